@@ -1,0 +1,119 @@
+# depthkv: one Makefile for everything. `make help` lists the targets.
+
+# ---- settings -------------------------------------------------------------------------------
+BUILD   ?= release
+PREFIX  ?= /usr/local
+DESTDIR ?=
+V       ?= 0
+WERROR  ?= $(if $(CI),1,0)
+
+# make predefines CC, so `?=` would never act
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+BUILDS := release debug san cov
+ifeq ($(filter $(BUILD),$(BUILDS)),)
+$(error BUILD=$(BUILD) is unknown; use one of: $(BUILDS))
+endif
+
+# ---- machinery ------------------------------------------------------------------------------
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SUFFIXES:
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+
+O       := build/$(BUILD)
+PKGS    := openblas hdf5 yaml-0.1 libcjson libpcre2-8 libutf8proc libcrypto
+APT     := gcc make pkg-config libopenblas-dev libhdf5-dev libyaml-dev libcjson-dev libpcre2-dev \
+           libutf8proc-dev liblapacke-dev uthash-dev libssl-dev check gnuplot-nox python3-pip
+
+# Targets that compile need the libraries; the others must work without them.
+NOLIBS  := help setup deps clean distclean format format-check showconfig-raw
+ifneq ($(filter-out $(NOLIBS),$(or $(MAKECMDGOALS),all)),)
+MISSING := $(shell for p in $(PKGS) check; do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
+endif
+
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+CHK_CFLAGS := $(shell pkg-config --cflags check 2>/dev/null)
+CHK_LIBS   := $(shell pkg-config --libs check 2>/dev/null)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion \
+        -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Wcast-qual -Wundef
+OPT_release := -O3 -g
+OPT_debug   := -Og -g3
+OPT_san     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_cov     := -O0 -g --coverage
+BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(OPT_$(BUILD)) -ffp-contract=off -fopenmp \
+               $(WARN) $(if $(filter 1,$(WERROR)),-Werror) $(PKG_CFLAGS)
+BASE_LDFLAGS := $(filter -fsanitize=% --coverage,$(OPT_$(BUILD))) -fopenmp -rdynamic
+BASE_LIBS    := $(PKG_LIBS) -ldl -lm
+
+SRC      := $(sort $(wildcard harness/base/*.c harness/*.c models/*.c policies/*.c datasets/*.c))
+LIB_SRC  := $(filter-out harness/main.c,$(SRC))
+TEST_SRC := $(sort $(wildcard tests/*.c))
+OBJ      := $(SRC:%.c=$(O)/%.o)
+LIB_OBJ  := $(LIB_SRC:%.c=$(O)/%.o) $(O)/source_id.o
+TEST_OBJ := $(TEST_SRC:%.c=$(O)/%.o)
+BIN      := $(if $(filter release,$(BUILD)),depthkv,$(O)/depthkv)
+TESTBIN  := $(O)/tests/run-tests
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-4s %s\n'
+endif
+
+.PHONY: all help setup deps check lint test san cov clean distclean format format-check showconfig install \
+        uninstall smollm2 demo vectors FORCE
+
+## all: build ./depthkv (BUILD=release|debug|san|cov, V=1 shows the commands)
+all: $(BIN)
+
+$(BIN): $(OBJ) $(O)/source_id.o
+	$(say) LINK $@
+	$(Q)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(LDLIBS)
+
+$(TESTBIN): $(LIB_OBJ) $(TEST_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(CHK_LIBS) $(BASE_LIBS) $(LDLIBS)
+
+$(O)/%.o: %.c $(O)/flags
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(if $(filter tests/%,$<),$(CHK_CFLAGS)) -MMD -MP -c -o $@ $<
+
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)
+
+# Rewritten only when compiler or flags change, so that switching flags never mixes objects.
+FLAGS_NOW := $(CC) $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(BASE_LDFLAGS) $(LDFLAGS)
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	$(if $(MISSING),@echo "missing libraries: $(MISSING); run: make setup" >&2; exit 1)
+	@printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_NOW)' >$@
+FORCE:
+
+# Git id and the SHA-256 of every source file, so that a row can say what computed it.
+$(O)/source_id.c: $(SRC) $(sort $(wildcard harness/base/*.h harness/*.h models/*.h policies/*.h datasets/*.h))
+	@mkdir -p $(@D)
+	@{ echo '#include "harness/source_id.h"'; \
+	   echo 'const char source_id_git[] = "'"$$(git describe --always --dirty 2>/dev/null || echo unknown)"'";'; \
+	   echo 'const char source_id_flags[] = "$(subst ",\",$(CC) $(BASE_CFLAGS) $(CFLAGS))";'; \
+	   echo 'const struct source_file source_files[] = {'; \
+	   sha256sum $^ | sed 's/^\([0-9a-f]*\)  \(.*\)$$/    {"\2", "\1"},/'; \
+	   echo '    {0, 0}};'; } >$@
+$(O)/source_id.o: $(O)/source_id.c $(O)/flags
+	$(Q)$(CC) $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+## setup: install the packages that are missing (apt-get, as root or through sudo)
+setup:
+	@tests/setup.sh $(APT)
+
+## unit: build and run the unit tests alone (CK_RUN_SUITE=name for one suite)
+.PHONY: unit
+unit: $(TESTBIN)
+	$(TESTBIN)

@@ -1,0 +1,22 @@
+/* Files: whole reads, atomic writes, folders, paths. */
+#ifndef HARNESS_BASE_FS_H
+#define HARNESS_BASE_FS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "harness/base/err.h"
+
+/* The whole file as NUL-terminated bytes (*n without the NUL); caller frees with mem_free. NULL on error. */
+char *fs_read(const char *path, size_t *n, struct err *e);
+/* Writes under a temporary name in the same folder, syncs, renames: a reader sees the old or the new. */
+int fs_write_atomic(const char *path, const void *data, size_t n, struct err *e);
+int fs_mkdirs(const char *path, struct err *e);          /* mkdir -p */
+int fs_exists(const char *path);                         /* 1 or 0 */
+int fs_is_dir(const char *path);
+int64_t fs_size(const char *path);                       /* -1 when there is none */
+char *fs_join(const char *dir, const char *name);        /* name alone when it is absolute or dir is ""; caller frees */
+char *fs_dirname(const char *path);                      /* "." when there is no folder part; caller frees */
+const char *fs_basename(const char *path);               /* points into path */
+
+#endif

@@ -1,0 +1,73 @@
+#include "harness/base/hash.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+
+#include "harness/base/mem.h"
+
+struct hash_sha256_ctx {
+    EVP_MD_CTX *md;
+};
+
+struct hash_sha256_ctx *hash_sha256_create(void)
+{
+    struct hash_sha256_ctx *c = mem_new(1, sizeof *c);
+    c->md = EVP_MD_CTX_new();
+    if (!c->md || EVP_DigestInit_ex(c->md, EVP_sha256(), NULL) != 1)
+        abort(); /* libcrypto without SHA-256: nothing sensible can follow */
+    return c;
+}
+
+void hash_sha256_update(struct hash_sha256_ctx *c, const void *data, size_t n)
+{
+    if (n)
+        EVP_DigestUpdate(c->md, data, n);
+}
+
+void hash_sha256_finish(struct hash_sha256_ctx *c, char hex[HASH_HEX])
+{
+    unsigned char d[EVP_MAX_MD_SIZE];
+    unsigned int n = 0;
+    EVP_DigestFinal_ex(c->md, d, &n);
+    EVP_MD_CTX_free(c->md);
+    mem_free(c);
+    for (unsigned int i = 0; i < n && i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", d[i]);
+}
+
+void hash_sha256(const void *data, size_t n, char hex[HASH_HEX])
+{
+    struct hash_sha256_ctx *c = hash_sha256_create();
+    hash_sha256_update(c, data, n);
+    hash_sha256_finish(c, hex);
+}
+
+int hash_sha256_file(const char *path, char hex[HASH_HEX], struct err *e)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    enum { CHUNK = 1 << 20 };
+    unsigned char *buf = mem_new(CHUNK, 1);
+    struct hash_sha256_ctx *c = hash_sha256_create();
+    size_t n;
+    while ((n = fread(buf, 1, CHUNK, f)) > 0)
+        hash_sha256_update(c, buf, n);
+    int bad = ferror(f);
+    hash_sha256_finish(c, hex);
+    mem_free(buf);
+    fclose(f);
+    return bad ? err_set(e, ERR_IO, "%s: read error", path) : 0;
+}
+
+uint64_t hash_fnv1a(const void *data, size_t n)
+{
+    const unsigned char *p = data;
+    uint64_t h = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 0x100000001B3u;
+    return h;
+}

@@ -1,0 +1,117 @@
+#include "harness/base/mem.h"
+
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+static atomic_size_t live, peak;
+static atomic_long fail_countdown;
+
+int mem_mul(size_t a, size_t b, size_t *out)
+{
+    if (a != 0 && b > SIZE_MAX / a)
+        return 0;
+    *out = a * b;
+    return 1;
+}
+
+static void *allocate(size_t n, size_t size)
+{
+    size_t bytes;
+    if (!mem_mul(n, size, &bytes) || bytes > SIZE_MAX / 2)
+        return NULL;
+    bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (bytes == 0)
+        bytes = ALIGNMENT;
+    void *p = aligned_alloc(ALIGNMENT, bytes);
+    if (!p)
+        return NULL;
+    memset(p, 0, bytes);
+    size_t now = atomic_fetch_add(&live, malloc_usable_size(p)) + malloc_usable_size(p);
+    size_t top = atomic_load(&peak);
+    while (now > top && !atomic_compare_exchange_weak(&peak, &top, now))
+        ;
+    return p;
+}
+
+static _Noreturn void out_of_memory(void)
+{
+    fputs("depthkv: out of memory\n", stderr);
+    abort();
+}
+
+void *mem_new(size_t n, size_t size)
+{
+    void *p = allocate(n, size);
+    if (!p)
+        out_of_memory();
+    return p;
+}
+
+void *mem_try(size_t n, size_t size, const char *what, struct err *e)
+{
+    long c = atomic_load(&fail_countdown);
+    void *p = NULL;
+    if (c <= 0 || atomic_fetch_sub(&fail_countdown, 1) != 1)
+        p = allocate(n, size);
+    if (!p)
+        err_set(e, ERR_NOMEM, "no memory for %s (%zu x %zu bytes)", what, n, size);
+    return p;
+}
+
+void mem_free(void *p)
+{
+    if (!p)
+        return;
+    atomic_fetch_sub(&live, malloc_usable_size(p));
+    free(p);
+}
+
+char *mem_strndup(const char *s, size_t n)
+{
+    char *p = mem_new(n + 1, 1);
+    memcpy(p, s, n);
+    return p;
+}
+
+char *mem_strdup(const char *s)
+{
+    return s ? mem_strndup(s, strlen(s)) : NULL;
+}
+
+void mem_grow(void *p_to_pointer, size_t *cap, size_t need, size_t size)
+{
+    if (need <= *cap)
+        return;
+    size_t want = *cap < 8 ? 8 : *cap + *cap / 2;
+    if (want < need)
+        want = need;
+    void *old;
+    memcpy(&old, p_to_pointer, sizeof old);
+    void *fresh = mem_new(want, size);
+    if (old)
+        memcpy(fresh, old, *cap * size);
+    mem_free(old);
+    memcpy(p_to_pointer, &fresh, sizeof fresh);
+    *cap = want;
+}
+
+size_t mem_live(void)
+{
+    return atomic_load(&live);
+}
+
+size_t mem_peak(void)
+{
+    return atomic_load(&peak);
+}
+
+void mem_fail_at(long n)
+{
+    atomic_store(&fail_countdown, n);
+}

@@ -1,0 +1,33 @@
+/* Memory. Two kinds of request:
+ *   mem_new / mem_grow / mem_strdup ...  small bookkeeping; print nothing, abort() when refused
+ *   mem_try                              whatever a file or an experiment sizes; NULL and ERR_NOMEM
+ * Both multiply with an overflow check and return zeroed memory aligned to 64 bytes (a cache line,
+ * and the widest vector register). Release with mem_free. Thread-safe. */
+#ifndef HARNESS_BASE_MEM_H
+#define HARNESS_BASE_MEM_H
+
+#include <stddef.h>
+
+#include "harness/base/err.h"
+
+void *mem_new(size_t n, size_t size);
+char *mem_strdup(const char *s);                /* NULL gives NULL */
+char *mem_strndup(const char *s, size_t n);     /* exactly n bytes and a NUL */
+void *mem_try(size_t n, size_t size, const char *what, struct err *e); /* `what` names it in the error */
+void mem_free(void *p);                         /* NULL is fine */
+
+/* Grows the array *p of *cap elements so that it holds at least `need`; keeps the content; aborts
+ * when refused. *p may be NULL with *cap 0. */
+void mem_grow(void *p_to_pointer, size_t *cap, size_t need, size_t size);
+
+/* 1 and *out = a * b, or 0 when the product does not fit. */
+int mem_mul(size_t a, size_t b, size_t *out);
+
+/* Bytes handed out and not yet freed, and the largest value that this had. */
+size_t mem_live(void);
+size_t mem_peak(void);
+
+/* Fault injection for tests: the n-th mem_try from now on (1 = the next) fails; 0 switches it off. */
+void mem_fail_at(long n);
+
+#endif

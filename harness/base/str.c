@@ -1,0 +1,207 @@
+#include "harness/base/str.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+
+void str_addn(struct str *s, const char *bytes, size_t n)
+{
+    mem_grow(&s->p, &s->cap, s->n + n + 1, 1);
+    if (n)
+        memcpy(s->p + s->n, bytes, n);
+    s->n += n;
+    s->p[s->n] = '\0';
+}
+
+void str_add(struct str *s, const char *text)
+{
+    str_addn(s, text, strlen(text));
+}
+
+void str_addc(struct str *s, char c)
+{
+    str_addn(s, &c, 1);
+}
+
+void str_addf(struct str *s, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (n > 0) {
+        mem_grow(&s->p, &s->cap, s->n + (size_t)n + 1, 1);
+        vsnprintf(s->p + s->n, (size_t)n + 1, fmt, again);
+        s->n += (size_t)n;
+    }
+    va_end(again);
+}
+
+void str_clear(struct str *s)
+{
+    s->n = 0;
+    if (s->p)
+        s->p[0] = '\0';
+}
+
+void str_free(struct str *s)
+{
+    mem_free(s->p);
+    *s = (struct str){0};
+}
+
+const char *str_c(const struct str *s)
+{
+    return s->p ? s->p : "";
+}
+
+char *str_take(struct str *s)
+{
+    char *p = s->p ? s->p : mem_strdup("");
+    *s = (struct str){0};
+    return p;
+}
+
+void str_add_double(struct str *s, double x)
+{
+    char buf[40];
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(buf, sizeof buf, "%.*g", digits, x);
+        if (strtod(buf, NULL) == x || isnan(x))
+            break;
+    }
+    str_add(s, buf);
+}
+
+void str_add_json_double(struct str *s, double x)
+{
+    if (isfinite(x))
+        str_add_double(s, x);
+    else
+        str_add(s, "null");
+}
+
+/* Length of the well-formed UTF-8 sequence at p, or 0. */
+static size_t utf8_len(const unsigned char *p, size_t n)
+{
+    if (p[0] < 0x80)
+        return 1;
+    size_t len = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
+    if (p[0] < 0xC2 || p[0] > 0xF4 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
+        (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
+        return 0;
+    return len;
+}
+
+void str_add_json(struct str *s, const char *text, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    str_addc(s, '"');
+    for (size_t i = 0; i < n;) {
+        size_t len = utf8_len(p + i, n - i);
+        if (len == 0) {
+            str_add(s, "\xEF\xBF\xBD");
+            i++;
+        } else if (p[i] == '"' || p[i] == '\\') {
+            str_addc(s, '\\');
+            str_addc(s, (char)p[i++]);
+        } else if (p[i] == '\n') {
+            str_add(s, "\\n");
+            i++;
+        } else if (p[i] == '\t') {
+            str_add(s, "\\t");
+            i++;
+        } else if (p[i] == '\r') {
+            str_add(s, "\\r");
+            i++;
+        } else if (p[i] < 0x20 || p[i] == 0x7F) {
+            str_addf(s, "\\u%04x", p[i++]);
+        } else {
+            str_addn(s, text + i, len);
+            i += len;
+        }
+    }
+    str_addc(s, '"');
+}
+
+int str_to_int64(const char *text, int64_t *out)
+{
+    char *end;
+    if (*text == '\0' || strchr(" \t\n\r\v\f", *text))
+        return -1;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    if (errno || *end)
+        return -1;
+    *out = v;
+    return 0;
+}
+
+int str_to_double(const char *text, double *out)
+{
+    static locale_t c_locale;
+    if (!c_locale)
+        c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    char *end;
+    if (*text == '\0' || strchr(" \t\n\r\v\f", *text))
+        return -1;
+    errno = 0;
+    locale_t old = uselocale(c_locale);
+    double v = strtod(text, &end);
+    uselocale(old);
+    if (*end || (errno == ERANGE && fabs(v) > 1))
+        return -1;
+    *out = v;
+    return 0;
+}
+
+int str_distance(const char *a, const char *b)
+{
+    size_t na = strlen(a), nb = strlen(b);
+    if (na > 64 || nb > 64)
+        return 64;
+    int d[65][65];
+    for (size_t i = 0; i <= na; i++)
+        for (size_t j = 0; j <= nb; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = (int)(i + j);
+                continue;
+            }
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (d[i - 1][j] + 1 < best)
+                best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best)
+                best = d[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[na][nb];
+}
+
+const char *str_nearest(const char *name, const char *const *candidate, int n)
+{
+    const char *best = NULL;
+    int best_d = (int)strlen(name) / 3 + 2; /* a slip, not another word */
+    for (int i = 0; i < n; i++) {
+        int d = str_distance(name, candidate[i]);
+        if (d < best_d && d < (int)strlen(candidate[i])) {
+            best_d = d;
+            best = candidate[i];
+        }
+    }
+    return best;
+}

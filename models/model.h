@@ -1,0 +1,85 @@
+/* A model: hyper-parameters, weights and tokenizer, immutable after load and shared by all cells and
+ * threads. Architectures differ in the data of `struct hparams`, never in forks of the forward pass.
+ * models/README.md documents the file format. */
+#ifndef MODELS_MODEL_H
+#define MODELS_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "harness/base/err.h"
+#include "harness/base/hash.h"
+#include "models/dims.h"
+#include "models/tokenizer.h"
+
+enum model_activation { MODEL_SILU, MODEL_GELU_TANH };
+enum model_rope_scaling { MODEL_ROPE_PLAIN, MODEL_ROPE_LINEAR, MODEL_ROPE_LLAMA3 };
+enum model_dtype { MODEL_F32, MODEL_F16, MODEL_BF16 };
+
+struct hparams {
+    char architecture[32]; /* "llama", ... as the source named it */
+    int n_layer, d_model, n_head, n_kv_head, n_group, head_dim, d_ff, n_vocab, context_length;
+    float norm_eps;
+    float norm_offset;     /* RMSNorm multiplies by (offset + w): 0, or 1 for Gemma */
+    float embedding_scale; /* 1, or sqrt(d_model) for Gemma */
+    enum model_activation activation;
+    int tied;              /* the output matrix is the embedding */
+    int qkv_bias;          /* Qwen2 */
+    int qk_norm;           /* Qwen3: RMSNorm of every query and key head */
+    double rope_base;
+    enum model_rope_scaling rope_scaling;
+    double rope_factor, rope_low_freq_factor, rope_high_freq_factor;
+    int rope_original_context;
+};
+
+/* A weight matrix [rows][cols], row-major; exactly one of the pointers is set. */
+struct matrix {
+    int rows, cols;
+    const float *f32;
+    const uint16_t *bf16;
+};
+
+struct model_layer {
+    const float *attn_norm;            /* [d_model] */
+    struct matrix qkv;                 /* [(n_head + 2 n_kv_head) head_dim][d_model]: Q, then K, then V rows */
+    const float *qkv_bias;             /* [(n_head + 2 n_kv_head) head_dim], or NULL */
+    const float *q_norm, *k_norm;      /* [head_dim], or NULL */
+    struct matrix attn_out;            /* [d_model][n_head head_dim] */
+    const float *ffn_norm;             /* [d_model] */
+    struct matrix gate_up;             /* [2 d_ff][d_model]: gate rows, then up rows */
+    struct matrix down;                /* [d_model][d_ff] */
+};
+
+struct model {
+    struct hparams hp;
+    struct matrix embedding;           /* [n_vocab][d_model] */
+    struct matrix output;              /* [n_vocab][d_model]; the embedding's memory when tied */
+    const float *output_norm;          /* [d_model] */
+    struct model_layer *layer;         /* [n_layer] */
+    double *rope_freq;                 /* [head_dim / 2] radians per position, scaling applied */
+    struct tokenizer *tokenizer;       /* NULL when the file has none */
+    char *path, *source_name;
+    char source_sha256[HASH_HEX];      /* of the file or folder that was imported */
+    char sha256[HASH_HEX];             /* of the weights and hyper-parameters as loaded: the model's identity */
+    size_t weight_bytes;               /* held in memory */
+    void *arena;                       /* all weights, one allocation */
+};
+
+/* Opens, checks every attribute, shape and type, reads. NULL and an error that names dataset path, expected
+ * and found. model_close accepts NULL. */
+struct model *model_open(const char *path, enum model_dtype held_as, struct err *e);
+void model_close(struct model *m);
+
+/* Hyper-parameters alone (cheap: `check`, and experiments that expand `layer: all`). */
+int model_open_hparams(const char *path, struct hparams *hp, char sha256[HASH_HEX], struct err *e);
+
+/* Derives n_group and refuses what no transformer here can be (zero, huge, indivisible). */
+int hparams_check(struct hparams *hp, struct err *e);
+
+/* Builds a model in memory from separate float tensors, as tests and importers need it: `fetch` is asked for
+ * every tensor of the table (see model_tensor_names) and must fill dst[rows * cols]. */
+struct model *model_build(const struct hparams *hp,
+                          int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e),
+                          void *ctx, struct err *e);
+
+#endif

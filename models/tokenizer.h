@@ -1,0 +1,82 @@
+/* Text to token ids and back. Immutable after creation; safe to use from several threads.
+ *
+ * Kinds: byte-level BPE (GPT-2's byte alphabet, merges in rank order) after a pre-token rule given as PCRE2
+ * patterns, and plain bytes. Ids equal those of Hugging Face's tokenizers package. */
+#ifndef MODELS_TOKENIZER_H
+#define MODELS_TOKENIZER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "harness/base/err.h"
+
+enum tokenizer_kind { TOKENIZER_BYTES, TOKENIZER_BPE };
+enum token_type {
+    TOKEN_NORMAL,
+    TOKEN_CONTROL, /* special: recognised in text, printed only when asked for */
+    TOKEN_ADDED    /* user-defined: recognised in text, always printed */
+};
+
+/* What a model file stores; plain data, owned by whoever filled it (tokenizer_data_fini). */
+struct tokenizer_data {
+    enum tokenizer_kind kind;
+    char *pre;           /* pre-token rule by name: "gpt2", "smollm"; NULL for bytes */
+    int n_token;
+    char **token;        /* [n_token] NUL-terminated; BPE: in GPT-2's byte alphabet, as the vocabulary has it;
+                            CONTROL and ADDED: plain UTF-8 */
+    uint8_t *type;       /* [n_token] enum token_type */
+    int n_merge;
+    char **merge;        /* [n_merge] "left right", best rank first */
+    int bos, eos, pad, unk; /* -1: none */
+    int add_bos;
+    char *chat_template; /* source text of the template, or NULL */
+    int *eos_extra;      /* [n_eos_extra] further ids that end a turn (<|im_end|> when it is not eos) */
+    int n_eos_extra;
+};
+void tokenizer_data_fini(struct tokenizer_data *d);
+
+struct tokenizer;
+
+/* Checks everything (duplicate tokens, merges whose parts or result are no tokens, ids out of range, unknown
+ * `pre`); copies what it needs. `name` names the source in messages. */
+struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *name, struct err *e);
+void tokenizer_destroy(struct tokenizer *t);
+
+struct token_ids {
+    int32_t *id;
+    int n;
+    size_t cap;
+};
+void token_ids_add(struct token_ids *ids, int32_t id);
+void token_ids_free(struct token_ids *ids); /* leaves a zeroed struct */
+
+/* Appends the ids of n bytes of text. Control and added tokens that stand in the text are recognised. Never adds
+ * BOS: that is the caller's (tokenizer_add_bos says whether). Any bytes are accepted, UTF-8 or not. */
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out,
+                     struct err *e);
+/* As tokenizer_encode, and for every id the byte in `text` where its token ends (end[i] - begin of the next; for
+ * evidence spans and cuts). end has room for out->n - (out->n before) values when the call returns; grown by it. */
+int tokenizer_encode_offsets(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out,
+                             struct token_ids *end, struct err *e);
+
+struct str;
+/* Appends the bytes of one token or of many; the exact inverse of encoding. Control tokens are left out unless
+ * with_control. */
+void tokenizer_decode(const struct tokenizer *t, const int32_t *id, int n, int with_control, struct str *out);
+
+int tokenizer_n_token(const struct tokenizer *t);
+int tokenizer_bos(const struct tokenizer *t);  /* -1: none */
+int tokenizer_add_bos(const struct tokenizer *t);
+int tokenizer_is_end(const struct tokenizer *t, int32_t id); /* 1 for eos and whatever else ends a turn */
+int tokenizer_find(const struct tokenizer *t, const char *token); /* id of exactly this token text, or -1 */
+
+/* A prompt is prefix + context + question + suffix + answer prefix. "raw": both empty. "chat": the model's own
+ * template, when it is one that is recognised (ChatML); otherwise ERR_UNSUPPORTED naming it. Static strings or
+ * owned by t. */
+struct template_pieces {
+    const char *prefix, *suffix;
+};
+int tokenizer_template(const struct tokenizer *t, const char *template_name, struct template_pieces *out,
+                       struct err *e);
+
+#endif

@@ -1,0 +1,69 @@
+/* Layer allocators: how many entries each layer keeps, given one total. The same shape as policies: a
+ * const struct, a parameter table, one file and one line in allocator.c.
+ *
+ * Counts here are entries per KV head ("entries of a layer" = what each of its KV heads holds on average);
+ * a total is the sum over layers. */
+#ifndef POLICIES_ALLOCATOR_H
+#define POLICIES_ALLOCATOR_H
+
+#include <stdint.h>
+
+#include "harness/base/decimal.h"
+#include "harness/base/err.h"
+#include "harness/base/param.h"
+
+#define ALLOCATOR_ABI 1
+
+enum allocator_needs {
+    ALLOCATOR_NEEDS_SCORES = 1 << 0 /* the policy's scores of all layers */
+};
+
+enum allocator_budget {
+    ALLOCATOR_SPREADS, /* spreads the cell's total (keep, keep_tokens or keep_bytes) */
+    ALLOCATOR_ABSOLUTE, /* its own parameters fix every layer; the cell has no keep (vector) */
+    ALLOCATOR_PART     /* the cell's keep is that of the studied layers; the others are whole (single) */
+};
+
+struct allocator_input {
+    int n_layer, n_kv_head;
+    int n;                /* prompt entries per KV head at the moment of pruning */
+    int m;                /* what keep, keep_tokens or keep_bytes makes of n, for one layer; 0 when ABSOLUTE */
+    int64_t total;        /* m x layers: to be spread, exactly; 0 when ABSOLUTE */
+    const int *available; /* [n_layer] entries that a layer still has; n when the prompt is pruned once */
+    const float *const *const *score; /* [n_layer][n_kv_head][available]; NULL unless SCORES */
+};
+
+struct allocator_ops {
+    int abi; /* ALLOCATOR_ABI */
+    const char *name, *summary, *paper;
+    unsigned needs;
+    enum allocator_budget budget;
+    size_t config_size;
+    const struct param *params;
+    /* (optional) checks parameters against the model before anything runs; the message names the numbers */
+    int (*check)(const void *config, int n_layer, struct err *e);
+    /* Fills entries[n_layer], 1 <= entries[l] <= available[l]; SPREADS: their sum is min(total, sum of available). */
+    int (*allocate)(const void *config, const struct allocator_input *in, int *entries, struct err *e);
+};
+
+int allocator_count(void);
+const struct allocator_ops *allocator_at(int i);
+const struct allocator_ops *allocator_find(const char *name);
+int allocator_validate(const struct allocator_ops *a, struct err *e);
+
+/* The exact spreading rule that all of them share (DESIGN section 8): shares in proportion to weight[i] >= 0,
+ * clamped to [1, available[i]], the excess redistributed in proportion among the rest until nothing moves,
+ * floored, then one added by descending fraction, ties to the lower index. Sum of out = min(max(total, n),
+ * sum of available). All weights zero counts as all equal. NaN, infinite or negative weights: ERR_POLICY. */
+int allocator_spread(const double *weight, const int *available, int n, int64_t total, int *out,
+                     struct err *e);
+
+/* Head allocators: how the heads of one layer share entries x n_kv_head. */
+enum head_budget {
+    HEAD_UNIFORM, /* every KV head its own top entries */
+    HEAD_SHARED   /* all heads keep the same positions: those with the best mean raw score over the heads */
+};
+/* Names in the order of the enum, NULL-terminated. */
+extern const char *const head_budget_names[];
+
+#endif

@@ -1,0 +1,15 @@
+/* Every suite, in the order of dependence, so that the first failure is the deepest. */
+#ifndef TESTS_SUITES_H
+#define TESTS_SUITES_H
+
+#include <check.h>
+
+/* One line a suite: SUITE(stem) declares make_<stem>_suite and runs it. */
+#define ALL_SUITES \
+    SUITE(base)
+
+#define SUITE(stem) Suite *make_##stem##_suite(void);
+ALL_SUITES
+#undef SUITE
+
+#endif
