@@ -1,0 +1,95 @@
+/* An experiment file, validated and expanded: models, task instances, and the ordered list of cells.
+ * Reading and checking only; nothing runs. */
+#ifndef HARNESS_EXPERIMENT_H
+#define HARNESS_EXPERIMENT_H
+
+#include <stdint.h>
+
+#include "datasets/dataset.h"
+#include "harness/base/str.h"
+#include "harness/metric.h"
+#include "harness/prune.h"
+#include "models/model.h"
+#include "policies/allocator.h"
+#include "policies/policy.h"
+
+enum prune_after { PRUNE_AFTER_CONTEXT, PRUNE_AFTER_QUESTION, PRUNE_AFTER_ALL_BUT_LAST, PRUNE_AFTER_PROMPT };
+extern const char *const prune_after_names[];
+
+enum measure { MEASURE_SCORE = 1, MEASURE_NLL = 2, MEASURE_KL = 4 /* kl, top1, kl_max, first_divergence */ };
+
+struct exp_model {
+    char *path;           /* resolved */
+    char *name;           /* file name without .h5: what rows print */
+    struct hparams hp;    /* read when the experiment is checked */
+    char sha256[HASH_HEX];
+    int line;
+};
+
+struct exp_task {
+    const struct dataset_ops *ops;
+    void *config;
+    char *label;          /* what rows print as task */
+    char *params;         /* canonical JSON of the config */
+    int length;           /* its parameter `length`, or 0 */
+    const struct metric_ops **metric; /* [n_metric]; the first one is `score` */
+    int n_metric;
+    int line;
+};
+
+struct cell {
+    int model, task;      /* indices */
+    const struct policy_ops *policy;
+    void *policy_config;
+    char *params;         /* canonical JSON of the policy's parameters */
+    struct budget budget;
+    char *budget_text;    /* "0.4" as canonical decimal; "" for none */
+    const struct allocator_ops *allocator;
+    void *allocator_config;
+    char *layer_budget;   /* canonical: name, or {"name":{...}} */
+    enum head_budget heads;
+    struct protect protect;
+    char *protect_json;   /* canonical JSON, {} when nothing */
+    enum prune_after prune_after;
+    int chunk_size;       /* 0: prefill full */
+    char *prefill, *decode, *positions; /* canonical text of the axes: "full", "frozen", "original" */
+    uint64_t policy_seed;
+    int max_new_tokens;   /* resolved */
+    enum model_dtype weight_dtype; /* MODEL_F32 or MODEL_BF16 */
+    char *json;           /* the resolved cell, canonical JSON: what `id` hashes */
+    char id[17];          /* first 16 hex digits of its SHA-256 */
+    int line;             /* of its block */
+};
+
+struct experiment {
+    char *path, *dir;     /* the file and its folder */
+    char *name, *question; /* `experiment`, and the comment on the first line */
+    struct exp_model *model;
+    int n_model;
+    struct exp_task *task;
+    int n_task;
+    struct cell *cell;
+    int n_cell;
+    char *template_name;  /* "raw" or "chat" */
+    int samples;
+    uint64_t seed;
+    unsigned measure;     /* enum measure bits */
+    int record_kept, record_scores;
+    int baseline;         /* 1: the baseline is `policy: full` of the same (model, task) */
+    char *baseline_json;  /* the baseline block as canonical JSON */
+    struct str resolved;  /* config.yaml: the whole thing with every default filled in */
+};
+
+/* `set` holds --set KEY=VALUE texts; limit 0: none. All errors are gathered: on failure e->msg holds the first
+ * and `errors` (may be NULL) one "file:line: message" per line. */
+int experiment_load(const char *path, const char *const *set, int n_set, int limit, struct experiment *x,
+                    struct str *errors, struct err *e);
+/* The same from text that was put together elsewhere (`run -m M -t T -p P -k K`). `name` stands for the file. */
+int experiment_load_text(const char *name, const char *text, const char *const *set, int n_set, int limit,
+                         struct experiment *x, struct str *errors, struct err *e);
+void experiment_fini(struct experiment *x);
+
+/* `full` is always first among the cells of a (model, task) with the same prune_after; it is added where a file
+ * names none. Cells are in file order otherwise, equal ones merged. */
+
+#endif

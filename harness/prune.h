@@ -1,0 +1,60 @@
+/* From scores to a keep set: budgets, protection, head rule, ties. Pure: no model, no cache.
+ * All definitions are DESIGN section 8's. */
+#ifndef HARNESS_PRUNE_H
+#define HARNESS_PRUNE_H
+
+#include <stdint.h>
+
+#include "harness/base/decimal.h"
+#include "harness/base/err.h"
+#include "models/keepset.h"
+#include "policies/allocator.h"
+#include "policies/policy.h"
+
+enum budget_kind { BUDGET_NONE, BUDGET_KEEP, BUDGET_TOKENS, BUDGET_BYTES };
+
+struct budget {
+    enum budget_kind kind;
+    struct decimal keep;     /* BUDGET_KEEP: fraction kept, in (0, 1] */
+    int64_t tokens, bytes;
+};
+
+/* The experiment's `protect`. */
+struct protect {
+    int sinks, recent;
+    int question;     /* 1: prompt tokens of the question are protected where they are in the cache */
+    int first_layers; /* k: layers 0 .. k-1 are whole */
+    int compensate;   /* 1: the other layers pay for them; 0: the total grows */
+};
+
+/* m of one layer and KV head for n prompt entries; bytes_per_entry = bytes of one (key, value) pair of one head.
+ * ERR_CONFIG for a budget below one entry per layer and head. */
+int prune_budget(const struct budget *b, int n, int n_layer, int n_kv_head, size_t bytes_per_entry, int *m,
+                 struct err *e);
+
+struct prune_request {
+    int n_layer, n_kv_head, n;
+    const int *available;      /* [n_layer] */
+    const struct policy_ops *policy;
+    const void *policy_config;
+    struct budget budget;
+    size_t bytes_per_entry;
+    const struct allocator_ops *allocator;
+    const void *allocator_config;
+    enum head_budget heads;
+    struct protect protect;
+    int question_begin, question_end; /* prompt positions [begin, end) of the question; equal: none is cached */
+    const float *const *const *score; /* [n_layer][n_kv_head][n] */
+};
+
+struct prune_result {
+    int *entries;        /* [n_layer] entries kept per KV head; caller's array */
+    int m;               /* of one layer before allocation (n when the policy keeps all) */
+    int protection_cut;  /* 1: the protection did not fit some layer's budget */
+};
+
+/* Fills an empty keep set of (n_layer, n_kv_head, n). ERR_POLICY for a NaN score, naming layer, head and
+ * position; ERR_CONFIG for what can't be paid, with the numbers. */
+int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_result *out, struct err *e);
+
+#endif

@@ -1,0 +1,58 @@
+/* The result row, the journal that holds rows, and reading both back. A row is one (cell, sample, question). */
+#ifndef HARNESS_RECORD_H
+#define HARNESS_RECORD_H
+
+#include <stdint.h>
+
+#include "harness/base/err.h"
+#include "harness/base/hash.h"
+#include "harness/base/str.h"
+#include "harness/experiment.h"
+
+enum { RECORD_SCHEMA = 1, RECORD_MAX_METRIC = 16 };
+
+enum row_status { ROW_OK, ROW_SKIPPED, ROW_FAILED };
+
+/* Everything a row holds beyond what its cell says. NAN prints as null. Pointers are borrowed by record_append. */
+struct row {
+    const struct experiment *x;
+    const struct cell *cell;
+    const char *key;          /* 64 hex digits: cell, inputs, sources */
+    enum row_status status;
+    const char *reason;       /* "" when ok */
+    int sample;               /* from 0 */
+    const char *question_id, *context_id;
+    char prompt_sha256[HASH_HEX];
+    int prompt_tokens, n;     /* whole prompt; entries at the moment of pruning */
+    double keep;              /* resolved whole: entries kept / (n x layers) */
+    int64_t keep_tokens, keep_bytes; /* m; bytes of the pruned prompt cache, float32 */
+    double level;             /* `single`: keep of the studied layer; NAN otherwise */
+    const double *kept;       /* [n_layer] entries per KV head after pruning (mean over heads) */
+    int n_layer;
+    int protection_cut;
+    int64_t cache_bytes, cache_bytes_bf16, cache_bytes_end, cache_bytes_peak, resident_bytes;
+    const char *output;
+    int output_tokens;
+    const char *finish_reason; /* "eos", "stop", "length" */
+    double metric[RECORD_MAX_METRIC]; /* [task n_metric], in the task's order */
+    struct { const char *name; double value; } extra[RECORD_MAX_METRIC]; /* further columns of the metrics */
+    int n_extra;
+    double nll, kl, top1, kl_max;
+    int first_divergence;     /* step, -1: none */
+    const double *attention_lost, *evidence_kept; /* [n_layer]; NULL: not known */
+    double prefill_s, decode_s;
+    int group_cells;          /* cells that shared the prefill */
+};
+
+void record_json(const struct row *r, struct str *out); /* one line, no newline */
+
+struct journal;
+/* Makes the folder, takes its lock (ERR_IO names the process that holds it), repairs a torn last line, reads the
+ * keys of the rows that are there. */
+struct journal *journal_open(const char *dir, struct err *e);
+int journal_has(const struct journal *j, const char *key, int sample, const char *question_id);
+int journal_append(struct journal *j, const struct row *r, struct err *e); /* written and flushed */
+int journal_count(const struct journal *j);
+void journal_close(struct journal *j); /* releases the lock; accepts NULL */
+
+#endif
