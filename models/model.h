@@ -76,10 +76,40 @@ int model_open_hparams(const char *path, struct hparams *hp, char sha256[HASH_HE
 /* Derives n_group and refuses what no transformer here can be (zero, huge, indivisible). */
 int hparams_check(struct hparams *hp, struct err *e);
 
+/* The tensors that hyper-parameters imply, in the order in which a model file stores and hashes them:
+ *   embedding                       [n_vocab][d_model]
+ *   layers/<l>/attn_norm            [d_model]
+ *   layers/<l>/wq                   [n_head head_dim][d_model]
+ *   layers/<l>/wk wv                [n_kv_head head_dim][d_model]
+ *   layers/<l>/bq bk bv             [rows of wq wk wv]             when qkv_bias
+ *   layers/<l>/q_norm k_norm        [head_dim]                     when qk_norm
+ *   layers/<l>/wo                   [d_model][n_head head_dim]
+ *   layers/<l>/ffn_norm             [d_model]
+ *   layers/<l>/gate up              [d_ff][d_model]
+ *   layers/<l>/down                 [d_model][d_ff]
+ *   output_norm                     [d_model]
+ *   output                          [n_vocab][d_model]             unless tied
+ * hp must have passed hparams_check. */
+struct model_tensor {
+    char name[40];
+    int rank;        /* 1 or 2 */
+    int dim[2];      /* slowest first; dim[1] is 1 for rank 1 */
+    const char *why; /* the shape in words, for messages */
+};
+int model_n_tensor(const struct hparams *hp);
+void model_tensor_at(const struct hparams *hp, int i, struct model_tensor *out);
+
 /* Builds a model in memory from separate float tensors, as tests and importers need it: `fetch` is asked for
- * every tensor of the table (see model_tensor_names) and must fill dst[rows * cols]. */
+ * every tensor of the table above by its name and must fill dst[n] with its n values, row-major. Weights are held
+ * as float; the model has no tokenizer, path or source. */
 struct model *model_build(const struct hparams *hp,
                           int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e),
                           void *ctx, struct err *e);
+
+/* Identity of a model: SHA-256 over its hyper-parameters as text, then for every tensor its name, element type
+ * ("f32", "f16", "bf16"), shape and bytes as stored. The importer feeds it tensor by tensor. */
+struct hash_sha256_ctx *model_hash_begin(const struct hparams *hp);
+void model_hash_tensor(struct hash_sha256_ctx *c, const struct model_tensor *t, const char *type, const void *data,
+                       size_t bytes);
 
 #endif

@@ -1,0 +1,56 @@
+#include "models/half.h"
+
+#include <math.h>
+#include <string.h>
+
+static float from_bits(uint32_t u)
+{
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static uint32_t to_bits(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+float half_from_f16(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023;
+    if (exponent == 31)
+        return from_bits(sign | 0x7F800000 | mantissa << 13);
+    if (exponent == 0) {
+        float x = (float)mantissa * 0x1p-24f; /* subnormal: exact */
+        return sign ? -x : x;
+    }
+    return from_bits(sign | (exponent + 112) << 23 | mantissa << 13); /* 112 = 127 - 15, the two biases */
+}
+
+uint16_t half_to_f16(float x)
+{
+    uint32_t u = to_bits(x), sign = u >> 16 & 0x8000, a = u & 0x7FFFFFFF;
+    if (a > 0x7F800000)
+        return (uint16_t)(sign | 0x7E00); /* NaN */
+    if (a >= 0x477FF000)
+        return (uint16_t)(sign | 0x7C00); /* 65520 and above rounds to infinity */
+    if (a < 0x38800000)                   /* below 2^-14: counted in steps of 2^-24, the addition rounds */
+        return (uint16_t)(sign | (uint32_t)nearbyintf(fabsf(x) * 0x1p24f));
+    uint32_t odd = a >> 13 & 1;
+    return (uint16_t)(sign | ((a - (112u << 23) + 0xFFF + odd) >> 13));
+}
+
+float half_from_bf16(uint16_t h)
+{
+    return from_bits((uint32_t)h << 16);
+}
+
+uint16_t half_to_bf16(float x)
+{
+    uint32_t u = to_bits(x);
+    if ((u & 0x7FFFFFFF) > 0x7F800000)
+        return (uint16_t)(u >> 16 | 0x40); /* stays a NaN */
+    return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
+}

@@ -1,0 +1,493 @@
+/* Opening a model file: shapes are checked for every tensor before memory is asked for, then each tensor is read
+ * straight to its place in one arena. Q, K and V of a layer lie behind one another there, and so do gate and up,
+ * so that the forward pass multiplies by each group in one product. */
+#include "models/model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/h5.h"
+#include "harness/base/mem.h"
+#include "harness/base/str.h"
+#include "models/half.h"
+#include "models/model_file.h"
+
+/* ---- hyper-parameters ------------------------------------------------------------------------ */
+
+static int check_range(const char *name, int v, int max, struct err *e)
+{
+    if (v >= 1 && v <= max)
+        return 0;
+    return err_set(e, ERR_SHAPE, "%s is %d, expected 1 to %d", name, v, max);
+}
+
+/* NaN compares false, so it is refused too. */
+static int check_real(const char *name, double v, double min, double max, struct err *e)
+{
+    if (v >= min && v <= max)
+        return 0;
+    return err_set(e, ERR_SHAPE, "%s is %g, expected %g to %g", name, v, min, max);
+}
+
+static int check_rope(const struct hparams *hp, struct err *e)
+{
+    if (check_real("rope_base", hp->rope_base, 1, 1e12, e))
+        return -1;
+    if (hp->rope_scaling == MODEL_ROPE_PLAIN)
+        return 0;
+    if (check_real("rope_factor", hp->rope_factor, 1e-3, 1e6, e))
+        return -1;
+    if (hp->rope_scaling == MODEL_ROPE_LINEAR)
+        return 0;
+    if (check_real("rope_low_freq_factor", hp->rope_low_freq_factor, 1e-3, 1e6, e) ||
+        check_real("rope_high_freq_factor", hp->rope_high_freq_factor, 1e-3, 1e6, e) ||
+        check_range("rope_original_context", hp->rope_original_context, DIMS_MAX_CONTEXT, e))
+        return -1;
+    if (hp->rope_high_freq_factor <= hp->rope_low_freq_factor)
+        return err_set(e, ERR_SHAPE, "rope_high_freq_factor is %g, expected more than rope_low_freq_factor (%g)",
+                       hp->rope_high_freq_factor, hp->rope_low_freq_factor);
+    return 0;
+}
+
+int hparams_check(struct hparams *hp, struct err *e)
+{
+    if (check_range("n_layer", hp->n_layer, DIMS_MAX_LAYER, e) ||
+        check_range("d_model", hp->d_model, DIMS_MAX_WIDTH, e) ||
+        check_range("n_head", hp->n_head, DIMS_MAX_HEAD, e) ||
+        check_range("n_kv_head", hp->n_kv_head, DIMS_MAX_HEAD, e) ||
+        check_range("head_dim", hp->head_dim, DIMS_MAX_HEAD_DIM, e) ||
+        check_range("d_ff", hp->d_ff, DIMS_MAX_WIDTH, e) ||
+        check_range("n_vocab", hp->n_vocab, DIMS_MAX_VOCAB, e) ||
+        check_range("context_length", hp->context_length, DIMS_MAX_CONTEXT, e) ||
+        check_real("norm_eps", (double)hp->norm_eps, 0, 1, e) ||
+        check_real("norm_offset", (double)hp->norm_offset, 0, 1, e) ||
+        check_real("embedding_scale", (double)hp->embedding_scale, 1e-6, 1e6, e) || check_rope(hp, e))
+        return -1;
+    if (hp->n_head % hp->n_kv_head != 0)
+        return err_set(e, ERR_SHAPE, "n_head %d is no multiple of n_kv_head %d", hp->n_head, hp->n_kv_head);
+    if (hp->head_dim % 2 != 0)
+        return err_set(e, ERR_SHAPE, "head_dim is %d, expected an even number (rotation works on pairs)",
+                       hp->head_dim);
+    hp->n_group = hp->n_head / hp->n_kv_head;
+    return 0;
+}
+
+/* ---- the table of tensors -------------------------------------------------------------------- */
+
+enum size { ONE, D_MODEL, Q_ROWS, KV_ROWS, HEAD_DIM, D_FF, N_VOCAB };
+enum when { ALWAYS, WHEN_BIAS, WHEN_QK_NORM, WHEN_UNTIED };
+enum place { EMBEDDING, ATTN_NORM, WQ, WK, WV, BQ, BK, BV, Q_NORM, K_NORM, WO, FFN_NORM, GATE, UP, DOWN,
+             OUTPUT_NORM, OUTPUT, N_PLACE };
+
+static const struct row {
+    const char *name;
+    enum size dim[2];
+    enum when when;
+    const char *why;
+} table[N_PLACE] = {
+    [EMBEDDING] = {"embedding", {N_VOCAB, D_MODEL}, ALWAYS, "n_vocab x d_model"},
+    [ATTN_NORM] = {"attn_norm", {D_MODEL, ONE}, ALWAYS, "d_model"},
+    [WQ] = {"wq", {Q_ROWS, D_MODEL}, ALWAYS, "n_head*head_dim x d_model"},
+    [WK] = {"wk", {KV_ROWS, D_MODEL}, ALWAYS, "n_kv_head*head_dim x d_model"},
+    [WV] = {"wv", {KV_ROWS, D_MODEL}, ALWAYS, "n_kv_head*head_dim x d_model"},
+    [BQ] = {"bq", {Q_ROWS, ONE}, WHEN_BIAS, "n_head*head_dim"},
+    [BK] = {"bk", {KV_ROWS, ONE}, WHEN_BIAS, "n_kv_head*head_dim"},
+    [BV] = {"bv", {KV_ROWS, ONE}, WHEN_BIAS, "n_kv_head*head_dim"},
+    [Q_NORM] = {"q_norm", {HEAD_DIM, ONE}, WHEN_QK_NORM, "head_dim"},
+    [K_NORM] = {"k_norm", {HEAD_DIM, ONE}, WHEN_QK_NORM, "head_dim"},
+    [WO] = {"wo", {D_MODEL, Q_ROWS}, ALWAYS, "d_model x n_head*head_dim"},
+    [FFN_NORM] = {"ffn_norm", {D_MODEL, ONE}, ALWAYS, "d_model"},
+    [GATE] = {"gate", {D_FF, D_MODEL}, ALWAYS, "d_ff x d_model"},
+    [UP] = {"up", {D_FF, D_MODEL}, ALWAYS, "d_ff x d_model"},
+    [DOWN] = {"down", {D_MODEL, D_FF}, ALWAYS, "d_model x d_ff"},
+    [OUTPUT_NORM] = {"output_norm", {D_MODEL, ONE}, ALWAYS, "d_model"},
+    [OUTPUT] = {"output", {N_VOCAB, D_MODEL}, WHEN_UNTIED, "n_vocab x d_model"},
+};
+enum { FIRST_IN_LAYER = ATTN_NORM, LAST_IN_LAYER = DOWN };
+
+static int present(const struct hparams *hp, enum place p)
+{
+    switch (table[p].when) {
+    case WHEN_BIAS: return hp->qkv_bias != 0;
+    case WHEN_QK_NORM: return hp->qk_norm != 0;
+    case WHEN_UNTIED: return !hp->tied;
+    default: return 1;
+    }
+}
+
+static int size_of(const struct hparams *hp, enum size s)
+{
+    switch (s) {
+    case D_MODEL: return hp->d_model;
+    case Q_ROWS: return hp->n_head * hp->head_dim;
+    case KV_ROWS: return hp->n_kv_head * hp->head_dim;
+    case HEAD_DIM: return hp->head_dim;
+    case D_FF: return hp->d_ff;
+    case N_VOCAB: return hp->n_vocab;
+    default: return 1;
+    }
+}
+
+static int per_layer(const struct hparams *hp)
+{
+    int n = 0;
+    for (int p = FIRST_IN_LAYER; p <= LAST_IN_LAYER; p++)
+        n += present(hp, (enum place)p);
+    return n;
+}
+
+int model_n_tensor(const struct hparams *hp)
+{
+    return 2 + hp->n_layer * per_layer(hp) + present(hp, OUTPUT);
+}
+
+/* Which row of the table tensor i is, and of which layer (-1: of none). */
+static enum place locate(const struct hparams *hp, int i, int *layer)
+{
+    int n = per_layer(hp);
+    *layer = -1;
+    if (i == 0)
+        return EMBEDDING;
+    if (i > hp->n_layer * n)
+        return i == hp->n_layer * n + 1 ? OUTPUT_NORM : OUTPUT;
+    *layer = (i - 1) / n;
+    int skip = (i - 1) % n, p = FIRST_IN_LAYER;
+    for (;; p++)
+        if (present(hp, (enum place)p) && skip-- == 0)
+            return (enum place)p;
+}
+
+void model_tensor_at(const struct hparams *hp, int i, struct model_tensor *out)
+{
+    int layer;
+    const struct row *r = &table[locate(hp, i, &layer)];
+    if (layer < 0)
+        snprintf(out->name, sizeof out->name, "%s", r->name);
+    else
+        snprintf(out->name, sizeof out->name, "layers/%d/%s", layer, r->name);
+    out->rank = r->dim[1] == ONE ? 1 : 2;
+    out->dim[0] = size_of(hp, r->dim[0]);
+    out->dim[1] = size_of(hp, r->dim[1]);
+    out->why = r->why;
+}
+
+struct hash_sha256_ctx *model_hash_begin(const struct hparams *hp)
+{
+    struct hash_sha256_ctx *c = hash_sha256_create();
+    struct str s = {0};
+    model_file_hparams_text(hp, &s);
+    hash_sha256_update(c, s.p, s.n);
+    str_free(&s);
+    return c;
+}
+
+void model_hash_tensor(struct hash_sha256_ctx *c, const struct model_tensor *t, const char *type, const void *data,
+                       size_t bytes)
+{
+    struct str s = {0};
+    str_addf(&s, "%s %s %d %d\n", t->name, type, t->dim[0], t->dim[1]);
+    hash_sha256_update(c, s.p, s.n);
+    hash_sha256_update(c, data, bytes);
+    str_free(&s);
+}
+
+/* ---- the arena ------------------------------------------------------------------------------- */
+
+enum { ALIGN = 64 };
+
+static size_t elements(const struct hparams *hp, enum place p)
+{
+    return (size_t)size_of(hp, table[p].dim[0]) * (size_t)size_of(hp, table[p].dim[1]);
+}
+
+/* Bytes that tensor p takes in the arena. Q, K, V, their biases, gate and up follow one another without a gap,
+ * because together they are one matrix; every matrix starts aligned. Vectors are always float. */
+static size_t arena_bytes(const struct hparams *hp, enum place p, enum model_dtype held_as)
+{
+    size_t n = elements(hp, p) * (table[p].dim[1] != ONE && held_as == MODEL_BF16 ? 2 : 4);
+    int joined = p == WQ || p == WK || p == BQ || p == BK || p == GATE;
+    return joined ? n : (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static struct matrix as_matrix(const void *p, int rows, int cols, enum model_dtype held_as)
+{
+    struct matrix m = {.rows = rows, .cols = cols};
+    if (held_as == MODEL_BF16)
+        m.bf16 = p;
+    else
+        m.f32 = p;
+    return m;
+}
+
+/* Points the struct's fields at their places; called for the tensors in order, `at` being theirs. */
+static void attach(struct model *m, enum place p, int layer, void *at, enum model_dtype held_as)
+{
+    const struct hparams *hp = &m->hp;
+    struct model_layer *l = layer < 0 ? NULL : &m->layer[layer];
+    int rows = size_of(hp, table[p].dim[0]), cols = size_of(hp, table[p].dim[1]);
+    struct matrix self = as_matrix(at, rows, cols, held_as);
+    switch (p) {
+    case EMBEDDING: m->embedding = self; break;
+    case ATTN_NORM: l->attn_norm = at; break;
+    case WQ: l->qkv = as_matrix(at, (hp->n_head + 2 * hp->n_kv_head) * hp->head_dim, cols, held_as); break;
+    case BQ: l->qkv_bias = at; break;
+    case Q_NORM: l->q_norm = at; break;
+    case K_NORM: l->k_norm = at; break;
+    case WO: l->attn_out = self; break;
+    case FFN_NORM: l->ffn_norm = at; break;
+    case GATE: l->gate_up = as_matrix(at, 2 * hp->d_ff, cols, held_as); break;
+    case DOWN: l->down = self; break;
+    case OUTPUT_NORM: m->output_norm = at; break;
+    case OUTPUT: m->output = self; break;
+    default: break; /* wk, wv, bk, bv, up: parts of what the first of them set */
+    }
+}
+
+/* A model with its arena laid out and nothing in it yet; place[i] is where tensor i belongs. */
+static struct model *lay_out(const struct hparams *hp, enum model_dtype held_as, void ***place, struct err *e)
+{
+    int n = model_n_tensor(hp), layer;
+    size_t total = 0, at = 0;
+    struct model *m = mem_new(1, sizeof *m);
+    m->hp = *hp;
+    m->layer = mem_new((size_t)hp->n_layer, sizeof *m->layer);
+    m->rope_freq = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_freq);
+    for (int i = 0; i < n; i++)
+        total += arena_bytes(hp, locate(hp, i, &layer), held_as);
+    m->arena = mem_try(total, 1, "the weights", e);
+    if (!m->arena) {
+        model_close(m);
+        return NULL;
+    }
+    m->weight_bytes = total;
+    *place = mem_new((size_t)n, sizeof **place);
+    for (int i = 0; i < n; i++) {
+        enum place p = locate(hp, i, &layer);
+        (*place)[i] = (char *)m->arena + at;
+        attach(m, p, layer, (*place)[i], held_as);
+        at += arena_bytes(hp, p, held_as);
+    }
+    if (hp->tied)
+        m->output = m->embedding;
+    return m;
+}
+
+/* Radians per position of pair i, i + head_dim / 2: base^(-2 i / head_dim). "linear" divides by the factor.
+ * "llama3" (Llama 3.1) divides the frequencies whose wavelength exceeds the original context / low_freq_factor,
+ * keeps those below original context / high_freq_factor, and blends between. */
+static void fill_rope(struct model *m)
+{
+    const struct hparams *hp = &m->hp;
+    const double two_pi = 6.283185307179586476925286766559;
+    for (int i = 0; i < hp->head_dim / 2; i++) {
+        double f = pow(hp->rope_base, -2.0 * i / hp->head_dim);
+        if (hp->rope_scaling == MODEL_ROPE_LINEAR)
+            f /= hp->rope_factor;
+        if (hp->rope_scaling == MODEL_ROPE_LLAMA3) {
+            double turns = hp->rope_original_context * f / two_pi;
+            double s = (turns - hp->rope_low_freq_factor) / (hp->rope_high_freq_factor - hp->rope_low_freq_factor);
+            s = s < 0 ? 0 : s > 1 ? 1 : s;
+            f = (1 - s) * f / hp->rope_factor + s * f;
+        }
+        m->rope_freq[i] = f;
+    }
+}
+
+void model_close(struct model *m)
+{
+    if (!m)
+        return;
+    mem_free(m->path);
+    mem_free(m->source_name);
+    mem_free(m->rope_freq);
+    mem_free(m->layer);
+    mem_free(m->arena);
+    mem_free(m);
+}
+
+struct model *model_build(const struct hparams *given,
+                          int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e), void *ctx,
+                          struct err *e)
+{
+    struct hparams hp = *given;
+    void **place = NULL;
+    if (hparams_check(&hp, e))
+        return NULL;
+    struct model *m = lay_out(&hp, MODEL_F32, &place, e);
+    if (!m)
+        return NULL;
+    struct hash_sha256_ctx *hash = model_hash_begin(&hp);
+    int rc = 0;
+    for (int i = 0, n = model_n_tensor(&hp); i < n && rc == 0; i++) {
+        struct model_tensor t;
+        model_tensor_at(&hp, i, &t);
+        size_t count = (size_t)t.dim[0] * (size_t)t.dim[1];
+        rc = fetch(ctx, t.name, place[i], count, e);
+        if (rc == 0)
+            model_hash_tensor(hash, &t, "f32", place[i], count * 4);
+    }
+    hash_sha256_finish(hash, m->sha256);
+    mem_free(place);
+    fill_rope(m);
+    if (rc) {
+        model_close(m);
+        return NULL;
+    }
+    return m;
+}
+
+/* ---- opening a file -------------------------------------------------------------------------- */
+
+static void add_shape(struct str *s, int rank, const uint64_t *dim)
+{
+    str_addc(s, '(');
+    for (int i = 0; i < rank; i++)
+        str_addf(s, "%s%llu", i ? "," : "", (unsigned long long)dim[i]);
+    str_addc(s, ')');
+}
+
+/* Checks one dataset against its row of the table; *stored grows by what the file holds for it. */
+static int check_tensor(const struct h5 *f, const struct model_tensor *t, const char *path, enum h5_type *type,
+                        uint64_t *stored, struct err *e)
+{
+    struct h5_info info;
+    if (h5_stat(f, path, &info, e))
+        return -1;
+    if (info.type != H5_TYPE_F32 && info.type != H5_TYPE_F16 && info.type != H5_TYPE_BF16)
+        return err_set(e, ERR_FORMAT, "%s:%s: elements are %s, expected f32, f16 or bf16", h5_path(f), path,
+                       h5_type_name(info.type));
+    uint64_t want[2] = {(uint64_t)t->dim[0], (uint64_t)t->dim[1]};
+    if (info.rank != t->rank || info.dim[0] != want[0] || (t->rank == 2 && info.dim[1] != want[1])) {
+        struct str found = {0}, expected = {0};
+        add_shape(&found, info.rank, info.dim);
+        add_shape(&expected, t->rank, want);
+        err_set(e, ERR_SHAPE, "%s:%s: shape %s, expected %s from %s", h5_path(f), path, found.p, expected.p,
+                t->why);
+        str_free(&found);
+        str_free(&expected);
+        return -1;
+    }
+    if (info.stored != info.n * h5_type_size(info.type))
+        return err_set(e, ERR_FORMAT, "%s:%s: %llu bytes stored, expected %llu uncompressed", h5_path(f), path,
+                       (unsigned long long)info.stored, (unsigned long long)(info.n * h5_type_size(info.type)));
+    *type = info.type;
+    *stored += info.stored;
+    return 0;
+}
+
+/* Reads n elements to dst, which holds floats or bf16 as `to_bf16` says. */
+static int read_tensor(const struct h5 *f, const char *path, enum h5_type type, int to_bf16, void *dst, size_t n,
+                       struct err *e)
+{
+    if (type == (to_bf16 ? H5_TYPE_BF16 : H5_TYPE_F32))
+        return h5_read(f, path, type, dst, n, e);
+    void *raw = mem_try(n, h5_type_size(type), path, e);
+    int rc = raw ? h5_read(f, path, type, raw, n, e) : -1;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        float x = type == H5_TYPE_F32   ? ((const float *)raw)[i]
+                  : type == H5_TYPE_F16 ? half_from_f16(((const uint16_t *)raw)[i])
+                                        : half_from_bf16(((const uint16_t *)raw)[i]);
+        if (to_bf16)
+            ((uint16_t *)dst)[i] = half_to_bf16(x);
+        else
+            ((float *)dst)[i] = x;
+    }
+    mem_free(raw);
+    return rc;
+}
+
+static int read_identity(const struct h5 *f, struct model *m, struct err *e)
+{
+    struct {
+        const char *name;
+        char *to;
+    } hex[] = {{"sha256", m->sha256}, {"source_sha256", m->source_sha256}};
+    m->path = mem_strdup(h5_path(f));
+    m->source_name = h5_get_string(f, "/", "source_name", e);
+    if (!m->source_name)
+        return -1;
+    for (int i = 0; i < 2; i++) {
+        char *s = h5_get_string(f, "/", hex[i].name, e);
+        if (!s)
+            return -1;
+        int ok = strlen(s) == HASH_HEX - 1 && strspn(s, "0123456789abcdef") == HASH_HEX - 1;
+        if (ok)
+            memcpy(hex[i].to, s, HASH_HEX);
+        mem_free(s);
+        if (!ok)
+            return err_set(e, ERR_FORMAT, "%s:/: attribute '%s' is no SHA-256", h5_path(f), hex[i].name);
+    }
+    return 0;
+}
+
+struct model *model_open(const char *path, enum model_dtype held_as, struct err *e)
+{
+    struct hparams hp;
+    struct model *m = NULL;
+    enum h5_type *type = NULL;
+    void **place = NULL;
+    uint64_t stored = 0;
+    int ok = 0, n = 0;
+    struct h5 *f = h5_open(path, H5_MODE_READ, e);
+    if (!f || model_file_read_hparams(f, &hp, e))
+        goto out;
+    if (held_as == MODEL_F16) {
+        err_set(e, ERR_UNSUPPORTED, "%s: weights are held as f32 or bf16, not as f16", path);
+        goto out;
+    }
+    n = model_n_tensor(&hp);
+    type = mem_new((size_t)n, sizeof *type);
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < n; i++) {
+            struct model_tensor t;
+            char name[sizeof t.name + 1];
+            model_tensor_at(&hp, i, &t);
+            snprintf(name, sizeof name, "/%s", t.name);
+            int rc = pass == 0 ? check_tensor(f, &t, name, &type[i], &stored, e)
+                               : read_tensor(f, name, type[i], held_as == MODEL_BF16 && t.rank == 2, place[i],
+                                             (size_t)t.dim[0] * (size_t)t.dim[1], e);
+            if (rc)
+                goto out;
+        }
+        /* only a file that really has the bytes may ask for as much memory */
+        if (pass == 0 && stored > (uint64_t)fs_size(path)) {
+            err_set(e, ERR_FORMAT, "%s: %lld bytes, but its tensors need %llu: truncated", path,
+                    (long long)fs_size(path), (unsigned long long)stored);
+            goto out;
+        }
+        if (pass == 0 && !(m = lay_out(&hp, held_as, &place, e)))
+            goto out;
+    }
+    fill_rope(m);
+    if (read_identity(f, m, e))
+        goto out;
+    ok = 1;
+out:
+    mem_free(place);
+    mem_free(type);
+    h5_close(f, NULL);
+    if (!ok) {
+        model_close(m);
+        m = NULL;
+    }
+    return m;
+}
+
+int model_open_hparams(const char *path, struct hparams *hp, char sha256[HASH_HEX], struct err *e)
+{
+    struct h5 *f = h5_open(path, H5_MODE_READ, e);
+    struct model id = {0};
+    int rc = -1;
+    if (!f || model_file_read_hparams(f, &id.hp, e) || read_identity(f, &id, e))
+        goto out;
+    *hp = id.hp;
+    memcpy(sha256, id.sha256, HASH_HEX);
+    rc = 0;
+out:
+    mem_free(id.path);
+    mem_free(id.source_name);
+    h5_close(f, NULL);
+    return rc;
+}

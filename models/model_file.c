@@ -1,0 +1,231 @@
+#include "models/model_file.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "harness/base/str.h"
+
+static const char format_name[] = "depthkv-model";
+
+/* ---- hyper-parameters ------------------------------------------------------------------------ */
+
+enum field_type { FIELD_INT, FIELD_FLOAT, FIELD_DOUBLE, FIELD_WORD };
+
+static const char *const activation_words[] = {"silu", "gelu_tanh", NULL};
+static const char *const scaling_words[] = {"none", "linear", "llama3", NULL};
+
+/* One row a field: reading, writing and hashing all follow this table. n_group is derived and not stored. */
+static const struct field {
+    const char *name;
+    enum field_type type;
+    size_t offset;
+    const char *const *words;
+} fields[] = {
+    {"n_layer", FIELD_INT, offsetof(struct hparams, n_layer), NULL},
+    {"d_model", FIELD_INT, offsetof(struct hparams, d_model), NULL},
+    {"n_head", FIELD_INT, offsetof(struct hparams, n_head), NULL},
+    {"n_kv_head", FIELD_INT, offsetof(struct hparams, n_kv_head), NULL},
+    {"head_dim", FIELD_INT, offsetof(struct hparams, head_dim), NULL},
+    {"d_ff", FIELD_INT, offsetof(struct hparams, d_ff), NULL},
+    {"n_vocab", FIELD_INT, offsetof(struct hparams, n_vocab), NULL},
+    {"context_length", FIELD_INT, offsetof(struct hparams, context_length), NULL},
+    {"norm_eps", FIELD_FLOAT, offsetof(struct hparams, norm_eps), NULL},
+    {"norm_offset", FIELD_FLOAT, offsetof(struct hparams, norm_offset), NULL},
+    {"embedding_scale", FIELD_FLOAT, offsetof(struct hparams, embedding_scale), NULL},
+    {"activation", FIELD_WORD, offsetof(struct hparams, activation), activation_words},
+    {"tied", FIELD_INT, offsetof(struct hparams, tied), NULL},
+    {"qkv_bias", FIELD_INT, offsetof(struct hparams, qkv_bias), NULL},
+    {"qk_norm", FIELD_INT, offsetof(struct hparams, qk_norm), NULL},
+    {"rope_base", FIELD_DOUBLE, offsetof(struct hparams, rope_base), NULL},
+    {"rope_scaling", FIELD_WORD, offsetof(struct hparams, rope_scaling), scaling_words},
+    {"rope_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_factor), NULL},
+    {"rope_low_freq_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_low_freq_factor), NULL},
+    {"rope_high_freq_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_high_freq_factor), NULL},
+    {"rope_original_context", FIELD_INT, offsetof(struct hparams, rope_original_context), NULL},
+};
+enum { N_FIELD = sizeof fields / sizeof *fields };
+
+_Static_assert(sizeof(enum model_activation) == sizeof(int) && sizeof(enum model_rope_scaling) == sizeof(int),
+               "words are read and written through an int");
+
+static int64_t get_integer(const struct hparams *hp, const struct field *d)
+{
+    int v;
+    memcpy(&v, (const char *)hp + d->offset, sizeof v);
+    return v;
+}
+
+static double get_real(const struct hparams *hp, const struct field *d)
+{
+    double x;
+    float y;
+    if (d->type == FIELD_DOUBLE) {
+        memcpy(&x, (const char *)hp + d->offset, sizeof x);
+        return x;
+    }
+    memcpy(&y, (const char *)hp + d->offset, sizeof y);
+    return (double)y;
+}
+
+void model_file_hparams_text(const struct hparams *hp, struct str *out)
+{
+    str_addf(out, "%s %d\n", format_name, (int)MODEL_FILE_VERSION);
+    for (int i = 0; i < N_FIELD; i++) {
+        const struct field *d = &fields[i];
+        str_addf(out, "%s ", d->name);
+        if (d->type == FIELD_WORD)
+            str_add(out, d->words[get_integer(hp, d)]);
+        else if (d->type == FIELD_INT)
+            str_addf(out, "%lld", (long long)get_integer(hp, d));
+        else
+            str_add_double(out, get_real(hp, d));
+        str_addc(out, '\n');
+    }
+}
+
+int model_file_write_hparams(struct h5 *f, const struct hparams *hp, struct err *e)
+{
+    int rc = h5_set_string(f, "/", "format", format_name, e);
+    rc = rc ? rc : h5_set_int(f, "/", "format_version", MODEL_FILE_VERSION, e);
+    rc = rc ? rc : h5_set_string(f, "/", "architecture", hp->architecture, e);
+    for (int i = 0; i < N_FIELD && rc == 0; i++) {
+        const struct field *d = &fields[i];
+        if (d->type == FIELD_WORD)
+            rc = h5_set_string(f, "/", d->name, d->words[get_integer(hp, d)], e);
+        else if (d->type == FIELD_INT)
+            rc = h5_set_int(f, "/", d->name, get_integer(hp, d), e);
+        else
+            rc = h5_set_double(f, "/", d->name, get_real(hp, d), e);
+    }
+    return rc;
+}
+
+static int read_word(const struct h5 *f, const struct field *d, int *out, struct err *e)
+{
+    char *s = h5_get_string(f, "/", d->name, e);
+    if (!s)
+        return -1;
+    int i = 0;
+    while (d->words[i] && strcmp(d->words[i], s) != 0)
+        i++;
+    int rc = d->words[i] ? 0
+                         : err_set(e, ERR_UNSUPPORTED, "%s:/: attribute '%s' is '%s', which is unknown here",
+                                   h5_path(f), d->name, s);
+    *out = i;
+    mem_free(s);
+    return rc;
+}
+
+static int read_field(const struct h5 *f, const struct field *d, struct hparams *hp, struct err *e)
+{
+    char *at = (char *)hp + d->offset;
+    int64_t v;
+    double x;
+    int n;
+    switch (d->type) {
+    case FIELD_WORD:
+        if (read_word(f, d, &n, e))
+            return -1;
+        memcpy(at, &n, sizeof n);
+        return 0;
+    case FIELD_INT:
+        if (h5_get_int(f, "/", d->name, &v, e))
+            return -1;
+        if (v < INT32_MIN || v > INT32_MAX)
+            return err_set(e, ERR_FORMAT, "%s:/: attribute '%s' is %lld, out of range", h5_path(f), d->name,
+                           (long long)v);
+        n = (int)v;
+        memcpy(at, &n, sizeof n);
+        return 0;
+    default:
+        if (h5_get_double(f, "/", d->name, &x, e))
+            return -1;
+        if (d->type == FIELD_DOUBLE) {
+            memcpy(at, &x, sizeof x);
+        } else {
+            float y = (float)x;
+            memcpy(at, &y, sizeof y);
+        }
+        return 0;
+    }
+}
+
+int model_file_read_hparams(const struct h5 *f, struct hparams *hp, struct err *e)
+{
+    int64_t version;
+    struct hparams h = {0};
+    char *format = NULL, *architecture = NULL;
+    int rc = -1;
+    if (!h5_has(f, "/", "format") || !(format = h5_get_string(f, "/", "format", e)) ||
+        strcmp(format, format_name) != 0) {
+        err_set(e, ERR_FORMAT, "%s: not a model file (make one with: depthkv import)", h5_path(f));
+        goto out;
+    }
+    if (h5_get_int(f, "/", "format_version", &version, e))
+        goto out;
+    if (version != MODEL_FILE_VERSION) {
+        err_set(e, ERR_UNSUPPORTED, "%s:/: format_version %lld, expected %d; import the model again", h5_path(f),
+                (long long)version, (int)MODEL_FILE_VERSION);
+        goto out;
+    }
+    architecture = h5_get_string(f, "/", "architecture", e);
+    if (!architecture)
+        goto out;
+    memcpy(h.architecture, architecture,
+           strlen(architecture) < sizeof h.architecture ? strlen(architecture) : sizeof h.architecture - 1);
+    for (int i = 0; i < N_FIELD; i++)
+        if (read_field(f, &fields[i], &h, e))
+            goto out;
+    if (hparams_check(&h, e)) {
+        err_wrap(e, "%s", h5_path(f));
+        goto out;
+    }
+    *hp = h;
+    rc = 0;
+out:
+    mem_free(architecture);
+    mem_free(format);
+    return rc;
+}
+
+/* ---- tokenizer ------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    size_t offset;
+} token_ids[] = {
+    {"bos", offsetof(struct tokenizer_data, bos)},         {"eos", offsetof(struct tokenizer_data, eos)},
+    {"pad", offsetof(struct tokenizer_data, pad)},         {"unk", offsetof(struct tokenizer_data, unk)},
+    {"add_bos", offsetof(struct tokenizer_data, add_bos)},
+};
+enum { N_TOKEN_ID = sizeof token_ids / sizeof *token_ids };
+
+static const char group[] = "/tokenizer";
+
+int model_file_write_tokenizer(struct h5 *f, const struct tokenizer_data *d, struct err *e)
+{
+    const char *const *token = (const char *const *)d->token, *const *merge = (const char *const *)d->merge;
+    int rc = h5_make_group(f, group, e);
+    rc = rc ? rc : h5_set_string(f, group, "kind", d->kind == TOKENIZER_BPE ? "bpe" : "bytes", e);
+    if (rc == 0 && d->pre)
+        rc = h5_set_string(f, group, "pre", d->pre, e);
+    for (int i = 0; i < N_TOKEN_ID && rc == 0; i++) {
+        int v;
+        memcpy(&v, (const char *)d + token_ids[i].offset, sizeof v);
+        rc = h5_set_int(f, group, token_ids[i].name, v, e);
+    }
+    rc = rc ? rc : h5_write_strings(f, "/tokenizer/token", token, (size_t)d->n_token, e);
+    rc = rc ? rc
+            : h5_write(f, "/tokenizer/type", H5_TYPE_U8, 1, (const uint64_t[]){(uint64_t)d->n_token}, d->type, e);
+    rc = rc ? rc : h5_write_strings(f, "/tokenizer/merge", merge, (size_t)d->n_merge, e);
+    rc = rc ? rc
+            : h5_write(f, "/tokenizer/eos_extra", H5_TYPE_I32, 1, (const uint64_t[]){(uint64_t)d->n_eos_extra},
+                       d->eos_extra, e);
+    /* a dataset, because a template may be larger than an attribute can be */
+    if (rc == 0 && d->chat_template) {
+        const char *one = d->chat_template;
+        rc = h5_write_strings(f, "/tokenizer/chat_template", &one, 1, e);
+    }
+    return rc;
+}

@@ -1,0 +1,23 @@
+/* What a model file says besides its weights: hyper-parameters as attributes of the root group, the tokenizer
+ * below /tokenizer. Reader and writer stand side by side, so that they can't drift apart. models/README.md
+ * documents the layout. */
+#ifndef MODELS_MODEL_FILE_H
+#define MODELS_MODEL_FILE_H
+
+#include "harness/base/err.h"
+#include "harness/base/h5.h"
+#include "models/model.h"
+#include "models/tokenizer.h"
+
+enum { MODEL_FILE_VERSION = 1 };
+
+int model_file_write_hparams(struct h5 *f, const struct hparams *hp, struct err *e);
+/* Refuses other formats and versions; the result has passed hparams_check. */
+int model_file_read_hparams(const struct h5 *f, struct hparams *hp, struct err *e);
+
+/* The one text form of hyper-parameters: what the model's hash covers. */
+struct str;
+void model_file_hparams_text(const struct hparams *hp, struct str *out);
+
+int model_file_write_tokenizer(struct h5 *f, const struct tokenizer_data *d, struct err *e);
+#endif
