@@ -21,7 +21,7 @@
 
 struct kv_segment {
     int refs;
-    int n;
+    int n, head_dim;
     int32_t *pos; /* [n] strictly increasing */
     float *k, *v; /* [n][head_dim] */
 };
@@ -55,6 +55,9 @@ void kvcache_set_seen(struct kvcache *c, int n_seen);
 /* Forgets what was fed after the tails held n_tail entries (teacher forcing, then back). */
 void kvcache_rewind(struct kvcache *c, int n_tail);
 int kvcache_n_tail(const struct kvcache *c);
+/* The same after a forward pass that failed half-way: layers may hold different numbers of entries, and what was
+ * fed has not been counted as seen. */
+void kvcache_truncate(struct kvcache *c, int n_tail);
 
 /* Bytes of keys and values that this sequence alone would hold: every segment counted whole, shared or not,
  * and the tails' entries in use. */

@@ -60,8 +60,8 @@ struct tap {
     int last_rows;   /* for STAT_ROWS */
     /* once per layer, when its attention is done for all rows */
     int (*attention)(void *ctx, const struct attention_stats *s, struct err *e);
-    /* every attention row (softmax weights over segment and tail, slots in that order), any phase; calls for
-     * one (layer, query head) come in row order; serial, in the order layer, query head, row */
+    /* every attention row (softmax weights over segment and tail, slots in that order), any phase; serial, layer by
+     * layer; rows of one query head come in order, heads of one group may be interleaved */
     int (*weights)(void *ctx, int layer, int head, int row, const float *weight, int n_key, struct err *e);
     unsigned stages; /* 1 << TAP_PRE, ... */
     int (*stage)(void *ctx, int layer, enum tap_stage stage, const float *x, int n_row, struct err *e); /* [n_row][d_model] */
@@ -90,5 +90,6 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
 /* Threads for everything in the process that is parallel; the numbers do not depend on it. */
 void transformer_set_threads(int n);
 int transformer_threads(void);
+int transformer_thread_index(void); /* of the caller within a parallel loop */
 
 #endif

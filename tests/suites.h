@@ -7,7 +7,8 @@
 /* One line a suite: SUITE(stem) declares make_<stem>_suite and runs it. */
 #define ALL_SUITES \
     SUITE(base) \
-    SUITE(h5)
+    SUITE(h5) \
+    SUITE(transformer)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);
 ALL_SUITES

@@ -1,0 +1,148 @@
+#include "models/attention_stats.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "models/kernels.h"
+
+static float *take(float **at, size_t n)
+{
+    float *p = *at;
+    *at += (n + 15) / 16 * 16; /* keep every buffer on its own cache line */
+    return p;
+}
+
+static size_t padded(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
+int attention_gather_begin(struct attention_gather *g, const struct attention_job *j, int n_block, struct err *e)
+{
+    const struct hparams *hp = j->hp;
+    size_t total = 0, heads = (size_t)hp->n_head;
+    g->stats = j->tap ? j->tap->stats : 0;
+    g->n_row = j->n_row;
+    g->n_block = n_block;
+    g->last = 0;
+    if (g->stats & TRANSFORMER_STAT_ROWS)
+        g->last = j->tap->last_rows < j->n_row ? j->tap->last_rows : j->n_row;
+    if (!g->n_key) {
+        g->n_key = mem_new((size_t)hp->n_kv_head, sizeof *g->n_key);
+        g->part = mem_new(heads, sizeof *g->part);
+        g->off = mem_new(heads, sizeof *g->off);
+        g->diag = mem_new(heads, sizeof *g->diag);
+        g->rows = mem_new(heads, sizeof *g->rows);
+        g->entropy = mem_new(heads, sizeof *g->entropy);
+        g->queries = mem_new(heads, sizeof *g->queries);
+    }
+    for (int h = 0; h < hp->n_kv_head; h++)
+        g->n_key[h] = kvcache_n_entry(j->cache[0], j->layer, h);
+    for (int q = 0; q < hp->n_head; q++) {
+        size_t n = (size_t)g->n_key[q / hp->n_group];
+        if (g->stats & TRANSFORMER_STAT_COLUMNS)
+            total += padded((size_t)n_block * n) + 2 * padded(n);
+        if (g->stats & TRANSFORMER_STAT_ROWS)
+            total += padded((size_t)g->last * n);
+        if (g->stats & TRANSFORMER_STAT_ENTROPY)
+            total += padded((size_t)j->n_row);
+        if (g->stats & TRANSFORMER_STAT_QUERIES)
+            total += padded((size_t)j->n_row * (size_t)hp->head_dim);
+    }
+    if (total > g->arena_cap) {
+        mem_free(g->arena);
+        g->arena = mem_try(total, sizeof *g->arena, "attention statistics", e);
+        g->arena_cap = g->arena ? total : 0;
+        if (!g->arena)
+            return -1;
+    }
+    float *at = g->arena;
+    for (int q = 0; q < hp->n_head; q++) {
+        size_t n = (size_t)g->n_key[q / hp->n_group];
+        g->part[q] = g->off[q] = g->diag[q] = g->rows[q] = g->entropy[q] = g->queries[q] = NULL;
+        if (g->stats & TRANSFORMER_STAT_COLUMNS) {
+            g->part[q] = take(&at, (size_t)n_block * n);
+            g->off[q] = take(&at, n);
+            g->diag[q] = take(&at, n);
+            memset(g->part[q], 0, (size_t)n_block * n * sizeof *at);
+            memset(g->diag[q], 0, n * sizeof *at);
+        }
+        if (g->stats & TRANSFORMER_STAT_ROWS) {
+            g->rows[q] = take(&at, (size_t)g->last * n);
+            memset(g->rows[q], 0, (size_t)g->last * n * sizeof *at);
+        }
+        if (g->stats & TRANSFORMER_STAT_ENTROPY)
+            g->entropy[q] = take(&at, (size_t)j->n_row);
+        if (g->stats & TRANSFORMER_STAT_QUERIES)
+            g->queries[q] = take(&at, (size_t)j->n_row * (size_t)hp->head_dim);
+    }
+    return 0;
+}
+
+void attention_gather_row(struct attention_gather *g, int q, int block, int row, const float *weight, int base)
+{
+    int self = base + row; /* the row's own entry is the last visible one */
+    if (g->part[q]) {
+        /* [n_block][n_key], n_key = base + n_row */
+        float *sum = g->part[q] + (size_t)block * (size_t)(base + g->n_row);
+        kernels_add(sum, weight, self);
+        g->diag[q][self] = weight[self];
+    }
+    if (g->rows[q] && row >= g->n_row - g->last)
+        memcpy(g->rows[q] + (size_t)(row - (g->n_row - g->last)) * (size_t)(base + g->n_row), weight,
+               (size_t)(self + 1) * sizeof *weight);
+    if (g->entropy[q]) {
+        double h = 0;
+        for (int i = 0; i <= self; i++)
+            h -= weight[i] > 0 ? (double)weight[i] * log((double)weight[i]) : 0;
+        g->entropy[q][row] = (float)h;
+    }
+}
+
+int attention_gather_end(struct attention_gather *g, const struct attention_job *j, struct err *e)
+{
+    const struct hparams *hp = j->hp;
+    if (!j->tap || !j->tap->attention)
+        return 0;
+#pragma omp parallel for schedule(static)
+    for (int q = 0; q < hp->n_head; q++) {
+        size_t n = (size_t)g->n_key[q / hp->n_group], d = (size_t)hp->head_dim;
+        for (size_t i = 0; g->part[q] && i < n; i++) {
+            double sum = 0;
+            for (int b = 0; b < g->n_block; b++)
+                sum += (double)g->part[q][(size_t)b * n + i];
+            g->off[q][i] = (float)sum;
+        }
+        for (int r = 0; g->queries[q] && r < j->n_row; r++)
+            memcpy(g->queries[q] + (size_t)r * d, j->q + (size_t)r * j->ldq + (size_t)q * d, d * sizeof(float));
+    }
+    struct attention_stats s = {
+        .layer = j->layer,
+        .n_query = j->n_row,
+        .n_row = g->last,
+        .n_key = g->n_key,
+        .off_diagonal = (const float *const *)g->off,
+        .diagonal = (const float *const *)g->diag,
+        .rows = (const float *const *)g->rows,
+        .entropy = (const float *const *)g->entropy,
+        .queries = (const float *const *)g->queries,
+        .hidden = j->hidden,
+    };
+    if (j->tap->attention(j->tap->ctx, &s, e))
+        return -1;
+    return 0;
+}
+
+void attention_gather_fini(struct attention_gather *g)
+{
+    mem_free(g->n_key);
+    mem_free(g->part);
+    mem_free(g->off);
+    mem_free(g->diag);
+    mem_free(g->rows);
+    mem_free(g->entropy);
+    mem_free(g->queries);
+    mem_free(g->arena);
+    *g = (struct attention_gather){0};
+}

@@ -1,0 +1,291 @@
+#include "models/kvcache.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "harness/base/hash.h"
+#include "harness/base/mem.h"
+
+struct kvcache {
+    int n_layer, n_kv_head, head_dim;
+    int capacity, n_seen;
+    struct kv_segment **segment; /* [n_layer][n_kv_head] or NULL each */
+    struct kv_tail *tail;        /* [n_layer][n_kv_head] */
+};
+
+struct pool_entry {
+    int layer, kv_head;
+    uint64_t hash;
+    size_t words;
+    uint64_t *bits;
+    struct kv_segment *segment;
+};
+
+struct kvcache_pool {
+    struct pool_entry *entry;
+    size_t n, cap;
+};
+
+static atomic_size_t resident;
+
+static size_t entry_bytes(int head_dim)
+{
+    return 2 * (size_t)head_dim * sizeof(float);
+}
+
+static size_t index_of(const struct kvcache *c, int layer, int kv_head)
+{
+    assert(layer >= 0 && layer < c->n_layer && kv_head >= 0 && kv_head < c->n_kv_head);
+    return (size_t)layer * (size_t)c->n_kv_head + (size_t)kv_head;
+}
+
+static void free_arrays(int32_t *pos, float *k, float *v, int capacity, int head_dim)
+{
+    if (k)
+        atomic_fetch_sub(&resident, (size_t)capacity * entry_bytes(head_dim));
+    mem_free(pos);
+    mem_free(k);
+    mem_free(v);
+}
+
+static void segment_release(struct kv_segment *s)
+{
+    if (!s || --s->refs > 0)
+        return;
+    free_arrays(s->pos, s->k, s->v, s->n, s->head_dim);
+    mem_free(s);
+}
+
+/* Arrays for `capacity` entries; both or none. */
+static int alloc_arrays(int capacity, int head_dim, int32_t **pos, float **k, float **v, struct err *e)
+{
+    *pos = mem_try((size_t)capacity, sizeof **pos, "cache positions", e);
+    *k = mem_try((size_t)capacity, (size_t)head_dim * sizeof **k, "cached keys", e);
+    *v = mem_try((size_t)capacity, (size_t)head_dim * sizeof **v, "cached values", e);
+    if (*pos && *k && *v) {
+        atomic_fetch_add(&resident, (size_t)capacity * entry_bytes(head_dim));
+        return 0;
+    }
+    mem_free(*pos);
+    mem_free(*k);
+    mem_free(*v);
+    *pos = NULL;
+    *k = *v = NULL;
+    return -1;
+}
+
+static int alloc_tails(struct kvcache *c, int capacity, struct err *e)
+{
+    c->capacity = capacity;
+    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++) {
+        struct kv_tail *t = &c->tail[i];
+        *t = (struct kv_tail){0};
+        if (capacity && alloc_arrays(capacity, c->head_dim, &t->pos, &t->k, &t->v, e))
+            return -1;
+    }
+    return 0;
+}
+
+static struct kvcache *create_empty(int n_layer, int n_kv_head, int head_dim)
+{
+    struct kvcache *c = mem_new(1, sizeof *c);
+    size_t heads = (size_t)n_layer * (size_t)n_kv_head;
+    *c = (struct kvcache){.n_layer = n_layer, .n_kv_head = n_kv_head, .head_dim = head_dim};
+    c->segment = mem_new(heads, sizeof(struct kv_segment *));
+    c->tail = mem_new(heads, sizeof *c->tail);
+    return c;
+}
+
+struct kvcache *kvcache_create(const struct hparams *hp, int tail_capacity, struct err *e)
+{
+    struct kvcache *c = create_empty(hp->n_layer, hp->n_kv_head, hp->head_dim);
+    if (alloc_tails(c, tail_capacity, e)) {
+        kvcache_destroy(c);
+        return NULL;
+    }
+    return c;
+}
+
+void kvcache_destroy(struct kvcache *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++) {
+        segment_release(c->segment[i]);
+        free_arrays(c->tail[i].pos, c->tail[i].k, c->tail[i].v, c->capacity, c->head_dim);
+    }
+    mem_free(c->segment);
+    mem_free(c->tail);
+    mem_free(c);
+}
+
+int kvcache_seal(struct kvcache *c, int tail_capacity, struct err *e)
+{
+    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++) {
+        struct kv_tail *t = &c->tail[i];
+        assert(!c->segment[i]); /* sealed once */
+        struct kv_segment *s = mem_new(1, sizeof *s);
+        *s = (struct kv_segment){.refs = 1, .n = t->n, .head_dim = c->head_dim, .pos = t->pos, .k = t->k, .v = t->v};
+        /* the segment accounts for n entries; the unused rest of the tail's room is no longer counted */
+        atomic_fetch_sub(&resident, (size_t)(c->capacity - t->n) * entry_bytes(c->head_dim));
+        c->segment[i] = s;
+        *t = (struct kv_tail){0};
+    }
+    return alloc_tails(c, tail_capacity, e);
+}
+
+struct kvcache_pool *kvcache_pool_create(void)
+{
+    return mem_new(1, sizeof(struct kvcache_pool));
+}
+
+void kvcache_pool_destroy(struct kvcache_pool *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n; i++) {
+        segment_release(p->entry[i].segment);
+        mem_free(p->entry[i].bits);
+    }
+    mem_free(p->entry);
+    mem_free(p);
+}
+
+static struct kv_segment *gather(const struct kv_segment *full, const struct keepset *keep, int layer, int kv_head,
+                                 int head_dim, struct err *e)
+{
+    int n = keepset_count(keep, layer, kv_head);
+    struct kv_segment *s = mem_new(1, sizeof *s);
+    *s = (struct kv_segment){.refs = 1, .n = n, .head_dim = head_dim};
+    if (alloc_arrays(n, head_dim, &s->pos, &s->k, &s->v, e)) {
+        mem_free(s);
+        return NULL;
+    }
+    int32_t *slot = mem_new((size_t)n + 1, sizeof *slot);
+    size_t d = (size_t)head_dim;
+    keepset_list(keep, layer, kv_head, slot);
+    for (int i = 0; i < n; i++) {
+        size_t from = (size_t)slot[i] * d;
+        s->pos[i] = full->pos[slot[i]];
+        memcpy(s->k + (size_t)i * d, full->k + from, d * sizeof(float));
+        memcpy(s->v + (size_t)i * d, full->v + from, d * sizeof(float));
+    }
+    mem_free(slot);
+    return s;
+}
+
+/* A shared segment for this keep set: found in the pool, or gathered and put there. The caller gets a reference. */
+static struct kv_segment *pooled(struct kvcache_pool *p, const struct kv_segment *full, const struct keepset *keep,
+                                 int layer, int kv_head, int head_dim, struct err *e)
+{
+    const uint64_t *bits = keepset_bits(keep, layer, kv_head);
+    size_t size = keep->words * sizeof *bits;
+    uint64_t hash = hash_fnv1a(bits, size);
+    for (size_t i = 0; p && i < p->n; i++) {
+        const struct pool_entry *q = &p->entry[i];
+        if (q->layer == layer && q->kv_head == kv_head && q->hash == hash && q->words == keep->words &&
+            memcmp(q->bits, bits, size) == 0) {
+            q->segment->refs++;
+            return q->segment;
+        }
+    }
+    struct kv_segment *s = gather(full, keep, layer, kv_head, head_dim, e);
+    if (s && p) {
+        mem_grow(&p->entry, &p->cap, p->n + 1, sizeof *p->entry);
+        struct pool_entry q = {layer, kv_head, hash, keep->words, mem_new(keep->words, sizeof *bits), s};
+        memcpy(q.bits, bits, size);
+        p->entry[p->n++] = q;
+        s->refs++;
+    }
+    return s;
+}
+
+struct kvcache *kvcache_derive(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
+                               struct kvcache_pool *pool, struct err *e)
+{
+    struct kvcache *c = create_empty(full->n_layer, full->n_kv_head, full->head_dim);
+    c->n_seen = full->n_seen;
+    for (int l = 0; l < c->n_layer; l++)
+        for (int h = 0; h < c->n_kv_head; h++) {
+            size_t i = index_of(c, l, h);
+            struct kv_segment *s = full->segment[i];
+            if (!keep || keepset_count(keep, l, h) == s->n)
+                s->refs++;
+            else
+                s = pooled(pool, s, keep, l, h, c->head_dim, e);
+            if (!s)
+                goto fail;
+            c->segment[i] = s;
+        }
+    if (alloc_tails(c, tail_capacity, e))
+        goto fail;
+    return c;
+fail:
+    kvcache_destroy(c);
+    return NULL;
+}
+
+const struct kv_segment *kvcache_segment(const struct kvcache *c, int layer, int kv_head)
+{
+    return c->segment[index_of(c, layer, kv_head)];
+}
+
+struct kv_tail *kvcache_tail(struct kvcache *c, int layer, int kv_head)
+{
+    return &c->tail[index_of(c, layer, kv_head)];
+}
+
+int kvcache_n_entry(const struct kvcache *c, int layer, int kv_head)
+{
+    size_t i = index_of(c, layer, kv_head);
+    return (c->segment[i] ? c->segment[i]->n : 0) + c->tail[i].n;
+}
+
+int kvcache_tail_capacity(const struct kvcache *c)
+{
+    return c->capacity;
+}
+
+int kvcache_n_seen(const struct kvcache *c)
+{
+    return c->n_seen;
+}
+
+void kvcache_set_seen(struct kvcache *c, int n_seen)
+{
+    c->n_seen = n_seen;
+}
+
+int kvcache_n_tail(const struct kvcache *c)
+{
+    return c->tail[0].n;
+}
+
+void kvcache_truncate(struct kvcache *c, int n_tail)
+{
+    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
+        if (c->tail[i].n > n_tail)
+            c->tail[i].n = n_tail;
+}
+
+void kvcache_rewind(struct kvcache *c, int n_tail)
+{
+    int gone = c->tail[0].n - n_tail;
+    kvcache_truncate(c, n_tail);
+    if (gone > 0)
+        c->n_seen -= gone;
+}
+
+size_t kvcache_bytes(const struct kvcache *c)
+{
+    size_t entries = 0;
+    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
+        entries += (size_t)(c->segment[i] ? c->segment[i]->n : 0) + (size_t)c->tail[i].n;
+    return entries * entry_bytes(c->head_dim);
+}
+
+size_t kvcache_resident_bytes(void)
+{
+    return atomic_load(&resident);
+}

@@ -1,0 +1,352 @@
+/* The forward pass, readable from top to bottom. Formulas: models/README.md. */
+#include "models/transformer.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "models/attention.h"
+#include "models/kernels.h"
+#include "models/kernels_ref.h"
+
+enum {
+    ROW_BLOCK = 128,  /* rows of one prefill tile: fixed, so that the bits do not depend on the threads */
+    LOGIT_BLOCK = 64
+};
+
+struct workspace {
+    float *arena;
+    size_t cap;
+    struct attention_scratch *attention;
+    /* views into the arena, laid out by every call */
+    float *x;        /* [n_row][d_model] residual stream */
+    float *norm;     /* [n_row][d_model] */
+    float *qkv;      /* [n_row][(n_head + 2 n_kv_head) head_dim] */
+    float *heads;    /* [n_row][n_head head_dim] attention's output */
+    float *delta;    /* [n_row][d_model] what a sub-layer adds */
+    float *ffn;      /* per block: [block][2 d_ff] */
+    float *cosine, *sine; /* [n_row][head_dim / 2] */
+    float *wanted;   /* [n_wanted][d_model] */
+};
+
+/* What a phase chooses. */
+struct kernel_set {
+    void (*matmul)(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w);
+    void (*rmsnorm)(float *y, const float *x, const float *w, int n, float eps, float offset);
+    void (*gated)(float *y, const float *gate, const float *up, int n, enum model_activation act);
+    int (*attention)(struct attention_scratch *s, const struct attention_job *j, struct err *e);
+    int blocks; /* 1: rows in blocks of ROW_BLOCK, one thread each; 0: all rows at once, threads inside matmul */
+};
+
+static const struct kernel_set kernel_sets[] = {
+    [FORWARD_PREFILL] = {kernels_matmul_tile, kernels_rmsnorm, kernels_gated, attention_prefill, 1},
+    [FORWARD_CELL] = {kernels_matmul_skinny, kernels_rmsnorm, kernels_gated, attention_cell, 0},
+    [FORWARD_REFERENCE] = {kernels_ref_matmul, kernels_ref_rmsnorm, kernels_ref_gated, attention_reference, 0},
+};
+
+struct pass {
+    const struct model *m;
+    const struct hparams *hp;
+    const struct forward *f;
+    const struct kernel_set *k;
+    struct workspace *w;
+    int block_rows, n_block;
+    size_t d, q_width, kv_width, qkv_width;
+};
+
+static int n_thread_wanted;
+
+void transformer_set_threads(int n)
+{
+    n_thread_wanted = n;
+    omp_set_num_threads(n);
+}
+
+int transformer_threads(void)
+{
+    return n_thread_wanted ? n_thread_wanted : omp_get_max_threads();
+}
+
+int transformer_thread_index(void)
+{
+    return omp_get_thread_num();
+}
+
+struct workspace *workspace_create(void)
+{
+    struct workspace *w = mem_new(1, sizeof *w);
+    w->attention = attention_scratch_create();
+    kernels_init();
+    return w;
+}
+
+void workspace_destroy(struct workspace *w)
+{
+    if (!w)
+        return;
+    attention_scratch_destroy(w->attention);
+    mem_free(w->arena);
+    mem_free(w);
+}
+
+static int check(const struct pass *p, struct err *e)
+{
+    const struct forward *f = p->f;
+    int *count = mem_new((size_t)f->n_cache + 1, sizeof *count), rc = -1, last = -1;
+    if (f->phase == FORWARD_PREFILL && f->n_cache != 1) {
+        err_set(e, ERR_UNSUPPORTED, "a prefill takes one cache, found %d", f->n_cache);
+        goto out;
+    }
+    if (p->m->embedding.bf16) {
+        err_set(e, ERR_UNSUPPORTED, "%s: weights held as bf16 have no kernels", p->m->path ? p->m->path : "model");
+        goto out;
+    }
+    for (int r = 0; r < f->n_row; r++) {
+        const struct forward_row *row = &f->row[r];
+        if (row->token < 0 || row->token >= p->hp->n_vocab) {
+            err_set(e, ERR_CONFIG, "row %d: token %d lies outside the vocabulary of %d", r, row->token, p->hp->n_vocab);
+            goto out;
+        }
+        if (row->pos < 0 || row->pos >= p->hp->context_length) {
+            err_set(e, ERR_CONFIG, "row %d: position %d lies outside the model's context of %d", r, row->pos,
+                    p->hp->context_length);
+            goto out;
+        }
+        if (row->cache < last || row->cache >= f->n_cache) {
+            err_set(e, ERR_CONFIG, "row %d: cache %d after %d; rows of one cache stand together", r, row->cache, last);
+            goto out;
+        }
+        last = row->cache;
+        count[row->cache]++;
+    }
+    for (int c = 0; c < f->n_cache; c++)
+        if (kvcache_n_tail(f->cache[c]) + count[c] > kvcache_tail_capacity(f->cache[c])) {
+            err_set(e, ERR_CONFIG, "cache %d: %d rows do not fit its tail (%d of %d in use)", c, count[c],
+                    kvcache_n_tail(f->cache[c]), kvcache_tail_capacity(f->cache[c]));
+            goto out;
+        }
+    rc = 0;
+out:
+    mem_free(count);
+    return rc;
+}
+
+static size_t padded(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
+static int lay_out(struct pass *p, struct err *e)
+{
+    struct workspace *w = p->w;
+    size_t n = (size_t)p->f->n_row, wanted = 0;
+    size_t threads = p->k->blocks ? (size_t)transformer_threads() : 1;
+    for (int r = 0; r < p->f->n_row; r++)
+        wanted += p->f->row[r].want_logits != 0;
+    size_t size[] = {n * p->d,       n * p->d, n * p->qkv_width, n * p->q_width,
+                     n * p->d,       threads * (size_t)p->block_rows * 2 * (size_t)p->hp->d_ff,
+                     n * (size_t)p->hp->head_dim / 2, n * (size_t)p->hp->head_dim / 2, wanted * p->d};
+    float **view[] = {&w->x, &w->norm, &w->qkv, &w->heads, &w->delta, &w->ffn, &w->cosine, &w->sine, &w->wanted};
+    size_t total = 0, at = 0;
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        total += padded(size[i]);
+    if (total > w->cap) {
+        mem_free(w->arena);
+        w->arena = mem_try(total, sizeof *w->arena, "activations", e);
+        w->cap = w->arena ? total : 0;
+        if (!w->arena)
+            return -1;
+    }
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        *view[i] = w->arena + at;
+        at += padded(size[i]);
+    }
+    return 0;
+}
+
+static void embed(const struct pass *p)
+{
+    const struct workspace *w = p->w;
+    size_t half = (size_t)p->hp->head_dim / 2;
+#pragma omp parallel for schedule(static)
+    for (int r = 0; r < p->f->n_row; r++) {
+        float *x = w->x + (size_t)r * p->d;
+        memcpy(x, p->m->embedding.f32 + (size_t)p->f->row[r].token * p->d, p->d * sizeof *x);
+        if (p->hp->embedding_scale != 1.0f)
+            kernels_scale(x, (int)p->d, p->hp->embedding_scale);
+        for (size_t i = 0; i < half; i++) {
+            double angle = p->f->row[r].pos * p->m->rope_freq[i];
+            w->cosine[(size_t)r * half + i] = (float)cos(angle);
+            w->sine[(size_t)r * half + i] = (float)sin(angle);
+        }
+    }
+}
+
+/* Normalised rows -> queries, keys, values: bias, q/k norm and rotation applied. */
+static void project(const struct pass *p, const struct model_layer *layer, int from, int to)
+{
+    const struct hparams *hp = p->hp;
+    size_t hd = (size_t)hp->head_dim, half = hd / 2;
+    float *norm = p->w->norm + (size_t)from * p->d, *qkv = p->w->qkv + (size_t)from * p->qkv_width;
+    for (int r = from; r < to; r++)
+        p->k->rmsnorm(p->w->norm + (size_t)r * p->d, p->w->x + (size_t)r * p->d, layer->attn_norm, (int)p->d,
+                      hp->norm_eps, hp->norm_offset);
+    p->k->matmul(qkv, p->qkv_width, norm, p->d, to - from, &layer->qkv);
+    for (int r = from; r < to; r++) {
+        float *row = p->w->qkv + (size_t)r * p->qkv_width;
+        const float *cosine = p->w->cosine + (size_t)r * half, *sine = p->w->sine + (size_t)r * half;
+        if (layer->qkv_bias)
+            kernels_add(row, layer->qkv_bias, (int)p->qkv_width);
+        for (int q = 0; q < hp->n_head + hp->n_kv_head; q++) {
+            const float *w = q < hp->n_head ? layer->q_norm : layer->k_norm;
+            if (w)
+                p->k->rmsnorm(row + (size_t)q * hd, row + (size_t)q * hd, w, (int)hd, hp->norm_eps, 0);
+            kernels_rope(row + (size_t)q * hd, cosine, sine, (int)hd);
+        }
+    }
+}
+
+/* Room for all rows first, then every row into its own slot. */
+static void append_to_caches(const struct pass *p, int layer)
+{
+    const struct hparams *hp = p->hp;
+    size_t hd = (size_t)hp->head_dim;
+#pragma omp parallel for schedule(static)
+    for (int h = 0; h < hp->n_kv_head; h++)
+        for (int r = 0; r < p->f->n_row; r++) {
+            struct kv_tail *t = kvcache_tail(p->f->cache[p->f->row[r].cache], layer, h);
+            const float *row = p->w->qkv + (size_t)r * p->qkv_width;
+            memcpy(t->k + (size_t)t->n * hd, row + p->q_width + (size_t)h * hd, hd * sizeof *row);
+            memcpy(t->v + (size_t)t->n * hd, row + p->q_width + p->kv_width + (size_t)h * hd, hd * sizeof *row);
+            t->pos[t->n++] = p->f->row[r].pos;
+        }
+}
+
+/* delta = attention's output projected; x += delta. */
+static void attend_out(const struct pass *p, const struct model_layer *layer, int from, int to)
+{
+    float *delta = p->w->delta + (size_t)from * p->d;
+    p->k->matmul(delta, p->d, p->w->heads + (size_t)from * p->q_width, p->q_width, to - from, &layer->attn_out);
+    kernels_add(p->w->x + (size_t)from * p->d, delta, (int)((size_t)(to - from) * p->d));
+}
+
+/* delta = down(act(gate) * up); x += delta. */
+static void feed_forward(const struct pass *p, const struct model_layer *layer, int from, int to)
+{
+    const struct hparams *hp = p->hp;
+    size_t ff = (size_t)hp->d_ff;
+    float *norm = p->w->norm + (size_t)from * p->d, *delta = p->w->delta + (size_t)from * p->d;
+    float *ffn = p->w->ffn + (p->k->blocks ? (size_t)omp_get_thread_num() * (size_t)p->block_rows * 2 * ff : 0);
+    for (int r = from; r < to; r++)
+        p->k->rmsnorm(p->w->norm + (size_t)r * p->d, p->w->x + (size_t)r * p->d, layer->ffn_norm, (int)p->d,
+                      hp->norm_eps, hp->norm_offset);
+    p->k->matmul(ffn, 2 * ff, norm, p->d, to - from, &layer->gate_up);
+    for (int r = 0; r < to - from; r++)
+        p->k->gated(ffn + (size_t)r * 2 * ff, ffn + (size_t)r * 2 * ff, ffn + (size_t)r * 2 * ff + ff, (int)ff,
+                    hp->activation);
+    p->k->matmul(delta, p->d, ffn, 2 * ff, to - from, &layer->down);
+    kernels_add(p->w->x + (size_t)from * p->d, delta, (int)((size_t)(to - from) * p->d));
+}
+
+/* A step over all rows: blocks on several threads in a prefill, all rows at once otherwise. */
+static void over_rows(const struct pass *p, const struct model_layer *layer,
+                      void (*step)(const struct pass *, const struct model_layer *, int from, int to))
+{
+    if (!p->k->blocks) {
+        step(p, layer, 0, p->f->n_row);
+        return;
+    }
+#pragma omp parallel for schedule(dynamic, 1)
+    for (int b = 0; b < p->n_block; b++) {
+        int from = b * p->block_rows, to = from + p->block_rows;
+        step(p, layer, from, to < p->f->n_row ? to : p->f->n_row);
+    }
+}
+
+static int show(const struct pass *p, int layer, enum tap_stage stage, const float *x, struct err *e)
+{
+    const struct tap *t = p->f->tap;
+    return t && t->stage && (t->stages >> stage & 1) ? t->stage(t->ctx, layer, stage, x, p->f->n_row, e) : 0;
+}
+
+static int run_layer(const struct pass *p, int l, struct err *e)
+{
+    const struct model_layer *layer = &p->m->layer[l];
+    struct workspace *w = p->w;
+    if (show(p, l, TAP_PRE, w->x, e))
+        return -1;
+    over_rows(p, layer, project);
+    append_to_caches(p, l);
+    struct attention_job job = {
+        .hp = p->hp,
+        .layer = l,
+        .row = p->f->row,
+        .n_row = p->f->n_row,
+        .cache = p->f->cache,
+        .n_cache = p->f->n_cache,
+        .q = w->qkv,
+        .ldq = p->qkv_width,
+        .out = w->heads,
+        .tap = p->f->tap,
+        .hidden = p->f->tap && (p->f->tap->stats & TRANSFORMER_STAT_HIDDEN) ? w->x : NULL,
+    };
+    if (p->k->attention(w->attention, &job, e))
+        return -1;
+    over_rows(p, layer, attend_out);
+    if (show(p, l, TAP_ATT, w->delta, e) || show(p, l, TAP_RES, w->x, e))
+        return -1;
+    over_rows(p, layer, feed_forward);
+    return show(p, l, TAP_MLP, w->delta, e);
+}
+
+/* Only the rows that want them. A prefill wants few: they go through the cells' kernel, which wastes no tile. */
+static void logits(const struct pass *p)
+{
+    int n = 0;
+    for (int r = 0; r < p->f->n_row; r++)
+        if (p->f->row[r].want_logits)
+            p->k->rmsnorm(p->w->wanted + (size_t)n++ * p->d, p->w->x + (size_t)r * p->d, p->m->output_norm, (int)p->d,
+                          p->hp->norm_eps, p->hp->norm_offset);
+    size_t vocab = (size_t)p->hp->n_vocab;
+    for (int from = 0; from < n; from += LOGIT_BLOCK) {
+        int rows = n - from < LOGIT_BLOCK ? n - from : LOGIT_BLOCK;
+        float *y = p->f->logits + (size_t)from * vocab, *x = p->w->wanted + (size_t)from * p->d;
+        if (p->f->phase == FORWARD_REFERENCE)
+            kernels_ref_matmul(y, vocab, x, p->d, rows, &p->m->output);
+        else
+            kernels_matmul_skinny(y, vocab, x, p->d, rows, &p->m->output);
+    }
+}
+
+int transformer_forward(const struct model *m, struct workspace *w, const struct forward *f, struct err *e)
+{
+    const struct hparams *hp = &m->hp;
+    struct pass p = {.m = m, .hp = hp, .f = f, .k = &kernel_sets[f->phase], .w = w};
+    p.d = (size_t)hp->d_model;
+    p.q_width = (size_t)hp->n_head * (size_t)hp->head_dim;
+    p.kv_width = (size_t)hp->n_kv_head * (size_t)hp->head_dim;
+    p.qkv_width = p.q_width + 2 * p.kv_width;
+    p.block_rows = p.k->blocks ? ROW_BLOCK : f->n_row;
+    p.n_block = p.k->blocks ? (f->n_row + ROW_BLOCK - 1) / ROW_BLOCK : 1;
+    if (f->n_row == 0)
+        return 0;
+    if (check(&p, e) || lay_out(&p, e))
+        return -1;
+    int *before = mem_new((size_t)f->n_cache + 1, sizeof *before), rc = 0;
+    for (int c = 0; c < f->n_cache; c++)
+        before[c] = kvcache_n_tail(f->cache[c]);
+    embed(&p);
+    for (int l = 0; l < hp->n_layer && rc == 0; l++)
+        rc = run_layer(&p, l, e);
+    if (rc == 0 && f->logits)
+        logits(&p);
+    for (int c = 0; c < f->n_cache; c++) {
+        if (rc == 0)
+            kvcache_set_seen(f->cache[c], kvcache_n_seen(f->cache[c]) + kvcache_n_tail(f->cache[c]) - before[c]);
+        else
+            kvcache_truncate(f->cache[c], before[c]);
+    }
+    mem_free(before);
+    return rc;
+}

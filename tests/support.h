@@ -1,0 +1,19 @@
+/* Models and numbers that several suites share. */
+#ifndef TESTS_SUPPORT_H
+#define TESTS_SUPPORT_H
+
+#include "harness/base/rng.h"
+#include "models/model.h"
+#include "models/transformer.h"
+
+/* A random Llama-shaped model without tokenizer; the same seed gives the same weights. */
+struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied,
+                                 uint64_t seed);
+void support_random(struct rng *r, float *x, size_t n); /* uniform in [-1, 1) */
+/* Largest |a - b| / max|b|. */
+double support_relative_error(const float *a, const float *b, size_t n);
+/* Feeds tokens first .. first + n of `token` into one cache as one call; logits of all rows [n][n_vocab]. */
+int support_feed(const struct model *m, struct workspace *w, enum forward_phase phase, struct kvcache *c,
+                 const int32_t *token, int first, int n, const struct tap *tap, float *logits, struct err *e);
+
+#endif
