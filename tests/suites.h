@@ -8,7 +8,9 @@
 #define ALL_SUITES \
     SUITE(base) \
     SUITE(h5) \
-    SUITE(transformer)
+    SUITE(transformer) \
+    SUITE(policy) \
+    SUITE(prune)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);
 ALL_SUITES

@@ -1,0 +1,46 @@
+/* vector: an absolute fraction for every layer, in exact decimals: m_l = max(1, floor(f_l n)). The cell has no keep. */
+#include <stddef.h>
+
+#include "policies/allocator.h"
+
+struct config {
+    struct param_decimals keep;
+};
+
+static const struct param params[] = {
+    {"keep", PARAM_DECIMALS, offsetof(struct config, keep), NULL, 1e-9, 1, NULL, "fraction kept, one per layer"},
+    {0},
+};
+
+static int check(const void *config, int n_layer, struct err *e)
+{
+    const struct config *c = config;
+    if (c->keep.n != n_layer)
+        return err_set(e, ERR_CONFIG, "vector: %d fractions for a model of %d layers", c->keep.n, n_layer);
+    return 0;
+}
+
+static int allocate(const void *config, const struct allocator_input *in, int *entries, struct err *e)
+{
+    const struct config *c = config;
+    if (check(config, in->n_layer, e))
+        return -1;
+    for (int l = 0; l < in->n_layer; l++) {
+        int64_t m = decimal_floor_mul(c->keep.v[l], in->n);
+        entries[l] = m < 1 ? 1 : m > in->available[l] ? in->available[l] : (int)m;
+    }
+    return 0;
+}
+
+extern const struct allocator_ops allocator_vector;
+const struct allocator_ops allocator_vector = {
+    .abi = ALLOCATOR_ABI,
+    .name = "vector",
+    .summary = "an absolute fraction for every layer; takes no keep",
+    .paper = "none",
+    .budget = ALLOCATOR_ABSOLUTE,
+    .config_size = sizeof(struct config),
+    .params = params,
+    .check = check,
+    .allocate = allocate,
+};

@@ -1,0 +1,134 @@
+/* The registry of layer allocators, the names of head allocators, and the one exact spreading rule. */
+#include "policies/allocator.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+
+#define ALL_ALLOCATORS \
+    ALLOCATOR(uniform) \
+    ALLOCATOR(vector) \
+    ALLOCATOR(proportional) \
+    ALLOCATOR(single)
+
+#define ALLOCATOR(stem) extern const struct allocator_ops allocator_##stem;
+ALL_ALLOCATORS
+#undef ALLOCATOR
+
+static const struct allocator_ops *const table[] = {
+#define ALLOCATOR(stem) &allocator_##stem,
+    ALL_ALLOCATORS
+#undef ALLOCATOR
+};
+
+const char *const head_budget_names[] = {"uniform", "shared", NULL};
+
+int allocator_count(void)
+{
+    return (int)(sizeof table / sizeof *table);
+}
+
+const struct allocator_ops *allocator_at(int i)
+{
+    return table[i];
+}
+
+const struct allocator_ops *allocator_find(const char *name)
+{
+    for (int i = 0; i < allocator_count(); i++)
+        if (strcmp(table[i]->name, name) == 0)
+            return table[i];
+    return NULL;
+}
+
+int allocator_validate(const struct allocator_ops *a, struct err *e)
+{
+    if (a->abi != ALLOCATOR_ABI)
+        return err_set(e, ERR_POLICY, "allocator ABI %d, expected %d", a->abi, ALLOCATOR_ABI);
+    if (!a->name || strspn(a->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(a->name) || !*a->name)
+        return err_set(e, ERR_POLICY, "allocator name '%s': lower-case letters, digits and _ are expected",
+                       a->name ? a->name : "");
+    if (!a->summary || !a->paper || !a->allocate)
+        return err_set(e, ERR_POLICY, "allocator '%s' lacks its summary, paper or allocate", a->name);
+    for (const struct param *q = a->params; q && q->name; q++)
+        if (q->offset >= a->config_size)
+            return err_set(e, ERR_POLICY, "allocator '%s': parameter '%s' lies outside its config", a->name, q->name);
+    return 0;
+}
+
+/* Real-valued shares within [1, available]. A round gives every free layer its proportion of what is left; of those
+ * that leave their bounds, the side with the larger total violation is fixed at its bound, and the rest share again.
+ * Ends after at most n rounds, because each fixes one layer or more. */
+static void shares(const double *weight, const int *available, int n, double total, double *share)
+{
+    char *fixed = mem_new((size_t)n, 1);
+    for (int round = 0; round <= n; round++) {
+        double left = total, sum = 0, violation = 0;
+        int n_free = 0;
+        for (int i = 0; i < n; i++)
+            if (fixed[i]) {
+                left -= share[i];
+            } else {
+                sum += weight[i];
+                n_free++;
+            }
+        for (int i = 0; i < n; i++)
+            if (!fixed[i]) {
+                share[i] = sum > 0 ? left * (weight[i] / sum) : left / n_free;
+                double kept = share[i] < 1 ? 1 : share[i] > available[i] ? available[i] : share[i];
+                violation += kept - share[i];
+            }
+        int moved = 0;
+        for (int i = 0; i < n; i++) {
+            if (fixed[i])
+                continue;
+            if (share[i] < 1 && violation >= 0) {
+                share[i] = 1;
+                fixed[i] = 1;
+                moved = 1;
+            } else if (share[i] > available[i] && violation <= 0) {
+                share[i] = available[i];
+                fixed[i] = 1;
+                moved = 1;
+            }
+        }
+        if (!moved)
+            break;
+    }
+    mem_free(fixed);
+}
+
+int allocator_spread(const double *weight, const int *available, int n, int64_t total, int *out, struct err *e)
+{
+    int64_t most = 0, given = 0;
+    double top = 0;
+    for (int i = 0; i < n; i++) {
+        if (!isfinite(weight[i]) || weight[i] < 0)
+            return err_set(e, ERR_POLICY, "layer %d: weight %g; finite and not negative is expected", i, weight[i]);
+        if (available[i] < 1)
+            return err_set(e, ERR_POLICY, "layer %d has no entry to keep", i);
+        most += available[i];
+        top = fmax(top, weight[i]);
+    }
+    total = total < n ? n : total > most ? most : total;
+    double *share = mem_new((size_t)n, sizeof *share), *scaled = mem_new((size_t)n, sizeof *scaled);
+    for (int i = 0; i < n; i++)
+        scaled[i] = top > 0 ? weight[i] / top : 1; /* sums of huge weights stay finite */
+    shares(scaled, available, n, (double)total, share);
+    for (int i = 0; i < n; i++) {
+        out[i] = (int)floor(share[i]);
+        out[i] = out[i] < 1 ? 1 : out[i] > available[i] ? available[i] : out[i];
+        given += out[i];
+    }
+    for (; given < total; given++) {
+        int best = -1;
+        for (int i = 0; i < n; i++)
+            if (out[i] < available[i] && (best < 0 || share[i] - out[i] > share[best] - out[best]))
+                best = i;
+        out[best]++;
+    }
+    mem_free(share);
+    mem_free(scaled);
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* The registry of policies: one line each, in the order in which `list` prints them. */
+#include "policies/policy.h"
+
+#include <string.h>
+
+#define ALL_POLICIES \
+    POLICY(full) \
+    POLICY(random) \
+    POLICY(streaming) \
+    POLICY(knorm) \
+    POLICY(keydiff) \
+    POLICY(tova) \
+    POLICY(snapkv) \
+    POLICY(h2o) \
+    POLICY(depthkv)
+
+#define POLICY(stem) extern const struct policy_ops policy_##stem;
+ALL_POLICIES
+#undef POLICY
+
+static const struct policy_ops *const table[] = {
+#define POLICY(stem) &policy_##stem,
+    ALL_POLICIES
+#undef POLICY
+};
+
+int policy_count(void)
+{
+    return (int)(sizeof table / sizeof *table);
+}
+
+const struct policy_ops *policy_at(int i)
+{
+    return table[i];
+}
+
+const struct policy_ops *policy_find(const char *name)
+{
+    for (int i = 0; i < policy_count(); i++)
+        if (strcmp(table[i]->name, name) == 0)
+            return table[i];
+    return NULL;
+}
+
+unsigned policy_needs_of(const struct policy_ops *p, const void *config)
+{
+    return p->needs_of ? p->needs_of(config) : p->needs;
+}
+
+int policy_validate(const struct policy_ops *p, struct err *e)
+{
+    if (p->abi != POLICY_ABI)
+        return err_set(e, ERR_POLICY, "policy ABI %d, expected %d", p->abi, POLICY_ABI);
+    if (!p->name || !*p->name || strspn(p->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(p->name))
+        return err_set(e, ERR_POLICY, "policy name '%s': lower-case letters, digits and _ are expected",
+                       p->name ? p->name : "");
+    if (!p->summary || !p->paper)
+        return err_set(e, ERR_POLICY, "policy '%s' lacks its summary or paper", p->name);
+    if (!p->head_budget || (strcmp(p->head_budget, "uniform") != 0 && strcmp(p->head_budget, "shared") != 0))
+        return err_set(e, ERR_POLICY, "policy '%s': head_budget must be uniform or shared", p->name);
+    if (!p->keeps_all && !p->score)
+        return err_set(e, ERR_POLICY, "policy '%s' has no score function", p->name);
+    if ((p->needs & POLICY_NEEDS_ROWS) && !p->rows)
+        return err_set(e, ERR_POLICY, "policy '%s' needs rows but does not say how many", p->name);
+    if (!!p->create != !!p->destroy)
+        return err_set(e, ERR_POLICY, "policy '%s' has only one of create and destroy", p->name);
+    for (const struct param *q = p->params; q && q->name; q++)
+        if (q->offset >= p->config_size)
+            return err_set(e, ERR_POLICY, "policy '%s': parameter '%s' lies outside its config", p->name, q->name);
+    return 0;
+}

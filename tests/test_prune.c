@@ -1,0 +1,265 @@
+/* Budgets, spreading, protection, ties: exact counts over many random cases. */
+#include <math.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "harness/prune.h"
+#include "tests/suites.h"
+#include "tests/support.h"
+
+START_TEST(spreading_conserves_the_total_within_the_bounds)
+{
+    struct rng r;
+    rng_init(&r, 1, "spread");
+    for (int t = 0; t < 20000; t++) {
+        int n = 1 + (int)rng_below(&r, 12), available[12], out[12];
+        double weight[12];
+        int64_t sum = 0, most = 0, total = (int64_t)rng_below(&r, 400);
+        for (int i = 0; i < n; i++) {
+            available[i] = 1 + (int)rng_below(&r, 60);
+            weight[i] = rng_below(&r, 5) ? rng_double(&r) * pow(10, (double)rng_below(&r, 8)) : 0;
+            most += available[i];
+        }
+        ck_assert_int_eq(allocator_spread(weight, available, n, total, out, NULL), 0);
+        for (int i = 0; i < n; i++) {
+            ck_assert_msg(out[i] >= 1 && out[i] <= available[i], "case %d", t);
+            sum += out[i];
+        }
+        ck_assert_msg(sum == (total < n ? n : total > most ? most : total), "case %d: %d", t, (int)sum);
+    }
+}
+END_TEST
+
+START_TEST(spreading_follows_the_weights_and_breaks_ties_downward)
+{
+    int out[4], hundred[4] = {100, 100, 100, 100}, uneven[4] = {10, 100, 100, 100};
+    ck_assert_int_eq(allocator_spread((const double[]){4, 2, 2, 1}, hundred, 4, 90, out, NULL), 0);
+    ck_assert_mem_eq(out, ((int[]){40, 20, 20, 10}), sizeof out);
+    ck_assert_int_eq(allocator_spread((const double[]){1, 1, 1, 1}, hundred, 4, 42, out, NULL), 0);
+    ck_assert_mem_eq(out, ((int[]){11, 11, 10, 10}), sizeof out);
+    /* the first can take 10 of its 40; the 30 left over go 2 : 2 : 1 */
+    ck_assert_int_eq(allocator_spread((const double[]){4, 2, 2, 1}, uneven, 4, 90, out, NULL), 0);
+    ck_assert_mem_eq(out, ((int[]){10, 32, 32, 16}), sizeof out);
+    struct err e;
+    ck_assert_int_eq(allocator_spread((const double[]){1, NAN, 1, 1}, hundred, 4, 42, out, &e), -1);
+    ck_assert_int_eq(e.code, ERR_POLICY);
+}
+END_TEST
+
+enum { L = 4, H = 2, N = 100 };
+
+struct fixture {
+    float score[L][H][N];
+    const float *head[L][H];
+    const float *const *layer[L];
+    int available[L], entries[L];
+    struct prune_request r;
+    struct prune_result out;
+    struct keepset *keep;
+};
+
+static void fill_scores(struct fixture *f, uint64_t seed)
+{
+    struct rng r;
+    rng_init(&r, seed, "scores");
+    memset(f, 0, sizeof *f);
+    for (int l = 0; l < L; l++) {
+        for (int h = 0; h < H; h++) {
+            support_random(&r, f->score[l][h], N);
+            f->head[l][h] = f->score[l][h];
+        }
+        f->layer[l] = f->head[l];
+        f->available[l] = N;
+    }
+    f->out.entries = f->entries;
+    f->r = (struct prune_request){.n_layer = L, .n_kv_head = H, .n = N, .available = f->available,
+                                  .policy = policy_find("knorm"), .budget = {BUDGET_KEEP, {2, 10}, 0, 0},
+                                  .bytes_per_entry = 32, .allocator = allocator_find("uniform"),
+                                  .protect = {.compensate = 1}, .score = (const float *const *const *)f->layer};
+}
+
+static int cut(struct fixture *f, struct err *e)
+{
+    keepset_destroy(f->keep);
+    f->keep = keepset_create(L, H, N, NULL);
+    return prune_cut(&f->r, f->keep, &f->out, e);
+}
+
+START_TEST(the_best_scores_stay_and_ties_go_to_the_later_position)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    fill_scores(f, 1);
+    for (int j = 0; j < N; j++)
+        f->score[2][1][j] = j < 30 ? 2 : 1;
+    ck_assert_int_eq(cut(f, NULL), 0);
+    ck_assert_int_eq(f->out.m, 20);
+    for (int l = 0; l < L; l++)
+        for (int h = 0; h < H; h++) {
+            float worst = 9, best = -9;
+            ck_assert_int_eq(keepset_count(f->keep, l, h), 20);
+            for (int j = 0; j < N; j++)
+                if (keepset_has(f->keep, l, h, j))
+                    worst = f->score[l][h][j] < worst ? f->score[l][h][j] : worst;
+                else
+                    best = f->score[l][h][j] > best ? f->score[l][h][j] : best;
+            ck_assert(worst >= best);
+        }
+    for (int j = 0; j < N; j++)
+        ck_assert_int_eq(keepset_has(f->keep, 2, 1, j), j >= 10 && j < 30);
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(shared_heads_keep_the_best_mean)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    fill_scores(f, 2);
+    f->r.heads = HEAD_SHARED;
+    f->score[0][0][7] = f->score[0][1][7] = 1.5f; /* best mean */
+    ck_assert_int_eq(cut(f, NULL), 0);
+    ck_assert_int_eq(keepset_has(f->keep, 0, 0, 7), 1);
+    for (int l = 0; l < L; l++)
+        ck_assert_mem_eq(keepset_bits(f->keep, l, 0), keepset_bits(f->keep, l, 1), f->keep->words * 8);
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(protection_comes_first_and_is_flagged_when_it_does_not_fit)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    fill_scores(f, 3);
+    f->r.protect = (struct protect){.sinks = 4, .recent = 5, .question = 1, .compensate = 1};
+    f->r.question_begin = 50;
+    f->r.question_end = 56;
+    ck_assert_int_eq(cut(f, NULL), 0);
+    for (int j = 0; j < N; j++)
+        if (j < 4 || (j >= 50 && j < 56) || j >= 95)
+            ck_assert_int_eq(keepset_has(f->keep, 1, 0, j), 1);
+    ck_assert_int_eq(f->out.protection_cut, 0);
+    f->r.budget = (struct budget){.kind = BUDGET_TOKENS, .tokens = 12};
+    ck_assert_int_eq(cut(f, NULL), 0); /* 4 + 6 + 2 newest */
+    ck_assert_int_eq(f->out.protection_cut, 1);
+    ck_assert_int_eq(keepset_has(f->keep, 0, 0, 97), 0);
+    ck_assert_int_eq(keepset_has(f->keep, 0, 0, 98), 1);
+    ck_assert_int_eq(keepset_count(f->keep, 0, 0), 12);
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(streaming_keeps_sinks_and_the_suffix)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    int64_t sinks = 4;
+    fill_scores(f, 4);
+    f->r.policy = policy_find("streaming");
+    f->r.policy_config = &sinks;
+    ck_assert_int_eq(cut(f, NULL), 0);
+    for (int j = 0; j < N; j++)
+        ck_assert_int_eq(keepset_has(f->keep, 3, 1, j), j < 4 || j >= 84);
+    sinks = 0;
+    ck_assert_int_eq(cut(f, NULL), 0);
+    for (int j = 0; j < N; j++)
+        ck_assert_int_eq(keepset_has(f->keep, 3, 1, j), j >= 80);
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(whole_first_layers_are_paid_by_the_rest_or_refused)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    struct err e;
+    fill_scores(f, 5);
+    f->r.protect.first_layers = 1;
+    f->r.budget.keep = (struct decimal){4, 10}; /* 160 in all: 100 + 3 x 20 */
+    ck_assert_int_eq(cut(f, NULL), 0);
+    ck_assert_mem_eq(f->entries, ((int[]){100, 20, 20, 20}), sizeof f->entries);
+    f->r.budget.keep = (struct decimal){2, 10}; /* 80 in all: can't pay 100 */
+    ck_assert_int_eq(cut(f, &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.msg, "100"));
+    ck_assert_ptr_nonnull(strstr(e.msg, "80"));
+    f->r.protect.compensate = 0;
+    ck_assert_int_eq(cut(f, NULL), 0);
+    ck_assert_mem_eq(f->entries, ((int[]){100, 20, 20, 20}), sizeof f->entries);
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(single_prunes_one_layer_or_all_but_one)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    struct { int64_t layer; int only; } config = {2, 0};
+    fill_scores(f, 6);
+    f->r.allocator = allocator_find("single");
+    f->r.allocator_config = &config;
+    ck_assert_int_eq(cut(f, NULL), 0);
+    ck_assert_mem_eq(f->entries, ((int[]){100, 100, 20, 100}), sizeof f->entries);
+    config.only = 1;
+    ck_assert_int_eq(cut(f, NULL), 0);
+    ck_assert_mem_eq(f->entries, ((int[]){20, 20, 100, 20}), sizeof f->entries);
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(budgets_are_exact_and_impossible_ones_refused)
+{
+    static const struct { struct budget b; int n, m; } c[] = {
+        {{BUDGET_KEEP, {8, 10}, 0, 0}, 1000, 800}, {{BUDGET_KEEP, {2, 10}, 0, 0}, 900, 180},
+        {{BUDGET_KEEP, {1, 1000}, 0, 0}, 10, 1},   {{BUDGET_TOKENS, {0, 1}, 512, 0}, 100, 100},
+        {{BUDGET_BYTES, {0, 1}, 0, 4 * 2 * 32 * 17 + 5}, 100, 17}, {{BUDGET_BYTES, {0, 1}, 0, 255}, 100, -1},
+        {{BUDGET_KEEP, {11, 10}, 0, 0}, 10, -1},   {{BUDGET_TOKENS, {0, 1}, 0, 0}, 10, -1},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        int m = -1;
+        struct err e;
+        prune_budget(&c[i].b, c[i].n, 4, 2, 32, &m, &e);
+        ck_assert_msg(m == c[i].m, "case %zu: %d", i, m);
+    }
+}
+END_TEST
+
+START_TEST(a_nan_score_is_refused_with_its_place)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    struct err e;
+    fill_scores(f, 7);
+    f->score[3][1][42] = NAN;
+    ck_assert_int_eq(cut(f, &e), -1);
+    ck_assert_int_eq(e.code, ERR_POLICY);
+    ck_assert_ptr_nonnull(strstr(e.msg, "layer 3, head 1, position 42"));
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(every_allocator_keeps_the_rules_of_the_abi)
+{
+    struct err e;
+    ck_assert_msg(allocator_validate(allocator_at(_i), &e) == 0, "%s", e.msg);
+    ck_assert_ptr_eq(allocator_find(allocator_at(_i)->name), allocator_at(_i));
+}
+END_TEST
+
+Suite *make_prune_suite(void)
+{
+    Suite *s = suite_create("prune");
+    TCase *t = tcase_create("core");
+    tcase_add_loop_test(t, every_allocator_keeps_the_rules_of_the_abi, 0, allocator_count());
+    tcase_add_test(t, spreading_conserves_the_total_within_the_bounds);
+    tcase_add_test(t, spreading_follows_the_weights_and_breaks_ties_downward);
+    tcase_add_test(t, the_best_scores_stay_and_ties_go_to_the_later_position);
+    tcase_add_test(t, shared_heads_keep_the_best_mean);
+    tcase_add_test(t, protection_comes_first_and_is_flagged_when_it_does_not_fit);
+    tcase_add_test(t, streaming_keeps_sinks_and_the_suffix);
+    tcase_add_test(t, whole_first_layers_are_paid_by_the_rest_or_refused);
+    tcase_add_test(t, single_prunes_one_layer_or_all_but_one);
+    tcase_add_test(t, budgets_are_exact_and_impossible_ones_refused);
+    tcase_add_test(t, a_nan_score_is_refused_with_its_place);
+    suite_add_tcase(s, t);
+    return s;
+}
