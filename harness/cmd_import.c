@@ -1,0 +1,120 @@
+#include "harness/cmd_import.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness/base/err.h"
+#include "harness/base/str.h"
+#include "models/import.h"
+
+static const char help[] =
+    "Turn a downloaded model into a model file (HDF5).\n"
+    "\n"
+    "usage: depthkv import SRC -o FILE.h5 [--dtype f32|f16|bf16]\n"
+    "\n"
+    "SRC is a GGUF file (F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K) or a Hugging Face folder\n"
+    "(config.json, tokenizer.json, model.safetensors or its shards), of the Llama architecture.\n"
+    "\n"
+    "  -o, --output FILE   the model file to write; it appears when it is complete\n"
+    "  -d, --dtype TYPE    element type of the stored matrices: f32 (default), f16, bf16\n"
+    "  -q, --quiet         no progress on stderr\n"
+    "  -h, --help          this text\n"
+    "\n"
+    "  depthkv import SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2.h5\n"
+    "  depthkv import ~/models/SmolLM2-360M -o smollm2-360m.h5 --dtype bf16\n";
+
+static const char *const dtype_words[] = {"f32", "f16", "bf16"}; /* enum model_dtype */
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+/* ctx: an int, 1 when progress is shown. */
+static int progress(void *ctx, int done, int total)
+{
+    const int *show = ctx;
+    if (*show)
+        fprintf(stderr, "\r  tensor %d of %d ", done + 1, total);
+    return stop != 0;
+}
+
+static int fail(const struct err *e)
+{
+    fprintf(stderr, "depthkv: %s\n", e->msg);
+    return e->code == ERR_USAGE || e->code == ERR_CONFIG ? 2 : 1;
+}
+
+static int run(const char *src, const char *out, enum model_dtype dtype, int quiet, struct err *e)
+{
+    struct import_source s;
+    struct stat a, b;
+    int show = !quiet && isatty(STDERR_FILENO);
+    struct import_options o = {.dtype = dtype, .progress = progress, .ctx = &show};
+    struct sigaction act = {.sa_handler = on_signal}, was_int, was_term;
+    if (stat(src, &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        return err_set(e, ERR_USAGE, "%s: source and output are the same file", src);
+    if (import_open(src, &s, e))
+        return -1;
+    sigaction(SIGINT, &act, &was_int);
+    sigaction(SIGTERM, &act, &was_term);
+    int rc = import_write(&s, out, &o, e);
+    sigaction(SIGINT, &was_int, NULL);
+    sigaction(SIGTERM, &was_term, NULL);
+    if (show)
+        fputs("\r\033[K", stderr);
+    import_close(&s);
+    return rc;
+}
+
+int cmd_import(int argc, char **argv)
+{
+    static const struct option options[] = {{"output", required_argument, NULL, 'o'},
+                                            {"dtype", required_argument, NULL, 'd'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    const char *out = NULL;
+    enum model_dtype dtype = MODEL_F32;
+    struct err e;
+    int c, quiet = 0;
+    optind = 0; /* getopt keeps state between calls */
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":o:d:qh", options, NULL)) != -1) {
+        switch (c) {
+        case 'o':
+            out = optarg;
+            break;
+        case 'd':
+            for (dtype = MODEL_F32; dtype <= MODEL_BF16 && strcmp(dtype_words[dtype], optarg) != 0;)
+                dtype++;
+            if (dtype > MODEL_BF16) {
+                err_set(&e, ERR_USAGE, "import: --dtype '%s' unknown; use f32, f16 or bf16", optarg);
+                return fail(&e);
+            }
+            break;
+        case 'q':
+            quiet = 1;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return 0;
+        default:
+            err_set(&e, ERR_USAGE, "import: %s '%s' (see: depthkv import -h)",
+                    c == ':' ? "no value for option" : "unknown option", argv[optind - 1]);
+            return fail(&e);
+        }
+    }
+    if (argc - optind != 1 || !out) {
+        err_set(&e, ERR_USAGE, "import: expected one source and -o FILE.h5 (see: depthkv import -h)");
+        return fail(&e);
+    }
+    return run(argv[optind], out, dtype, quiet, &e) ? fail(&e) : 0;
+}

@@ -1,0 +1,167 @@
+#include "models/import.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness/base/h5.h"
+#include "harness/base/mem.h"
+#include "harness/base/str.h"
+#include "models/half.h"
+#include "models/import_gguf.h"
+#include "models/model_file.h"
+
+int import_open(const char *path, struct import_source *s, struct err *e)
+{
+    struct import_source fresh = {0};
+    int rc = import_gguf_open(path, &fresh, e);
+    if (rc) {
+        import_close(&fresh);
+        return -1;
+    }
+    *s = fresh;
+    return 0;
+}
+
+static void free_tokenizer(struct tokenizer_data *d)
+{
+    for (int i = 0; i < d->n_token; i++)
+        mem_free(d->token[i]);
+    for (int i = 0; i < d->n_merge; i++)
+        mem_free(d->merge[i]);
+    mem_free(d->token);
+    mem_free(d->merge);
+    mem_free(d->type);
+    mem_free(d->pre);
+    mem_free(d->chat_template);
+    mem_free(d->eos_extra);
+}
+
+void import_close(struct import_source *s)
+{
+    if (s->destroy)
+        s->destroy(s->ctx);
+    free_tokenizer(&s->tokenizer);
+    mem_free(s->name);
+    memset(s, 0, sizeof *s);
+}
+
+void import_add_end(struct tokenizer_data *d, int64_t id)
+{
+    if (id < 0 || id >= d->n_token || id == d->eos)
+        return;
+    for (int i = 0; i < d->n_eos_extra; i++)
+        if (d->eos_extra[i] == id)
+            return;
+    size_t cap = (size_t)d->n_eos_extra;
+    mem_grow(&d->eos_extra, &cap, cap + 1, sizeof *d->eos_extra);
+    d->eos_extra[d->n_eos_extra++] = (int)id;
+}
+
+void import_add_turn_ends(struct tokenizer_data *d)
+{
+    static const char *const ends[] = {"<|im_end|>", "<|eot_id|>"};
+    for (size_t k = 0; d->chat_template && k < sizeof ends / sizeof *ends; k++)
+        for (int i = 0; i < d->n_token && strstr(d->chat_template, ends[k]); i++)
+            if (d->type[i] == TOKEN_CONTROL && strcmp(d->token[i], ends[k]) == 0)
+                import_add_end(d, i);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static enum h5_type stored_type(enum model_dtype dtype, const struct model_tensor *t)
+{
+    if (t->rank == 1 || dtype == MODEL_F32)
+        return H5_TYPE_F32;
+    return dtype == MODEL_F16 ? H5_TYPE_F16 : H5_TYPE_BF16;
+}
+
+/* Rounds in place: element i of the result ends before element i of the source is overwritten. */
+static void narrow(float *x, size_t n, enum h5_type type)
+{
+    uint16_t *out = (uint16_t *)(void *)x;
+    for (size_t i = 0; i < n && type != H5_TYPE_F32; i++) {
+        float v;
+        memcpy(&v, (const char *)x + 4 * i, sizeof v);
+        uint16_t h = type == H5_TYPE_F16 ? half_to_f16(v) : half_to_bf16(v);
+        memcpy((char *)out + 2 * i, &h, sizeof h);
+    }
+}
+
+static int write_tensor(const struct import_source *s, struct h5 *f, int i, enum model_dtype dtype,
+                        struct hash_sha256_ctx *hash, struct err *e)
+{
+    struct model_tensor t;
+    char path[sizeof t.name + 1];
+    model_tensor_at(&s->hp, i, &t);
+    snprintf(path, sizeof path, "/%s", t.name);
+    size_t n = (size_t)t.dim[0] * (size_t)t.dim[1];
+    enum h5_type type = stored_type(dtype, &t);
+    float *x = mem_try(n, sizeof *x, t.name, e);
+    int rc = -1;
+    if (!x || s->fetch(s->ctx, &t, x, e))
+        goto out;
+    narrow(x, n, type);
+    model_hash_tensor(hash, &t, h5_type_name(type), x, n * h5_type_size(type));
+    rc = h5_write(f, path, type, t.rank, (const uint64_t[]){(uint64_t)t.dim[0], (uint64_t)t.dim[1]}, x, e);
+out:
+    mem_free(x);
+    return rc;
+}
+
+static int write_all(const struct import_source *s, struct h5 *f, const struct import_options *o, struct err *e)
+{
+    char hex[HASH_HEX];
+    int n = model_n_tensor(&s->hp), rc = model_file_write_hparams(f, &s->hp, e);
+    struct hash_sha256_ctx *hash = model_hash_begin(&s->hp);
+    for (int i = 0; i < n && rc == 0; i++) {
+        if (o->progress && o->progress(o->ctx, i, n))
+            rc = err_set(e, ERR_INTERRUPTED, "interrupted");
+        else
+            rc = write_tensor(s, f, i, o->dtype, hash, e);
+    }
+    hash_sha256_finish(hash, hex);
+    if (rc == 0 && s->has_tokenizer)
+        rc = model_file_write_tokenizer(f, &s->tokenizer, e);
+    rc = rc ? rc : h5_set_string(f, "/", "source_name", s->name, e);
+    rc = rc ? rc : h5_set_string(f, "/", "source_sha256", s->sha256, e);
+    return rc ? rc : h5_set_string(f, "/", "sha256", hex, e);
+}
+
+static int sync_file(const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = fd < 0 || fsync(fd) ? err_set(e, ERR_IO, "%s: %s", path, strerror(errno)) : 0;
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int import_write(const struct import_source *s, const char *out, const struct import_options *o, struct err *e)
+{
+    struct str tmp = {0};
+    struct h5 *f = NULL;
+    struct stat st;
+    int rc = -1;
+    if (stat(out, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(e, ERR_IO, "%s: exists and is not a regular file", out);
+    str_addf(&tmp, "%s.tmp.%ld", out, (long)getpid());
+    f = h5_open(tmp.p, H5_MODE_CREATE, e);
+    if (!f)
+        goto out;
+    rc = write_all(s, f, o, e);
+    if (h5_close(f, rc ? NULL : e) && rc == 0)
+        rc = -1;
+    if (rc == 0)
+        rc = sync_file(tmp.p, e);
+    if (rc == 0 && rename(tmp.p, out))
+        rc = err_set(e, ERR_IO, "%s: %s", out, strerror(errno));
+    if (rc)
+        unlink(tmp.p);
+out:
+    str_free(&tmp);
+    return rc;
+}

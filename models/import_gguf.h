@@ -1,0 +1,9 @@
+/* A GGUF file of the llama architecture as an import source. */
+#ifndef MODELS_IMPORT_GGUF_H
+#define MODELS_IMPORT_GGUF_H
+
+#include "models/import.h"
+
+int import_gguf_open(const char *path, struct import_source *s, struct err *e);
+
+#endif
