@@ -8,6 +8,7 @@
 #define ALL_SUITES \
     SUITE(base) \
     SUITE(h5) \
+    SUITE(tokenizer) \
     SUITE(transformer) \
     SUITE(policy) \
     SUITE(prune)

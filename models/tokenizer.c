@@ -1,0 +1,327 @@
+#include "models/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "harness/base/str.h"
+#include "models/tokenizer_int.h"
+
+void tokenizer_data_fini(struct tokenizer_data *d)
+{
+    for (int i = 0; d->token && i < d->n_token; i++)
+        mem_free(d->token[i]);
+    for (int i = 0; d->merge && i < d->n_merge; i++)
+        mem_free(d->merge[i]);
+    mem_free(d->token);
+    mem_free(d->type);
+    mem_free(d->merge);
+    mem_free(d->pre);
+    mem_free(d->chat_template);
+    mem_free(d->eos_extra);
+    *d = (struct tokenizer_data){0};
+}
+
+void token_ids_add(struct token_ids *ids, int32_t id)
+{
+    mem_grow(&ids->id, &ids->cap, (size_t)ids->n + 1, sizeof *ids->id);
+    ids->id[ids->n++] = id;
+}
+
+void token_ids_free(struct token_ids *ids)
+{
+    mem_free(ids->id);
+    *ids = (struct token_ids){0};
+}
+
+/* GPT-2's alphabet: printable bytes stand for themselves, the other 68 for U+0100 upward in byte order. Fills
+ * byte_of[code point] for the 324 code points that occur, -1 elsewhere. */
+static void byte_alphabet(int byte_of[0x144])
+{
+    int next = 0x100;
+    for (int i = 0; i < 0x144; i++)
+        byte_of[i] = -1;
+    for (int b = 0; b < 256; b++) {
+        int printable = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
+        byte_of[printable ? b : next++] = b;
+    }
+}
+
+/* A vocabulary entry in that alphabet as raw bytes; -1 when it holds anything else. */
+static int to_bytes(const char *text, const int byte_of[0x144], struct str *out)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        int code = *p;
+        if (code >= 0x80) {
+            if ((code & 0xE0) != 0xC0 || (p[1] & 0xC0) != 0x80)
+                return -1;
+            code = (code & 0x1F) << 6 | (*++p & 0x3F);
+        }
+        if (code >= 0x144 || byte_of[code] < 0)
+            return -1;
+        str_addc(out, (char)byte_of[code]);
+    }
+    return 0;
+}
+
+static uint64_t hash_bytes(const char *p, size_t n)
+{
+    uint64_t h = 0x9E3779B97F4A7C15u ^ n;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)p[i]) * 0xFF51AFD7ED558CCDu, h ^= h >> 29;
+    return h;
+}
+
+int tokenizer_lookup(const struct tokenizer *t, const char *bytes, size_t n)
+{
+    for (size_t i = hash_bytes(bytes, n) & t->slot_mask;; i = (i + 1) & t->slot_mask) {
+        int id = t->slot[i];
+        if (id < 0)
+            return -1;
+        if (t->length[id] == n && memcmp(t->bytes + t->offset[id], bytes, n) == 0)
+            return id;
+    }
+}
+
+/* Puts id into the table; the id that stood there with the same bytes, or -1. */
+static int insert(struct tokenizer *t, int id)
+{
+    int there = tokenizer_lookup(t, t->bytes + t->offset[id], t->length[id]);
+    if (there >= 0)
+        return there;
+    size_t i = hash_bytes(t->bytes + t->offset[id], t->length[id]) & t->slot_mask;
+    while (t->slot[i] >= 0)
+        i = (i + 1) & t->slot_mask;
+    t->slot[i] = id;
+    return -1;
+}
+
+const struct tokenizer_merge *tokenizer_merge_of(const struct tokenizer *t, int32_t left, int32_t right)
+{
+    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    for (size_t i = (key * 0x9E3779B97F4A7C15u >> 20) & t->merge_mask;; i = (i + 1) & t->merge_mask) {
+        const struct tokenizer_merge *m = &t->merge[i];
+        if (m->rank < 0)
+            return NULL;
+        if (m->left == left && m->right == right)
+            return m;
+    }
+}
+
+static size_t table_size(size_t n)
+{
+    size_t size = 16;
+    while (size < 2 * n)
+        size *= 2;
+    return size;
+}
+
+static int load_tokens(struct tokenizer *t, const struct tokenizer_data *d, const char *name, struct err *e)
+{
+    struct str bytes = {0};
+    int byte_of[0x144], rc = -1;
+    byte_alphabet(byte_of);
+    size_t size = table_size((size_t)d->n_token);
+    t->offset = mem_try((size_t)d->n_token + 1, sizeof *t->offset, "vocabulary", e);
+    t->length = mem_try((size_t)d->n_token + 1, sizeof *t->length, "vocabulary", e);
+    t->type = mem_try((size_t)d->n_token + 1, 1, "vocabulary", e);
+    t->slot = mem_try(size, sizeof *t->slot, "vocabulary", e);
+    if (!t->offset || !t->length || !t->type || !t->slot)
+        goto out;
+    t->slot_mask = size - 1;
+    for (size_t i = 0; i < size; i++)
+        t->slot[i] = -1;
+    for (int id = 0; id < d->n_token; id++) {
+        t->type[id] = d->type ? d->type[id] : TOKEN_NORMAL;
+        t->offset[id] = bytes.n;
+        if (t->type[id] > TOKEN_ADDED || !d->token[id]) {
+            err_set(e, ERR_FORMAT, "%s: token %d has no text, or type %d", name, id, t->type[id]);
+            goto out;
+        }
+        if (d->kind == TOKENIZER_BYTES && id < 256)
+            str_addc(&bytes, (char)id);
+        else if (t->type[id] != TOKEN_NORMAL || d->kind == TOKENIZER_BYTES)
+            str_add(&bytes, d->token[id]);
+        else if (to_bytes(d->token[id], byte_of, &bytes)) {
+            err_set(e, ERR_FORMAT, "%s: token %d is not written in GPT-2's byte alphabet", name, id);
+            goto out;
+        }
+        t->length[id] = (uint32_t)(bytes.n - t->offset[id]);
+    }
+    t->bytes = str_take(&bytes);
+    for (int id = 0; id < d->n_token; id++) {
+        /* a control token may be spelt like an ordinary one; ordinary text then means the ordinary one */
+        if (t->type[id] != TOKEN_NORMAL && d->kind == TOKENIZER_BPE)
+            continue;
+        int there = t->length[id] ? insert(t, id) : -1;
+        if (there >= 0 && t->type[there] == TOKEN_NORMAL && t->type[id] == TOKEN_NORMAL) {
+            err_set(e, ERR_FORMAT, "%s: tokens %d and %d are the same", name, there, id);
+            goto out;
+        }
+    }
+    rc = 0;
+out:
+    str_free(&bytes);
+    return rc;
+}
+
+static int load_merges(struct tokenizer *t, const struct tokenizer_data *d, const char *name, struct err *e)
+{
+    int byte_of[0x144], rc = -1;
+    struct str left = {0}, right = {0};
+    size_t size = table_size((size_t)d->n_merge);
+    byte_alphabet(byte_of);
+    t->merge = mem_try(size, sizeof *t->merge, "merges", e);
+    if (!t->merge)
+        return -1;
+    t->merge_mask = size - 1;
+    for (size_t i = 0; i < size; i++)
+        t->merge[i].rank = -1;
+    for (int r = 0; r < d->n_merge; r++) {
+        const char *space = strchr(d->merge[r], ' ');
+        char *first = space ? mem_strndup(d->merge[r], (size_t)(space - d->merge[r])) : NULL;
+        str_clear(&left);
+        str_clear(&right);
+        int bad = !space || to_bytes(first, byte_of, &left) || to_bytes(space + 1, byte_of, &right);
+        mem_free(first);
+        int a = bad ? -1 : tokenizer_lookup(t, str_c(&left), left.n);
+        int b = bad ? -1 : tokenizer_lookup(t, str_c(&right), right.n);
+        str_addn(&left, str_c(&right), right.n);
+        int whole = bad ? -1 : tokenizer_lookup(t, str_c(&left), left.n);
+        if (a < 0 || b < 0 || whole < 0) {
+            err_set(e, ERR_FORMAT, "%s: merge %d '%s': its parts and result must be tokens", name, r, d->merge[r]);
+            goto out;
+        }
+        if (tokenizer_merge_of(t, a, b))
+            continue; /* a repeated merge never acts: the better rank stands */
+        uint64_t key = (uint64_t)(uint32_t)a << 32 | (uint32_t)b;
+        size_t i = (key * 0x9E3779B97F4A7C15u >> 20) & t->merge_mask;
+        while (t->merge[i].rank >= 0)
+            i = (i + 1) & t->merge_mask;
+        t->merge[i] = (struct tokenizer_merge){a, b, r, whole};
+    }
+    rc = 0;
+out:
+    str_free(&left);
+    str_free(&right);
+    return rc;
+}
+
+/* [^\S] with U+0085, which is white space to Unicode but not to PCRE2's \s. */
+#define WS "\\s\\x{85}"
+static const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" WS "\\p{L}\\p{N}]+|[" WS
+                                 "]+(?![^" WS "])|[" WS "]+";
+
+static int load_pre(struct tokenizer *t, const struct tokenizer_data *d, const char *name, struct err *e)
+{
+    if (d->kind == TOKENIZER_BYTES)
+        return 0;
+    if (!d->pre || (strcmp(d->pre, "gpt2") != 0 && strcmp(d->pre, "smollm") != 0))
+        return err_set(e, ERR_UNSUPPORTED, "%s: pre-token rule '%s' is not known; known are gpt2, smollm", name,
+                       d->pre ? d->pre : "");
+    t->words = regex_compile(gpt2_words, e);
+    if (strcmp(d->pre, "smollm") == 0)
+        t->digits = regex_compile("\\p{N}", e); /* every digit stands alone */
+    return t->words && (t->digits || strcmp(d->pre, "smollm") != 0) ? 0 : -1;
+}
+
+static int check_id(const char *name, const char *what, int id, int n, struct err *e)
+{
+    return id < -1 || id >= n ? err_set(e, ERR_FORMAT, "%s: %s token %d of a vocabulary of %d", name, what, id, n) : 0;
+}
+
+struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *name, struct err *e)
+{
+    struct tokenizer *t = mem_new(1, sizeof *t);
+    t->kind = d->kind;
+    t->n_token = d->n_token;
+    t->bos = d->bos;
+    t->eos = d->eos;
+    t->unk = d->unk;
+    t->add_bos = d->add_bos;
+    if (d->n_token < 1 || (d->kind == TOKENIZER_BYTES && d->n_token < 256)) {
+        err_set(e, ERR_FORMAT, "%s: a vocabulary of %d tokens", name, d->n_token);
+        goto fail;
+    }
+    if (check_id(name, "bos", d->bos, d->n_token, e) || check_id(name, "eos", d->eos, d->n_token, e) ||
+        check_id(name, "unknown", d->unk, d->n_token, e) || check_id(name, "pad", d->pad, d->n_token, e))
+        goto fail;
+    t->is_end = mem_new((size_t)d->n_token, 1);
+    if (d->eos >= 0)
+        t->is_end[d->eos] = 1;
+    for (int i = 0; i < d->n_eos_extra; i++) {
+        if (d->eos_extra[i] < 0 || check_id(name, "eos", d->eos_extra[i], d->n_token, e))
+            goto fail;
+        t->is_end[d->eos_extra[i]] = 1;
+    }
+    if (load_tokens(t, d, name, e) || load_pre(t, d, name, e) || load_merges(t, d, name, e))
+        goto fail;
+    for (int id = 0; id < t->n_token; id++)
+        if (t->type[id] != TOKEN_NORMAL && t->length[id]) {
+            mem_grow(&t->special, &t->special_cap, (size_t)t->n_special + 1, sizeof *t->special);
+            t->special[t->n_special++] = id;
+            t->special_first[(unsigned char)t->bytes[t->offset[id]]] = 1;
+        }
+    tokenizer_read_template(t, d->chat_template);
+    return t;
+fail:
+    tokenizer_destroy(t);
+    return NULL;
+}
+
+void tokenizer_destroy(struct tokenizer *t)
+{
+    if (!t)
+        return;
+    mem_free(t->offset);
+    mem_free(t->length);
+    mem_free(t->type);
+    mem_free(t->slot);
+    mem_free(t->bytes);
+    mem_free(t->merge);
+    mem_free(t->is_end);
+    mem_free(t->special);
+    mem_free(t->chat_prefix);
+    mem_free(t->template_begin);
+    regex_destroy(t->words);
+    regex_destroy(t->digits);
+    mem_free(t);
+}
+
+void tokenizer_decode(const struct tokenizer *t, const int32_t *id, int n, int with_control, struct str *out)
+{
+    for (int i = 0; i < n; i++)
+        if (id[i] >= 0 && id[i] < t->n_token && (with_control || t->type[id[i]] != TOKEN_CONTROL))
+            str_addn(out, t->bytes + t->offset[id[i]], t->length[id[i]]);
+}
+
+int tokenizer_n_token(const struct tokenizer *t)
+{
+    return t->n_token;
+}
+
+int tokenizer_bos(const struct tokenizer *t)
+{
+    return t->bos;
+}
+
+int tokenizer_add_bos(const struct tokenizer *t)
+{
+    return t->add_bos;
+}
+
+int tokenizer_is_end(const struct tokenizer *t, int32_t id)
+{
+    return id >= 0 && id < t->n_token && t->is_end[id];
+}
+
+int tokenizer_find(const struct tokenizer *t, const char *token)
+{
+    size_t n = strlen(token);
+    for (int i = 0; i < t->n_special; i++) {
+        int id = t->special[i];
+        if (t->length[id] == n && memcmp(t->bytes + t->offset[id], token, n) == 0)
+            return id;
+    }
+    return n ? tokenizer_lookup(t, token, n) : -1;
+}

@@ -1,0 +1,263 @@
+/* Encoding: special tokens first, then runs of well-formed UTF-8, then pre-tokens, then byte-pair merges. */
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "models/tokenizer_int.h"
+
+enum { SHORT_WORD = 24 }; /* up to here a scan for the best pair beats a heap */
+
+struct encoder {
+    const struct tokenizer *t;
+    struct token_ids *out, *end; /* end may be NULL: byte of the text where each token ends */
+    const char *text;
+    /* of one word: symbols as a linked list */
+    struct symbol {
+        int32_t id;
+        int prev, next;
+        uint32_t bytes;
+    } *symbol;
+    size_t symbol_cap;
+    struct candidate {
+        int32_t rank, left;
+        int32_t left_id, right_id; /* stale when the symbols have changed since */
+    } *heap;
+    size_t heap_cap;
+    int heap_n;
+};
+
+static void put(struct encoder *x, int32_t id, size_t end)
+{
+    token_ids_add(x->out, id);
+    if (x->end)
+        token_ids_add(x->end, (int32_t)end);
+}
+
+static int before(const struct candidate *a, const struct candidate *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->left < b->left;
+}
+
+static void heap_push(struct encoder *x, int left)
+{
+    const struct symbol *a = &x->symbol[left];
+    if (a->next < 0)
+        return;
+    const struct tokenizer_merge *m = tokenizer_merge_of(x->t, a->id, x->symbol[a->next].id);
+    if (!m)
+        return;
+    mem_grow(&x->heap, &x->heap_cap, (size_t)x->heap_n + 1, sizeof *x->heap);
+    int i = x->heap_n++;
+    struct candidate c = {m->rank, left, m->left, m->right};
+    for (; i > 0 && before(&c, &x->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        x->heap[i] = x->heap[(i - 1) / 2];
+    x->heap[i] = c;
+}
+
+static struct candidate heap_pop(struct encoder *x)
+{
+    struct candidate top = x->heap[0], last = x->heap[--x->heap_n];
+    int i = 0;
+    for (;;) {
+        int child = 2 * i + 1;
+        if (child >= x->heap_n)
+            break;
+        if (child + 1 < x->heap_n && before(&x->heap[child + 1], &x->heap[child]))
+            child++;
+        if (!before(&x->heap[child], &last))
+            break;
+        x->heap[i] = x->heap[child];
+        i = child;
+    }
+    x->heap[i] = last;
+    return top;
+}
+
+static void join(struct encoder *x, int left, int32_t result)
+{
+    struct symbol *a = &x->symbol[left], *b = &x->symbol[a->next];
+    a->id = result;
+    a->bytes += b->bytes;
+    a->next = b->next;
+    b->id = -1;
+    if (a->next >= 0)
+        x->symbol[a->next].prev = left;
+}
+
+static void merge_short(struct encoder *x)
+{
+    for (;;) {
+        const struct tokenizer_merge *best = NULL;
+        int at = -1;
+        for (int i = 0; x->symbol[i].next >= 0; i = x->symbol[i].next) {
+            const struct tokenizer_merge *m = tokenizer_merge_of(x->t, x->symbol[i].id, x->symbol[x->symbol[i].next].id);
+            if (m && (!best || m->rank < best->rank)) {
+                best = m;
+                at = i;
+            }
+        }
+        if (!best)
+            return;
+        join(x, at, best->result);
+    }
+}
+
+static void merge_long(struct encoder *x, int n)
+{
+    x->heap_n = 0;
+    for (int i = 0; i < n; i++)
+        heap_push(x, i);
+    while (x->heap_n) {
+        struct candidate c = heap_pop(x);
+        struct symbol *a = &x->symbol[c.left];
+        if (a->id != c.left_id || a->next < 0 || x->symbol[a->next].id != c.right_id)
+            continue;
+        join(x, c.left, tokenizer_merge_of(x->t, c.left_id, c.right_id)->result);
+        if (a->prev >= 0)
+            heap_push(x, a->prev);
+        heap_push(x, c.left);
+    }
+}
+
+/* One pre-token, text[begin, end). */
+static int word(struct encoder *x, size_t begin, size_t end, struct err *e)
+{
+    int n = (int)(end - begin);
+    mem_grow(&x->symbol, &x->symbol_cap, (size_t)n, sizeof *x->symbol);
+    for (int i = 0; i < n; i++) {
+        int id = tokenizer_lookup(x->t, x->text + begin + i, 1);
+        if (id < 0)
+            id = x->t->unk;
+        if (id < 0)
+            return err_set(e, ERR_FORMAT, "the vocabulary has no token for byte 0x%02x, and none for unknown text",
+                           (unsigned char)x->text[begin + (size_t)i]);
+        x->symbol[i] = (struct symbol){id, i - 1, i + 1 < n ? i + 1 : -1, 1};
+    }
+    if (n <= SHORT_WORD)
+        merge_short(x);
+    else
+        merge_long(x, n);
+    for (int i = 0; i >= 0; i = x->symbol[i].next) {
+        begin += x->symbol[i].bytes;
+        put(x, x->symbol[i].id, begin);
+    }
+    return 0;
+}
+
+/* GPT-2's word rule on text[begin, end), which is UTF-8. What matches nothing is a word by itself. */
+static int words(struct encoder *x, size_t begin, size_t end, struct err *e)
+{
+    size_t at = 0, n = end - begin, from, to;
+    while (at < n) {
+        if (!regex_next(x->t->words, x->text + begin, n, at, &from, &to))
+            from = to = n;
+        if (from > at && word(x, begin + at, begin + from, e))
+            return -1;
+        if (to > from && word(x, begin + from, begin + to, e))
+            return -1;
+        at = to;
+    }
+    return 0;
+}
+
+static int pieces(struct encoder *x, size_t begin, size_t end, struct err *e)
+{
+    size_t at = 0, n = end - begin, from, to;
+    if (!x->t->digits)
+        return words(x, begin, end, e);
+    while (at < n) {
+        if (!regex_next(x->t->digits, x->text + begin, n, at, &from, &to))
+            from = to = n;
+        if (from > at && words(x, begin + at, begin + from, e))
+            return -1;
+        if (to > from && words(x, begin + from, begin + to, e))
+            return -1;
+        at = to;
+    }
+    return 0;
+}
+
+static size_t sequence_length(const unsigned char *p, size_t n)
+{
+    if (p[0] < 0x80)
+        return 1;
+    size_t len = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
+    if (p[0] < 0xC2 || p[0] > 0xF4 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    return (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
+                   (p[0] == 0xF4 && p[1] > 0x8F)
+               ? 0
+               : len;
+}
+
+/* Text without special tokens: runs of well-formed UTF-8; every other byte stands alone. */
+static int plain(struct encoder *x, size_t begin, size_t end, struct err *e)
+{
+    if (x->t->kind == TOKENIZER_BYTES) {
+        for (size_t i = begin; i < end; i++)
+            put(x, (unsigned char)x->text[i], i + 1);
+        return 0;
+    }
+    while (begin < end) {
+        size_t at = begin, len;
+        while (at < end && (len = sequence_length((const unsigned char *)x->text + at, end - at)) > 0)
+            at += len;
+        if (at > begin && pieces(x, begin, at, e))
+            return -1;
+        if (at < end && word(x, at, at + 1, e))
+            return -1;
+        begin = at < end ? at + 1 : at;
+    }
+    return 0;
+}
+
+/* The longest special token at text[at], or -1. */
+static int special_at(const struct tokenizer *t, const char *text, size_t at, size_t n)
+{
+    int best = -1;
+    for (int i = 0; i < t->n_special; i++) {
+        int id = t->special[i];
+        if (t->length[id] <= n - at && (best < 0 || t->length[id] > t->length[best]) &&
+            memcmp(text + at, t->bytes + t->offset[id], t->length[id]) == 0)
+            best = id;
+    }
+    return best;
+}
+
+int tokenizer_encode_offsets(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out,
+                             struct token_ids *end, struct err *e)
+{
+    struct encoder x = {.t = t, .out = out, .end = end, .text = text};
+    size_t begin = 0, at = 0;
+    int rc = -1;
+    if (n > INT32_MAX) {
+        err_set(e, ERR_UNSUPPORTED, "a text of %zu bytes; at most %d can be encoded at once", n, INT32_MAX);
+        goto out;
+    }
+    while (at < n) {
+        int id = t->special_first[(unsigned char)text[at]] ? special_at(t, text, at, n) : -1;
+        if (id < 0) {
+            at++;
+            continue;
+        }
+        if (at > begin && plain(&x, begin, at, e))
+            goto out;
+        at += t->length[id];
+        put(&x, id, at);
+        begin = at;
+    }
+    if (n > begin && plain(&x, begin, n, e))
+        goto out;
+    rc = 0;
+out:
+    mem_free(x.symbol);
+    mem_free(x.heap);
+    return rc;
+}
+
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out, struct err *e)
+{
+    return tokenizer_encode_offsets(t, text, n, out, NULL, e);
+}

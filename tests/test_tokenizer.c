@@ -1,0 +1,195 @@
+/* Token ids against the tokenizers package (tests/vectors/make_tokenizer.py), the exact inverse, hostile vocabularies. */
+#include <string.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/json.h"
+#include "harness/base/mem.h"
+#include "harness/base/str.h"
+#include "tests/smollm2.h"
+#include "tests/suites.h"
+#include "tests/support.h"
+
+static struct json *vectors(const char *path)
+{
+    size_t n;
+    struct err e;
+    char *text = fs_read(path, &n, &e);
+    ck_assert_msg(text != NULL, "%s", e.msg);
+    struct json *j = json_parse(path, text, n, &e);
+    ck_assert_msg(j != NULL, "%s", e.msg);
+    mem_free(text);
+    return j;
+}
+
+static void texts(const struct json *list, char ***out, int *n)
+{
+    *out = mem_new((size_t)json_size(list), sizeof **out);
+    *n = 0;
+    for (const struct json *v = json_first(list); v; v = json_next(v))
+        (*out)[(*n)++] = mem_strdup(json_string(v));
+}
+
+static void small_data(const struct json *j, const char *pre, struct tokenizer_data *d)
+{
+    *d = (struct tokenizer_data){.kind = TOKENIZER_BPE, .pre = mem_strdup(pre), .bos = -1, .eos = -1, .pad = -1, .unk = -1};
+    texts(json_get(j, "vocab"), &d->token, &d->n_token);
+    texts(json_get(j, "merges"), &d->merge, &d->n_merge);
+    d->type = mem_new((size_t)d->n_token, 1);
+}
+
+static int check_cases(const struct tokenizer *t, const struct json *cases, const char *key)
+{
+    int checked = 0;
+    for (const struct json *c = json_first(cases); c; c = json_next(c)) {
+        const char *text = json_string(json_get(c, "text"));
+        const struct json *want = json_get(c, key), *id = json_first(want);
+        struct token_ids ids = {0}, end = {0};
+        struct str back = {0};
+        ck_assert_ptr_nonnull(text);
+        ck_assert_int_eq(tokenizer_encode_offsets(t, text, strlen(text), &ids, &end, NULL), 0);
+        ck_assert_msg(ids.n == json_size(want), "'%s': %d ids, expected %d", text, ids.n, json_size(want));
+        for (int i = 0; i < ids.n; i++, id = json_next(id))
+            ck_assert_msg(ids.id[i] == (int)json_number(id, -1), "'%s': id %d is %d", text, i, ids.id[i]);
+        tokenizer_decode(t, ids.id, ids.n, 1, &back);
+        ck_assert_str_eq(str_c(&back), text);
+        ck_assert_int_eq(end.n, ids.n);
+        ck_assert(ids.n == 0 || end.id[ids.n - 1] == (int)strlen(text));
+        str_free(&back);
+        token_ids_free(&ids);
+        token_ids_free(&end);
+        checked++;
+    }
+    return checked;
+}
+
+START_TEST(a_small_vocabulary_gives_the_reference_ids_under_both_rules)
+{
+    struct json *j = vectors("tests/vectors/tokenizer_small.json");
+    static const char *const pre[] = {"gpt2", "smollm"};
+    for (int i = 0; i < 2; i++) {
+        struct tokenizer_data d;
+        struct err e;
+        small_data(j, pre[i], &d);
+        struct tokenizer *t = tokenizer_create(&d, "small", &e);
+        ck_assert_msg(t != NULL, "%s", e.msg);
+        ck_assert_int_ge(check_cases(t, json_get(j, "cases"), pre[i]), 200);
+        tokenizer_destroy(t);
+        tokenizer_data_fini(&d);
+    }
+    json_free(j);
+}
+END_TEST
+
+START_TEST(smollm2_gives_the_reference_ids_and_its_chat_template)
+{
+    const char *path = smollm2_path("smollm2_gives_the_reference_ids_and_its_chat_template");
+    struct template_pieces p;
+    struct err e;
+    if (!path)
+        return;
+    struct model *m = model_open(path, MODEL_F32, &e);
+    ck_assert_msg(m != NULL, "%s", e.msg);
+    struct json *j = vectors("tests/vectors/tokenizer_smollm2.json");
+    ck_assert_int_ge(check_cases(m->tokenizer, json_get(j, "cases"), "ids"), 200);
+    ck_assert_int_eq(tokenizer_template(m->tokenizer, "chat", &p, NULL), 0);
+    ck_assert_str_eq(p.prefix, "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
+                               "<|im_end|>\n<|im_start|>user\n");
+    ck_assert_str_eq(p.suffix, "<|im_end|>\n<|im_start|>assistant\n");
+    ck_assert_int_eq(tokenizer_add_bos(m->tokenizer), 0);
+    ck_assert_int_eq(tokenizer_is_end(m->tokenizer, tokenizer_find(m->tokenizer, "<|im_end|>")), 1);
+    json_free(j);
+    model_close(m);
+}
+END_TEST
+
+START_TEST(any_bytes_come_back_as_they_were)
+{
+    struct json *j = vectors("tests/vectors/tokenizer_small.json");
+    struct tokenizer_data d;
+    struct rng r;
+    small_data(j, "smollm", &d);
+    struct tokenizer *t = tokenizer_create(&d, "small", NULL);
+    rng_init(&r, 1, "bytes");
+    for (int i = 0; i < 2000; i++) {
+        char text[200];
+        size_t n = (size_t)rng_below(&r, sizeof text);
+        for (size_t k = 0; k < n; k++)
+            text[k] = (char)(rng_below(&r, 3) ? rng_below(&r, 256) : ' ' + rng_below(&r, 60));
+        struct token_ids ids = {0};
+        struct str back = {0};
+        ck_assert_int_eq(tokenizer_encode(t, text, n, &ids, NULL), 0);
+        tokenizer_decode(t, ids.id, ids.n, 1, &back);
+        ck_assert_uint_eq(back.n, n);
+        ck_assert(n == 0 || memcmp(back.p, text, n) == 0);
+        str_free(&back);
+        token_ids_free(&ids);
+    }
+    tokenizer_destroy(t);
+    tokenizer_data_fini(&d);
+    json_free(j);
+}
+END_TEST
+
+START_TEST(long_words_are_not_quadratic)
+{
+    struct json *j = vectors("tests/vectors/tokenizer_small.json");
+    struct tokenizer_data d;
+    small_data(j, "gpt2", &d);
+    struct tokenizer *t = tokenizer_create(&d, "small", NULL);
+    size_t n = 1000000; /* the test's time-out is the check: a quadratic merge takes hours */
+    char *text = mem_new(n, 1);
+    for (int i = 0; i < 2; i++) {
+        struct token_ids ids = {0};
+        memset(text, i ? ' ' : 'a', n);
+        ck_assert_int_eq(tokenizer_encode(t, text, n, &ids, NULL), 0);
+        ck_assert_int_gt(ids.n, 0);
+        token_ids_free(&ids);
+    }
+    mem_free(text);
+    tokenizer_destroy(t);
+    tokenizer_data_fini(&d);
+    json_free(j);
+}
+END_TEST
+
+START_TEST(broken_vocabularies_are_refused_by_name)
+{
+    static const struct { const char *token[3]; const char *merge; const char *pre; int eos; const char *what; } c[] = {
+        {{"a", "b", "a"}, NULL, "gpt2", -1, "the same"},       {{"a", "b", "ab"}, "a c", "gpt2", -1, "merge 0"},
+        {{"a", "b", "c"}, "a b", "gpt2", -1, "merge 0"},       {{"a", "b", "ab"}, "ab", "gpt2", -1, "merge 0"},
+        {{"a", "b", "ab"}, "a b", "llama9", -1, "llama9"},     {{"a", "b", "ab"}, "a b", "gpt2", 3, "eos"},
+        {{"a", "b c", "ab"}, NULL, "gpt2", -1, "byte alphabet"},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct tokenizer_data d = {.kind = TOKENIZER_BPE, .pre = mem_strdup(c[i].pre), .n_token = 3, .bos = -1,
+                                   .eos = c[i].eos, .pad = -1, .unk = -1};
+        struct err e;
+        memset(&e, 0xFF, sizeof e);
+        d.token = mem_new(3, sizeof *d.token);
+        d.type = mem_new(3, 1);
+        for (int k = 0; k < 3; k++)
+            d.token[k] = mem_strdup(c[i].token[k]);
+        if (c[i].merge) {
+            d.merge = mem_new(1, sizeof *d.merge);
+            d.merge[d.n_merge++] = mem_strdup(c[i].merge);
+        }
+        ck_assert_ptr_null(tokenizer_create(&d, "broken.h5", &e));
+        ck_assert_msg(strstr(e.msg, c[i].what) && strstr(e.msg, "broken.h5"), "case %zu: %s", i, e.msg);
+        tokenizer_data_fini(&d);
+    }
+}
+END_TEST
+
+Suite *make_tokenizer_suite(void)
+{
+    Suite *s = suite_create("tokenizer");
+    TCase *t = tcase_create("core");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, a_small_vocabulary_gives_the_reference_ids_under_both_rules);
+    tcase_add_test(t, smollm2_gives_the_reference_ids_and_its_chat_template);
+    tcase_add_test(t, any_bytes_come_back_as_they_were);
+    tcase_add_test(t, long_words_are_not_quadratic);
+    tcase_add_test(t, broken_vocabularies_are_refused_by_name);
+    suite_add_tcase(s, t);
+    return s;
+}
