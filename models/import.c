@@ -18,6 +18,15 @@ int import_open(const char *path, struct import_source *s, struct err *e)
 {
     struct import_source fresh = {0};
     int rc = import_gguf_open(path, &fresh, e);
+    if (rc == 0 && fresh.has_tokenizer) {
+        /* the tokenizer's own checks, before anything is written */
+        struct tokenizer *t = tokenizer_create(&fresh.tokenizer, path, e);
+        rc = t ? 0 : -1;
+        if (rc == 0 && tokenizer_n_token(t) > fresh.hp.n_vocab)
+            rc = err_set(e, ERR_SHAPE, "%s: the tokenizer has %d tokens, the embedding %d rows", path,
+                         tokenizer_n_token(t), fresh.hp.n_vocab);
+        tokenizer_destroy(t);
+    }
     if (rc) {
         import_close(&fresh);
         return -1;
@@ -26,25 +35,11 @@ int import_open(const char *path, struct import_source *s, struct err *e)
     return 0;
 }
 
-static void free_tokenizer(struct tokenizer_data *d)
-{
-    for (int i = 0; i < d->n_token; i++)
-        mem_free(d->token[i]);
-    for (int i = 0; i < d->n_merge; i++)
-        mem_free(d->merge[i]);
-    mem_free(d->token);
-    mem_free(d->merge);
-    mem_free(d->type);
-    mem_free(d->pre);
-    mem_free(d->chat_template);
-    mem_free(d->eos_extra);
-}
-
 void import_close(struct import_source *s)
 {
     if (s->destroy)
         s->destroy(s->ctx);
-    free_tokenizer(&s->tokenizer);
+    tokenizer_data_fini(&s->tokenizer);
     mem_free(s->name);
     memset(s, 0, sizeof *s);
 }

@@ -229,3 +229,75 @@ int model_file_write_tokenizer(struct h5 *f, const struct tokenizer_data *d, str
     }
     return rc;
 }
+
+static int read_token_lists(const struct h5 *f, struct tokenizer_data *d, struct err *e)
+{
+    size_t n = 0;
+    struct h5_info info;
+    if (h5_read_strings(f, "/tokenizer/token", &d->token, &n, e))
+        return -1;
+    d->n_token = (int)n; /* bounded below; h5_free_strings semantics equal those of tokenizer_data_fini */
+    if (n > DIMS_MAX_VOCAB)
+        return err_set(e, ERR_FORMAT, "%s:/tokenizer/token: %zu tokens, at most %d", h5_path(f), n,
+                       (int)DIMS_MAX_VOCAB);
+    d->type = mem_try(n + 1, 1, "token types", e);
+    if (!d->type || h5_read(f, "/tokenizer/type", H5_TYPE_U8, d->type, n, e))
+        return -1;
+    if (h5_read_strings(f, "/tokenizer/merge", &d->merge, &n, e))
+        return -1;
+    d->n_merge = (int)n;
+    if (n > 4 * (size_t)DIMS_MAX_VOCAB)
+        return err_set(e, ERR_FORMAT, "%s:/tokenizer/merge: %zu merges are too many", h5_path(f), n);
+    if (h5_stat(f, "/tokenizer/eos_extra", &info, e))
+        return -1;
+    if (info.n > 1024)
+        return err_set(e, ERR_FORMAT, "%s:/tokenizer/eos_extra: %llu ids, at most 1024", h5_path(f),
+                       (unsigned long long)info.n);
+    d->eos_extra = mem_new((size_t)info.n + 1, sizeof *d->eos_extra);
+    if (h5_read(f, "/tokenizer/eos_extra", H5_TYPE_I32, d->eos_extra, (size_t)info.n, e))
+        return -1;
+    d->n_eos_extra = (int)info.n;
+    return 0;
+}
+
+int model_file_read_tokenizer(const struct h5 *f, struct tokenizer_data *out, struct err *e)
+{
+    struct tokenizer_data d = {0};
+    char *kind = NULL, **one = NULL;
+    size_t n = 0;
+    int rc = -1;
+    if (!h5_exists(f, group))
+        return 0;
+    kind = h5_get_string(f, group, "kind", e);
+    if (!kind)
+        goto out;
+    if (strcmp(kind, "bpe") != 0 && strcmp(kind, "bytes") != 0) {
+        err_set(e, ERR_UNSUPPORTED, "%s:%s: kind '%s', expected bpe or bytes", h5_path(f), group, kind);
+        goto out;
+    }
+    d.kind = kind[1] == 'p' ? TOKENIZER_BPE : TOKENIZER_BYTES;
+    if (h5_has(f, group, "pre") && !(d.pre = h5_get_string(f, group, "pre", e)))
+        goto out;
+    for (int i = 0; i < N_TOKEN_ID; i++) {
+        int64_t v;
+        if (h5_get_int(f, group, token_ids[i].name, &v, e))
+            goto out;
+        int id = v >= -1 && v < DIMS_MAX_VOCAB ? (int)v : DIMS_MAX_VOCAB; /* the tokenizer refuses that */
+        memcpy((char *)&d + token_ids[i].offset, &id, sizeof id);
+    }
+    if (read_token_lists(f, &d, e))
+        goto out;
+    if (h5_exists(f, "/tokenizer/chat_template")) {
+        if (h5_read_strings(f, "/tokenizer/chat_template", &one, &n, e))
+            goto out;
+        d.chat_template = n == 1 ? mem_strdup(one[0]) : NULL;
+    }
+    *out = d;
+    memset(&d, 0, sizeof d);
+    rc = 1;
+out:
+    h5_free_strings(one, n);
+    mem_free(kind);
+    tokenizer_data_fini(&d);
+    return rc;
+}

@@ -20,4 +20,7 @@ struct str;
 void model_file_hparams_text(const struct hparams *hp, struct str *out);
 
 int model_file_write_tokenizer(struct h5 *f, const struct tokenizer_data *d, struct err *e);
+/* 1: there is one, and the caller owns *d (tokenizer_data_fini); 0: there is none; -1: error. */
+int model_file_read_tokenizer(const struct h5 *f, struct tokenizer_data *d, struct err *e);
+
 #endif
