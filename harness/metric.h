@@ -22,7 +22,8 @@ struct metric_ops {
     int needs_answer;
     /* (optional) names of further columns that it fills (f1: precision, recall), NULL-terminated */
     const char *const *extra;
-    /* value[0] is the score, value[1...] the extras; NULL: computed by the engine (nll) */
+    /* value[0] is the score, value[1...] the extras; NAN without answers, or where the answers are of no form that
+     * the metric knows; NULL: computed by the engine (nll) */
     void (*score)(const struct metric_input *in, double *value);
 };
 

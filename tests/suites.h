@@ -7,6 +7,8 @@
 /* One line a suite: SUITE(stem) declares make_<stem>_suite and runs it. */
 #define ALL_SUITES \
     SUITE(base) \
+    SUITE(metric) \
+    SUITE(stats) \
     SUITE(h5) \
     SUITE(tokenizer) \
     SUITE(transformer) \

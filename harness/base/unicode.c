@@ -1,0 +1,106 @@
+#include "harness/base/unicode.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+#include "harness/base/mem.h"
+
+size_t unicode_next(const char *p, int32_t *point)
+{
+    utf8proc_int32_t c;
+    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)p, -1, &c);
+    *point = n > 0 ? c : 0xFFFD;
+    return n > 0 ? (size_t)n : 1;
+}
+
+void unicode_append(struct str *s, int32_t point)
+{
+    utf8proc_uint8_t bytes[4];
+    utf8proc_ssize_t n = utf8proc_encode_char(point, bytes);
+    str_addn(s, (const char *)bytes, (size_t)n);
+}
+
+int32_t *unicode_points(const char *text, size_t *n)
+{
+    int32_t *out = mem_new(strlen(text) + 1, sizeof *out);
+    size_t count = 0;
+    while (*text)
+        text += unicode_next(text, &out[count++]);
+    *n = count;
+    return out;
+}
+
+static int category(int32_t c)
+{
+    return (int)utf8proc_category(c);
+}
+
+static int is_cased(int32_t c)
+{
+    int k = category(c);
+    return k == UTF8PROC_CATEGORY_LU || k == UTF8PROC_CATEGORY_LL || k == UTF8PROC_CATEGORY_LT;
+}
+
+/* Characters that a word's case looks through: marks, format characters, modifiers, and the punctuation that may
+ * stand inside a word (Unicode 3.13, D136). */
+static int is_case_ignorable(int32_t c)
+{
+    switch (category(c)) {
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_SK:
+        return 1;
+    default:
+        return c == '\'' || c == '.' || c == ':' || c == 0xB7 || c == 0x2018 || c == 0x2019 || c == 0x2024 ||
+               c == 0x2027;
+    }
+}
+
+static int ends_word(const int32_t *c, size_t n, size_t i)
+{
+    size_t before = i, after = i + 1;
+    while (before > 0 && is_case_ignorable(c[before - 1]))
+        before--;
+    while (after < n && is_case_ignorable(c[after]))
+        after++;
+    return before > 0 && is_cased(c[before - 1]) && (after == n || !is_cased(c[after]));
+}
+
+char *unicode_lower(const char *text)
+{
+    struct str s = {0};
+    size_t n;
+    int32_t *c = unicode_points(text, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (c[i] == 0x130)
+            str_add(&s, "i\xCC\x87");
+        else if (c[i] == 0x3A3)
+            unicode_append(&s, ends_word(c, n, i) ? 0x3C2 : 0x3C3);
+        else
+            unicode_append(&s, utf8proc_tolower(c[i]));
+    }
+    mem_free(c);
+    str_add(&s, "");
+    return str_take(&s);
+}
+
+int unicode_is_space(int32_t c)
+{
+    int k = category(c);
+    return (c >= 9 && c <= 13) || (c >= 28 && c <= 31) || c == 0x85 || k == UTF8PROC_CATEGORY_ZS ||
+           k == UTF8PROC_CATEGORY_ZL || k == UTF8PROC_CATEGORY_ZP;
+}
+
+int unicode_is_digit(int32_t c)
+{
+    return category(c) == UTF8PROC_CATEGORY_ND;
+}
+
+int unicode_is_word(int32_t c)
+{
+    int k = category(c);
+    return c == '_' || (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO) ||
+           (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO);
+}
