@@ -1,0 +1,86 @@
+/* The registry of tasks: one line each. */
+#include "datasets/dataset.h"
+
+#include <string.h>
+
+#include "harness/base/mem.h"
+
+#define ALL_DATASETS \
+    DATASET(niah_single_1) \
+    DATASET(niah_single_2) \
+    DATASET(niah_single_3) \
+    DATASET(niah_multikey_1) \
+    DATASET(niah_multivalue) \
+    DATASET(niah_multiquery) \
+    DATASET(passkey) \
+    DATASET(text) \
+    DATASET(jsonl)
+
+#define DATASET(stem) extern const struct dataset_ops dataset_##stem;
+ALL_DATASETS
+#undef DATASET
+
+static const struct dataset_ops *const table[] = {
+#define DATASET(stem) &dataset_##stem,
+    ALL_DATASETS
+#undef DATASET
+};
+
+int dataset_count(void)
+{
+    return (int)(sizeof table / sizeof *table);
+}
+
+const struct dataset_ops *dataset_at(int i)
+{
+    return table[i];
+}
+
+const struct dataset_ops *dataset_find(const char *name)
+{
+    for (int i = 0; i < dataset_count(); i++)
+        if (strcmp(table[i]->name, name) == 0)
+            return table[i];
+    return NULL;
+}
+
+int dataset_validate(const struct dataset_ops *d, struct err *e)
+{
+    if (d->abi != DATASET_ABI)
+        return err_set(e, ERR_CONFIG, "dataset ABI %d, expected %d", d->abi, DATASET_ABI);
+    if (!d->name || !*d->name || strspn(d->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(d->name))
+        return err_set(e, ERR_CONFIG, "task name '%s': lower-case letters, digits and _ are expected", d->name ? d->name : "");
+    if (!d->summary || !d->source || !d->metric || d->version < 1 || d->max_new_tokens < 1)
+        return err_set(e, ERR_CONFIG, "task '%s' lacks its summary, source, metric, version or max_new_tokens", d->name);
+    if (!d->open || !d->count || !d->item || !d->close)
+        return err_set(e, ERR_CONFIG, "task '%s' lacks one of open, count, item, close", d->name);
+    for (const struct param *p = d->params; p && p->name; p++)
+        if (p->offset >= d->config_size)
+            return err_set(e, ERR_CONFIG, "task '%s': parameter '%s' lies outside its config", d->name, p->name);
+    return 0;
+}
+
+static void free_texts(char **text, int n)
+{
+    for (int i = 0; i < n; i++)
+        mem_free(text[i]);
+    mem_free(text);
+}
+
+void dataset_item_fini(struct dataset_item *item)
+{
+    for (int i = 0; i < item->n_question; i++) {
+        struct dataset_question *q = &item->question[i];
+        mem_free(q->id);
+        mem_free(q->text);
+        mem_free(q->answer_prefix);
+        free_texts(q->answer, q->n_answer);
+        free_texts(q->classes, q->n_class);
+        free_texts(q->stop, q->n_stop);
+    }
+    mem_free(item->question);
+    mem_free(item->context_id);
+    mem_free(item->context);
+    mem_free(item->evidence);
+    *item = (struct dataset_item){0};
+}
