@@ -7,17 +7,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "models/half.h"
 #include "models/import_gguf.h"
+#include "models/import_hf.h"
 #include "models/model_file.h"
 
 int import_open(const char *path, struct import_source *s, struct err *e)
 {
     struct import_source fresh = {0};
-    int rc = import_gguf_open(path, &fresh, e);
+    int rc = fs_is_dir(path) ? import_hf_open(path, &fresh, e) : import_gguf_open(path, &fresh, e);
     if (rc == 0 && fresh.has_tokenizer) {
         /* the tokenizer's own checks, before anything is written */
         struct tokenizer *t = tokenizer_create(&fresh.tokenizer, path, e);

@@ -1,0 +1,316 @@
+#include "models/import_hf_tokenizer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
+#include "harness/base/str.h"
+#include "models/dims.h"
+#include "models/import.h"
+
+static const char *word(const struct json *o, const char *key)
+{
+    const char *s = json_string(json_get(o, key));
+    return s ? s : "";
+}
+
+/* ---- the parts of tokenizer.json ------------------------------------------------------------- */
+
+/* ByteLevel without a space put in front, with GPT-2's regular expression inside. */
+static int is_byte_level(const struct json *p)
+{
+    return strcmp(word(p, "type"), "ByteLevel") == 0 && !json_bool(json_get(p, "add_prefix_space"), 1) &&
+           json_bool(json_get(p, "use_regex"), 1);
+}
+
+static int is_single_digits(const struct json *p)
+{
+    return strcmp(word(p, "type"), "Digits") == 0 && json_bool(json_get(p, "individual_digits"), 0);
+}
+
+/* The pre-token rules that the tokenizer knows, recognised by their parts; NULL for all others. */
+static const char *pre_rule(const struct json *p)
+{
+    if (strcmp(word(p, "type"), "Sequence") != 0)
+        return is_byte_level(p) ? "gpt2" : NULL;
+    const struct json *list = json_get(p, "pretokenizers"), *first = json_first(list);
+    if (json_size(list) == 1 && is_byte_level(first))
+        return "gpt2";
+    if (json_size(list) == 2 && is_single_digits(first) && is_byte_level(json_next(first)))
+        return "smollm";
+    return NULL;
+}
+
+static int check_kind(const struct json *root, const char *file, struct tokenizer_data *d, struct err *e)
+{
+    const struct json *model = json_get(root, "model"), *normalizer = json_get(root, "normalizer"),
+                      *pre = json_get(root, "pre_tokenizer");
+    static const char *const must_be_empty[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    static const char *const must_be_off[] = {"byte_fallback", "ignore_merges"};
+    if (strcmp(word(model, "type"), "BPE") != 0)
+        return err_set(e, ERR_UNSUPPORTED, "%s: model type '%s', expected 'BPE'", file, word(model, "type"));
+    if (normalizer && !json_is_null(normalizer))
+        return err_set(e, ERR_UNSUPPORTED, "%s: normalizer '%s', expected none", file, word(normalizer, "type"));
+    for (int i = 0; i < 2; i++) {
+        if (*word(model, must_be_empty[i]))
+            return err_set(e, ERR_UNSUPPORTED, "%s: model.%s is '%s'", file, must_be_empty[i],
+                           word(model, must_be_empty[i]));
+        if (json_bool(json_get(model, must_be_off[i]), 0))
+            return err_set(e, ERR_UNSUPPORTED, "%s: model.%s is true", file, must_be_off[i]);
+    }
+    const char *rule = pre_rule(pre);
+    if (!rule) {
+        char *text = json_print(pre);
+        err_set(e, ERR_UNSUPPORTED, "%s: pre_tokenizer %.300s; known: ByteLevel (gpt2), Digits + ByteLevel (smollm)",
+                file, text);
+        mem_free(text);
+        return -1;
+    }
+    d->kind = TOKENIZER_BPE;
+    d->pre = mem_strdup(rule);
+    return 0;
+}
+
+/* Id of a vocabulary entry or added token, or -1. */
+static int64_t id_of(const struct json *v)
+{
+    int64_t id;
+    return json_int64(v, &id) || id < 0 || id >= DIMS_MAX_VOCAB ? -1 : id;
+}
+
+static int place(struct tokenizer_data *d, int64_t id, const char *text, const char *file, struct err *e)
+{
+    if (d->token[id])
+        return err_set(e, ERR_FORMAT, "%s: id %lld belongs to '%s' and to '%s'", file, (long long)id, d->token[id],
+                       text);
+    d->token[id] = mem_strdup(text);
+    return 0;
+}
+
+/* Sizes the table by the largest id, so that a hostile id costs at most DIMS_MAX_VOCAB pointers. */
+static int size_table(const struct json *vocab, const struct json *added, int n_vocab, const char *file,
+                      struct tokenizer_data *d, struct err *e)
+{
+    int64_t n = n_vocab;
+    const struct json *lists[] = {vocab, added};
+    for (int k = 0; k < 2; k++)
+        for (const struct json *v = json_first(lists[k]); v; v = json_next(v)) {
+            int64_t id = id_of(k == 0 ? v : json_get(v, "id"));
+            if (id < 0)
+                return err_set(e, ERR_FORMAT, "%s: token '%s' has no id below %d", file,
+                               k == 0 ? json_key(v) : word(v, "content"), (int)DIMS_MAX_VOCAB);
+            if (id >= n)
+                return err_set(e, ERR_SHAPE, "%s: token '%s' has id %lld, but vocab_size is %d", file,
+                               k == 0 ? json_key(v) : word(v, "content"), (long long)id, n_vocab);
+        }
+    d->token = mem_try((size_t)n, sizeof *d->token, "tokens", e);
+    d->type = d->token ? mem_try((size_t)n, 1, "token types", e) : NULL;
+    if (!d->type)
+        return -1;
+    d->n_token = (int)n;
+    return 0;
+}
+
+/* An added token may repeat one of the vocabulary, under the same id. */
+static int read_added(const struct json *added, const char *file, struct tokenizer_data *d, struct err *e)
+{
+    for (const struct json *v = json_first(added); v; v = json_next(v)) {
+        int64_t id = id_of(json_get(v, "id"));
+        const char *text = word(v, "content");
+        if (!*text)
+            return err_set(e, ERR_FORMAT, "%s: added token %lld has no content", file, (long long)id);
+        if (d->type[id] != TOKEN_NORMAL || (d->token[id] && strcmp(d->token[id], text) != 0))
+            return err_set(e, ERR_FORMAT, "%s: added token '%s': its id %lld belongs to '%s'", file, text,
+                           (long long)id, d->token[id]);
+        if (!d->token[id] && place(d, id, text, file, e))
+            return -1;
+        d->type[id] = json_bool(json_get(v, "special"), 0) ? TOKEN_CONTROL : TOKEN_ADDED;
+    }
+    return 0;
+}
+
+/* A merge is "left right", or in newer files the pair ["left", "right"]. */
+static int read_merges(const struct json *merges, const char *file, struct tokenizer_data *d, struct err *e)
+{
+    if (!json_is_array(merges))
+        return err_set(e, ERR_FORMAT, "%s: model.merges missing, or no list", file);
+    d->merge = mem_try((size_t)json_size(merges) + 1, sizeof *d->merge, "merges", e);
+    if (!d->merge)
+        return -1;
+    for (const struct json *v = json_first(merges); v; v = json_next(v)) {
+        const char *left = json_string(json_first(v)), *right = json_string(json_next(json_first(v)));
+        struct str s = {0};
+        if (json_is_string(v)) {
+            str_add(&s, json_string(v));
+        } else if (json_is_array(v) && json_size(v) == 2 && left && right) {
+            str_addf(&s, "%s %s", left, right);
+        } else {
+            return err_set(e, ERR_FORMAT, "%s: merge %d is neither a string nor a pair of them", file, d->n_merge);
+        }
+        d->merge[d->n_merge++] = str_take(&s);
+    }
+    return 0;
+}
+
+static int read_tokens(const struct json *root, const char *file, int n_vocab, struct tokenizer_data *d,
+                       struct err *e)
+{
+    const struct json *model = json_get(root, "model"), *vocab = json_get(model, "vocab"),
+                      *added = json_get(root, "added_tokens");
+    if (!json_is_object(vocab))
+        return err_set(e, ERR_FORMAT, "%s: model.vocab missing, or no object", file);
+    if (added && !json_is_null(added) && !json_is_array(added))
+        return err_set(e, ERR_FORMAT, "%s: added_tokens is no list", file);
+    if (check_kind(root, file, d, e) || size_table(vocab, added, n_vocab, file, d, e))
+        return -1;
+    for (const struct json *v = json_first(vocab); v; v = json_next(v))
+        if (place(d, id_of(v), json_key(v), file, e))
+            return -1;
+    if (read_added(added, file, d, e))
+        return -1;
+    for (int i = 0; i < d->n_token; i++)
+        if (!d->token[i]) {
+            struct str s = {0};
+            str_addf(&s, "[PAD%d]", i);
+            d->token[i] = str_take(&s);
+        }
+    return read_merges(json_get(model, "merges"), file, d, e);
+}
+
+/* ---- special tokens and the chat template ---------------------------------------------------- */
+
+static int find(const struct tokenizer_data *d, const char *text)
+{
+    for (int i = 0; text && i < d->n_token; i++)
+        if (strcmp(d->token[i], text) == 0)
+            return i;
+    return -1;
+}
+
+/* "eos_token": a string, or an object with its content. */
+static int named_token(const struct tokenizer_data *d, const struct json *config, const char *key)
+{
+    const struct json *v = json_get(config, key);
+    return find(d, json_is_object(v) ? json_string(json_get(v, "content")) : json_string(v));
+}
+
+/* "eos_token_id": an integer or a list of them; the first one. */
+static int first_id(const struct tokenizer_data *d, const struct json *config, const char *key)
+{
+    const struct json *v = json_get(config, key);
+    int64_t id = id_of(json_is_array(v) ? json_first(v) : v);
+    return id < d->n_token ? (int)id : -1;
+}
+
+static void add_ends(struct tokenizer_data *d, const struct json *v)
+{
+    if (json_is_array(v))
+        for (const struct json *i = json_first(v); i; i = json_next(i))
+            import_add_end(d, id_of(i));
+    else
+        import_add_end(d, id_of(v));
+}
+
+/* 1 when the post-processor puts `bos` in front of a single text. */
+static int template_adds_bos(const struct json *p, const char *bos)
+{
+    if (strcmp(word(p, "type"), "Sequence") == 0) {
+        for (const struct json *i = json_first(json_get(p, "processors")); i; i = json_next(i))
+            if (template_adds_bos(i, bos))
+                return 1;
+        return 0;
+    }
+    const struct json *first = json_first(json_get(p, "single"));
+    return strcmp(word(p, "type"), "TemplateProcessing") == 0 &&
+           strcmp(word(json_get(first, "SpecialToken"), "id"), bos) == 0;
+}
+
+/* A string, or a list of {name, template} of which the one named "default" counts. */
+static char *config_template(const struct json *config)
+{
+    const struct json *v = json_get(config, "chat_template");
+    if (json_is_string(v))
+        return mem_strdup(json_string(v));
+    for (const struct json *i = json_is_array(v) ? json_first(v) : NULL; i; i = json_next(i))
+        if (strcmp(word(i, "name"), "default") == 0 && *word(i, "template"))
+            return mem_strdup(word(i, "template"));
+    return NULL;
+}
+
+/* A JSON file of the folder, or NULL when it is absent; *bad when it is there and unreadable. */
+static struct json *optional(const char *folder, const char *name, int *bad, struct err *e)
+{
+    char *path = fs_join(folder, name), *text = NULL;
+    struct json *root = NULL;
+    size_t n = 0;
+    if (fs_exists(path)) {
+        text = fs_read(path, &n, e);
+        root = text ? json_parse(path, text, n, e) : NULL;
+        *bad |= root == NULL;
+    }
+    mem_free(text);
+    mem_free(path);
+    return root;
+}
+
+static int read_template(const char *folder, const struct json *config, struct tokenizer_data *d, struct err *e)
+{
+    char *path = fs_join(folder, "chat_template.jinja");
+    size_t n = 0;
+    int rc = 0;
+    if (fs_exists(path)) {
+        d->chat_template = fs_read(path, &n, e);
+        rc = d->chat_template ? 0 : -1;
+    } else {
+        d->chat_template = config_template(config);
+    }
+    mem_free(path);
+    return rc;
+}
+
+static void read_special(const struct json *root, const struct json *config, const struct json *own,
+                         const struct json *generation, struct tokenizer_data *d)
+{
+    const struct json *adds = json_get(own, "add_bos_token");
+    d->bos = named_token(d, own, "bos_token");
+    d->eos = named_token(d, own, "eos_token");
+    d->pad = named_token(d, own, "pad_token");
+    d->unk = named_token(d, own, "unk_token");
+    d->bos = d->bos >= 0 ? d->bos : first_id(d, config, "bos_token_id");
+    d->eos = d->eos >= 0 ? d->eos : first_id(d, generation, "eos_token_id");
+    d->eos = d->eos >= 0 ? d->eos : first_id(d, config, "eos_token_id");
+    d->add_bos = d->bos >= 0 && (json_is_bool(adds) ? json_bool(adds, 0)
+                                                    : template_adds_bos(json_get(root, "post_processor"),
+                                                                        d->token[d->bos]));
+    add_ends(d, json_get(generation, "eos_token_id"));
+    add_ends(d, json_get(config, "eos_token_id"));
+    import_add_turn_ends(d);
+}
+
+int import_hf_tokenizer_read(const char *folder, const struct json *config, int n_vocab, struct tokenizer_data *d,
+                             struct err *e)
+{
+    int bad = 0, rc = -1;
+    char *file = fs_join(folder, "tokenizer.json");
+    struct json *root = optional(folder, "tokenizer.json", &bad, e), *own = NULL, *generation = NULL;
+    if (bad)
+        goto out;
+    if (!root) {
+        rc = 0;
+        goto out;
+    }
+    own = optional(folder, "tokenizer_config.json", &bad, e);
+    if (!bad)
+        generation = optional(folder, "generation_config.json", &bad, e);
+    if (bad || read_tokens(root, file, n_vocab, d, e) || read_template(folder, own, d, e))
+        goto out;
+    read_special(root, config, own, generation, d);
+    rc = 1;
+out:
+    json_free(generation);
+    json_free(own);
+    json_free(root);
+    mem_free(file);
+    return rc;
+}
