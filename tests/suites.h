@@ -11,6 +11,7 @@
     SUITE(stats) \
     SUITE(h5) \
     SUITE(tokenizer) \
+    SUITE(gguf) \
     SUITE(transformer) \
     SUITE(dataset) \
     SUITE(policy) \
