@@ -12,6 +12,7 @@
     SUITE(h5) \
     SUITE(tokenizer) \
     SUITE(gguf) \
+    SUITE(safetensors) \
     SUITE(transformer) \
     SUITE(dataset) \
     SUITE(policy) \
