@@ -30,7 +30,7 @@ APT     := gcc make pkg-config libopenblas-dev libhdf5-dev libyaml-dev libcjson-
            libutf8proc-dev liblapacke-dev uthash-dev libssl-dev check gnuplot-nox python3-pip
 
 # Targets that compile need the libraries; the others must work without them.
-NOLIBS  := help setup deps clean distclean format format-check showconfig-raw
+NOLIBS  := help setup deps check demo clean distclean format format-check uninstall
 ifneq ($(filter-out $(NOLIBS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for p in $(PKGS) check; do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 endif
@@ -113,6 +113,26 @@ $(O)/source_id.o: $(O)/source_id.c $(O)/flags
 setup:
 	@tests/setup.sh $(APT)
 
+## deps: print the line that installs everything on Debian and Ubuntu
+deps:
+	@echo sudo apt-get install -y --no-install-recommends $(APT)
+
+# The libraries are looked up when make starts, so what follows an installation needs a make of its own.
+AGAIN = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
+
+## check: set up, build, lint, unit and command-line tests (the quick tests of everything)
+check: setup
+	@$(AGAIN) all $(TESTBIN)
+	@$(MAKE) --no-print-directory lint unit cli
+
+## demo: set up, build, fetch SmolLM2, run experiments/quickstart.yaml, print the table
+demo: setup
+	@$(AGAIN) smollm2
+	./depthkv run experiments/quickstart.yaml
+	@cat results/quickstart/table.md
+	@echo; echo "plots: $$(ls results/quickstart/plots/*.svg 2>/dev/null | paste -sd' ')"
+	@echo "all in one page: results/quickstart/index.html"
+
 ## unit: build and run the unit tests alone (CK_RUN_SUITE=name for one suite)
 .PHONY: unit
 unit: $(TESTBIN)
@@ -125,3 +145,74 @@ smollm2: $(SMOLLM2)
 # After the binary, but not again whenever it changes.
 $(SMOLLM2): | $(BIN)
 	@models/fetch_smollm2.sh ./$(BIN) $@
+
+## cli: the command-line tests alone (CLI="name name" for some)
+.PHONY: cli
+cli: $(BIN)
+	@tests/cli/run.sh ./$(BIN) $(CLI)
+
+## lint: include directions, symbol names, registries, file sizes, scripts
+lint: $(LIB_OBJ) $(OBJ)
+	@tests/lint.sh $(O)
+
+## san: the unit tests under AddressSanitizer and UBSan
+san:
+	@ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
+	CK_TIMEOUT_MULTIPLIER=10 OMP_NUM_THREADS=2 $(MAKE) --no-print-directory BUILD=san unit
+
+## cov: lines that the unit tests reach, a file a line
+cov:
+	@find build/cov -name '*.gcda' -delete 2>/dev/null || true
+	@CK_TIMEOUT_MULTIPLIER=10 $(MAKE) --no-print-directory BUILD=cov unit
+	@for f in $(LIB_SRC); do printf '%s ' $$f; gcov -n -o build/cov/$$(dirname $$f) $$f 2>/dev/null \
+	| grep -A1 "^File '$$f'" | sed -n 's/Lines executed:\(.*\)% of \(.*\)/\1 \2/p' | head -1; echo; done \
+	| awk 'NF == 3 { printf "%6.1f %% of %4d lines  %s\n", $$2, $$3, $$1; hit += $$2 * $$3 / 100; all += $$3 } \
+	END { printf "%6.1f %% of %4d lines\n", 100 * hit / all, all }'
+
+## test: everything: check, then san
+test: check
+	@$(AGAIN) BUILD=san build/san/tests/run-tests
+	@$(MAKE) --no-print-directory san
+
+FORMATTED := $(wildcard harness/base/*.[ch] harness/*.[ch] models/*.[ch] policies/*.[ch] datasets/*.[ch] tests/*.[ch])
+
+## format: rewrite all sources as .clang-format says
+format:
+	clang-format -i $(FORMATTED)
+
+## format-check: tell which sources clang-format would change
+format-check:
+	@clang-format --dry-run -Werror $(FORMATTED)
+
+## install: put the program and its data under $(DESTDIR)$(PREFIX)
+SHARE := $(DESTDIR)$(PREFIX)/share/depthkv
+install: $(BIN)
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/books $(SHARE)/experiments
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/depthkv
+	install -m 644 $(wildcard datasets/books/*) $(SHARE)/books
+	$(if $(wildcard experiments/*),install -m 644 $(wildcard experiments/*) $(SHARE)/experiments)
+
+## uninstall: remove what install put there
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/depthkv
+	rm -rf $(SHARE)
+
+## showconfig: print compiler, flags and libraries
+showconfig:
+	@echo 'BUILD   $(BUILD)'; echo 'CC      $(CC)'; $(CC) --version | head -1
+	@echo 'CFLAGS  $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS)'
+	@echo 'LDFLAGS $(BASE_LDFLAGS) $(LDFLAGS)'; echo 'LIBS    $(BASE_LIBS) $(LDLIBS)'
+	@for p in $(PKGS) check; do echo "$$p $$(pkg-config --modversion $$p)"; done
+
+## clean: remove what this BUILD made
+clean:
+	rm -rf $(O) $(BIN)
+
+## distclean: remove everything that was built or fetched
+distclean:
+	rm -rf build depthkv models/cache
+
+## help: this list
+help:
+	@sed -n 's/^## \([a-z0-9-]*\): /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  %-13s %s\n", $$1, $$2 }'

@@ -16,6 +16,7 @@
     SUITE(transformer) \
     SUITE(dataset) \
     SUITE(policy) \
+    SUITE(example) \
     SUITE(prune)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

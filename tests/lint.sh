@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Rules of the tree that a compiler does not know: lint.sh OBJECT_FOLDER (objects must be built). Prints every breach
+# and exits 1 when there is one.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+objects=$1
+breaches=0
+
+breach() {
+  echo "lint: $*"
+  breaches=$((breaches + 1))
+}
+
+shopt -s nullglob
+folders=(harness/base harness models policies datasets)
+
+# ---- who may include whom -------------------------------------------------------------------
+allowed() { # FOLDER: what its includes may begin with
+  case $1 in
+  harness/base) echo 'harness/base/' ;;
+  harness) echo '(harness|models|policies|datasets)/' ;;
+  *) echo "($1|harness/base)/" ;;
+  esac
+}
+for folder in "${folders[@]}"; do
+  for file in "$folder"/*.[ch]; do
+    while IFS= read -r line; do breach "$file includes $line, which $folder may not"; done \
+      < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' "$file" | grep -vE "^$(allowed "$folder")" || true)
+  done
+done
+for file in "${folders[@]/%//*.[ch]}" tests/*.[ch]; do
+  while IFS= read -r header; do [ -f "$header" ] || breach "$file includes \"$header\": not a path from the root"; done \
+    < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' $file)
+done
+
+# ---- one source file per library ------------------------------------------------------------
+libraries='hdf5\.h|hdf5_hl\.h cblas\.h|openblas_config\.h yaml\.h cJSON\.h pcre2\.h utf8proc\.h lapacke\.h openssl/.*\.h dlfcn\.h'
+for library in $libraries; do
+  users=$(grep -lE "^ *# *include *<([a-z0-9_]+/)?($library)>" "${folders[@]/%//*.[ch]}" 2>/dev/null || true)
+  [ "$(wc -w <<<"$users")" -le 1 ] || breach "$library is included by more than one file:" $users
+  for user in $users; do [[ $user == *.c ]] || breach "$user is a header and includes $library"; done
+done
+
+# ---- symbols and registries -----------------------------------------------------------------
+prefix_ok() { # FOLDER/STEM SYMBOL: it starts with the stem, its first words, or a struct of the header so called
+  local prefix=$1 name
+  while :; do
+    name=$(basename "$prefix")
+    [[ $2 == "$name" || $2 == "${name}_"* ]] && return 0
+    if [ -f "$prefix.h" ]; then
+      for name in $(sed -n 's/^struct \([a-z0-9_]*\) *[{;].*/\1/p' "$prefix.h"); do
+        [[ $2 == "${name}_"* ]] && return 0
+      done
+    fi
+    [[ $(basename "$prefix") == *_* ]] || return 1
+    prefix=${prefix%_*}
+  done
+}
+for folder in "${folders[@]}"; do
+  for source in "$folder"/*.c; do
+    stem=$(basename "$source" .c)
+    object=$objects/${source%.c}.o
+    [ "$stem" != main ] || continue
+    [ -f "$object" ] || { breach "$source was not built: there is no $object"; continue; }
+    while IFS= read -r symbol; do
+      case $source in
+      policies/policy*.c | datasets/dataset.c) prefix_ok "${source%.c}" "$symbol" ;;
+      policies/allocator*.c) prefix_ok "${source%.c}" "$symbol" || [ "$symbol" = head_budget_names ] ;;
+      policies/alloc_*.c) [ "$symbol" = "allocator_${stem#alloc_}" ] ;;
+      policies/*.c) [ "$symbol" = "policy_$stem" ] ;;
+      datasets/*.c) [[ $symbol == dataset_${stem}* ]] || prefix_ok "${source%.c}" "$symbol" ;;
+      *) prefix_ok "${source%.c}" "$symbol" ;;
+      esac || breach "$source exports $symbol"
+    done < <(nm -g --defined-only "$object" | awk '{ print $3 }' | grep -v '^__\|\.resolver$' || true)
+  done
+done
+
+listed() { # FILE MACRO: names in the registry's list
+  sed -n "s/^ *$2(\([a-z0-9_]*\)).*/\1/p" "$1" | sort
+}
+compare() { # KIND LISTED FOUND
+  while IFS= read -r line; do [ -z "$line" ] || breach "$1: $line"; done < <(diff <(echo "$2") <(echo "$3") |
+    sed -n 's/^< /in the registry, but there is no file for /p; s/^> /a file that no registry lists: /p')
+}
+stems() { # files to names, without the given prefix
+  for file in "${@:2}"; do basename "$file" .c | sed "s/^$1//"; done | sort
+}
+policies=() suites=() tasks=
+for file in policies/*.c; do
+  case $(basename "$file") in policy*.c | allocator*.c | alloc_*.c) ;; *) policies+=("$file") ;; esac
+done
+compare policy "$(listed policies/policy.c POLICY)" "$(stems '' "${policies[@]}")"
+compare allocator "$(listed policies/allocator.c ALLOCATOR)" "$(stems alloc_ policies/alloc_*.c)"
+for file in datasets/*.c; do
+  [ "$file" = datasets/dataset.c ] || tasks+=$(nm -g --defined-only "$objects/${file%.c}.o" | sed -n 's/.* [DRB] dataset_/ /p')
+done
+compare task "$(listed datasets/dataset.c DATASET)" "$(tr -s ' \n' '\n\n' <<<"$tasks" | sed '/^$/d' | sort)"
+for file in tests/test_*.c; do
+  [ "$file" = tests/test_main.c ] || suites+=("$file")
+done
+compare suite "$(listed tests/suites.h SUITE)" "$(stems test_ "${suites[@]}")"
+
+# ---- size, comments, paths ------------------------------------------------------------------
+for file in "${folders[@]/%//*.[ch]}" tests/*.[ch]; do
+  for f in $file; do
+    lines=$(wc -l <"$f")
+    [ "$lines" -lt 600 ] || breach "$f has $lines lines; below 600 are asked for"
+  done
+done
+tracked=$(git ls-files 2>/dev/null | grep -vE '\.(txt|json|jsonl|h5|gz|png|svg)$' || true)
+if [ -n "$tracked" ]; then
+  while IFS= read -r line; do breach "a path of one machine: $line"; done \
+    < <(grep -nE '(^|[^[:alnum:]_./$}-])/(home|work|root|Users|mnt)/' $tracked 2>/dev/null | grep -v '^tests/lint.sh:' || true)
+  while IFS= read -r line; do breach "unfinished: $line"; done \
+    < <(grep -nE '\b(TODO|FIXME|XXX)\b' $tracked 2>/dev/null | grep -v '^tests/lint.sh:' || true)
+fi
+
+# ---- scripts --------------------------------------------------------------------------------
+if command -v shellcheck >/dev/null; then
+  shellcheck -S warning -e SC2046,SC2086 tests/*.sh tests/cli/*.sh .ci/run || breach "shellcheck complains (above)"
+fi
+
+[ "$breaches" -eq 0 ] && echo "lint: clean"
