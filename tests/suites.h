@@ -11,6 +11,7 @@
     SUITE(stats) \
     SUITE(h5) \
     SUITE(tokenizer) \
+    SUITE(dequant) \
     SUITE(gguf) \
     SUITE(safetensors) \
     SUITE(transformer) \
