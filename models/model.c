@@ -202,13 +202,14 @@ static size_t elements(const struct hparams *hp, enum place p)
     return (size_t)size_of(hp, table[p].dim[0]) * (size_t)size_of(hp, table[p].dim[1]);
 }
 
-/* Bytes that tensor p takes in the arena. Q, K, V, their biases, gate and up follow one another without a gap,
- * because together they are one matrix; every matrix starts aligned. Vectors are always float. */
-static size_t arena_bytes(const struct hparams *hp, enum place p, enum model_dtype held_as)
+/* Moves *at to where tensor p begins and returns where it ends. Every matrix begins aligned; K and V follow Q, their
+ * biases bq, and up follows gate without a gap, because together they are one matrix. Vectors are always float. */
+static size_t reserve(const struct hparams *hp, enum place p, enum model_dtype held_as, size_t *at)
 {
-    size_t n = elements(hp, p) * (table[p].dim[1] != ONE && held_as == MODEL_BF16 ? 2 : 4);
-    int joined = p == WQ || p == WK || p == BQ || p == BK || p == GATE;
-    return joined ? n : (n + ALIGN - 1) / ALIGN * ALIGN;
+    int joined = p == WK || p == WV || p == BK || p == BV || p == UP;
+    if (!joined)
+        *at = (*at + ALIGN - 1) / ALIGN * ALIGN;
+    return *at + elements(hp, p) * (table[p].dim[1] != ONE && held_as == MODEL_BF16 ? 2 : 4);
 }
 
 static struct matrix as_matrix(const void *p, int rows, int cols, enum model_dtype held_as)
@@ -249,13 +250,13 @@ static void attach(struct model *m, enum place p, int layer, void *at, enum mode
 static struct model *lay_out(const struct hparams *hp, enum model_dtype held_as, void ***place, struct err *e)
 {
     int n = model_n_tensor(hp), layer;
-    size_t total = 0, at = 0;
+    size_t total = 0, end = 0;
     struct model *m = mem_new(1, sizeof *m);
     m->hp = *hp;
     m->layer = mem_new((size_t)hp->n_layer, sizeof *m->layer);
     m->rope_freq = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_freq);
     for (int i = 0; i < n; i++)
-        total += arena_bytes(hp, locate(hp, i, &layer), held_as);
+        total = reserve(hp, locate(hp, i, &layer), held_as, &total);
     m->arena = mem_try(total, 1, "the weights", e);
     if (!m->arena) {
         model_close(m);
@@ -265,9 +266,10 @@ static struct model *lay_out(const struct hparams *hp, enum model_dtype held_as,
     *place = mem_new((size_t)n, sizeof **place);
     for (int i = 0; i < n; i++) {
         enum place p = locate(hp, i, &layer);
+        size_t at = end;
+        end = reserve(hp, p, held_as, &at);
         (*place)[i] = (char *)m->arena + at;
         attach(m, p, layer, (*place)[i], held_as);
-        at += arena_bytes(hp, p, held_as);
     }
     if (hp->tied)
         m->output = m->embedding;

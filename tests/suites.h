@@ -12,6 +12,7 @@
     SUITE(h5) \
     SUITE(tokenizer) \
     SUITE(dequant) \
+    SUITE(model) \
     SUITE(gguf) \
     SUITE(safetensors) \
     SUITE(transformer) \
