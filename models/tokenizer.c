@@ -207,8 +207,9 @@ out:
     return rc;
 }
 
-/* [^\S] with U+0085, which is white space to Unicode but not to PCRE2's \s. */
-#define WS "\\s\\x{85}"
+/* Unicode's White_Space, spelt out because PCRE2's \s holds U+180E too, which has not been white space since
+ * Unicode 6.3. */
+#define WS "\\t-\\r\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 static const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" WS "\\p{L}\\p{N}]+|[" WS
                                  "]+(?![^" WS "])|[" WS "]+";
 
@@ -225,6 +226,43 @@ static int load_pre(struct tokenizer *t, const struct tokenizer_data *d, const c
     return t->words && (t->digits || strcmp(d->pre, "smollm") != 0) ? 0 : -1;
 }
 
+static int compare_special(const void *a, const void *b, void *ctx)
+{
+    const struct tokenizer *t = ctx;
+    int i = *(const int *)a, j = *(const int *)b;
+    const unsigned char *p = (const unsigned char *)t->bytes + t->offset[i],
+                        *q = (const unsigned char *)t->bytes + t->offset[j];
+    if (*p != *q)
+        return *p < *q ? -1 : 1;
+    if (t->length[i] != t->length[j])
+        return t->length[i] > t->length[j] ? -1 : 1;
+    int order = memcmp(p, q, t->length[i]);
+    return order ? order : (i > j) - (i < j);
+}
+
+static int load_special(struct tokenizer *t, const char *name, struct err *e)
+{
+    for (int id = 0; id < t->n_token; id++)
+        if (t->type[id] != TOKEN_NORMAL && t->length[id]) {
+            mem_grow(&t->special, &t->special_cap, (size_t)t->n_special + 1, sizeof *t->special);
+            t->special[t->n_special++] = id;
+        }
+    if (t->n_special == 0)
+        return 0;
+    qsort_r(t->special, (size_t)t->n_special, sizeof *t->special, compare_special, t);
+    for (int i = 0; i < t->n_special; i++) {
+        int a = t->special[i], b = i ? t->special[i - 1] : -1;
+        if (b >= 0 && t->length[a] == t->length[b] &&
+            memcmp(t->bytes + t->offset[a], t->bytes + t->offset[b], t->length[a]) == 0)
+            return err_set(e, ERR_FORMAT, "%s: special tokens %d and %d are the same", name, b, a);
+        t->special_first[(unsigned char)t->bytes[t->offset[a]] + 1] = i + 1;
+    }
+    for (int b = 1; b <= 256; b++)
+        if (t->special_first[b] == 0)
+            t->special_first[b] = t->special_first[b - 1];
+    return 0;
+}
+
 static int check_id(const char *name, const char *what, int id, int n, struct err *e)
 {
     return id < -1 || id >= n ? err_set(e, ERR_FORMAT, "%s: %s token %d of a vocabulary of %d", name, what, id, n) : 0;
@@ -236,11 +274,10 @@ struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *n
     t->kind = d->kind;
     t->n_token = d->n_token;
     t->bos = d->bos;
-    t->eos = d->eos;
-    t->unk = d->unk;
     t->add_bos = d->add_bos;
-    if (d->n_token < 1 || (d->kind == TOKENIZER_BYTES && d->n_token < 256)) {
-        err_set(e, ERR_FORMAT, "%s: a vocabulary of %d tokens", name, d->n_token);
+    if (d->n_merge < 0 || d->n_token < 1 || (d->kind == TOKENIZER_BYTES && d->n_token < 256)) {
+        err_set(e, ERR_FORMAT, "%s: a vocabulary of %d tokens and %d merges; expected at least %d tokens", name,
+                d->n_token, d->n_merge, d->kind == TOKENIZER_BYTES ? 256 : 1);
         goto fail;
     }
     if (check_id(name, "bos", d->bos, d->n_token, e) || check_id(name, "eos", d->eos, d->n_token, e) ||
@@ -254,14 +291,9 @@ struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *n
             goto fail;
         t->is_end[d->eos_extra[i]] = 1;
     }
-    if (load_tokens(t, d, name, e) || load_pre(t, d, name, e) || load_merges(t, d, name, e))
+    if (load_tokens(t, d, name, e) || load_pre(t, d, name, e) ||
+        load_special(t, name, e) || load_merges(t, d, name, e))
         goto fail;
-    for (int id = 0; id < t->n_token; id++)
-        if (t->type[id] != TOKEN_NORMAL && t->length[id]) {
-            mem_grow(&t->special, &t->special_cap, (size_t)t->n_special + 1, sizeof *t->special);
-            t->special[t->n_special++] = id;
-            t->special_first[(unsigned char)t->bytes[t->offset[id]]] = 1;
-        }
     tokenizer_read_template(t, d->chat_template);
     return t;
 fail:

@@ -27,7 +27,7 @@ struct tokenizer_data {
     uint8_t *type;       /* [n_token] enum token_type */
     int n_merge;
     char **merge;        /* [n_merge] "left right", best rank first */
-    int bos, eos, pad, unk; /* -1: none */
+    int bos, eos, pad, unk; /* -1: none; unk is kept for the record, byte-level BPE never gives it */
     int add_bos;
     char *chat_template; /* source text of the template, or NULL */
     int *eos_extra;      /* [n_eos_extra] further ids that end a turn (<|im_end|> when it is not eos) */
@@ -37,7 +37,7 @@ void tokenizer_data_fini(struct tokenizer_data *d);
 
 struct tokenizer;
 
-/* Checks everything (duplicate tokens, merges whose parts or result are no tokens, ids out of range, unknown
+/* Checks everything (duplicate tokens of either sort, merges whose parts or result are no tokens, ids out of range, unknown
  * `pre`); copies what it needs. `name` names the source in messages. */
 struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *name, struct err *e);
 void tokenizer_destroy(struct tokenizer *t);
@@ -51,7 +51,8 @@ void token_ids_add(struct token_ids *ids, int32_t id);
 void token_ids_free(struct token_ids *ids); /* leaves a zeroed struct */
 
 /* Appends the ids of n bytes of text. Control and added tokens that stand in the text are recognised. Never adds
- * BOS: that is the caller's (tokenizer_add_bos says whether). Any bytes are accepted, UTF-8 or not. */
+ * BOS: that is the caller's (tokenizer_add_bos says whether). Any bytes are accepted, UTF-8 or not. A byte that the
+ * vocabulary has no token for gets no id, as in the tokenizers package (SmolLM2 lacks 0x04 and twenty more). */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out,
                      struct err *e);
 /* As tokenizer_encode, and for every id the byte in `text` where its token ends (end[i] - begin of the next; for
@@ -60,7 +61,7 @@ int tokenizer_encode_offsets(const struct tokenizer *t, const char *text, size_t
                              struct token_ids *end, struct err *e);
 
 struct str;
-/* Appends the bytes of one token or of many; the exact inverse of encoding. Control tokens are left out unless
+/* Appends the bytes of one token or of many; the exact inverse of encoding where every byte has a token. Control tokens are left out unless
  * with_control. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *id, int n, int with_control, struct str *out);
 

@@ -118,20 +118,28 @@ static void merge_long(struct encoder *x, int n)
     }
 }
 
-/* One pre-token, text[begin, end). */
-static int word(struct encoder *x, size_t begin, size_t end, struct err *e)
+/* One pre-token, text[begin, end). A byte that the vocabulary lacks has no id: its neighbours become adjacent, as
+ * in the tokenizers package, and it counts as part of the symbol before it (or the first). */
+static void word(struct encoder *x, size_t begin, size_t end)
 {
-    int n = (int)(end - begin);
-    mem_grow(&x->symbol, &x->symbol_cap, (size_t)n, sizeof *x->symbol);
-    for (int i = 0; i < n; i++) {
-        int id = tokenizer_lookup(x->t, x->text + begin + i, 1);
-        if (id < 0)
-            id = x->t->unk;
-        if (id < 0)
-            return err_set(e, ERR_FORMAT, "the vocabulary has no token for byte 0x%02x, and none for unknown text",
-                           (unsigned char)x->text[begin + (size_t)i]);
-        x->symbol[i] = (struct symbol){id, i - 1, i + 1 < n ? i + 1 : -1, 1};
+    int n = 0;
+    uint32_t lost = 0;
+    mem_grow(&x->symbol, &x->symbol_cap, end - begin, sizeof *x->symbol);
+    for (size_t i = begin; i < end; i++) {
+        int id = tokenizer_lookup(x->t, x->text + i, 1);
+        if (id < 0 && n > 0) {
+            x->symbol[n - 1].bytes++;
+        } else if (id < 0) {
+            lost++;
+        } else {
+            x->symbol[n] = (struct symbol){id, n - 1, n + 1, 1 + lost};
+            n++;
+            lost = 0;
+        }
     }
+    if (n == 0)
+        return;
+    x->symbol[n - 1].next = -1;
     if (n <= SHORT_WORD)
         merge_short(x);
     else
@@ -140,40 +148,41 @@ static int word(struct encoder *x, size_t begin, size_t end, struct err *e)
         begin += x->symbol[i].bytes;
         put(x, x->symbol[i].id, begin);
     }
-    return 0;
 }
 
-/* GPT-2's word rule on text[begin, end), which is UTF-8. What matches nothing is a word by itself. */
-static int words(struct encoder *x, size_t begin, size_t end, struct err *e)
+/* Cuts text[begin, end), which is UTF-8, at the matches of r; what lies between matches is a piece too. */
+static int split(struct encoder *x, const struct regex *r, size_t begin, size_t end,
+                 int (*piece)(struct encoder *, size_t, size_t, struct err *), struct err *e)
 {
     size_t at = 0, n = end - begin, from, to;
     while (at < n) {
-        if (!regex_next(x->t->words, x->text + begin, n, at, &from, &to))
-            from = to = n;
-        if (from > at && word(x, begin + at, begin + from, e))
+        int found = regex_next(r, x->text + begin, n, at, &from, &to, e);
+        if (found < 0)
             return -1;
-        if (to > from && word(x, begin + from, begin + to, e))
+        if (!found)
+            from = to = n;
+        if ((from > at && piece(x, begin + at, begin + from, e)) || (to > from && piece(x, begin + from, begin + to, e)))
             return -1;
         at = to;
     }
     return 0;
+}
+
+static int one_word(struct encoder *x, size_t begin, size_t end, struct err *e)
+{
+    (void)e;
+    word(x, begin, end);
+    return 0;
+}
+
+static int words(struct encoder *x, size_t begin, size_t end, struct err *e)
+{
+    return split(x, x->t->words, begin, end, one_word, e);
 }
 
 static int pieces(struct encoder *x, size_t begin, size_t end, struct err *e)
 {
-    size_t at = 0, n = end - begin, from, to;
-    if (!x->t->digits)
-        return words(x, begin, end, e);
-    while (at < n) {
-        if (!regex_next(x->t->digits, x->text + begin, n, at, &from, &to))
-            from = to = n;
-        if (from > at && words(x, begin + at, begin + from, e))
-            return -1;
-        if (to > from && words(x, begin + from, begin + to, e))
-            return -1;
-        at = to;
-    }
-    return 0;
+    return x->t->digits ? split(x, x->t->digits, begin, end, words, e) : words(x, begin, end, e);
 }
 
 static size_t sequence_length(const unsigned char *p, size_t n)
@@ -206,24 +215,23 @@ static int plain(struct encoder *x, size_t begin, size_t end, struct err *e)
             at += len;
         if (at > begin && pieces(x, begin, at, e))
             return -1;
-        if (at < end && word(x, at, at + 1, e))
-            return -1;
+        if (at < end)
+            word(x, at, at + 1);
         begin = at < end ? at + 1 : at;
     }
     return 0;
 }
 
-/* The longest special token at text[at], or -1. */
+/* The longest special token at text[at], or -1: they are sorted by first byte, then longest first. */
 static int special_at(const struct tokenizer *t, const char *text, size_t at, size_t n)
 {
-    int best = -1;
-    for (int i = 0; i < t->n_special; i++) {
+    const int *begin = t->special_first + (unsigned char)text[at];
+    for (int i = begin[0]; i < begin[1]; i++) {
         int id = t->special[i];
-        if (t->length[id] <= n - at && (best < 0 || t->length[id] > t->length[best]) &&
-            memcmp(text + at, t->bytes + t->offset[id], t->length[id]) == 0)
-            best = id;
+        if (t->length[id] <= n - at && memcmp(text + at, t->bytes + t->offset[id], t->length[id]) == 0)
+            return id;
     }
-    return best;
+    return -1;
 }
 
 int tokenizer_encode_offsets(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out,
@@ -237,7 +245,7 @@ int tokenizer_encode_offsets(const struct tokenizer *t, const char *text, size_t
         goto out;
     }
     while (at < n) {
-        int id = t->special_first[(unsigned char)text[at]] ? special_at(t, text, at, n) : -1;
+        int id = special_at(t, text, at, n);
         if (id < 0) {
             at++;
             continue;

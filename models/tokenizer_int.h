@@ -11,7 +11,7 @@ struct tokenizer_merge {
 
 struct tokenizer {
     enum tokenizer_kind kind;
-    int n_token, bos, eos, unk, add_bos;
+    int n_token, bos, add_bos;
     char *bytes;            /* raw bytes of all tokens */
     size_t *offset;         /* [n_token] into bytes */
     uint32_t *length;       /* [n_token] */
@@ -20,10 +20,10 @@ struct tokenizer {
     size_t slot_mask;
     struct tokenizer_merge *merge; /* open addressing: (left, right) -> merge */
     size_t merge_mask;
-    int *special;           /* [n_special] ids that are recognised in text */
+    int *special;           /* [n_special] ids that are recognised in text: by first byte, then longest first */
     int n_special;
     size_t special_cap;
-    unsigned char special_first[256]; /* 1: some special token begins with this byte */
+    int special_first[257]; /* those that begin with byte b are special[special_first[b]] up to special_first[b + 1] */
     struct regex *words, *digits;     /* digits NULL: no split at digits */
     char *chat_prefix;      /* before the user's text; NULL: no template that is recognised */
     char *template_begin;   /* first line of the model's template, for messages */

@@ -37,6 +37,16 @@ static void small_data(const struct json *j, const char *pre, struct tokenizer_d
     d->type = mem_new((size_t)d->n_token, 1);
 }
 
+/* What must come back from `text`: all of it but the bytes that the vocabulary has no token for. */
+static void expected_back(const struct tokenizer *t, const char *text, struct str *out)
+{
+    for (; *text; text++) {
+        const char byte[2] = {*text, 0};
+        if (tokenizer_find(t, byte) >= 0)
+            str_addc(out, *text);
+    }
+}
+
 static int check_cases(const struct tokenizer *t, const struct json *cases, const char *key)
 {
     int checked = 0;
@@ -44,16 +54,18 @@ static int check_cases(const struct tokenizer *t, const struct json *cases, cons
         const char *text = json_string(json_get(c, "text"));
         const struct json *want = json_get(c, key), *id = json_first(want);
         struct token_ids ids = {0}, end = {0};
-        struct str back = {0};
+        struct str back = {0}, kept = {0};
         ck_assert_ptr_nonnull(text);
         ck_assert_int_eq(tokenizer_encode_offsets(t, text, strlen(text), &ids, &end, NULL), 0);
         ck_assert_msg(ids.n == json_size(want), "'%s': %d ids, expected %d", text, ids.n, json_size(want));
         for (int i = 0; i < ids.n; i++, id = json_next(id))
             ck_assert_msg(ids.id[i] == (int)json_number(id, -1), "'%s': id %d is %d", text, i, ids.id[i]);
         tokenizer_decode(t, ids.id, ids.n, 1, &back);
-        ck_assert_str_eq(str_c(&back), text);
+        expected_back(t, text, &kept);
+        ck_assert_str_eq(str_c(&back), str_c(&kept));
         ck_assert_int_eq(end.n, ids.n);
-        ck_assert(ids.n == 0 || end.id[ids.n - 1] == (int)strlen(text));
+        ck_assert(ids.n == 0 || back.n < strlen(text) || end.id[ids.n - 1] == (int)strlen(text));
+        str_free(&kept);
         str_free(&back);
         token_ids_free(&ids);
         token_ids_free(&end);

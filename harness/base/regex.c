@@ -34,16 +34,22 @@ void regex_destroy(struct regex *r)
     mem_free(r);
 }
 
-int regex_next(const struct regex *r, const char *text, size_t n, size_t from, size_t *begin, size_t *end)
+int regex_next(const struct regex *r, const char *text, size_t n, size_t from, size_t *begin, size_t *end,
+               struct err *e)
 {
-    static _Thread_local pcre2_match_data *data;
+    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     if (!data)
-        data = pcre2_match_data_create(1, NULL);
+        return err_set(e, ERR_NOMEM, "no memory for a regular expression's match");
     int rc = pcre2_match(r->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, data, NULL);
-    if (rc < 0)
-        return 0;
-    const PCRE2_SIZE *o = pcre2_get_ovector_pointer(data);
-    *begin = o[0];
-    *end = o[1];
-    return 1;
+    if (rc > 0) {
+        const PCRE2_SIZE *o = pcre2_get_ovector_pointer(data);
+        *begin = o[0];
+        *end = o[1];
+    } else if (rc != PCRE2_ERROR_NOMATCH) {
+        PCRE2_UCHAR why[256];
+        pcre2_get_error_message(rc, why, sizeof why);
+        err_set(e, ERR_UNSUPPORTED, "regular expression at byte %zu of %zu: %s", from, n, (char *)why);
+    }
+    pcre2_match_data_free(data);
+    return rc > 0 ? 1 : rc == PCRE2_ERROR_NOMATCH ? 0 : -1;
 }

@@ -11,8 +11,9 @@ struct regex;
 
 struct regex *regex_compile(const char *pattern, struct err *e); /* Unicode properties on */
 void regex_destroy(struct regex *r);
-/* First match at or after `from` in n bytes: 1 and [*begin, *end), 0 when there is none. The text must be UTF-8:
- * callers cut out what is not. An empty match counts as none. */
-int regex_next(const struct regex *r, const char *text, size_t n, size_t from, size_t *begin, size_t *end);
+/* First match at or after `from` in n bytes: 1 and [*begin, *end), 0 when there is none, -1 when the engine gives up
+ * (its limits). The text must be UTF-8: callers cut out what is not. Empty matches are passed over. */
+int regex_next(const struct regex *r, const char *text, size_t n, size_t from, size_t *begin, size_t *end,
+               struct err *e);
 
 #endif
