@@ -1,5 +1,6 @@
 #include "harness/prune.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ static int allocate(const struct prune_request *r, int m, int *entries, struct e
 {
     int first = r->protect.first_layers, rc = -1, L = r->n_layer;
     int spreads = r->allocator->budget == ALLOCATOR_SPREADS;
-    int64_t total = spreads ? (int64_t)m * L : 0, whole = 0;
+    int64_t total = spreads ? (int64_t)m * L : 0, whole = 0, most = 0;
     struct allocator_input in = {
         .n_layer = L,
         .n_kv_head = r->n_kv_head,
@@ -53,9 +54,12 @@ static int allocate(const struct prune_request *r, int m, int *entries, struct e
         err_set(e, ERR_CONFIG, "protect: first_layers %d of a model with %d layers", first, L);
         goto out;
     }
+    for (int l = 0; l < L; l++)
+        most += r->available[l];
+    total = total < most ? total : most; /* a pruned chunk cannot grow back */
     for (int l = 0; l < first; l++)
         whole += r->available[l];
-    if (first > 0 && spreads && r->protect.compensate && m < r->n) {
+    if (first > 0 && spreads && r->protect.compensate && total < most) {
         if (total - whole < L - first) {
             err_set(e, ERR_CONFIG,
                     "protect: first_layers %d need %lld entries of a total of %lld, which leaves %lld for %d other layers",
@@ -105,13 +109,15 @@ static int protect(const struct prune_request *r, int m, unsigned char *mark, in
     for (int j = 0; j < sinks; j++, wanted++)
         if (used < m)
             used += mark[j] = 1;
-    for (int j = r->question_end - 1; r->protect.question && j >= r->question_begin; j--) {
+    int begin = r->question_begin < 0 ? 0 : r->question_begin;
+    int end = !r->protect.question ? begin : r->question_end < n ? r->question_end : n;
+    for (int j = end - 1; j >= begin; j--) {
         wanted += j >= sinks;
         if (!mark[j] && used < m)
             used += mark[j] = 1;
     }
     for (int j = n - 1; j >= n - recent; j--) {
-        int counted = j < sinks || (r->protect.question && j >= r->question_begin && j < r->question_end);
+        int counted = j < sinks || (j >= begin && j < end);
         wanted += !counted;
         if (!mark[j] && used < m)
             used += mark[j] = 1;
@@ -175,10 +181,11 @@ static void keep_best(const struct prune_request *r, struct scratch *s, const fl
             keepset_add(keep, layer, head, j);
         else
             s->key[n++] = key_of(score[j], j);
-    if (m - n_protected < n)
+    if (m > n_protected && m - n_protected < n)
         select_largest(s->key, n, m - n_protected);
     for (int i = 0; i < m - n_protected; i++)
         keepset_add(keep, layer, head, (int)(uint32_t)s->key[i]);
+    assert(keepset_count(keep, layer, head) == m);
 }
 
 static int refuse_nan(const struct prune_request *r, int layer, struct err *e)
@@ -207,6 +214,9 @@ static int cut_layer(const struct prune_request *r, struct scratch *s, int layer
             double sum = 0;
             for (int h = 0; h < r->n_kv_head; h++)
                 sum += (double)r->score[layer][h][j];
+            if (isnan(sum)) /* infinities of both signs */
+                return err_set(e, ERR_POLICY, "policy '%s': the mean score of layer %d, position %d is not a number",
+                               r->policy->name, layer, j);
             s->mean[j] = (float)(sum / r->n_kv_head);
         }
     for (int h = 0; h < r->n_kv_head; h++)
@@ -230,9 +240,11 @@ int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_
         if (allocate(r, m, out->entries, e))
             return -1;
     }
-    s.mark = mem_new((size_t)r->n, 1);
-    s.key = mem_new((size_t)r->n, sizeof *s.key);
-    s.mean = mem_new((size_t)r->n, sizeof *s.mean);
+    s.mark = mem_try((size_t)r->n, 1, "protection", e);
+    s.key = mem_try((size_t)r->n, sizeof *s.key, "sort keys", e);
+    s.mean = mem_try((size_t)r->n, sizeof *s.mean, "mean scores", e);
+    if (!s.mark || !s.key || !s.mean)
+        goto out;
     for (int l = 0; l < r->n_layer; l++)
         if (cut_layer(r, &s, l, out->entries[l], keep, &out->protection_cut, e))
             goto out;

@@ -53,8 +53,10 @@ struct prune_result {
     int protection_cut;  /* 1: the protection did not fit some layer's budget */
 };
 
-/* Fills an empty keep set of (n_layer, n_kv_head, n). ERR_POLICY for a NaN score, naming layer, head and
- * position; ERR_CONFIG for what can't be paid, with the numbers. */
+/* Fills an empty keep set of (n_layer, n_kv_head, n); every head of layer l then holds exactly entries[l]. Question
+ * positions beyond n were held back and protect nothing. With an allocator that fixes layers by itself (vector, single)
+ * first_layers are whole too, but nobody pays for them. ERR_POLICY for a NaN score in a layer that is pruned, naming
+ * layer, head and position; ERR_CONFIG for what can't be paid, with the numbers. */
 int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_result *out, struct err *e);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/param_check.h"
 
 #define ALL_ALLOCATORS \
     ALLOCATOR(uniform) \
@@ -51,11 +52,15 @@ int allocator_validate(const struct allocator_ops *a, struct err *e)
                        a->name ? a->name : "");
     if (!a->summary || !a->paper || !a->allocate)
         return err_set(e, ERR_POLICY, "allocator '%s' lacks its summary, paper or allocate", a->name);
-    for (const struct param *q = a->params; q && q->name; q++)
-        if (q->offset >= a->config_size)
-            return err_set(e, ERR_POLICY, "allocator '%s': parameter '%s' lies outside its config", a->name, q->name);
+    if (param_check(a->params, a->config_size, e))
+        return err_wrap(e, "allocator '%s'", a->name);
     return 0;
 }
+
+/* Shares nearer than this are the same number: rounding in the division must not decide who gets the last entry, or
+ * weights 1 : 3 and 0.1 : 0.3 would be spread differently. Shares stay below 2^31, so their rounding errors are below
+ * 1e-6, and different fractions of weights that people write are much further apart. */
+static const double SAME = 1e-6;
 
 /* Real-valued shares within [1, available]. A round gives every free layer its proportion of what is left; of those
  * that leave their bounds, the side with the larger total violation is fixed at its bound, and the rest share again.
@@ -75,7 +80,7 @@ static void shares(const double *weight, const int *available, int n, double tot
             }
         for (int i = 0; i < n; i++)
             if (!fixed[i]) {
-                share[i] = sum > 0 ? left * (weight[i] / sum) : left / n_free;
+                share[i] = sum > 0 ? left * weight[i] / sum : left / n_free;
                 double kept = share[i] < 1 ? 1 : share[i] > available[i] ? available[i] : share[i];
                 violation += kept - share[i];
             }
@@ -113,18 +118,20 @@ int allocator_spread(const double *weight, const int *available, int n, int64_t 
     }
     total = total < n ? n : total > most ? most : total;
     double *share = mem_new((size_t)n, sizeof *share), *scaled = mem_new((size_t)n, sizeof *scaled);
+    int exponent;
+    (void)frexp(top, &exponent);
     for (int i = 0; i < n; i++)
-        scaled[i] = top > 0 ? weight[i] / top : 1; /* sums of huge weights stay finite */
+        scaled[i] = top > 0 ? ldexp(weight[i], -exponent) : 1; /* exact, and sums of huge weights stay finite */
     shares(scaled, available, n, (double)total, share);
     for (int i = 0; i < n; i++) {
-        out[i] = (int)floor(share[i]);
+        out[i] = (int)floor(share[i] + SAME);
         out[i] = out[i] < 1 ? 1 : out[i] > available[i] ? available[i] : out[i];
         given += out[i];
     }
     for (; given < total; given++) {
         int best = -1;
         for (int i = 0; i < n; i++)
-            if (out[i] < available[i] && (best < 0 || share[i] - out[i] > share[best] - out[best]))
+            if (out[i] < available[i] && (best < 0 || share[i] - out[i] > share[best] - out[best] + SAME))
                 best = i;
         out[best]++;
     }

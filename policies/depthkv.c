@@ -40,10 +40,8 @@ static int score(void *self, const struct policy_view *v, float *const *out, str
 {
     const struct config *c = self;
     int n = v->head[0].n_entry;
-    for (int h = 1; h < v->n_kv_head; h++)
-        if (v->head[h].n_entry != n)
-            return err_set(e, ERR_POLICY, "heads hold different positions (%d and %d entries); head_budget must be shared",
-                           n, v->head[h].n_entry);
+    if (policy_same_entries(v, e))
+        return -1;
     for (int j = 0; j < n; j++) {
         double sum = 0;
         for (int h = 0; h < v->n_kv_head; h++) {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "harness/base/param_check.h"
+
 #define ALL_POLICIES \
     POLICY(full) \
     POLICY(random) \
@@ -47,6 +49,22 @@ unsigned policy_needs_of(const struct policy_ops *p, const void *config)
     return p->needs_of ? p->needs_of(config) : p->needs;
 }
 
+int policy_same_entries(const struct policy_view *v, struct err *e)
+{
+    const struct policy_head *first = &v->head[0];
+    for (int h = 1; h < v->n_kv_head; h++) {
+        const struct policy_head *head = &v->head[h];
+        if (head->n_entry != first->n_entry)
+            return err_set(e, ERR_POLICY, "layer %d: one score per layer needs heads with the same entries; head %d holds %d, head 0 %d",
+                           v->layer, h, head->n_entry, first->n_entry);
+        for (int j = 0; head->pos != first->pos && j < head->n_entry; j++)
+            if (head->pos[j] != first->pos[j])
+                return err_set(e, ERR_POLICY, "layer %d: one score per layer needs heads with the same entries; slot %d is position %d in head %d, %d in head 0",
+                               v->layer, j, (int)head->pos[j], h, (int)first->pos[j]);
+    }
+    return 0;
+}
+
 int policy_validate(const struct policy_ops *p, struct err *e)
 {
     if (p->abi != POLICY_ABI)
@@ -64,8 +82,9 @@ int policy_validate(const struct policy_ops *p, struct err *e)
         return err_set(e, ERR_POLICY, "policy '%s' needs rows but does not say how many", p->name);
     if (!!p->create != !!p->destroy)
         return err_set(e, ERR_POLICY, "policy '%s' has only one of create and destroy", p->name);
-    for (const struct param *q = p->params; q && q->name; q++)
-        if (q->offset >= p->config_size)
-            return err_set(e, ERR_POLICY, "policy '%s': parameter '%s' lies outside its config", p->name, q->name);
+    if (p->keeps_all && (p->needs || p->protect || p->uses_seed))
+        return err_set(e, ERR_POLICY, "policy '%s' keeps all, so it can need or protect nothing", p->name);
+    if (param_check(p->params, p->config_size, e))
+        return err_wrap(e, "policy '%s'", p->name);
     return 0;
 }

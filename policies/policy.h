@@ -101,6 +101,9 @@ int policy_count(void);
 const struct policy_ops *policy_at(int i);
 const struct policy_ops *policy_find(const char *name); /* NULL when unknown */
 unsigned policy_needs_of(const struct policy_ops *p, const void *config);
+/* For policies with one score per layer: 0 when all KV heads hold the same positions, else -1 and ERR_POLICY with the
+ * first difference (adding up slots of different positions would score nothing). */
+int policy_same_entries(const struct policy_view *view, struct err *e);
 /* 0, or -1 and why this struct breaks the ABI's rules; run on every entry by the tests and on every plug-in. */
 int policy_validate(const struct policy_ops *p, struct err *e);
 

@@ -37,46 +37,61 @@ static void protect(const void *config, int m, struct policy_protection *out)
     out->recent = (int)((const struct config *)config)->window;
 }
 
+/* a[0 .. n) around j, in ascending order. A NaN among them is the result, so that the harness sees it. */
 static double pool(const double *a, int n, int j, const struct config *c)
 {
-    int from = j - (int)(c->kernel / 2), to = from + (int)c->kernel;
+    int64_t from = j - c->kernel / 2, to = from + c->kernel;
     double sum = 0, top = 0; /* attention is never negative */
-    for (int i = from < 0 ? 0 : from; i < to && i < n; i++) {
+    from = from < 0 ? 0 : from;
+    to = to > n ? n : to;
+    for (int64_t i = from; i < to; i++) {
         sum += a[i];
-        top = fmax(top, a[i]);
+        top = a[i] > top ? a[i] : top;
     }
-    return c->pooling == AVG ? sum / (double)c->kernel : top;
+    return c->pooling == AVG || isnan(sum) ? sum / (double)c->kernel : top;
 }
 
 static int score(void *self, const struct policy_view *v, float *const *out, struct err *e)
 {
     const struct config *c = self;
-    (void)e;
+    int most = 0;
+    for (int h = 0; h < v->n_kv_head; h++)
+        most = v->head[h].n_entry > most ? v->head[h].n_entry : most;
+    double *mean = mem_try((size_t)most, sizeof *mean, "snapkv scores", e);
+    double *sum = mem_try((size_t)most, sizeof *sum, "snapkv scores", e);
+    int rc = -1;
+    if (!mean || !sum)
+        goto out;
     for (int h = 0; h < v->n_kv_head; h++) {
-        int n = v->head[h].n_entry, before = n - v->n_row > 0 ? n - v->n_row : 0;
-        double *mean = mem_new((size_t)n + 1, sizeof *mean), *sum = mem_new((size_t)n + 1, sizeof *sum), best = 0;
+        int n = v->head[h].n_entry, before = n > v->n_row ? n - v->n_row : 0;
+        double best = 0;
+        for (int j = 0; j < before; j++)
+            sum[j] = 0;
         for (int g = 0; g < v->n_group; g++) {
-            const float *rows_of = v->attention[h * v->n_group + g].rows;
+            const float *row = v->attention[h * v->n_group + g].rows;
             for (int j = 0; j < before; j++)
                 mean[j] = 0;
-            for (int r = 0; r < v->n_row; r++)
+            for (int r = 0; r < v->n_row; r++, row += n)
                 for (int j = 0; j < before; j++)
-                    mean[j] += (double)rows_of[(size_t)r * (size_t)n + (size_t)j];
+                    mean[j] += (double)row[j];
             for (int j = 0; j < before; j++)
                 mean[j] /= v->n_row;
             for (int j = 0; j < before; j++)
-                sum[j] += pool(mean, before, j, c) / v->n_group;
+                sum[j] += pool(mean, before, j, c);
         }
         for (int j = 0; j < before; j++) {
+            sum[j] /= v->n_group;
             out[h][j] = (float)sum[j];
             best = fmax(best, sum[j]);
         }
         for (int j = before; j < n; j++)
             out[h][j] = (float)(best + 1);
-        mem_free(mean);
-        mem_free(sum);
     }
-    return 0;
+    rc = 0;
+out:
+    mem_free(mean);
+    mem_free(sum);
+    return rc;
 }
 
 extern const struct policy_ops policy_snapkv;

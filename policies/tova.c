@@ -1,5 +1,5 @@
 /* tova: what the last query attends to (Token Omission Via Attention).
- *   s_j = mean over all query heads of A(n, j)      one keep set per layer; the last entry stays
+ *   s_j = mean over all query heads of A(n, j), n the last query      one score per layer; the last entry stays
  * Deviation: pruned once after the prefill; the paper drops one entry at every decoding step (`decode: evict`). */
 #include "policies/policy.h"
 
@@ -19,19 +19,16 @@ static void protect(const void *config, int m, struct policy_protection *out)
 static int score(void *self, const struct policy_view *v, float *const *out, struct err *e)
 {
     (void)self;
-    (void)e;
-    for (int h = 0; h < v->n_kv_head; h++)
-        for (int j = 0; j < v->head[h].n_entry; j++) {
-            double sum = 0;
-            if (h > 0 && v->head[h].n_entry == v->head[0].n_entry && v->head[h].pos[j] == v->head[0].pos[j]) {
-                out[h][j] = out[0][j]; /* all heads hold the same positions: one score per layer */
-                continue;
-            }
-            for (int q = 0; q < v->n_head; q++)
-                if (j < v->head[q / v->n_group].n_entry)
-                    sum += (double)v->attention[q].rows[(size_t)(v->n_row - 1) * (size_t)v->head[q / v->n_group].n_entry + (size_t)j];
+    if (policy_same_entries(v, e))
+        return -1;
+    size_t n = (size_t)v->head[0].n_entry, last = (size_t)(v->n_row - 1) * n;
+    for (size_t j = 0; j < n; j++) {
+        double sum = 0;
+        for (int q = 0; q < v->n_head; q++)
+            sum += (double)v->attention[q].rows[last + j];
+        for (int h = 0; h < v->n_kv_head; h++)
             out[h][j] = (float)(sum / v->n_head);
-        }
+    }
     return 0;
 }
 

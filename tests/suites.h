@@ -19,6 +19,7 @@
     SUITE(dataset) \
     SUITE(policy) \
     SUITE(example) \
+    SUITE(allocator) \
     SUITE(prune)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

@@ -1,4 +1,4 @@
-/* Budgets, spreading, protection, ties: exact counts over many random cases. */
+/* Budgets, protection, heads, ties: from scores to a keep set. */
 #include <math.h>
 #include <string.h>
 
@@ -6,45 +6,6 @@
 #include "harness/prune.h"
 #include "tests/suites.h"
 #include "tests/support.h"
-
-START_TEST(spreading_conserves_the_total_within_the_bounds)
-{
-    struct rng r;
-    rng_init(&r, 1, "spread");
-    for (int t = 0; t < 20000; t++) {
-        int n = 1 + (int)rng_below(&r, 12), available[12], out[12];
-        double weight[12];
-        int64_t sum = 0, most = 0, total = (int64_t)rng_below(&r, 400);
-        for (int i = 0; i < n; i++) {
-            available[i] = 1 + (int)rng_below(&r, 60);
-            weight[i] = rng_below(&r, 5) ? rng_double(&r) * pow(10, (double)rng_below(&r, 8)) : 0;
-            most += available[i];
-        }
-        ck_assert_int_eq(allocator_spread(weight, available, n, total, out, NULL), 0);
-        for (int i = 0; i < n; i++) {
-            ck_assert_msg(out[i] >= 1 && out[i] <= available[i], "case %d", t);
-            sum += out[i];
-        }
-        ck_assert_msg(sum == (total < n ? n : total > most ? most : total), "case %d: %d", t, (int)sum);
-    }
-}
-END_TEST
-
-START_TEST(spreading_follows_the_weights_and_breaks_ties_downward)
-{
-    int out[4], hundred[4] = {100, 100, 100, 100}, uneven[4] = {10, 100, 100, 100};
-    ck_assert_int_eq(allocator_spread((const double[]){4, 2, 2, 1}, hundred, 4, 90, out, NULL), 0);
-    ck_assert_mem_eq(out, ((int[]){40, 20, 20, 10}), sizeof out);
-    ck_assert_int_eq(allocator_spread((const double[]){1, 1, 1, 1}, hundred, 4, 42, out, NULL), 0);
-    ck_assert_mem_eq(out, ((int[]){11, 11, 10, 10}), sizeof out);
-    /* the first can take 10 of its 40; the 30 left over go 2 : 2 : 1 */
-    ck_assert_int_eq(allocator_spread((const double[]){4, 2, 2, 1}, uneven, 4, 90, out, NULL), 0);
-    ck_assert_mem_eq(out, ((int[]){10, 32, 32, 16}), sizeof out);
-    struct err e;
-    ck_assert_int_eq(allocator_spread((const double[]){1, NAN, 1, 1}, hundred, 4, 42, out, &e), -1);
-    ck_assert_int_eq(e.code, ERR_POLICY);
-}
-END_TEST
 
 enum { L = 4, H = 2, N = 100 };
 
@@ -237,11 +198,145 @@ START_TEST(a_nan_score_is_refused_with_its_place)
 }
 END_TEST
 
-START_TEST(every_allocator_keeps_the_rules_of_the_abi)
+START_TEST(any_keep_set_has_exactly_its_counts_its_protection_and_the_best_of_the_rest)
 {
-    struct err e;
-    ck_assert_msg(allocator_validate(allocator_at(_i), &e) == 0, "%s", e.msg);
-    ck_assert_ptr_eq(allocator_find(allocator_at(_i)->name), allocator_at(_i));
+    struct fixture *f = mem_new(1, sizeof *f);
+    struct rng r;
+    rng_init(&r, 8, "cuts");
+    for (int t = 0; t < 150; t++) {
+        fill_scores(f, (uint64_t)t);
+        for (int j = 0; j < N; j++) /* many ties */
+            f->score[1][0][j] = (float)rng_below(&r, 4);
+        f->r.budget = (struct budget){.kind = BUDGET_TOKENS, .tokens = 1 + (int64_t)rng_below(&r, N + 5)};
+        f->r.heads = rng_below(&r, 2) ? HEAD_SHARED : HEAD_UNIFORM;
+        f->r.protect = (struct protect){.sinks = (int)rng_below(&r, 9), .recent = (int)rng_below(&r, 30), .question = t % 2, .compensate = 1};
+        f->r.question_begin = 80 + (int)rng_below(&r, 10);
+        f->r.question_end = f->r.question_begin + (int)rng_below(&r, 30); /* may lie beyond what is cached */
+        ck_assert_int_eq(cut(f, NULL), 0);
+        int m = f->out.m, last = f->r.question_end < N ? f->r.question_end : N;
+        for (int l = 0; l < L; l++)
+            for (int h = 0; h < H; h++) {
+                uint64_t worst = UINT64_MAX, best = 0;
+                ck_assert_msg(keepset_count(f->keep, l, h) == m && f->entries[l] == m, "case %d", t);
+                for (int j = 0; j < N; j++) {
+                    int safe = j < f->r.protect.sinks || j >= N - f->r.protect.recent ||
+                               (f->r.protect.question && j >= f->r.question_begin && j < last);
+                    double mean = ((double)f->score[l][0][j] + (double)f->score[l][1][j]) / 2;
+                    float s = f->r.heads == HEAD_SHARED ? (float)mean : f->score[l][h][j];
+                    uint64_t rank = (uint64_t)((double)(s + 2) * 1e9) << 8 | (uint64_t)j;
+                    int kept = keepset_has(f->keep, l, h, j);
+                    if (safe) {
+                        ck_assert_msg(kept || f->out.protection_cut, "case %d: %d", t, j);
+                    } else if (kept) {
+                        worst = rank < worst ? rank : worst;
+                    } else {
+                        best = rank > best ? rank : best;
+                    }
+                }
+                ck_assert_msg(worst >= best, "case %d, layer %d, head %d", t, l, h);
+            }
+    }
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(tied_scores_of_either_zero_keep_the_later_position)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    fill_scores(f, 9);
+    for (int j = 0; j < N; j++)
+        f->score[0][0][j] = j % 2 ? -0.0f : 0.0f;
+    ck_assert_int_eq(cut(f, NULL), 0);
+    for (int j = 0; j < N; j++)
+        ck_assert_int_eq(keepset_has(f->keep, 0, 0, j), j >= 80);
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(h2o_protects_half_of_each_layers_own_budget)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    const struct policy_ops *p = policy_find("h2o");
+    struct decimal keep[L] = {{1, 10}, {25, 100}, {5, 10}, {1, 1000}};
+    struct param_decimals vector = {keep, L};
+    void *config = mem_new(1, p->config_size);
+    param_defaults(p->params, config);
+    fill_scores(f, 10);
+    for (int l = 0; l < L; l++)
+        for (int j = 0; j < N; j++)
+            f->score[l][0][j] = (float)-j; /* the earliest win */
+    f->r.policy = p;
+    f->r.policy_config = config;
+    f->r.allocator = allocator_find("vector");
+    f->r.allocator_config = &vector;
+    f->r.budget = (struct budget){.kind = BUDGET_NONE};
+    ck_assert_int_eq(cut(f, NULL), 0);
+    ck_assert_mem_eq(f->entries, ((int[]){10, 25, 50, 1}), sizeof f->entries);
+    for (int l = 0; l < L; l++)
+        for (int j = 0, m = f->entries[l]; j < N; j++)
+            ck_assert_int_eq(keepset_has(f->keep, l, 0, j), j < m - m / 2 || j >= N - m / 2);
+    mem_free(config);
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(the_full_cache_stays_whole_without_scores_and_so_does_keep_one)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    fill_scores(f, 11);
+    for (int one = 0; one < 2; one++) {
+        f->r.policy = policy_find(one ? "knorm" : "full");
+        f->r.budget = one ? (struct budget){BUDGET_KEEP, {1, 1}, 0, 0} : (struct budget){.kind = BUDGET_NONE};
+        f->r.score = NULL;
+        ck_assert_int_eq(cut(f, NULL), 0);
+        ck_assert_int_eq(f->out.m, N);
+        for (int l = 0; l < L; l++)
+            ck_assert_int_eq(keepset_count(f->keep, l, 1), N);
+    }
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(infinities_of_both_signs_have_no_mean)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    struct err e = {0};
+    fill_scores(f, 12);
+    f->score[2][0][9] = INFINITY;
+    f->score[2][1][9] = -INFINITY;
+    ck_assert_int_eq(cut(f, &e), 0);
+    f->r.heads = HEAD_SHARED;
+    ck_assert_int_eq(cut(f, &e), -1);
+    ck_assert_int_eq(e.code, ERR_POLICY);
+    ck_assert_ptr_nonnull(strstr(e.msg, "layer 2, position 9"));
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
+START_TEST(a_refused_allocation_is_an_error_and_leaks_nothing)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    size_t live;
+    fill_scores(f, 13);
+    ck_assert_int_eq(cut(f, NULL), 0);
+    live = mem_live();
+    for (int nth = 1; nth <= 3; nth++) {
+        struct err e = {0};
+        struct keepset *keep = keepset_create(L, H, N, NULL);
+        mem_fail_at(nth);
+        ck_assert_int_eq(prune_cut(&f->r, keep, &f->out, &e), -1);
+        ck_assert_int_eq(e.code, ERR_NOMEM);
+        mem_fail_at(0);
+        keepset_destroy(keep);
+    }
+    ck_assert_uint_eq(mem_live(), live);
+    keepset_destroy(f->keep);
+    mem_free(f);
 }
 END_TEST
 
@@ -249,9 +344,6 @@ Suite *make_prune_suite(void)
 {
     Suite *s = suite_create("prune");
     TCase *t = tcase_create("core");
-    tcase_add_loop_test(t, every_allocator_keeps_the_rules_of_the_abi, 0, allocator_count());
-    tcase_add_test(t, spreading_conserves_the_total_within_the_bounds);
-    tcase_add_test(t, spreading_follows_the_weights_and_breaks_ties_downward);
     tcase_add_test(t, the_best_scores_stay_and_ties_go_to_the_later_position);
     tcase_add_test(t, shared_heads_keep_the_best_mean);
     tcase_add_test(t, protection_comes_first_and_is_flagged_when_it_does_not_fit);
@@ -260,6 +352,12 @@ Suite *make_prune_suite(void)
     tcase_add_test(t, single_prunes_one_layer_or_all_but_one);
     tcase_add_test(t, budgets_are_exact_and_impossible_ones_refused);
     tcase_add_test(t, a_nan_score_is_refused_with_its_place);
+    tcase_add_test(t, any_keep_set_has_exactly_its_counts_its_protection_and_the_best_of_the_rest);
+    tcase_add_test(t, tied_scores_of_either_zero_keep_the_later_position);
+    tcase_add_test(t, h2o_protects_half_of_each_layers_own_budget);
+    tcase_add_test(t, the_full_cache_stays_whole_without_scores_and_so_does_keep_one);
+    tcase_add_test(t, infinities_of_both_signs_have_no_mean);
+    tcase_add_test(t, a_refused_allocation_is_an_error_and_leaks_nothing);
     suite_add_tcase(s, t);
     return s;
 }
