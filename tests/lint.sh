@@ -13,6 +13,7 @@ breach() {
 
 shopt -s nullglob
 folders=(harness/base harness models policies datasets)
+sources=(harness/base/*.[ch] harness/*.[ch] models/*.[ch] policies/*.[ch] datasets/*.[ch])
 
 # ---- who may include whom -------------------------------------------------------------------
 allowed() { # FOLDER: what its includes may begin with
@@ -28,15 +29,15 @@ for folder in "${folders[@]}"; do
       < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' "$file" | grep -vE "^$(allowed "$folder")" || true)
   done
 done
-for file in "${folders[@]/%//*.[ch]}" tests/*.[ch]; do
+for file in "${sources[@]}" tests/*.[ch]; do
   while IFS= read -r header; do [ -f "$header" ] || breach "$file includes \"$header\": not a path from the root"; done \
-    < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' $file)
+    < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' "$file")
 done
 
 # ---- one source file per library ------------------------------------------------------------
 libraries='hdf5\.h|hdf5_hl\.h cblas\.h|openblas_config\.h yaml\.h cJSON\.h pcre2\.h utf8proc\.h lapacke\.h openssl/.*\.h dlfcn\.h'
 for library in $libraries; do
-  users=$(grep -lE "^ *# *include *<([a-z0-9_]+/)?($library)>" "${folders[@]/%//*.[ch]}" 2>/dev/null || true)
+  users=$(grep -lE "^ *# *include *<([a-z0-9_]+/)?($library)>" "${sources[@]}" || true)
   [ "$(wc -w <<<"$users")" -le 1 ] || breach "$library is included by more than one file:" $users
   for user in $users; do [[ $user == *.c ]] || breach "$user is a header and includes $library"; done
 done
@@ -92,7 +93,8 @@ done
 compare policy "$(listed policies/policy.c POLICY)" "$(stems '' "${policies[@]}")"
 compare allocator "$(listed policies/allocator.c ALLOCATOR)" "$(stems alloc_ policies/alloc_*.c)"
 for file in datasets/*.c; do
-  [ "$file" = datasets/dataset.c ] || tasks+=$(nm -g --defined-only "$objects/${file%.c}.o" | sed -n 's/.* [DRB] dataset_/ /p')
+  object=$objects/${file%.c}.o
+  [ "$file" = datasets/dataset.c ] || [ ! -f "$object" ] || tasks+=$(nm -g --defined-only "$object" | sed -n 's/.* [DRB] dataset_/ /p')
 done
 compare task "$(listed datasets/dataset.c DATASET)" "$(tr -s ' \n' '\n\n' <<<"$tasks" | sed '/^$/d' | sort)"
 for file in tests/test_*.c; do
@@ -101,11 +103,9 @@ done
 compare suite "$(listed tests/suites.h SUITE)" "$(stems test_ "${suites[@]}")"
 
 # ---- size, comments, paths ------------------------------------------------------------------
-for file in "${folders[@]/%//*.[ch]}" tests/*.[ch]; do
-  for f in $file; do
-    lines=$(wc -l <"$f")
-    [ "$lines" -lt 600 ] || breach "$f has $lines lines; below 600 are asked for"
-  done
+for file in "${sources[@]}" tests/*.[ch]; do
+  lines=$(wc -l <"$file")
+  [ "$lines" -lt 600 ] || breach "$file has $lines lines; below 600 are asked for"
 done
 tracked=$(git ls-files 2>/dev/null | grep -vE '\.(txt|json|jsonl|h5|gz|png|svg)$' || true)
 if [ -n "$tracked" ]; then
