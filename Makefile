@@ -69,7 +69,7 @@ say = @printf '  %-4s %s\n'
 endif
 
 .PHONY: all help setup deps check lint test san cov clean distclean format format-check showconfig install \
-        uninstall smollm2 demo vectors FORCE
+        uninstall smollm2 demo FORCE
 
 ## all: build ./depthkv (BUILD=release|debug|san|cov, V=1 shows the commands)
 all: $(BIN)
