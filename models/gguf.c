@@ -411,3 +411,8 @@ const struct gguf_tensor *gguf_find(const struct gguf *g, const char *name)
     struct gguf_tensor want = {.name = name};
     return bsearch(&want, g->tensor, (size_t)g->n_tensor, sizeof *g->tensor, by_name);
 }
+
+void gguf_release(const struct gguf *g, const struct gguf_tensor *t)
+{
+    mapped_release(&g->file, t->data, t->n / t->type->values * t->type->bytes);
+}

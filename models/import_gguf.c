@@ -57,6 +57,7 @@ static int fetch(void *ctx, const struct model_tensor *t, float *dst, struct err
     int heads = strcmp(leaf, "wq") == 0 ? s->n_head : strcmp(leaf, "wk") == 0 ? s->n_kv_head : 0;
     if (heads == 0) {
         dequant_run(g->type, g->data, dst, g->n);
+        gguf_release(s->g, g);
         return 0;
     }
     size_t head_dim = rows / (size_t)heads;
@@ -65,6 +66,7 @@ static int fetch(void *ctx, const struct model_tensor *t, float *dst, struct err
         size_t to = r - in_head + member * (head_dim / 2) + pair;
         dequant_run(g->type, g->data + r * row_bytes, dst + to * cols, cols);
     }
+    gguf_release(s->g, g);
     return 0;
 }
 

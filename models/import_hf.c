@@ -57,10 +57,11 @@ static const struct safetensors_tensor *find(const struct source *s, const struc
 
 static int fetch(void *ctx, const struct model_tensor *t, float *dst, struct err *e)
 {
-    const struct safetensors_tensor *found = find(ctx, t, e);
+    const struct source *s = ctx;
+    const struct safetensors_tensor *found = find(s, t, e);
     if (!found)
         return -1;
-    safetensors_read(found, dst);
+    safetensors_read(s->st, found, dst);
     return 0;
 }
 

@@ -287,17 +287,15 @@ const struct safetensors_tensor *safetensors_find(const struct safetensors *s, c
     return s->n_tensor ? bsearch(&want, s->tensor, s->n_tensor, sizeof *s->tensor, by_name) : NULL;
 }
 
-void safetensors_read(const struct safetensors_tensor *t, float *dst)
+void safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *dst)
 {
-    if (t->type == SAFETENSORS_F32) {
-        if (t->n)
-            memcpy(dst, t->data, t->bytes);
-        return;
-    }
-    for (size_t i = 0; i < t->n; i++) {
+    if (t->type == SAFETENSORS_F32 && t->n > 0)
+        memcpy(dst, t->data, t->bytes);
+    for (size_t i = 0; i < t->n && t->type != SAFETENSORS_F32; i++) {
         uint16_t h = (uint16_t)(t->data[2 * i] | t->data[2 * i + 1] << 8);
         dst[i] = t->type == SAFETENSORS_F16 ? half_from_f16(h) : half_from_bf16(h);
     }
+    mapped_release(&s->file[t->file].map, t->data, t->bytes);
 }
 
 int safetensors_n_file(const struct safetensors *s)

@@ -34,8 +34,8 @@ void safetensors_close(struct safetensors *s); /* NULL is fine */
 int safetensors_n(const struct safetensors *s);
 const struct safetensors_tensor *safetensors_at(const struct safetensors *s, int i); /* in order of name */
 const struct safetensors_tensor *safetensors_find(const struct safetensors *s, const char *name);
-/* All values as float; type must not be OTHER. */
-void safetensors_read(const struct safetensors_tensor *t, float *dst);
+/* All values as float; type must not be OTHER. The file's pages of this tensor are given back. */
+void safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *dst);
 
 int safetensors_n_file(const struct safetensors *s);
 const char *safetensors_file(const struct safetensors *s, int i); /* its path */

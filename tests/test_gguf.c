@@ -10,6 +10,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
+#include "harness/cmd_import.h"
 #include "models/gguf.h"
 #include "models/import.h"
 #include "models/model.h"
@@ -444,6 +445,33 @@ START_TEST(an_interrupted_import_keeps_the_old_file)
 }
 END_TEST
 
+START_TEST(the_command_tells_success_failure_and_misuse_apart)
+{
+    char *const cmd = (char[]){"import"}, *const o = (char[]){"-o"}, *const bf16 = (char[]){"--dtype=bf16"},
+               *const f8 = (char[]){"--dtype=f8"}, *const none = (char[]){"/nonexistent.gguf"};
+    const struct {
+        char *argv[6];
+        int want;
+    } c[] = {{{cmd, source, o, output, bf16}, 0}, {{cmd, none, o, output}, 1},     {{cmd, source, o, folder}, 1},
+             {{cmd, source, o, source}, 2},       {{cmd, source, o, output, f8}, 2}, {{cmd, source}, 2},
+             {{cmd, o, output}, 2},               {{cmd, source, o}, 2}};
+    struct str s = {0};
+    build(&s, &(struct spec){0});
+    fs_write_atomic(source, s.p, s.n, NULL);
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        char *argv[6];
+        int argc = 0;
+        for (; argc < 6 && c[i].argv[argc]; argc++)
+            argv[argc] = c[i].argv[argc];
+        ck_assert_msg(cmd_import(argc, argv) == c[i].want, "case %zu", i);
+        ck_assert_int_eq(others(), i == 0);
+        unlink(output);
+    }
+    str_free(&s);
+}
+END_TEST
+
 Suite *make_gguf_suite(void)
 {
     Suite *s = suite_create("gguf");
@@ -457,6 +485,7 @@ Suite *make_gguf_suite(void)
     tcase_add_test(t, every_truncation_is_refused);
     tcase_add_test(t, flipped_bytes_never_crash);
     tcase_add_test(t, an_interrupted_import_keeps_the_old_file);
+    tcase_add_test(t, the_command_tells_success_failure_and_misuse_apart);
     suite_add_tcase(s, t);
     return s;
 }

@@ -34,6 +34,14 @@ out:
     return rc;
 }
 
+void mapped_release(const struct mapped *m, const uint8_t *p, size_t n)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = (size_t)(p - m->p) / page * page,
+           end = (size_t)(p - m->p) + n;
+    if (end > begin)
+        (void)madvise((void *)(uintptr_t)(m->p + begin), end - begin, MADV_DONTNEED); /* only advice: may fail */
+}
+
 void mapped_close(struct mapped *m)
 {
     if (m->p)
