@@ -88,7 +88,8 @@ static void narrow(float *x, size_t n, enum h5_type type)
     }
 }
 
-static int write_tensor(const struct import_source *s, struct h5 *f, int i, enum model_dtype dtype,
+/* x has room for every tensor. */
+static int write_tensor(const struct import_source *s, struct h5 *f, int i, enum model_dtype dtype, float *x,
                         struct hash_sha256_ctx *hash, struct err *e)
 {
     struct model_tensor t;
@@ -97,29 +98,39 @@ static int write_tensor(const struct import_source *s, struct h5 *f, int i, enum
     snprintf(path, sizeof path, "/%s", t.name);
     size_t n = (size_t)t.dim[0] * (size_t)t.dim[1];
     enum h5_type type = stored_type(dtype, &t);
-    float *x = mem_try(n, sizeof *x, t.name, e);
-    int rc = -1;
-    if (!x || s->fetch(s->ctx, &t, x, e))
-        goto out;
+    if (s->fetch(s->ctx, &t, x, e))
+        return -1;
     narrow(x, n, type);
     model_hash_tensor(hash, &t, h5_type_name(type), x, n * h5_type_size(type));
-    rc = h5_write(f, path, type, t.rank, (const uint64_t[]){(uint64_t)t.dim[0], (uint64_t)t.dim[1]}, x, e);
-out:
-    mem_free(x);
-    return rc;
+    return h5_write(f, path, type, t.rank, (const uint64_t[]){(uint64_t)t.dim[0], (uint64_t)t.dim[1]}, x, e);
+}
+
+/* One buffer for all tensors: allocating one for each leaves holes that the next does not fit. */
+static float *largest_tensor(const struct hparams *hp, struct err *e)
+{
+    size_t most = 0;
+    for (int i = 0; i < model_n_tensor(hp); i++) {
+        struct model_tensor t;
+        model_tensor_at(hp, i, &t);
+        size_t n = (size_t)t.dim[0] * (size_t)t.dim[1];
+        most = n > most ? n : most;
+    }
+    return mem_try(most, sizeof(float), "the largest tensor", e);
 }
 
 static int write_all(const struct import_source *s, struct h5 *f, const struct import_options *o, struct err *e)
 {
     char hex[HASH_HEX];
-    int n = model_n_tensor(&s->hp), rc = model_file_write_hparams(f, &s->hp, e);
+    float *x = largest_tensor(&s->hp, e);
+    int n = model_n_tensor(&s->hp), rc = x ? model_file_write_hparams(f, &s->hp, e) : -1;
     struct hash_sha256_ctx *hash = model_hash_begin(&s->hp);
     for (int i = 0; i < n && rc == 0; i++) {
         if (o->progress && o->progress(o->ctx, i, n))
             rc = err_set(e, ERR_INTERRUPTED, "interrupted");
         else
-            rc = write_tensor(s, f, i, o->dtype, hash, e);
+            rc = write_tensor(s, f, i, o->dtype, x, hash, e);
     }
+    mem_free(x);
     hash_sha256_finish(hash, hex);
     if (rc == 0 && s->has_tokenizer)
         rc = model_file_write_tokenizer(f, &s->tokenizer, e);

@@ -445,6 +445,39 @@ START_TEST(an_interrupted_import_keeps_the_old_file)
 }
 END_TEST
 
+/* The first allocation fails, then the second, ... until there are no more: every such path ends with its error, no
+ * file, and nothing held. */
+START_TEST(every_refused_allocation_ends_cleanly)
+{
+    struct str s = {0};
+    struct err e;
+    long n = 0;
+    int rc = -1;
+    build(&s, &(struct spec){0});
+    size_t live = mem_live();
+    while (rc) {
+        mem_fail_at(++n);
+        rc = import_bytes(s.p, s.n, &e);
+        ck_assert(rc == 0 || e.code == ERR_NOMEM);
+        ck_assert_int_eq(others(), rc == 0);
+        ck_assert_uint_eq(mem_live(), live);
+    }
+    ck_assert_int_gt(n, 3);
+    struct model *m = NULL;
+    for (n = 1; !m; n++) {
+        mem_fail_at(n);
+        m = model_open(output, MODEL_F32, &e);
+        ck_assert(m || e.code == ERR_NOMEM);
+        ck_assert(m || mem_live() == live);
+    }
+    ck_assert_int_gt(n, 3);
+    mem_fail_at(0);
+    model_close(m);
+    ck_assert_uint_eq(mem_live(), live);
+    str_free(&s);
+}
+END_TEST
+
 START_TEST(the_command_tells_success_failure_and_misuse_apart)
 {
     char *const cmd = (char[]){"import"}, *const o = (char[]){"-o"}, *const bf16 = (char[]){"--dtype=bf16"},
@@ -485,6 +518,7 @@ Suite *make_gguf_suite(void)
     tcase_add_test(t, every_truncation_is_refused);
     tcase_add_test(t, flipped_bytes_never_crash);
     tcase_add_test(t, an_interrupted_import_keeps_the_old_file);
+    tcase_add_test(t, every_refused_allocation_ends_cleanly);
     tcase_add_test(t, the_command_tells_success_failure_and_misuse_apart);
     suite_add_tcase(s, t);
     return s;
