@@ -77,6 +77,11 @@ struct experiment {
     int record_kept, record_scores;
     int baseline;         /* 1: the baseline is `policy: full` of the same (model, task) */
     char *baseline_json;  /* the baseline block as canonical JSON */
+    struct exp_owned {
+        const struct param *params;
+        void *config;
+    } *owned;             /* [n_owned] parameters of policies and allocators, which cells borrow */
+    int n_owned;
     struct str resolved;  /* config.yaml: the whole thing with every default filled in */
 };
 

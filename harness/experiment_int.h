@@ -1,0 +1,58 @@
+/* Private to experiment*.c: gathering errors, and expanding names with parameters. */
+#ifndef HARNESS_EXPERIMENT_INT_H
+#define HARNESS_EXPERIMENT_INT_H
+
+#include "harness/conf.h"
+#include "harness/experiment.h"
+
+struct load {
+    struct experiment *x;
+    struct conf *root;
+    struct str *errors;
+    struct err *first;
+    int n_error;
+};
+
+/* Notes "file:line: text"; the load fails in the end, but goes on to find the rest. */
+void experiment_complain(struct load *l, const struct conf *at, int line, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* "; did you mean 'x'?" or "", in a static buffer. */
+const char *experiment_hint(const char *name, const char *const *known, int n);
+
+/* One noun with parameters: a policy, an allocator, a task. */
+struct noun {
+    const void *ops;
+    const char *name;
+    const struct param *params;
+    size_t config_size;
+};
+struct choice {
+    struct noun noun;
+    void *config;
+    char *params; /* canonical JSON */
+    int line;
+};
+struct choices {
+    struct choice *v;
+    int n;
+    size_t cap;
+};
+/* Expands a name, {name: {params}}, or a list of those; lists of values are axes. `all_layers` > 0 is what the word
+ * "all" of a parameter `layer` expands to (0: unknown, then it is kept). Complains about whatever is wrong. */
+void experiment_choices(struct load *l, const struct conf *c, const char *what,
+                        int (*find)(const char *name, struct noun *out), const char *const *known, int n_known,
+                        int all_layers, struct choices *out);
+void experiment_choices_fini(struct choices *c);
+
+int experiment_find_policy(const char *name, struct noun *out);
+int experiment_find_allocator(const char *name, struct noun *out);
+int experiment_find_dataset(const char *name, struct noun *out);
+extern const char *const experiment_block_keys[]; /* NULL-terminated */
+
+/* All cells of all blocks for every model and task. */
+void experiment_cells(struct load *l);
+
+/* Whole number of a scalar within bounds, or dflt and a complaint. */
+int64_t experiment_int(struct load *l, const struct conf *c, const char *key, int64_t min, int64_t max, int64_t dflt);
+
+#endif
