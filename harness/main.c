@@ -1,8 +1,62 @@
-/* The program: a table of subcommands. The only file that prints errors and exits. */
+/* The program: one table of subcommands. Locale stays "C", so that numbers print and read the same everywhere. */
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+#include "harness/base/str.h"
+#include "harness/cli.h"
+#include "harness/source_id.h"
+
+static const struct {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} command[] = {
+    {"run", "run an experiment file, or continue it", cmd_run},
+    {"check", "validate an experiment; print its cells, time and memory", cmd_check},
+    {"report", "rebuild tables and plots from stored rows", cmd_report},
+    {"list", "policies, allocators, tasks, metrics", cmd_list},
+    {"describe", "parameters of one of them", cmd_describe},
+    {"import", "make a model file from GGUF or a Hugging Face folder", cmd_import},
+    {"generate", "continue a prompt", cmd_generate},
+    {"samples", "print a task's samples as JSONL", cmd_samples},
+    {"trace", "what one cell kept of one sample, position by position", cmd_trace},
+};
+enum { N_COMMAND = sizeof command / sizeof *command };
+
+static void help(FILE *f)
 {
-    fputs("depthkv: no subcommand\n", stderr);
-    return 2;
+    fputs("depthkv: benchmark and ablation harness for pruning the KV cache of transformers\n\n"
+          "usage: depthkv COMMAND [options]        (depthkv COMMAND -h for its options)\n\n",
+          f);
+    for (int i = 0; i < N_COMMAND; i++)
+        fprintf(f, "  %-10s %s\n", command[i].name, command[i].summary);
+    fputs("\nexamples:\n"
+          "  depthkv check experiments/quickstart.yaml\n"
+          "  depthkv run experiments/quickstart.yaml\n",
+          f);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help(stderr);
+        return CLI_USAGE;
+    }
+    if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+        help(stdout);
+        return CLI_OK;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("depthkv %s\n", source_id_git);
+        return CLI_OK;
+    }
+    const char *names[N_COMMAND];
+    for (int i = 0; i < N_COMMAND; i++) {
+        names[i] = command[i].name;
+        if (!strcmp(argv[1], names[i]))
+            return command[i].run(argc - 1, argv + 1);
+    }
+    const char *near = str_nearest(argv[1], names, N_COMMAND);
+    fprintf(stderr, "depthkv: unknown command '%s'%s%s%s (see: depthkv -h)\n", argv[1],
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return CLI_USAGE;
 }

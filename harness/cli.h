@@ -1,0 +1,36 @@
+/* What the subcommands share: their prototypes, error output, and few-line option helpers. */
+#ifndef HARNESS_CLI_H
+#define HARNESS_CLI_H
+
+#include <stdint.h>
+
+#include "harness/base/err.h"
+
+/* Exit codes of every subcommand. */
+enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
+
+/* Each takes argv with argv[0] = the subcommand's name and returns an exit code. */
+int cmd_run(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_describe(int argc, char **argv);
+int cmd_import(int argc, char **argv);
+int cmd_generate(int argc, char **argv);
+int cmd_samples(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
+
+/* Prints "depthkv: message" on stderr; CLI_USAGE for usage, configuration and input errors, CLI_FAILED for others. */
+int cli_fail(const struct err *e);
+/* Prints "depthkv SUB: <what>; see 'depthkv SUB -h'"; CLI_USAGE. */
+int cli_usage(const char *sub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Text of an option to a whole number within bounds; -1 and the message printed otherwise. */
+int cli_int(const char *sub, const char *option, const char *text, int64_t min, int64_t max, int64_t *out);
+/* --threads N: applies it; 0 or -1 as cli_int. */
+int cli_threads(const char *sub, const char *text);
+
+/* Ctrl-C: the first one asks for a clean stop, the second one ends the process. */
+void cli_catch_interrupt(void);
+int cli_interrupted(void);
+
+#endif

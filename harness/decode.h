@@ -1,0 +1,47 @@
+/* Sequences that continue a pruned cache: greedy decoding of many as one batch, and teacher forcing. A sequence's
+ * bits do not depend on which others run beside it. */
+#ifndef HARNESS_DECODE_H
+#define HARNESS_DECODE_H
+
+#include "harness/base/str.h"
+#include "models/kvcache.h"
+#include "models/transformer.h"
+
+struct sequence {
+    struct kvcache *cache;      /* owned; segments hold the pruned prompt, tails what is fed here */
+    int n;                      /* prompt tokens fed before pruning: the first held-back token's position */
+    const int32_t *held;        /* [n_held] prompt tokens fed after pruning; borrowed */
+    int n_held;
+    const float *first_logits;  /* [n_vocab] from the prefill; needed when n_held is 0 */
+    char *const *stop;          /* [n_stop] */
+    int n_stop, max_new_tokens;
+    struct token_ids out;       /* generated ids, the ending one included */
+    struct str text;            /* their text, cut before the stop string */
+    const char *finish_reason;  /* "eos", "stop" or "length"; NULL while running */
+};
+
+void decode_sequence_fini(struct sequence *s);
+
+/* Room that a sequence's tail needs for `longest` generated or forced tokens. */
+int decode_tail_capacity(int n_held, int longest);
+
+/* Feeds what was held back, then decodes greedily (ties: the lowest id) until every sequence has ended. `ticks`
+ * (may be NULL) is called after every step and may ask to stop by returning non-zero (ERR_INTERRUPTED). */
+int decode_greedy(const struct model *m, struct workspace *w, struct sequence *const *s, int n_sequence,
+                  int (*tick)(void), struct err *e);
+
+/* Teacher forcing: for every sequence the logits that predict target[i][0 .. n_target[i]), as one chunk each, batched
+ * over sequences. `take` gets them [n_target][n_vocab]; valid during the call. The caches are left as after the
+ * held-back tokens. */
+struct forced {
+    struct sequence *s;
+    const int32_t *target;
+    int n_target;
+};
+int decode_forced(const struct model *m, struct workspace *w, const struct forced *f, int n_forced,
+                  const struct tap *tap,
+                  int (*take)(void *ctx, int i, const float *logits, struct err *e), void *ctx, struct err *e);
+
+int decode_argmax(const float *logits, int n); /* ties: the lowest index */
+
+#endif

@@ -1,0 +1,37 @@
+/* From a dataset's item to token ids. Three pieces are encoded apart and joined, in every form of prune_after:
+ *   (BOS) template prefix + context | question | template suffix + answer prefix */
+#ifndef HARNESS_ENCODE_H
+#define HARNESS_ENCODE_H
+
+#include "datasets/dataset.h"
+#include "harness/experiment.h"
+#include "models/model.h"
+
+struct prompt {
+    struct token_ids ids;
+    int context_end;    /* tokens of the first piece */
+    int question_end;   /* and of the second */
+    unsigned char *evidence; /* [context_end] 1: the token holds part of the answer; NULL: not known */
+    int n_evidence;
+};
+
+/* `question` is an index into item->question. On success the caller calls encode_prompt_fini. */
+int encode_prompt(const struct model *m, const struct template_pieces *t, const struct dataset_item *item,
+                  int question, struct prompt *out, struct err *e);
+void encode_prompt_fini(struct prompt *p);
+
+/* How many prompt tokens are fed before pruning. At least one token is held back, but for PROMPT. */
+int encode_n_before(const struct prompt *p, enum prune_after a);
+
+/* The environment that lends this model's tokenizer to datasets. `env->ctx` points at `c`, which must live as
+ * long as env is used. */
+struct encode_context {
+    const struct model *model;
+    struct template_pieces pieces;
+};
+void encode_dataset_env(struct encode_context *c, const char *base_dir, struct dataset_env *env);
+
+/* Folder of the books: $DEPTHKV_DATA, or datasets/books beside the program, or where `make install` put them. */
+const char *encode_data_dir(void);
+
+#endif

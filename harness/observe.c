@@ -1,0 +1,280 @@
+#include "harness/observe.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "harness/base/clock.h"
+#include "harness/base/mem.h"
+
+struct scorer {
+    const struct cell *cell; /* the first that asked; owns the parameters */
+    void *self;              /* NULL unless the policy has `create` */
+    float *score;            /* [n_layer][n_kv_head][n] */
+    const float **head;      /* [n_layer * n_kv_head] into score */
+    const float *const **layer; /* [n_layer] into head */
+    unsigned needs;
+    int rows;
+    struct err err;          /* code ERR_OK while it is well */
+};
+
+struct observer {
+    const struct model *m;
+    struct kvcache *cache;
+    int n, n_cell, n_scorer;
+    uint64_t sample;
+    struct scorer *scorer;
+    int *of_cell;            /* [n_cell] index of the scorer, -1: the cell keeps all */
+    struct tap tap;
+    float *last_row;         /* [n_layer][n_kv_head][n], or NULL */
+    double seconds;
+};
+
+static int same_scorer(const struct cell *a, const struct cell *b)
+{
+    return a->policy == b->policy && strcmp(a->params, b->params) == 0 &&
+           (!a->policy->uses_seed || a->policy_seed == b->policy_seed);
+}
+
+static void *scorer_self(const struct scorer *s)
+{
+    return s->cell->policy->create ? s->self : s->cell->policy_config;
+}
+
+static void shape_view(const struct observer *o, const struct scorer *s, struct policy_view *v)
+{
+    const struct hparams *hp = &o->m->hp;
+    *v = (struct policy_view){
+        .n_layer = hp->n_layer,
+        .n_head = hp->n_head,
+        .n_kv_head = hp->n_kv_head,
+        .n_group = hp->n_group,
+        .head_dim = hp->head_dim,
+        .d_model = hp->d_model,
+        .n_seen = o->n,
+        .n_query = o->n,
+        .policy_seed = s->cell->policy_seed,
+        .sample = o->sample,
+    };
+}
+
+/* Rows of the last queries: the transformer keeps as many as the most demanding scorer asked for; each scorer sees
+ * just its own, the newest ones. */
+static void attention_view(const struct attention_stats *st, const struct scorer *s, int n_group, int q,
+                           struct policy_attention *a)
+{
+    int n_row = s->rows < st->n_row ? s->rows : st->n_row, n_key = st->n_key[q / n_group];
+    *a = (struct policy_attention){0};
+    if (s->needs & POLICY_NEEDS_COLUMNS) {
+        a->off_diagonal = st->off_diagonal[q];
+        a->diagonal = st->diagonal[q];
+    }
+    if (s->needs & POLICY_NEEDS_ROWS)
+        a->rows = st->rows[q] + (size_t)(st->n_row - n_row) * (size_t)n_key;
+    if (s->needs & POLICY_NEEDS_ENTROPY)
+        a->entropy = st->entropy[q];
+    if (s->needs & POLICY_NEEDS_QUERIES)
+        a->queries = st->queries[q];
+}
+
+static void score_layer(struct observer *o, struct scorer *s, const struct attention_stats *st)
+{
+    const struct hparams *hp = &o->m->hp;
+    struct policy_view v;
+    struct policy_head *head = mem_new((size_t)hp->n_kv_head, sizeof *head);
+    struct policy_attention *att = mem_new((size_t)hp->n_head, sizeof *att);
+    float **out = mem_new((size_t)hp->n_kv_head, sizeof *out);
+    shape_view(o, s, &v);
+    v.layer = st->layer;
+    v.n_row = s->rows < st->n_row ? s->rows : st->n_row;
+    v.hidden = s->needs & POLICY_NEEDS_HIDDEN ? st->hidden : NULL;
+    for (int h = 0; h < hp->n_kv_head; h++) {
+        const struct kv_tail *t = kvcache_tail(o->cache, st->layer, h);
+        assert(t->n == o->n);
+        head[h] = (struct policy_head){
+            .n_entry = t->n,
+            .pos = t->pos,
+            .keys = s->needs & POLICY_NEEDS_KEYS ? t->k : NULL,
+            .values = s->needs & POLICY_NEEDS_VALUES ? t->v : NULL,
+        };
+        out[h] = s->score + ((size_t)st->layer * (size_t)hp->n_kv_head + (size_t)h) * (size_t)o->n;
+    }
+    for (int q = 0; q < hp->n_head; q++)
+        attention_view(st, s, hp->n_group, q, &att[q]);
+    v.head = head;
+    v.attention = att;
+    if (s->cell->policy->score(scorer_self(s), &v, out, &s->err)) {
+        if (s->err.code == ERR_OK)
+            err_set(&s->err, ERR_POLICY, "the policy gave no reason");
+        err_wrap(&s->err, "policy '%s', layer %d", s->cell->policy->name, st->layer);
+    }
+    mem_free(head);
+    mem_free(att);
+    mem_free(out);
+}
+
+static void keep_last_row(struct observer *o, const struct attention_stats *st)
+{
+    const struct hparams *hp = &o->m->hp;
+    for (int q = 0; q < hp->n_head; q++) {
+        const float *row = st->rows[q] + (size_t)(st->n_row - 1) * (size_t)o->n;
+        float *sum = o->last_row + ((size_t)st->layer * (size_t)hp->n_kv_head + (size_t)(q / hp->n_group)) * (size_t)o->n;
+        for (int j = 0; j < o->n; j++)
+            sum[j] += row[j]; /* the last query sees just the n entries, so the row sums to 1 already */
+    }
+}
+
+static int on_attention(void *ctx, const struct attention_stats *st, struct err *e)
+{
+    struct observer *o = ctx;
+    double start = clock_seconds();
+    (void)e; /* a policy that fails ends its own cells only */
+    for (int i = 0; i < o->n_scorer; i++)
+        if (o->scorer[i].err.code == ERR_OK)
+            score_layer(o, &o->scorer[i], st);
+    if (o->last_row)
+        keep_last_row(o, st);
+    o->seconds += clock_seconds() - start;
+    return 0;
+}
+
+static int on_weights(void *ctx, int layer, int head, int row, const float *weight, int n_key, struct err *e)
+{
+    struct observer *o = ctx;
+    (void)e;
+    for (int i = 0; i < o->n_scorer; i++) {
+        struct scorer *s = &o->scorer[i];
+        if (s->cell->policy->observe && s->err.code == ERR_OK &&
+            s->cell->policy->observe(scorer_self(s), layer, head, row, weight, n_key, &s->err) &&
+            s->err.code == ERR_OK)
+            err_set(&s->err, ERR_POLICY, "policy '%s' gave no reason", s->cell->policy->name);
+    }
+    return 0;
+}
+
+static int scorer_init(struct observer *o, struct scorer *s, const struct cell *c, struct err *e)
+{
+    const struct hparams *hp = &o->m->hp;
+    size_t heads = (size_t)hp->n_layer * (size_t)hp->n_kv_head;
+    s->cell = c;
+    s->needs = policy_needs_of(c->policy, c->policy_config);
+    s->rows = s->needs & POLICY_NEEDS_ROWS && c->policy->rows ? c->policy->rows(c->policy_config) : 0;
+    s->score = mem_try(heads * (size_t)o->n, sizeof *s->score, "scores", e);
+    if (!s->score)
+        return -1;
+    s->head = mem_new(heads, sizeof *s->head);
+    s->layer = mem_new((size_t)hp->n_layer, sizeof *s->layer);
+    for (size_t i = 0; i < heads; i++)
+        s->head[i] = s->score + i * (size_t)o->n;
+    for (int l = 0; l < hp->n_layer; l++)
+        s->layer[l] = s->head + (size_t)l * (size_t)hp->n_kv_head;
+    if (c->policy->create) {
+        struct policy_view v;
+        shape_view(o, s, &v);
+        if (c->policy->create(&s->self, c->policy_config, &v, &s->err))
+            err_wrap(&s->err, "policy '%s'", c->policy->name);
+    }
+    return 0;
+}
+
+static void want(struct observer *o, const struct scorer *s)
+{
+    struct tap *t = &o->tap;
+    if (s->needs & POLICY_NEEDS_COLUMNS)
+        t->stats |= TRANSFORMER_STAT_COLUMNS;
+    if (s->needs & POLICY_NEEDS_ROWS)
+        t->stats |= TRANSFORMER_STAT_ROWS;
+    if (s->needs & POLICY_NEEDS_ENTROPY)
+        t->stats |= TRANSFORMER_STAT_ENTROPY;
+    if (s->needs & POLICY_NEEDS_QUERIES)
+        t->stats |= TRANSFORMER_STAT_QUERIES;
+    if (s->needs & POLICY_NEEDS_HIDDEN)
+        t->stats |= TRANSFORMER_STAT_HIDDEN;
+    if (s->rows > t->last_rows)
+        t->last_rows = s->rows;
+    if (s->cell->policy->observe)
+        t->weights = on_weights;
+}
+
+struct observer *observe_create(const struct model *m, struct kvcache *cache, int n, struct cell *const *cell,
+                                int n_cell, uint64_t sample, int last_row, struct err *e)
+{
+    struct observer *o = mem_new(1, sizeof *o);
+    *o = (struct observer){.m = m, .cache = cache, .n = n, .n_cell = n_cell, .sample = sample};
+    o->of_cell = mem_new((size_t)n_cell, sizeof *o->of_cell);
+    o->scorer = mem_new((size_t)n_cell, sizeof *o->scorer);
+    for (int i = 0; i < n_cell; i++) {
+        o->of_cell[i] = -1;
+        if (cell[i]->policy->keeps_all)
+            continue;
+        for (int s = 0; s < o->n_scorer && o->of_cell[i] < 0; s++)
+            if (same_scorer(o->scorer[s].cell, cell[i]))
+                o->of_cell[i] = s;
+        if (o->of_cell[i] >= 0)
+            continue;
+        if (scorer_init(o, &o->scorer[o->n_scorer], cell[i], e)) {
+            o->n_scorer++;
+            observe_destroy(o);
+            return NULL;
+        }
+        want(o, &o->scorer[o->n_scorer]);
+        o->of_cell[i] = o->n_scorer++;
+    }
+    if (last_row) {
+        o->last_row = mem_try((size_t)m->hp.n_layer * (size_t)m->hp.n_kv_head * (size_t)n, sizeof *o->last_row,
+                              "attention of the last query", e);
+        if (!o->last_row) {
+            observe_destroy(o);
+            return NULL;
+        }
+        o->tap.stats |= TRANSFORMER_STAT_ROWS;
+        if (o->tap.last_rows < 1)
+            o->tap.last_rows = 1;
+    }
+    o->tap.ctx = o;
+    if (o->n_scorer || last_row)
+        o->tap.attention = on_attention;
+    return o;
+}
+
+void observe_destroy(struct observer *o)
+{
+    if (!o)
+        return;
+    for (int i = 0; i < o->n_scorer; i++) {
+        struct scorer *s = &o->scorer[i];
+        if (s->self && s->cell->policy->destroy)
+            s->cell->policy->destroy(s->self);
+        mem_free(s->score);
+        mem_free(s->head);
+        mem_free(s->layer);
+    }
+    mem_free(o->scorer);
+    mem_free(o->of_cell);
+    mem_free(o->last_row);
+    mem_free(o);
+}
+
+const struct tap *observe_tap(struct observer *o)
+{
+    return o->tap.attention || o->tap.weights ? &o->tap : NULL;
+}
+
+const float *const *const *observe_scores(const struct observer *o, int i, struct err *e)
+{
+    const struct scorer *s = &o->scorer[o->of_cell[i]];
+    if (s->err.code != ERR_OK) {
+        err_set(e, s->err.code, "%s", s->err.msg);
+        return NULL;
+    }
+    return s->layer;
+}
+
+const float *observe_last_row(const struct observer *o)
+{
+    return o->last_row;
+}
+
+double observe_seconds(const struct observer *o)
+{
+    return o->seconds;
+}
