@@ -27,7 +27,7 @@ double measure_nll(const float *logits, const int32_t *target, int n_target, int
     for (int t = 0; t < n_target; t++)
         sum += loss[t];
     mem_free(loss);
-    return n_target ? sum / n_target : NAN;
+    return n_target ? sum / n_target : (double)NAN;
 }
 
 int measure_reference(struct reference *r, const float *logits, int n_step, int n_vocab, struct err *e)
@@ -81,14 +81,15 @@ void measure_divergence(const struct reference *r, const float *logits, struct d
     *out = (struct divergence){.first = -1};
     int agree = 0;
     for (int t = 0; t < n; t++) {
-        out->kl += kl[t] / n;
+        out->kl += kl[t];
         if (kl[t] > out->kl_max)
             out->kl_max = kl[t];
         agree += same[t];
         if (!same[t] && out->first < 0)
             out->first = t;
     }
-    out->top1 = n ? (double)agree / n : NAN;
+    out->kl = n ? out->kl / n : (double)NAN;
+    out->top1 = n ? (double)agree / n : (double)NAN;
     mem_free(kl);
     mem_free(same);
 }
