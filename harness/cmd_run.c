@@ -1,0 +1,206 @@
+/* `depthkv run`: an experiment from a file, or put together from options. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
+#include "harness/base/str.h"
+#include "harness/cli.h"
+#include "harness/experiment.h"
+#include "harness/manifest.h"
+#include "harness/report.h"
+#include "harness/runner.h"
+
+static const char help[] =
+    "Run an experiment, or continue one that was stopped.\n\n"
+    "usage: depthkv run FILE.yaml [options]\n"
+    "       depthkv run -m MODEL -t TASK[,TASK] -p POLICY[,POLICY] -k KEEP[,KEEP] [options]\n\n"
+    "  -o DIR             result folder (default: results/<experiment>)\n"
+    "  --set KEY=VALUE    override a value of the file: --set sweep.1.keep=[0.2]; may be repeated\n"
+    "  --limit N          at most N samples a task\n"
+    "  --threads N        threads; the numbers do not depend on it\n"
+    "  --memory SIZE      bytes for cut caches beside the full one (default 2G); the numbers do not depend on it\n"
+    "  -q, --quiet        no progress on stderr\n"
+    "  -m, -t, -p, -k     model file, tasks, policies, fractions kept: an experiment without a file\n"
+    "  --samples N        samples a task with -t (default 16)\n"
+    "  --length N         tokens of prompt and answer with -t (default 1024)\n\n"
+    "examples:\n"
+    "  depthkv run experiments/quickstart.yaml\n"
+    "  depthkv run -m model.h5 -t niah_single_2 -p snapkv,random -k 0.1,0.2 -o out\n\n"
+    "exit: 0 done, 1 some cell failed, 2 usage or input, 130 stopped by Ctrl-C (run again to continue)\n";
+
+enum { MAX_SET = 64 };
+
+struct options {
+    const char *file, *dir, *model, *tasks, *policies, *keeps;
+    const char *set[MAX_SET];
+    int n_set;
+    int64_t limit, samples, length;
+    size_t memory;
+    int quiet;
+};
+
+static int parse_size(const char *text, size_t *out)
+{
+    struct str digits = {0};
+    double x;
+    size_t n = strcspn(text, "kKmMgG"), unit = 1;
+    const char *suffix = text + n;
+    str_addn(&digits, text, n);
+    if (*suffix) {
+        unit = *suffix == 'k' || *suffix == 'K' ? 1u << 10 : *suffix == 'm' || *suffix == 'M' ? 1u << 20 : 1u << 30;
+        suffix++;
+        if (!strcmp(suffix, "iB") || !strcmp(suffix, "B"))
+            suffix += strlen(suffix);
+    }
+    int bad = *suffix || str_to_double(str_c(&digits), &x) || !(x > 0) || x * (double)unit > 1e15;
+    str_free(&digits);
+    if (!bad)
+        *out = (size_t)(x * (double)unit);
+    return bad ? -1 : 0;
+}
+
+/* "a,b" -> "a, b" within [ ], with `extra` after every item, as YAML. */
+static void add_list(struct str *y, const char *list, const char *before, const char *after)
+{
+    str_addc(y, '[');
+    for (const char *p = list; *p;) {
+        size_t n = strcspn(p, ",");
+        str_add(y, p == list ? "" : ", ");
+        str_add(y, before);
+        str_addn(y, p, n);
+        str_add(y, after);
+        p += n + (p[n] == ',');
+    }
+    str_addc(y, ']');
+}
+
+static void compose(const struct options *o, struct str *y)
+{
+    struct str after = {0};
+    str_addf(&after, ": {length: %lld}}", (long long)o->length);
+    str_add(y, "# Put together on the command line.\nschema: 1\nexperiment: run\nmodel: ");
+    str_add_json(y, o->model, strlen(o->model));
+    str_add(y, "\ntasks: ");
+    add_list(y, o->tasks, "{", after.p);
+    str_addf(y, "\nsamples: %lld\nmeasure: [score, nll, kl]\nsweep:\n  - policy: full\n  - policy: ",
+             (long long)o->samples);
+    add_list(y, o->policies, "", "");
+    str_add(y, "\n    keep: ");
+    add_list(y, o->keeps, "", "");
+    str_add(y, "\n");
+    str_free(&after);
+}
+
+/* 0, or an exit code + 1 so that -h can end with 0. */
+static int parse(int argc, char **argv, struct options *o)
+{
+    enum { SET = 256, LIMIT, THREADS, MEMORY, SAMPLES, LENGTH };
+    static const struct option longs[] = {
+        {"help", no_argument, NULL, 'h'},          {"set", required_argument, NULL, SET},
+        {"limit", required_argument, NULL, LIMIT}, {"threads", required_argument, NULL, THREADS},
+        {"memory", required_argument, NULL, MEMORY}, {"quiet", no_argument, NULL, 'q'},
+        {"samples", required_argument, NULL, SAMPLES}, {"length", required_argument, NULL, LENGTH},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "ho:qm:t:p:k:", longs, NULL)) != -1) {
+        int bad = 0;
+        switch (c) {
+        case 'h':
+            fputs(help, stdout);
+            return CLI_OK + 1;
+        case 'o': o->dir = optarg; break;
+        case 'q': o->quiet = 1; break;
+        case 'm': o->model = optarg; break;
+        case 't': o->tasks = optarg; break;
+        case 'p': o->policies = optarg; break;
+        case 'k': o->keeps = optarg; break;
+        case SET:
+            if (o->n_set == MAX_SET)
+                return cli_usage("run", "more than %d --set", MAX_SET) + 1;
+            o->set[o->n_set++] = optarg;
+            break;
+        case LIMIT: bad = cli_int("run", "--limit", optarg, 1, 1000000000, &o->limit); break;
+        case SAMPLES: bad = cli_int("run", "--samples", optarg, 1, 1000000000, &o->samples); break;
+        case LENGTH: bad = cli_int("run", "--length", optarg, 16, 100000000, &o->length); break;
+        case THREADS: bad = cli_threads("run", optarg); break;
+        case MEMORY:
+            if (parse_size(optarg, &o->memory))
+                return cli_usage("run", "--memory: expected a size as 8G or 512M, found '%s'", optarg) + 1;
+            break;
+        default:
+            return cli_usage("run", "that option is not known, or lacks its value") + 1;
+        }
+        if (bad)
+            return CLI_USAGE + 1;
+    }
+    if (optind < argc)
+        o->file = argv[optind++];
+    if (optind < argc)
+        return cli_usage("run", "one experiment at a time; '%s' is too much", argv[optind]) + 1;
+    int parts = !!o->model + !!o->tasks + !!o->policies + !!o->keeps;
+    if (o->file && parts)
+        return cli_usage("run", "either a file or -m -t -p -k, not both") + 1;
+    if (!o->file && parts != 4)
+        return cli_usage("run", "expected FILE.yaml, or all of -m, -t, -p, -k") + 1;
+    return 0;
+}
+
+static int load(const struct options *o, struct experiment *x, struct err *e)
+{
+    struct str errors = {0}, text = {0};
+    int rc;
+    if (o->file) {
+        rc = experiment_load(o->file, o->set, o->n_set, (int)o->limit, x, &errors, e);
+    } else {
+        compose(o, &text);
+        rc = experiment_load_text("command line", text.p, o->set, o->n_set, (int)o->limit, x, &errors, e);
+    }
+    if (rc)
+        fprintf(stderr, "%s", errors.n ? errors.p : "");
+    if (rc && !errors.n)
+        fprintf(stderr, "depthkv: %s\n", e->msg);
+    str_free(&errors);
+    str_free(&text);
+    return rc;
+}
+
+static void summary(const struct experiment *x, const char *dir, const struct runner_summary *s)
+{
+    fprintf(stderr, "%ld rows written, %ld were there already; %s/table.md, plots in %s/plots\n", s->rows, s->reused,
+            dir, dir);
+    if (s->rows && s->cut_off * 100 > s->rows)
+        fprintf(stderr, "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
+                s->cut_off, s->rows);
+    if (s->failed)
+        fprintf(stderr, "depthkv: %ld rows failed, first: %s\n", s->failed, s->first_failure);
+    (void)x;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct options o = {.samples = 16, .length = 1024};
+    struct experiment x = {0};
+    struct runner_summary s = {0};
+    struct err e = {0};
+    int rc = parse(argc, argv, &o);
+    if (rc)
+        return rc - 1;
+    if (load(&o, &x, &e))
+        return CLI_USAGE;
+    char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name);
+    struct runner_options ro = {.dir = dir, .memory = o.memory, .quiet = o.quiet};
+    cli_catch_interrupt();
+    int bad = runner_run(&x, &ro, &s, &e);
+    if (!bad)
+        bad = manifest_write(dir, &x, argc, argv, &e) || report_write(dir, &e) || report_print(dir, stdout, &e);
+    if (!bad)
+        summary(&x, dir, &s);
+    rc = bad ? cli_fail(&e) : s.failed ? CLI_FAILED : CLI_OK;
+    experiment_fini(&x);
+    mem_free(dir);
+    return rc;
+}

@@ -1,0 +1,188 @@
+/* `depthkv samples`: prints a task's samples as JSON lines, as the model will see them. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "harness/base/str.h"
+#include "harness/cli.h"
+#include "harness/encode.h"
+
+static const char help[] =
+    "Print a task's samples as JSON lines.\n\n"
+    "usage: depthkv samples TASK -m MODEL [options]\n\n"
+    "  -m MODEL           whose tokenizer counts the tokens\n"
+    "  -n N               samples (default 3)\n"
+    "  --seed N           of the data (default 1)\n"
+    "  --param NAME=VALUE a parameter of the task; may be repeated (depthkv describe TASK lists them)\n"
+    "  --max-new-tokens N what the run would generate (default: the task's own)\n"
+    "  --chat             count with the model's chat template\n\n"
+    "example:\n"
+    "  depthkv samples niah_single_2 -m model.h5 --param length=2048 -n 1\n";
+
+static void add_field(struct str *s, const char *name, const char *text)
+{
+    str_addf(s, ",\"%s\":", name);
+    str_add_json(s, text, strlen(text));
+}
+
+static void add_list(struct str *s, const char *name, char *const *text, int n)
+{
+    str_addf(s, ",\"%s\":[", name);
+    for (int i = 0; i < n; i++) {
+        str_add(s, i ? "," : "");
+        str_add_json(s, text[i], strlen(text[i]));
+    }
+    str_addc(s, ']');
+}
+
+static int print_item(const struct encode_context *c, const struct dataset_item *item, int sample, struct err *e)
+{
+    for (int i = 0; i < item->n_question; i++) {
+        const struct dataset_question *q = &item->question[i];
+        struct prompt p = {0};
+        struct str s = {0};
+        if (encode_prompt(c->model, &c->pieces, item, i, &p, e))
+            return -1;
+        str_addf(&s, "{\"sample\":%d,\"prompt_tokens\":%d,\"context_tokens\":%d,\"evidence_tokens\":%d", sample, p.ids.n,
+                 p.context_end, p.n_evidence);
+        add_field(&s, "context_id", item->context_id);
+        add_field(&s, "question_id", q->id);
+        str_add(&s, ",\"context\":");
+        str_add_json(&s, item->context, item->n_context);
+        add_field(&s, "question", q->text);
+        add_field(&s, "answer_prefix", q->answer_prefix);
+        add_list(&s, "answers", q->answer, q->n_answer);
+        add_list(&s, "stop", q->stop, q->n_stop);
+        str_add(&s, "}");
+        puts(s.p);
+        encode_prompt_fini(&p);
+        str_free(&s);
+    }
+    return 0;
+}
+
+struct options {
+    const struct dataset_ops *ops;
+    void *config;
+    const char *model, *template_name;
+    int64_t n, seed, max_new_tokens;
+};
+
+static int samples(const struct options *o, struct err *e)
+{
+    int rc = -1;
+    void *self = NULL;
+    struct dataset_env env;
+    struct encode_context c = {0};
+    struct model *m = model_open(o->model, MODEL_F32, e);
+    if (!m)
+        return -1;
+    if (!m->tokenizer) {
+        err_set(e, ERR_CONFIG, "%s holds no tokenizer", o->model);
+        goto out;
+    }
+    c.model = m;
+    if (tokenizer_template(m->tokenizer, o->template_name, &c.pieces, e))
+        goto out;
+    encode_dataset_env(&c, ".", &env);
+    if (o->ops->open(&self, o->config, &env, e))
+        goto out;
+    int n = o->ops->count(self), new_tokens = (int)o->max_new_tokens;
+    if (!new_tokens)
+        new_tokens = o->ops->max_new_tokens_of ? o->ops->max_new_tokens_of(o->config) : o->ops->max_new_tokens;
+    for (int i = 0; i < o->n && (n < 0 || i < n); i++) {
+        struct dataset_item item = {0};
+        int bad = o->ops->item(self, i, (uint64_t)o->seed, new_tokens, &item, e) || print_item(&c, &item, i, e);
+        dataset_item_fini(&item);
+        if (bad)
+            goto out;
+    }
+    rc = 0;
+out:
+    o->ops->close(self);
+    model_close(m);
+    return rc;
+}
+
+static int set_param(struct options *o, const char *text, struct err *e)
+{
+    const char *eq = strchr(text, '=');
+    if (!eq)
+        return err_set(e, ERR_USAGE, "--param: expected NAME=VALUE, found '%s'", text);
+    char *name = mem_strndup(text, (size_t)(eq - text));
+    const struct param *p = param_find(o->ops->params, name);
+    const char *value = eq + 1;
+    int rc = p ? param_set(p, o->config, &value, 1, e)
+               : err_set(e, ERR_USAGE, "task '%s' has no parameter '%s' (see: depthkv describe %s)", o->ops->name, name,
+                         o->ops->name);
+    mem_free(name);
+    return rc;
+}
+
+static int find_task(const char *name, struct options *o)
+{
+    const char *names[256];
+    int n = dataset_count() < 256 ? dataset_count() : 256;
+    for (int i = 0; i < n; i++)
+        names[i] = dataset_at(i)->name;
+    o->ops = dataset_find(name);
+    if (o->ops)
+        return 0;
+    const char *near = str_nearest(name, names, n);
+    return cli_usage("samples", "task '%s' unknown%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
+                     near ? "'?" : "");
+}
+
+int cmd_samples(int argc, char **argv)
+{
+    enum { SEED = 256, PARAM, NEW_TOKENS, CHAT, MAX_PARAM = 32 };
+    static const struct option longs[] = {
+        {"help", no_argument, NULL, 'h'},          {"seed", required_argument, NULL, SEED},
+        {"param", required_argument, NULL, PARAM}, {"max-new-tokens", required_argument, NULL, NEW_TOKENS},
+        {"chat", no_argument, NULL, CHAT},         {NULL, 0, NULL, 0},
+    };
+    struct options o = {.template_name = "raw", .n = 3, .seed = 1};
+    const char *param[MAX_PARAM];
+    int c, bad = 0, n_param = 0, rc = CLI_USAGE;
+    struct err e = {0};
+    optind = 1;
+    while (!bad && (c = getopt_long(argc, argv, "hm:n:", longs, NULL)) != -1) {
+        switch (c) {
+        case 'h':
+            fputs(help, stdout);
+            return CLI_OK;
+        case 'm': o.model = optarg; break;
+        case 'n': bad = cli_int("samples", "-n", optarg, 1, 1000000, &o.n); break;
+        case SEED: bad = cli_int("samples", "--seed", optarg, 0, INT64_MAX, &o.seed); break;
+        case NEW_TOKENS: bad = cli_int("samples", "--max-new-tokens", optarg, 1, 1000000, &o.max_new_tokens); break;
+        case CHAT: o.template_name = "chat"; break;
+        case PARAM:
+            if (n_param == MAX_PARAM)
+                return cli_usage("samples", "more than %d --param", MAX_PARAM);
+            param[n_param++] = optarg;
+            break;
+        default: return cli_usage("samples", "that option is not known, or lacks its value");
+        }
+    }
+    if (bad)
+        return CLI_USAGE;
+    if (optind + 1 != argc)
+        return cli_usage("samples", "expected one TASK");
+    if (!o.model)
+        return cli_usage("samples", "-m MODEL is missing");
+    if (find_task(argv[optind], &o))
+        return CLI_USAGE;
+    o.config = mem_new(1, o.ops->config_size + 1);
+    param_defaults(o.ops->params, o.config);
+    for (int i = 0; i < n_param; i++)
+        if (set_param(&o, param[i], &e)) {
+            cli_fail(&e);
+            goto out;
+        }
+    rc = samples(&o, &e) ? cli_fail(&e) : CLI_OK;
+out:
+    param_fini(o.ops->params, o.config);
+    mem_free(o.config);
+    return rc;
+}

@@ -1,0 +1,342 @@
+#include "harness/runner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/hash.h"
+#include "harness/base/mem.h"
+#include "harness/base/rng.h"
+#include "harness/build_id.h"
+#include "harness/cli.h"
+#include "harness/encode.h"
+#include "harness/group.h"
+#include "harness/keptfile.h"
+#include "harness/progress.h"
+#include "harness/record.h"
+
+enum { N_PRUNE_AFTER = PRUNE_AFTER_PROMPT + 1 };
+static const size_t DEFAULT_MEMORY = (size_t)2 << 30;
+
+struct run {
+    const struct experiment *x;
+    const struct runner_options *o;
+    struct runner_summary *sum;
+    struct journal *journal;
+    struct keptfile *kept; /* NULL unless recorded */
+    struct workspace *work;
+    struct progress progress;
+    char engine[HASH_HEX];
+    /* of the task that runs now */
+    struct model *model;
+    struct encode_context encode;
+    const struct exp_task *task;
+    int i_model, i_task;
+    /* of the group that runs now */
+    struct cell **cell;     /* [n_cell] */
+    char (*key)[HASH_HEX];  /* [n_cell][n_question] */
+    int n_cell, n_question;
+};
+
+static void hash_text(struct hash_sha256_ctx *h, const char *s)
+{
+    hash_sha256_update(h, s, strlen(s) + 1); /* with the NUL, so that joints can't shift */
+}
+
+/* What a row depends on: the cell, the model's content, this very question, what is measured, and the sources. */
+static void make_key(const struct run *r, const struct cell *c, const struct dataset_item *item, int q,
+                     const struct prompt *p, char hex[HASH_HEX])
+{
+    const struct dataset_question *dq = &item->question[q];
+    char sources[HASH_HEX];
+    struct hash_sha256_ctx *h = hash_sha256_create();
+    build_id_cell(c, sources);
+    hash_text(h, c->json);
+    hash_text(h, r->model->sha256);
+    hash_text(h, r->engine);
+    hash_text(h, sources);
+    hash_sha256_update(h, &r->x->measure, sizeof r->x->measure);
+    hash_sha256_update(h, p->ids.id, (size_t)p->ids.n * sizeof *p->ids.id);
+    hash_sha256_update(h, &p->context_end, sizeof p->context_end);
+    hash_sha256_update(h, &p->question_end, sizeof p->question_end);
+    for (int i = 0; i < dq->n_answer; i++)
+        hash_text(h, dq->answer[i]);
+    for (int i = 0; i < dq->n_stop; i++)
+        hash_text(h, dq->stop[i]);
+    for (int i = 0; i < r->task->n_metric; i++)
+        hash_text(h, r->task->metric[i]->name);
+    hash_sha256_finish(h, hex);
+}
+
+static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *keep, struct err *e)
+{
+    struct run *r = ctx;
+    row->key = r->key[(size_t)c * (size_t)r->n_question + (size_t)q];
+    if (r->kept && keep && keptfile_add(r->kept, row, keep, e))
+        return -1;
+    if (journal_append(r->journal, row, e))
+        return -1;
+    r->sum->rows++;
+    if (row->status == ROW_FAILED && r->sum->failed++ == 0)
+        snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s", r->x->path, row->cell->line,
+                 row->reason);
+    r->sum->cut_off += row->status == ROW_OK && !strcmp(row->finish_reason, "length");
+    return 0;
+}
+
+/* A group that could not be done at all becomes failed rows, so that the others go on and nothing is silent. */
+static int emit_failed(struct run *r, const struct group *g, const struct err *why, struct err *e)
+{
+    for (int c = 0; c < g->n_cell; c++)
+        for (int q = 0; q < g->n_question; q++) {
+            if (g->wanted && !g->wanted[(size_t)c * (size_t)g->n_question + (size_t)q])
+                continue;
+            struct row row = {
+                .x = g->x,
+                .cell = g->cell[c],
+                .status = ROW_FAILED,
+                .reason = why->msg,
+                .sample = g->sample,
+                .question_id = g->item->question[g->question[q]].id,
+                .context_id = g->item->context_id,
+                .prompt_tokens = g->prompt[q].ids.n,
+                .n_layer = g->model->hp.n_layer,
+                .output = "",
+                .finish_reason = "",
+                .first_divergence = -1,
+                .group_cells = g->n_cell,
+            };
+            record_unknown(&row);
+            hash_sha256(g->prompt[q].ids.id, (size_t)g->prompt[q].ids.n * sizeof(int32_t), row.prompt_sha256);
+            if (emit(r, c, q, &row, NULL, e))
+                return -1;
+        }
+    return 0;
+}
+
+static uint64_t sample_hash(const struct run *r, int sample)
+{
+    struct str s = {0};
+    str_addf(&s, "%s %d %s", r->task->ops->name, r->task->ops->version, r->task->params);
+    uint64_t h = rng_mix(rng_mix(hash_fnv1a(s.p, s.n), r->x->seed), (uint64_t)sample);
+    str_free(&s);
+    return h;
+}
+
+/* One group: questions[0 .. n) of the item that share the tokens fed before pruning. */
+static int run_group(struct run *r, const struct dataset_item *item, const struct prompt *prompt, const int *question,
+                     int n_question, enum prune_after after, int sample, struct err *e)
+{
+    int rc = -1;
+    long missing = 0;
+    struct err why = {0};
+    r->n_cell = 0;
+    r->n_question = n_question;
+    for (int c = 0; c < r->x->n_cell; c++) {
+        struct cell *cell = &r->x->cell[c];
+        if (cell->model == r->i_model && cell->task == r->i_task && cell->prune_after == after)
+            r->cell[r->n_cell++] = cell;
+    }
+    if (r->n_cell == 0)
+        return 0;
+    size_t runs = (size_t)r->n_cell * (size_t)n_question;
+    unsigned char *wanted = mem_new(runs, 1);
+    struct prompt *mine = mem_new((size_t)n_question, sizeof *mine);
+    r->key = mem_new(runs, sizeof *r->key);
+    for (int q = 0; q < n_question; q++)
+        mine[q] = prompt[question[q]];
+    for (int c = 0; c < r->n_cell; c++)
+        for (int q = 0; q < n_question; q++) {
+            size_t i = (size_t)c * (size_t)n_question + (size_t)q;
+            make_key(r, r->cell[c], item, question[q], &mine[q], r->key[i]);
+            wanted[i] = !journal_has(r->journal, r->key[i], sample, item->question[question[q]].id);
+            missing += wanted[i];
+        }
+    r->sum->reused += (long)runs - missing;
+    struct group g = {
+        .x = r->x,
+        .model = r->model,
+        .work = r->work,
+        .cell = r->cell,
+        .n_cell = r->n_cell,
+        .item = item,
+        .question = question,
+        .prompt = mine,
+        .n_question = n_question,
+        .prune_after = after,
+        .sample = sample,
+        .sample_hash = sample_hash(r, sample),
+        .batch_bytes = r->o->memory ? r->o->memory : DEFAULT_MEMORY,
+        .tick = cli_interrupted,
+        .emit = emit,
+        .ctx = r,
+        .wanted = wanted,
+    };
+    if (missing && group_run(&g, &why)) {
+        if (why.code == ERR_INTERRUPTED || why.code == ERR_IO) {
+            *e = why; /* stopping, or a full disk: no row can tell */
+            goto out;
+        }
+        for (size_t i = 0; i < runs; i++) /* rows written before the failure stay as they are */
+            wanted[i] = wanted[i] && !journal_has(r->journal, r->key[i], sample,
+                                                  item->question[question[i % (size_t)n_question]].id);
+        if (emit_failed(r, &g, &why, e))
+            goto out;
+    }
+    rc = 0;
+out:
+    mem_free(wanted);
+    mem_free(mine);
+    mem_free(r->key);
+    r->key = NULL;
+    return rc;
+}
+
+static int run_item(struct run *r, const struct dataset_item *item, int sample, struct err *e)
+{
+    int rc = -1, done = 0;
+    struct prompt *prompt = mem_new((size_t)item->n_question + 1, sizeof *prompt);
+    int *all = mem_new((size_t)item->n_question + 1, sizeof *all);
+    for (int q = 0; q < item->n_question; q++, done++) {
+        all[q] = q;
+        if (encode_prompt(r->model, &r->encode.pieces, item, q, &prompt[q], e))
+            goto out;
+    }
+    for (int a = 0; a < N_PRUNE_AFTER; a++) {
+        enum prune_after after = (enum prune_after)a;
+        int shared = after == PRUNE_AFTER_CONTEXT;
+        for (int q = 0; shared && q < item->n_question; q++) /* one without a question holds back its last token */
+            shared = encode_n_before(&prompt[q], after) == prompt[q].context_end;
+        if (shared) {
+            if (run_group(r, item, prompt, all, item->n_question, after, sample, e))
+                goto out;
+            continue;
+        }
+        for (int q = 0; q < item->n_question; q++)
+            if (run_group(r, item, prompt, &all[q], 1, after, sample, e))
+                goto out;
+    }
+    rc = 0;
+out:
+    for (int q = 0; q < done; q++)
+        encode_prompt_fini(&prompt[q]);
+    mem_free(prompt);
+    mem_free(all);
+    return rc;
+}
+
+/* The largest number of tokens that any cell of this task may generate: what the task's `length` leaves room for. */
+static int task_new_tokens(const struct run *r)
+{
+    int most = 0;
+    for (int c = 0; c < r->x->n_cell; c++) {
+        const struct cell *cell = &r->x->cell[c];
+        if (cell->model == r->i_model && cell->task == r->i_task && cell->max_new_tokens > most)
+            most = cell->max_new_tokens;
+    }
+    return most;
+}
+
+static int run_task(struct run *r, struct err *e)
+{
+    void *self = NULL;
+    struct dataset_env env;
+    int rc = -1, new_tokens = task_new_tokens(r);
+    encode_dataset_env(&r->encode, r->x->dir, &env);
+    if (r->task->ops->open(&self, r->task->config, &env, e)) {
+        err_wrap(e, "%s:%d: task '%s'", r->x->path, r->task->line, r->task->label);
+        goto out;
+    }
+    int n = r->task->ops->count(self);
+    if (n < 0 || n > r->x->samples)
+        n = r->x->samples;
+    r->progress.total += n - r->x->samples;
+    for (int i = 0; i < n; i++) {
+        struct dataset_item item = {0};
+        struct str label = {0};
+        int bad = r->task->ops->item(self, i, r->x->seed, new_tokens, &item, e);
+        if (bad)
+            err_wrap(e, "%s:%d: task '%s', sample %d", r->x->path, r->task->line, r->task->label, i);
+        else
+            bad = run_item(r, &item, i, e);
+        dataset_item_fini(&item);
+        if (bad)
+            goto out;
+        str_addf(&label, "%s, sample %d", r->task->label, i);
+        progress_step(&r->progress, label.p);
+        str_free(&label);
+        if (cli_interrupted()) {
+            err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue");
+            goto out;
+        }
+    }
+    rc = 0;
+out:
+    r->task->ops->close(self);
+    return rc;
+}
+
+static int run_model(struct run *r, struct err *e)
+{
+    const struct exp_model *m = &r->x->model[r->i_model];
+    int rc = -1;
+    r->model = model_open(m->path, MODEL_F32, e);
+    if (!r->model)
+        return err_wrap(e, "%s:%d", r->x->path, m->line);
+    if (!r->model->tokenizer) {
+        err_set(e, ERR_CONFIG, "%s:%d: %s holds no tokenizer", r->x->path, m->line, m->path);
+        goto out;
+    }
+    r->encode.model = r->model;
+    if (tokenizer_template(r->model->tokenizer, r->x->template_name, &r->encode.pieces, e)) {
+        err_wrap(e, "%s", r->x->path);
+        goto out;
+    }
+    for (r->i_task = 0; r->i_task < r->x->n_task; r->i_task++) {
+        r->task = &r->x->task[r->i_task];
+        if (run_task(r, e))
+            goto out;
+    }
+    rc = 0;
+out:
+    model_close(r->model);
+    r->model = NULL;
+    return rc;
+}
+
+int runner_run(const struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e)
+{
+    int rc = -1;
+    struct run r = {.x = x, .o = o, .sum = out};
+    *out = (struct runner_summary){0};
+    r.journal = journal_open(o->dir, e);
+    if (!r.journal)
+        return -1;
+    build_id_engine(r.engine);
+    r.work = workspace_create();
+    r.cell = mem_new((size_t)x->n_cell + 1, sizeof *r.cell);
+    if (x->record_kept) {
+        r.kept = keptfile_open(o->dir, e);
+        if (!r.kept)
+            goto out;
+    }
+    char *config = fs_join(o->dir, "config.yaml");
+    int bad = fs_write_atomic(config, str_c(&x->resolved), x->resolved.n, e);
+    mem_free(config);
+    if (bad)
+        goto out;
+    progress_begin(&r.progress, "samples", (long)x->n_model * x->n_task * x->samples, o->quiet);
+    for (r.i_model = 0; r.i_model < x->n_model; r.i_model++)
+        if (run_model(&r, e))
+            goto out;
+    if (r.kept && keptfile_merge(r.kept, e))
+        goto out;
+    rc = 0;
+out:
+    progress_end(&r.progress);
+    keptfile_close(r.kept);
+    mem_free(r.cell);
+    workspace_destroy(r.work);
+    journal_close(r.journal);
+    return rc;
+}

@@ -1,0 +1,26 @@
+/* Runs an experiment: groups in a fixed order, rows into the journal as they are finished. A run that was stopped,
+ * by Ctrl-C or kill -9, continues where the journal ends. */
+#ifndef HARNESS_RUNNER_H
+#define HARNESS_RUNNER_H
+
+#include <stddef.h>
+
+#include "harness/base/err.h"
+#include "harness/experiment.h"
+
+struct runner_options {
+    const char *dir;       /* the result folder */
+    size_t memory;         /* bytes for segments beside the full cache; 0: a default */
+    int quiet;
+};
+
+struct runner_summary {
+    long rows, failed, reused; /* rows written by this run, failed ones among them; rows that were there */
+    long cut_off;              /* rows that ended because of max_new_tokens */
+    char first_failure[512];
+};
+
+/* ERR_INTERRUPTED after Ctrl-C; what was finished is in the journal. */
+int runner_run(const struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e);
+
+#endif
