@@ -45,6 +45,7 @@ struct row {
 };
 
 void record_json(const struct row *r, struct str *out); /* one line, no newline */
+void record_unknown(struct row *r); /* every measure NAN: for rows that never ran */
 
 struct journal;
 /* Makes the folder, takes its lock (ERR_IO names the process that holds it), repairs a torn last line, reads the

@@ -1,0 +1,17 @@
+/* kept.h5: which positions every cell kept, as bitmaps. Every (cell, sample, question) is written to a part file of its
+ * own under a temporary name first, so that a killed run leaves whole parts only; the end of a run merges them.
+ *   /<cell>/<sample>/<question>   uint64 [n_layer][n_kv_head][words]; bit j of a map = position j stays; attribute n */
+#ifndef HARNESS_KEPTFILE_H
+#define HARNESS_KEPTFILE_H
+
+#include "harness/record.h"
+#include "models/keepset.h"
+
+struct keptfile;
+
+struct keptfile *keptfile_open(const char *dir, struct err *e);
+int keptfile_add(struct keptfile *k, const struct row *r, const struct keepset *keep, struct err *e);
+int keptfile_merge(struct keptfile *k, struct err *e);
+void keptfile_close(struct keptfile *k); /* accepts NULL */
+
+#endif
