@@ -15,6 +15,8 @@
     SUITE(model) \
     SUITE(gguf) \
     SUITE(safetensors) \
+    SUITE(kernels) \
+    SUITE(kvcache) \
     SUITE(transformer) \
     SUITE(dataset) \
     SUITE(policy) \
