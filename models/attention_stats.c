@@ -6,43 +6,43 @@
 #include "harness/base/mem.h"
 #include "models/kernels.h"
 
-/* Every buffer on its own cache line. */
+static float *take(float **at, size_t n)
+{
+    float *p = *at;
+    *at += (n + 15) / 16 * 16; /* keep every buffer on its own cache line */
+    return p;
+}
+
 static size_t padded(size_t n)
 {
     return (n + 15) / 16 * 16;
 }
 
-static float *take(float **at, size_t n)
-{
-    float *p = *at;
-    *at += padded(n);
-    return p;
-}
-
-/* A workspace may meet a model with more heads than the last one had. */
-static void make_room(struct attention_gather *g, int n_head)
-{
-    if (g->n_head >= n_head)
-        return;
-    attention_gather_fini(g);
-    g->n_head = n_head;
-    g->n_key = mem_new((size_t)n_head, sizeof *g->n_key);
-    g->part = mem_new((size_t)n_head, sizeof *g->part);
-    g->off = mem_new((size_t)n_head, sizeof *g->off);
-    g->diag = mem_new((size_t)n_head, sizeof *g->diag);
-    g->rows = mem_new((size_t)n_head, sizeof *g->rows);
-    g->entropy = mem_new((size_t)n_head, sizeof *g->entropy);
-    g->queries = mem_new((size_t)n_head, sizeof *g->queries);
-}
-
-static size_t floats_needed(const struct attention_gather *g, const struct attention_job *j)
+int attention_gather_begin(struct attention_gather *g, const struct attention_job *j, int n_block, struct err *e)
 {
     const struct hparams *hp = j->hp;
-    size_t total = 0;
+    size_t total = 0, heads = (size_t)hp->n_head;
+    g->stats = j->tap ? j->tap->stats : 0;
+    g->n_row = j->n_row;
+    g->n_block = n_block;
+    g->last = 0;
+    if (g->stats & TRANSFORMER_STAT_ROWS)
+        g->last = j->tap->last_rows < j->n_row ? j->tap->last_rows : j->n_row;
+    if (!g->n_key) {
+        g->n_key = mem_new((size_t)hp->n_kv_head, sizeof *g->n_key);
+        g->part = mem_new(heads, sizeof *g->part);
+        g->off = mem_new(heads, sizeof *g->off);
+        g->diag = mem_new(heads, sizeof *g->diag);
+        g->rows = mem_new(heads, sizeof *g->rows);
+        g->entropy = mem_new(heads, sizeof *g->entropy);
+        g->queries = mem_new(heads, sizeof *g->queries);
+    }
+    for (int h = 0; h < hp->n_kv_head; h++)
+        g->n_key[h] = kvcache_n_entry(j->cache[0], j->layer, h);
     for (int q = 0; q < hp->n_head; q++) {
         size_t n = (size_t)g->n_key[q / hp->n_group];
         if (g->stats & TRANSFORMER_STAT_COLUMNS)
-            total += padded((size_t)g->n_block * n) + 2 * padded(n);
+            total += padded((size_t)n_block * n) + 2 * padded(n);
         if (g->stats & TRANSFORMER_STAT_ROWS)
             total += padded((size_t)g->last * n);
         if (g->stats & TRANSFORMER_STAT_ENTROPY)
@@ -50,22 +50,6 @@ static size_t floats_needed(const struct attention_gather *g, const struct atten
         if (g->stats & TRANSFORMER_STAT_QUERIES)
             total += padded((size_t)j->n_row * (size_t)hp->head_dim);
     }
-    return total;
-}
-
-int attention_gather_begin(struct attention_gather *g, const struct attention_job *j, int n_block, struct err *e)
-{
-    const struct hparams *hp = j->hp;
-    make_room(g, hp->n_head);
-    g->stats = j->tap ? j->tap->stats : 0;
-    g->n_row = j->n_row;
-    g->n_block = n_block;
-    g->last = 0;
-    if (g->stats & TRANSFORMER_STAT_ROWS)
-        g->last = j->tap->last_rows < j->n_row ? j->tap->last_rows : j->n_row;
-    for (int h = 0; h < hp->n_kv_head; h++)
-        g->n_key[h] = kvcache_n_entry(j->cache[0], j->layer, h);
-    size_t total = floats_needed(g, j);
     if (total > g->arena_cap) {
         mem_free(g->arena);
         g->arena = mem_try(total, sizeof *g->arena, "attention statistics", e);

@@ -6,7 +6,6 @@
 
 struct attention_gather {
     unsigned stats;
-    int n_head;           /* that the arrays below have room for */
     int n_row, last;      /* rows of this call; how many last ones are kept */
     int n_block;          /* query blocks: column sums are kept per block and reduced in block order */
     int *n_key;           /* [n_kv_head] */

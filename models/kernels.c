@@ -56,16 +56,8 @@ static inline __attribute__((always_inline)) float reduce(lanes v)
     return s[0];
 }
 
-/* The last n < 16 values of a row, the other lanes zero. A ragged end goes through the lanes too: a scalar loop would
- * be contracted or vectorised as the compiler likes, differently in each of the block shapes below. */
-static inline __attribute__((always_inline)) void ragged(lanes *v, const float *x, size_t n)
-{
-    *v = (lanes){0};
-    memcpy(v, x, n * sizeof *x);
-}
-
-/* R rows of x against C rows of w: R x C accumulators stay in registers. k is summed in 16 lanes from the front, in
- * the same order for every R and C. */
+/* R rows of x against C rows of w: R x C accumulators stay in registers. k is summed in 16 lanes from the front, the
+ * ragged end last; the same for every R and C. */
 static inline __attribute__((always_inline)) void block(float *y, size_t ldy, const float *x, size_t ldx,
                                                         const float *w, size_t k, const int R, const int C)
 {
@@ -84,19 +76,13 @@ static inline __attribute__((always_inline)) void block(float *y, size_t ldy, co
                 acc[r][c] += a * b[c];
         }
     }
-    if (whole < k) {
-        lanes a, b[4];
-        for (int c = 0; c < C; c++)
-            ragged(&b[c], w + (size_t)c * k + whole, k - whole);
-        for (int r = 0; r < R; r++) {
-            ragged(&a, x + (size_t)r * ldx + whole, k - whole);
-            for (int c = 0; c < C; c++)
-                acc[r][c] += a * b[c];
-        }
-    }
     for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++)
-            y[(size_t)r * ldy + (size_t)c] = reduce(acc[r][c]);
+        for (int c = 0; c < C; c++) {
+            float sum = reduce(acc[r][c]);
+            for (size_t i = whole; i < k; i++)
+                sum += x[(size_t)r * ldx + i] * w[(size_t)c * k + i];
+            y[(size_t)r * ldy + (size_t)c] = sum;
+        }
 }
 
 static inline __attribute__((always_inline)) void block_rows(float *y, size_t ldy, const float *x, size_t ldx, int rows,
@@ -145,13 +131,10 @@ CLONES float kernels_dot(const float *a, const float *b, int n)
     int i = 0;
     for (; i + LANES <= n; i += LANES)
         acc += *(const lanes *)(a + i) * *(const lanes *)(b + i);
-    if (i < n) {
-        lanes va, vb;
-        ragged(&va, a + i, (size_t)(n - i));
-        ragged(&vb, b + i, (size_t)(n - i));
-        acc += va * vb;
-    }
-    return reduce(acc);
+    float sum = reduce(acc);
+    for (; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
 }
 
 CLONES void kernels_axpy(float *y, float a, const float *x, int n)

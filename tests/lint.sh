@@ -43,13 +43,13 @@ for library in $libraries; do
 done
 
 # ---- symbols and registries -----------------------------------------------------------------
-prefix_ok() { # FOLDER/STEM SYMBOL: it starts with the stem, its first words, or a struct of the header so called
+prefix_ok() { # FOLDER/STEM SYMBOL: it starts with the stem, its first words, or a struct or enum of its header
   local prefix=$1 name
   while :; do
     name=$(basename "$prefix")
     [[ $2 == "$name" || $2 == "${name}_"* ]] && return 0
     if [ -f "$prefix.h" ]; then
-      for name in $(sed -n 's/^struct \([a-z0-9_]*\) *[{;].*/\1/p' "$prefix.h"); do
+      for name in $(sed -n 's/^\(struct\|enum\) \([a-z0-9_]*\) *[{;].*/\2/p' "$prefix.h"); do
         [[ $2 == "${name}_"* ]] && return 0
       done
     fi
@@ -65,8 +65,7 @@ for folder in "${folders[@]}"; do
     [ -f "$object" ] || { breach "$source was not built: there is no $object"; continue; }
     while IFS= read -r symbol; do
       case $source in
-      policies/policy*.c | datasets/dataset.c) prefix_ok "${source%.c}" "$symbol" ;;
-      policies/allocator*.c) prefix_ok "${source%.c}" "$symbol" || [ "$symbol" = head_budget_names ] ;;
+      policies/policy*.c | policies/allocator*.c | datasets/dataset.c) prefix_ok "${source%.c}" "$symbol" ;;
       policies/alloc_*.c) [ "$symbol" = "allocator_${stem#alloc_}" ] ;;
       policies/*.c) [ "$symbol" = "policy_$stem" ] ;;
       datasets/*.c) [[ $symbol == dataset_${stem}* ]] || prefix_ok "${source%.c}" "$symbol" ;;

@@ -15,8 +15,6 @@
     SUITE(model) \
     SUITE(gguf) \
     SUITE(safetensors) \
-    SUITE(kernels) \
-    SUITE(kvcache) \
     SUITE(transformer) \
     SUITE(dataset) \
     SUITE(policy) \

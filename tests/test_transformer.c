@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "models/kernels.h"
+#include "models/kernels_ref.h"
 #include "tests/suites.h"
 #include "tests/support.h"
 
@@ -256,11 +258,54 @@ START_TEST(rows_that_cannot_be_are_refused_and_leave_the_cache_alone)
 }
 END_TEST
 
+START_TEST(skinny_products_agree_with_the_reference_over_odd_shapes)
+{
+    static const int size[] = {1, 3, 16, 17, 64, 65};
+    struct rng r;
+    rng_init(&r, 1, "skinny");
+    for (int a = 0; a < 6; a++)
+        for (int b = 0; b < 6; b++)
+            for (int rows = 1; rows <= 13; rows++) {
+                int out = size[a], k = size[b];
+                float *w = mem_new((size_t)(out * k), sizeof *w), *x = mem_new((size_t)(rows * k), sizeof *x);
+                float *y = mem_new((size_t)(rows * out), sizeof *y), *z = mem_new((size_t)(rows * out), sizeof *z);
+                struct matrix m = {.rows = out, .cols = k, .f32 = w};
+                support_random(&r, w, (size_t)(out * k));
+                support_random(&r, x, (size_t)(rows * k));
+                kernels_matmul_skinny(y, (size_t)out, x, (size_t)k, rows, &m);
+                kernels_ref_matmul(z, (size_t)out, x, (size_t)k, rows, &m);
+                for (int i = 0; i < rows * out; i++) /* k roundings of values below 1 */
+                    ck_assert_double_eq_tol(y[i], z[i], 6e-8 * k + 1e-7);
+                kernels_matmul_skinny(z, (size_t)out, x, (size_t)k, 1, &m); /* alone: the same bits */
+                ck_assert_mem_eq(y, z, (size_t)out * sizeof *y);
+                mem_free(w);
+                mem_free(x);
+                mem_free(y);
+                mem_free(z);
+            }
+}
+END_TEST
+
+START_TEST(exponentials_are_within_their_stated_error)
+{
+    double worst = 0;
+    for (int i = 0; i < 87000; i++) {
+        float x[1] = {-(float)i / 1000.0f};
+        double want = exp((double)x[0]);
+        kernels_exp_sum(x, 1, 0);
+        worst = fmax(worst, fabs((double)x[0] / want - 1));
+    }
+    ck_assert_double_lt(worst, 3e-7);
+}
+END_TEST
+
 Suite *make_transformer_suite(void)
 {
     Suite *s = suite_create("transformer");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 60);
+    tcase_add_test(t, skinny_products_agree_with_the_reference_over_odd_shapes);
+    tcase_add_test(t, exponentials_are_within_their_stated_error);
     tcase_add_loop_test(t, prefill_and_cells_agree_with_the_reference, 0, 4);
     tcase_add_loop_test(t, a_chunk_of_cell_rows_has_the_bits_of_single_rows_on_any_number_of_threads, 0, 4);
     tcase_add_test(t, a_cell_has_the_same_bits_among_twenty_others);

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Every mistake in an experiment is told with file and line, and ends with status 2; all of a file's in one go.
+. "$ROOT/tests/cli/lib/model.sh"
+failed=0
+t() { # EXPRESSION SED_SCRIPT [MORE LINES]: the good experiment, edited
+  { experiment | sed "$2"; [ -z "${3-}" ] || printf '%s\n' "$3"; } >x.yaml
+  "$DEPTHKV" check x.yaml >out 2>err
+  local status=$?
+  if [ $status -ne 2 ] || ! grep -qE "$1" err; then
+    echo "expected /$1/, status $status: $(head -c 300 err)"
+    failed=1
+  fi
+}
+experiment >x.yaml
+"$DEPTHKV" check x.yaml >out || fail "the good one is refused"
+t 'x.yaml:4:.*no\.h5' 's/tiny.h5/no.h5/'
+t "x.yaml:12:.*'h2p'.*h2o" 's/h2o/h2p/'
+t "x.yaml:6:.*'paskey'.*passkey" 's/passkey/paskey/'
+t "x.yaml:7:.*'sample'.*samples" 's/samples/sample/'
+t 'x.yaml:14:.*experiment' '' 'experiment: again'
+t 'x.yaml:13:.*keep' 's/0.25/1.25/'
+t 'x.yaml:13:.*keep' 's/0.25/0/'
+t 'x.yaml:13:.*keep' 's/0.25/lots/'
+t 'x.yaml:1[34]:.*keep' '' '    keep_tokens: 12'
+t 'x.yaml:13:.*keep' '/keep/d' '    compression_ratio: 0.6'
+t 'x.yaml:6:.*length' 's/400/-1/'
+t 'x.yaml:2:.*schema' 's/schema: 1/schema: 99/'
+t 'x.yaml:9:.*score' 's/\[score,/[scores,/'
+t 'x.yaml:7:.*samples' 's/samples: 2/samples: two/'
+t 'x.yaml:14:.*prune_after' '' '    prune_after: everything'
+t 'x.yaml:14:.*head_budget' '' '    head_budget: adakvv'
+t 'x.yaml:14:.*layer_budget|x.yaml:14:.*uniforn' '' '    layer_budget: uniforn'
+t 'x.yaml:' '1,$d' 'experiment: [x'
+t 'x.yaml' '1,$d'
+t 'x.yaml' '1,$d' '- a
+- list'
+# both mistakes of one file
+experiment | sed 's/h2o/h2p/; s/samples/sample/' >x.yaml
+"$DEPTHKV" check x.yaml 2>err && fail "two mistakes pass"
+grep -q 'x.yaml:7' err && grep -q 'x.yaml:12' err || fail "only one of two mistakes is told: $(cat err)"
+# run refuses the same, before it writes anything
+"$DEPTHKV" run x.yaml -o o >out 2>err
+[ $? -eq 2 ] && [ ! -e o/rows.jsonl ] || fail "run did not refuse"
+exit $failed

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# -h prints usage on stdout, nothing on stderr, and succeeds, for the program and each command that it lists.
+"$DEPTHKV" -h >all || exit 1
+commands=$(sed -n 's/^  \([a-z]*\)  .*/\1/p' all)
+for command in run check report list describe import generate samples trace; do
+  grep -qw "$command" <<<"$commands" || { echo "$command is not listed"; exit 1; }
+done
+for command in $commands; do
+  for flag in -h --help; do
+    "$DEPTHKV" "$command" $flag >out 2>err || { echo "$command $flag: status $?"; exit 1; }
+    grep -q "^usage: depthkv $command" out || { echo "$command $flag prints no usage"; exit 1; }
+    [ ! -s err ] || { echo "$command $flag writes to stderr"; exit 1; }
+  done
+done

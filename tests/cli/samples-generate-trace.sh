@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The commands that show what a run works with.
+. "$ROOT/tests/cli/lib/model.sh"
+"$DEPTHKV" samples passkey -m tiny.h5 -n 2 --param length=400 >one || fail "samples"
+"$DEPTHKV" samples passkey -m tiny.h5 -n 3 --param length=400 >two || fail "samples again"
+[ "$(wc -l <one)" -eq 2 ] && [ "$(head -2 two)" = "$(cat one)" ] || fail "samples depend on how many are asked for"
+"$DEPTHKV" samples passkey -m tiny.h5 -n 2 --param length=400 --seed 2 >two && ! cmp -s one two || fail "the seed changes nothing"
+grep -q '"context":' one && grep -q '"answers":' one || fail "a sample lacks context or answers: $(head -c 300 one)"
+
+"$DEPTHKV" generate -m tiny.h5 -n 5 abc >one && "$DEPTHKV" generate -m tiny.h5 -n 5 --threads 1 abc >two || fail "generate"
+cmp -s one two || fail "the text depends on the number of threads"
+"$DEPTHKV" generate -m tiny.h5 -n 5 --show-tokens abc >two || fail "--show-tokens"
+grep -qE '(^|[^0-9])97([^0-9]|$)' two || fail "the id of 'a' is not shown: $(cat two)"
+
+experiment >x.yaml
+cell=$("$DEPTHKV" check x.yaml | awk '$3 == "h2o" { print $1; exit }')
+[ -n "$cell" ] || fail "check prints no cell of h2o"
+"$DEPTHKV" trace x.yaml --cell "$cell" --sample 1 >out 2>err || fail "trace: $(cat err)"
+awk -F'\t' 'NR > 1 && NF < 5 { exit 1 }' out && [ "$(wc -l <out)" -gt 100 ] || fail "trace: $(head -5 out)"
