@@ -10,7 +10,7 @@
 #include "harness/base/mem.h"
 #include "harness/experiment_int.h"
 
-const char *const prune_after_names[] = {"context", "question", "all_but_last", "prompt", NULL};
+const char *const experiment_prune_after_names[] = {"context", "question", "all_but_last", "prompt", NULL};
 
 static const char *const top_keys[] = {"schema", "experiment", "model",  "tasks", "template", "samples", "seed", "measure",
                                        "baseline", "sweep",    "plugin", "record", "include", "report", NULL};

@@ -14,7 +14,7 @@
 #include "policies/policy.h"
 
 enum prune_after { PRUNE_AFTER_CONTEXT, PRUNE_AFTER_QUESTION, PRUNE_AFTER_ALL_BUT_LAST, PRUNE_AFTER_PROMPT };
-extern const char *const prune_after_names[];
+extern const char *const experiment_prune_after_names[];
 
 enum measure { MEASURE_SCORE = 1, MEASURE_NLL = 2, MEASURE_KL = 4 /* kl, top1, kl_max, first_divergence */ };
 

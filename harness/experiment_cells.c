@@ -141,14 +141,14 @@ static void one_head(struct load *l, struct block *b, const struct conf *c)
 static void one_after(struct load *l, struct block *b, const struct conf *c)
 {
     const char *t = text_of(l, c);
-    for (int i = 0; t && prune_after_names[i]; i++)
-        if (strcmp(t, prune_after_names[i]) == 0 && b->n_after < 8) {
+    for (int i = 0; t && experiment_prune_after_names[i]; i++)
+        if (strcmp(t, experiment_prune_after_names[i]) == 0 && b->n_after < 8) {
             b->after[b->n_after++] = i;
             return;
         }
     if (t)
         experiment_complain(l, c, c->line, "prune_after '%s' unknown%s; context, question, all_but_last, prompt are known", t,
-                            experiment_hint(t, prune_after_names, 4));
+                            experiment_hint(t, experiment_prune_after_names, 4));
 }
 
 static void one_seed(struct load *l, struct block *b, const struct conf *c)
@@ -319,7 +319,7 @@ static void identify(const struct experiment *x, struct cell *c)
     str_addf(&s, ",\"policy\":\"%s\",\"params\":%s,\"budget\":\"%s %s\",\"layer_budget\":%s,\"head_budget\":\"%s\"",
              c->policy->name, c->params, kinds[c->budget.kind], c->budget_text, c->layer_budget, head_budget_names[c->heads]);
     str_addf(&s, ",\"protect\":%s,\"prune_after\":\"%s\",\"prefill\":\"%s\",\"decode\":\"%s\",\"positions\":\"%s\"",
-             c->protect_json, prune_after_names[c->prune_after], c->prefill, c->decode, c->positions);
+             c->protect_json, experiment_prune_after_names[c->prune_after], c->prefill, c->decode, c->positions);
     str_addf(&s, ",\"policy_seed\":%llu,\"weight_dtype\":\"f32\",\"max_new_tokens\":%d}", (unsigned long long)c->policy_seed,
              c->max_new_tokens);
     hash_sha256(s.p, s.n, hex);

@@ -234,7 +234,7 @@ int group_run(const struct group *g, struct err *e)
     s.mass = mem_new((size_t)g->n_question, sizeof *s.mass);
     if (s.n < 1) {
         err_set(e, ERR_CONFIG, "no prompt token stands before the cut (prune_after: %s)",
-                prune_after_names[g->prune_after]);
+                experiment_prune_after_names[g->prune_after]);
         goto out;
     }
     if (too_long(g, e) || encode_answers(&s, e) || prefill(&s, e))

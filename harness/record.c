@@ -72,7 +72,7 @@ static void add_axes(const struct row *r, struct str *s)
     text(s, "positions", c->positions);
     text(s, "prefill", c->prefill);
     text(s, "decode", c->decode);
-    text(s, "prune_after", prune_after_names[c->prune_after]);
+    text(s, "prune_after", experiment_prune_after_names[c->prune_after]);
     whole(s, "policy_seed", (int64_t)c->policy_seed);
     whole(s, "max_new_tokens", c->max_new_tokens);
     text(s, "template", r->x->template_name);
