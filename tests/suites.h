@@ -19,6 +19,8 @@
     SUITE(dataset) \
     SUITE(policy) \
     SUITE(example) \
+    SUITE(policy_vectors) \
+    SUITE(policy_contract) \
     SUITE(allocator) \
     SUITE(prune)
 

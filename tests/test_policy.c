@@ -1,4 +1,4 @@
-/* Policies: the contract over the registry, and examples computed by hand from the formulas. */
+/* Policies: examples computed by hand from the formulas. */
 #include <math.h>
 #include <string.h>
 
@@ -82,38 +82,6 @@ static void run(const char *name, const char *param, const char *value, struct l
     param_fini(p->params, config);
     mem_free(config);
 }
-
-START_TEST(every_policy_keeps_the_rules_of_the_abi)
-{
-    const struct policy_ops *p = policy_at(_i);
-    struct err e;
-    ck_assert_msg(policy_validate(p, &e) == 0, "%s", e.msg);
-    for (int i = 0; i < _i; i++)
-        ck_assert_str_ne(policy_at(i)->name, p->name);
-    ck_assert_ptr_eq(policy_find(p->name), p);
-}
-END_TEST
-
-START_TEST(every_policy_scores_alike_twice_without_nan_down_to_one_entry)
-{
-    const struct policy_ops *p = policy_at(_i);
-    struct layer *x = mem_new(1, sizeof *x);
-    for (int n = 1; n <= MAX_N && !p->keeps_all; n += 13) {
-        float a[KV][MAX_N], b[KV][MAX_N];
-        memset(a, 0xFF, sizeof a);
-        memset(b, 0x7F, sizeof b);
-        fill(x, n, n, 5);
-        run(p->name, NULL, NULL, x, a);
-        run(p->name, NULL, NULL, x, b);
-        for (int h = 0; h < KV; h++) {
-            ck_assert_mem_eq(a[h], b[h], (size_t)n * sizeof(float));
-            for (int j = 0; j < n; j++)
-                ck_assert(!isnan(a[h][j]));
-        }
-    }
-    mem_free(x);
-}
-END_TEST
 
 START_TEST(random_scores_depend_on_seed_sample_layer_head_and_position_only)
 {
@@ -241,18 +209,80 @@ START_TEST(knorm_and_keydiff_follow_their_formulas)
 }
 END_TEST
 
+/* Six tokens, every query head spreads its attention evenly over what it sees: row i is 1/(i+1) six times over.
+ *   column sums   2.45  1.45  0.95  0.61667  0.36667  0.16667      with the diagonal
+ *   diagonal      1     0.5   0.33333  0.25  0.2      0.16667 */
+START_TEST(six_tokens_under_even_attention_are_scored_as_computed_by_hand)
+{
+    struct layer *x = mem_new(1, sizeof *x);
+    float s[KV][MAX_N];
+    fill(x, 6, 6, 14);
+    for (int q = 0; q < HEADS; q++)
+        for (int i = 0; i < 6; i++)
+            for (int j = 0; j <= i; j++)
+                x->a[q][i][j] = 1.0f / (float)(i + 1);
+    for (int j = 0; j < 6; j++)
+        for (int d = 0; d < DIM; d++) { /* value norms: l1 = 7 and 14, l2 = 5 and 10 */
+            x->values[0][j * DIM + d] = (const float[]){3, 0, -4, 0}[d];
+            x->values[1][j * DIM + d] = (const float[]){0, 8, 0, 6}[d];
+        }
+    derive(x, 6);
+    run("h2o", NULL, NULL, x, s);
+    matches(s[0], (const double[]){2.45, 1.45, 0.95, 37.0 / 60, 11.0 / 30, 1.0 / 6}, 6);
+    run("h2o", "normalise", "visible", x, s);
+    matches(s[1], (const double[]){2.45 / 6, 0.29, 0.2375, 37.0 / 180, 11.0 / 60, 1.0 / 6}, 6);
+    run("depthkv", NULL, NULL, x, s); /* four heads, no diagonal */
+    matches(s[0], (const double[]){5.8, 3.8, 37.0 / 15, 22.0 / 15, 2.0 / 3, 0}, 6);
+    run("depthkv", "value", "l1", x, s); /* two heads times 7 and two times 14 */
+    matches(s[1], (const double[]){60.9, 39.9, 25.9, 15.4, 7, 0}, 6);
+    run("depthkv", "value", "l2", x, s);
+    matches(s[0], (const double[]){43.5, 28.5, 18.5, 11, 5, 0}, 6);
+    run("tova", NULL, NULL, x, s);
+    matches(s[1], (const double[]){1.0 / 6, 1.0 / 6, 1.0 / 6, 1.0 / 6, 1.0 / 6, 1.0 / 6}, 6);
+    mem_free(x);
+}
+END_TEST
+
+START_TEST(protection_is_what_each_policy_says_at_a_budget)
+{
+    static const struct {
+        const char *policy, *param, *value;
+        int m, sinks, recent;
+    } c[] = {
+        {"streaming", NULL, NULL, 20, 4, 16}, {"streaming", NULL, NULL, 3, 3, 0}, {"streaming", "sinks", "0", 20, 0, 20},
+        {"tova", NULL, NULL, 20, 0, 1},       {"snapkv", NULL, NULL, 100, 0, 64}, {"snapkv", "window", "8", 100, 0, 8},
+        {"h2o", NULL, NULL, 7, 0, 3},         {"h2o", NULL, NULL, 1, 0, 0},       {"h2o", "recent", "5", 7, 0, 5},
+        {"h2o", "recent", "5", 3, 0, 3},      {"h2o", "recent", "0", 7, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        const struct policy_ops *p = policy_find(c[i].policy);
+        void *config = mem_new(1, p->config_size + 1);
+        struct policy_protection got = {0, 0};
+        param_defaults(p->params, config);
+        if (c[i].param)
+            ck_assert_int_eq(param_set(param_find(p->params, c[i].param), config, &c[i].value, 1, NULL), 0);
+        p->protect(config, c[i].m, &got);
+        ck_assert_msg(got.sinks == c[i].sinks && got.recent == c[i].recent, "case %zu: %d sinks, %d recents", i, got.sinks, got.recent);
+        mem_free(config);
+    }
+    static const char *const none[] = {"full", "random", "knorm", "keydiff", "depthkv"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        ck_assert_msg(policy_find(none[i])->protect == NULL, "%s", none[i]);
+}
+END_TEST
+
 Suite *make_policy_suite(void)
 {
     Suite *s = suite_create("policy");
     TCase *t = tcase_create("core");
-    tcase_add_loop_test(t, every_policy_keeps_the_rules_of_the_abi, 0, policy_count());
-    tcase_add_loop_test(t, every_policy_scores_alike_twice_without_nan_down_to_one_entry, 0, policy_count());
     tcase_add_test(t, random_scores_depend_on_seed_sample_layer_head_and_position_only);
     tcase_add_test(t, h2o_sums_columns_with_the_diagonal_over_the_group);
     tcase_add_test(t, depthkv_leaves_the_diagonal_out_and_weights_by_value_norms);
     tcase_add_test(t, tova_is_the_mean_last_row_of_all_heads);
     tcase_add_test(t, snapkv_pools_the_windows_mean_and_keeps_out_of_the_window);
     tcase_add_test(t, knorm_and_keydiff_follow_their_formulas);
+    tcase_add_test(t, six_tokens_under_even_attention_are_scored_as_computed_by_hand);
+    tcase_add_test(t, protection_is_what_each_policy_says_at_a_budget);
     suite_add_tcase(s, t);
     return s;
 }
