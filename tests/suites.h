@@ -16,6 +16,7 @@
     SUITE(gguf) \
     SUITE(safetensors) \
     SUITE(transformer) \
+    SUITE(oracle) \
     SUITE(dataset) \
     SUITE(policy) \
     SUITE(example) \
