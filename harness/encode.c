@@ -8,10 +8,6 @@
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 
-#ifndef DEPTHKV_DATADIR
-#define DEPTHKV_DATADIR "/usr/local/share/depthkv/books"
-#endif
-
 static int encode(const struct model *m, const char *text, size_t n, struct token_ids *ids,
                   struct token_ids *end, struct err *e)
 {
@@ -162,18 +158,25 @@ const char *encode_data_dir(void)
         return dir = mem_strdup(set);
     char exe[4096];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    /* the program may lie in the project's folder or, as a test or san build, some folders below it */
+    /* The program may lie in the project's folder or, as a test or san build, some folders below it; an installed one
+     * lies in PREFIX/bin. */
     for (int up = 0; n > 0 && up < 5; up++) {
+        static const char *const place[] = {"datasets/books", "share/depthkv/books"};
         exe[n] = '\0';
-        char *folder = fs_dirname(exe), *books = fs_join(folder, "datasets/books");
+        char *folder = fs_dirname(exe);
         n = (ssize_t)strlen(folder);
         memcpy(exe, folder, (size_t)n);
+        for (int i = 0; i < 2 && !dir; i++) {
+            char *books = fs_join(folder, place[i]);
+            if (fs_is_dir(books))
+                dir = mem_strdup(books);
+            mem_free(books);
+        }
         mem_free(folder);
-        if (fs_is_dir(books))
-            return dir = books;
-        mem_free(books);
+        if (dir)
+            return dir;
     }
-    return dir = mem_strdup(fs_is_dir("datasets/books") ? "datasets/books" : DEPTHKV_DATADIR);
+    return dir = mem_strdup("datasets/books");
 }
 
 void encode_dataset_env(struct encode_context *c, const char *base_dir, struct dataset_env *env)

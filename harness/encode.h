@@ -31,7 +31,7 @@ struct encode_context {
 };
 void encode_dataset_env(struct encode_context *c, const char *base_dir, struct dataset_env *env);
 
-/* Folder of the books: $DEPTHKV_DATA, or datasets/books beside the program, or where `make install` put them. */
+/* Folder of the books: $DEPTHKV_DATA, or datasets/books beside or above the program, or share/depthkv/books above it. */
 const char *encode_data_dir(void);
 
 #endif
