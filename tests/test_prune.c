@@ -341,6 +341,23 @@ START_TEST(a_refused_allocation_is_an_error_and_leaks_nothing)
 }
 END_TEST
 
+START_TEST(a_layer_keeps_no_more_than_it_has_and_the_others_take_over)
+{
+    struct fixture *f = mem_new(1, sizeof *f);
+    fill_scores(f, 14);
+    f->available[0] = 30;
+    f->r.budget.keep = (struct decimal){4, 10}; /* 160 in all */
+    ck_assert_int_eq(cut(f, NULL), 0);
+    ck_assert_mem_eq(f->entries, ((int[]){30, 44, 43, 43}), sizeof f->entries);
+    f->r.budget.keep = (struct decimal){9, 10}; /* 360 asked, 330 there */
+    ck_assert_int_eq(cut(f, NULL), 0);
+    ck_assert_mem_eq(f->entries, ((int[]){30, 100, 100, 100}), sizeof f->entries);
+    ck_assert_int_eq(keepset_count(f->keep, 0, 1), 30);
+    keepset_destroy(f->keep);
+    mem_free(f);
+}
+END_TEST
+
 Suite *make_prune_suite(void)
 {
     Suite *s = suite_create("prune");
@@ -359,6 +376,7 @@ Suite *make_prune_suite(void)
     tcase_add_test(t, the_full_cache_stays_whole_without_scores_and_so_does_keep_one);
     tcase_add_test(t, infinities_of_both_signs_have_no_mean);
     tcase_add_test(t, a_refused_allocation_is_an_error_and_leaks_nothing);
+    tcase_add_test(t, a_layer_keeps_no_more_than_it_has_and_the_others_take_over);
     suite_add_tcase(s, t);
     return s;
 }
