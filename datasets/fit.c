@@ -1,11 +1,22 @@
 #include "datasets/fit.h"
 
-static int tokens(const struct dataset_env *env, fit_build build, void *ctx, long units, const char *question,
-                  const char *answer_prefix, struct str *out)
+enum { MAX_LETTERS = 64 };
+static const long max_words = 100000000;
+
+struct search {
+    const struct dataset_env *env;
+    fit_build build;
+    void *ctx;
+    const char *question, *answer_prefix;
+    struct str *out;
+};
+
+/* -1 when the tokenizer refuses the text. */
+static int tokens(const struct search *s, long words, int letters)
 {
-    str_clear(out);
-    build(ctx, units, out);
-    return env->prompt_tokens(env->ctx, str_c(out), out->n, question, answer_prefix);
+    str_clear(s->out);
+    s->build(s->ctx, (struct fit_size){words, letters}, s->out);
+    return s->env->prompt_tokens(s->env->ctx, str_c(s->out), s->out->n, s->question, s->answer_prefix);
 }
 
 int fit_prompt_budget(const struct dataset_env *env, int64_t length, int max_new_tokens, int *out, struct err *e)
@@ -20,30 +31,72 @@ int fit_prompt_budget(const struct dataset_env *env, int64_t length, int max_new
     return 0;
 }
 
-int fit_context(const struct dataset_env *env, fit_build build, void *ctx, long min_units, const char *question,
-                const char *answer_prefix, int max_tokens, long *units, struct str *out, struct err *e)
+size_t fit_whole_characters(const char *text, size_t n)
 {
-    long low = min_units, high = min_units + 16;
-    int n = tokens(env, build, ctx, low, question, answer_prefix, out);
-    if (n < 0)
+    size_t lead = n;
+    while (lead > 0 && n - lead < 4 && ((unsigned char)text[lead - 1] & 0xC0) == 0x80)
+        lead--;
+    if (lead == 0 || n - lead > 3)
+        return n;
+    unsigned char c = (unsigned char)text[lead - 1];
+    size_t want = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : c >= 0xC0 ? 1 : 0;
+    return n - lead < want ? lead - 1 : n;
+}
+
+/* Uses up what whole words left over. Every length of the next word is tried, because tokens need not grow with
+ * letters; the fewest letters win. */
+static int add_letters(const struct search *s, long words, int n, int max_tokens)
+{
+    int best = 0, best_n = n;
+    size_t size = 0;
+    for (int letters = 1; letters <= MAX_LETTERS && best_n < max_tokens; letters++) {
+        int now = tokens(s, words, letters);
+        if (now < 0 || s->out->n == size)
+            break; /* the word has no more letters */
+        size = s->out->n;
+        if (now <= max_tokens && now > best_n) {
+            best = letters;
+            best_n = now;
+        }
+    }
+    return best;
+}
+
+int fit_context(const struct dataset_env *env, fit_build build, void *ctx, long min_words, const char *question,
+                const char *answer_prefix, int max_tokens, struct str *out, struct err *e)
+{
+    const struct search s = {env, build, ctx, question, answer_prefix, out};
+    long low = min_words, high = min_words;
+    int n_low = tokens(&s, low, 0), n_high = n_low;
+    if (n_low < 0)
         return err_set(e, ERR_CONFIG, "the tokenizer refused the text");
-    if (n > max_tokens)
-        return err_set(e, ERR_CONFIG, "the shortest prompt has %d tokens, more than the %d that length leaves", n, max_tokens);
-    while (tokens(env, build, ctx, high, question, answer_prefix, out) <= max_tokens && high < 100000000) {
+    if (n_low > max_tokens)
+        return err_set(e, ERR_CONFIG, "the shortest prompt has %d tokens, more than the %d that length leaves", n_low,
+                       max_tokens);
+    while (n_high <= max_tokens && high < max_words) { /* most words take a token or more: the first step overshoots */
         low = high;
-        high *= 2;
+        n_low = n_high;
+        high += max_tokens - n_low + 16;
+        n_high = tokens(&s, high, 0);
+        if (n_high < 0)
+            return err_set(e, ERR_CONFIG, "the tokenizer refused the text");
     }
-    while (high - low > 1) {
-        long middle = low + (high - low) / 2;
-        if (tokens(env, build, ctx, middle, question, answer_prefix, out) <= max_tokens)
-            low = middle;
-        else
-            high = middle;
+    /* Between: where a straight line says, every third time the middle, as the line may creep. */
+    for (int i = 0; high - low > 1 && n_low < max_tokens; i++) {
+        double share = i % 3 == 2 || n_high <= n_low ? 0.5 : (double)(max_tokens - n_low) / (double)(n_high - n_low);
+        long at = low + (long)(share * (double)(high - low));
+        at = at <= low ? low + 1 : at >= high ? high - 1 : at;
+        int n = tokens(&s, at, 0);
+        if (n < 0)
+            return err_set(e, ERR_CONFIG, "the tokenizer refused the text");
+        if (n <= max_tokens) {
+            low = at;
+            n_low = n;
+        } else {
+            high = at;
+            n_high = n;
+        }
     }
-    /* tokens may not grow with every unit: a word more can let two others join */
-    while (low > min_units && tokens(env, build, ctx, low, question, answer_prefix, out) > max_tokens)
-        low--;
-    tokens(env, build, ctx, low, question, answer_prefix, out);
-    *units = low;
+    tokens(&s, low, add_letters(&s, low, n_low, max_tokens));
     return 0;
 }

@@ -1,5 +1,6 @@
 #include "datasets/haystack.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -8,26 +9,88 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 
-enum { MAX_BOOKS = 1000 };
-
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void add_folded(struct str *s, const char *text, size_t n)
+void haystack_free_files(char **file, int n)
 {
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        int blank = c == ' ' || c == '\n' || c == '\t' || c == '\r';
-        if (!blank)
-            str_addc(s, c);
-        else if (s->n && s->p[s->n - 1] != ' ')
-            str_addc(s, ' ');
-    }
+    for (int i = 0; file && i < n; i++)
+        mem_free(file[i]);
+    mem_free(file);
 }
 
-/* A sentence ends after . ! or ? (and a closing quote or bracket), where a blank follows. */
+char **haystack_files(const char *path, int *n, struct err *e)
+{
+    char **file = NULL;
+    size_t cap = 0;
+    *n = 0;
+    if (!fs_is_dir(path)) {
+        file = mem_new(1, sizeof *file);
+        file[(*n)++] = mem_strdup(path);
+        return file;
+    }
+    DIR *d = opendir(path);
+    if (!d) {
+        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+        return NULL;
+    }
+    for (struct dirent *f; (f = readdir(d));) {
+        size_t length = strlen(f->d_name);
+        if (length <= 4 || strcmp(f->d_name + length - 4, ".txt") != 0)
+            continue;
+        mem_grow(&file, &cap, (size_t)*n + 1, sizeof *file);
+        file[(*n)++] = fs_join(path, f->d_name);
+    }
+    closedir(d);
+    if (*n == 0)
+        err_set(e, ERR_IO, "%s: no .txt file", path);
+    else
+        qsort(file, (size_t)*n, sizeof *file, by_name);
+    return file;
+}
+
+static int blank(char c)
+{
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\0';
+}
+
+static void add_folded(struct str *s, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!blank(text[i]))
+            str_addc(s, text[i]);
+        else if (s->n && s->p[s->n - 1] != ' ')
+            str_addc(s, ' ');
+}
+
+/* Whether the word before the full stop at text[dot] is one that a full stop belongs to: a title or an initial. */
+static int abbreviation(const char *text, size_t first, size_t dot)
+{
+    static const char *const known[] = {"Mr",  "Mrs", "Ms", "Dr", "St", "Messrs", "Hon", "Gen", "Col", "Capt", "Lieut",
+                                        "Maj", "Gov", "Rev", "Prof", "Sen", "Jr", "Sr", "Mme", "Mlle", "No", "Vol",
+                                        "vol", "Chap", "chap", "Fig", "fig", "Ch", "ch", "cf", "viz", "vs", "etc",
+                                        "i.e", "e.g", "Lt", "Sgt", "Bro", "pp", "p", "Ave"};
+    size_t begin = dot;
+    while (begin > first && text[begin - 1] != ' ' && !strchr("(\"'_[", text[begin - 1]))
+        begin--;
+    size_t n = dot - begin;
+    if (n == 1 && text[begin] >= 'A' && text[begin] <= 'Z')
+        return 1;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strlen(known[i]) == n && memcmp(known[i], text + begin, n) == 0)
+            return 1;
+    return 0;
+}
+
+static void add_unit(struct haystack *h, size_t begin)
+{
+    mem_grow(&h->begin, &h->cap, (size_t)h->n_unit + 2, sizeof *h->begin);
+    h->begin[h->n_unit++] = begin;
+}
+
+/* A sentence ends after . ! or ? and closing quotes or brackets, where a blank follows and no small letter after it. */
 static void cut(struct haystack *h)
 {
     size_t last = 0;
@@ -35,66 +98,30 @@ static void cut(struct haystack *h)
         size_t end = i + 1;
         if (!strchr(".!?", h->text[i]))
             continue;
-        while (end < h->n && strchr("\"')]", h->text[end]) && h->text[end])
+        while (end < h->n && strchr("\"')]_*", h->text[end]))
             end++;
-        if (end >= h->n || h->text[end] != ' ' || end - last < 20) /* "Mr." is no sentence */
+        if (end + 1 >= h->n || h->text[end] != ' ' || (h->text[end + 1] >= 'a' && h->text[end + 1] <= 'z'))
             continue;
-        mem_grow(&h->begin, &h->cap, (size_t)h->n_sentence + 3, sizeof *h->begin);
-        h->begin[h->n_sentence++] = last;
+        if (h->text[i] == '.' && abbreviation(h->text, last, i))
+            continue;
+        add_unit(h, last);
         last = end + 1;
     }
-    mem_grow(&h->begin, &h->cap, (size_t)h->n_sentence + 3, sizeof *h->begin);
     if (last < h->n)
-        h->begin[h->n_sentence++] = last;
-    h->begin[h->n_sentence] = h->n;
+        add_unit(h, last);
+    if (h->n_unit)
+        h->begin[h->n_unit] = h->n;
 }
 
-static int finish(struct haystack *h, struct str *text, const char *where, struct err *e)
+int haystack_open(struct haystack *h, const char *path, struct err *e)
 {
-    h->n = text->n;
-    h->text = str_take(text);
-    cut(h);
-    if (h->n_sentence < 1)
-        return err_set(e, ERR_IO, "%s: no text", where);
-    return 0;
-}
-
-int haystack_open_file(struct haystack *h, const char *path, struct err *e)
-{
-    size_t n;
+    int n_file = 0, rc = -1;
     struct str text = {0};
-    char *raw = fs_read(path, &n, e);
-    *h = (struct haystack){0};
-    if (!raw)
-        return -1;
-    add_folded(&text, raw, n);
-    mem_free(raw);
-    if (finish(h, &text, path, e)) {
-        haystack_close(h);
-        return -1;
-    }
-    return 0;
-}
-
-int haystack_open(struct haystack *h, const char *data_dir, struct err *e)
-{
-    char *name[MAX_BOOKS];
-    int n_name = 0, rc = -1;
-    struct str text = {0};
-    *h = (struct haystack){0};
-    DIR *d = opendir(data_dir);
-    if (!d)
-        return err_set(e, ERR_IO, "%s: %s (the books of datasets/books; set DEPTHKV_DATA)", data_dir, strerror(errno));
-    for (struct dirent *f; (f = readdir(d)) && n_name < MAX_BOOKS;) {
-        size_t n = strlen(f->d_name);
-        if (n > 4 && strcmp(f->d_name + n - 4, ".txt") == 0)
-            name[n_name++] = fs_join(data_dir, f->d_name);
-    }
-    closedir(d);
-    qsort(name, (size_t)n_name, sizeof *name, by_name);
-    for (int i = 0; i < n_name; i++) {
+    *h = (struct haystack){.join = ' '};
+    char **file = haystack_files(path, &n_file, e);
+    for (int i = 0; i < n_file; i++) {
         size_t n;
-        char *raw = fs_read(name[i], &n, e);
+        char *raw = fs_read(file[i], &n, e);
         if (!raw)
             goto out;
         add_folded(&text, raw, n);
@@ -102,14 +129,34 @@ int haystack_open(struct haystack *h, const char *data_dir, struct err *e)
             str_addc(&text, ' ');
         mem_free(raw);
     }
-    rc = finish(h, &text, data_dir, e);
+    if (n_file == 0)
+        goto out;
+    if (text.n <= 1) {
+        err_set(e, ERR_IO, "%s: no text", path);
+        goto out;
+    }
+    h->n = text.n;
+    h->text = str_take(&text);
+    cut(h);
+    rc = 0;
 out:
-    for (int i = 0; i < n_name; i++)
-        mem_free(name[i]);
+    haystack_free_files(file, n_file);
     str_free(&text);
-    if (rc)
-        haystack_close(h);
     return rc;
+}
+
+void haystack_open_stock(struct haystack *h, const char *const *unit, int n, char join)
+{
+    struct str text = {0};
+    *h = (struct haystack){.join = join};
+    for (int i = 0; i < n; i++) {
+        add_unit(h, text.n);
+        str_add(&text, unit[i]);
+        str_addc(&text, join);
+    }
+    h->n = text.n;
+    h->text = str_take(&text);
+    h->begin[h->n_unit] = h->n;
 }
 
 void haystack_close(struct haystack *h)
@@ -119,10 +166,75 @@ void haystack_close(struct haystack *h)
     *h = (struct haystack){0};
 }
 
-void haystack_sentence(const struct haystack *h, long i, struct str *out)
+/* Bytes of the first `letters` UTF-8 characters of text[0, n), or n when there are not that many. */
+static size_t letters_end(const char *text, size_t n, int letters)
 {
-    size_t s = (size_t)(i % h->n_sentence), begin = h->begin[s], end = h->begin[s + 1];
-    while (end > begin && h->text[end - 1] == ' ')
-        end--;
-    str_addn(out, h->text + begin, end - begin);
+    size_t at = 0;
+    for (; at < n && letters > 0; letters--)
+        do
+            at++;
+        while (at < n && ((unsigned char)text[at] & 0xC0) == 0x80);
+    return at;
+}
+
+/* Appends that much hay, units joined by nothing; mark[0, n) are their ends in `out`. */
+static size_t *gather(const struct haystack *h, long start, struct fit_size size, struct str *out, int *n)
+{
+    size_t *mark = NULL, cap = 0;
+    long words = 0;
+    *n = 0;
+    for (long u = start; words <= size.words; u++) {
+        size_t i = (size_t)(u % h->n_unit), at = h->begin[i], end = h->begin[i + 1], before = out->n;
+        while (end > at && blank(h->text[end - 1]))
+            end--;
+        for (; at < end && words <= size.words; words++) {
+            const char *word = h->text + at, *space = memchr(word, ' ', end - at);
+            size_t length = space ? (size_t)(space - word) : end - at;
+            size_t take = words < size.words ? length : letters_end(word, length, size.letters);
+            if (take && out->n > before)
+                str_addc(out, ' ');
+            str_addn(out, word, take);
+            at += length + 1;
+        }
+        if (out->n == before)
+            continue;
+        mem_grow(&mark, &cap, (size_t)*n + 1, sizeof *mark);
+        mark[(*n)++] = out->n;
+    }
+    return mark;
+}
+
+static void add_needles(struct haystack_context *c, int before, int n_unit, struct str *out)
+{
+    for (int i = 0; i < c->n_needle; i++) {
+        struct haystack_needle *n = &c->needle[i];
+        if ((int)(n->depth * n_unit + 1e-9) != before) /* 0.29 x 100 is 29, whatever doubles say */
+            continue;
+        n->begin = out->n + n->answer;
+        n->end = n->begin + n->n_answer;
+        str_add(out, n->text);
+        str_addc(out, c->hay->join);
+    }
+}
+
+void haystack_build(void *ctx, struct fit_size size, struct str *out)
+{
+    struct haystack_context *c = ctx;
+    struct str all = {0};
+    size_t from = 0;
+    int n_mark;
+    size_t *mark = gather(c->hay, c->start, size, &all, &n_mark);
+    str_add(out, c->head);
+    for (int m = 0; m <= n_mark; m++) { /* before unit m; m == n_mark: after the last one */
+        add_needles(c, m, n_mark, out);
+        if (m < n_mark) {
+            str_addn(out, all.p + from, mark[m] - from);
+            str_addc(out, c->hay->join);
+            from = mark[m];
+        }
+    }
+    if (out->n)
+        out->p[--out->n] = '\0'; /* the question brings its own beginning */
+    str_free(&all);
+    mem_free(mark);
 }

@@ -1,8 +1,9 @@
 /* passkey: a number hidden in repeated filler (Mohtashami and Jaggi 2023, arXiv:2305.16300). */
 #include <stddef.h>
+#include <string.h>
 
 #include "datasets/dataset.h"
-#include "datasets/fit.h"
+#include "datasets/haystack.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 
@@ -28,38 +29,15 @@ static const char head[] = "There is an important info hidden inside a lot of ir
 struct state {
     const struct config *c;
     struct dataset_env env;
+    struct haystack hay;
 };
-
-struct build {
-    char key[24];
-    double depth;
-    size_t begin, end;
-};
-
-static void build(void *ctx, long units, struct str *out)
-{
-    struct build *b = ctx;
-    long at = (long)(b->depth * (double)units);
-    str_add(out, head);
-    for (long u = 0; u <= units; u++) {
-        if (u == at) {
-            str_add(out, "The pass key is ");
-            b->begin = out->n;
-            str_add(out, b->key);
-            b->end = out->n;
-            str_addf(out, ". Remember it. %s is the pass key. ", b->key);
-        }
-        if (u < units)
-            str_addf(out, "%s ", filler[u % 5]);
-    }
-    out->p[--out->n] = '\0';
-}
 
 static int open(void **self, const void *config, const struct dataset_env *env, struct err *e)
 {
     (void)e;
     struct state *s = mem_new(1, sizeof *s);
-    *s = (struct state){config, *env};
+    *s = (struct state){.c = config, .env = *env};
+    haystack_open_stock(&s->hay, filler, (int)(sizeof filler / sizeof *filler), ' ');
     *self = s;
     return 0;
 }
@@ -73,22 +51,29 @@ static int count(void *self)
 static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct dataset_item *out, struct err *e)
 {
     struct state *s = self;
-    struct build b = {.depth = s->c->depth / 100};
     static const char question[] = "\nWhat is the pass key?", prefix[] = " The pass key is";
-    struct str context = {0}, id = {0};
+    struct haystack_context b = {.hay = &s->hay, .head = head, .n_needle = 1};
+    struct haystack_needle *needle = &b.needle[0];
+    struct str context = {0}, id = {0}, text = {0};
+    char key[24] = {0};
     struct rng r;
     int budget;
-    long units;
-    rng_init(&r, rng_mix(seed, (uint64_t)index), "passkey");
-    b.key[0] = (char)('1' + rng_below(&r, 9));
+    rng_init(&r, rng_mix(seed, (uint64_t)index), "passkey 1");
+    key[0] = (char)('1' + rng_below(&r, 9));
     for (int i = 1; i < s->c->digits; i++)
-        b.key[i] = (char)('0' + rng_below(&r, 10));
-    double depth = rng_double(&r);
-    if (s->c->depth < 0)
-        b.depth = depth;
+        key[i] = (char)('0' + rng_below(&r, 10));
+    needle->depth = rng_double(&r);
+    if (s->c->depth >= 0)
+        needle->depth = s->c->depth / 100;
+    str_add(&text, "The pass key is ");
+    needle->answer = text.n;
+    needle->n_answer = (size_t)s->c->digits;
+    str_addf(&text, "%s. Remember it. %s is the pass key.", key, key);
+    needle->text = text.p;
     if (fit_prompt_budget(&s->env, s->c->length, max_new_tokens, &budget, e) ||
-        fit_context(&s->env, build, &b, 0, question, prefix, budget, &units, &context, e)) {
+        fit_context(&s->env, haystack_build, &b, 1, question, prefix, budget, &context, e)) {
         str_free(&context);
+        str_free(&text);
         return -1;
     }
     struct dataset_question *q = mem_new(1, sizeof *q);
@@ -97,20 +82,28 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
     q->text = mem_strdup(question);
     q->answer_prefix = mem_strdup(prefix);
     q->answer = mem_new(1, sizeof *q->answer);
-    q->answer[q->n_answer++] = mem_strdup(b.key);
-    out->evidence = mem_new(1, sizeof *out->evidence);
-    out->evidence[out->n_evidence++] = (struct dataset_span){b.begin, b.end};
+    q->answer[q->n_answer++] = mem_strdup(key);
+    /* the key stands twice in its needle, and either place will do */
+    size_t second = strlen(". Remember it. ") + (size_t)s->c->digits;
+    out->evidence = mem_new(2, sizeof *out->evidence);
+    out->evidence[out->n_evidence++] = (struct dataset_span){needle->begin, needle->end};
+    out->evidence[out->n_evidence++] = (struct dataset_span){needle->begin + second, needle->end + second};
     out->question = q;
     out->n_question = 1;
     out->context_id = str_take(&id);
     out->n_context = context.n;
     out->context = str_take(&context);
+    str_free(&text);
     return 0;
 }
 
 static void close(void *self)
 {
-    mem_free(self);
+    struct state *s = self;
+    if (!s)
+        return;
+    haystack_close(&s->hay);
+    mem_free(s);
 }
 
 extern const struct dataset_ops dataset_passkey;
