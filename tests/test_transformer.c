@@ -229,6 +229,88 @@ START_TEST(statistics_are_those_of_the_attention_matrix)
 }
 END_TEST
 
+/* A cache that holds a pruned segment, different in every head, and a tail of three. */
+static struct kvcache *pruned(const struct model *m, struct workspace *w, const struct kvcache *full, const int32_t *t,
+                              float *logits)
+{
+    struct keepset *k = keepset_create(m->hp.n_layer, m->hp.n_kv_head, 60, NULL);
+    for (int l = 0; l < m->hp.n_layer; l++)
+        for (int h = 0; h < m->hp.n_kv_head; h++)
+            for (int j = l + h; j < 60; j += 1 + h)
+                keepset_add(k, l, h, j);
+    struct kvcache *c = kvcache_derive(full, k, 93, NULL, NULL);
+    keepset_destroy(k);
+    ck_assert_int_eq(support_feed(m, w, FORWARD_CELL, c, t, 60, 3, NULL, logits, NULL), 0);
+    return c;
+}
+
+START_TEST(every_phase_continues_a_pruned_segment_and_a_tail)
+{
+    struct model *m = make(_i);
+    struct workspace *w = workspace_create();
+    int32_t t[T];
+    float *ref = mem_new(T * VOCAB, sizeof *ref), *got = mem_new(T * VOCAB, sizeof *got);
+    tokens(t, T, 6);
+    struct kvcache *full = kvcache_create(&m->hp, 60, NULL);
+    ck_assert_int_eq(support_feed(m, w, FORWARD_PREFILL, full, t, 0, 60, NULL, ref, NULL), 0);
+    ck_assert_int_eq(kvcache_seal(full, 0, NULL), 0);
+    struct kvcache *oracle = pruned(m, w, full, t, ref);
+    ck_assert_int_eq(support_feed(m, w, FORWARD_REFERENCE, oracle, t, 63, T - 63, NULL, ref, NULL), 0);
+    for (enum forward_phase phase = FORWARD_PREFILL; phase <= FORWARD_CELL; phase++) {
+        struct kvcache *c = pruned(m, w, full, t, got);
+        ck_assert_int_eq(support_feed(m, w, phase, c, t, 63, T - 63, NULL, got, NULL), 0);
+        ck_assert_double_lt(support_relative_error(got, ref, (T - 63) * VOCAB), TOLERANCE);
+        ck_assert_int_eq(kvcache_n_seen(c), T);
+        kvcache_destroy(c);
+    }
+    kvcache_destroy(oracle);
+    kvcache_destroy(full);
+    mem_free(ref);
+    mem_free(got);
+    workspace_destroy(w);
+    model_close(m);
+}
+END_TEST
+
+static int give_up(void *ctx, int layer, int head, int row, const float *weight, int n_key, struct err *e)
+{
+    (void)head;
+    (void)row;
+    (void)weight;
+    (void)n_key;
+    return layer == *(const int *)ctx ? err_set(e, ERR_POLICY, "enough") : 0;
+}
+
+START_TEST(a_callback_that_fails_leaves_the_cache_as_it_was_and_a_patient_one_changes_no_bit)
+{
+    struct model *m = make(1);
+    struct workspace *w = workspace_create();
+    int32_t t[T];
+    float *want = mem_new(T * VOCAB, sizeof *want), *got = mem_new(T * VOCAB, sizeof *got);
+    tokens(t, T, 7);
+    for (enum forward_phase phase = FORWARD_PREFILL; phase <= FORWARD_REFERENCE; phase++) {
+        int at = 1;
+        struct tap tap = {.ctx = &at, .weights = give_up};
+        struct err e = {0};
+        struct kvcache *c = kvcache_create(&m->hp, T, NULL), *d = kvcache_create(&m->hp, T, NULL);
+        ck_assert_int_eq(support_feed(m, w, phase, d, t, 0, T, NULL, want, NULL), 0);
+        ck_assert_int_eq(support_feed(m, w, phase, c, t, 0, T, &tap, got, &e), -1);
+        ck_assert_int_eq(e.code, ERR_POLICY);
+        ck_assert_uint_eq(kvcache_bytes(c), 0);
+        ck_assert_int_eq(kvcache_n_seen(c), 0);
+        at = -1;
+        ck_assert_int_eq(support_feed(m, w, phase, c, t, 0, T, &tap, got, NULL), 0);
+        ck_assert_mem_eq(want, got, T * VOCAB * sizeof *want);
+        kvcache_destroy(c);
+        kvcache_destroy(d);
+    }
+    mem_free(want);
+    mem_free(got);
+    workspace_destroy(w);
+    model_close(m);
+}
+END_TEST
+
 START_TEST(rows_that_cannot_be_are_refused_and_leave_the_cache_alone)
 {
     struct model *m = make(0);
@@ -311,6 +393,8 @@ Suite *make_transformer_suite(void)
     tcase_add_test(t, a_cell_has_the_same_bits_among_twenty_others);
     tcase_add_loop_test(t, prefill_has_the_same_bits_on_any_number_of_threads_and_with_a_tap, 0, 4);
     tcase_add_test(t, statistics_are_those_of_the_attention_matrix);
+    tcase_add_loop_test(t, every_phase_continues_a_pruned_segment_and_a_tail, 0, 4);
+    tcase_add_test(t, a_callback_that_fails_leaves_the_cache_as_it_was_and_a_patient_one_changes_no_bit);
     tcase_add_test(t, rows_that_cannot_be_are_refused_and_leave_the_cache_alone);
     suite_add_tcase(s, t);
     return s;
