@@ -155,11 +155,11 @@ cli: $(BIN)
 lint: $(LIB_OBJ) $(OBJ)
 	@tests/lint.sh $(O)
 
-## san: the unit tests under AddressSanitizer and UBSan
+## san: unit and command-line tests under AddressSanitizer and UBSan
 san:
 	@ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
-	CK_TIMEOUT_MULTIPLIER=10 OMP_NUM_THREADS=2 $(MAKE) --no-print-directory BUILD=san unit
+	CK_TIMEOUT_MULTIPLIER=10 OMP_NUM_THREADS=2 $(MAKE) --no-print-directory BUILD=san unit cli
 
 ## cov: lines that the unit tests reach, a file a line
 cov:
