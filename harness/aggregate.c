@@ -3,191 +3,476 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/record.h"
 
 const char *const aggregate_measure_names[] = {"score", "nll", "kl", "top1", "kl_max", NULL};
 
-static double value(const struct json *row, const char *key)
+/* Columns of which only the mean is of interest, in the order of agg_row.mean. */
+static const char *const mean_names[] = {"cache_bytes", "cache_bytes_bf16", "cache_bytes_end", "keep",
+                                         "keep_tokens", "level",            "prefill_s",       "decode_s"};
+enum { N_MEAN = sizeof mean_names / sizeof *mean_names };
+
+/* Two tables while reading: cells by id, rows by (cell, sample, context, question). */
+struct place {
+    char *key;
+    int at;
+    UT_hash_handle hh;
+};
+
+struct loader {
+    struct aggregate *a;
+    const char *path;
+    int line;
+    struct place *cells, *rows;
+    size_t row_cap, cell_cap;
+};
+
+static int place_of(struct place **table, const char *key, int next)
+{
+    struct place *p;
+    HASH_FIND_STR(*table, key, p);
+    if (!p) {
+        p = mem_new(1, sizeof *p);
+        p->key = mem_strdup(key);
+        p->at = next;
+        HASH_ADD_KEYPTR(hh, *table, p->key, strlen(p->key), p);
+    }
+    return p->at;
+}
+
+static void free_places(struct place **table)
+{
+    struct place *p, *next;
+    HASH_ITER(hh, *table, p, next)
+    {
+        HASH_DEL(*table, p);
+        mem_free(p->key);
+        mem_free(p);
+    }
+}
+
+static double number(const struct json *row, const char *key)
 {
     return json_number(json_get(row, key), (double)NAN);
 }
 
-const char *aggregate_text(const struct agg_cell *c, const char *key)
+/* Every field that the aggregation leans on, checked once. */
+static int check_row(const struct loader *l, const struct json *v, struct err *e)
 {
-    const char *t = json_string(json_get(c->axes, key));
-    return t ? t : "";
-}
-
-static int64_t pair_hash(const struct json *row)
-{
-    struct str s = {0};
-    const char *c = json_string(json_get(row, "context_id")), *q = json_string(json_get(row, "question_id"));
-    str_addf(&s, "%.0f\n%s\n%s", value(row, "sample"), c ? c : "", q ? q : "");
-    int64_t h = (int64_t)(hash_fnv1a(s.p, s.n) >> 1);
-    str_free(&s);
-    return h;
-}
-
-static int by_cell(const void *x, const void *y)
-{
-    const struct agg_cell *a = x, *b = y;
-    return (a->order > b->order) - (a->order < b->order);
-}
-
-static int add_line(struct aggregate *a, size_t *cap, const char *path, const char *text, size_t n, int line, struct err *e)
-{
-    struct agg_row r = {.json = json_parse(path, text, n, NULL)};
-    int64_t schema, sample, order;
-    const char *id = json_string(json_get(r.json, "cell"));
-    if (!r.json || json_int64(json_get(r.json, "schema"), &schema) || json_int64(json_get(r.json, "sample"), &sample) || !id ||
-        json_int64(json_get(r.json, "cell_index"), &order) || !json_string(json_get(r.json, "status"))) {
-        json_free(r.json);
-        return err_set(e, ERR_FORMAT, "%s:%d: not a row", path, line);
+    static const char *const texts[] = {"cell", "model", "task", "policy", "prune_after", "metric",
+                                        "status", "context_id", "question_id", "prompt_sha256"};
+    static const char *const wholes[] = {"schema", "cell_index", "sample"};
+    int64_t i;
+    if (!json_is_object(v))
+        return err_set(e, ERR_FORMAT, "%s:%d: expected a row, found no JSON object", l->path, l->line);
+    for (size_t k = 0; k < sizeof wholes / sizeof *wholes; k++)
+        if (json_int64(json_get(v, wholes[k]), &i) || i < 0 || i > 1000000000)
+            return err_set(e, ERR_FORMAT, "%s:%d: field '%s': expected a whole number, found %s", l->path, l->line, wholes[k],
+                           json_get(v, wholes[k]) ? "something else" : "none");
+    if (json_int64(json_get(v, "schema"), &i) || i != RECORD_SCHEMA)
+        return err_set(e, ERR_FORMAT, "%s:%d: schema %d, expected %d", l->path, l->line, (int)i, RECORD_SCHEMA);
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+        if (!json_string(json_get(v, texts[k])))
+            return err_set(e, ERR_FORMAT, "%s:%d: field '%s': expected text, found %s", l->path, l->line, texts[k],
+                           json_get(v, texts[k]) ? "something else" : "none");
+    for (int m = 0; m < AGG_N_MEASURE; m++) {
+        const struct json *x = json_get(v, aggregate_measure_names[m]);
+        if (!json_is_number(x) && !json_is_null(x))
+            return err_set(e, ERR_FORMAT, "%s:%d: field '%s': expected a number or null, found %s", l->path, l->line,
+                           aggregate_measure_names[m], x ? "something else" : "none");
     }
-    if (schema != 1) {
-        json_free(r.json);
-        return err_set(e, ERR_FORMAT, "%s:%d: schema %d, expected 1", path, line, (int)schema);
-    }
-    r.sample = sample;
-    r.question = pair_hash(r.json);
-    for (int m = 0; m < AGG_N_MEASURE; m++)
-        r.value[m] = value(r.json, aggregate_measure_names[m]);
-    r.bytes = value(r.json, "cache_bytes");
-    r.keep = value(r.json, "keep");
-    r.tokens = value(r.json, "keep_tokens");
-    for (int i = 0; i < a->n_row; i++)
-        if (a->row[i].question == r.question && strcmp(json_string(json_get(a->row[i].json, "cell")), id) == 0) {
-            json_free(a->row[i].json); /* computed again: the later row counts */
-            a->row[i] = r;
-            return 0;
-        }
-    mem_grow(&a->row, cap, (size_t)a->n_row + 1, sizeof *a->row);
-    a->row[a->n_row++] = r;
     return 0;
 }
 
-static void make_cells(struct aggregate *a)
+static int extra_index(struct aggregate *a, const char *name)
 {
-    size_t cap = 0;
-    for (int i = 0; i < a->n_row; i++) {
-        const char *id = json_string(json_get(a->row[i].json, "cell"));
-        int at = 0;
-        while (at < a->n_cell && strcmp(a->cell[at].id, id) != 0)
-            at++;
-        if (at == a->n_cell) {
-            mem_grow(&a->cell, &cap, (size_t)a->n_cell + 1, sizeof *a->cell);
-            a->cell[a->n_cell++] = (struct agg_cell){.id = id, .order = (int)value(a->row[i].json, "cell_index"), .baseline = -1};
-        }
-        a->cell[at].axes = a->row[i].json;
-    }
-    if (a->n_cell)
-        qsort(a->cell, (size_t)a->n_cell, sizeof *a->cell, by_cell);
-    for (int i = 0; i < a->n_row; i++)
-        for (int c = 0; c < a->n_cell; c++)
-            if (strcmp(a->cell[c].id, json_string(json_get(a->row[i].json, "cell"))) == 0)
-                a->row[i].cell = c;
+    int i = 0;
+    while (i < a->n_extra && strcmp(a->extra_name[i], name) != 0)
+        i++;
+    if (i == AGG_MAX_EXTRA)
+        return -1;
+    if (i == a->n_extra)
+        a->extra_name[a->n_extra++] = mem_strdup(name);
+    return i;
 }
 
-static int same(const struct agg_cell *a, const struct agg_cell *b, const char *key)
-{
-    char *x = json_print(json_get(a->axes, key)), *y = json_print(json_get(b->axes, key));
-    int equal = strcmp(x, y) == 0;
-    mem_free(x);
-    mem_free(y);
-    return equal;
-}
-
-static void find_baseline(struct aggregate *a, int c)
-{
-    static const char *const keys[] = {"model", "task", "task_params", "prune_after", "max_new_tokens", "template", "seed"};
-    for (int b = 0; b < a->n_cell && a->cell[c].baseline < 0; b++) {
-        int ok = strcmp(aggregate_text(&a->cell[b], "policy"), "full") == 0;
-        for (size_t k = 0; ok && k < sizeof keys / sizeof *keys; k++)
-            ok = same(&a->cell[c], &a->cell[b], keys[k]);
-        if (ok)
-            a->cell[c].baseline = b;
-    }
-}
-
-static double mean_of(const struct aggregate *a, int c, const char *key)
+static double layer_mean(const struct json *list)
 {
     double sum = 0;
     int n = 0;
-    for (int i = 0; i < a->n_row; i++) {
-        double v = a->row[i].cell == c ? value(a->row[i].json, key) : (double)NAN;
-        if (!isnan(v)) {
-            sum += v;
+    for (const struct json *v = json_is_array(list) ? json_first(list) : NULL; v; v = json_next(v))
+        if (json_is_number(v)) {
+            sum += json_number(v, 0);
             n++;
         }
-    }
     return n ? sum / n : (double)NAN;
 }
 
-static void summarise(struct aggregate *a, int c)
+static int read_extras(const struct loader *l, const struct json *v, struct agg_row *r, struct err *e)
 {
-    struct agg_cell *cell = &a->cell[c];
-    double *x = mem_new((size_t)a->n_row + 1, sizeof *x), *y = mem_new((size_t)a->n_row + 1, sizeof *y);
-    int64_t *group = mem_new((size_t)a->n_row + 1, sizeof *group);
-    for (int i = 0; i < a->n_row; i++)
-        if (a->row[i].cell == c) {
-            int ok = strcmp(json_string(json_get(a->row[i].json, "status")), "ok") == 0;
-            cell->n_ok += ok;
-            cell->n_failed += !ok;
-        }
-    for (int m = 0; m < AGG_N_MEASURE; m++) {
-        int n = 0;
-        for (int i = 0; i < a->n_row; i++) {
-            if (a->row[i].cell != c)
-                continue;
-            x[n] = a->row[i].value[m];
-            group[n] = a->row[i].sample;
-            y[n] = (double)NAN;
-            for (int k = 0; k < a->n_row && cell->baseline >= 0; k++)
-                if (a->row[k].cell == cell->baseline && a->row[k].question == a->row[i].question)
-                    y[n] = a->row[k].value[m];
-            n++;
-        }
-        cell->summary[m] = stats_mean(x, n);
-        if (cell->baseline >= 0 && cell->baseline != c)
-            cell->diff[m] = stats_paired_clustered(x, y, group, n);
+    static const char *const layers[] = {"attention_lost", "evidence_kept"};
+    const char *first = json_string(json_get(v, "metric"));
+    int at;
+    r->extra = mem_new(AGG_MAX_EXTRA, sizeof *r->extra);
+    for (int i = 0; i < AGG_MAX_EXTRA; i++)
+        r->extra[i] = (double)NAN;
+    for (int k = 0; k < 2; k++) {
+        if ((at = extra_index(l->a, layers[k])) < 0)
+            goto full;
+        r->extra[at] = layer_mean(json_get(v, layers[k]));
     }
-    cell->bytes = mean_of(a, c, "cache_bytes");
-    cell->keep = mean_of(a, c, "keep");
-    cell->tokens = mean_of(a, c, "keep_tokens");
-    cell->prefill_s = mean_of(a, c, "prefill_s");
-    cell->decode_s = mean_of(a, c, "decode_s");
+    const struct json *metrics = json_get(v, "metrics");
+    for (const struct json *m = json_is_object(metrics) ? json_first(metrics) : NULL; m; m = json_next(m)) {
+        if (strcmp(json_key(m), first) == 0 || strcmp(json_key(m), "nll") == 0)
+            continue; /* they are columns of their own */
+        if ((at = extra_index(l->a, json_key(m))) < 0)
+            goto full;
+        r->extra[at] = json_number(m, (double)NAN);
+    }
+    return 0;
+full:
+    return err_set(e, ERR_FORMAT, "%s:%d: more than %d different metrics", l->path, l->line, AGG_MAX_EXTRA);
+}
+
+static void row_fini(struct agg_row *r)
+{
+    mem_free(r->context_id);
+    mem_free(r->question_id);
+    mem_free(r->extra);
+}
+
+static int add_row(struct loader *l, struct json *v, struct err *e)
+{
+    struct aggregate *a = l->a;
+    struct agg_row r = {0};
+    struct str key = {0};
+    if (check_row(l, v, e) || read_extras(l, v, &r, e)) {
+        row_fini(&r);
+        json_free(v);
+        return -1;
+    }
+    r.ok = strcmp(json_string(json_get(v, "status")), "ok") == 0;
+    r.sample = (int64_t)number(v, "sample");
+    r.context_id = mem_strdup(json_string(json_get(v, "context_id")));
+    r.question_id = mem_strdup(json_string(json_get(v, "question_id")));
+    r.cluster = (int64_t)(hash_fnv1a(r.context_id, strlen(r.context_id)) >> 1);
+    strncpy(r.prompt_sha256, json_string(json_get(v, "prompt_sha256")), sizeof r.prompt_sha256 - 1);
+    for (int m = 0; m < AGG_N_MEASURE; m++)
+        r.value[m] = r.ok ? number(v, aggregate_measure_names[m]) : (double)NAN;
+    for (int m = 0; m < N_MEAN; m++)
+        r.mean[m] = r.ok ? number(v, mean_names[m]) : (double)NAN;
+    for (int i = 0; i < AGG_MAX_EXTRA && !r.ok; i++)
+        r.extra[i] = (double)NAN;
+    const char *id = json_string(json_get(v, "cell"));
+    r.cell = place_of(&l->cells, id, a->n_cell);
+    if (r.cell == a->n_cell) {
+        mem_grow(&a->cell, &l->cell_cap, (size_t)a->n_cell + 1, sizeof *a->cell);
+        a->cell[a->n_cell++] = (struct agg_cell){.seeds = 1, .baseline = -1};
+    }
+    str_addf(&key, "%s %lld %zu %s%s", id, (long long)r.sample, strlen(r.context_id), r.context_id, r.question_id);
+    int at = place_of(&l->rows, key.p, a->n_row);
+    str_free(&key);
+    if (at == a->n_row) {
+        mem_grow(&a->row, &l->row_cap, (size_t)a->n_row + 1, sizeof *a->row);
+        a->n_row++;
+    } else {
+        row_fini(&a->row[at]); /* computed again: the later row counts */
+    }
+    a->row[at] = r;
+    struct agg_cell *c = &a->cell[r.cell];
+    if (c->axes && !r.ok) { /* a failed row knows its axes, but not what was kept */
+        json_free(v);
+        return 0;
+    }
+    json_free(c->axes);
+    c->axes = v;
+    c->id = json_string(json_get(v, "cell"));
+    c->order = (int)number(v, "cell_index");
+    return 0;
+}
+
+static int read_rows(struct loader *l, const char *text, size_t n, struct err *e)
+{
+    for (size_t at = 0; at < n;) {
+        const char *end = memchr(text + at, '\n', n - at);
+        if (!end)
+            break; /* torn: a run that is still going, or was killed */
+        size_t length = (size_t)(end - text) - at;
+        l->line++;
+        struct json *v = json_parse(l->path, text + at, length, NULL);
+        if (!v)
+            return err_set(e, ERR_FORMAT, "%s:%d: not valid JSON", l->path, l->line);
+        if (add_row(l, v, e))
+            return -1;
+        at += length + 1;
+    }
+    return 0;
+}
+
+static char *join_axes(const struct agg_cell *c, const char *const *key)
+{
+    struct str s = {0};
+    for (; *key; key++) {
+        char *v = json_print(json_get(c->axes, *key));
+        str_addf(&s, "%s\n", v);
+        mem_free(v);
+    }
+    return str_take(&s);
+}
+
+static int by_order(const void *x, const void *y)
+{
+    const struct agg_cell *a = x, *b = y;
+    return a->order != b->order ? (a->order > b->order) - (a->order < b->order) : strcmp(a->id, b->id);
+}
+
+static int by_place(const void *x, const void *y)
+{
+    const struct agg_row *a = x, *b = y;
+    if (a->cell != b->cell)
+        return a->cell - b->cell;
+    if (a->sample != b->sample)
+        return (a->sample > b->sample) - (a->sample < b->sample);
+    int d = strcmp(a->question_id, b->question_id);
+    return d ? d : strcmp(a->context_id, b->context_id);
+}
+
+static int by_text(const void *x, const void *y)
+{
+    return strcmp(*(char *const *)x, *(char *const *)y);
+}
+
+/* Further metrics in the order of their names, whichever row brought them first. */
+static void sort_extras(struct aggregate *a)
+{
+    char *old[AGG_MAX_EXTRA];
+    double moved[AGG_MAX_EXTRA];
+    int to[AGG_MAX_EXTRA];
+    memcpy(old, a->extra_name, sizeof old);
+    qsort(a->extra_name, (size_t)a->n_extra, sizeof *a->extra_name, by_text);
+    for (int i = 0; i < a->n_extra; i++)
+        for (int k = 0; k < a->n_extra; k++)
+            if (old[i] == a->extra_name[k])
+                to[i] = k;
+    for (int r = 0; r < a->n_row; r++) {
+        for (int i = 0; i < a->n_extra; i++)
+            moved[to[i]] = a->row[r].extra[i];
+        memcpy(a->row[r].extra, moved, (size_t)a->n_extra * sizeof *moved);
+    }
+}
+
+/* Cells into the experiment's order and rows behind them: nothing below depends on the order of the journal. */
+static void put_in_order(struct aggregate *a)
+{
+    static const char *const task[] = {"model", "task", "task_params", "length", NULL};
+    static const char *const line[] = {"model",    "task",        "task_params", "length",  "template", "seed",
+                                       "policy",   "params",      "budget",      "layer_budget", "head_budget",
+                                       "protect",  "positions",   "prefill",     "decode",  "prune_after",
+                                       "max_new_tokens", "weight_dtype", "metric", NULL};
+    int *moved = mem_new((size_t)a->n_cell + 1, sizeof *moved);
+    for (int c = 0; c < a->n_cell; c++)
+        a->cell[c].first = c; /* its number so far */
+    if (a->n_cell)
+        qsort(a->cell, (size_t)a->n_cell, sizeof *a->cell, by_order);
+    for (int c = 0; c < a->n_cell; c++) {
+        moved[a->cell[c].first] = c;
+        a->cell[c].task_key = join_axes(&a->cell[c], task);
+        a->cell[c].line_key = join_axes(&a->cell[c], line);
+    }
+    for (int i = 0; i < a->n_row; i++)
+        a->row[i].cell = moved[a->row[i].cell];
+    if (a->n_row)
+        qsort(a->row, (size_t)a->n_row, sizeof *a->row, by_place);
+    for (int i = a->n_row; i-- > 0;) {
+        a->cell[a->row[i].cell].first = i;
+        a->cell[a->row[i].cell].n_row++;
+    }
+    mem_free(moved);
+}
+
+static void find_baselines(struct aggregate *a)
+{
+    static const char *const keys[] = {"template", "seed", "prune_after", "max_new_tokens", "weight_dtype", NULL};
+    struct place *full = NULL, *p;
+    for (int pass = 0; pass < 2; pass++)
+        for (int c = 0; c < a->n_cell; c++) {
+            int is_full = strcmp(aggregate_text(&a->cell[c], "policy"), "full") == 0;
+            char *rest = join_axes(&a->cell[c], keys);
+            struct str key = {0};
+            str_addf(&key, "%s%s", a->cell[c].task_key, rest);
+            if (pass == 0 && is_full) {
+                place_of(&full, key.p, c);
+            } else if (pass == 1 && !is_full) {
+                HASH_FIND_STR(full, key.p, p);
+                a->cell[c].baseline = p ? p->at : -1;
+            }
+            str_free(&key);
+            mem_free(rest);
+        }
+    free_places(&full);
+}
+
+static const struct agg_row *partner(const struct aggregate *a, int cell, const struct agg_row *r)
+{
+    struct agg_row like = *r;
+    if (cell < 0)
+        return NULL;
+    like.cell = cell;
+    return bsearch(&like, a->row + a->cell[cell].first, (size_t)a->cell[cell].n_row, sizeof like, by_place);
+}
+
+/* Mean, SE and interval; by clusters as soon as one has several values. */
+static struct stats_summary summary_of(const double *x, const int64_t *cluster, const double *zero, int n, int clustered)
+{
+    if (!clustered)
+        return stats_mean(x, n);
+    struct stats_paired p = stats_paired_clustered(x, zero, cluster, n);
+    return (struct stats_summary){.n = p.n, .mean = p.n ? p.diff : (double)NAN, .se = p.se, .lo = p.lo, .hi = p.hi};
+}
+
+/* Hits and misses: the interval of a proportion, which has a width even when every sample hit. */
+static void wilson(const double *x, int n, struct stats_summary *s)
+{
+    int hits = 0;
+    for (int i = 0; i < n; i++) {
+        if (!isnan(x[i]) && x[i] != 0 && x[i] != 1)
+            return;
+        hits += x[i] == 1;
+    }
+    stats_wilson(hits, s->n, &s->lo, &s->hi);
+}
+
+static int by_int64(const void *x, const void *y)
+{
+    int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
+    return (a > b) - (a < b);
+}
+
+static double plain_mean(const double *x, int n)
+{
+    double sum = 0;
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        if (!isnan(x[i])) {
+            sum += x[i];
+            count++;
+        }
+    return count ? sum / count : (double)NAN;
+}
+
+/* Fills the numbers of `out` from the rows of n_cell cells. */
+static void summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out)
+{
+    int n = 0, total = 0, clustered = 0;
+    for (int k = 0; k < n_cell; k++)
+        total += a->cell[cell[k]].n_row;
+    const struct agg_row **row = mem_new((size_t)total + 1, sizeof *row);
+    double *x = mem_new((size_t)total + 1, sizeof *x), *y = mem_new((size_t)total + 1, sizeof *y),
+           *zero = mem_new((size_t)total + 1, sizeof *zero);
+    int64_t *cluster = mem_new((size_t)total + 1, sizeof *cluster), *sorted = mem_new((size_t)total + 1, sizeof *sorted);
+    for (int k = 0; k < n_cell; k++)
+        for (int i = 0; i < a->cell[cell[k]].n_row; i++) {
+            const struct agg_row *r = &a->row[a->cell[cell[k]].first + i];
+            out->n_ok += r->ok;
+            out->n_failed += !r->ok;
+            cluster[n] = sorted[n] = r->cluster;
+            row[n++] = r;
+        }
+    if (n)
+        qsort(sorted, (size_t)n, sizeof *sorted, by_int64);
+    for (int i = 1; i < n; i++)
+        clustered |= sorted[i] == sorted[i - 1];
+    for (int m = 0; m < AGG_N_MEASURE; m++) {
+        for (int i = 0; i < n; i++) {
+            const struct agg_row *b = partner(a, a->cell[row[i]->cell].baseline, row[i]);
+            x[i] = row[i]->value[m];
+            y[i] = b ? b->value[m] : (double)NAN;
+        }
+        out->summary[m] = summary_of(x, cluster, zero, n, clustered);
+        if (m == AGG_SCORE && !clustered)
+            wilson(x, n, &out->summary[m]);
+        if (out->baseline >= 0)
+            out->diff[m] = stats_paired_clustered(x, y, cluster, n);
+    }
+    out->extra = mem_new(AGG_MAX_EXTRA, sizeof *out->extra);
+    for (int m = 0; m < a->n_extra; m++) {
+        for (int i = 0; i < n; i++)
+            x[i] = row[i]->extra[m];
+        out->extra[m] = summary_of(x, cluster, zero, n, clustered);
+    }
+    double *const mean[N_MEAN] = {&out->bytes, &out->bytes_bf16, &out->bytes_end, &out->keep,
+                                  &out->tokens, &out->level, &out->prefill_s, &out->decode_s};
+    for (int m = 0; m < N_MEAN; m++) {
+        for (int i = 0; i < n; i++)
+            x[i] = row[i]->mean[m];
+        *mean[m] = plain_mean(x, n);
+    }
+    mem_free(row);
     mem_free(x);
     mem_free(y);
-    mem_free(group);
+    mem_free(zero);
+    mem_free(cluster);
+    mem_free(sorted);
+}
+
+static void pool(struct aggregate *a)
+{
+    struct place *lines = NULL;
+    int *line = mem_new((size_t)a->n_cell + 1, sizeof *line), *member = mem_new((size_t)a->n_cell + 1, sizeof *member);
+    a->line = mem_new((size_t)a->n_cell + 1, sizeof *a->line);
+    for (int c = 0; c < a->n_cell; c++) {
+        line[c] = place_of(&lines, a->cell[c].line_key, a->n_line);
+        if (line[c] < a->n_line) {
+            a->line[line[c]].seeds++;
+            continue;
+        }
+        a->line[a->n_line] = a->cell[c];
+        a->line[a->n_line++].extra = NULL;
+    }
+    for (int l = 0; l < a->n_line; l++) {
+        int n = 0;
+        for (int c = 0; c < a->n_cell && n < a->line[l].seeds; c++)
+            if (line[c] == l)
+                member[n++] = c;
+        if (n == 1) { /* the cell itself: no need to resample again */
+            a->line[l].extra = mem_new(AGG_MAX_EXTRA, sizeof *a->line[l].extra);
+            memcpy(a->line[l].extra, a->cell[member[0]].extra, AGG_MAX_EXTRA * sizeof *a->line[l].extra);
+            continue;
+        }
+        a->line[l].n_ok = a->line[l].n_failed = 0;
+        summarise(a, member, n, &a->line[l]);
+    }
+    mem_free(line);
+    mem_free(member);
+    free_places(&lines);
 }
 
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e)
 {
-    size_t n = 0, cap = 0;
-    int line = 1, rc = -1;
+    size_t n = 0;
+    int rc = -1;
     *a = (struct aggregate){0};
     char *path = fs_join(dir, "rows.jsonl"), *text = fs_read(path, &n, e);
-    if (!text)
+    struct loader l = {.a = a, .path = path};
+    if (!text || read_rows(&l, text, n, e))
         goto out;
-    for (size_t at = 0; at < n; line++) {
-        const char *end = memchr(text + at, '\n', n - at);
-        size_t length = end ? (size_t)(end - text) - at : n - at;
-        if (!end)
-            break; /* torn: a run that is still going, or was killed */
-        if (add_line(a, &cap, path, text + at, length, line, e))
-            goto out;
-        at += length + 1;
-    }
-    make_cells(a);
+    mem_free(text);
+    text = NULL;
+    sort_extras(a);
+    put_in_order(a);
+    find_baselines(a);
     for (int c = 0; c < a->n_cell; c++)
-        find_baseline(a, c);
-    for (int c = 0; c < a->n_cell; c++)
-        summarise(a, c);
+        summarise(a, &c, 1, &a->cell[c]);
+    pool(a);
     rc = 0;
 out:
+    free_places(&l.cells);
+    free_places(&l.rows);
     mem_free(text);
     mem_free(path);
     if (rc)
@@ -198,91 +483,19 @@ out:
 void aggregate_free(struct aggregate *a)
 {
     for (int i = 0; i < a->n_row; i++)
-        json_free(a->row[i].json);
+        row_fini(&a->row[i]);
+    for (int c = 0; c < a->n_cell; c++) {
+        json_free(a->cell[c].axes);
+        mem_free(a->cell[c].task_key);
+        mem_free(a->cell[c].line_key);
+        mem_free(a->cell[c].extra);
+    }
+    for (int l = 0; l < a->n_line; l++)
+        mem_free(a->line[l].extra);
+    for (int i = 0; i < a->n_extra; i++)
+        mem_free(a->extra_name[i]);
     mem_free(a->row);
     mem_free(a->cell);
+    mem_free(a->line);
     *a = (struct aggregate){0};
-}
-
-void aggregate_policy_label(const struct aggregate *a, int cell, struct str *out)
-{
-    const struct agg_cell *c = &a->cell[cell];
-    int several = 0;
-    for (int i = 0; i < a->n_cell; i++)
-        several |= !strcmp(aggregate_text(&a->cell[i], "policy"), aggregate_text(c, "policy")) && !same(&a->cell[i], c, "params");
-    str_add(out, aggregate_text(c, "policy"));
-    const struct json *params = json_get(c->axes, "params");
-    for (const struct json *p = several ? json_first(params) : NULL; p; p = json_next(p)) {
-        char *v = json_is_string(p) ? mem_strdup(json_string(p)) : json_print(p);
-        str_addf(out, " %s=%s", json_key(p), v);
-        mem_free(v);
-    }
-}
-
-static void csv_text(struct str *out, const char *t)
-{
-    str_addc(out, '"');
-    for (; *t; t++) {
-        if (*t == '"')
-            str_addc(out, '"');
-        str_addc(out, *t);
-    }
-    str_addc(out, '"');
-}
-
-static void csv_number(struct str *out, double x)
-{
-    str_addc(out, ',');
-    if (isfinite(x))
-        str_add_double(out, x);
-}
-
-void aggregate_csv(const struct aggregate *a, struct str *out)
-{
-    static const char *const axes[] = {"cell", "model", "task", "length", "task_params", "template", "seed", "policy", "params",
-                                       "budget", "layer_budget", "head_budget", "protect", "prune_after", "prefill", "decode",
-                                       "positions", "policy_seed", "max_new_tokens", "metric"};
-    enum { N_AXES = sizeof axes / sizeof *axes };
-    for (int k = 0; k < N_AXES; k++)
-        str_addf(out, "%s%s", k ? "," : "", axes[k]);
-    str_add(out, ",n,n_failed,keep,keep_tokens,cache_bytes");
-    for (int m = 0; m < AGG_N_MEASURE; m++) {
-        const char *name = aggregate_measure_names[m];
-        str_addf(out, ",%s,%s_se,%s_lo,%s_hi,%s_diff,%s_diff_se,%s_diff_lo,%s_diff_hi,%s_diff_p", name, name, name, name, name,
-                 name, name, name, name);
-    }
-    str_add(out, ",prefill_s,decode_s\n");
-    for (int c = 0; c < a->n_cell; c++) {
-        const struct agg_cell *cell = &a->cell[c];
-        for (int k = 0; k < N_AXES; k++) {
-            const struct json *v = json_get(cell->axes, axes[k]);
-            char *t = json_is_string(v) ? mem_strdup(json_string(v)) : json_is_null(v) || !v ? mem_strdup("") : json_print(v);
-            if (k)
-                str_addc(out, ',');
-            csv_text(out, t);
-            mem_free(t);
-        }
-        str_addf(out, ",%d,%d", cell->n_ok, cell->n_failed);
-        csv_number(out, cell->keep);
-        csv_number(out, cell->tokens);
-        csv_number(out, cell->bytes);
-        for (int m = 0; m < AGG_N_MEASURE; m++) {
-            const struct stats_summary *s = &cell->summary[m];
-            const struct stats_paired *d = &cell->diff[m];
-            double none = (double)NAN;
-            int has = d->n > 0;
-            csv_number(out, s->mean);
-            csv_number(out, s->se);
-            csv_number(out, s->lo);
-            csv_number(out, s->hi);
-            csv_number(out, has ? d->diff : none);
-            csv_number(out, has ? d->se : none);
-            csv_number(out, has ? d->lo : none);
-            csv_number(out, has ? d->hi : none);
-            csv_number(out, has ? d->p : none);
-        }
-        csv_number(out, cell->prefill_s);
-        csv_number(out, cell->decode_s);
-        str_addc(out, '\n');
-    }
 }

@@ -1,46 +1,78 @@
-/* From rows to one line per cell: means, intervals, paired differences to the full cache on the same samples. */
+/* From rows to one line per cell: means, intervals, paired differences to the full cache on the same samples.
+ *
+ * A *cell* is what an experiment names. A *line* of a table or plot pools the cells that differ in nothing but
+ * policy_seed, so that a random control is one line with one interval. Rows of one context are one cluster: where a
+ * context has several rows, whole contexts are resampled, never single rows. */
 #ifndef HARNESS_AGGREGATE_H
 #define HARNESS_AGGREGATE_H
 
+#include <stdint.h>
+
+#include "harness/base/err.h"
 #include "harness/base/json.h"
 #include "harness/base/str.h"
 #include "harness/stats.h"
 
 enum aggregate_measure { AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1, AGG_KL_MAX, AGG_N_MEASURE };
 extern const char *const aggregate_measure_names[];
+enum { AGG_MAX_EXTRA = 64 };
 
 struct agg_row {
-    struct json *json;
-    int cell;           /* index into agg.cell */
+    int cell;           /* index into cell[] */
+    int ok;             /* 0: failed or skipped; its values count nowhere */
     int64_t sample;
-    int64_t question;   /* hash of context and question id: what pairs rows */
-    double value[AGG_N_MEASURE], bytes, keep, tokens;
+    int64_t cluster;    /* hash of the context id */
+    char *context_id, *question_id;
+    char prompt_sha256[65];
+    double value[AGG_N_MEASURE];
+    double mean[8];     /* of the columns in aggregate.c's table: bytes, keep, times */
+    double *extra;      /* [AGG_MAX_EXTRA] further metrics, in the order of extra_name; NAN where a task has it not */
 };
 
 struct agg_cell {
-    const struct json *axes; /* a row of it */
+    struct json *axes;  /* its last row, owned; of a pooled line: borrowed from its first cell */
     const char *id;
     int order;          /* in the experiment */
+    int first, n_row;   /* its rows */
+    int seeds;          /* cells that a pooled line stands for; 1 otherwise */
+    int baseline;       /* cell index of full for the same task, template, seed and prune_after; -1: none */
+    char *task_key, *line_key; /* what cells of one task, of one line, have in common */
     int n_ok, n_failed;
     struct stats_summary summary[AGG_N_MEASURE];
-    struct stats_paired diff[AGG_N_MEASURE]; /* cell - full, where n > 0 */
-    double bytes, keep, tokens, prefill_s, decode_s;
-    int baseline;       /* index of full for the same model, task, parameters and prune_after; -1: none */
+    struct stats_paired diff[AGG_N_MEASURE]; /* this - baseline; n is 0 where there is none */
+    struct stats_summary *extra;             /* [n_extra] */
+    double bytes, bytes_bf16, bytes_end, keep, tokens, level, prefill_s, decode_s;
 };
 
 struct aggregate {
-    struct agg_row *row;
+    struct agg_row *row;  /* by cell, then sample, then question */
     int n_row;
     struct agg_cell *cell; /* in the order of the experiment */
     int n_cell;
+    struct agg_cell *line; /* pooled over policy_seed, same order */
+    int n_line;
+    char *extra_name[AGG_MAX_EXTRA]; /* f1, precision, attention_lost, ... as rows name them */
+    int n_extra;
 };
 
-/* Reads DIR/rows.jsonl. Of several rows of one (cell, sample, question) the last one counts. */
+/* Reads DIR/rows.jsonl. Of several rows of one (cell, sample, question) the last one counts; a last line without its
+ * newline is ignored. Anything that is no row of this schema is ERR_FORMAT with file and line. */
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e);
-void aggregate_free(struct aggregate *a);
-/* "snapkv window=32": the policy, and its parameters where several sets occur. */
-void aggregate_policy_label(const struct aggregate *a, int cell, struct str *out);
-void aggregate_csv(const struct aggregate *a, struct str *out);
-const char *aggregate_text(const struct agg_cell *c, const char *key); /* "" when absent */
+void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */
+
+void aggregate_csv(const struct aggregate *a, struct str *out); /* cells.csv */
+
+const char *aggregate_text(const struct agg_cell *c, const char *key); /* a text axis; "" when absent */
+/* An axis for people: {"single":{"layer":3}} reads "single layer=3". */
+void aggregate_axis(const struct agg_cell *c, const char *key, struct str *out);
+/* "snapkv window=32": the policy, and those of its parameters in which the lines of this task differ. */
+void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c, struct str *out);
+/* 1 and the layer when the cell prunes one layer at a time. */
+int aggregate_single(const struct agg_cell *c, int *layer);
+
+/* The paired difference A - B of a measure between two policies, over every budget below `below`, task and question
+ * that both have; policy seeds are averaged first; clustered by context. *n_budget: budgets that took part. */
+int aggregate_pair(const struct aggregate *a, const char *policy, const char *other, enum aggregate_measure m,
+                   double below, struct stats_paired *out, int *n_budget, struct err *e);
 
 #endif

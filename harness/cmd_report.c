@@ -1,31 +1,103 @@
 /* `depthkv report`: tables and plots from stored rows; nothing is run again. */
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "harness/aggregate.h"
 #include "harness/cli.h"
 #include "harness/report.h"
 
-static const char help[] = "Rebuild cells.csv, tables, plots and index.html from stored rows, and print the table.\n\n"
-                           "usage: depthkv report DIR...\n\n"
-                           "example:\n"
-                           "  depthkv report results/quickstart\n";
+static const char help[] =
+    "Rebuild cells.csv, tables, plots and index.html from stored rows, and print the tables.\n\n"
+    "usage: depthkv report DIR...\n"
+    "       depthkv report DIR... --pair A,B [--measure NAME] [--below KEEP]\n\n"
+    "  --pair A,B       print only the paired difference of policy A minus policy B, over all budgets and\n"
+    "                   tasks that both have; seeds averaged, whole contexts resampled\n"
+    "  --measure NAME   score, nll, kl, top1 or kl_max (default kl)\n"
+    "  --below KEEP     only budgets that keep less than this fraction (default 1)\n\n"
+    "examples:\n"
+    "  depthkv report results/quickstart\n"
+    "  depthkv report results/quickstart --pair random,snapkv --below 0.5\n";
+
+struct options {
+    char a[64], b[64];
+    int pair;
+    int measure;
+    double below;
+};
+
+static int parse_pair(struct options *o, const char *text)
+{
+    const char *comma = strchr(text, ',');
+    size_t n = comma ? (size_t)(comma - text) : 0;
+    if (!n || n >= sizeof o->a || !comma[1] || strlen(comma + 1) >= sizeof o->b)
+        return cli_usage("report", "--pair: expected two policies as random,snapkv, found '%s'", text);
+    memcpy(o->a, text, n);
+    o->a[n] = '\0';
+    snprintf(o->b, sizeof o->b, "%s", comma + 1);
+    o->pair = 1;
+    return 0;
+}
+
+static int parse_measure(struct options *o, const char *text)
+{
+    for (int m = 0; m < AGG_N_MEASURE; m++)
+        if (strcmp(text, aggregate_measure_names[m]) == 0) {
+            o->measure = m;
+            return 0;
+        }
+    const char *near = str_nearest(text, aggregate_measure_names, AGG_N_MEASURE);
+    return cli_usage("report", "--measure: '%s' unknown%s%s%s", text, near ? "; did you mean '" : "", near ? near : "",
+                     near ? "'?" : "");
+}
+
+static int print_pair(const struct options *o, const char *dir, struct err *e)
+{
+    struct aggregate a;
+    struct stats_paired p;
+    int n_budget;
+    if (aggregate_load(dir, &a, e))
+        return -1;
+    int rc = aggregate_pair(&a, o->a, o->b, (enum aggregate_measure)o->measure, o->below, &p, &n_budget, e);
+    if (rc == 0)
+        printf("%s: %s of %s - %s: %+.4g, 95 %% interval [%+.4g, %+.4g], p = %.4g, %d pairs, %d budgets below %g\n", dir,
+               aggregate_measure_names[o->measure], o->a, o->b, p.diff, p.lo, p.hi, p.p, p.n, n_budget, o->below);
+    aggregate_free(&a);
+    return rc;
+}
 
 int cmd_report(int argc, char **argv)
 {
-    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    enum { PAIR = 256, MEASURE, BELOW };
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+                                          {"pair", required_argument, NULL, PAIR},
+                                          {"measure", required_argument, NULL, MEASURE},
+                                          {"below", required_argument, NULL, BELOW},
+                                          {NULL, 0, NULL, 0}};
+    struct options o = {.measure = AGG_KL, .below = 1};
     struct err e = {0};
-    int c;
+    int c, bad = 0;
     optind = 1;
-    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-        if (c != 'h')
-            return cli_usage("report", "that option is not known");
-        fputs(help, stdout);
-        return CLI_OK;
-    }
+    while (!bad && (c = getopt_long(argc, argv, "h", longs, NULL)) != -1)
+        switch (c) {
+        case 'h':
+            fputs(help, stdout);
+            return CLI_OK;
+        case PAIR: bad = parse_pair(&o, optarg); break;
+        case MEASURE: bad = parse_measure(&o, optarg); break;
+        case BELOW:
+            if (str_to_double(optarg, &o.below) || !(o.below > 0))
+                bad = cli_usage("report", "--below: expected a fraction above 0, found '%s'", optarg);
+            break;
+        default: bad = cli_usage("report", "that option is not known, or lacks its value");
+        }
+    if (bad)
+        return CLI_USAGE;
     if (optind == argc)
         return cli_usage("report", "expected a result folder");
     for (; optind < argc; optind++)
-        if (report_write(argv[optind], &e) || report_print(argv[optind], stdout, &e))
+        if (o.pair ? print_pair(&o, argv[optind], &e)
+                   : report_write(argv[optind], &e) || report_print(argv[optind], stdout, &e))
             return cli_fail(&e);
     return CLI_OK;
 }

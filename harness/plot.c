@@ -11,16 +11,19 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/metric.h"
 
 void plot_list_fini(struct plot_list *p)
 {
     for (int i = 0; i < p->n; i++)
-        mem_free(p->name[i]);
-    mem_free(p->name);
+        mem_free(p->item[i].name);
+    mem_free(p->item);
+    str_free(&p->warning);
     *p = (struct plot_list){0};
 }
 
-/* gnuplot in the plots folder, without a shell. 0, or -1 when it is absent or failed. */
+/* gnuplot in the plots folder, without a shell; its complaints are not shown, because a run by hand shows them
+ * again. 0; -1 when it failed, -2 when there is none. */
 static int run_gnuplot(const char *folder, const char *script)
 {
     pid_t pid = fork();
@@ -28,9 +31,12 @@ static int run_gnuplot(const char *folder, const char *script)
     if (pid < 0)
         return -1;
     if (pid == 0) {
-        int null = open("/dev/null", O_WRONLY);
-        if (null >= 0)
+        int null = open("/dev/null", O_RDWR);
+        if (null >= 0) {
+            dup2(null, 0);
             dup2(null, 1);
+            dup2(null, 2);
+        }
         if (chdir(folder) == 0)
             execlp("gnuplot", "gnuplot", script, (char *)NULL);
         _exit(127);
@@ -38,43 +44,37 @@ static int run_gnuplot(const char *folder, const char *script)
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return -1;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        return -2;
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
 
-static int is_single(const struct agg_cell *c, int *layer)
-{
-    const struct json *s = json_get(json_get(c->axes, "layer_budget"), "single");
-    int64_t l;
-    if (!s || json_int64(json_get(s, "layer"), &l))
-        return 0;
-    *layer = (int)l;
-    return 1;
-}
-
-/* One line of a plot: cells with one label. */
-struct line {
+/* One curve: lines of the table that share a label. */
+struct curve {
     char *label;
-    int *cell;
+    int *point; /* [n] index into aggregate.line, by x */
     int n;
     size_t cap;
 };
 
 struct figure {
     const struct aggregate *a;
-    int first; /* a cell of its task */
-    int single;
+    const struct agg_cell *task; /* a line of the task */
+    int single;                  /* 1: x is the layer that was pruned */
     enum aggregate_measure measure;
-    struct line *line;
-    int n_line;
+    double unit;                 /* bytes of one x unit */
+    const char *unit_name;
+    struct curve *curve;
+    int n_curve;
     size_t cap;
 };
 
-static double x_of(const struct figure *f, int cell)
+static double x_of(const struct figure *f, int line)
 {
-    int layer = 0;
-    if (f->single && is_single(&f->a->cell[cell], &layer))
+    int layer;
+    if (f->single && aggregate_single(&f->a->line[line], &layer))
         return layer;
-    return f->a->cell[cell].bytes / 1048576;
+    return f->a->line[line].bytes / f->unit;
 }
 
 static int by_x(const void *p, const void *q, void *ctx)
@@ -83,139 +83,191 @@ static int by_x(const void *p, const void *q, void *ctx)
     return (a > b) - (a < b);
 }
 
-static void label_of(const struct figure *f, int cell, struct str *out)
+static int has_point(const struct figure *f, const struct agg_cell *c)
 {
-    const struct agg_cell *c = &f->a->cell[cell];
-    static const char *const keys[] = {"layer_budget", "protect", "prune_after"};
-    static const char *const dflt[] = {"\"uniform\"", "{}", "\"all_but_last\""};
-    aggregate_policy_label(f->a, cell, out);
-    for (int k = f->single ? 1 : 0; k < 3; k++) {
-        char *v = json_print(json_get(c->axes, keys[k]));
-        if (strcmp(v, dflt[k]) != 0)
-            str_addf(out, " %s", v);
-        mem_free(v);
-    }
-    if (f->single)
-        str_addf(out, " keep %s", aggregate_text(c, "budget"));
-    double seed = json_number(json_get(c->axes, "policy_seed"), 1);
-    if (seed != 1)
-        str_addf(out, " seed %.0f", seed);
+    int layer;
+    return !strcmp(c->task_key, f->task->task_key) && strcmp(aggregate_text(c, "policy"), "full") != 0 &&
+           aggregate_single(c, &layer) == f->single && isfinite(c->summary[f->measure].mean) &&
+           (f->single || isfinite(c->bytes)) && (f->measure != AGG_KL || c->summary[f->measure].mean > 0);
 }
 
-static int same_task(const struct agg_cell *a, const struct agg_cell *b)
+/* Only axes in which the curves of this task differ tell anything. */
+static int task_varies(const struct figure *f, const char *key)
 {
-    char *x = json_print(json_get(a->axes, "task_params")), *y = json_print(json_get(b->axes, "task_params"));
-    int equal = !strcmp(x, y) && !strcmp(aggregate_text(a, "task"), aggregate_text(b, "task")) &&
-                !strcmp(aggregate_text(a, "model"), aggregate_text(b, "model"));
-    mem_free(x);
-    mem_free(y);
-    return equal;
+    int differs = 0;
+    struct str first = {0}, v = {0};
+    for (int l = 0, seen = 0; l < f->a->n_line && !differs; l++) {
+        const struct agg_cell *c = &f->a->line[l];
+        if (!has_point(f, c))
+            continue;
+        str_clear(&v);
+        aggregate_axis(c, key, seen ? &v : &first);
+        differs = seen && strcmp(str_c(&v), str_c(&first)) != 0;
+        seen = 1;
+    }
+    str_free(&first);
+    str_free(&v);
+    return differs;
+}
+
+static void label_of(const struct figure *f, const struct agg_cell *c, struct str *out)
+{
+    static const char *const keys[] = {"layer_budget", "head_budget", "protect", "prune_after", "prefill", "decode", "positions"};
+    aggregate_policy_label(f->a, c, out);
+    for (size_t k = f->single ? 1 : 0; k < sizeof keys / sizeof *keys; k++) {
+        if (!task_varies(f, keys[k]))
+            continue;
+        size_t before = out->n;
+        str_add(out, ", ");
+        aggregate_axis(c, keys[k], out);
+        if (out->n == before + 2) { /* nothing protected */
+            out->n = before;
+            out->p[before] = '\0';
+        }
+    }
+    if (f->single)
+        str_addf(out, ", keep %.3g", c->level);
 }
 
 static void collect(struct figure *f)
 {
-    for (int c = 0; c < f->a->n_cell; c++) {
-        const struct agg_cell *cell = &f->a->cell[c];
-        int layer;
-        if (!same_task(cell, &f->a->cell[f->first]) || !strcmp(aggregate_text(cell, "policy"), "full") ||
-            is_single(cell, &layer) != f->single || !isfinite(cell->summary[f->measure].mean))
+    double most = 0;
+    for (int l = 0; l < f->a->n_line; l++) {
+        const struct agg_cell *c = &f->a->line[l];
+        if (!has_point(f, c))
             continue;
+        most = c->bytes > most ? c->bytes : most;
         struct str label = {0};
         int at = 0;
         label_of(f, c, &label);
-        while (at < f->n_line && strcmp(f->line[at].label, label.p) != 0)
+        while (at < f->n_curve && strcmp(f->curve[at].label, label.p) != 0)
             at++;
-        if (at == f->n_line) {
-            mem_grow(&f->line, &f->cap, (size_t)f->n_line + 1, sizeof *f->line);
-            f->line[f->n_line++] = (struct line){.label = mem_strdup(label.p)};
+        if (at == f->n_curve) {
+            mem_grow(&f->curve, &f->cap, (size_t)f->n_curve + 1, sizeof *f->curve);
+            f->curve[f->n_curve++] = (struct curve){.label = mem_strdup(label.p)};
         }
-        struct line *l = &f->line[at];
-        mem_grow(&l->cell, &l->cap, (size_t)l->n + 1, sizeof *l->cell);
-        l->cell[l->n++] = c;
+        struct curve *v = &f->curve[at];
+        mem_grow(&v->point, &v->cap, (size_t)v->n + 1, sizeof *v->point);
+        v->point[v->n++] = l;
         str_free(&label);
     }
-    for (int i = 0; i < f->n_line; i++)
-        qsort_r(f->line[i].cell, (size_t)f->line[i].n, sizeof(int), by_x, f);
+    f->unit = most >= 1048576 ? 1048576 : 1024;
+    f->unit_name = most >= 1048576 ? "MiB" : "KiB";
+    for (int i = 0; i < f->n_curve; i++)
+        qsort_r(f->curve[i].point, (size_t)f->curve[i].n, sizeof(int), by_x, f);
 }
 
 static void free_figure(struct figure *f)
 {
-    for (int i = 0; i < f->n_line; i++) {
-        mem_free(f->line[i].label);
-        mem_free(f->line[i].cell);
+    for (int i = 0; i < f->n_curve; i++) {
+        mem_free(f->curve[i].label);
+        mem_free(f->curve[i].point);
     }
-    mem_free(f->line);
+    mem_free(f->curve);
 }
 
 static double full_mean(const struct figure *f)
 {
-    for (int c = 0; c < f->a->n_cell; c++)
-        if (same_task(&f->a->cell[c], &f->a->cell[f->first]) && !strcmp(aggregate_text(&f->a->cell[c], "policy"), "full"))
-            return f->a->cell[c].summary[f->measure].mean;
+    for (int l = 0; l < f->a->n_line; l++)
+        if (!strcmp(f->a->line[l].task_key, f->task->task_key) && !strcmp(aggregate_text(&f->a->line[l], "policy"), "full"))
+            return f->a->line[l].summary[f->measure].mean;
     return (double)NAN;
 }
 
 static void gp_quote(const char *text, struct str *out)
 {
     str_addc(out, '\'');
-    for (; *text; text++)
-        str_add(out, *text == '\'' ? "''" : (char[]){*text, 0});
+    for (; *text; text++) {
+        if (*text == '\'')
+            str_addc(out, '\'');
+        str_addc(out, *text == '\n' ? ' ' : *text);
+    }
     str_addc(out, '\'');
 }
 
 static void add_data(const struct figure *f, struct str *dat)
 {
-    str_addf(dat, "# x %s lo hi n    (x: %s)\n", aggregate_measure_names[f->measure], f->single ? "layer" : "MiB of cache");
-    for (int i = 0; i < f->n_line; i++) {
-        str_addf(dat, "%s# %s\n", i ? "\n\n" : "", f->line[i].label);
-        for (int k = 0; k < f->line[i].n; k++) {
-            const struct agg_cell *c = &f->a->cell[f->line[i].cell[k]];
+    str_addf(dat, "# %s | %s | 95 %% low | 95 %% high | rows | keep\n", f->single ? "layer" : f->unit_name,
+             aggregate_measure_names[f->measure]);
+    for (int i = 0; i < f->n_curve; i++) {
+        str_addf(dat, "%s# %s\n", i ? "\n\n" : "", f->curve[i].label);
+        for (int k = 0; k < f->curve[i].n; k++) {
+            const struct agg_cell *c = &f->a->line[f->curve[i].point[k]];
             const struct stats_summary *s = &c->summary[f->measure];
             double lo = isfinite(s->lo) ? s->lo : s->mean, hi = isfinite(s->hi) ? s->hi : s->mean;
-            str_addf(dat, "%.6g %.9g %.9g %.9g %d\n", x_of(f, f->line[i].cell[k]), s->mean, lo, hi, c->n_ok);
+            if (f->measure == AGG_KL && lo <= 0)
+                lo = s->mean / 10; /* a logarithmic axis has no zero */
+            str_addf(dat, "%.9g %.9g %.9g %.9g %d %.6g\n", x_of(f, f->curve[i].point[k]), s->mean, lo, hi, s->n, c->keep);
         }
     }
+}
+
+static void add_axes(const struct figure *f, struct str *gp)
+{
+    const struct agg_cell *c = f->task;
+    struct str title = {0}, y = {0};
+    const char *name = f->measure == AGG_SCORE ? aggregate_text(c, "metric") : "";
+    const struct metric_ops *metric = metric_find(name);
+    int64_t length;
+    str_addf(&title, "%s, %s", aggregate_text(c, "task"), aggregate_text(c, "model"));
+    if (json_int64(json_get(c->axes, "length"), &length) == 0)
+        str_addf(&title, ", %lld tokens", (long long)length);
+    if (f->measure == AGG_KL)
+        str_add(&y, "KL divergence from the full cache, nats per token");
+    else if (f->measure == AGG_NLL)
+        str_add(&y, "negative log-likelihood, nats per token");
+    else
+        str_addf(&y, "score: %s", name);
+    str_add(gp, "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n"
+                "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror textcolor rgb '#333333'\n"
+                "set bars 0.6\nset title noenhanced ");
+    gp_quote(title.p, gp);
+    if (f->single)
+        str_add(gp, "\nset xlabel 'pruned layer'\nset xrange [-0.5:*]\n");
+    else
+        str_addf(gp, "\nset xlabel 'cache after pruning, %s (float32)'\nset xrange [0:*]\n", f->unit_name);
+    str_add(gp, "set ylabel noenhanced ");
+    gp_quote(y.p, gp);
+    str_add(gp, "\nset offsets graph 0, graph 0.03, 0, 0\n");
+    if (f->measure == AGG_SCORE && metric && !strcmp(metric->unit, "fraction"))
+        str_add(gp, "set yrange [-0.03:1.03]\nset ytics 0.2\n");
+    if (f->measure == AGG_KL)
+        str_add(gp, "set logscale y\nset format y '%g'\n");
+    str_free(&title);
+    str_free(&y);
 }
 
 static void add_script(const struct figure *f, const char *name, struct str *gp)
 {
-    const struct agg_cell *c = &f->a->cell[f->first];
-    struct str title = {0};
-    const char *metric = f->measure == AGG_SCORE ? aggregate_text(c, "metric") : aggregate_measure_names[f->measure];
-    double full = full_mean(f), length = json_number(json_get(c->axes, "length"), 0);
-    int log_kl = f->measure == AGG_KL;
-    str_addf(&title, "%s, %s", aggregate_text(c, "task"), aggregate_text(c, "model"));
-    if (length > 0)
-        str_addf(&title, ", %.0f tokens", length);
-    str_add(gp, "set encoding utf8\nset key outside right top noenhanced\nset grid lc rgb '#dddddd'\nset border 3\nset tics nomirror\n");
-    str_add(gp, "set title noenhanced ");
-    gp_quote(title.p, gp);
-    str_addf(gp, "\nset xlabel '%s'\nset ylabel noenhanced '%s'\n", f->single ? "pruned layer" : "cache after pruning, MiB (float32)", metric);
-    if (f->measure == AGG_SCORE && strcmp(metric, "nll") != 0 && strcmp(metric, "yap") != 0)
-        str_add(gp, "set yrange [-0.03:1.03]\n");
-    if (log_kl)
-        str_add(gp, "set logscale y\nset format y '10^{%L}'\n");
-    str_add(gp, f->single ? "set xtics 0, 5\nset xrange [-0.5:*]\n" : "set xrange [0:*]\n");
+    /* Okabe and Ito's palette, which readers with any colour vision can tell apart; points differ as well */
+    static const char *const colour[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
+    static const int point[] = {7, 5, 9, 11, 13, 4, 6, 8, 10};
+    double full = full_mean(f), last = 0;
+    for (int k = 0; k < f->n_curve; k++)
+        last = fmax(last, x_of(f, f->curve[k].point[f->curve[k].n - 1]));
+    /* curves stand a hair apart, so that error bars at one budget don't hide each other; the .dat has the true x */
+    double step = f->single ? fmin(0.12, 0.6 / f->n_curve) : fmin(0.006, 0.04 / f->n_curve) * last;
+    add_axes(f, gp);
     for (int i = 0; i < 2; i++) {
         str_addf(gp, "set terminal %s\nset output '%s.%s'\nplot ",
-                 i ? "pngcairo size 900,520 font 'sans,11'" : "svg size 900,520 font 'sans,13' background 'white'", name,
+                 i ? "pngcairo size 1080,600 font 'sans,12'" : "svg size 900,500 font 'sans,13' background 'white'", name,
                  i ? "png" : "svg");
-        if (isfinite(full) && !log_kl)
-            str_addf(gp, "%.9g with lines dt 2 lw 2 lc rgb 'black' title 'full cache', \\\n  ", full);
-        for (int k = 0; k < f->n_line; k++) {
-            str_addf(gp, "%s'%s.dat' index %d using 1:2:3:4 with yerrorlines lw 2 pt %d ps 0.8 title ", k ? ", \\\n  " : "", name,
-                     k, 4 + k % 11);
-            gp_quote(f->line[k].label, gp);
+        if (isfinite(full) && f->measure != AGG_KL)
+            str_addf(gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n  ", full);
+        for (int k = 0; k < f->n_curve; k++) {
+            str_addf(gp, "%s'%s.dat' index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb '%s' title ",
+                     k ? ", \\\n  " : "", name, k, (k - (f->n_curve - 1) / 2.0) * step, point[k % 9], colour[k % 8]);
+            gp_quote(f->curve[k].label, gp);
         }
         str_add(gp, "\n");
     }
-    str_free(&title);
 }
 
-static int write_figure(const char *folder, const struct figure *f, const char *name, int *gnuplot, struct err *e)
+static int write_figure(const char *folder, const struct figure *f, const char *name, int *gnuplot, struct str *warning,
+                        struct err *e)
 {
     struct str dat = {0}, gp = {0}, path = {0}, script = {0};
-    int rc = -1;
+    int rc = -1, status;
     add_data(f, &dat);
     add_script(f, name, &gp);
     str_addf(&path, "%s/%s.dat", folder, name);
@@ -226,9 +278,13 @@ static int write_figure(const char *folder, const struct figure *f, const char *
     str_addf(&path, "%s/%s", folder, script.p);
     if (fs_write_atomic(path.p, gp.p, gp.n, e))
         goto out;
-    if (*gnuplot && run_gnuplot(folder, script.p)) {
-        fprintf(stderr, "warning: gnuplot is absent or failed; %s holds the script\n", path.p);
-        *gnuplot = 0; /* once is enough */
+    if (*gnuplot && (status = run_gnuplot(folder, script.p)) != 0) {
+        *gnuplot = status != -2; /* absent: asking once is enough */
+        str_clear(warning);
+        if (status == -2)
+            str_addf(warning, "gnuplot is not installed; the plots' scripts are in %s", folder);
+        else
+            str_addf(warning, "gnuplot could not make the picture of %s", path.p);
     }
     rc = 0;
 out:
@@ -239,41 +295,48 @@ out:
     return rc;
 }
 
-int plot_write(const char *dir, const struct aggregate *a, struct plot_list *out, struct err *e)
+/* All figures of one task, named <number>-<task>-<measure>. */
+static int write_task(const char *folder, const struct aggregate *a, const struct agg_cell *task, int number,
+                      struct plot_list *out, int *gnuplot, struct err *e)
 {
     static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_KL, AGG_NLL};
+    int bad = 0;
+    for (int k = 0; k < 6 && !bad; k++) {
+        struct figure f = {.a = a, .task = task, .single = k / 3, .measure = measures[k % 3]};
+        if (f.measure == AGG_NLL && !strcmp(aggregate_text(task, "metric"), "nll"))
+            continue; /* the score's plot shows it */
+        collect(&f);
+        if (f.n_curve) {
+            struct str name = {0};
+            str_addf(&name, "%d-%s-%s%s", number, aggregate_text(task, "task"), aggregate_measure_names[f.measure],
+                     f.single ? "-layer" : "");
+            for (char *p = name.p; *p; p++)
+                if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p))
+                    *p = '_';
+            bad = write_figure(folder, &f, name.p, gnuplot, &out->warning, e);
+            mem_grow(&out->item, &out->cap, (size_t)out->n + 1, sizeof *out->item);
+            out->item[out->n++] = (struct plot_item){str_take(&name), task->task_key};
+        }
+        free_figure(&f);
+    }
+    return bad ? -1 : 0;
+}
+
+int plot_write(const char *dir, const struct aggregate *a, struct plot_list *out, struct err *e)
+{
     char *folder = fs_join(dir, "plots");
-    int rc = -1, gnuplot = 1, task = 0;
+    int rc = -1, gnuplot = 1, number = 0;
     if (fs_mkdirs(folder, e))
         goto out;
-    for (int c = 0; c < a->n_cell; c++) {
+    for (int l = 0; l < a->n_line; l++) {
         int seen = 0;
-        for (int k = 0; k < c; k++)
-            seen |= same_task(&a->cell[k], &a->cell[c]);
-        if (seen)
-            continue;
-        task++;
-        for (int single = 0; single < 2; single++)
-            for (int m = 0; m < 3; m++) {
-                struct figure f = {.a = a, .first = c, .single = single, .measure = measures[m]};
-                struct str name = {0};
-                collect(&f);
-                str_addf(&name, "%d-%s-%s%s", task, aggregate_text(&a->cell[c], "task"), aggregate_measure_names[measures[m]],
-                         single ? "-layer" : "");
-                for (char *p = name.p; *p; p++)
-                    if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p))
-                        *p = '_';
-                int bad = f.n_line && write_figure(folder, &f, name.p, &gnuplot, e);
-                if (f.n_line) {
-                    mem_grow(&out->name, &out->cap, (size_t)out->n + 1, sizeof *out->name);
-                    out->name[out->n++] = str_take(&name);
-                }
-                str_free(&name);
-                free_figure(&f);
-                if (bad)
-                    goto out;
-            }
+        for (int k = 0; k < l && !seen; k++)
+            seen = !strcmp(a->line[k].task_key, a->line[l].task_key);
+        if (!seen && write_task(folder, a, &a->line[l], ++number, out, &gnuplot, e))
+            goto out;
     }
+    if (out->n == 0)
+        str_add(&out->warning, "nothing to plot: no policy but full has a score");
     rc = 0;
 out:
     mem_free(folder);

@@ -6,211 +6,220 @@
 #include "harness/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/metric.h"
 #include "harness/plot.h"
+#include "harness/profile.h"
+#include "harness/table.h"
 
-static void cell_number(struct str *s, double x, int digits)
+static const char *const heads[] = {"policy", "layer budget", "kept",     "tokens", "MiB",  "MiB bf16", "n",
+                                    "score",  "- full",       "p",        "kl",     "top1", "nll",      "also"};
+enum { N_HEAD = sizeof heads / sizeof *heads, LAYER_BUDGET = 1, FIRST_OPTIONAL = 7 };
+
+static void number(struct table *t, double x, int digits)
 {
+    struct str s = {0};
     if (isfinite(x))
-        str_addf(s, "%.*f", digits, x);
+        str_addf(&s, "%.*f", digits, x);
     else
-        str_add(s, "n/a");
+        str_add(&s, "n/a");
+    table_add(t, &s);
 }
 
-/* "0.812 [0.70, 0.91]" */
-static void with_interval(struct str *s, double mean, double lo, double hi)
+/* Half the width of an interval says as much as its ends, in fewer columns; cells.csv has the ends. */
+static void with_half(struct table *t, double mean, double lo, double hi, const char *format)
 {
-    cell_number(s, mean, 3);
-    if (isfinite(lo) && isfinite(hi))
-        str_addf(s, " [%.3f, %.3f]", lo, hi);
-}
-
-static int same_task(const struct agg_cell *a, const struct agg_cell *b)
-{
-    static const char *const keys[] = {"model", "task", "task_params"};
-    for (int k = 0; k < 3; k++) {
-        char *x = json_print(json_get(a->axes, keys[k])), *y = json_print(json_get(b->axes, keys[k]));
-        int equal = strcmp(x, y) == 0;
-        mem_free(x);
-        mem_free(y);
-        if (!equal)
-            return 0;
+    struct str s = {0};
+    char text[64];
+    if (!isfinite(mean)) {
+        table_add_text(t, "n/a");
+        return;
     }
+    snprintf(text, sizeof text, format, mean);
+    str_add(&s, text);
+    if (isfinite(lo) && isfinite(hi)) {
+        snprintf(text, sizeof text, format, (hi - lo) / 2);
+        str_addf(&s, " ± %s", text[0] == '+' ? text + 1 : text);
+    }
+    table_add(t, &s);
+}
+
+static void with_ends(struct table *t, const struct stats_summary *x)
+{
+    struct str s = {0};
+    if (!isfinite(x->mean)) {
+        table_add_text(t, "n/a");
+        return;
+    }
+    str_addf(&s, "%.3f", x->mean);
+    if (isfinite(x->lo) && isfinite(x->hi))
+        str_addf(&s, " [%.3f, %.3f]", x->lo, x->hi);
+    table_add(t, &s);
+}
+
+static void add_note(struct str *s, const char *name, const char *value)
+{
+    str_addf(s, "%s%s%s%s", s->n ? "; " : "", name, *value ? " " : "", value);
+}
+
+/* 1 when lines of the same policy and task differ in this axis. */
+static int varies(const struct aggregate *a, const struct agg_cell *c, const char *key)
+{
+    for (int l = 0; l < a->n_line; l++)
+        if (!strcmp(a->line[l].task_key, c->task_key) &&
+            !strcmp(aggregate_text(&a->line[l], "policy"), aggregate_text(c, "policy")) &&
+            strcmp(aggregate_text(&a->line[l], key), aggregate_text(c, key)) != 0)
+            return 1;
+    return 0;
+}
+
+/* What else sets a line apart: everything that is not a default, in words. */
+static void add_notes(const struct aggregate *a, const struct agg_cell *c, struct str *s)
+{
+    static const struct {
+        const char *key, *name, *dflt;
+    } axes[] = {{"protect", "protect", ""},
+                {"prune_after", "after", "all_but_last"},
+                {"prefill", "prefill", "full"},
+                {"decode", "decode", "frozen"},
+                {"positions", "positions", "original"}};
+    char count[32];
+    for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
+        struct str v = {0};
+        aggregate_axis(c, axes[k].key, &v);
+        if (strcmp(str_c(&v), axes[k].dflt) != 0)
+            add_note(s, axes[k].name, str_c(&v));
+        str_free(&v);
+    }
+    if (varies(a, c, "head_budget"))
+        add_note(s, "heads", aggregate_text(c, "head_budget"));
+    snprintf(count, sizeof count, "%d", c->seeds);
+    if (c->seeds > 1)
+        add_note(s, "policy seeds", count);
+    snprintf(count, sizeof count, "%d", c->n_failed);
+    if (c->n_failed)
+        add_note(s, "failed", count);
+}
+
+static void add_line(const struct aggregate *a, const struct agg_cell *c, struct table *t)
+{
+    const struct stats_summary *s = c->summary;
+    const struct stats_paired *d = &c->diff[AGG_SCORE];
+    const double none = (double)NAN;
+    struct str text = {0};
+    aggregate_policy_label(a, c, &text);
+    table_add(t, &text);
+    aggregate_axis(c, "layer_budget", &text);
+    table_add(t, &text);
+    number(t, c->keep, 3);
+    number(t, c->tokens, 0);
+    number(t, c->bytes / 1048576, 2);
+    number(t, c->bytes_bf16 / 1048576, 2);
+    number(t, c->n_ok, 0);
+    with_ends(t, &s[AGG_SCORE]);
+    with_half(t, d->n ? d->diff : none, d->lo, d->hi, "%+.3f");
+    number(t, d->n ? d->p : none, 4);
+    with_half(t, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi, "%.3g");
+    number(t, s[AGG_TOP1].mean, 3);
+    with_half(t, s[AGG_NLL].mean, s[AGG_NLL].lo, s[AGG_NLL].hi, "%.4f");
+    add_notes(a, c, &text);
+    table_add(t, &text);
+}
+
+/* The table of one task; columns that say nothing are left out. */
+static void make_table(const struct aggregate *a, const struct agg_cell *task, struct table *t)
+{
+    *t = (struct table){.n_column = N_HEAD, .left = 2};
+    for (int h = 0; h < N_HEAD; h++)
+        table_add_text(t, heads[h]);
+    for (int l = 0; l < a->n_line; l++)
+        if (strcmp(a->line[l].task_key, task->task_key) == 0)
+            add_line(a, &a->line[l], t);
+    for (int h = N_HEAD - 2; h >= FIRST_OPTIONAL; h--)
+        if (table_column_is_empty(t, h, "n/a"))
+            table_drop_column(t, h);
+    if (table_column_is_empty(t, LAYER_BUDGET, "uniform"))
+        table_drop_column(t, LAYER_BUDGET);
+}
+
+/* 1 when no line before this one belongs to its task. */
+static int opens_task(const struct aggregate *a, int line)
+{
+    for (int k = 0; k < line; k++)
+        if (strcmp(a->line[k].task_key, a->line[line].task_key) == 0)
+            return 0;
     return 1;
 }
 
-/* What else sets a cell apart: everything that is not a default. */
-static void add_notes(const struct agg_cell *c, struct str *s)
+static void add_title(const struct agg_cell *c, struct str *s)
 {
-    static const struct { const char *key, *dflt; } axes[] = {
-        {"layer_budget", "\"uniform\""}, {"protect", "{}"}, {"prune_after", "\"all_but_last\""}, {"policy_seed", "1"}};
-    for (int k = 0; k < 4; k++) {
-        char *v = json_print(json_get(c->axes, axes[k].key));
-        if (strcmp(v, axes[k].dflt) != 0)
-            str_addf(s, "%s%s %s", s->n ? "; " : "", axes[k].key, v);
+    str_addf(s, "%s", aggregate_text(c, "task"));
+    const struct json *params = json_get(c->axes, "task_params");
+    for (const struct json *p = json_is_object(params) ? json_first(params) : NULL; p; p = json_next(p)) {
+        char *v = json_is_string(p) ? mem_strdup(json_string(p)) : json_print(p);
+        if (*v) /* an empty text is a parameter that was not given */
+            str_addf(s, "%s %s %s", p == json_first(params) ? ":" : ",", json_key(p), v);
         mem_free(v);
     }
+    str_addf(s, "; model %s", aggregate_text(c, "model"));
 }
 
-static void title(const struct agg_cell *c, struct str *s)
+static void add_legend(const struct agg_cell *c, struct str *s)
 {
-    char *p = json_print(json_get(c->axes, "task_params"));
-    str_addf(s, "%s on %s, %s", aggregate_text(c, "task"), aggregate_text(c, "model"), p);
-    mem_free(p);
+    const char *name = aggregate_text(c, "metric");
+    const struct metric_ops *m = metric_find(name);
+    str_addf(s, "score: %s", name);
+    if (m)
+        str_addf(s, " (%s; %s is better)", m->unit, m->higher_is_better ? "higher" : "lower");
+    str_add(s, "; [ ]: 95 % interval (Wilson's for hits and misses, otherwise bootstrap over samples); ±: half of a 95 % bootstrap "
+               "interval; \"- full\": paired difference to the full cache on the same samples, with its permutation p; kl: nats per "
+               "token, lower is better.");
 }
 
-static void table_row(const struct aggregate *a, int i, const char *open, const char *between, const char *close,
-                      struct str *out)
+static void write_texts(const struct aggregate *a, const struct plot_list *plots, struct str *md, struct str *tex, struct str *html)
 {
-    const struct agg_cell *c = &a->cell[i];
-    struct str notes = {0};
-    add_notes(c, &notes);
-    str_add(out, open);
-    aggregate_policy_label(a, i, out);
-    str_add(out, between);
-    cell_number(out, c->keep, 3);
-    str_add(out, between);
-    cell_number(out, c->tokens, 0);
-    str_add(out, between);
-    cell_number(out, c->bytes / 1048576, 2);
-    str_add(out, between);
-    cell_number(out, c->bytes / 2097152, 2);
-    str_addf(out, "%s%d", between, c->n_ok);
-    str_add(out, between);
-    with_interval(out, c->summary[AGG_SCORE].mean, c->summary[AGG_SCORE].lo, c->summary[AGG_SCORE].hi);
-    str_add(out, between);
-    if (c->diff[AGG_SCORE].n)
-        with_interval(out, c->diff[AGG_SCORE].diff, c->diff[AGG_SCORE].lo, c->diff[AGG_SCORE].hi);
-    else
-        str_add(out, "n/a");
-    str_add(out, between);
-    with_interval(out, c->summary[AGG_KL].mean, c->summary[AGG_KL].lo, c->summary[AGG_KL].hi);
-    str_add(out, between);
-    cell_number(out, c->summary[AGG_TOP1].mean, 3);
-    str_add(out, between);
-    cell_number(out, c->summary[AGG_NLL].mean, 3);
-    str_addf(out, "%s%s%s", between, str_c(&notes), close);
-    str_free(&notes);
-}
-
-static const char *const heads[] = {"policy", "kept", "tokens", "MiB", "MiB bf16", "n", "score", "difference to full", "kl",
-                                    "top1", "nll", "other"};
-enum { N_HEAD = sizeof heads / sizeof *heads };
-
-static void table_md(const struct aggregate *a, struct str *out)
-{
-    for (int i = 0; i < a->n_cell; i++) {
-        if (i == 0 || !same_task(&a->cell[i], &a->cell[i - 1])) {
-            struct str t = {0};
-            title(&a->cell[i], &t);
-            str_addf(out, "%s## %s\n\nmetric: %s; intervals: 95 %%, percentile bootstrap over samples\n\n|", i ? "\n" : "", t.p,
-                     aggregate_text(&a->cell[i], "metric"));
-            for (int h = 0; h < N_HEAD; h++)
-                str_addf(out, " %s |", heads[h]);
-            str_add(out, "\n|");
-            for (int h = 0; h < N_HEAD; h++)
-                str_add(out, h == 0 || h == N_HEAD - 1 ? " --- |" : " ---: |");
-            str_add(out, "\n");
-            str_free(&t);
-        }
-        table_row(a, i, "| ", " | ", " |\n", out);
+    str_add(html, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>depthkv results</title>\n<style>\n"
+                  "body{font-family:sans-serif;margin:2em;color:#222}\ntable{border-collapse:collapse;font-size:90%}\n"
+                  "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
+                  ".text{text-align:left}\nimg{max-width:100%}\n</style>\n");
+    for (int l = 0; l < a->n_line; l++) {
+        struct str title = {0}, legend = {0};
+        struct table t;
+        if (!opens_task(a, l))
+            continue;
+        add_title(&a->line[l], &title);
+        add_legend(&a->line[l], &legend);
+        make_table(a, &a->line[l], &t);
+        str_addf(md, "%s## %s\n\n", md->n ? "\n" : "", title.p);
+        table_markdown(&t, md);
+        str_addf(md, "\n%s\n", legend.p);
+        str_addf(tex, "%s%% %s\n%% ", tex->n ? "\n" : "", title.p);
+        str_addf(tex, "%s\n", legend.p);
+        table_latex(&t, tex);
+        str_add(html, "<h2>");
+        table_escape_html(title.p, html);
+        str_add(html, "</h2>\n");
+        table_html(&t, html);
+        str_add(html, "<p>");
+        table_escape_html(legend.p, html);
+        str_add(html, "</p>\n");
+        for (int p = 0; p < plots->n; p++)
+            if (strcmp(plots->item[p].task_key, a->line[l].task_key) == 0)
+                str_addf(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", plots->item[p].name, plots->item[p].name);
+        table_free(&t);
+        str_free(&title);
+        str_free(&legend);
     }
+    if (!a->n_line)
+        str_add(md, "No rows yet.\n");
+    str_add(html, "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"rows.jsonl\">rows.jsonl</a>; the experiment: "
+                  "<a href=\"config.yaml\">config.yaml</a>, <a href=\"manifest.json\">manifest.json</a>.</p>\n</html>\n");
 }
 
-static void tex_escape(const char *text, struct str *out)
-{
-    for (; *text; text++) {
-        if (strchr("_%&#{}$", *text))
-            str_addc(out, '\\');
-        str_addc(out, *text);
-    }
-}
-
-static void table_tex(const struct aggregate *a, struct str *out)
-{
-    for (int i = 0; i < a->n_cell; i++) {
-        if (i == 0 || !same_task(&a->cell[i], &a->cell[i - 1])) {
-            struct str t = {0};
-            title(&a->cell[i], &t);
-            if (i)
-                str_add(out, "\\hline\n\\end{tabular}\n\n");
-            str_add(out, "% ");
-            str_add(out, t.p);
-            str_add(out, "\n\\begin{tabular}{lrrrrrrrrrrl}\n\\hline\n");
-            for (int h = 0; h < N_HEAD; h++)
-                str_addf(out, "%s%s", h ? " & " : "", heads[h]);
-            str_add(out, " \\\\\n\\hline\n");
-            str_free(&t);
-        }
-        struct str row = {0};
-        table_row(a, i, "", "\x01", "", &row);
-        for (char *p = row.p; *p;) { /* columns were parted by a byte that needs no escape */
-            size_t n = strcspn(p, "\x01");
-            char *part = mem_strndup(p, n);
-            tex_escape(part, out);
-            mem_free(part);
-            p += n;
-            if (*p) {
-                str_add(out, " & ");
-                p++;
-            }
-        }
-        str_add(out, " \\\\\n");
-        str_free(&row);
-    }
-    if (a->n_cell)
-        str_add(out, "\\hline\n\\end{tabular}\n");
-}
-
-static void html_escape(const char *text, struct str *out)
-{
-    for (; *text; text++)
-        if (*text == '<' || *text == '>' || *text == '&')
-            str_addf(out, "&#%d;", *text);
-        else
-            str_addc(out, *text);
-}
-
-static void page(const struct aggregate *a, const struct plot_list *plots, struct str *out)
-{
-    str_add(out, "<!doctype html>\n<meta charset=\"utf-8\">\n<title>depthkv</title>\n<style>body{font-family:sans-serif;margin:2em}"
-                 "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:2px 8px;text-align:right}"
-                 "td:first-child,th:first-child{text-align:left}img{max-width:100%}</style>\n");
-    for (int i = 0; i < a->n_cell; i++) {
-        if (i == 0 || !same_task(&a->cell[i], &a->cell[i - 1])) {
-            struct str t = {0};
-            title(&a->cell[i], &t);
-            str_add(out, i ? "</table>\n<h2>" : "<h2>");
-            html_escape(t.p, out);
-            str_add(out, "</h2>\n<table><tr>");
-            for (int h = 0; h < N_HEAD; h++)
-                str_addf(out, "<th>%s</th>", heads[h]);
-            str_add(out, "</tr>\n");
-            str_free(&t);
-        }
-        struct str row = {0};
-        table_row(a, i, "", "\x01", "", &row);
-        str_add(out, "<tr><td>");
-        for (const char *p = row.p; *p; p++) {
-            char one[2] = {*p, 0};
-            if (*p == '\x01')
-                str_add(out, "</td><td>");
-            else
-                html_escape(one, out);
-        }
-        str_add(out, "</td></tr>\n");
-        str_free(&row);
-    }
-    str_add(out, a->n_cell ? "</table>\n" : "");
-    for (int i = 0; i < plots->n; i++)
-        str_addf(out, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", plots->name[i], plots->name[i]);
-}
-
-static int save(const char *dir, const char *name, struct str *text, struct err *e)
+static int save(const char *dir, const char *name, const struct str *text, struct err *e)
 {
     char *path = fs_join(dir, name);
     int rc = fs_write_atomic(path, str_c(text), text->n, e);
     mem_free(path);
-    str_free(text);
     return rc;
 }
 
@@ -223,14 +232,14 @@ int report_write(const char *dir, struct err *e)
     if (aggregate_load(dir, &a, e))
         return -1;
     aggregate_csv(&a, &csv);
-    table_md(&a, &md);
-    table_tex(&a, &tex);
-    if (save(dir, "cells.csv", &csv, e) || save(dir, "table.md", &md, e) || save(dir, "table.tex", &tex, e) ||
-        plot_write(dir, &a, &plots, e))
+    if (save(dir, "cells.csv", &csv, e) || plot_write(dir, &a, &plots, e))
         goto out;
-    page(&a, &plots, &html);
-    if (save(dir, "index.html", &html, e))
+    write_texts(&a, &plots, &md, &tex, &html);
+    if (save(dir, "table.md", &md, e) || save(dir, "table.tex", &tex, e) || save(dir, "index.html", &html, e) ||
+        profile_write(dir, &a, e))
         goto out;
+    if (plots.warning.n)
+        fprintf(stderr, "warning: %s\n", plots.warning.p);
     rc = 0;
 out:
     str_free(&csv);
@@ -244,13 +253,12 @@ out:
 
 int report_print(const char *dir, FILE *out, struct err *e)
 {
-    struct aggregate a;
-    struct str md = {0};
-    if (aggregate_load(dir, &a, e))
-        return -1;
-    table_md(&a, &md);
-    fputs(str_c(&md), out);
-    str_free(&md);
-    aggregate_free(&a);
-    return 0;
+    size_t n = 0;
+    char *path = fs_join(dir, "table.md"), *text = fs_read(path, &n, e);
+    if (text)
+        fwrite(text, 1, n, out);
+    int rc = text ? 0 : -1;
+    mem_free(text);
+    mem_free(path);
+    return rc;
 }

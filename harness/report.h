@@ -6,8 +6,9 @@
 
 #include "harness/base/err.h"
 
-/* cells.csv, table.md, table.tex, plots/, index.html. gnuplot absent: a warning, and the .gp stay. */
+/* cells.csv, table.md, table.tex, plots/, index.html, and profile.h5 when layers were pruned one at a time. Without
+ * gnuplot: a warning on stderr, and the .gp stay. */
 int report_write(const char *dir, struct err *e);
-int report_print(const char *dir, FILE *out, struct err *e); /* the table, as in table.md */
+int report_print(const char *dir, FILE *out, struct err *e); /* the table that report_write made */
 
 #endif

@@ -23,7 +23,8 @@
     SUITE(policy_vectors) \
     SUITE(policy_contract) \
     SUITE(allocator) \
-    SUITE(prune)
+    SUITE(prune) \
+    SUITE(aggregate)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);
 ALL_SUITES

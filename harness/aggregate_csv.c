@@ -1,0 +1,161 @@
+/* cells.csv, and the axes of a cell as people read them. results/README.md documents the columns. */
+#include <math.h>
+#include <string.h>
+
+#include "harness/aggregate.h"
+#include "harness/base/mem.h"
+
+const char *aggregate_text(const struct agg_cell *c, const char *key)
+{
+    const char *t = json_string(json_get(c->axes, key));
+    return t ? t : "";
+}
+
+int aggregate_single(const struct agg_cell *c, int *layer)
+{
+    int64_t l;
+    if (json_int64(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "layer"), &l))
+        return 0;
+    *layer = (int)l;
+    return 1;
+}
+
+static void add_value(const struct json *v, struct str *out)
+{
+    if (json_is_string(v)) {
+        str_add(out, json_string(v));
+    } else if (json_is_object(v)) {
+        for (const struct json *m = json_first(v); m; m = json_next(m)) {
+            str_addf(out, "%s%s%s", m == json_first(v) ? "" : " ", json_key(m), json_is_object(m) ? " " : "=");
+            add_value(m, out);
+        }
+    } else {
+        char *p = json_print(v);
+        str_add(out, p);
+        mem_free(p);
+    }
+}
+
+void aggregate_axis(const struct agg_cell *c, const char *key, struct str *out)
+{
+    const struct json *v = json_get(c->axes, key);
+    if (v && !json_is_null(v))
+        add_value(v, out);
+}
+
+static int same_value(const struct json *a, const struct json *b)
+{
+    char *x = json_print(a), *y = json_print(b);
+    int same = strcmp(x, y) == 0;
+    mem_free(x);
+    mem_free(y);
+    return same;
+}
+
+void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c, struct str *out)
+{
+    const char *policy = aggregate_text(c, "policy");
+    const struct json *params = json_get(c->axes, "params");
+    str_add(out, policy);
+    for (const struct json *p = json_is_object(params) ? json_first(params) : NULL; p; p = json_next(p)) {
+        int differs = 0;
+        for (int i = 0; i < a->n_line && !differs; i++)
+            differs = !strcmp(a->line[i].task_key, c->task_key) && !strcmp(aggregate_text(&a->line[i], "policy"), policy) &&
+                      !same_value(json_get(json_get(a->line[i].axes, "params"), json_key(p)), p);
+        if (differs) {
+            str_addf(out, " %s=", json_key(p));
+            add_value(p, out);
+        }
+    }
+}
+
+static void csv_text(const char *t, struct str *out)
+{
+    str_addc(out, '"');
+    for (; *t; t++) {
+        if (*t == '"')
+            str_addc(out, '"');
+        str_addc(out, *t);
+    }
+    str_addc(out, '"');
+}
+
+static void csv_axis(const struct json *v, struct str *out)
+{
+    char *printed = json_print(v);
+    if (json_is_string(v))
+        csv_text(json_string(v), out);
+    else if (json_is_number(v))
+        str_add(out, printed);
+    else if (v && !json_is_null(v))
+        csv_text(printed, out);
+    mem_free(printed);
+}
+
+static void csv_number(double x, struct str *out)
+{
+    str_addc(out, ',');
+    if (isfinite(x))
+        str_add_double(out, x);
+}
+
+static void csv_summary(const struct stats_summary *s, struct str *out)
+{
+    csv_number(s->mean, out);
+    csv_number(s->se, out);
+    csv_number(s->lo, out);
+    csv_number(s->hi, out);
+}
+
+static void csv_paired(const struct stats_paired *d, struct str *out)
+{
+    const double none = (double)NAN;
+    csv_number(d->n ? d->diff : none, out);
+    csv_number(d->n ? d->se : none, out);
+    csv_number(d->n ? d->lo : none, out);
+    csv_number(d->n ? d->hi : none, out);
+    csv_number(d->n ? d->p : none, out);
+}
+
+void aggregate_csv(const struct aggregate *a, struct str *out)
+{
+    static const char *const axes[] = {"cell",        "model",        "task",        "length",      "task_params", "template",
+                                       "seed",        "policy",       "params",      "budget",      "layer_budget", "head_budget",
+                                       "protect",     "prune_after",  "prefill",     "decode",      "positions",   "policy_seed",
+                                       "max_new_tokens", "metric"};
+    enum { N_AXES = sizeof axes / sizeof *axes };
+    for (int k = 0; k < N_AXES; k++)
+        str_addf(out, "%s%s", k ? "," : "", axes[k]);
+    str_add(out, ",n,n_failed,keep,keep_tokens,level,cache_bytes,cache_bytes_bf16,cache_bytes_end");
+    for (int m = 0; m < AGG_N_MEASURE; m++) {
+        const char *name = aggregate_measure_names[m];
+        str_addf(out, ",%s,%s_se,%s_lo,%s_hi,%s_diff,%s_diff_se,%s_diff_lo,%s_diff_hi,%s_diff_p", name, name, name, name, name,
+                 name, name, name, name);
+    }
+    for (int i = 0; i < a->n_extra; i++) {
+        const char *name = a->extra_name[i];
+        str_addf(out, ",%s,%s_se,%s_lo,%s_hi", name, name, name, name);
+    }
+    str_add(out, ",prefill_s,decode_s\n");
+    for (int c = 0; c < a->n_cell; c++) {
+        const struct agg_cell *cell = &a->cell[c];
+        for (int k = 0; k < N_AXES; k++) {
+            if (k)
+                str_addc(out, ',');
+            csv_axis(json_get(cell->axes, axes[k]), out);
+        }
+        str_addf(out, ",%d,%d", cell->n_ok, cell->n_failed);
+        const double means[] = {cell->keep, cell->tokens, cell->level, cell->bytes, cell->bytes_bf16, cell->bytes_end};
+        for (size_t k = 0; k < sizeof means / sizeof *means; k++)
+            csv_number(means[k], out);
+        for (int m = 0; m < AGG_N_MEASURE; m++) {
+            csv_summary(&cell->summary[m], out);
+            csv_paired(&cell->diff[m], out);
+        }
+        for (int i = 0; i < a->n_extra; i++)
+            csv_summary(&cell->extra[i], out);
+        csv_number(cell->prefill_s, out);
+        csv_number(cell->decode_s, out);
+        str_addc(out, '\n');
+    }
+}

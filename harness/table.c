@@ -1,0 +1,149 @@
+#include "harness/table.h"
+
+#include <string.h>
+
+#include "harness/base/mem.h"
+
+void table_add(struct table *t, struct str *text)
+{
+    mem_grow(&t->text, &t->cap, (size_t)t->n_text + 1, sizeof *t->text);
+    t->text[t->n_text] = text->n ? str_take(text) : mem_strdup("");
+    str_free(text);
+    t->n_row = ++t->n_text / t->n_column;
+}
+
+void table_add_text(struct table *t, const char *text)
+{
+    struct str s = {0};
+    str_add(&s, text);
+    table_add(t, &s);
+}
+
+int table_column_is_empty(const struct table *t, int column, const char *nothing)
+{
+    for (int r = 1; r < t->n_row; r++)
+        if (strcmp(t->text[r * t->n_column + column], nothing) != 0)
+            return 0;
+    return 1;
+}
+
+void table_drop_column(struct table *t, int column)
+{
+    int kept = 0;
+    for (int i = 0; i < t->n_text; i++)
+        if (i % t->n_column == column)
+            mem_free(t->text[i]);
+        else
+            t->text[kept++] = t->text[i];
+    t->n_text = kept;
+    t->n_column--;
+    t->left -= column < t->left;
+}
+
+void table_free(struct table *t)
+{
+    for (int i = 0; i < t->n_text; i++)
+        mem_free(t->text[i]);
+    mem_free(t->text);
+    *t = (struct table){.n_column = t->n_column, .left = t->left};
+}
+
+static int is_left(const struct table *t, int column)
+{
+    return column < t->left || column == t->n_column - 1;
+}
+
+/* Columns of a terminal: bytes that start a character. */
+static int width(const char *s)
+{
+    int n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xC0) != 0x80;
+    return n;
+}
+
+static void escape(const char *text, const char *special, const char *const *replacement, struct str *out)
+{
+    for (; *text; text++) {
+        const char *at = strchr(special, *text);
+        if (at)
+            str_add(out, replacement[at - special]);
+        else
+            str_addc(out, *text == '\n' ? ' ' : *text);
+    }
+}
+
+void table_markdown(const struct table *t, struct str *out)
+{
+    static const char *const bar[] = {"\\|"};
+    int *wide = mem_new((size_t)t->n_column, sizeof *wide);
+    struct str field = {0};
+    for (int i = 0; i < t->n_text; i++) {
+        str_clear(&field);
+        escape(t->text[i], "|", bar, &field);
+        int w = width(str_c(&field));
+        if (w > wide[i % t->n_column])
+            wide[i % t->n_column] = w;
+    }
+    for (int c = 0; c < t->n_column; c++)
+        if (wide[c] < 3)
+            wide[c] = 3; /* of the rule below the head */
+    for (int r = 0; r < t->n_row; r++) {
+        for (int c = 0; c < t->n_column; c++) {
+            str_clear(&field);
+            escape(t->text[r * t->n_column + c], "|", bar, &field);
+            int pad = wide[c] - width(str_c(&field));
+            str_addf(out, "%s%*s%s%*s", c ? " | " : "| ", is_left(t, c) ? 0 : pad, "", str_c(&field), is_left(t, c) ? pad : 0, "");
+        }
+        str_add(out, " |\n");
+        for (int c = 0; r == 0 && c < t->n_column; c++) {
+            str_add(out, c ? " | " : "| ");
+            for (int k = 0; k < wide[c]; k++)
+                str_addc(out, k == wide[c] - 1 && !is_left(t, c) ? ':' : '-');
+        }
+        if (r == 0)
+            str_add(out, " |\n");
+    }
+    str_free(&field);
+    mem_free(wide);
+}
+
+void table_latex(const struct table *t, struct str *out)
+{
+    static const char *const tex[] = {"\\_", "\\%", "\\&", "\\#", "\\{", "\\}", "\\$", "\\textbackslash{}", "\\~{}", "\\^{}",
+                                      "\\textless{}", "\\textgreater{}"};
+    str_add(out, "\\begin{tabular}{");
+    for (int c = 0; c < t->n_column; c++)
+        str_addc(out, is_left(t, c) ? 'l' : 'r');
+    str_add(out, "}\n\\hline\n");
+    for (int r = 0; r < t->n_row; r++) {
+        for (int c = 0; c < t->n_column; c++) {
+            str_add(out, c ? " & " : "");
+            escape(t->text[r * t->n_column + c], "_%&#{}$\\~^<>", tex, out);
+        }
+        str_add(out, r == 0 ? " \\\\\n\\hline\n" : " \\\\\n");
+    }
+    str_add(out, "\\hline\n\\end{tabular}\n");
+}
+
+void table_escape_html(const char *text, struct str *out)
+{
+    static const char *const entity[] = {"&lt;", "&gt;", "&amp;", "&quot;"};
+    escape(text, "<>&\"", entity, out);
+}
+
+void table_html(const struct table *t, struct str *out)
+{
+    str_add(out, "<table>\n");
+    for (int r = 0; r < t->n_row; r++) {
+        const char *tag = r ? "td" : "th";
+        str_add(out, "<tr>");
+        for (int c = 0; c < t->n_column; c++) {
+            str_addf(out, "<%s%s>", tag, is_left(t, c) ? " class=\"text\"" : "");
+            table_escape_html(t->text[r * t->n_column + c], out);
+            str_addf(out, "</%s>", tag);
+        }
+        str_add(out, "</tr>\n");
+    }
+    str_add(out, "</table>\n");
+}

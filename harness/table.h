@@ -1,0 +1,28 @@
+/* A small table of texts, printed as Markdown (padded, so that a terminal shows it well), LaTeX and HTML. */
+#ifndef HARNESS_TABLE_H
+#define HARNESS_TABLE_H
+
+#include <stddef.h>
+
+#include "harness/base/str.h"
+
+struct table {
+    char **text; /* [n_row][n_column], owned; the first row is the head */
+    int n_row, n_column, n_text;
+    int left;    /* columns at the left that are texts; all others but the last are numbers, set flush right */
+    size_t cap;
+};
+
+void table_add(struct table *t, struct str *text); /* the next field; takes the text, leaves an empty str */
+void table_add_text(struct table *t, const char *text);
+/* Leaves out a column in which every row below the head is empty or the same `nothing`. */
+void table_drop_column(struct table *t, int column);
+int table_column_is_empty(const struct table *t, int column, const char *nothing);
+void table_free(struct table *t); /* leaves a zeroed struct but for n_column and left */
+
+void table_markdown(const struct table *t, struct str *out);
+void table_latex(const struct table *t, struct str *out);
+void table_html(const struct table *t, struct str *out);
+void table_escape_html(const char *text, struct str *out);
+
+#endif

@@ -1,0 +1,261 @@
+/* From rows to numbers: pairing, pooling of seeds, clusters, order, and rows that are none. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/aggregate.h"
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
+#include "tests/suites.h"
+
+static char dir[] = "/tmp/depthkv-aggregate-XXXXXX";
+static char *rows;
+
+static void setup(void)
+{
+    strcpy(dir + strlen(dir) - 6, "XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    rows = fs_join(dir, "rows.jsonl");
+}
+
+static void teardown(void)
+{
+    unlink(rows);
+    rmdir(dir);
+    mem_free(rows);
+}
+
+struct fake {
+    const char *cell;
+    int index, sample;
+    const char *context, *question, *policy, *budget;
+    int seed;
+    double score, kl;
+    const char *status;
+};
+
+static void add(struct str *s, const struct fake *f)
+{
+    str_addf(s,
+             "{\"schema\":1,\"cell\":\"%s\",\"key\":\"k\",\"cell_index\":%d,\"model\":\"m\",\"task\":\"t\",\"task_params\":{},"
+             "\"sample\":%d,\"seed\":1,\"question_id\":\"%s\",\"context_id\":\"%s\",\"prompt_sha256\":\"ab\",\"policy\":\"%s\","
+             "\"params\":{\"window\":%d},\"budget\":\"%s\",\"keep\":%s,\"keep_tokens\":10,\"layer_budget\":\"uniform\","
+             "\"protect\":{},\"prune_after\":\"prompt\",\"policy_seed\":%d,\"status\":\"%s\",\"metric\":\"f1\",\"score\":",
+             f->cell, f->index, f->sample, f->question, f->context, f->policy, f->index == 7 ? 64 : 32, f->budget,
+             *f->budget ? f->budget : "1", f->seed, f->status ? f->status : "ok");
+    str_add_json_double(s, f->score);
+    str_add(s, ",\"metrics\":{\"f1\":0,\"recall\":");
+    str_add_json_double(s, f->score / 2);
+    str_add(s, "},\"nll\":null,\"kl\":");
+    str_add_json_double(s, f->kl);
+    str_add(s, ",\"top1\":null,\"kl_max\":null,\"cache_bytes\":100}\n");
+}
+
+static void write_rows(const struct fake *f, int n)
+{
+    struct str s = {0};
+    for (int i = 0; i < n; i++)
+        add(&s, &f[i]);
+    ck_assert_int_eq(fs_write_atomic(rows, s.p, s.n, NULL), 0);
+    str_free(&s);
+}
+
+static const double none = (double)NAN;
+
+START_TEST(differences_pair_the_same_sample_and_question)
+{
+    static const struct fake f[] = {
+        {"b", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.25, 0.4, NULL}, /* the journal's order is nobody's business */
+        {"a", 0, 0, "c0", "q", "full", "", 1, 1.0, 0.0, NULL},
+        {"b", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.2, NULL},
+        {"a", 0, 1, "c1", "q", "full", "", 1, 0.5, 0.0, NULL},
+        {"a", 0, 2, "c2", "q", "full", "", 1, 0.9, 0.0, NULL}, /* nobody to pair with */
+    };
+    struct aggregate a;
+    write_rows(f, 5);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_int_eq(a.n_cell, 2);
+    ck_assert_str_eq(a.cell[0].id, "a");
+    ck_assert_int_eq(a.cell[1].baseline, 0);
+    ck_assert_int_eq(a.cell[1].diff[AGG_SCORE].n, 2);
+    ck_assert_double_eq_tol(a.cell[1].diff[AGG_SCORE].diff, -0.375, 1e-12);
+    ck_assert_double_eq_tol(a.cell[1].diff[AGG_KL].diff, 0.3, 1e-12);
+    ck_assert_int_eq(a.cell[0].diff[AGG_SCORE].n, 0);
+    ck_assert_double_eq_tol(a.cell[0].summary[AGG_SCORE].mean, 0.8, 1e-12);
+    ck_assert_double_nan(a.cell[0].summary[AGG_NLL].mean);
+    aggregate_free(&a);
+}
+END_TEST
+
+START_TEST(a_row_that_was_computed_again_counts_once_and_failed_rows_count_nowhere)
+{
+    static const struct fake f[] = {
+        {"a", 0, 0, "c0", "q", "full", "", 1, 0.1, 0.0, NULL},
+        {"a", 0, 0, "c0", "q", "full", "", 1, 0.7, 0.0, NULL},
+        {"a", 0, 1, "c1", "q", "full", "", 1, 0.0, 0.0, "failed"},
+    };
+    struct aggregate a;
+    write_rows(f, 3);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_int_eq(a.cell[0].n_ok, 1);
+    ck_assert_int_eq(a.cell[0].n_failed, 1);
+    ck_assert_int_eq(a.cell[0].summary[AGG_SCORE].n, 1);
+    ck_assert_double_eq(a.cell[0].summary[AGG_SCORE].mean, 0.7);
+    aggregate_free(&a);
+}
+END_TEST
+
+START_TEST(policy_seeds_pool_into_one_line_whose_unit_is_the_context)
+{
+    struct fake f[24];
+    int n = 0;
+    for (int i = 0; i < 4; i++) {
+        static const char *const context[] = {"c0", "c1", "c2", "c3"};
+        f[n++] = (struct fake){"full", 0, i, context[i], "q", "full", "", 1, 1, 0, NULL};
+        f[n++] = (struct fake){"r1", 1, i, context[i], "q", "random", "0.5", 1, i / 4.0, 0.5, NULL};
+        f[n++] = (struct fake){"r2", 2, i, context[i], "q", "random", "0.5", 2, i / 4.0, 0.7, NULL};
+        f[n++] = (struct fake){"s", 3, i, context[i], "q", "snapkv", "0.5", 1, 1, 0.1, NULL};
+    }
+    struct aggregate a;
+    struct stats_paired p;
+    struct err e;
+    int budgets;
+    write_rows(f, n);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_int_eq(a.n_cell, 4);
+    ck_assert_int_eq(a.n_line, 3);
+    ck_assert_int_eq(a.line[1].seeds, 2);
+    ck_assert_int_eq(a.line[1].summary[AGG_SCORE].n, 8);
+    /* two equal values a context are worth one: the standard error is that of four */
+    ck_assert_double_eq_tol(a.line[1].summary[AGG_SCORE].se, a.cell[1].summary[AGG_SCORE].se, 1e-12);
+    ck_assert_double_eq_tol(a.line[1].summary[AGG_KL].mean, 0.6, 1e-12);
+    ck_assert_int_eq(aggregate_pair(&a, "random", "snapkv", AGG_KL, 0.6, &p, &budgets, NULL), 0);
+    ck_assert_int_eq(p.n, 4);
+    ck_assert_int_eq(budgets, 1);
+    ck_assert_double_eq_tol(p.diff, 0.5, 1e-12);
+    ck_assert_int_eq(aggregate_pair(&a, "random", "snapkv", AGG_KL, 0.5, &p, &budgets, &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.msg, "no budget below 0.5"));
+    aggregate_free(&a);
+}
+END_TEST
+
+START_TEST(hits_and_misses_get_an_interval_with_a_width)
+{
+    static const struct fake f[] = {{"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, NULL}, {"a", 0, 1, "c1", "q", "full", "", 1, 1, 0, NULL}};
+    struct aggregate a;
+    write_rows(f, 2);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_double_eq_tol(a.cell[0].summary[AGG_SCORE].lo, 0.3424, 1e-4);
+    ck_assert_double_eq(a.cell[0].summary[AGG_SCORE].hi, 1);
+    aggregate_free(&a);
+}
+END_TEST
+
+START_TEST(the_csv_has_one_line_a_cell_and_names_parameters_where_they_differ)
+{
+    static const struct fake f[] = {
+        {"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, NULL},
+        {"b", 1, 0, "c0", "q", "snapkv", "0.5", 1, 0.5, none, NULL},
+        {"c", 7, 0, "c0", "q", "snapkv", "0.5", 1, 0.5, 0.25, NULL},
+    };
+    struct aggregate a;
+    struct str csv = {0}, label = {0};
+    write_rows(f, 3);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    aggregate_csv(&a, &csv);
+    int lines = 0, commas[4] = {0}, quoted = 0;
+    for (const char *p = csv.p; *p; p++) {
+        quoted ^= *p == '"';
+        commas[lines] += *p == ',' && !quoted;
+        lines += *p == '\n';
+    }
+    ck_assert_int_eq(lines, 4);
+    for (int i = 1; i < 4; i++)
+        ck_assert_int_eq(commas[i], commas[0]);
+    ck_assert_ptr_nonnull(strstr(csv.p, "\"{\"\"window\"\":32}\""));
+    ck_assert_ptr_nonnull(strstr(csv.p, ",recall,recall_se,"));
+    ck_assert_ptr_null(strstr(csv.p, "nan"));
+    aggregate_policy_label(&a, &a.line[2], &label);
+    ck_assert_str_eq(label.p, "snapkv window=64");
+    str_clear(&label);
+    aggregate_policy_label(&a, &a.line[0], &label);
+    ck_assert_str_eq(label.p, "full");
+    str_free(&csv);
+    str_free(&label);
+    aggregate_free(&a);
+}
+END_TEST
+
+START_TEST(what_is_no_row_is_refused_with_its_line)
+{
+    static const struct {
+        const char *from, *to, *message;
+    } c[] = {
+        {"\"schema\":1", "\"schema\":2", "rows.jsonl:2: schema 2, expected 1"},
+        {"\"schema\":1,", "", "rows.jsonl:2: field 'schema': expected a whole number, found none"},
+        {"\"sample\":0", "\"sample\":0.5", "rows.jsonl:2: field 'sample': expected a whole number, found something else"},
+        {"\"sample\":0", "\"sample\":1e300", "rows.jsonl:2: field 'sample': expected a whole number, found something else"},
+        {"\"policy\":\"full\",", "", "rows.jsonl:2: field 'policy': expected text, found none"},
+        {"\"status\":\"ok\"", "\"status\":null", "rows.jsonl:2: field 'status': expected text, found something else"},
+        {"\"top1\":null,", "", "rows.jsonl:2: field 'top1': expected a number or null, found none"},
+        {"\"kl\":0", "\"kl\":[]", "rows.jsonl:2: field 'kl': expected a number or null, found something else"},
+        {"{\"schema\":1", "{\"schema\":", "rows.jsonl:2: not valid JSON"},
+    };
+    static const struct fake f = {"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, NULL};
+    struct str good = {0};
+    add(&good, &f);
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct str s = {0};
+        struct aggregate a;
+        struct err e = {.msg = "garbage"};
+        const char *at = strstr(good.p, c[i].from);
+        ck_assert_ptr_nonnull(at);
+        str_add(&s, good.p);
+        str_addn(&s, good.p, (size_t)(at - good.p));
+        str_addf(&s, "%s%s", c[i].to, at + strlen(c[i].from));
+        ck_assert_int_eq(fs_write_atomic(rows, s.p, s.n, NULL), 0);
+        ck_assert_msg(aggregate_load(dir, &a, &e) == -1, "case %zu was accepted", i);
+        ck_assert_int_eq(e.code, ERR_FORMAT);
+        ck_assert_msg(strstr(e.msg, c[i].message) != NULL, "case %zu: %s", i, e.msg);
+        str_free(&s);
+    }
+    str_free(&good);
+}
+END_TEST
+
+START_TEST(a_last_line_without_newline_is_not_there_yet)
+{
+    static const struct fake f = {"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, NULL};
+    struct str s = {0};
+    struct aggregate a;
+    add(&s, &f);
+    str_add(&s, "{\"schema\":1,\"ce");
+    ck_assert_int_eq(fs_write_atomic(rows, s.p, s.n, NULL), 0);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_int_eq(a.n_row, 1);
+    aggregate_free(&a);
+    ck_assert_int_eq(fs_write_atomic(rows, "", 0, NULL), 0);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_int_eq(a.n_cell, 0);
+    aggregate_free(&a);
+    str_free(&s);
+}
+END_TEST
+
+Suite *make_aggregate_suite(void)
+{
+    Suite *s = suite_create("aggregate");
+    TCase *t = tcase_create("aggregate");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, differences_pair_the_same_sample_and_question);
+    tcase_add_test(t, a_row_that_was_computed_again_counts_once_and_failed_rows_count_nowhere);
+    tcase_add_test(t, policy_seeds_pool_into_one_line_whose_unit_is_the_context);
+    tcase_add_test(t, hits_and_misses_get_an_interval_with_a_width);
+    tcase_add_test(t, the_csv_has_one_line_a_cell_and_names_parameters_where_they_differ);
+    tcase_add_test(t, what_is_no_row_is_refused_with_its_line);
+    tcase_add_test(t, a_last_line_without_newline_is_not_there_yet);
+    suite_add_tcase(s, t);
+    return s;
+}
