@@ -4,20 +4,20 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "models/attention_stats.h"
+#include "models/attention_int.h"
 #include "models/kernels.h"
-#include "models/kernels_ref.h"
+
+/* Prefill: tiles of queries of one group of heads against blocks of keys, the softmax kept up to date on the way: a
+ * block's scores are turned into 2^(score - m), m being the row's maximum so far, and when m grows what has been summed
+ * is scaled down. Scores, weights and products of a block stay in the second-level cache. Where column sums are wanted
+ * the weights of a whole tile are kept, and multiplied by each row's final factor when that is known. */
 
 enum {
-    QUERY_BLOCK = 64 /* queries of one tile; with a group of three their scores over 2048 keys take 1.5 MiB */
+    KEY_BLOCK = 512,
+    STACK = 192 /* about as many rows, queries times heads of a group, make one tile */
 };
 
-struct attention_scratch {
-    struct attention_gather gather;
-    float **thread;     /* [n_thread] score and query tiles */
-    size_t *thread_cap; /* floats */
-    int n_thread;
-};
+static const float LOG2E = 1.44269504088896341f;
 
 struct attention_scratch *attention_scratch_create(void)
 {
@@ -41,11 +41,11 @@ void attention_scratch_destroy(struct attention_scratch *s)
         return;
     free_threads(s);
     attention_gather_fini(&s->gather);
+    attention_cells_destroy(s->cells);
     mem_free(s);
 }
 
-/* One buffer of `floats` per thread. */
-static int reserve(struct attention_scratch *s, int n_thread, size_t floats, struct err *e)
+int attention_reserve(struct attention_scratch *s, int n_thread, size_t floats, struct err *e)
 {
     if (s->n_thread < n_thread) {
         free_threads(s);
@@ -56,7 +56,7 @@ static int reserve(struct attention_scratch *s, int n_thread, size_t floats, str
     for (int i = 0; i < n_thread; i++)
         if (s->thread_cap[i] < floats) {
             mem_free(s->thread[i]);
-            s->thread[i] = mem_try(floats, sizeof(float), "attention scores", e);
+            s->thread[i] = mem_try_raw(floats, sizeof(float), "attention scores", e);
             s->thread_cap[i] = s->thread[i] ? floats : 0;
             if (!s->thread[i])
                 return -1;
@@ -64,133 +64,8 @@ static int reserve(struct attention_scratch *s, int n_thread, size_t floats, str
     return 0;
 }
 
-/* One tile: QUERY_BLOCK queries of all heads of one group against what they see. */
-struct tile {
-    const struct attention_job *j;
-    struct attention_gather *g;
-    int h, block, first, n; /* KV head; block; first row; rows */
-    float *score;           /* [n_group * n][seen] */
-    float *query;           /* [n_group * n][head_dim] scaled queries, then the output */
-};
-
-static void tile_scores(const struct tile *t, const struct kv_segment *seg, const struct kv_tail *tail, int base_tail,
-                        size_t seen)
-{
-    const struct hparams *hp = t->j->hp;
-    size_t d = (size_t)hp->head_dim, n_seg = seg ? (size_t)seg->n : 0;
-    int stacked = hp->n_group * t->n;
-    float scale = 1.0f / sqrtf((float)hp->head_dim);
-    for (int g = 0; g < hp->n_group; g++)
-        for (int r = 0; r < t->n; r++) {
-            const float *q = t->j->q + (size_t)(t->first + r) * t->j->ldq + (size_t)(t->h * hp->n_group + g) * d;
-            float *to = t->query + (size_t)(g * t->n + r) * d;
-            for (size_t i = 0; i < d; i++)
-                to[i] = q[i] * scale;
-        }
-    if (n_seg)
-        kernels_gemm_nt(t->score, seen, t->query, d, seg->k, d, stacked, (int)n_seg, hp->head_dim, 0);
-    kernels_gemm_nt(t->score + n_seg, seen, t->query, d, tail->k, d, stacked, base_tail + t->first + t->n, hp->head_dim,
-                    0);
-}
-
-static void tile_softmax(const struct tile *t, int base, size_t seen)
-{
-    const struct hparams *hp = t->j->hp;
-    for (int g = 0; g < hp->n_group; g++)
-        for (int r = 0; r < t->n; r++) {
-            float *x = t->score + (size_t)(g * t->n + r) * seen;
-            int visible = base + t->first + r + 1;
-            float sum = kernels_exp_sum(x, visible, kernels_max(x, visible));
-            kernels_scale(x, visible, 1.0f / sum);
-            memset(x + visible, 0, (seen - (size_t)visible) * sizeof *x);
-            attention_gather_row(t->g, t->h * hp->n_group + g, t->block, t->first + r, x, base);
-        }
-}
-
-static int tile_run(const struct tile *t, struct err *e)
-{
-    const struct attention_job *j = t->j;
-    const struct hparams *hp = j->hp;
-    const struct kv_segment *seg = kvcache_segment(j->cache[0], j->layer, t->h);
-    const struct kv_tail *tail = kvcache_tail(j->cache[0], j->layer, t->h);
-    int n_seg = seg ? seg->n : 0, base_tail = tail->n - j->n_row, base = n_seg + base_tail;
-    size_t d = (size_t)hp->head_dim, seen = (size_t)(base + t->first + t->n);
-    int stacked = hp->n_group * t->n;
-    tile_scores(t, seg, tail, base_tail, seen);
-    tile_softmax(t, base, seen);
-    if (j->tap && j->tap->weights)
-        for (int g = 0; g < hp->n_group; g++)
-            for (int r = 0; r < t->n; r++)
-                if (j->tap->weights(j->tap->ctx, j->layer, t->h * hp->n_group + g, t->first + r,
-                                    t->score + (size_t)(g * t->n + r) * seen, base + t->first + r + 1, e))
-                    return -1;
-    if (n_seg)
-        kernels_gemm_nn(t->query, d, t->score, seen, seg->v, d, stacked, hp->head_dim, n_seg, 0);
-    kernels_gemm_nn(t->query, d, t->score + n_seg, seen, tail->v, d, stacked, hp->head_dim,
-                    base_tail + t->first + t->n, n_seg > 0);
-    for (int g = 0; g < hp->n_group; g++)
-        for (int r = 0; r < t->n; r++)
-            memcpy(j->out + (size_t)(t->first + r) * (size_t)hp->n_head * d + (size_t)(t->h * hp->n_group + g) * d,
-                   t->query + (size_t)(g * t->n + r) * d, d * sizeof(float));
-    return 0;
-}
-
-int attention_prefill(struct attention_scratch *s, const struct attention_job *j, struct err *e)
-{
-    const struct hparams *hp = j->hp;
-    int n_block = (j->n_row + QUERY_BLOCK - 1) / QUERY_BLOCK, n_tile = n_block * hp->n_kv_head, failed = 0;
-    int serial = j->tap && j->tap->weights, n_thread = serial ? 1 : transformer_threads(), widest = 0;
-    for (int h = 0; h < hp->n_kv_head; h++) {
-        int n = kvcache_n_entry(j->cache[0], j->layer, h);
-        widest = n > widest ? n : widest;
-    }
-    size_t tall = (size_t)hp->n_group * QUERY_BLOCK, queries = tall * (size_t)hp->head_dim;
-    if (attention_gather_begin(&s->gather, j, n_block, e) || reserve(s, n_thread, tall * (size_t)widest + queries, e))
-        return -1;
-    /* the longest tiles first, so that the threads end together; which thread takes which changes no bit */
-#pragma omp parallel for schedule(dynamic, 1) num_threads(n_thread) if (!serial)
-    for (int i = 0; i < n_tile; i++) {
-        int block = serial ? i % n_block : n_block - 1 - i / hp->n_kv_head;
-        int first = block * QUERY_BLOCK;
-        float *buffer = s->thread[serial ? 0 : transformer_thread_index()];
-        struct tile t = {
-            .j = j,
-            .g = &s->gather,
-            .h = serial ? i / n_block : i % hp->n_kv_head,
-            .block = block,
-            .first = first,
-            .n = j->n_row - first < QUERY_BLOCK ? j->n_row - first : QUERY_BLOCK,
-            .query = buffer,
-            .score = buffer + queries,
-        };
-        if (!failed && tile_run(&t, e)) /* fails only through a callback, and then runs serially */
-            failed = 1;
-    }
-    return failed ? -1 : attention_gather_end(&s->gather, j, e);
-}
-
-/* Softmax weights of one query of a cell, and the weighted sum of values; slots in the order segment, tail. */
-static void cell_row(const struct hparams *hp, const float *q, const struct kv_segment *seg, const struct kv_tail *tail,
-                     int n_tail, float *score, float *out)
-{
-    int n_seg = seg ? seg->n : 0, n = n_seg + n_tail;
-    size_t d = (size_t)hp->head_dim;
-    float scale = 1.0f / sqrtf((float)hp->head_dim);
-    for (int i = 0; i < n_seg; i++)
-        score[i] = kernels_dot(q, seg->k + (size_t)i * d, hp->head_dim) * scale;
-    for (int i = 0; i < n_tail; i++)
-        score[n_seg + i] = kernels_dot(q, tail->k + (size_t)i * d, hp->head_dim) * scale;
-    float sum = kernels_exp_sum(score, n, kernels_max(score, n));
-    kernels_scale(score, n, 1.0f / sum);
-    memset(out, 0, d * sizeof *out);
-    for (int i = 0; i < n_seg; i++)
-        kernels_axpy(out, score[i], seg->v + (size_t)i * d, hp->head_dim);
-    for (int i = 0; i < n_tail; i++)
-        kernels_axpy(out, score[n_seg + i], tail->v + (size_t)i * d, hp->head_dim);
-}
-
 /* First row of every cache, and one past the last. */
-static void row_ranges(const struct attention_job *j, int *first)
+void attention_row_ranges(const struct attention_job *j, int *first)
 {
     int r = 0;
     for (int c = 0; c < j->n_cache; c++) {
@@ -201,100 +76,213 @@ static void row_ranges(const struct attention_job *j, int *first)
     first[j->n_cache] = r;
 }
 
-int attention_cell(struct attention_scratch *s, const struct attention_job *j, struct err *e)
+/* Queries of a tile: with few heads in a group more of them, so that the products stay large. */
+static int query_block(const struct hparams *hp)
 {
-    const struct hparams *hp = j->hp;
-    int serial = j->tap && j->tap->weights, n_thread = serial ? 1 : transformer_threads(), widest = 1, failed = 0;
-    int *first = mem_new((size_t)j->n_cache + 1, sizeof *first);
-    row_ranges(j, first);
-    for (int c = 0; c < j->n_cache; c++)
-        for (int h = 0; h < hp->n_kv_head; h++) {
-            int n = kvcache_n_entry(j->cache[c], j->layer, h);
-            widest = n > widest ? n : widest;
-        }
-    if (reserve(s, n_thread, (size_t)widest, e)) {
-        mem_free(first);
-        return -1;
-    }
-    int n_task = j->n_cache * hp->n_head;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(n_thread) if (!serial)
-    for (int i = 0; i < n_task; i++) {
-        /* heads of one group follow each other, so that its keys are still in cache; serial: head by head */
-        int c = serial ? i % j->n_cache : i / hp->n_head, q = serial ? i / j->n_cache : i % hp->n_head;
-        int h = q / hp->n_group, rows = first[c + 1] - first[c];
-        const struct kv_segment *seg = kvcache_segment(j->cache[c], j->layer, h);
-        const struct kv_tail *tail = kvcache_tail(j->cache[c], j->layer, h);
-        float *score = s->thread[serial ? 0 : transformer_thread_index()];
-        for (int r = 0; r < rows && !failed; r++) {
-            int row = first[c] + r, n_tail = tail->n - rows + r + 1;
-            size_t at = (size_t)q * (size_t)hp->head_dim;
-            cell_row(hp, j->q + (size_t)row * j->ldq + at, seg, tail, n_tail, score,
-                     j->out + (size_t)row * (size_t)hp->n_head * (size_t)hp->head_dim + at);
-            if (serial && j->tap->weights(j->tap->ctx, j->layer, q, row, score, (seg ? seg->n : 0) + n_tail, e))
-                failed = 1;
-        }
-    }
-    mem_free(first);
-    return failed ? -1 : 0;
+    int n = STACK / hp->n_group / 16 * 16;
+    return n < 16 ? 16 : n > 128 ? 128 : n;
 }
 
-/* One query by the definition, in double precision. */
-static void reference_row(const struct hparams *hp, const float *q, const struct kv_segment *seg,
-                          const struct kv_tail *tail, int n_tail, double *score, float *out)
+/* One tile; stacked row g * n + r is query `first + r` of head g of the group. Blocks of keys are those of the segment,
+ * then those of the tail. */
+struct tile {
+    const struct attention_job *j;
+    struct attention_gather *g;
+    int h, block, first, n, base; /* KV head; query block; first row; rows; entries older than this call's rows */
+    int stack;              /* n_group * n */
+    int keep;               /* the weights of all keys are kept */
+    size_t ld;              /* of score: KEY_BLOCK, or all keys of the tile */
+    int n_block;            /* blocks of keys so far */
+    int *begin;             /* [n_block + 1] first key of a block; when keep */
+    float *query;           /* [stack][head_dim] scaled queries */
+    float *sum;             /* [stack][head_dim] weighted values so far */
+    float *max, *total;     /* [stack] so far */
+    float *factor;          /* [n_block][stack] maximum that a block's weights refer to, then what normalises them; when keep */
+    float *score;           /* [stack][ld] */
+};
+
+/* Floats of a tile's buffer; with at != NULL also lays the tile out there. */
+static size_t tile_layout(struct tile *t, int stack, int n_key, int keep, float *at)
 {
+    size_t d = (size_t)t->j->hp->head_dim, rows = (size_t)stack;
+    size_t blocks = keep ? (size_t)n_key / KEY_BLOCK + 2 : 0; /* segment and tail each end with a partial one */
+    size_t ld = keep ? ((size_t)n_key + 15) / 16 * 16 : KEY_BLOCK;
+    size_t size[] = {blocks + 1, rows * d, rows * d, rows, rows, blocks * rows, rows * ld}, total = 0;
+    float *view[7] = {0};
+    for (int i = 0; i < 7; i++) {
+        view[i] = at ? at + total : NULL;
+        total += (size[i] + 15) / 16 * 16;
+    }
+    _Static_assert(sizeof(int) == sizeof(float), "block begins live in the same buffer");
+    t->begin = (int *)(void *)view[0];
+    t->query = view[1];
+    t->sum = view[2];
+    t->max = view[3];
+    t->total = view[4];
+    t->factor = view[5];
+    t->score = view[6];
+    t->stack = stack;
+    t->keep = keep;
+    t->ld = ld;
+    t->n_block = 0;
+    return total;
+}
+
+static void load_queries(const struct tile *t)
+{
+    const struct hparams *hp = t->j->hp;
+    size_t d = (size_t)hp->head_dim;
+    float scale = LOG2E / sqrtf((float)hp->head_dim);
+    for (int s = 0; s < t->stack; s++) {
+        const float *q = t->j->q + (size_t)(t->first + s % t->n) * t->j->ldq + (size_t)(t->h * hp->n_group + s / t->n) * d;
+        for (size_t i = 0; i < d; i++)
+            t->query[(size_t)s * d + i] = q[i] * scale;
+        t->max[s] = -INFINITY;
+        t->total[s] = 0;
+    }
+}
+
+/* Scores of one row of a block -> weights 2^(score - max); what lies beyond the visible keys becomes zero. */
+static void weigh(const struct tile *t, float *x, int s, int visible, int n)
+{
+    size_t d = (size_t)t->j->hp->head_dim;
+    visible = visible < 0 ? 0 : visible > n ? n : visible;
+    if (visible) {
+        float top = kernels_max(x, visible);
+        if (top > t->max[s]) {
+            if (t->total[s] > 0) {
+                float by = exp2f(t->max[s] - top);
+                t->total[s] *= by;
+                kernels_scale(t->sum + (size_t)s * d, (int)d, by);
+            }
+            t->max[s] = top;
+        }
+        t->total[s] += kernels_exp2_sum(x, visible, t->max[s]);
+    }
+    memset(x + visible, 0, (size_t)(n - visible) * sizeof *x);
+}
+
+/* Keys [0, n) of one array, which come after `before` others. */
+static void add_keys(struct tile *t, const float *k, const float *v, int n, int before)
+{
+    const struct hparams *hp = t->j->hp;
+    size_t d = (size_t)hp->head_dim, stack = (size_t)t->stack;
+    for (int from = 0; from < n; from += KEY_BLOCK) {
+        int now = n - from < KEY_BLOCK ? n - from : KEY_BLOCK, at = before + from;
+        float *x = t->score + (t->keep ? (size_t)at : 0);
+        kernels_gemm_nt(x, t->ld, t->query, d, k + (size_t)from * d, d, t->stack, now, hp->head_dim, 0);
+        for (int s = 0; s < t->stack; s++)
+            weigh(t, x + (size_t)s * t->ld, s, t->base + t->first + s % t->n + 1 - at, now);
+        kernels_gemm_nn(t->sum, d, x, t->ld, v + (size_t)from * d, d, t->stack, hp->head_dim, now, t->n_block > 0);
+        if (t->keep) {
+            memcpy(t->factor + (size_t)t->n_block * stack, t->max, stack * sizeof *t->max);
+            t->begin[t->n_block] = at;
+            t->begin[t->n_block + 1] = at + now;
+        }
+        t->n_block++;
+    }
+}
+
+/* What a block's weights of each row must be multiplied by to be the row's softmax. */
+static void find_factors(const struct tile *t)
+{
+    for (int b = 0; b < t->n_block; b++)
+        for (int s = 0; s < t->stack; s++) {
+            float *f = t->factor + (size_t)b * (size_t)t->stack + s;
+            *f = exp2f(*f - t->max[s]) / t->total[s];
+        }
+}
+
+/* Normalises the kept weights in place and shows every row to the tap. */
+static int show_weights(const struct tile *t, struct err *e)
+{
+    const struct tap *tap = t->j->tap;
+    for (int s = 0; s < t->stack; s++) {
+        float *x = t->score + (size_t)s * t->ld;
+        for (int b = 0; b < t->n_block; b++) {
+            float *f = t->factor + (size_t)b * (size_t)t->stack + s;
+            kernels_scale(x + t->begin[b], t->begin[b + 1] - t->begin[b], *f);
+            *f = 1;
+        }
+        if (tap->weights(tap->ctx, t->j->layer, t->h * t->j->hp->n_group + s / t->n, t->first + s % t->n, x,
+                         t->base + t->first + s % t->n + 1, e))
+            return -1;
+    }
+    return 0;
+}
+
+static int tile_run(struct tile *t, struct err *e)
+{
+    const struct attention_job *j = t->j;
+    const struct hparams *hp = j->hp;
+    const struct kv_segment *seg = kvcache_segment(j->cache[0], j->layer, t->h);
+    const struct kv_tail *tail = kvcache_tail(j->cache[0], j->layer, t->h);
     int n_seg = seg ? seg->n : 0;
     size_t d = (size_t)hp->head_dim;
-    for (int i = 0; i < n_seg + n_tail; i++) {
-        const float *k = i < n_seg ? seg->k + (size_t)i * d : tail->k + (size_t)(i - n_seg) * d;
-        score[i] = 0;
-        for (size_t x = 0; x < d; x++)
-            score[i] += (double)q[x] * (double)k[x];
-        score[i] /= sqrt((double)hp->head_dim);
+    load_queries(t);
+    if (n_seg)
+        add_keys(t, seg->k, seg->v, n_seg, 0);
+    add_keys(t, tail->k, tail->v, t->base - n_seg + t->first + t->n, n_seg);
+    for (int s = 0; s < t->stack; s++) {
+        float *to = j->out + ((size_t)(t->first + s % t->n) * (size_t)hp->n_head + (size_t)(t->h * hp->n_group + s / t->n)) * d;
+        memcpy(to, t->sum + (size_t)s * d, d * sizeof *to);
+        kernels_scale(to, (int)d, 1.0f / t->total[s]);
     }
-    kernels_ref_softmax(score, n_seg + n_tail);
-    for (size_t x = 0; x < d; x++) {
-        double sum = 0;
-        for (int i = 0; i < n_seg + n_tail; i++)
-            sum += score[i] * (double)(i < n_seg ? seg->v[(size_t)i * d + x] : tail->v[(size_t)(i - n_seg) * d + x]);
-        out[x] = (float)sum;
+    if (!t->keep)
+        return 0;
+    find_factors(t);
+    if (j->tap->weights && show_weights(t, e))
+        return -1;
+    for (int g = 0; g < hp->n_group; g++) {
+        struct attention_tile part = {
+            .head = t->h * hp->n_group + g,
+            .block = t->block,
+            .first = t->first,
+            .n = t->n,
+            .base = t->base,
+            .weight = t->score + (size_t)g * (size_t)t->n * t->ld,
+            .ld = t->ld,
+            .n_block = t->n_block,
+            .begin = t->begin,
+            .factor = t->factor + (size_t)g * (size_t)t->n,
+            .factor_step = (size_t)t->stack,
+        };
+        attention_gather_tile(t->g, &part);
     }
+    return 0;
 }
 
-int attention_reference(struct attention_scratch *s, const struct attention_job *j, struct err *e)
+int attention_prefill(struct attention_scratch *s, const struct attention_job *j, struct err *e)
 {
     const struct hparams *hp = j->hp;
-    int rc = -1, *first = mem_new((size_t)j->n_cache + 1, sizeof *first), widest = 1;
-    int gather = j->tap && j->tap->attention;
-    row_ranges(j, first);
-    for (int c = 0; c < j->n_cache; c++)
-        for (int h = 0; h < hp->n_kv_head; h++)
-            widest = kvcache_n_entry(j->cache[c], j->layer, h) > widest ? kvcache_n_entry(j->cache[c], j->layer, h) : widest;
-    double *score = mem_new((size_t)widest, sizeof *score);
-    float *weight = mem_new((size_t)widest, sizeof *weight);
-    if (gather && attention_gather_begin(&s->gather, j, j->n_row, e))
-        goto out;
-    for (int q = 0; q < hp->n_head; q++)
-        for (int c = 0; c < j->n_cache; c++) {
-            const struct kv_segment *seg = kvcache_segment(j->cache[c], j->layer, q / hp->n_group);
-            const struct kv_tail *tail = kvcache_tail(j->cache[c], j->layer, q / hp->n_group);
-            int rows = first[c + 1] - first[c];
-            for (int r = 0; r < rows; r++) {
-                int row = first[c] + r, n_tail = tail->n - rows + r + 1, n = (seg ? seg->n : 0) + n_tail;
-                size_t at = (size_t)q * (size_t)hp->head_dim;
-                reference_row(hp, j->q + (size_t)row * j->ldq + at, seg, tail, n_tail, score,
-                              j->out + (size_t)row * (size_t)hp->n_head * (size_t)hp->head_dim + at);
-                for (int i = 0; i < n; i++)
-                    weight[i] = (float)score[i];
-                if (gather) /* one block a row: the reduction is then a sum of doubles */
-                    attention_gather_row(&s->gather, q, r, r, weight, n - r - 1);
-                if (j->tap && j->tap->weights && j->tap->weights(j->tap->ctx, j->layer, q, row, weight, n, e))
-                    goto out;
-            }
-        }
-    rc = gather ? attention_gather_end(&s->gather, j, e) : 0;
-out:
-    mem_free(first);
-    mem_free(score);
-    mem_free(weight);
-    return rc;
+    const unsigned per_weight = TRANSFORMER_STAT_COLUMNS | TRANSFORMER_STAT_ROWS | TRANSFORMER_STAT_ENTROPY;
+    int block_rows = query_block(hp), n_block = (j->n_row + block_rows - 1) / block_rows, failed = 0, widest = 0;
+    int n_tile = n_block * hp->n_kv_head;
+    int serial = j->tap && j->tap->weights, n_thread = serial ? 1 : transformer_threads();
+    int keep = serial || (j->tap && j->tap->attention && (j->tap->stats & per_weight));
+    struct tile size = {.j = j};
+    for (int h = 0; h < hp->n_kv_head; h++) {
+        int n = kvcache_n_entry(j->cache[0], j->layer, h);
+        widest = n > widest ? n : widest;
+    }
+    if (attention_gather_begin(&s->gather, j, block_rows, e) ||
+        attention_reserve(s, n_thread, tile_layout(&size, hp->n_group * block_rows, widest, keep, NULL), e))
+        return -1;
+    /* the longest tiles first, so that the threads end together; which thread takes which changes no bit */
+#pragma omp parallel for schedule(dynamic, 1) num_threads(n_thread) if (!serial)
+    for (int i = 0; i < n_tile; i++) {
+        struct tile t = {
+            .j = j,
+            .g = &s->gather,
+            .h = serial ? i / n_block : i % hp->n_kv_head,
+            .block = serial ? i % n_block : n_block - 1 - i / hp->n_kv_head,
+        };
+        t.first = t.block * block_rows;
+        t.n = j->n_row - t.first < block_rows ? j->n_row - t.first : block_rows;
+        t.base = kvcache_n_entry(j->cache[0], j->layer, t.h) - j->n_row;
+        tile_layout(&t, hp->n_group * t.n, t.base + t.first + t.n, keep, s->thread[serial ? 0 : transformer_thread_index()]);
+        if (!failed && tile_run(&t, e)) /* fails only through a callback, and then runs serially */
+            failed = 1;
+    }
+    return failed ? -1 : attention_gather_end(&s->gather, j, e);
 }

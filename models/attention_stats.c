@@ -5,6 +5,7 @@
 
 #include "harness/base/mem.h"
 #include "models/kernels.h"
+#include "models/kernels_rows.h"
 
 static float *take(float **at, size_t n)
 {
@@ -18,13 +19,14 @@ static size_t padded(size_t n)
     return (n + 15) / 16 * 16;
 }
 
-int attention_gather_begin(struct attention_gather *g, const struct attention_job *j, int n_block, struct err *e)
+int attention_gather_begin(struct attention_gather *g, const struct attention_job *j, int block_rows, struct err *e)
 {
     const struct hparams *hp = j->hp;
     size_t total = 0, heads = (size_t)hp->n_head;
     g->stats = j->tap ? j->tap->stats : 0;
     g->n_row = j->n_row;
-    g->n_block = n_block;
+    g->block_rows = block_rows;
+    g->n_block = (j->n_row + block_rows - 1) / block_rows;
     g->last = 0;
     if (g->stats & TRANSFORMER_STAT_ROWS)
         g->last = j->tap->last_rows < j->n_row ? j->tap->last_rows : j->n_row;
@@ -42,7 +44,7 @@ int attention_gather_begin(struct attention_gather *g, const struct attention_jo
     for (int q = 0; q < hp->n_head; q++) {
         size_t n = (size_t)g->n_key[q / hp->n_group];
         if (g->stats & TRANSFORMER_STAT_COLUMNS)
-            total += padded((size_t)n_block * n) + 2 * padded(n);
+            total += padded((size_t)g->n_block * n) + 2 * padded(n);
         if (g->stats & TRANSFORMER_STAT_ROWS)
             total += padded((size_t)g->last * n);
         if (g->stats & TRANSFORMER_STAT_ENTROPY)
@@ -52,7 +54,7 @@ int attention_gather_begin(struct attention_gather *g, const struct attention_jo
     }
     if (total > g->arena_cap) {
         mem_free(g->arena);
-        g->arena = mem_try(total, sizeof *g->arena, "attention statistics", e);
+        g->arena = mem_try_raw(total, sizeof *g->arena, "attention statistics", e);
         g->arena_cap = g->arena ? total : 0;
         if (!g->arena)
             return -1;
@@ -62,10 +64,9 @@ int attention_gather_begin(struct attention_gather *g, const struct attention_jo
         size_t n = (size_t)g->n_key[q / hp->n_group];
         g->part[q] = g->off[q] = g->diag[q] = g->rows[q] = g->entropy[q] = g->queries[q] = NULL;
         if (g->stats & TRANSFORMER_STAT_COLUMNS) {
-            g->part[q] = take(&at, (size_t)n_block * n);
+            g->part[q] = take(&at, (size_t)g->n_block * n);
             g->off[q] = take(&at, n);
             g->diag[q] = take(&at, n);
-            memset(g->part[q], 0, (size_t)n_block * n * sizeof *at);
             memset(g->diag[q], 0, n * sizeof *at);
         }
         if (g->stats & TRANSFORMER_STAT_ROWS) {
@@ -80,23 +81,94 @@ int attention_gather_begin(struct attention_gather *g, const struct attention_jo
     return 0;
 }
 
-void attention_gather_row(struct attention_gather *g, int q, int block, int row, const float *weight, int base)
+static double entropy_of(const float *weight, int n, double factor)
+{
+    double h = 0;
+    for (int i = 0; i < n; i++) {
+        double p = factor * (double)weight[i];
+        h -= p > 0 ? p * log(p) : 0;
+    }
+    return h;
+}
+
+/* Row r of the tile, normalised, where somebody asked for it. */
+static void gather_last_rows(struct attention_gather *g, const struct attention_tile *t)
+{
+    int n_key = t->base + g->n_row;
+    for (int r = 0; r < t->n; r++) {
+        int row = t->first + r, at = row - (g->n_row - g->last);
+        if (at < 0)
+            continue;
+        float *to = g->rows[t->head] + (size_t)at * (size_t)n_key;
+        for (int b = 0; b < t->n_block; b++) {
+            int n = t->begin[b + 1] - t->begin[b];
+            memcpy(to + t->begin[b], t->weight + (size_t)r * t->ld + t->begin[b], (size_t)n * sizeof *to);
+            kernels_scale(to + t->begin[b], n, t->factor[(size_t)b * t->factor_step + (size_t)r]);
+        }
+    }
+}
+
+void attention_gather_tile(struct attention_gather *g, const struct attention_tile *t)
+{
+    if (g->rows[t->head])
+        gather_last_rows(g, t);
+    for (int r = 0; g->entropy[t->head] && r < t->n; r++) {
+        double h = 0;
+        for (int b = 0; b < t->n_block; b++)
+            h += entropy_of(t->weight + (size_t)r * t->ld + t->begin[b], t->begin[b + 1] - t->begin[b],
+                            (double)t->factor[(size_t)b * t->factor_step + (size_t)r]);
+        g->entropy[t->head][t->first + r] = (float)h;
+    }
+    if (!g->part[t->head])
+        return;
+    for (int r = 0, b = 0; r < t->n; r++) {
+        int self = t->base + t->first + r; /* the row's own entry is the last visible one */
+        while (self >= t->begin[b + 1])
+            b++;
+        float *w = t->weight + (size_t)r * t->ld + self;
+        g->diag[t->head][self] = *w * t->factor[(size_t)b * t->factor_step + (size_t)r];
+        *w = 0;
+    }
+    int n_key = t->base + g->n_row;
+    float *sum = g->part[t->head] + (size_t)t->block * (size_t)n_key;
+    for (int b = 0; b < t->n_block; b++)
+        kernels_rows(sum + t->begin[b], 0, t->factor + (size_t)b * t->factor_step, 0, 1, 1, t->weight + t->begin[b], t->ld,
+                     t->begin[b + 1] - t->begin[b], t->n);
+}
+
+void attention_gather_row(struct attention_gather *g, int q, int row, const float *weight, int base)
 {
     int self = base + row; /* the row's own entry is the last visible one */
+    size_t n_key = (size_t)(base + g->n_row);
     if (g->part[q]) {
-        /* [n_block][n_key], n_key = base + n_row */
-        float *sum = g->part[q] + (size_t)block * (size_t)(base + g->n_row);
-        kernels_add(sum, weight, self);
+        float *sum = g->part[q] + (size_t)row * n_key;
+        memcpy(sum, weight, (size_t)self * sizeof *weight);
+        sum[self] = 0;
         g->diag[q][self] = weight[self];
     }
     if (g->rows[q] && row >= g->n_row - g->last)
-        memcpy(g->rows[q] + (size_t)(row - (g->n_row - g->last)) * (size_t)(base + g->n_row), weight,
-               (size_t)(self + 1) * sizeof *weight);
-    if (g->entropy[q]) {
-        double h = 0;
-        for (int i = 0; i <= self; i++)
-            h -= weight[i] > 0 ? (double)weight[i] * log((double)weight[i]) : 0;
-        g->entropy[q][row] = (float)h;
+        memcpy(g->rows[q] + (size_t)(row - (g->n_row - g->last)) * n_key, weight, (size_t)(self + 1) * sizeof *weight);
+    if (g->entropy[q])
+        g->entropy[q][row] = (float)entropy_of(weight, self + 1, 1);
+}
+
+/* Sums in block order, in double precision, a strip of columns at a time. */
+static void add_parts(const struct attention_gather *g, int q, size_t n)
+{
+    enum { STRIP = 256 };
+    double sum[STRIP];
+    for (size_t from = 0; from < n; from += STRIP) {
+        size_t width = n - from < STRIP ? n - from : STRIP;
+        memset(sum, 0, sizeof sum);
+        for (int b = 0; b < g->n_block; b++) {
+            const float *part = g->part[q] + (size_t)b * n + from;
+            int rows = (b + 1) * g->block_rows < g->n_row ? (b + 1) * g->block_rows : g->n_row;
+            size_t seen = n - (size_t)(g->n_row - rows), end = seen < from ? 0 : seen - from;
+            for (size_t i = 0; i < (end < width ? end : width); i++)
+                sum[i] += (double)part[i];
+        }
+        for (size_t i = 0; i < width; i++)
+            g->off[q][from + i] = (float)sum[i];
     }
 }
 
@@ -108,12 +180,8 @@ int attention_gather_end(struct attention_gather *g, const struct attention_job 
 #pragma omp parallel for schedule(static)
     for (int q = 0; q < hp->n_head; q++) {
         size_t n = (size_t)g->n_key[q / hp->n_group], d = (size_t)hp->head_dim;
-        for (size_t i = 0; g->part[q] && i < n; i++) {
-            double sum = 0;
-            for (int b = 0; b < g->n_block; b++)
-                sum += (double)g->part[q][(size_t)b * n + i];
-            g->off[q][i] = (float)sum;
-        }
+        if (g->part[q])
+            add_parts(g, q, n);
         for (int r = 0; g->queries[q] && r < j->n_row; r++)
             memcpy(g->queries[q] + (size_t)r * d, j->q + (size_t)r * j->ldq + (size_t)q * d, d * sizeof(float));
     }

@@ -15,7 +15,8 @@
 #pragma GCC optimize("fp-contract=fast")
 
 typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
-enum { LANES = 16 };
+enum { LANES = 16, EIGHT = 8 };
+static const float LOG2E = 1.44269504088896341f;
 
 void kernels_init(void)
 {
@@ -41,11 +42,6 @@ void kernels_gemm_nn(float *c, size_t ldc, const float *a, size_t lda, const flo
                 add ? 1.0f : 0.0f, c, (int)ldc);
 }
 
-void kernels_matmul_tile(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
-{
-    kernels_gemm_nt(y, ldy, x, ldx, w->f32, (size_t)w->cols, rows, w->rows, w->cols, 0);
-}
-
 static inline __attribute__((always_inline)) float reduce(lanes v)
 {
     float s[LANES];
@@ -56,85 +52,12 @@ static inline __attribute__((always_inline)) float reduce(lanes v)
     return s[0];
 }
 
-/* R rows of x against C rows of w: R x C accumulators stay in registers. k is summed in 16 lanes from the front, the
- * ragged end last; the same for every R and C. */
-static inline __attribute__((always_inline)) void block(float *y, size_t ldy, const float *x, size_t ldx,
-                                                        const float *w, size_t k, const int R, const int C)
+CLONES void kernels_widen(float *y, const uint16_t *x, size_t n)
 {
-    lanes acc[6][4];
-    size_t whole = k / LANES * LANES;
-    for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++)
-            acc[r][c] = (lanes){0};
-    for (size_t i = 0; i < whole; i += LANES) {
-        lanes b[4];
-        for (int c = 0; c < C; c++)
-            b[c] = *(const lanes *)(w + (size_t)c * k + i);
-        for (int r = 0; r < R; r++) {
-            lanes a = *(const lanes *)(x + (size_t)r * ldx + i);
-            for (int c = 0; c < C; c++)
-                acc[r][c] += a * b[c];
-        }
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits = (uint32_t)x[i] << 16;
+        memcpy(y + i, &bits, sizeof bits);
     }
-    for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) {
-            float sum = reduce(acc[r][c]);
-            for (size_t i = whole; i < k; i++)
-                sum += x[(size_t)r * ldx + i] * w[(size_t)c * k + i];
-            y[(size_t)r * ldy + (size_t)c] = sum;
-        }
-}
-
-static inline __attribute__((always_inline)) void block_rows(float *y, size_t ldy, const float *x, size_t ldx, int rows,
-                                                             const float *w, size_t k, const int C)
-{
-    int r = 0;
-    for (; r + 6 <= rows; r += 6)
-        block(y + (size_t)r * ldy, ldy, x + (size_t)r * ldx, ldx, w, k, 6, C);
-    y += (size_t)r * ldy;
-    x += (size_t)r * ldx;
-    switch (rows - r) {
-    case 5: block(y, ldy, x, ldx, w, k, 5, C); break;
-    case 4: block(y, ldy, x, ldx, w, k, 4, C); break;
-    case 3: block(y, ldy, x, ldx, w, k, 3, C); break;
-    case 2: block(y, ldy, x, ldx, w, k, 2, C); break;
-    case 1: block(y, ldy, x, ldx, w, k, 1, C); break;
-    default: break;
-    }
-}
-
-/* Weight rows [from, to) against all rows of x. */
-CLONES static void skinny_part(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, size_t k,
-                               int from, int to)
-{
-    int c = from;
-    for (; c + 4 <= to; c += 4)
-        block_rows(y + c, ldy, x, ldx, rows, w + (size_t)c * k, k, 4);
-    for (; c < to; c++)
-        block_rows(y + c, ldy, x, ldx, rows, w + (size_t)c * k, k, 1);
-}
-
-void kernels_matmul_skinny(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
-{
-    enum { PART = 64 }; /* weight rows of one task: 64 x 576 floats stay in the second-level cache */
-    int parts = (w->rows + PART - 1) / PART;
-#pragma omp parallel for schedule(static)
-    for (int p = 0; p < parts; p++) {
-        int to = (p + 1) * PART < w->rows ? (p + 1) * PART : w->rows;
-        skinny_part(y, ldy, x, ldx, rows, w->f32, (size_t)w->cols, p * PART, to);
-    }
-}
-
-CLONES float kernels_dot(const float *a, const float *b, int n)
-{
-    lanes acc = {0};
-    int i = 0;
-    for (; i + LANES <= n; i += LANES)
-        acc += *(const lanes *)(a + i) * *(const lanes *)(b + i);
-    float sum = reduce(acc);
-    for (; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
 }
 
 CLONES void kernels_axpy(float *y, float a, const float *x, int n)
@@ -181,42 +104,39 @@ CLONES void kernels_rope(float *x, const float *cosine, const float *sine, int n
     }
 }
 
-/* exp by 2^n e^r: n = round(x / ln 2), |r| <= ln(2)/2, e^r by a Taylor polynomial of degree 7 (truncation below
- * 6e-9), ln 2 in two parts so that r is exact to rounding. Branch-free, so that loops over it vectorise. */
-static inline __attribute__((always_inline)) float fast_exp(float x)
+/* 2^x = 2^n 2^r: n = round(x), r = x - n exactly, |r| <= 1/2; 2^r by a polynomial of degree 5, fitted
+ * for the least largest relative error (9.2e-8); 2^n is added to the exponent. Branch-free, so that loops over it
+ * vectorise. Arguments below -126 count as -126. */
+static inline __attribute__((always_inline)) float fast_exp2(float x)
 {
-    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
-    float n = x * 1.44269504088896341f + 12582912.0f;
-    int32_t bits;
-    memcpy(&bits, &n, sizeof bits);
-    n -= 12582912.0f;
-    float r = x - n * 0.693359375f;
-    r = r + n * 2.12194440e-4f;
-    float p = 1.0f / 5040;
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
+    x = x < -126.0f ? -126.0f : x > 127.0f ? 127.0f : x;
+    float n = x + 12582912.0f;
+    uint32_t bits, whole;
+    memcpy(&whole, &n, sizeof whole);
+    float r = x - (n - 12582912.0f);
+    float p = 0.00132647274f;
+    p = p * r + 0.00967151310f;
+    p = p * r + 0.0555073373f;
+    p = p * r + 0.240222421f;
+    p = p * r + 0.693146978f;
     p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    bits = (bits - 0x4B400000 + 127) * (1 << 23);
-    float scale;
-    memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
+    memcpy(&bits, &p, sizeof bits);
+    bits += whole << 23; /* the magic number's own bits fall out at the top */
+    memcpy(&p, &bits, sizeof p);
+    return p;
 }
 
-CLONES float kernels_exp_sum(float *x, int n, float top)
+CLONES float kernels_exp2_sum(float *x, int n, float top)
 {
     float part[LANES] = {0};
     int i = 0;
     for (; i + LANES <= n; i += LANES)
         for (int j = 0; j < LANES; j++) {
-            x[i + j] = fast_exp(x[i + j] - top);
+            x[i + j] = fast_exp2(x[i + j] - top);
             part[j] += x[i + j];
         }
     for (int j = 0; i + j < n; j++) {
-        x[i + j] = fast_exp(x[i + j] - top);
+        x[i + j] = fast_exp2(x[i + j] - top);
         part[j] += x[i + j];
     }
     lanes v;
@@ -224,18 +144,42 @@ CLONES float kernels_exp_sum(float *x, int n, float top)
     return reduce(v);
 }
 
+CLONES void kernels_exp2_columns(float *score, size_t ld, int n, float *top, float *total)
+{
+    for (size_t c = 0; c < ld; c += EIGHT) {
+        float high[EIGHT], sum[EIGHT] = {0}; /* in registers */
+        for (int j = 0; j < EIGHT; j++)
+            high[j] = -INFINITY;
+        for (int k = 0; k < n; k++) {
+            const float *x = score + (size_t)k * ld + c;
+            for (int j = 0; j < EIGHT; j++)
+                high[j] = x[j] > high[j] ? x[j] : high[j];
+        }
+        for (int k = 0; k < n; k++) {
+            float *x = score + (size_t)k * ld + c;
+            for (int j = 0; j < EIGHT; j++) {
+                x[j] = fast_exp2(x[j] - high[j]);
+                sum[j] += x[j];
+            }
+        }
+        memcpy(top + c, high, sizeof high);
+        memcpy(total + c, sum, sizeof sum);
+    }
+}
+
 CLONES float kernels_max(const float *x, int n)
 {
-    float part[LANES];
-    for (int j = 0; j < LANES; j++)
+    enum { WIDE = 4 * LANES };
+    float part[WIDE];
+    for (int j = 0; j < WIDE; j++)
         part[j] = x[0];
     int i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++)
+    for (; i + WIDE <= n; i += WIDE)
+        for (int j = 0; j < WIDE; j++)
             part[j] = x[i + j] > part[j] ? x[i + j] : part[j];
     for (; i < n; i++)
         part[0] = x[i] > part[0] ? x[i] : part[0];
-    for (int j = 1; j < LANES; j++)
+    for (int j = 1; j < WIDE; j++)
         part[0] = part[j] > part[0] ? part[j] : part[0];
     return part[0];
 }
@@ -244,11 +188,11 @@ CLONES void kernels_gated(float *y, const float *gate, const float *up, int n, e
 {
     if (act == MODEL_SILU) {
         for (int i = 0; i < n; i++)
-            y[i] = gate[i] / (1.0f + fast_exp(-gate[i])) * up[i];
+            y[i] = gate[i] / (1.0f + fast_exp2(-LOG2E * gate[i])) * up[i];
     } else {
         for (int i = 0; i < n; i++) { /* GELU, tanh form: 0.5 x (1 + tanh(t)) = x / (1 + exp(-2 t)) */
             float x = gate[i], t = 0.7978845608028654f * (x + 0.044715f * x * x * x);
-            y[i] = x / (1.0f + fast_exp(-2.0f * t)) * up[i];
+            y[i] = x / (1.0f + fast_exp2(-2.0f * LOG2E * t)) * up[i];
         }
     }
 }

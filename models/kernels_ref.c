@@ -9,7 +9,7 @@ void kernels_ref_matmul(float *y, size_t ldy, const float *x, size_t ldx, int ro
         for (int r = 0; r < rows; r++) {
             double sum = 0;
             for (int i = 0; i < w->cols; i++)
-                sum += (double)x[(size_t)r * ldx + (size_t)i] * (double)w->f32[(size_t)o * (size_t)w->cols + (size_t)i];
+                sum += (double)x[(size_t)r * ldx + (size_t)i] * (double)matrix_get(w, o, i);
             y[(size_t)r * ldy + (size_t)o] = (float)sum;
         }
 }

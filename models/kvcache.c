@@ -61,8 +61,8 @@ static void segment_release(struct kv_segment *s)
 static int alloc_arrays(int capacity, int head_dim, int32_t **pos, float **k, float **v, struct err *e)
 {
     *pos = mem_try((size_t)capacity, sizeof **pos, "cache positions", e);
-    *k = mem_try((size_t)capacity, (size_t)head_dim * sizeof **k, "cached keys", e);
-    *v = mem_try((size_t)capacity, (size_t)head_dim * sizeof **v, "cached values", e);
+    *k = mem_try_raw((size_t)capacity, (size_t)head_dim * sizeof **k, "cached keys", e);
+    *v = mem_try_raw((size_t)capacity, (size_t)head_dim * sizeof **v, "cached values", e);
     if (*pos && *k && *v) {
         atomic_fetch_add(&resident, (size_t)capacity * entry_bytes(head_dim));
         return 0;

@@ -1,6 +1,6 @@
-/* Opening a model file: shapes are checked for every tensor before memory is asked for, then each tensor is read
- * straight to its place in one arena. Q, K and V of a layer lie behind one another there, and so do gate and up,
- * so that the forward pass multiplies by each group in one product. */
+/* Opening a model file: shapes are checked for every tensor before memory is asked for, then each tensor is read in
+ * slices and packed into one arena, in the panels that the kernels read (matrix.h). Q, K and V of a layer are one
+ * matrix there, and so are gate and up, so that the forward pass multiplies by each group in one product. */
 #include "models/model.h"
 
 #include <math.h>
@@ -197,48 +197,56 @@ void model_hash_tensor(struct hash_sha256_ctx *c, const struct model_tensor *t, 
 
 enum { ALIGN = 64 };
 
-static size_t elements(const struct hparams *hp, enum place p)
+/* Rows of the matrix that tensor p begins or is part of; 0 for a vector. */
+static int matrix_rows(const struct hparams *hp, enum place p)
 {
-    return (size_t)size_of(hp, table[p].dim[0]) * (size_t)size_of(hp, table[p].dim[1]);
+    switch (p) {
+    case WQ: case WK: case WV: return (hp->n_head + 2 * hp->n_kv_head) * hp->head_dim;
+    case GATE: case UP: return 2 * hp->d_ff;
+    default: return table[p].dim[1] == ONE ? 0 : size_of(hp, table[p].dim[0]);
+    }
 }
 
-/* Moves *at to where tensor p begins and returns where it ends. Every matrix begins aligned; K and V follow Q, their
- * biases bq, and up follows gate without a gap, because together they are one matrix. Vectors are always float. */
+static struct matrix as_matrix(const struct hparams *hp, enum place p, const void *at, enum model_dtype held_as)
+{
+    struct matrix m = {.rows = matrix_rows(hp, p), .cols = size_of(hp, table[p].dim[1])};
+    if (held_as == MODEL_BF16)
+        m.bf16 = at;
+    else
+        m.f32 = at;
+    return m;
+}
+
+/* Moves *at to where tensor p begins and returns where it ends. Every matrix begins aligned, and so does every vector
+ * but the biases bk and bv, which follow bq without a gap. wk, wv and up have their room in wq's and gate's matrix.
+ * Vectors are always float. */
 static size_t reserve(const struct hparams *hp, enum place p, enum model_dtype held_as, size_t *at)
 {
-    int joined = p == WK || p == WV || p == BK || p == BV || p == UP;
-    if (!joined)
+    if (p == WK || p == WV || p == UP)
+        return *at;
+    if (p != BK && p != BV)
         *at = (*at + ALIGN - 1) / ALIGN * ALIGN;
-    return *at + elements(hp, p) * (table[p].dim[1] != ONE && held_as == MODEL_BF16 ? 2 : 4);
-}
-
-static struct matrix as_matrix(const void *p, int rows, int cols, enum model_dtype held_as)
-{
-    struct matrix m = {.rows = rows, .cols = cols};
-    if (held_as == MODEL_BF16)
-        m.bf16 = p;
-    else
-        m.f32 = p;
-    return m;
+    if (!matrix_rows(hp, p))
+        return *at + (size_t)size_of(hp, table[p].dim[0]) * sizeof(float);
+    struct matrix m = as_matrix(hp, p, NULL, held_as);
+    return *at + matrix_elements(&m) * (held_as == MODEL_BF16 ? 2 : 4);
 }
 
 /* Points the struct's fields at their places; called for the tensors in order, `at` being theirs. */
 static void attach(struct model *m, enum place p, int layer, void *at, enum model_dtype held_as)
 {
-    const struct hparams *hp = &m->hp;
     struct model_layer *l = layer < 0 ? NULL : &m->layer[layer];
-    int rows = size_of(hp, table[p].dim[0]), cols = size_of(hp, table[p].dim[1]);
-    struct matrix self = as_matrix(at, rows, cols, held_as);
+    struct matrix self = as_matrix(&m->hp, p, at, held_as);
     switch (p) {
     case EMBEDDING: m->embedding = self; break;
     case ATTN_NORM: l->attn_norm = at; break;
-    case WQ: l->qkv = as_matrix(at, (hp->n_head + 2 * hp->n_kv_head) * hp->head_dim, cols, held_as); break;
+    case WQ: l->qkv = self; break;
     case BQ: l->qkv_bias = at; break;
     case Q_NORM: l->q_norm = at; break;
     case K_NORM: l->k_norm = at; break;
     case WO: l->attn_out = self; break;
     case FFN_NORM: l->ffn_norm = at; break;
-    case GATE: l->gate_up = as_matrix(at, 2 * hp->d_ff, cols, held_as); break;
+    case GATE: l->gate_up = self; break;
     case DOWN: l->down = self; break;
     case OUTPUT_NORM: m->output_norm = at; break;
     case OUTPUT: m->output = self; break;
@@ -246,18 +254,19 @@ static void attach(struct model *m, enum place p, int layer, void *at, enum mode
     }
 }
 
-/* A model with its arena laid out and nothing in it yet; place[i] is where tensor i belongs. */
+/* A model with its arena laid out and only the matrices' padding written; place[i] is where tensor i, if it is a
+ * vector, belongs. */
 static struct model *lay_out(const struct hparams *hp, enum model_dtype held_as, void ***place, struct err *e)
 {
     int n = model_n_tensor(hp), layer;
-    size_t total = 0, end = 0;
+    size_t total = 0, end = 0, size = held_as == MODEL_BF16 ? 2 : 4;
     struct model *m = mem_new(1, sizeof *m);
     m->hp = *hp;
     m->layer = mem_new((size_t)hp->n_layer, sizeof *m->layer);
     m->rope_freq = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_freq);
     for (int i = 0; i < n; i++)
         total = reserve(hp, locate(hp, i, &layer), held_as, &total);
-    m->arena = mem_try(total, 1, "the weights", e);
+    m->arena = mem_try_raw(total, 1, "the weights", e);
     if (!m->arena) {
         model_close(m);
         return NULL;
@@ -270,10 +279,55 @@ static struct model *lay_out(const struct hparams *hp, enum model_dtype held_as,
         end = reserve(hp, p, held_as, &at);
         (*place)[i] = (char *)m->arena + at;
         attach(m, p, layer, (*place)[i], held_as);
+        if (end > at && matrix_rows(hp, p)) {
+            struct matrix x = as_matrix(hp, p, NULL, held_as);
+            size_t last = matrix_panel_at(&x, matrix_n_panel(&x) - 1) * size;
+            memset((char *)(*place)[i] + last, 0, end - at - last);
+        }
     }
     if (hp->tied)
         m->output = m->embedding;
     return m;
+}
+
+/* The matrix that tensor p of a layer belongs to; *first: where its first row lies there, but for gate and up. */
+static const struct matrix *matrix_of(const struct model *m, enum place p, int layer, int *first)
+{
+    const struct model_layer *l = layer < 0 ? NULL : &m->layer[layer];
+    int q = m->hp.n_head * m->hp.head_dim, kv = m->hp.n_kv_head * m->hp.head_dim;
+    *first = p == WK ? q : p == WV ? q + kv : 0;
+    switch (p) {
+    case EMBEDDING: return &m->embedding;
+    case OUTPUT: return &m->output;
+    case WQ: case WK: case WV: return &l->qkv;
+    case WO: return &l->attn_out;
+    case GATE: case UP: return &l->gate_up;
+    default: return &l->down;
+    }
+}
+
+/* Rows [from, from + n) of tensor i, row-major in src (f32, or bf16 for matrices of a model held so), to their place. */
+static void put(struct model *m, int i, void *place, const void *src, int from, int n)
+{
+    int layer, first;
+    enum place p = locate(&m->hp, i, &layer);
+    if (!matrix_rows(&m->hp, p)) {
+        memcpy((float *)place + from, src, (size_t)n * sizeof(float));
+        return;
+    }
+    const struct matrix *x = matrix_of(m, p, layer, &first);
+    int *where = NULL;
+    if (p == GATE || p == UP) {
+        where = mem_new((size_t)n, sizeof *where);
+        for (int r = 0; r < n; r++)
+            where[r] = matrix_gate_up_row(m->hp.d_ff, p == UP, from + r);
+    }
+    size_t at = (size_t)((x->f32 ? (const char *)x->f32 : (const char *)x->bf16) - (const char *)m->arena);
+    if (x->f32)
+        matrix_pack_f32(x, (float *)((char *)m->arena + at), src, n, first + from, where);
+    else
+        matrix_pack_bf16(x, (uint16_t *)((char *)m->arena + at), src, n, first + from, where);
+    mem_free(where);
 }
 
 /* Radians per position of pair i, i + head_dim / 2: base^(-2 i / head_dim). "linear" divides by the factor.
@@ -327,9 +381,13 @@ struct model *model_build(const struct hparams *given,
         struct model_tensor t;
         model_tensor_at(&hp, i, &t);
         size_t count = (size_t)t.dim[0] * (size_t)t.dim[1];
-        rc = fetch(ctx, t.name, place[i], count, e);
-        if (rc == 0)
-            model_hash_tensor(hash, &t, "f32", place[i], count * 4);
+        float *x = mem_try(count, sizeof *x, t.name, e);
+        rc = x ? fetch(ctx, t.name, x, count, e) : -1;
+        if (rc == 0) {
+            put(m, i, place[i], x, 0, t.dim[0]);
+            model_hash_tensor(hash, &t, "f32", x, count * 4);
+        }
+        mem_free(x);
     }
     hash_sha256_finish(hash, m->sha256);
     mem_free(place);
@@ -380,24 +438,51 @@ static int check_tensor(const struct h5 *f, const struct model_tensor *t, const 
     return 0;
 }
 
-/* Reads n elements to dst, which holds floats or bf16 as `to_bf16` says. */
-static int read_tensor(const struct h5 *f, const char *path, enum h5_type type, int to_bf16, void *dst, size_t n,
-                       struct err *e)
+enum { SLICE = 4 << 20 }; /* bytes of a tensor that are read and packed at a time */
+
+/* n elements as the file has them -> floats, or bf16, in place when nothing changes. */
+static const void *convert(enum h5_type type, int to_bf16, const void *raw, void *out, size_t n)
 {
     if (type == (to_bf16 ? H5_TYPE_BF16 : H5_TYPE_F32))
-        return h5_read(f, path, type, dst, n, e);
-    void *raw = mem_try(n, h5_type_size(type), path, e);
-    int rc = raw ? h5_read(f, path, type, raw, n, e) : -1;
-    for (size_t i = 0; i < n && rc == 0; i++) {
+        return raw;
+#pragma omp parallel for schedule(static) if (n > 1 << 16)
+    for (size_t i = 0; i < n; i++) {
         float x = type == H5_TYPE_F32   ? ((const float *)raw)[i]
                   : type == H5_TYPE_F16 ? half_from_f16(((const uint16_t *)raw)[i])
                                         : half_from_bf16(((const uint16_t *)raw)[i]);
         if (to_bf16)
-            ((uint16_t *)dst)[i] = half_to_bf16(x);
+            ((uint16_t *)out)[i] = half_to_bf16(x);
         else
-            ((float *)dst)[i] = x;
+            ((float *)out)[i] = x;
     }
+    return out;
+}
+
+/* Reads tensor i slice by slice to its place. */
+static int read_tensor(const struct h5 *f, struct model *m, int i, enum h5_type type, int to_bf16, void *place,
+                       struct err *e)
+{
+    struct model_tensor t;
+    char name[sizeof t.name + 1];
+    int rc = -1;
+    model_tensor_at(&m->hp, i, &t);
+    snprintf(name, sizeof name, "/%s", t.name);
+    int rows = SLICE / 4 / t.dim[1];
+    rows = rows < 16 ? 16 : rows > t.dim[0] ? t.dim[0] : rows;
+    size_t most = (size_t)rows * (size_t)t.dim[1];
+    void *raw = mem_try_raw(most, h5_type_size(type), name, e), *out = raw ? mem_try_raw(most, sizeof(float), name, e) : NULL;
+    if (!out)
+        goto done;
+    for (int from = 0; from < t.dim[0]; from += rows) {
+        int n = t.dim[0] - from < rows ? t.dim[0] - from : rows;
+        if (h5_read_rows(f, name, type, (uint64_t)from, (uint64_t)n, raw, e))
+            goto done;
+        put(m, i, place, convert(type, to_bf16 && t.rank == 2, raw, out, (size_t)n * (size_t)t.dim[1]), from, n);
+    }
+    rc = 0;
+done:
     mem_free(raw);
+    mem_free(out);
     return rc;
 }
 
@@ -465,8 +550,7 @@ struct model *model_open(const char *path, enum model_dtype held_as, struct err 
             model_tensor_at(&hp, i, &t);
             snprintf(name, sizeof name, "/%s", t.name);
             int rc = pass == 0 ? check_tensor(f, &t, name, &type[i], &stored, e)
-                               : read_tensor(f, name, type[i], held_as == MODEL_BF16 && t.rank == 2, place[i],
-                                             (size_t)t.dim[0] * (size_t)t.dim[1], e);
+                               : read_tensor(f, m, i, type[i], held_as == MODEL_BF16, place[i], e);
             if (rc)
                 goto out;
         }

@@ -10,6 +10,7 @@
 #include "harness/base/err.h"
 #include "harness/base/hash.h"
 #include "models/dims.h"
+#include "models/matrix.h"
 #include "models/tokenizer.h"
 
 enum model_activation { MODEL_SILU, MODEL_GELU_TANH };
@@ -32,13 +33,6 @@ struct hparams {
     int rope_original_context;
 };
 
-/* A weight matrix [rows][cols], row-major; exactly one of the pointers is set. */
-struct matrix {
-    int rows, cols;
-    const float *f32;
-    const uint16_t *bf16;
-};
-
 struct model_layer {
     const float *attn_norm;            /* [d_model] */
     struct matrix qkv;                 /* [(n_head + 2 n_kv_head) head_dim][d_model]: Q, then K, then V rows */
@@ -46,7 +40,7 @@ struct model_layer {
     const float *q_norm, *k_norm;      /* [head_dim], or NULL */
     struct matrix attn_out;            /* [d_model][n_head head_dim] */
     const float *ffn_norm;             /* [d_model] */
-    struct matrix gate_up;             /* [2 d_ff][d_model]: gate rows, then up rows */
+    struct matrix gate_up;             /* [2 d_ff][d_model]: gate and up rows, interleaved by panels (matrix.h) */
     struct matrix down;                /* [d_model][d_ff] */
 };
 

@@ -9,9 +9,10 @@
 #include "models/attention.h"
 #include "models/kernels.h"
 #include "models/kernels_ref.h"
+#include "models/kernels_rows.h"
 
 enum {
-    ROW_BLOCK = 128,  /* rows of one prefill tile: fixed, so that the bits do not depend on the threads */
+    ROW_BLOCK = 256, /* rows of a prefill tile, at most */
     LOGIT_BLOCK = 64
 };
 
@@ -25,7 +26,7 @@ struct workspace {
     float *qkv;      /* [n_row][(n_head + 2 n_kv_head) head_dim] */
     float *heads;    /* [n_row][n_head head_dim] attention's output */
     float *delta;    /* [n_row][d_model] what a sub-layer adds */
-    float *ffn;      /* per block: [block][2 d_ff] */
+    float *ffn;      /* [n_row][2 d_ff]; in a prefill per thread: [block][d_ff], [block][one turn of gate and up] */
     float *cosine, *sine; /* [n_row][head_dim / 2] */
     float *wanted;   /* [n_wanted][d_model] */
 };
@@ -36,12 +37,12 @@ struct kernel_set {
     void (*rmsnorm)(float *y, const float *x, const float *w, int n, float eps, float offset);
     void (*gated)(float *y, const float *gate, const float *up, int n, enum model_activation act);
     int (*attention)(struct attention_scratch *s, const struct attention_job *j, struct err *e);
-    int blocks; /* 1: rows in blocks of ROW_BLOCK, one thread each; 0: all rows at once, threads inside matmul */
+    int blocks; /* 1: rows in blocks, one thread each; 0: all rows at once, threads inside matmul */
 };
 
 static const struct kernel_set kernel_sets[] = {
-    [FORWARD_PREFILL] = {kernels_matmul_tile, kernels_rmsnorm, kernels_gated, attention_prefill, 1},
-    [FORWARD_CELL] = {kernels_matmul_skinny, kernels_rmsnorm, kernels_gated, attention_cell, 0},
+    [FORWARD_PREFILL] = {kernels_rows_tile, kernels_rmsnorm, kernels_gated, attention_prefill, 1},
+    [FORWARD_CELL] = {kernels_rows_matmul, kernels_rmsnorm, kernels_gated, attention_cell, 0},
     [FORWARD_REFERENCE] = {kernels_ref_matmul, kernels_ref_rmsnorm, kernels_ref_gated, attention_reference, 0},
 };
 
@@ -53,6 +54,7 @@ struct pass {
     struct workspace *w;
     int block_rows, n_block;
     size_t d, q_width, kv_width, qkv_width;
+    size_t ffn_stride; /* floats of one thread */
 };
 
 static int n_thread_wanted;
@@ -98,10 +100,6 @@ static int check(const struct pass *p, struct err *e)
         err_set(e, ERR_UNSUPPORTED, "a prefill takes one cache, found %d", f->n_cache);
         goto out;
     }
-    if (p->m->embedding.bf16) {
-        err_set(e, ERR_UNSUPPORTED, "%s: weights held as bf16 have no kernels", p->m->path ? p->m->path : "model");
-        goto out;
-    }
     for (int r = 0; r < f->n_row; r++) {
         const struct forward_row *row = &f->row[r];
         if (row->token < 0 || row->token >= p->hp->n_vocab) {
@@ -144,16 +142,15 @@ static int lay_out(struct pass *p, struct err *e)
     size_t threads = p->k->blocks ? (size_t)transformer_threads() : 1;
     for (int r = 0; r < p->f->n_row; r++)
         wanted += p->f->row[r].want_logits != 0;
-    size_t size[] = {n * p->d,       n * p->d, n * p->qkv_width, n * p->q_width,
-                     n * p->d,       threads * (size_t)p->block_rows * 2 * (size_t)p->hp->d_ff,
-                     n * (size_t)p->hp->head_dim / 2, n * (size_t)p->hp->head_dim / 2, wanted * p->d};
+    size_t size[] = {n * p->d, n * p->d, n * p->qkv_width, n * p->q_width, n * p->d, threads * p->ffn_stride, n * (size_t)p->hp->head_dim / 2, n * (size_t)p->hp->head_dim / 2,
+                     wanted * p->d};
     float **view[] = {&w->x, &w->norm, &w->qkv, &w->heads, &w->delta, &w->ffn, &w->cosine, &w->sine, &w->wanted};
     size_t total = 0, at = 0;
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         total += padded(size[i]);
     if (total > w->cap) {
         mem_free(w->arena);
-        w->arena = mem_try(total, sizeof *w->arena, "activations", e);
+        w->arena = mem_try_raw(total, sizeof *w->arena, "activations", e);
         w->cap = w->arena ? total : 0;
         if (!w->arena)
             return -1;
@@ -169,10 +166,10 @@ static void embed(const struct pass *p)
 {
     const struct workspace *w = p->w;
     size_t half = (size_t)p->hp->head_dim / 2;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (p->f->n_row > 3)
     for (int r = 0; r < p->f->n_row; r++) {
         float *x = w->x + (size_t)r * p->d;
-        memcpy(x, p->m->embedding.f32 + (size_t)p->f->row[r].token * p->d, p->d * sizeof *x);
+        matrix_row(&p->m->embedding, p->f->row[r].token, x);
         if (p->hp->embedding_scale != 1.0f)
             kernels_scale(x, (int)p->d, p->hp->embedding_scale);
         for (size_t i = 0; i < half; i++) {
@@ -183,16 +180,29 @@ static void embed(const struct pass *p)
     }
 }
 
+/* Many rows of cells are worth sharing out; the rows of a prefill's block are one thread's already. */
+static int share_rows(const struct pass *p, int rows)
+{
+    return !p->k->blocks && rows > 3;
+}
+
+static void normalise(const struct pass *p, const float *weight, int from, int to)
+{
+#pragma omp parallel for schedule(static) if (share_rows(p, to - from))
+    for (int r = from; r < to; r++)
+        p->k->rmsnorm(p->w->norm + (size_t)r * p->d, p->w->x + (size_t)r * p->d, weight, (int)p->d, p->hp->norm_eps,
+                      p->hp->norm_offset);
+}
+
 /* Normalised rows -> queries, keys, values: bias, q/k norm and rotation applied. */
 static void project(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
     const struct hparams *hp = p->hp;
     size_t hd = (size_t)hp->head_dim, half = hd / 2;
     float *norm = p->w->norm + (size_t)from * p->d, *qkv = p->w->qkv + (size_t)from * p->qkv_width;
-    for (int r = from; r < to; r++)
-        p->k->rmsnorm(p->w->norm + (size_t)r * p->d, p->w->x + (size_t)r * p->d, layer->attn_norm, (int)p->d,
-                      hp->norm_eps, hp->norm_offset);
+    normalise(p, layer->attn_norm, from, to);
     p->k->matmul(qkv, p->qkv_width, norm, p->d, to - from, &layer->qkv);
+#pragma omp parallel for schedule(static) if (share_rows(p, to - from))
     for (int r = from; r < to; r++) {
         float *row = p->w->qkv + (size_t)r * p->qkv_width;
         const float *cosine = p->w->cosine + (size_t)r * half, *sine = p->w->sine + (size_t)r * half;
@@ -212,7 +222,7 @@ static void append_to_caches(const struct pass *p, int layer)
 {
     const struct hparams *hp = p->hp;
     size_t hd = (size_t)hp->head_dim;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (p->f->n_row > 3)
     for (int h = 0; h < hp->n_kv_head; h++)
         for (int r = 0; r < p->f->n_row; r++) {
             struct kv_tail *t = kvcache_tail(p->f->cache[p->f->row[r].cache], layer, h);
@@ -231,22 +241,43 @@ static void attend_out(const struct pass *p, const struct model_layer *layer, in
     kernels_add(p->w->x + (size_t)from * p->d, delta, (int)((size_t)(to - from) * p->d));
 }
 
+/* h[rows][d_ff] = act(gate) * up of the turns [begin, end) of the joined product gu, whose first column is turn `begin`;
+ * h may be gu itself. */
+static void gate_turns(const struct pass *p, float *h, size_t ldh, const float *gu, size_t ldg, int rows, int begin, int end)
+{
+    int ff = p->hp->d_ff;
+#pragma omp parallel for schedule(static) if (share_rows(p, rows))
+    for (int r = 0; r < rows; r++)
+        for (int t = begin; t < end; t++) {
+            int n = ff - t * MATRIX_PANEL < MATRIX_PANEL ? ff - t * MATRIX_PANEL : MATRIX_PANEL;
+            const float *gate = gu + (size_t)r * ldg + (size_t)(t - begin) * 2 * MATRIX_PANEL;
+            p->k->gated(h + (size_t)r * ldh + (size_t)t * MATRIX_PANEL, gate, gate + n, n, p->hp->activation);
+        }
+}
+
 /* delta = down(act(gate) * up); x += delta. */
 static void feed_forward(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
     const struct hparams *hp = p->hp;
-    size_t ff = (size_t)hp->d_ff;
+    size_t ff = (size_t)hp->d_ff, ldh = p->k->blocks ? ff : 2 * ff;
+    int rows = to - from, n_turn = (hp->d_ff + MATRIX_PANEL - 1) / MATRIX_PANEL, n_panel = matrix_n_panel(&layer->gate_up);
     float *norm = p->w->norm + (size_t)from * p->d, *delta = p->w->delta + (size_t)from * p->d;
-    float *ffn = p->w->ffn + (p->k->blocks ? (size_t)omp_get_thread_num() * (size_t)p->block_rows * 2 * ff : 0);
-    for (int r = from; r < to; r++)
-        p->k->rmsnorm(p->w->norm + (size_t)r * p->d, p->w->x + (size_t)r * p->d, layer->ffn_norm, (int)p->d,
-                      hp->norm_eps, hp->norm_offset);
-    p->k->matmul(ffn, 2 * ff, norm, p->d, to - from, &layer->gate_up);
-    for (int r = 0; r < to - from; r++)
-        p->k->gated(ffn + (size_t)r * 2 * ff, ffn + (size_t)r * 2 * ff, ffn + (size_t)r * 2 * ff + ff, (int)ff,
-                    hp->activation);
-    p->k->matmul(delta, p->d, ffn, 2 * ff, to - from, &layer->down);
-    kernels_add(p->w->x + (size_t)from * p->d, delta, (int)((size_t)(to - from) * p->d));
+    float *h = p->w->ffn + (p->k->blocks ? (size_t)omp_get_thread_num() * p->ffn_stride : 0);
+    normalise(p, layer->ffn_norm, from, to);
+    if (p->k->blocks) { /* a turn of gate and up at a time, gated while it is in cache */
+        float *turn = h + (size_t)p->block_rows * ff;
+        for (int t = 0; t < n_turn; t++) {
+            for (int i = 2 * t; i < 2 * t + 2 && i < n_panel; i++)
+                kernels_rows_panel(turn + (size_t)(i - 2 * t) * MATRIX_PANEL, 2 * MATRIX_PANEL, norm, p->d, rows,
+                                   &layer->gate_up, i);
+            gate_turns(p, h, ff, turn, 2 * MATRIX_PANEL, rows, t, t + 1);
+        }
+    } else {
+        p->k->matmul(h, 2 * ff, norm, p->d, rows, &layer->gate_up);
+        gate_turns(p, h, 2 * ff, h, 2 * ff, rows, 0, n_turn); /* in place: a turn is written below what is still unread */
+    }
+    p->k->matmul(delta, p->d, h, ldh, rows, &layer->down);
+    kernels_add(p->w->x + (size_t)from * p->d, delta, (int)((size_t)rows * p->d));
 }
 
 /* A step over all rows: blocks on several threads in a prefill, all rows at once otherwise. */
@@ -315,8 +346,25 @@ static void logits(const struct pass *p)
         if (p->f->phase == FORWARD_REFERENCE)
             kernels_ref_matmul(y, vocab, x, p->d, rows, &p->m->output);
         else
-            kernels_matmul_skinny(y, vocab, x, p->d, rows, &p->m->output);
+            kernels_rows_matmul(y, vocab, x, p->d, rows, &p->m->output);
     }
+}
+
+/* Rows of a prefill in equal blocks, an even number of them where there are enough: a matter of the number of rows alone,
+ * so that the bits do not depend on the threads. */
+static void split_rows(struct pass *p)
+{
+    int n = p->f->n_row;
+    p->n_block = 1;
+    p->block_rows = n;
+    if (!p->k->blocks)
+        return;
+    p->n_block = (n + ROW_BLOCK - 1) / ROW_BLOCK;
+    if (n >= 32)
+        p->n_block += p->n_block % 2;
+    p->block_rows = (n + p->n_block - 1) / p->n_block;
+    p->block_rows = (p->block_rows + 7) / 8 * 8;
+    p->n_block = (n + p->block_rows - 1) / p->block_rows;
 }
 
 int transformer_forward(const struct model *m, struct workspace *w, const struct forward *f, struct err *e)
@@ -327,10 +375,10 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     p.q_width = (size_t)hp->n_head * (size_t)hp->head_dim;
     p.kv_width = (size_t)hp->n_kv_head * (size_t)hp->head_dim;
     p.qkv_width = p.q_width + 2 * p.kv_width;
-    p.block_rows = p.k->blocks ? ROW_BLOCK : f->n_row;
-    p.n_block = p.k->blocks ? (f->n_row + ROW_BLOCK - 1) / ROW_BLOCK : 1;
     if (f->n_row == 0)
         return 0;
+    split_rows(&p);
+    p.ffn_stride = padded((size_t)p.block_rows * (p.k->blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));
     if (check(&p, e) || lay_out(&p, e))
         return -1;
     int *before = mem_new((size_t)f->n_cache + 1, sizeof *before), rc = 0;

@@ -67,3 +67,8 @@ int support_feed(const struct model *m, struct workspace *w, enum forward_phase 
     mem_free(row);
     return rc;
 }
+
+float support_at(const struct matrix *m, size_t i)
+{
+    return matrix_get(m, (int)(i / (size_t)m->cols), (int)(i % (size_t)m->cols));
+}

@@ -16,4 +16,7 @@ double support_relative_error(const float *a, const float *b, size_t n);
 int support_feed(const struct model *m, struct workspace *w, enum forward_phase phase, struct kvcache *c,
                  const int32_t *token, int first, int n, const struct tap *tap, float *logits, struct err *e);
 
+/* Element i of a matrix in row-major order. */
+float support_at(const struct matrix *m, size_t i);
+
 #endif

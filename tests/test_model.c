@@ -12,6 +12,7 @@
 #include "models/model_file.h"
 #include "tests/smollm2.h"
 #include "tests/suites.h"
+#include "tests/support.h"
 
 static const struct hparams tiny = {
     .architecture = "llama", .n_layer = 2, .d_model = 8, .n_head = 4, .n_kv_head = 2, .head_dim = 4, .d_ff = 6,
@@ -119,10 +120,10 @@ START_TEST(q_k_v_and_gate_up_lie_behind_one_another)
     const struct model_layer *l = &m->layer[1];
     ck_assert_int_eq(l->qkv.rows, (4 + 2 * 2) * 4);
     ck_assert_int_eq(l->gate_up.rows, 12);
-    for (int i = 1; i < 32 * 8; i++) /* filled in order, so that fused means consecutive */
-        ck_assert(l->qkv.f32[i] == l->qkv.f32[0] + (float)i);
-    for (int i = 1; i < 12 * 8; i++)
-        ck_assert(l->gate_up.f32[i] == l->gate_up.f32[0] + (float)i);
+    for (size_t i = 1; i < 32 * 8; i++) /* filled in order, so that joined means consecutive */
+        ck_assert(support_at(&l->qkv, i) == support_at(&l->qkv, 0) + (float)i);
+    for (size_t i = 1; i < 12 * 8; i++)
+        ck_assert(support_at(&l->gate_up, i) == support_at(&l->gate_up, 0) + (float)i);
     for (int i = 1; i < 32; i++)
         ck_assert(l->qkv_bias[i] == l->qkv_bias[0] + (float)i);
     ck_assert(l->q_norm[3] + 1 == l->k_norm[0]);
@@ -238,7 +239,7 @@ START_TEST(a_file_with_a_wrong_tensor_is_refused_with_path_and_both_shapes)
     write_model(&tiny, &(struct spoil){0});
     struct model *m = model_open(path, MODEL_F32, &e);
     ck_assert_ptr_nonnull(m);
-    ck_assert(m->layer[1].down.f32[7] == 7);
+    ck_assert(support_at(&m->layer[1].down, 7) == 7);
     ck_assert_ptr_null(m->tokenizer);
     model_close(m);
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {

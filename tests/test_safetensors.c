@@ -14,6 +14,7 @@
 #include "models/model.h"
 #include "models/safetensors.h"
 #include "tests/suites.h"
+#include "tests/support.h"
 
 static char folder[64], output[96];
 
@@ -174,21 +175,21 @@ START_TEST(a_folder_becomes_a_model_with_its_values)
     ck_assert_int_eq(m->hp.rope_scaling, MODEL_ROPE_LLAMA3);
     ck_assert(m->hp.rope_base == 500000 && m->hp.rope_factor == 8 && m->hp.rope_original_context == 64);
     for (int i = 0; i < 64; i++) {
-        ck_assert(m->layer[0].qkv.f32[i] == value_at(9, i));
-        ck_assert(m->layer[0].attn_out.f32[i] == value_at(8, i));
+        ck_assert(support_at(&m->layer[0].qkv, (size_t)(i)) == value_at(9, i));
+        ck_assert(support_at(&m->layer[0].attn_out, (size_t)(i)) == value_at(8, i));
     }
     for (int i = 0; i < 32; i++) {
-        ck_assert(m->layer[0].qkv.f32[64 + i] == value_at(7, i));
-        ck_assert(m->layer[0].qkv.f32[96 + i] == value_at(10, i));
+        ck_assert(support_at(&m->layer[0].qkv, (size_t)(64 + i)) == value_at(7, i));
+        ck_assert(support_at(&m->layer[0].qkv, (size_t)(96 + i)) == value_at(10, i));
     }
     for (int i = 0; i < 48; i++) {
-        ck_assert(m->layer[0].gate_up.f32[i] == value_at(4, i));
-        ck_assert(m->layer[0].gate_up.f32[48 + i] == value_at(5, i));
-        ck_assert(m->layer[0].down.f32[i] == value_at(3, i));
+        ck_assert(support_at(&m->layer[0].gate_up, (size_t)(i)) == value_at(4, i));
+        ck_assert(support_at(&m->layer[0].gate_up, (size_t)(48 + i)) == value_at(5, i));
+        ck_assert(support_at(&m->layer[0].down, (size_t)(i)) == value_at(3, i));
     }
     for (int i = 0; i < 40; i++) {
-        ck_assert(m->output.f32[i] == value_at(0, i));
-        ck_assert(m->embedding.f32[i] == value_at(1, i));
+        ck_assert(support_at(&m->output, (size_t)(i)) == value_at(0, i));
+        ck_assert(support_at(&m->embedding, (size_t)(i)) == value_at(1, i));
     }
     ck_assert_int_eq(tokenizer_n_token(m->tokenizer), 5);
     ck_assert_int_eq(tokenizer_is_end(m->tokenizer, 3), 1);

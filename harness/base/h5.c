@@ -392,6 +392,35 @@ out:
     return rc;
 }
 
+int h5_read_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
+                 struct err *e)
+{
+    hid_t d = H5Dopen2(f->id, path, H5P_DEFAULT), memory = make_type(t, 0), from = H5I_INVALID_HID, to = H5I_INVALID_HID;
+    hsize_t dim[2] = {0, 1}, begin[2] = {first, 0}, count[2];
+    int rank = -1, rc = -1;
+    if (d >= 0 && (from = H5Dget_space(d)) >= 0)
+        rank = H5Sget_simple_extent_ndims(from);
+    if (memory >= 0 && (rank == 1 || rank == 2) && H5Sget_simple_extent_dims(from, dim, NULL) == rank) {
+        count[0] = n;
+        count[1] = dim[1];
+        to = H5Screate_simple(rank, count, NULL);
+        if (to >= 0 && H5Sselect_hyperslab(from, H5S_SELECT_SET, begin, NULL, count, NULL) >= 0 &&
+            H5Dread(d, memory, to, from, H5P_DEFAULT, dst) >= 0)
+            rc = 0;
+    }
+    if (rc)
+        fail(f, path, "can't be read", e);
+    if (to >= 0)
+        H5Sclose(to);
+    if (from >= 0)
+        H5Sclose(from);
+    if (memory >= 0)
+        H5Tclose(memory);
+    if (d >= 0)
+        H5Dclose(d);
+    return rc;
+}
+
 int h5_write_strings(struct h5 *f, const char *path, const char *const *s, size_t n, struct err *e)
 {
     return write_any(f, path, H5_TYPE_STRING, 1, (const uint64_t[]){n}, s, e);

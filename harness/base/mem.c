@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
 static atomic_size_t live, peak;
 static atomic_long fail_countdown;
@@ -20,7 +21,7 @@ int mem_mul(size_t a, size_t b, size_t *out)
     return 1;
 }
 
-static void *allocate(size_t n, size_t size)
+static void *allocate(size_t n, size_t size, int zero)
 {
     size_t bytes;
     if (!mem_mul(n, size, &bytes) || bytes > SIZE_MAX / 2)
@@ -28,10 +29,16 @@ static void *allocate(size_t n, size_t size)
     bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (bytes == 0)
         bytes = ALIGNMENT;
-    void *p = aligned_alloc(ALIGNMENT, bytes);
+    int huge = !zero && bytes >= 2 * HUGE_PAGE;
+    if (huge)
+        bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void *p = aligned_alloc(huge ? HUGE_PAGE : ALIGNMENT, bytes);
     if (!p)
         return NULL;
-    memset(p, 0, bytes);
+    if (huge)
+        madvise(p, bytes, MADV_HUGEPAGE); /* a wish: fewer misses of the address cache */
+    if (zero)
+        memset(p, 0, bytes);
     size_t now = atomic_fetch_add(&live, malloc_usable_size(p)) + malloc_usable_size(p);
     size_t top = atomic_load(&peak);
     while (now > top && !atomic_compare_exchange_weak(&peak, &top, now))
@@ -47,21 +54,31 @@ static _Noreturn void out_of_memory(void)
 
 void *mem_new(size_t n, size_t size)
 {
-    void *p = allocate(n, size);
+    void *p = allocate(n, size, 1);
     if (!p)
         out_of_memory();
     return p;
 }
 
-void *mem_try(size_t n, size_t size, const char *what, struct err *e)
+static void *attempt(size_t n, size_t size, int zero, const char *what, struct err *e)
 {
     long c = atomic_load(&fail_countdown);
     void *p = NULL;
     if (c <= 0 || atomic_fetch_sub(&fail_countdown, 1) != 1)
-        p = allocate(n, size);
+        p = allocate(n, size, zero);
     if (!p)
         err_set(e, ERR_NOMEM, "no memory for %s (%zu x %zu bytes)", what, n, size);
     return p;
+}
+
+void *mem_try(size_t n, size_t size, const char *what, struct err *e)
+{
+    return attempt(n, size, 1, what, e);
+}
+
+void *mem_try_raw(size_t n, size_t size, const char *what, struct err *e)
+{
+    return attempt(n, size, 0, what, e);
 }
 
 void mem_free(void *p)

@@ -1,8 +1,9 @@
 /* Memory. Two kinds of request:
  *   mem_new / mem_grow / mem_strdup ...  small bookkeeping; print nothing, abort() when refused
  *   mem_try                              whatever a file or an experiment sizes; NULL and ERR_NOMEM
- * Both multiply with an overflow check and return zeroed memory aligned to 64 bytes (a cache line,
- * and the widest vector register). Release with mem_free. Thread-safe. */
+ *   mem_try_raw                          the same, its content left as it is
+ * All multiply with an overflow check; all but the last kind return zeroed memory. Aligned to 64 bytes (a cache
+ * line, and the widest vector register). Release with mem_free. Thread-safe. */
 #ifndef HARNESS_BASE_MEM_H
 #define HARNESS_BASE_MEM_H
 
@@ -14,6 +15,8 @@ void *mem_new(size_t n, size_t size);
 char *mem_strdup(const char *s);                /* NULL gives NULL */
 char *mem_strndup(const char *s, size_t n);     /* exactly n bytes and a NUL */
 void *mem_try(size_t n, size_t size, const char *what, struct err *e); /* `what` names it in the error */
+/* The same, not zeroed, for what is about to be filled whole; large ones lie on huge pages where the system has them. */
+void *mem_try_raw(size_t n, size_t size, const char *what, struct err *e);
 void mem_free(void *p);                         /* NULL is fine */
 
 /* Grows the array *p of *cap elements so that it holds at least `need`; keeps the content; aborts

@@ -1,0 +1,294 @@
+/* Attention of rows that belong to cells. Rows whose caches share a segment are stacked against it, and a segment is
+ * worked through in chunks of keys, so that one long cache keeps all threads busy and a shared one is read once:
+ *
+ *   for every (KV head, segment or tail, chunk of keys, group of stacked rows): maximum, sum of weights, weighted values
+ *   for every (row, head): the chunks' parts put together in the order of the keys
+ *
+ * Within a chunk the queries are the lanes: scores[key][row] = key . query, one fixed order over head_dim, and then
+ * out[row] = sum over keys in order. Chunks begin at fixed keys. So a row's bits do not depend on what it is stacked with. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "models/attention_int.h"
+#include "models/kernels.h"
+#include "models/kernels_rows.h"
+
+enum {
+    CHUNK = 512,  /* keys */
+    STACK = 96,   /* stacked rows at a time: their scores take 192 KiB */
+    PART_EXTRA = 2 /* a part is {maximum, sum of weights, weighted values [head_dim]} */
+};
+
+static const float LOG2E = 1.44269504088896341f;
+
+/* Rows of one cache and the parts of their attention, of one KV head. */
+struct owner {
+    const struct kv_segment *segment;
+    int cache, head;      /* KV head */
+    int first, rows;      /* of the call */
+    int n_seg, n_tail;    /* keys; the tail's include all of this call's rows */
+    int seg_parts, parts; /* chunks of the segment; and of the tail */
+    size_t part;          /* first part: [n_group][rows][parts] */
+    size_t weight;        /* first weight: [n_group][rows][n_seg + n_tail], when they are shown */
+};
+
+/* A run of owners with one segment and some of its chunks, or one owner and chunks of its tail. */
+struct task {
+    int owner, n_owner;
+    int tail;             /* 1: the tail's keys */
+    int chunk;
+    int from, n;          /* stacked rows */
+};
+
+struct attention_cells {
+    struct owner *owner;
+    struct task *task;
+    size_t owner_cap, task_cap;
+    int n_owner, n_task;
+    float *part, *weight;
+    size_t part_cap, weight_cap;
+};
+
+void attention_cells_destroy(struct attention_cells *c)
+{
+    if (!c)
+        return;
+    mem_free(c->owner);
+    mem_free(c->task);
+    mem_free(c->part);
+    mem_free(c->weight);
+    mem_free(c);
+}
+
+static int chunks(int n)
+{
+    return (n + CHUNK - 1) / CHUNK;
+}
+
+/* Owners of one segment side by side; which segment comes first changes no bit. */
+static int by_segment(const void *a, const void *b)
+{
+    const struct owner *x = a, *y = b;
+    if (x->head != y->head)
+        return x->head < y->head ? -1 : 1;
+    if (x->segment != y->segment)
+        return (uintptr_t)x->segment < (uintptr_t)y->segment ? -1 : 1;
+    return x->cache < y->cache ? -1 : x->cache > y->cache;
+}
+
+static void add_task(struct attention_cells *c, struct task t)
+{
+    mem_grow(&c->task, &c->task_cap, (size_t)c->n_task + 1, sizeof *c->task);
+    c->task[c->n_task++] = t;
+}
+
+/* Stacked rows of the run in groups of STACK, for every chunk of `n` keys. */
+static void add_tasks(struct attention_cells *c, int owner, int n_owner, int tail, int n, int stacked)
+{
+    for (int chunk = 0; chunk < chunks(n); chunk++)
+        for (int from = 0; from < stacked; from += STACK)
+            add_task(c, (struct task){owner, n_owner, tail, chunk, from, stacked - from < STACK ? stacked - from : STACK});
+}
+
+static int plan(struct attention_cells *c, const struct attention_job *j, int show, struct err *e)
+{
+    const struct hparams *hp = j->hp;
+    size_t parts = 0, weights = 0, size = (size_t)hp->head_dim + PART_EXTRA;
+    int *first = mem_new((size_t)j->n_cache + 1, sizeof *first);
+    attention_row_ranges(j, first);
+    mem_grow(&c->owner, &c->owner_cap, (size_t)j->n_cache * (size_t)hp->n_kv_head, sizeof *c->owner);
+    c->n_owner = c->n_task = 0;
+    for (int h = 0; h < hp->n_kv_head; h++)
+        for (int i = 0; i < j->n_cache; i++) {
+            if (first[i + 1] == first[i])
+                continue;
+            struct owner o = {.segment = kvcache_segment(j->cache[i], j->layer, h), .cache = i, .head = h, .first = first[i],
+                              .rows = first[i + 1] - first[i], .n_tail = kvcache_tail(j->cache[i], j->layer, h)->n};
+            o.n_seg = o.segment ? o.segment->n : 0;
+            c->owner[c->n_owner++] = o;
+        }
+    mem_free(first);
+    qsort(c->owner, (size_t)c->n_owner, sizeof *c->owner, by_segment);
+    for (int i = 0, end; i < c->n_owner; i = end) {
+        int stacked = 0;
+        for (end = i; end < c->n_owner && c->owner[end].segment == c->owner[i].segment && c->owner[end].head == c->owner[i].head;
+             end++) {
+            struct owner *o = &c->owner[end];
+            size_t rows = (size_t)o->rows * (size_t)hp->n_group;
+            o->seg_parts = chunks(o->n_seg);
+            o->parts = o->seg_parts + chunks(o->n_tail);
+            o->part = parts;
+            o->weight = weights;
+            parts += rows * (size_t)o->parts;
+            weights += rows * (size_t)(o->n_seg + o->n_tail);
+            stacked += (int)rows;
+            add_tasks(c, end, 1, 1, o->n_tail, (int)rows);
+        }
+        add_tasks(c, i, end - i, 0, c->owner[i].n_seg, stacked);
+    }
+    if (parts * size > c->part_cap) {
+        mem_free(c->part);
+        c->part = mem_try_raw(parts * size, sizeof *c->part, "attention of cells", e);
+        c->part_cap = c->part ? parts * size : 0;
+        if (!c->part)
+            return -1;
+    }
+    if (show && weights > c->weight_cap) {
+        mem_free(c->weight);
+        c->weight = mem_try_raw(weights, sizeof *c->weight, "attention weights", e);
+        c->weight_cap = c->weight ? weights : 0;
+        if (!c->weight)
+            return -1;
+    }
+    return 0;
+}
+
+/* Stacked row s of a run of owners: whose it is, and which. Row g * rows + r of an owner is row r of head g. */
+static const struct owner *locate(const struct attention_cells *c, const struct task *t, int n_group, int s, int *row)
+{
+    const struct owner *o = &c->owner[t->owner];
+    while (s >= o->rows * n_group)
+        s -= o++->rows * n_group;
+    *row = s;
+    return o;
+}
+
+static size_t lanes_of(int rows)
+{
+    return ((size_t)rows + 7) / 8 * 8;
+}
+
+/* Floats of one thread: queries [head_dim][STACK], scores [CHUNK][STACK], values [STACK][head_dim], and three rows. */
+static size_t scratch_floats(const struct hparams *hp)
+{
+    return (size_t)STACK * (2 * (size_t)hp->head_dim + CHUNK + 3) + 64;
+}
+
+/* Maximum over the keys that each row sees, 2^(score - maximum) in place, zero beyond, and their sum; key by key, all rows
+ * at once. visible[s] <= n. */
+static void weigh(float *score, size_t ld, int rows, int n, const int *visible, float *top, float *total)
+{
+    int ragged = 0;
+    for (int s = 0; s < rows; s++)
+        ragged |= visible[s] < n;
+    for (int k = 0; ragged && k < n; k++)
+        for (int s = 0; s < rows; s++)
+            if (k >= visible[s])
+                score[(size_t)k * ld + (size_t)s] = -INFINITY;
+    kernels_exp2_columns(score, ld, n, top, total);
+    for (int s = 0; s < rows; s++)
+        total[s] = visible[s] ? total[s] : 0;
+    for (int k = 0; ragged && k < n; k++)
+        for (int s = 0; s < rows; s++)
+            if (k >= visible[s])
+                score[(size_t)k * ld + (size_t)s] = 0;
+}
+
+static void run_task(const struct attention_cells *c, const struct attention_job *j, const struct task *t, float *buffer, int show)
+{
+    const struct hparams *hp = j->hp;
+    const struct owner *head = &c->owner[t->owner];
+    size_t d = (size_t)hp->head_dim, ld = lanes_of(t->n);
+    float scale = LOG2E / sqrtf((float)hp->head_dim);
+    float *query = buffer, *score = query + (size_t)STACK * d, *value = score + (size_t)CHUNK * STACK;
+    float *top = value + (size_t)STACK * d, *total = top + STACK;
+    int visible[STACK], first = t->chunk * CHUNK, n = (t->tail ? head->n_tail : head->n_seg) - first;
+    n = n < CHUNK ? n : CHUNK;
+    memset(query, 0, d * ld * sizeof *query);
+    for (int s = 0; s < t->n; s++) {
+        int row;
+        const struct owner *o = locate(c, t, hp->n_group, t->from + s, &row);
+        int g = row / o->rows, r = row % o->rows;
+        const float *q = j->q + (size_t)(o->first + r) * j->ldq + (size_t)(o->head * hp->n_group + g) * d;
+        for (size_t i = 0; i < d; i++)
+            query[i * ld + (size_t)s] = q[i] * scale;
+        visible[s] = t->tail ? o->n_tail - o->rows + r + 1 - first : n;
+        visible[s] = visible[s] < 0 ? 0 : visible[s] > n ? n : visible[s];
+    }
+    const struct kv_tail *tail = kvcache_tail(j->cache[head->cache], j->layer, head->head);
+    const float *k = (t->tail ? tail->k : head->segment->k) + (size_t)first * d;
+    const float *v = (t->tail ? tail->v : head->segment->v) + (size_t)first * d;
+    kernels_rows(score, ld, k, d, 1, n, query, ld, (int)ld, hp->head_dim);
+    weigh(score, ld, t->n, n, visible, top, total);
+    kernels_rows(value, d, score, 1, ld, t->n, v, d, hp->head_dim, n);
+    for (int s = 0; s < t->n; s++) {
+        int row;
+        const struct owner *o = locate(c, t, hp->n_group, t->from + s, &row);
+        int chunk = t->tail ? o->seg_parts + t->chunk : t->chunk;
+        float *part = c->part + (o->part + (size_t)row * (size_t)o->parts + (size_t)chunk) * (d + PART_EXTRA);
+        part[0] = top[s];
+        part[1] = total[s];
+        memcpy(part + PART_EXTRA, value + (size_t)s * d, d * sizeof *part);
+        size_t at = o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) + (size_t)(t->tail ? o->n_seg : 0) + (size_t)first;
+        for (int i = 0; show && i < n; i++)
+            c->weight[at + (size_t)i] = score[(size_t)i * ld + (size_t)s];
+    }
+}
+
+/* Puts the parts of one owner's rows together, in the order of the keys, and normalises the weights that are shown. */
+static void join(const struct attention_cells *c, const struct attention_job *j, const struct owner *o, int show)
+{
+    const struct hparams *hp = j->hp;
+    size_t d = (size_t)hp->head_dim, step = d + PART_EXTRA;
+    for (int row = 0; row < o->rows * hp->n_group; row++) {
+        const float *part = c->part + (o->part + (size_t)row * (size_t)o->parts) * step;
+        float *out = j->out + ((size_t)(o->first + row % o->rows) * (size_t)hp->n_head +
+                               (size_t)(o->head * hp->n_group + row / o->rows)) * d;
+        float top = -INFINITY, total = 0;
+        for (int p = 0; p < o->parts; p++)
+            top = part[(size_t)p * step] > top ? part[(size_t)p * step] : top;
+        memset(out, 0, d * sizeof *out);
+        for (int p = 0; p < o->parts; p++) {
+            float by = exp2f(part[(size_t)p * step] - top); /* 0 where the row sees nothing of the chunk */
+            total += by * part[(size_t)p * step + 1];
+            kernels_axpy(out, by, part + (size_t)p * step + PART_EXTRA, (int)d);
+        }
+        kernels_scale(out, (int)d, 1.0f / total);
+        float *w = show ? c->weight + o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) : NULL;
+        for (int p = 0; show && p < o->parts; p++) {
+            int tail = p >= o->seg_parts, first = (tail ? p - o->seg_parts : p) * CHUNK;
+            int n = (tail ? o->n_tail : o->n_seg) - first;
+            kernels_scale(w + (tail ? o->n_seg : 0) + first, n < CHUNK ? n : CHUNK, exp2f(part[(size_t)p * step] - top) / total);
+        }
+    }
+}
+
+/* Shows every row's weights, head by head. */
+static int show_weights(const struct attention_cells *c, const struct attention_job *j, struct err *e)
+{
+    const struct tap *tap = j->tap;
+    int n_group = j->hp->n_group;
+    for (int h = 0; h < j->hp->n_kv_head; h++)
+        for (int g = 0; g < n_group; g++)
+            for (int i = 0; i < c->n_owner; i++) {
+                const struct owner *o = &c->owner[i];
+                size_t n = (size_t)(o->n_seg + o->n_tail);
+                for (int r = 0; o->head == h && r < o->rows; r++)
+                    if (tap->weights(tap->ctx, j->layer, h * n_group + g, o->first + r,
+                                     c->weight + o->weight + (size_t)(g * o->rows + r) * n, (int)n - o->rows + r + 1, e))
+                        return -1;
+            }
+    return 0;
+}
+
+int attention_cell(struct attention_scratch *s, const struct attention_job *j, struct err *e)
+{
+    int show = j->tap && j->tap->weights, n_thread = transformer_threads();
+    if (!s->cells)
+        s->cells = mem_new(1, sizeof *s->cells);
+    struct attention_cells *c = s->cells;
+    if (plan(c, j, show, e) || attention_reserve(s, n_thread, scratch_floats(j->hp), e))
+        return -1;
+#pragma omp parallel num_threads(n_thread)
+    {
+#pragma omp for schedule(dynamic, 1)
+        for (int i = 0; i < c->n_task; i++)
+            run_task(c, j, &c->task[i], s->thread[transformer_thread_index()], show);
+#pragma omp for schedule(static)
+        for (int i = 0; i < c->n_owner; i++)
+            join(c, j, &c->owner[i], show);
+    }
+    return show ? show_weights(c, j, e) : 0;
+}

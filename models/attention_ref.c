@@ -1,0 +1,67 @@
+/* Attention by the definition, in double precision: the oracle of the other two. */
+#include <math.h>
+
+#include "harness/base/mem.h"
+#include "models/attention_int.h"
+#include "models/kernels_ref.h"
+
+/* One query by the definition, in double precision. */
+static void reference_row(const struct hparams *hp, const float *q, const struct kv_segment *seg,
+                          const struct kv_tail *tail, int n_tail, double *score, float *out)
+{
+    int n_seg = seg ? seg->n : 0;
+    size_t d = (size_t)hp->head_dim;
+    for (int i = 0; i < n_seg + n_tail; i++) {
+        const float *k = i < n_seg ? seg->k + (size_t)i * d : tail->k + (size_t)(i - n_seg) * d;
+        score[i] = 0;
+        for (size_t x = 0; x < d; x++)
+            score[i] += (double)q[x] * (double)k[x];
+        score[i] /= sqrt((double)hp->head_dim);
+    }
+    kernels_ref_softmax(score, n_seg + n_tail);
+    for (size_t x = 0; x < d; x++) {
+        double sum = 0;
+        for (int i = 0; i < n_seg + n_tail; i++)
+            sum += score[i] * (double)(i < n_seg ? seg->v[(size_t)i * d + x] : tail->v[(size_t)(i - n_seg) * d + x]);
+        out[x] = (float)sum;
+    }
+}
+
+int attention_reference(struct attention_scratch *s, const struct attention_job *j, struct err *e)
+{
+    const struct hparams *hp = j->hp;
+    int rc = -1, *first = mem_new((size_t)j->n_cache + 1, sizeof *first), widest = 1;
+    int gather = j->tap && j->tap->attention;
+    attention_row_ranges(j, first);
+    for (int c = 0; c < j->n_cache; c++)
+        for (int h = 0; h < hp->n_kv_head; h++)
+            widest = kvcache_n_entry(j->cache[c], j->layer, h) > widest ? kvcache_n_entry(j->cache[c], j->layer, h) : widest;
+    double *score = mem_new((size_t)widest, sizeof *score);
+    float *weight = mem_new((size_t)widest, sizeof *weight);
+    if (gather && attention_gather_begin(&s->gather, j, 1, e))
+        goto out;
+    for (int q = 0; q < hp->n_head; q++)
+        for (int c = 0; c < j->n_cache; c++) {
+            const struct kv_segment *seg = kvcache_segment(j->cache[c], j->layer, q / hp->n_group);
+            const struct kv_tail *tail = kvcache_tail(j->cache[c], j->layer, q / hp->n_group);
+            int rows = first[c + 1] - first[c];
+            for (int r = 0; r < rows; r++) {
+                int row = first[c] + r, n_tail = tail->n - rows + r + 1, n = (seg ? seg->n : 0) + n_tail;
+                size_t at = (size_t)q * (size_t)hp->head_dim;
+                reference_row(hp, j->q + (size_t)row * j->ldq + at, seg, tail, n_tail, score,
+                              j->out + (size_t)row * (size_t)hp->n_head * (size_t)hp->head_dim + at);
+                for (int i = 0; i < n; i++)
+                    weight[i] = (float)score[i];
+                if (gather) /* one block a row: the reduction is then a sum of doubles */
+                    attention_gather_row(&s->gather, q, r, weight, n - r - 1);
+                if (j->tap && j->tap->weights && j->tap->weights(j->tap->ctx, j->layer, q, row, weight, n, e))
+                    goto out;
+            }
+        }
+    rc = gather ? attention_gather_end(&s->gather, j, e) : 0;
+out:
+    mem_free(first);
+    mem_free(score);
+    mem_free(weight);
+    return rc;
+}

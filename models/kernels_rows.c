@@ -1,0 +1,265 @@
+/* Products whose every output is one sum over k from the front, in single precision with fused multiply-add: the order
+ * does not depend on how many rows or columns are computed together, so tiles may have any shape and a row's bits are
+ * the same alone and among others. A tile keeps R x V vectors of sums in registers:
+ *
+ *   for k: load V vectors of w[k][...]; for every row r: broadcast x[r][k], multiply, add
+ *
+ * Tiles are as large as the registers of the machine allow (32 of 64 bytes, or 16 of 32). */
+#include "models/kernels_rows.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "models/kernels.h"
+
+#pragma GCC optimize("fp-contract=fast")
+
+typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef uint16_t words16 __attribute__((vector_size(32), aligned(2), may_alias));
+typedef uint32_t bits16 __attribute__((vector_size(64)));
+
+/* One call's operands; x[r][k] lies at x[r * row_step + k * k_step]. One of w and w16 is set. */
+struct operands {
+    float *y;
+    size_t ldy;
+    const float *x;
+    size_t row_step, k_step;
+    const float *w;
+    const uint16_t *w16; /* bf16 */
+    size_t ldw, k;
+    int add;             /* sums go on from what y holds */
+};
+
+INLINE void load16(lanes16 *to, const struct operands *o, size_t at, const int half)
+{
+    if (half) {
+        bits16 b = __builtin_convertvector(*(const words16 *)(o->w16 + at), bits16) << 16;
+        memcpy(to, &b, sizeof b);
+    } else {
+        *to = *(const lanes16 *)(o->w + at);
+    }
+}
+
+INLINE void tile16(const struct operands *o, int row, int col, const int R, const int V, const int half)
+{
+    lanes16 sum[6][6];
+    const float *x = o->x + (size_t)row * o->row_step;
+    float *y = o->y + (size_t)row * o->ldy + col;
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < V; v++)
+            sum[r][v] = o->add ? *(const lanes16 *)(y + (size_t)r * o->ldy + 16 * v) : (lanes16){0};
+    for (size_t i = 0; i < o->k; i++) {
+        lanes16 b[6];
+        for (int v = 0; v < V; v++)
+            load16(&b[v], o, i * o->ldw + (size_t)(col + 16 * v), half);
+        for (int r = 0; r < R; r++) {
+            float a = x[(size_t)r * o->row_step + i * o->k_step];
+            for (int v = 0; v < V; v++)
+                sum[r][v] += b[v] * a;
+        }
+    }
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < V; v++)
+            *(lanes16 *)(y + (size_t)r * o->ldy + 16 * v) = sum[r][v];
+}
+
+INLINE void tile8(const struct operands *o, int row, int col, const int R)
+{
+    lanes8 sum[12];
+    const float *x = o->x + (size_t)row * o->row_step, *w = o->w + col;
+    float *y = o->y + (size_t)row * o->ldy + col;
+    for (int r = 0; r < R; r++)
+        sum[r] = o->add ? *(const lanes8 *)(y + (size_t)r * o->ldy) : (lanes8){0};
+    for (size_t i = 0; i < o->k; i++) {
+        lanes8 b = *(const lanes8 *)(w + i * o->ldw);
+        for (int r = 0; r < R; r++)
+            sum[r] += b * x[(size_t)r * o->row_step + i * o->k_step];
+    }
+    for (int r = 0; r < R; r++)
+        *(lanes8 *)(y + (size_t)r * o->ldy) = sum[r];
+}
+
+INLINE void tile1(const struct operands *o, int row, int col)
+{
+    const float *x = o->x + (size_t)row * o->row_step, *w = o->w + col;
+    float sum = o->add ? o->y[(size_t)row * o->ldy + (size_t)col] : 0;
+    for (size_t i = 0; i < o->k; i++)
+        sum += w[i * o->ldw] * x[i * o->k_step];
+    o->y[(size_t)row * o->ldy + (size_t)col] = sum;
+}
+
+/* V vectors of columns for all rows, R at a time. */
+INLINE void strip16(const struct operands *o, int rows, int col, const int R, const int V, const int half)
+{
+    int r = 0;
+    for (; r + R <= rows; r += R)
+        tile16(o, r, col, R, V, half);
+    switch (rows - r) {
+    case 5: tile16(o, r, col, 5, V, half); break;
+    case 4: tile16(o, r, col, 4, V, half); break;
+    case 3: tile16(o, r, col, 3, V, half); break;
+    case 2: tile16(o, r, col, 2, V, half); break;
+    case 1: tile16(o, r, col, 1, V, half); break;
+    default: break;
+    }
+}
+
+INLINE void strip8(const struct operands *o, int rows, int col, const int R)
+{
+    int r = 0;
+    for (; r + R <= rows; r += R)
+        tile8(o, r, col, R);
+    for (; r + 4 <= rows; r += 4)
+        tile8(o, r, col, 4);
+    for (; r < rows; r++)
+        tile8(o, r, col, 1);
+}
+
+/* What is left of the columns after whole strips of 16 lanes. */
+INLINE void ragged(const struct operands *o, int rows, int n, int col, const int R)
+{
+    for (; col + 8 <= n; col += 8)
+        strip8(o, rows, col, R);
+    for (; col < n; col++)
+        for (int r = 0; r < rows; r++)
+            tile1(o, r, col);
+}
+
+/* All columns of a panel in strips of 16 (n is a multiple of 16 there), or any number of float columns. */
+INLINE void columns(const struct operands *o, int rows, int n, int col, const int R, const int half)
+{
+    for (; col + 16 <= n; col += 16)
+        strip16(o, rows, col, R, 1, half);
+    if (!half)
+        ragged(o, rows, n, col, 2 * R);
+}
+
+#if defined(__x86_64__)
+/* 32 registers of 16 lanes: whole panels, so that weights stream from memory in order. */
+INLINE void wide_columns(const struct operands *o, int rows, int n, const int half)
+{
+    int col = 0;
+    for (; col + 96 <= n; col += 96)
+        strip16(o, rows, col, 4, 6, half);
+    for (; col + 64 <= n; col += 64)
+        strip16(o, rows, col, 6, 4, half);
+    columns(o, rows, n, col, 6, half);
+}
+
+__attribute__((target("arch=x86-64-v4"))) static void wide(const struct operands *o, int rows, int n)
+{
+    if (o->w16)
+        wide_columns(o, rows, n, 1);
+    else
+        wide_columns(o, rows, n, 0);
+}
+
+/* 16 registers of 8 lanes. */
+INLINE void middle_columns(const struct operands *o, int rows, int n, const int half)
+{
+    int col = 0;
+    if (rows == 1)
+        for (; col + 64 <= n; col += 64)
+            strip16(o, rows, col, 1, 4, half);
+    columns(o, rows, n, col, 6, half);
+}
+
+__attribute__((target("arch=x86-64-v3"))) static void middle(const struct operands *o, int rows, int n)
+{
+    if (o->w16)
+        middle_columns(o, rows, n, 1);
+    else
+        middle_columns(o, rows, n, 0);
+}
+#endif
+
+static void narrow(const struct operands *o, int rows, int n)
+{
+    if (o->w16)
+        columns(o, rows, n, 0, 2, 1);
+    else
+        columns(o, rows, n, 0, 2, 0);
+}
+
+static void run(const struct operands *o, int rows, int n)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("x86-64-v4")) {
+        wide(o, rows, n);
+        return;
+    }
+    if (__builtin_cpu_supports("x86-64-v3")) {
+        middle(o, rows, n);
+        return;
+    }
+#endif
+    narrow(o, rows, n);
+}
+
+void kernels_rows(float *y, size_t ldy, const float *x, size_t row_step, size_t k_step, int rows, const float *w, size_t ldw,
+                  int n, int k)
+{
+    struct operands o = {.y = y, .ldy = ldy, .x = x, .row_step = row_step, .k_step = k_step, .w = w, .ldw = ldw, .k = (size_t)k};
+    run(&o, rows, n);
+}
+
+/* A slice of k at a time: for many rows a slice of the panel stays in the second-level cache, or in the first when it must
+ * be widened before. Sums go through y, exactly, so any slicing gives the same bits. Few rows widen in registers. */
+static void panel_product(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int p)
+{
+    enum { FEW = 6, SLICE = 1536, WIDENED = 64 };
+    int half = w->bf16 != NULL, n = half ? (int)matrix_panel_width(w, p) : matrix_panel_rows(w, p);
+    size_t width = matrix_panel_width(w, p), k = (size_t)w->cols, at = matrix_panel_at(w, p);
+    size_t slice = rows <= FEW ? k : half ? WIDENED : SLICE;
+    struct operands o = {.y = y, .ldy = ldy, .row_step = ldx, .k_step = 1, .ldw = width};
+    float widened[WIDENED * MATRIX_PANEL] __attribute__((aligned(64)));
+    for (size_t i = 0; i < k; i += slice) {
+        o.k = k - i < slice ? k - i : slice;
+        o.x = x + i;
+        o.add = i > 0;
+        if (half && rows <= FEW) {
+            o.w16 = w->bf16 + at + i * width;
+        } else if (half) {
+            kernels_widen(widened, w->bf16 + at + i * width, o.k * width);
+            o.w = widened;
+        } else {
+            o.w = w->f32 + at + i * width;
+        }
+        run(&o, rows, n);
+    }
+}
+
+void kernels_rows_panel(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int p)
+{
+    enum { ASIDE = 64 };
+    size_t n = (size_t)matrix_panel_rows(w, p), width = matrix_panel_width(w, p);
+    if (w->f32 || n == width) {
+        panel_product(y, ldy, x, ldx, rows, w, p);
+        return;
+    }
+    /* a ragged last panel of bf16 is computed with its padding, for which y has no room */
+    float aside[ASIDE * MATRIX_PANEL];
+    for (int from = 0; from < rows; from += ASIDE) {
+        int now = rows - from < ASIDE ? rows - from : ASIDE;
+        panel_product(aside, width, x + (size_t)from * ldx, ldx, now, w, p);
+        for (int r = 0; r < now; r++)
+            memcpy(y + (size_t)(from + r) * ldy, aside + (size_t)r * width, n * sizeof *y);
+    }
+}
+
+void kernels_rows_tile(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
+{
+    for (int p = 0; p < matrix_n_panel(w); p++)
+        kernels_rows_panel(y + (size_t)p * MATRIX_PANEL, ldy, x, ldx, rows, w, p);
+}
+
+void kernels_rows_matmul(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
+{
+#pragma omp parallel for schedule(static)
+    for (int p = 0; p < matrix_n_panel(w); p++)
+        kernels_rows_panel(y + (size_t)p * MATRIX_PANEL, ldy, x, ldx, rows, w, p);
+}
