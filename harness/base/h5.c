@@ -157,6 +157,13 @@ struct h5 *h5_open(const char *path, enum h5_mode mode, struct err *e)
     return f;
 }
 
+/* Closes a handle of any kind; what was never opened (and H5S_ALL, which is 0) is left alone. */
+static void drop(hid_t id)
+{
+    if (id > 0)
+        H5Idec_ref(id);
+}
+
 int h5_close(struct h5 *f, struct err *e)
 {
     int rc = 0;
@@ -304,12 +311,9 @@ int h5_stat(const struct h5 *f, const char *path, struct h5_info *out, struct er
     *out = info;
     rc = 0;
 out:
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
-    if (d >= 0)
-        H5Dclose(d);
+    drop(type);
+    drop(space);
+    drop(d);
     return rc;
 }
 
@@ -343,14 +347,10 @@ static int write_any(struct h5 *f, const char *path, enum h5_type t, int rank, c
 out:
     if (d >= 0 && H5Dclose(d) < 0 && rc == 0)
         rc = fail(f, path, "can't be written", e);
-    if (parents >= 0)
-        H5Pclose(parents);
-    if (space >= 0)
-        H5Sclose(space);
-    if (memory >= 0)
-        H5Tclose(memory);
-    if (disk >= 0)
-        H5Tclose(disk);
+    drop(parents);
+    drop(space);
+    drop(memory);
+    drop(disk);
     return rc;
 }
 
@@ -362,11 +362,34 @@ int h5_write(struct h5 *f, const char *path, enum h5_type t, int rank, const uin
     return write_any(f, path, t, rank, dim, data, e);
 }
 
+/* Rows [first, first + n) of the slowest dimension, or all of it when n is 0. */
+static int read_part(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
+                     struct err *e)
+{
+    hid_t d = H5Dopen2(f->id, path, H5P_DEFAULT), memory = make_type(t, 0);
+    hid_t from = d >= 0 ? H5Dget_space(d) : H5I_INVALID_HID, to = H5S_ALL;
+    hsize_t begin[H5_MAX_RANK] = {first}, count[H5_MAX_RANK];
+    int rank = from >= 0 ? H5Sget_simple_extent_ndims(from) : -1, rc = -1;
+    if (n && rank >= 1 && rank <= H5_MAX_RANK && H5Sget_simple_extent_dims(from, count, NULL) == rank) {
+        count[0] = n;
+        to = H5Screate_simple(rank, count, NULL);
+        if (H5Sselect_hyperslab(from, H5S_SELECT_SET, begin, NULL, count, NULL) < 0)
+            rank = -1;
+    }
+    if (rank >= 0 && memory >= 0 && to >= 0 && H5Dread(d, memory, to, n ? from : H5S_ALL, H5P_DEFAULT, dst) >= 0)
+        rc = 0;
+    else
+        fail(f, path, "can't be read", e);
+    drop(to);
+    drop(from);
+    drop(memory);
+    drop(d);
+    return rc;
+}
+
 int h5_read(const struct h5 *f, const char *path, enum h5_type t, void *dst, size_t n, struct err *e)
 {
     struct h5_info info;
-    hid_t d = H5I_INVALID_HID, memory = H5I_INVALID_HID;
-    int rc = -1;
     if (h5_stat(f, path, &info, e))
         return -1;
     if (info.type != t || h5_type_size(t) == 0)
@@ -375,50 +398,13 @@ int h5_read(const struct h5 *f, const char *path, enum h5_type t, void *dst, siz
     if (info.n != n)
         return err_set(e, ERR_SHAPE, "%s:%s: %llu elements, expected %zu", f->path, path,
                        (unsigned long long)info.n, n);
-    if (n == 0)
-        return 0;
-    d = H5Dopen2(f->id, path, H5P_DEFAULT);
-    memory = make_type(t, 0);
-    if (d < 0 || memory < 0 || H5Dread(d, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, dst) < 0) {
-        fail(f, path, "can't be read", e);
-        goto out;
-    }
-    rc = 0;
-out:
-    if (memory >= 0)
-        H5Tclose(memory);
-    if (d >= 0)
-        H5Dclose(d);
-    return rc;
+    return n ? read_part(f, path, t, 0, 0, dst, e) : 0;
 }
 
 int h5_read_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
                  struct err *e)
 {
-    hid_t d = H5Dopen2(f->id, path, H5P_DEFAULT), memory = make_type(t, 0), from = H5I_INVALID_HID, to = H5I_INVALID_HID;
-    hsize_t dim[2] = {0, 1}, begin[2] = {first, 0}, count[2];
-    int rank = -1, rc = -1;
-    if (d >= 0 && (from = H5Dget_space(d)) >= 0)
-        rank = H5Sget_simple_extent_ndims(from);
-    if (memory >= 0 && (rank == 1 || rank == 2) && H5Sget_simple_extent_dims(from, dim, NULL) == rank) {
-        count[0] = n;
-        count[1] = dim[1];
-        to = H5Screate_simple(rank, count, NULL);
-        if (to >= 0 && H5Sselect_hyperslab(from, H5S_SELECT_SET, begin, NULL, count, NULL) >= 0 &&
-            H5Dread(d, memory, to, from, H5P_DEFAULT, dst) >= 0)
-            rc = 0;
-    }
-    if (rc)
-        fail(f, path, "can't be read", e);
-    if (to >= 0)
-        H5Sclose(to);
-    if (from >= 0)
-        H5Sclose(from);
-    if (memory >= 0)
-        H5Tclose(memory);
-    if (d >= 0)
-        H5Dclose(d);
-    return rc;
+    return n ? read_part(f, path, t, first, n, dst, e) : 0;
 }
 
 int h5_write_strings(struct h5 *f, const char *path, const char *const *s, size_t n, struct err *e)
@@ -458,12 +444,9 @@ int h5_read_strings(const struct h5 *f, const char *path, char ***s, size_t *n, 
     ours = NULL;
     rc = 0;
 out:
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
-    if (d >= 0)
-        H5Dclose(d);
+    drop(space);
+    drop(type);
+    drop(d);
     mem_free(theirs);
     mem_free(ours);
     return rc;

@@ -71,7 +71,7 @@ int h5_write(struct h5 *f, const char *path, enum h5_type t, int rank, const uin
 /* Reads the whole dataset, which must have exactly n elements of type t, straight into dst. */
 int h5_read(const struct h5 *f, const char *path, enum h5_type t, void *dst, size_t n, struct err *e);
 
-/* Rows [first, first + n) of a dataset of rank 1 or 2 and type t; the caller knows its shape (h5_stat). */
+/* Rows [first, first + n) of the slowest dimension of a dataset of type t; the caller knows its shape (h5_stat). */
 int h5_read_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
                  struct err *e);
 
