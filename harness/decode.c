@@ -33,6 +33,10 @@ static void accept_token(const struct model *m, struct sequence *s, int32_t id)
 {
     size_t before = s->text.n;
     token_ids_add(&s->out, id);
+    if (s->fixed_length) {
+        s->finish_reason = s->out.n >= s->max_new_tokens ? "length" : NULL;
+        return;
+    }
     if (tokenizer_is_end(m->tokenizer, id)) {
         s->finish_reason = "eos";
         return;

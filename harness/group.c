@@ -178,6 +178,7 @@ static int sub_batch(struct group_state *s, int begin, int end, struct err *e)
             t->stop = dq->stop;
             t->n_stop = dq->n_stop;
             t->max_new_tokens = g->cell[c]->max_new_tokens;
+            t->fixed_length = g->fixed_length;
             t->cache = kvcache_derive(s->full, c == 0 ? NULL : s->cut[c].keep,
                                       decode_tail_capacity(held, longest_continuation(s, q)), pool, e);
             if (!t->cache)

@@ -1,5 +1,6 @@
 #include "harness/base/clock.h"
 
+#include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -15,4 +16,13 @@ size_t clock_peak_rss(void)
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     return (size_t)u.ru_maxrss * 1024;
+}
+
+int clock_reset_peak_rss(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (!f)
+        return -1;
+    int bad = fputs("5\n", f) == EOF; /* proc(5): resets the "high water mark" of the resident set */
+    return fclose(f) || bad ? -1 : 0;
 }

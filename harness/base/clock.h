@@ -6,5 +6,7 @@
 
 double clock_seconds(void);      /* monotonic, from an arbitrary zero */
 size_t clock_peak_rss(void);     /* bytes */
+/* The peak starts again from what is resident now. -1 where the system can't (then the peak is the process's). */
+int clock_reset_peak_rss(void);
 
 #endif
