@@ -62,6 +62,7 @@ struct bench_row {
     double limit;                      /* seconds; of a relative test the mean of base[] */
     double ratio, ratio_sd;
     double before[BENCH_N_LIMIT], after[BENCH_N_LIMIT]; /* NAN: not measured */
+    double others;                     /* share of the CPUs that other processes took meanwhile; NAN: unknown */
     char skipped[160];                 /* "" when it ran */
 };
 /* Fills mean ... ratio_sd from r, before and after. */

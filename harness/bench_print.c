@@ -12,7 +12,8 @@
 #include "models/kernels.h"
 #include "models/transformer.h"
 
-static const double DRIFT = 0.05; /* limits that differ by more before and after are both printed */
+static const double DRIFT = 0.05;  /* limits that differ by more before and after are both printed */
+static const double OTHERS = 0.03; /* share of the CPUs that other processes may take without a word */
 
 double bench_best(double before, double after)
 {
@@ -147,6 +148,9 @@ static void print_notes(const struct bench_report *r, struct str *out)
         const struct bench_row *row = &r->row[k];
         if (row->skipped[0])
             str_addf(out, "\n%s: skipped: %s\n", row->test->name, row->skipped);
+        if (row->others > OTHERS)
+            str_addf(out, "\n%s: other processes took %.0f %% of the CPUs meanwhile: end them and measure again\n",
+                     row->test->name, 100 * row->others);
         for (int i = 0; i < BENCH_N_LIMIT; i++) {
             double a = row->before[i], b = row->after[i];
             if (fabs(a - b) > DRIFT * bench_best(a, b)) /* never when either is no number */
@@ -279,6 +283,7 @@ static void test_json(const struct bench_row *row, struct str *out)
     member(out, "ratio_sd", row->ratio_sd);
     str_addf(out, ", \"ratio_is\": \"%s\"", direction_name(row));
     member(out, "goal", row->test->goal);
+    member(out, "others_cpu_share", row->others);
     if (row->r.expected > 0) {
         member(out, "rss_bytes", row->r.rss > 0 ? row->r.rss : (double)NAN);
         member(out, "expected_bytes", row->r.expected);

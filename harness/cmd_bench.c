@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/base/clock.h"
 #include "harness/base/mem.h"
 #include "harness/bench.h"
 #include "harness/cli.h"
@@ -138,8 +139,11 @@ static int measure_all(struct state *s, struct bench_run *b, struct bench_limits
         if (k == s->n_row || s->row[k].skipped[0])
             continue;
         memcpy(s->row[k].before, point, sizeof s->row[k].before);
+        double start = clock_seconds(), others = clock_other_cpu_seconds();
         if (s->row[k].test->run(b, s->row[k].test, &s->row[k].r, e))
             return -1;
+        double cpus = (double)sysconf(_SC_NPROCESSORS_ONLN) * (clock_seconds() - start);
+        s->row[k].others = others < 0 ? (double)NAN : fmax(0, clock_other_cpu_seconds() - others) / cpus;
     }
     for (int k = 0; k < s->n_row; k++)
         if (!s->row[k].skipped[0])
