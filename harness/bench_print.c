@@ -183,6 +183,60 @@ static void print_memory(const struct bench_report *r, struct str *out)
     table_free(&t);
 }
 
+static double sum(const double *x, int n)
+{
+    double total = 0;
+    for (int i = 0; i < n; i++)
+        total += x[i];
+    return total;
+}
+
+/* What no section covers: encoding, allocation, rows being filled. */
+static double unaccounted(const struct bench_result *r)
+{
+    double rest = r->profile_s;
+    for (int p = 0; p < TIMING_N_PHASE; p++)
+        rest -= sum(r->profile[p], TIMING_N_KIND);
+    return rest > 0 ? rest : 0;
+}
+
+/* A phase's own share that is neither linear nor attention nor anything else that has a column. */
+static double rest_of(const struct bench_result *r, int p)
+{
+    const double *x = r->profile[p];
+    return x[TIMING_OTHER] + x[TIMING_DECODING] + x[TIMING_FORCED] +
+           (p == TIMING_PHASE_PREFILL ? unaccounted(r) : 0);
+}
+
+static void print_profile(const struct bench_report *r, struct str *out)
+{
+    static const char *const head[] = {"% of the time", "phase", "all", "linear", "attention", "statistics", "scoring",
+                                       "cutting", "I/O", "rest", "seconds"};
+    static const int column[] = {TIMING_LINEAR,  TIMING_ATTENTION, TIMING_STATISTICS,
+                                 TIMING_SCORING, TIMING_CUTTING,   TIMING_IO};
+    struct table t = {.n_column = 11, .left = 2};
+    heads(&t, head);
+    for (int k = 0; k < r->n_row; k++)
+        for (int p = 0; p < TIMING_N_PHASE; p++) {
+            const struct bench_result *x = &r->row[k].r;
+            double all = sum(x->profile[p], TIMING_N_KIND) + (p == TIMING_PHASE_PREFILL ? unaccounted(x) : 0);
+            if (!(x->profile_s > 0) || all < 0.001 * x->profile_s)
+                continue;
+            cell(&t, "%s", r->row[k].test->name);
+            cell(&t, "%s", p == TIMING_PHASE_PREFILL ? "prefill, cut, rows" : timing_phase_name[p]);
+            cell(&t, "%.1f", 100 * all / x->profile_s);
+            for (size_t i = 0; i < sizeof column / sizeof *column; i++)
+                cell(&t, "%.1f", 100 * x->profile[p][column[i]] / x->profile_s);
+            cell(&t, "%.1f", 100 * rest_of(x, p) / x->profile_s);
+            cell(&t, "%.3f", all);
+        }
+    if (t.n_row > 1) {
+        str_add(out, "\n");
+        table_markdown(&t, out);
+    }
+    table_free(&t);
+}
+
 void bench_print_table(const struct bench_report *r, struct str *out)
 {
     static const char *const head[] = {"test", "t/s", "seconds", "limit", "ratio", "goal", "what"};
@@ -207,6 +261,7 @@ void bench_print_table(const struct bench_report *r, struct str *out)
     }
     table_free(&t);
     print_memory(r, out);
+    print_profile(r, out);
     print_limits(r, out);
     print_notes(r, out);
 }
@@ -263,6 +318,26 @@ static void numbers(struct str *out, const char *key, const double *x, int n)
     str_add(out, "]");
 }
 
+/* Seconds: linear ... io of the prefill; decoding and forced whole, and what is linear and attention in them. */
+static void profile_json(const struct bench_result *r, struct str *out)
+{
+    str_addf(out, ", \"profile\": {\"seconds\": ");
+    str_add_json_double(out, r->profile_s);
+    for (int k = TIMING_LINEAR; k < TIMING_N_KIND; k++)
+        if (k != TIMING_DECODING && k != TIMING_FORCED)
+            member(out, timing_kind_name[k], r->profile[TIMING_PHASE_PREFILL][k]);
+    for (int p = TIMING_PHASE_DECODING; p < TIMING_N_PHASE; p++) {
+        char name[64];
+        member(out, timing_phase_name[p], sum(r->profile[p], TIMING_N_KIND));
+        for (int k = TIMING_LINEAR; k <= TIMING_ATTENTION; k++) {
+            snprintf(name, sizeof name, "%s_%s", timing_phase_name[p], timing_kind_name[k]);
+            member(out, name, r->profile[p][k]);
+        }
+    }
+    member(out, "other", unaccounted(r) + r->profile[TIMING_PHASE_PREFILL][TIMING_OTHER]);
+    str_add(out, "}");
+}
+
 static void test_json(const struct bench_row *row, struct str *out)
 {
     str_addf(out, "{\"test\": \"%s\"", row->test->name);
@@ -293,6 +368,8 @@ static void test_json(const struct bench_row *row, struct str *out)
         if (!isnan(pair[0]) || !isnan(pair[1]))
             numbers(out, bench_limit_info[i].name, pair, 2);
     }
+    if (row->r.profile_s > 0)
+        profile_json(&row->r, out);
     str_add(out, "}");
 }
 

@@ -7,6 +7,7 @@
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
+#include "harness/base/timing.h"
 #include "harness/bench.h"
 #include "harness/bench_formula.h"
 #include "harness/cli.h"
@@ -29,6 +30,50 @@ struct bench_cells {
 static int stopped(struct err *e)
 {
     return cli_interrupted() ? err_set(e, ERR_INTERRUPTED, "stopped") : 0;
+}
+
+/* Round 0 warms up, rounds 1 .. repeats count, one more is watched by the profile. */
+static int n_round(const struct bench_run *b)
+{
+    return 1 + b->repeats + (b->profile ? 1 : 0);
+}
+
+static void begin_round(struct bench_run *b, const struct bench_test *t, int i)
+{
+    b->watched = NULL;
+    b->progress(t->name, i, b->repeats);
+}
+
+static void watch(struct bench_run *b, struct bench_result *out, int i)
+{
+    b->watched = i > b->repeats ? out : NULL;
+}
+
+static void take(const struct bench_run *b, struct bench_result *out, int i, double seconds, double base)
+{
+    if (i < 1 || i > b->repeats)
+        return;
+    out->base[out->n] = base;
+    out->second[out->n++] = seconds;
+}
+
+static double open_window(const struct bench_run *b)
+{
+    if (b->watched)
+        timing_enable(1);
+    return clock_seconds();
+}
+
+static double close_window(struct bench_run *b, double start)
+{
+    double seconds = clock_seconds() - start;
+    if (b->watched) {
+        timing_read(b->watched->profile);
+        b->watched->profile_s = seconds;
+        timing_enable(0);
+        b->watched = NULL;
+    }
+    return seconds;
 }
 
 /* ---- cells ---------------------------------------------------------------------------------- */
@@ -83,9 +128,9 @@ static int prefill(struct bench_run *b, struct workspace *w, struct kvcache *cac
         row[i] = (struct forward_row){.token = b->prompt.id[i], .pos = i};
     struct kvcache *caches[1] = {cache};
     struct forward f = {.phase = FORWARD_PREFILL, .row = row, .n_row = n, .cache = caches, .n_cache = 1, .tap = tap};
-    double start = clock_seconds();
+    double start = open_window(b);
     int rc = transformer_forward(b->model, w, &f, e);
-    *seconds = clock_seconds() - start;
+    *seconds = close_window(b, start);
     mem_free(row);
     return rc;
 }
@@ -120,10 +165,11 @@ static int run_prefill(struct bench_run *b, const struct bench_test *t, struct b
     struct kvcache *cache = NULL;
     struct observer *o = NULL;
     prefill_work(&b->model->hp, t->tokens, out);
-    for (int i = 0; i <= b->repeats; i++) {
+    for (int i = 0; i < n_round(b); i++) {
         double seconds;
-        b->progress(t->name, i, b->repeats);
+        begin_round(b, t, i);
         cache = kvcache_create(&b->model->hp, t->tokens, e);
+        watch(b, out, i);
         o = cache && n_cell ? observe_create(b->model, cache, t->tokens, cell, n_cell, 1, 0, e) : NULL;
         if (!cache || (n_cell && !o) ||
             prefill(b, w, cache, t->tokens, o ? observe_tap(o) : NULL, &seconds, e) || stopped(e))
@@ -131,8 +177,7 @@ static int run_prefill(struct bench_run *b, const struct bench_test *t, struct b
         for (int c = 0; c < n_cell; c++)
             if (!observe_scores(o, c, e))
                 goto out;
-        if (i)
-            out->second[out->n++] = seconds;
+        take(b, out, i, seconds, 0);
         observe_destroy(o);
         kvcache_destroy(cache);
         cache = NULL;
@@ -179,9 +224,9 @@ static int decode_once(struct bench_run *b, struct workspace *w, struct kvcache 
                                  .max_new_tokens = steps, .fixed_length = 1};
         run[i] = &s[i];
     }
-    double start = clock_seconds();
+    double start = open_window(b);
     int rc = decode_greedy(b->model, w, run, n, cli_interrupted, e);
-    *seconds = (clock_seconds() - start) / steps;
+    *seconds = close_window(b, start) / steps;
     for (int i = 0; i < n; i++) {
         s[i].cache = NULL; /* the caller's */
         decode_sequence_fini(&s[i]);
@@ -214,12 +259,12 @@ static int run_decode(struct bench_run *b, const struct bench_test *t, struct be
     out->tokens = n;
     out->bytes = bytes + (n == 1 ? bench_weight_bytes(b->model) : 0);
     out->rows32_flop = n == 1 ? 0 : bench_linear_flop(hp, n) + bench_output_flop(hp, n);
-    for (int i = 0; i <= b->repeats; i++) {
-        b->progress(t->name, i, b->repeats);
+    for (int i = 0; i < n_round(b); i++) {
+        begin_round(b, t, i);
+        watch(b, out, i);
         if (decode_once(b, w, cache, n, steps, &seconds, e))
             goto out;
-        if (i)
-            out->second[out->n++] = seconds;
+        take(b, out, i, seconds, 0);
     }
     rc = 0;
 out:
@@ -287,10 +332,10 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
         goto out;
     mem_trim();
     int peak = clock_reset_peak_rss() == 0;
-    double start = clock_seconds();
+    double start = open_window(b);
     if (group_run(&g, e))
         goto out;
-    *seconds = clock_seconds() - start;
+    *seconds = close_window(b, start);
     double segments = sink.segment_bytes < (double)g.batch_bytes ? sink.segment_bytes : (double)g.batch_bytes;
     double tails = (double)n_cell * decode_tail_capacity(1, answer_ids.n > NEW_TOKENS ? answer_ids.n : NEW_TOKENS);
     out->expected = (double)b->model->weight_bytes + segments + (DEPTH - 1 + tails) * bench_entry_bytes(hp);
@@ -319,15 +364,15 @@ static int run_sweep(struct bench_run *b, const struct bench_test *t, struct ben
     measure_what(x, t->variant);
     out->relative = 1;
     out->tokens = (double)x->n_cell * NEW_TOKENS;
-    for (int i = 0; i <= b->repeats; i++) {
+    for (int i = 0; i < n_round(b); i++) {
         double base, seconds;
-        b->progress(t->name, i, b->repeats);
-        if (run_group(b, x, 1, &alone, &base, e) || run_group(b, x, x->n_cell, out, &seconds, e))
+        begin_round(b, t, i);
+        if (run_group(b, x, 1, &alone, &base, e))
             return -1;
-        if (i) {
-            out->base[out->n] = base;
-            out->second[out->n++] = seconds;
-        }
+        watch(b, out, i);
+        if (run_group(b, x, x->n_cell, out, &seconds, e))
+            return -1;
+        take(b, out, i, seconds, base);
     }
     return 0;
 }
@@ -339,20 +384,18 @@ static int run_single(struct bench_run *b, const struct bench_test *t, struct be
     measure_what(x, t->variant);
     out->relative = 1;
     out->tokens = (double)x->n_cell * NEW_TOKENS;
-    for (int i = 0; i <= b->repeats; i++) {
+    for (int i = 0; i < n_round(b); i++) {
         double base, seconds;
         struct workspace *w = workspace_create();
         struct kvcache *cache = kvcache_create(&b->model->hp, DEPTH, e);
-        b->progress(t->name, i, b->repeats);
+        begin_round(b, t, i);
         rc = cache ? prefill(b, w, cache, DEPTH, NULL, &base, e) : -1;
         kvcache_destroy(cache);
         workspace_destroy(w);
+        watch(b, out, i);
         if (rc || run_group(b, x, x->n_cell, out, &seconds, e))
             return -1;
-        if (i) {
-            out->base[out->n] = base;
-            out->second[out->n++] = seconds;
-        }
+        take(b, out, i, seconds, base);
     }
     return rc;
 }

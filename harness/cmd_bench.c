@@ -18,6 +18,8 @@ static const char help[] =
     "  --only LIST        some tests, comma-separated; a name, or the beginning of several: pp2048,tg,sweep;\n"
     "                     `limits` measures the machine alone\n"
     "  --threads N        threads\n"
+    "  --profile          where the time goes, from one more repeat: by phase (prefill, decoding, forced passes) linear,\n"
+    "                     attention, statistics, scoring, cutting, I/O\n"
     "  --json, --csv      for programs; --json holds every raw time\n"
     "  -q, --quiet        no progress on stderr\n\n"
     "tests:\n";
@@ -33,7 +35,7 @@ enum { MAX_TEST = 32, FORMAT_TABLE = 0, FORMAT_JSON, FORMAT_CSV };
 struct options {
     const char *model, *only;
     int64_t repeats;
-    int format, quiet;
+    int format, quiet, profile;
     unsigned char chosen[MAX_TEST];
     int all_limits;
 };
@@ -95,8 +97,10 @@ static void show_progress(const char *test, int repeat, int n)
         return;
     if (repeat == 0)
         fprintf(stderr, "%s: warming up\n", test);
-    else
+    else if (repeat <= n)
         fprintf(stderr, "%s: %d of %d\n", test, repeat, n);
+    else
+        fprintf(stderr, "%s: profile\n", test);
 }
 
 /* What stands against a test on this model; "" when nothing does. */
@@ -155,7 +159,7 @@ static int bench(const struct options *o, struct str *out, struct err *e)
 {
     int rc = -1, longest = 0;
     struct state s = {0};
-    struct bench_run b = {.repeats = (int)o->repeats, .progress = show_progress};
+    struct bench_run b = {.repeats = (int)o->repeats, .profile = o->profile, .progress = show_progress};
     struct bench_limits *limits = NULL;
     struct model *m = model_open(o->model, MODEL_F32, e);
     if (!m)
@@ -202,11 +206,12 @@ out:
 /* 0, or an exit code + 1 so that -h can end with 0. */
 static int parse(int argc, char **argv, struct options *o)
 {
-    enum { ONLY = 256, THREADS, JSON, CSV };
+    enum { ONLY = 256, THREADS, JSON, CSV, PROFILE };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'}, {"only", required_argument, NULL, ONLY},
         {"threads", required_argument, NULL, THREADS}, {"json", no_argument, NULL, JSON},
-        {"csv", no_argument, NULL, CSV}, {"quiet", no_argument, NULL, 'q'}, {NULL, 0, NULL, 0},
+        {"csv", no_argument, NULL, CSV}, {"profile", no_argument, NULL, PROFILE},
+        {"quiet", no_argument, NULL, 'q'}, {NULL, 0, NULL, 0},
     };
     int c;
     optind = 1;
@@ -220,6 +225,7 @@ static int parse(int argc, char **argv, struct options *o)
         case ONLY: o->only = optarg; break;
         case THREADS: bad = cli_threads("bench", optarg); break;
         case JSON: o->format = FORMAT_JSON; break;
+        case PROFILE: o->profile = 1; break;
         case CSV: o->format = FORMAT_CSV; break;
         default: return cli_usage("bench", "that option is not known, or lacks its value") + 1;
         }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 #include "models/kernels.h"
 
 static float *take(float **at, size_t n)
@@ -83,6 +84,7 @@ int attention_gather_begin(struct attention_gather *g, const struct attention_jo
 void attention_gather_row(struct attention_gather *g, int q, int block, int row, const float *weight, int base)
 {
     int self = base + row; /* the row's own entry is the last visible one */
+    double start = timing_part_begin();
     if (g->part[q]) {
         /* [n_block][n_key], n_key = base + n_row */
         float *sum = g->part[q] + (size_t)block * (size_t)(base + g->n_row);
@@ -98,6 +100,7 @@ void attention_gather_row(struct attention_gather *g, int q, int block, int row,
             h -= weight[i] > 0 ? (double)weight[i] * log((double)weight[i]) : 0;
         g->entropy[q][row] = (float)h;
     }
+    timing_part_end(TIMING_STATISTICS, start);
 }
 
 int attention_gather_end(struct attention_gather *g, const struct attention_job *j, struct err *e)
@@ -105,6 +108,7 @@ int attention_gather_end(struct attention_gather *g, const struct attention_job 
     const struct hparams *hp = j->hp;
     if (!j->tap || !j->tap->attention)
         return 0;
+    timing_begin(TIMING_STATISTICS);
 #pragma omp parallel for schedule(static)
     for (int q = 0; q < hp->n_head; q++) {
         size_t n = (size_t)g->n_key[q / hp->n_group], d = (size_t)hp->head_dim;
@@ -129,9 +133,9 @@ int attention_gather_end(struct attention_gather *g, const struct attention_job 
         .queries = (const float *const *)g->queries,
         .hidden = j->hidden,
     };
-    if (j->tap->attention(j->tap->ctx, &s, e))
-        return -1;
-    return 0;
+    int rc = j->tap->attention(j->tap->ctx, &s, e) ? -1 : 0;
+    timing_end();
+    return rc;
 }
 
 void attention_gather_fini(struct attention_gather *g)
