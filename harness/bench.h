@@ -66,7 +66,7 @@ struct bench_row {
     double ratio, ratio_sd;
     double before[BENCH_N_LIMIT], after[BENCH_N_LIMIT]; /* NAN: not measured */
     double others;                     /* share of the CPUs that other processes took meanwhile; NAN: unknown */
-    char skipped[160];                 /* "" when it ran */
+    char skipped[ERR_MSG_SIZE];                 /* why it did not run, or did not end well; "" when it did */
 };
 /* Fills mean ... ratio_sd from r, before and after. */
 void bench_row_judge(struct bench_row *row);

@@ -31,8 +31,11 @@ double bench_weight_bytes(const struct model *m)
 {
     const struct hparams *hp = &m->hp;
     double element = m->output.bf16 ? 2 : 4;
-    double norms = (2.0 * hp->n_layer + 1) * hp->d_model * sizeof(float);
-    return (layer_weights(hp) * hp->n_layer + (double)hp->d_model * hp->n_vocab) * element + norms;
+    double kv = (double)hp->n_kv_head * hp->head_dim, q = (double)hp->n_head * hp->head_dim;
+    double vectors = (2.0 * hp->n_layer + 1) * hp->d_model * sizeof(float);
+    vectors += hp->n_layer * (hp->qkv_bias ? (q + 2 * kv) * sizeof(float) : 0);
+    vectors += hp->n_layer * (hp->qk_norm ? 2.0 * hp->head_dim * sizeof(float) : 0);
+    return (layer_weights(hp) * hp->n_layer + (double)hp->d_model * hp->n_vocab) * element + vectors;
 }
 
 double bench_mean_entries(double cached, double steps)

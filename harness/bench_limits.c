@@ -21,7 +21,7 @@ const struct bench_limit_info bench_limit_info[BENCH_N_LIMIT] = {
 
 enum {
     MAX_CANDIDATE = 40,
-    TRIES_FIRST = 3, /* of every candidate */
+    TRIES_FIRST = 2, /* of every candidate */
     TRIES_LATER = 4  /* of the best one */
 };
 
@@ -105,7 +105,7 @@ static void attention_candidates(struct limit *qk, struct limit *pv, const struc
             int m = block[i] * (hp->n_group < 8 ? hp->n_group : 8), n = keys[j];
             size_t x = (size_t)m * w, y = (size_t)n * w, s = (size_t)m * (size_t)n;
             double flop = 2.0 * m * n * d;
-            int calls = flop < 5e8 ? (int)(5e8 / flop) + 1 : 1; /* some milliseconds */
+            int calls = flop < 2e8 ? (int)(2e8 / flop) + 1 : 1; /* some milliseconds */
             add(qk, (struct candidate){1, m, n, d, w, w, (size_t)n, x, y, s, threads, calls});
             add(pv, (struct candidate){0, m, d, n, (size_t)n, w, w, s, y, x, threads, calls});
         }

@@ -147,7 +147,7 @@ static void print_notes(const struct bench_report *r, struct str *out)
     for (int k = 0; k < r->n_row; k++) {
         const struct bench_row *row = &r->row[k];
         if (row->skipped[0])
-            str_addf(out, "\n%s: skipped: %s\n", row->test->name, row->skipped);
+            str_addf(out, "\n%s: no figures: %s\n", row->test->name, row->skipped);
         if (row->others > OTHERS)
             str_addf(out, "\n%s: other processes took %.0f %% of the CPUs meanwhile: end them and measure again\n",
                      row->test->name, 100 * row->others);
@@ -282,7 +282,9 @@ void bench_print_csv(const struct bench_report *r, struct str *out)
     str_add(out, "\n");
     for (int k = 0; k < r->n_row; k++) {
         const struct bench_row *row = &r->row[k];
-        str_addf(out, "%s,\"%s\",%d", row->test->name, row->skipped, row->r.n);
+        str_addf(out, "%s,", row->test->name);
+        str_add_csv(out, row->skipped);
+        str_addf(out, ",%d", row->r.n);
         const double x[] = {row->r.tokens / row->mean, row->mean, row->sd, row->limit, row->ratio, row->ratio_sd};
         for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
             str_add(out, ",");

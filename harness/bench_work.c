@@ -41,6 +41,7 @@ static int n_round(const struct bench_run *b)
 static void begin_round(struct bench_run *b, const struct bench_test *t, int i)
 {
     b->watched = NULL;
+    timing_enable(0); /* a test that failed may have left it on */
     b->progress(t->name, i, b->repeats);
 }
 

@@ -117,7 +117,7 @@ struct state {
     struct bench_row *row;
     int n_row;
     double (*point)[BENCH_N_LIMIT];
-    int n_point;
+    int n_point, failed;
 };
 
 static unsigned limits_of(const struct state *s, int k)
@@ -125,34 +125,60 @@ static unsigned limits_of(const struct state *s, int k)
     return k >= 0 && k < s->n_row && !s->row[k].skipped[0] ? s->row[k].test->limits : 0;
 }
 
-/* Limits are measured between any two tests, so that each test has them right before and right after it. */
-static int measure_all(struct state *s, struct bench_run *b, struct bench_limits *limits, int all_limits,
-                       struct err *e)
+static int run_test(struct bench_row *row, struct bench_run *b, struct err *e)
 {
+    double start = clock_seconds(), others = clock_other_cpu_seconds();
+    int rc = row->test->run(b, row->test, &row->r, e);
+    double cpus = (double)sysconf(_SC_NPROCESSORS_ONLN) * (clock_seconds() - start);
+    row->others = others < 0 ? (double)NAN : fmax(0, clock_other_cpu_seconds() - others) / cpus;
+    if (rc)
+        snprintf(row->skipped, sizeof row->skipped, "%s", e->msg);
+    return rc;
+}
+
+/* Limits are measured between any two tests, so that each test has them right before and right after it. A test that
+ * fails ends itself only; Ctrl-C ends all, and what was measured is printed. */
+static void measure_all(struct state *s, struct bench_run *b, struct bench_limits *limits, int all_limits, struct err *e)
+{
+    struct err why = {0};
     for (int k = 0; k <= s->n_row; k++) {
-        unsigned wanted = limits_of(s, k - 1) | limits_of(s, k);
+        unsigned wanted = all_limits ? (1u << BENCH_N_LIMIT) - 1 : limits_of(s, k - 1) | limits_of(s, k);
         double *point = s->point[s->n_point++];
-        if (all_limits)
-            wanted = (1u << BENCH_N_LIMIT) - 1;
         if (wanted && !quiet)
             fputs("limits of the machine\n", stderr);
-        if (bench_limits_measure(limits, wanted, point, e))
-            return -1;
+        int bad = bench_limits_measure(limits, why.code == ERR_INTERRUPTED ? 0 : wanted, point, &why);
         if (k > 0)
             memcpy(s->row[k - 1].after, point, sizeof s->row[k - 1].after);
-        if (k == s->n_row || s->row[k].skipped[0])
-            continue;
-        memcpy(s->row[k].before, point, sizeof s->row[k].before);
-        double start = clock_seconds(), others = clock_other_cpu_seconds();
-        if (s->row[k].test->run(b, s->row[k].test, &s->row[k].r, e))
-            return -1;
-        double cpus = (double)sysconf(_SC_NPROCESSORS_ONLN) * (clock_seconds() - start);
-        s->row[k].others = others < 0 ? (double)NAN : fmax(0, clock_other_cpu_seconds() - others) / cpus;
+        if (k < s->n_row) {
+            struct bench_row *row = &s->row[k];
+            memcpy(row->before, point, sizeof row->before);
+            if (!row->skipped[0] && (bad || why.code == ERR_INTERRUPTED))
+                snprintf(row->skipped, sizeof row->skipped, "%s", why.msg);
+            else if (!row->skipped[0])
+                bad = run_test(row, b, &why);
+        }
+        if (bad && !s->failed++)
+            *e = why;
     }
     for (int k = 0; k < s->n_row; k++)
         if (!s->row[k].skipped[0])
             bench_row_judge(&s->row[k]);
-    return 0;
+}
+
+static void choose_rows(struct state *s, const struct options *o, const struct model *m, int *longest)
+{
+    for (int i = 0; i < bench_test_count(); i++) {
+        if (!o->chosen[i])
+            continue;
+        struct bench_row *row = &s->row[s->n_row++];
+        row->test = bench_test_at(i);
+        for (int l = 0; l < BENCH_N_LIMIT; l++)
+            row->before[l] = row->after[l] = (double)NAN;
+        why_not(m, row->test, row->skipped, sizeof row->skipped);
+        int need = row->test->tokens + row->test->new_tokens;
+        if (!row->skipped[0] && need > *longest)
+            *longest = need;
+    }
 }
 
 static int bench(const struct options *o, struct str *out, struct err *e)
@@ -167,32 +193,20 @@ static int bench(const struct options *o, struct str *out, struct err *e)
     b.model = m;
     s.row = mem_new(MAX_TEST, sizeof *s.row);
     s.point = mem_new(MAX_TEST + 1, sizeof *s.point);
-    for (int i = 0; i < bench_test_count(); i++) {
-        if (!o->chosen[i])
-            continue;
-        struct bench_row *row = &s.row[s.n_row++];
-        row->test = bench_test_at(i);
-        for (int l = 0; l < BENCH_N_LIMIT; l++)
-            row->before[l] = row->after[l] = (double)NAN;
-        why_not(m, row->test, row->skipped, sizeof row->skipped);
-        int need = row->test->tokens + row->test->new_tokens;
-        if (!row->skipped[0] && need > longest)
-            longest = need;
-    }
+    choose_rows(&s, o, m, &longest);
     b.cells = bench_cells_create(o->model, e);
     if (!b.cells)
         goto out;
     bench_prompt(m, longest + 1, &b.prompt);
     limits = bench_limits_create(&m->hp);
-    if (measure_all(&s, &b, limits, o->all_limits, e))
-        goto out;
+    measure_all(&s, &b, limits, o->all_limits, e);
     struct bench_report report = {.model = m, .row = s.row, .n_row = s.n_row, .limits = limits,
                                   .point = (const double (*)[BENCH_N_LIMIT])s.point, .n_point = s.n_point,
                                   .repeats = b.repeats};
     (o->format == FORMAT_JSON  ? bench_print_json
      : o->format == FORMAT_CSV ? bench_print_csv
                                : bench_print_table)(&report, out);
-    rc = 0;
+    rc = s.failed ? -1 : 0;
 out:
     bench_limits_destroy(limits);
     bench_cells_destroy(b.cells);
@@ -249,8 +263,9 @@ int cmd_bench(int argc, char **argv)
         return rc - 1;
     quiet = o.quiet;
     cli_catch_interrupt();
-    rc = bench(&o, &out, &e) ? cli_fail(&e) : CLI_OK;
+    int bad = bench(&o, &out, &e);
     fputs(str_c(&out), stdout);
+    rc = bad ? cli_fail(&e) : CLI_OK;
     str_free(&out);
     return rc;
 }
