@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A bench that is stopped ends with status 130 and prints what it has.
 . "$ROOT/tests/cli/lib/model.sh"
-"$DEPTHKV" bench -m tiny.h5 -r 100 --only tg,step32 >out 2>err &
+"$DEPTHKV" bench -m tiny.h5 -r 30 --only tg,step32 >out 2>err &
 pid=$!
 for _ in $(seq 2000); do
   grep -q '^step32: 1 of' err && break
