@@ -69,26 +69,15 @@ void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c,
     }
 }
 
-static void csv_text(const char *t, struct str *out)
-{
-    str_addc(out, '"');
-    for (; *t; t++) {
-        if (*t == '"')
-            str_addc(out, '"');
-        str_addc(out, *t);
-    }
-    str_addc(out, '"');
-}
-
 static void csv_axis(const struct json *v, struct str *out)
 {
     char *printed = json_print(v);
     if (json_is_string(v))
-        csv_text(json_string(v), out);
+        str_add_csv(out, json_string(v));
     else if (json_is_number(v))
         str_add(out, printed);
     else if (v && !json_is_null(v))
-        csv_text(printed, out);
+        str_add_csv(out, printed);
     mem_free(printed);
 }
 

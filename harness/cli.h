@@ -19,6 +19,7 @@ int cmd_import(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_samples(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 
 /* Prints "depthkv: message" on stderr; CLI_USAGE for usage, configuration and input errors, CLI_FAILED for others. */
 int cli_fail(const struct err *e);

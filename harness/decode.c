@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 
 enum { FORCED_ROWS = 192 }; /* logits rows of one forced batch: 36 MiB at 49152 tokens */
 
@@ -33,6 +34,10 @@ static void accept_token(const struct model *m, struct sequence *s, int32_t id)
 {
     size_t before = s->text.n;
     token_ids_add(&s->out, id);
+    if (s->fixed_length) {
+        s->finish_reason = s->out.n >= s->max_new_tokens ? "length" : NULL;
+        return;
+    }
     if (tokenizer_is_end(m->tokenizer, id)) {
         s->finish_reason = "eos";
         return;
@@ -94,6 +99,7 @@ int decode_greedy(const struct model *m, struct workspace *w, struct sequence *c
     int *active = mem_new((size_t)n_sequence + 1, sizeof *active);
     float *logits = mem_try((size_t)n_sequence * (size_t)vocab, sizeof *logits, "logits", e);
     b.cache = mem_new((size_t)n_sequence + 1, sizeof(struct kvcache *));
+    timing_begin(TIMING_DECODING);
     if (!logits)
         goto out;
     do {
@@ -127,6 +133,7 @@ int decode_greedy(const struct model *m, struct workspace *w, struct sequence *c
     } while (running);
     rc = 0;
 out:
+    timing_end();
     mem_free(active);
     mem_free(logits);
     mem_free(b.row);

@@ -15,6 +15,7 @@ struct sequence {
     const float *first_logits;  /* [n_vocab] from the prefill; needed when n_held is 0 */
     char *const *stop;          /* [n_stop] */
     int n_stop, max_new_tokens;
+    int fixed_length;           /* 1: exactly max_new_tokens, whatever they are (benchmarks) */
     struct token_ids out;       /* generated ids, the ending one included */
     struct str text;            /* their text, cut before the stop string */
     const char *finish_reason;  /* "eos", "stop" or "length"; NULL while running */

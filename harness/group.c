@@ -5,6 +5,7 @@
 
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 #include "harness/decode.h"
 #include "harness/group_int.h"
 #include "harness/observe.h"
@@ -129,7 +130,9 @@ static int emit(struct group_state *s, int c, int q, struct err *e)
     group_row_init(s, c, q, &row);
     if (s->cut[c].err.code == ERR_OK)
         group_row_fill(s, c, q, &row);
+    timing_begin(TIMING_IO);
     int rc = g->emit(g->ctx, c, q, &row, s->cut[c].err.code == ERR_OK ? s->cut[c].keep : NULL, e);
+    timing_end();
     group_row_fini(&row);
     return rc;
 }
@@ -178,8 +181,11 @@ static int sub_batch(struct group_state *s, int begin, int end, struct err *e)
             t->stop = dq->stop;
             t->n_stop = dq->n_stop;
             t->max_new_tokens = g->cell[c]->max_new_tokens;
+            t->fixed_length = g->fixed_length;
+            timing_begin(TIMING_CUTTING);
             t->cache = kvcache_derive(s->full, c == 0 ? NULL : s->cut[c].keep,
                                       decode_tail_capacity(held, longest_continuation(s, q)), pool, e);
+            timing_end();
             if (!t->cache)
                 goto out;
             s->bytes[(size_t)c * (size_t)g->n_question + (size_t)q] = kvcache_bytes(t->cache);
@@ -239,9 +245,13 @@ int group_run(const struct group *g, struct err *e)
     }
     if (too_long(g, e) || encode_answers(&s, e) || prefill(&s, e))
         goto out;
-    for (int c = 0; c < g->n_cell; c++)
-        if (cut(&s, c, e))
-            goto out;
+    timing_begin(TIMING_CUTTING);
+    int bad = 0;
+    for (int c = 0; c < g->n_cell && !bad; c++)
+        bad = cut(&s, c, e);
+    timing_end();
+    if (bad)
+        goto out;
     for (int begin = 0, end; begin < g->n_cell; begin = end) {
         size_t bytes = 0;
         for (end = begin; end < g->n_cell; end++) {

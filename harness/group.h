@@ -23,6 +23,7 @@ struct group {
     enum prune_after prune_after;
     int sample;
     uint64_t sample_hash;
+    int fixed_length;           /* 1: every sequence decodes exactly its max_new_tokens (benchmarks) */
     size_t batch_bytes;         /* segments that may be resident at once beside the full cache */
     int (*tick)(void);          /* asked between steps: non-zero stops with ERR_INTERRUPTED; may be NULL */
     /* Called once per (cell, question), in that order; `keep` is NULL when the cell failed before its cut. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 #include "harness/group_int.h"
 
 struct sequence *group_sequence(const struct group_state *s, int cell, int question)
@@ -113,6 +114,7 @@ int group_measure(struct group_state *s, int begin, int end, struct err *e)
     size_t most = (size_t)(end - begin) * (size_t)g->n_question + 1;
     struct forced *kl = mem_new(most, sizeof *kl), *nll = mem_new(most, sizeof *nll);
     int *cells = mem_new(2 * most, sizeof *cells), *questions = mem_new(2 * most, sizeof *questions);
+    timing_begin(TIMING_FORCED);
     for (int q = 0; begin == 0 && q < g->n_question; q++)
         if (full_reference(s, q, e))
             goto out;
@@ -142,6 +144,7 @@ int group_measure(struct group_state *s, int begin, int end, struct err *e)
         goto out;
     rc = 0;
 out:
+    timing_end();
     mem_free(kl);
     mem_free(nll);
     mem_free(cells);

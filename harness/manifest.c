@@ -19,7 +19,7 @@ static void text(struct str *s, const char *key, const char *value)
     str_add_json(s, value, strlen(value));
 }
 
-static void cpu_model(struct str *out)
+void manifest_cpu(struct str *out)
 {
     FILE *f = fopen("/proc/cpuinfo", "r");
     char line[512];
@@ -43,7 +43,7 @@ int manifest_write(const char *dir, const struct experiment *x, int argc, char *
     struct tm tm;
     build_id_engine(engine);
     uname(&u);
-    cpu_model(&cpu);
+    manifest_cpu(&cpu);
     gmtime_r(&now, &tm);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
     str_add(&s, "{\"schema\": 1");

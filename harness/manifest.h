@@ -4,6 +4,8 @@
 
 #include "harness/experiment.h"
 
+void manifest_cpu(struct str *out); /* the processor's name; nothing where the system does not tell */
+
 int manifest_write(const char *dir, const struct experiment *x, int argc, char **argv, struct err *e);
 
 #endif

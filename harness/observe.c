@@ -5,6 +5,7 @@
 
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 
 struct scorer {
     const struct cell *cell; /* the first that asked; owns the parameters */
@@ -127,12 +128,14 @@ static int on_attention(void *ctx, const struct attention_stats *st, struct err 
 {
     struct observer *o = ctx;
     double start = clock_seconds();
+    timing_begin(TIMING_SCORING);
     (void)e; /* a policy that fails ends its own cells only */
     for (int i = 0; i < o->n_scorer; i++)
         if (o->scorer[i].err.code == ERR_OK)
             score_layer(o, &o->scorer[i], st);
     if (o->last_row)
         keep_last_row(o, st);
+    timing_end();
     o->seconds += clock_seconds() - start;
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 #include "models/attention_int.h"
 #include "models/kernels.h"
 
@@ -233,6 +234,7 @@ static int tile_run(struct tile *t, struct err *e)
     find_factors(t);
     if (j->tap->weights && show_weights(t, e))
         return -1;
+    double start = timing_part_begin();
     for (int g = 0; g < hp->n_group; g++) {
         struct attention_tile part = {
             .head = t->h * hp->n_group + g,
@@ -249,6 +251,7 @@ static int tile_run(struct tile *t, struct err *e)
         };
         attention_gather_tile(t->g, &part);
     }
+    timing_part_end(TIMING_STATISTICS, start);
     return 0;
 }
 

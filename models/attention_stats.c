@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 #include "models/kernels.h"
 #include "models/kernels_rows.h"
 
@@ -177,6 +178,7 @@ int attention_gather_end(struct attention_gather *g, const struct attention_job 
     const struct hparams *hp = j->hp;
     if (!j->tap || !j->tap->attention)
         return 0;
+    timing_begin(TIMING_STATISTICS);
 #pragma omp parallel for schedule(static)
     for (int q = 0; q < hp->n_head; q++) {
         size_t n = (size_t)g->n_key[q / hp->n_group], d = (size_t)hp->head_dim;
@@ -197,9 +199,9 @@ int attention_gather_end(struct attention_gather *g, const struct attention_job 
         .queries = (const float *const *)g->queries,
         .hidden = j->hidden,
     };
-    if (j->tap->attention(j->tap->ctx, &s, e))
-        return -1;
-    return 0;
+    int rc = j->tap->attention(j->tap->ctx, &s, e) ? -1 : 0;
+    timing_end();
+    return rc;
 }
 
 void attention_gather_fini(struct attention_gather *g)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 #include "models/attention.h"
 #include "models/kernels.h"
 #include "models/kernels_ref.h"
@@ -322,7 +323,10 @@ static int run_layer(const struct pass *p, int l, struct err *e)
         .tap = p->f->tap,
         .hidden = p->f->tap && (p->f->tap->stats & TRANSFORMER_STAT_HIDDEN) ? w->x : NULL,
     };
-    if (p->k->attention(w->attention, &job, e))
+    timing_begin(TIMING_ATTENTION);
+    int failed = p->k->attention(w->attention, &job, e);
+    timing_end();
+    if (failed)
         return -1;
     over_rows(p, layer, attend_out);
     if (show(p, l, TAP_ATT, w->delta, e) || show(p, l, TAP_RES, w->x, e))
@@ -384,11 +388,13 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     int *before = mem_new((size_t)f->n_cache + 1, sizeof *before), rc = 0;
     for (int c = 0; c < f->n_cache; c++)
         before[c] = kvcache_n_tail(f->cache[c]);
+    timing_begin(TIMING_LINEAR);
     embed(&p);
     for (int l = 0; l < hp->n_layer && rc == 0; l++)
         rc = run_layer(&p, l, e);
     if (rc == 0 && f->logits)
         logits(&p);
+    timing_end();
     for (int c = 0; c < f->n_cache; c++) {
         if (rc == 0)
             kvcache_set_seen(f->cache[c], kvcache_n_seen(f->cache[c]) + kvcache_n_tail(f->cache[c]) - before[c]);

@@ -40,6 +40,13 @@ static void quiet(void)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
+/* Closes a handle of any kind; what was never opened (and H5S_ALL, which is 0) is left alone. */
+static void drop(hid_t id)
+{
+    if (id > 0)
+        H5Idec_ref(id);
+}
+
 /* ---- types ---------------------------------------------------------------------------------- */
 
 static const struct {
@@ -157,13 +164,6 @@ struct h5 *h5_open(const char *path, enum h5_mode mode, struct err *e)
     return f;
 }
 
-/* Closes a handle of any kind; what was never opened (and H5S_ALL, which is 0) is left alone. */
-static void drop(hid_t id)
-{
-    if (id > 0)
-        H5Idec_ref(id);
-}
-
 int h5_close(struct h5 *f, struct err *e)
 {
     int rc = 0;
@@ -227,10 +227,8 @@ int h5_make_group(struct h5 *f, const char *path, struct err *e)
     }
     rc = 0;
 out:
-    if (g >= 0)
-        H5Gclose(g);
-    if (parents >= 0)
-        H5Pclose(parents);
+    drop(g);
+    drop(parents);
     return rc;
 }
 
@@ -263,8 +261,7 @@ int h5_list(const struct h5 *f, const char *group, char ***names, size_t *n, str
     rc = 0;
 out:
     h5_free_strings(list, done);
-    if (g >= 0)
-        H5Gclose(g);
+    drop(g);
     return rc;
 }
 
@@ -274,8 +271,7 @@ int h5_copy(const struct h5 *from, const char *src, struct h5 *to, const char *d
     int rc = 0;
     if (H5Ocopy(from->id, src, to->id, dst, H5P_DEFAULT, parents) < 0)
         rc = fail(from, src, "can't be copied", e);
-    if (parents >= 0)
-        H5Pclose(parents);
+    drop(parents);
     return rc;
 }
 
@@ -477,12 +473,9 @@ static int set_attr(struct h5 *f, const char *path, const char *name, hid_t type
     }
     rc = 0;
 out:
-    if (a >= 0)
-        H5Aclose(a);
-    if (space >= 0)
-        H5Sclose(space);
-    if (o >= 0)
-        H5Oclose(o);
+    drop(a);
+    drop(space);
+    drop(o);
     return rc;
 }
 
@@ -509,8 +502,7 @@ int h5_set_string(struct h5 *f, const char *path, const char *name, const char *
         fail(f, path, "can't write an attribute", e);
     else
         rc = set_attr(f, path, name, t, v, e);
-    if (t >= 0)
-        H5Tclose(t);
+    drop(t);
     return rc;
 }
 
@@ -518,8 +510,7 @@ int h5_has(const struct h5 *f, const char *path, const char *name)
 {
     hid_t o = H5Oopen(f->id, path, H5P_DEFAULT);
     int there = o >= 0 && H5Aexists(o, name) > 0;
-    if (o >= 0)
-        H5Oclose(o);
+    drop(o);
     H5Eclear2(H5E_DEFAULT);
     return there;
 }
@@ -538,8 +529,7 @@ static int open_attr(const struct h5 *f, const char *path, const char *name, H5T
     }
     int ok = t >= 0 && s >= 0 && H5Sget_simple_extent_npoints(s) == 1 &&
              (H5Tget_class(t) == want || H5Tget_class(t) == or_else);
-    if (s >= 0)
-        H5Sclose(s);
+    drop(s);
     if (!ok) {
         if (t >= 0)
             H5Tclose(t);

@@ -128,6 +128,11 @@ size_t mem_peak(void)
     return atomic_load(&peak);
 }
 
+void mem_trim(void)
+{
+    malloc_trim(0);
+}
+
 void mem_fail_at(long n)
 {
     atomic_store(&fail_countdown, n);

@@ -30,6 +30,8 @@ int mem_mul(size_t a, size_t b, size_t *out);
 size_t mem_live(void);
 size_t mem_peak(void);
 
+void mem_trim(void); /* gives freed memory back to the system, so that the resident set shows what is in use */
+
 /* Fault injection for tests: the n-th mem_try from now on (1 = the next) fails; 0 switches it off. */
 void mem_fail_at(long n);
 

@@ -88,6 +88,17 @@ void str_add_json_double(struct str *s, double x)
         str_add(s, "null");
 }
 
+void str_add_csv(struct str *s, const char *text)
+{
+    str_addc(s, '"');
+    for (; *text; text++) {
+        if (*text == '"')
+            str_addc(s, '"');
+        str_addc(s, *text);
+    }
+    str_addc(s, '"');
+}
+
 /* Length of the well-formed UTF-8 sequence at p, or 0. */
 static size_t utf8_len(const unsigned char *p, size_t n)
 {

@@ -27,6 +27,8 @@ void str_add_double(struct str *s, double x);
 void str_add_json(struct str *s, const char *text, size_t n);
 /* JSON number, or null when x is not finite. */
 void str_add_json_double(struct str *s, double x);
+/* CSV: in quotes, with quotes doubled (RFC 4180). */
+void str_add_csv(struct str *s, const char *text);
 
 /* Whole-string conversions, independent of the locale: 0, or -1 when anything is left over or out of range. */
 int str_to_int64(const char *text, int64_t *out);

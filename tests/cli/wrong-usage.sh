@@ -26,5 +26,10 @@ t "dtype" import somewhere -o x.h5 --dtype f8
 t "." generate
 t "." samples
 t "." trace
+t "MODEL is missing" bench
+t "did you mean 'sweep32'" bench -m x.h5 --only pp512,sweeep32
+t "unknown" bench -m x.h5 --only ''
+t "too much" bench -m x.h5 pp512
+t "whole number" bench -m x.h5 -r 0
 [ -z "$(find . -type f ! -name out ! -name err)" ] || { echo "files left: $(find . -type f)"; failed=1; }
 exit $failed

@@ -1,0 +1,33 @@
+/* The machine's limits, measured beside the work that they are compared with:
+ *   square     sgemm on large square products
+ *   qk, pv     sgemm on attention's two products as a prefill shapes them: Q K^T has the inner length head_dim, P V
+ *              has it as its width
+ *   rows32     sgemm of 32 rows with a weight matrix larger than any cache
+ *   bandwidth  all threads reading a buffer much larger than the last-level cache
+ * Each sgemm is a single-threaded BLAS call on a tile, OpenMP spreads the tiles, as the engine does it. The first
+ * measurement tries several shapes and remembers the best; later ones repeat that one. */
+#ifndef HARNESS_BENCH_LIMITS_H
+#define HARNESS_BENCH_LIMITS_H
+
+#include "harness/base/err.h"
+#include "models/model.h"
+
+enum bench_limit { BENCH_SQUARE, BENCH_QK, BENCH_PV, BENCH_ROWS32, BENCH_BANDWIDTH, BENCH_N_LIMIT };
+
+struct bench_limit_info {
+    const char *name, *unit; /* unit of what tables print: the rate / 1e9 */
+    const char *what;
+};
+extern const struct bench_limit_info bench_limit_info[BENCH_N_LIMIT];
+
+struct bench_limits;
+struct bench_limits *bench_limits_create(const struct hparams *hp);
+void bench_limits_destroy(struct bench_limits *l);
+
+/* Fills rate[i] (FLOP/s, or bytes/s) for every i with bit 1 << i in `wanted`, and NAN for the others. */
+int bench_limits_measure(struct bench_limits *l, unsigned wanted, double rate[BENCH_N_LIMIT], struct err *e);
+
+/* The shape that was best so far, as text, e.g. "1024 x 2048 x 2048"; "" before the first measurement. */
+const char *bench_limits_shape(const struct bench_limits *l, enum bench_limit i);
+
+#endif

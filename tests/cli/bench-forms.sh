@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# bench as a table and as CSV; the beginning of names chooses several tests; prefills against the measured limits.
+. "$ROOT/tests/cli/lib/model.sh"
+"$DEPTHKV" bench -m tiny.h5 -r 1 --only pp512,pp2048+ --csv -q >out.csv || fail "--csv"
+awk -F, 'NR == 1 { n = NF } NF != n { print "fields: " $0; bad = 1 } NR > 1 && !($8 > 0 && $5 > 0) { print; bad = 1 }
+  END { exit bad || NR != 4 }' out.csv || fail "csv: $(cat out.csv)"
+cut -d, -f1 out.csv | paste -sd' ' | grep -qx 'test pp512 pp2048+h2o pp2048+scorers' || fail "tests: $(cat out.csv)"
+"$DEPTHKV" bench -m tiny.h5 -r 1 --threads 1 --only step32 >out.md 2>err || fail "table: $(cat err)"
+grep -q '^| step32 .*| <= 1.20 ' out.md && grep -q '^| bandwidth ' out.md || fail "table: $(cat out.md)"
+grep -q 'step32: 1 of 1' err || fail "no progress: $(cat err)"
+"$DEPTHKV" bench -m nosuch.h5 --only step32 2>err && fail "a model that is not there"
+grep -q 'nosuch.h5' err || fail "the message does not name the file: $(cat err)"

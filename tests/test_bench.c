@@ -1,0 +1,251 @@
+/* What bench computes: work counted by formulas against loops that count one by one, how rows are judged and printed,
+ * and how --profile attributes time. Nothing here depends on how fast the machine is. */
+#include <math.h>
+#include <string.h>
+
+#include "harness/base/clock.h"
+#include "harness/base/json.h"
+#include "harness/base/mem.h"
+#include "harness/base/timing.h"
+#include "harness/bench.h"
+#include "harness/bench_formula.h"
+#include "tests/suites.h"
+#include "tests/support.h"
+
+static const struct hparams tiny = {
+    .n_layer = 2, .d_model = 4, .n_head = 2, .n_kv_head = 1, .n_group = 2, .head_dim = 3, .d_ff = 5, .n_vocab = 7};
+
+START_TEST(formulas_equal_counting_by_hand)
+{
+    /* one layer: qkv (6 + 3 + 3) x 4 = 48, output 4 x 6 = 24, gate and up 2 x 5 x 4 = 40, down 4 x 5 = 20: 132 weights */
+    ck_assert_double_eq(bench_linear_flop(&tiny, 1), 2 * 2 * 132);
+    ck_assert_double_eq(bench_linear_flop(&tiny, 3), 3 * 2 * 2 * 132);
+    ck_assert_double_eq(bench_output_flop(&tiny, 3), 2 * 3 * 4 * 7);
+    double causal = 0;
+    for (int l = 0; l < 2; l++)
+        for (int q = 0; q < 2; q++)
+            for (int i = 0; i < 5; i++)
+                for (int j = 0; j <= i; j++)
+                    causal += 2 * 3; /* a multiply and an add for each of three dimensions */
+    ck_assert_double_eq(bench_causal_flop(&tiny, 5), causal);
+    ck_assert_double_eq(bench_entry_bytes(&tiny), 2 * 1 * 2 * 3 * 4); /* layers, KV heads, K and V, dimensions, bytes */
+    double read = 0;
+    for (int step = 0; step < 4; step++)
+        read += 10 + step + 1; /* ten cached ones, those of earlier steps, its own */
+    ck_assert_double_eq(bench_mean_entries(10, 4), read / 4);
+}
+END_TEST
+
+START_TEST(a_step_reads_all_weights_but_an_embedding_that_is_not_the_output)
+{
+    struct model *m = support_tiny_model(3, 4, 2, 8, 20, 31, 1, 1);
+    ck_assert_double_eq(bench_weight_bytes(m), (double)m->weight_bytes);
+    model_close(m);
+    m = support_tiny_model(3, 4, 2, 8, 20, 31, 0, 1);
+    ck_assert_double_eq(bench_weight_bytes(m), (double)(m->weight_bytes - 31u * 32u * sizeof(float)));
+    model_close(m);
+}
+END_TEST
+
+static const struct bench_test share = {.name = "pp1", .what = "a share", .direction = BENCH_SHARE, .goal = 0.5};
+static const struct bench_test times = {.name = "tg1", .what = "times", .direction = BENCH_TIMES, .goal = 2};
+
+static struct bench_row row_of(const struct bench_test *t)
+{
+    struct bench_row r = {.test = t};
+    for (int i = 0; i < BENCH_N_LIMIT; i++)
+        r.before[i] = r.after[i] = (double)NAN;
+    return r;
+}
+
+START_TEST(a_limit_is_work_over_the_better_rate)
+{
+    struct bench_row r = row_of(&share);
+    r.before[BENCH_SQUARE] = 100;
+    r.after[BENCH_SQUARE] = 200;
+    r.before[BENCH_QK] = 50;
+    r.after[BENCH_PV] = 10;
+    r.r = (struct bench_result){.second = {4, 8}, .n = 2, .linear_flop = 400, .qk_flop = 50, .pv_flop = 10};
+    bench_row_judge(&r);
+    ck_assert_double_eq(r.limit, 2 + 1 + 1);
+    ck_assert_double_eq(r.mean, 6);
+    ck_assert_double_eq_tol(r.sd, sqrt(8), 1e-12);
+    ck_assert_double_eq(r.ratio, 0.75); /* mean of 4/4 and 4/8 */
+    r.test = &times;
+    bench_row_judge(&r);
+    ck_assert_double_eq(r.ratio, 1.5); /* mean of 4/4 and 8/4 */
+    ck_assert_double_eq(bench_best((double)NAN, 3), 3);
+    ck_assert_double_eq(bench_best(3, (double)NAN), 3);
+}
+END_TEST
+
+START_TEST(a_relative_row_is_judged_repeat_by_repeat)
+{
+    struct bench_row r = row_of(&times);
+    r.r = (struct bench_result){.second = {4, 9}, .base = {2, 3}, .n = 2, .relative = 1};
+    bench_row_judge(&r);
+    ck_assert_double_eq(r.limit, 2.5);
+    ck_assert_double_eq(r.ratio, 2.5);
+    ck_assert_double_eq_tol(r.ratio_sd, sqrt(0.5), 1e-12);
+}
+END_TEST
+
+START_TEST(every_test_of_the_list_has_a_direction_a_goal_and_limits_or_a_base)
+{
+    for (int i = 0; i < bench_test_count(); i++) {
+        const struct bench_test *t = bench_test_at(i);
+        for (int j = 0; j < i; j++)
+            ck_assert_str_ne(t->name, bench_test_at(j)->name);
+        ck_assert_msg(t->run && t->what && t->tokens > 0, "%s", t->name);
+        ck_assert_msg(t->direction == BENCH_SHARE ? t->goal < 1 && t->limits : t->goal > 1, "%s", t->name);
+        ck_assert_msg(!strpbrk(t->name, ", \""), "%s", t->name);
+    }
+}
+END_TEST
+
+static double number(const struct json *v, const char *key)
+{
+    return json_number(json_get(v, key), (double)NAN);
+}
+
+START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
+{
+    struct str out = {0};
+    struct err e = {0};
+    struct model *m = support_tiny_model(1, 2, 1, 8, 8, 9, 1, 1);
+    struct bench_limits *limits = bench_limits_create(&m->hp);
+    struct bench_row row[2] = {row_of(&share), row_of(&times)};
+    double point[2][BENCH_N_LIMIT] = {{100, NAN, NAN, NAN, NAN}, {200, NAN, NAN, NAN, NAN}};
+    m->path = mem_strdup("a \"model\".h5");
+    row[0].before[BENCH_SQUARE] = 100;
+    row[0].after[BENCH_SQUARE] = 200;
+    row[0].r = (struct bench_result){.second = {4}, .n = 1, .linear_flop = 400, .tokens = 8, .profile_s = 5};
+    row[0].r.profile[TIMING_PHASE_PREFILL][TIMING_LINEAR] = 3;
+    row[0].r.profile[TIMING_PHASE_DECODING][TIMING_ATTENTION] = 1;
+    bench_row_judge(&row[0]);
+    strcpy(row[1].skipped, "it says \"no\"");
+    struct bench_report r = {.model = m, .row = row, .n_row = 2, .limits = limits, .n_point = 2, .repeats = 1,
+                             .point = (const double (*)[BENCH_N_LIMIT])point};
+    bench_print_json(&r, &out);
+    struct json *root = json_parse("bench", out.p, out.n, &e);
+    ck_assert_msg(root != NULL, "%s in %s", e.msg, out.p);
+    ck_assert_str_eq(json_string(json_get(root, "model")), m->path);
+    ck_assert_double_eq(number(json_get(json_get(root, "limits"), "square"), "least"), 100);
+    const struct json *first = json_first(json_get(root, "tests")), *second = json_next(first);
+    ck_assert_double_eq(number(first, "ratio"), 0.5);
+    ck_assert_double_eq(number(first, "tokens_per_s"), 2);
+    ck_assert_double_eq(number(json_get(first, "profile"), "linear"), 3);
+    ck_assert_double_eq(number(json_get(first, "profile"), "decoding"), 1);
+    ck_assert_double_eq(number(json_get(first, "profile"), "decoding_attention"), 1);
+    ck_assert_double_eq(number(json_get(first, "profile"), "other"), 1);
+    ck_assert_str_eq(json_string(json_get(second, "skipped")), row[1].skipped);
+    json_free(root);
+    str_clear(&out);
+    bench_print_csv(&r, &out);
+    ck_assert_msg(strstr(out.p, "\npp1,\"\",1,2,4,0,2,0.5,0,limit/time,0.5,0,0,1e+02,2e+02,") != NULL, "%s", out.p);
+    ck_assert_msg(strstr(out.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,time/limit,2,0,0,,,") != NULL, "%s", out.p);
+    str_clear(&out);
+    bench_print_table(&r, &out);
+    ck_assert_msg(strstr(out.p, "| pp1 ") && strstr(out.p, "tg1: no figures: it says"), "%s", out.p);
+    str_free(&out);
+    bench_limits_destroy(limits);
+    model_close(m);
+}
+END_TEST
+
+START_TEST(measured_limits_are_positive_numbers)
+{
+    struct err e = {0};
+    double rate[BENCH_N_LIMIT];
+    struct bench_limits *l = bench_limits_create(&tiny);
+    ck_assert_msg(bench_limits_measure(l, 1u << BENCH_QK | 1u << BENCH_ROWS32, rate, &e) == 0, "%s", e.msg);
+    ck_assert(rate[BENCH_QK] > 0 && rate[BENCH_ROWS32] > 0);
+    ck_assert(isnan(rate[BENCH_SQUARE]) && isnan(rate[BENCH_BANDWIDTH]));
+    ck_assert(strstr(bench_limits_shape(l, BENCH_QK), " x 3,") != NULL);
+    bench_limits_destroy(l);
+}
+END_TEST
+
+enum { SPIN_MS = 3 };
+
+static void spin(void)
+{
+    double end = clock_seconds() + SPIN_MS * 1e-3;
+    while (clock_seconds() < end)
+        ;
+}
+
+START_TEST(time_belongs_to_the_innermost_section_and_to_its_phase)
+{
+    double s[TIMING_N_PHASE][TIMING_N_KIND], sum = 0, start = clock_seconds();
+    timing_enable(1);
+    timing_begin(TIMING_LINEAR);
+    timing_begin(TIMING_ATTENTION);
+    spin();
+    timing_end();
+    timing_end();
+    timing_begin(TIMING_DECODING);
+    timing_begin(TIMING_LINEAR);
+    spin();
+    timing_end();
+    timing_end();
+    spin(); /* in no section */
+    timing_read(s);
+    double wall = clock_seconds() - start;
+    for (int p = 0; p < TIMING_N_PHASE; p++)
+        for (int k = 0; k < TIMING_N_KIND; k++)
+            sum += s[p][k];
+    ck_assert(s[TIMING_PHASE_PREFILL][TIMING_ATTENTION] >= SPIN_MS * 1e-3);
+    ck_assert(s[TIMING_PHASE_DECODING][TIMING_LINEAR] >= SPIN_MS * 1e-3);
+    ck_assert(s[TIMING_PHASE_DECODING][TIMING_ATTENTION] == 0 && s[TIMING_PHASE_PREFILL][TIMING_DECODING] == 0);
+    ck_assert(sum <= wall - SPIN_MS * 1e-3); /* nothing counts twice */
+    timing_enable(0);
+    timing_begin(TIMING_LINEAR);
+    spin();
+    timing_end();
+    timing_read(s);
+    ck_assert(s[TIMING_PHASE_PREFILL][TIMING_LINEAR] == 0);
+}
+END_TEST
+
+START_TEST(parts_of_a_parallel_loop_are_taken_from_the_section_around_it)
+{
+    double s[TIMING_N_PHASE][TIMING_N_KIND];
+    timing_enable(1);
+    double start = clock_seconds();
+    timing_begin(TIMING_ATTENTION);
+#pragma omp parallel for num_threads(3)
+    for (int i = 0; i < 3; i++) {
+        double t = timing_part_begin();
+        spin();
+        timing_part_end(TIMING_STATISTICS, t);
+    }
+    timing_end();
+    timing_read(s);
+    double wall = clock_seconds() - start;
+    timing_enable(0);
+    const double *x = s[TIMING_PHASE_PREFILL];
+    ck_assert(x[TIMING_STATISTICS] >= SPIN_MS * 1e-3); /* three threads, a third of the wall time each */
+    ck_assert(x[TIMING_STATISTICS] + x[TIMING_ATTENTION] <= wall);
+    ck_assert(x[TIMING_ATTENTION] >= 0);
+}
+END_TEST
+
+Suite *make_bench_suite(void)
+{
+    Suite *s = suite_create("bench");
+    TCase *work = tcase_create("work"), *rows = tcase_create("rows"), *time = tcase_create("time");
+    tcase_add_test(work, formulas_equal_counting_by_hand);
+    tcase_add_test(work, a_step_reads_all_weights_but_an_embedding_that_is_not_the_output);
+    tcase_add_test(rows, a_limit_is_work_over_the_better_rate);
+    tcase_add_test(rows, a_relative_row_is_judged_repeat_by_repeat);
+    tcase_add_test(rows, every_test_of_the_list_has_a_direction_a_goal_and_limits_or_a_base);
+    tcase_add_test(rows, json_and_csv_hold_every_row_and_quote_what_is_odd);
+    tcase_add_test(time, measured_limits_are_positive_numbers);
+    tcase_add_test(time, time_belongs_to_the_innermost_section_and_to_its_phase);
+    tcase_add_test(time, parts_of_a_parallel_loop_are_taken_from_the_section_around_it);
+    suite_add_tcase(s, work);
+    suite_add_tcase(s, rows);
+    suite_add_tcase(s, time);
+    return s;
+}
