@@ -20,13 +20,17 @@ struct haystack {
     size_t *begin; /* [n_unit + 1] of each unit in text; the last one is n */
     int n_unit;
     size_t cap;
+    size_t text_cap;
     char join;     /* what stands between units: blank or line break */
+    int whole;     /* fit_size counts units, not words */
 };
 
 /* The .txt files of a folder, or one file, cut into sentences; line breaks and runs of blanks are one blank. */
 int haystack_open(struct haystack *h, const char *path, struct err *e);
 /* Stock texts, repeated without end. */
 void haystack_open_stock(struct haystack *h, const char *const *unit, int n, char join);
+/* Appends a unit to a haystack of stock texts, or to a zeroed one. */
+void haystack_add(struct haystack *h, const char *unit, size_t n);
 void haystack_close(struct haystack *h); /* accepts a zeroed one */
 
 /* Paths of the .txt files of a folder in the order of their names, or of the one file itself; *n >= 1. Caller frees
