@@ -12,7 +12,15 @@
     DATASET(niah_multikey_3) \
     DATASET(niah_multivalue) \
     DATASET(niah_multiquery) \
+    DATASET(vt) \
+    DATASET(cwe) \
+    DATASET(fwe) \
     DATASET(passkey) \
+    DATASET(copy) \
+    DATASET(lines) \
+    DATASET(kv) \
+    DATASET(induction) \
+    DATASET(arithmetic) \
     DATASET(text) \
     DATASET(jsonl)
 

@@ -146,6 +146,24 @@ out:
     return rc;
 }
 
+const char *const haystack_types[] = {"noise", "essay", "needle", NULL};
+const char *const haystack_plain_types[] = {"noise", "essay", NULL};
+
+int haystack_open_type(struct haystack *h, enum haystack_type type, const struct dataset_env *env, struct err *e)
+{
+    static const char *const noise[] = {
+        "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."};
+    if (type == HAYSTACK_ESSAY)
+        return haystack_open(h, env->data_dir, e)
+                   ? err_wrap(e, "the books of the haystack (DEPTHKV_DATA names their folder)")
+                   : 0;
+    if (type == HAYSTACK_NOISE)
+        haystack_open_stock(h, noise, 1, '\n');
+    else
+        *h = (struct haystack){.join = '\n', .whole = 1};
+    return 0;
+}
+
 void haystack_open_stock(struct haystack *h, const char *const *unit, int n, char join)
 {
     *h = (struct haystack){.join = join};

@@ -27,6 +27,12 @@ struct haystack {
 
 /* The .txt files of a folder, or one file, cut into sentences; line breaks and runs of blanks are one blank. */
 int haystack_open(struct haystack *h, const char *path, struct err *e);
+/* RULER's kinds: one line of five stock sentences, books (env->data_dir), or nothing yet: needles are added by the caller.
+ * Its `noise` and `essay` are the first two words of haystack_types. */
+enum haystack_type { HAYSTACK_NOISE, HAYSTACK_ESSAY, HAYSTACK_NEEDLE };
+extern const char *const haystack_types[];       /* all three */
+extern const char *const haystack_plain_types[]; /* without needle */
+int haystack_open_type(struct haystack *h, enum haystack_type type, const struct dataset_env *env, struct err *e);
 /* Stock texts, repeated without end. */
 void haystack_open_stock(struct haystack *h, const char *const *unit, int n, char join);
 /* Appends a unit to a haystack of stock texts, or to a zeroed one. */

@@ -15,7 +15,6 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 
-enum { HAY_NOISE, HAY_ESSAY, HAY_NEEDLE };
 enum { N_DEPTH = 40 };
 
 struct config {
@@ -24,11 +23,8 @@ struct config {
     int type_haystack, type_needle_k, type_needle_v, wording, split;
 };
 
-static const char *const haystacks[] = {"noise", "essay", "needle", NULL};
 static const char *const drawn[] = {"random", NULL};
 static const char *const type_name[] = {"word", "number", "uuid"};
-static const char *const noise[] = {
-    "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."};
 
 struct state {
     const struct config *c;
@@ -86,11 +82,9 @@ static int open_as(const char *stream, void **self, const void *config, const st
                        (long long)c->num_needle_v, (long long)(n_keys(c) * c->num_needle_v), HAYSTACK_MAX_NEEDLE);
     struct state *s = mem_new(1, sizeof *s);
     *s = (struct state){.c = c, .stream = stream, .env = *env};
-    if (c->type_haystack == HAY_NOISE) {
-        haystack_open_stock(&s->hay, noise, 1, '\n');
-    } else if (c->type_haystack == HAY_ESSAY && haystack_open(&s->hay, env->data_dir, e)) {
+    if (haystack_open_type(&s->hay, (enum haystack_type)c->type_haystack, env, e)) {
         mem_free(s);
-        return err_wrap(e, "the books of the haystack (DEPTHKV_DATA names their folder)");
+        return -1;
     }
     *self = s;
     return 0;
@@ -144,7 +138,7 @@ static int draw_hay(const struct config *c, struct sample *s, int tokens, struct
 {
     struct str text = {0}, key = {0};
     int rc = 0;
-    s->own = (struct haystack){.join = '\n', .whole = 1};
+    haystack_open_type(&s->own, HAYSTACK_NEEDLE, NULL, e);
     for (int i = 0; i <= tokens / 6 && rc == 0; i++) {
         size_t at, n;
         str_clear(&text);
@@ -216,7 +210,7 @@ static int make(const struct state *s, struct sample *x, int index, int max_new_
         goto out;
     draw_depths(x->keys.rng, c, &x->b);
     x->b.hay = &s->hay;
-    if (c->type_haystack == HAY_NEEDLE) {
+    if (c->type_haystack == HAYSTACK_NEEDLE) {
         if (draw_hay(c, x, budget, e))
             goto out;
         x->b.hay = &x->own;
@@ -285,7 +279,7 @@ static void close(void *self)
         {"num_needle_k", PARAM_INT, FIELD(num_needle_k), K, 1, N_DEPTH, NULL, "keys that are hidden, at least num_needle_q"},                 \
         {"num_needle_v", PARAM_INT, FIELD(num_needle_v), V, 1, N_DEPTH, NULL, "values per key"},                       \
         {"num_needle_q", PARAM_INT, FIELD(num_needle_q), Q, 1, N_DEPTH, NULL, "keys that are asked for"},              \
-        {"type_haystack", PARAM_ENUM, FIELD(type_haystack), HAY, 0, 0, haystacks, "what the needles hide in"},         \
+        {"type_haystack", PARAM_ENUM, FIELD(type_haystack), HAY, 0, 0, haystack_types, "what the needles hide in"},         \
         {"type_needle_k", PARAM_ENUM, FIELD(type_needle_k), KEY, 0, 0, draw_types, "what keys are"},                   \
         {"type_needle_v", PARAM_ENUM, FIELD(type_needle_v), VALUE, 0, 0, draw_types, "what values are"},               \
         {"questions", PARAM_INT, FIELD(questions), "1", 1, N_DEPTH, NULL, "questions that continue from one context"}, \
