@@ -44,14 +44,14 @@ def arguments():
     a.add_argument("--eval-every", type=float, default=150, help="seconds")
     a.add_argument("--save-every", type=float, default=120, help="seconds")
     a.add_argument("--eval-rows", type=int, default=64, help="a task and length")
-    a.add_argument("--no-compile", action="store_true")
+    a.add_argument("--compile", choices=["layers", "whole", "none"], default="layers")
     a.add_argument("--smoke", action="store_true", help="a tiny model on the CPU, a minute")
     o = a.parse_args()
     o.shape, o.curriculum, o.eval_lengths = SHAPE, CURRICULUM, EVAL_LENGTHS
     if o.smoke:
         o.shape, o.curriculum, o.eval_lengths = SMOKE, [(0.5, [256]), (0.5, [512, 256])], [256, 512]
         o.tokens, o.eval_rows, o.eval_every, o.save_every, o.threads = 4096, 4, 20, 15, 2
-        o.budget = min(o.budget, 40)
+        o.budget, o.compile = min(o.budget, 40), "none" if o.compile == "layers" else o.compile
     o.out = o.out or os.path.join(o.work, "model")
     return o
 
@@ -86,9 +86,9 @@ def build_model(shape, torch):
             q = a.q_proj(h).view(b, t, heads, hd).transpose(1, 2)
             k, v = (p(h).view(b, t, kv, hd).transpose(1, 2) for p in (a.k_proj, a.v_proj))
 
-            def turn(y):  # Hugging Face's rotate_half
-                lo, hi = y[..., :hd // 2], y[..., hd // 2:]
-                return torch.cat([lo * cos - hi * sin, hi * cos + lo * sin], -1)
+            def turn(y):  # Hugging Face's rotate_half, in float32
+                lo, hi = y[..., :hd // 2].float(), y[..., hd // 2:].float()
+                return torch.cat([lo * cos - hi * sin, hi * cos + lo * sin], -1).to(y.dtype)
 
             q, k = turn(q), turn(k)
             k, v = k.repeat_interleave(heads // kv, 1), v.repeat_interleave(heads // kv, 1)
@@ -118,10 +118,9 @@ def build_model(shape, torch):
 
         def forward(self, ids):
             t, x = ids.shape[1], self.model.embed_tokens(ids)
-            kind = torch.bfloat16 if ids.is_cuda else x.dtype
-            cos, sin = self.cos[:t].to(kind), self.sin[:t].to(kind)
-            for layer in self.model.layers:
-                x = layer(x, cos, sin)
+            cos, sin = self.cos[:t], self.sin[:t]
+            for layer in self.model.layers:  # evaluation has many shapes, which are not worth compiling for
+                x = (layer if self.training else layer.forward)(x, cos, sin)
             return self.lm_head(self.model.norm(x))
 
     return Llama()
@@ -145,13 +144,16 @@ class Training:
         os.makedirs(o.work, exist_ok=True)
         os.makedirs(o.out, exist_ok=True)
         self.resume()
-        if not o.no_compile and self.device == "cuda":
-            torch._dynamo.config.cache_size_limit = 64
+        if o.compile == "layers":
+            for name in ("cache_size_limit", "recompile_limit"):  # torch has renamed it
+                if hasattr(torch._dynamo.config, name):
+                    setattr(torch._dynamo.config, name, 64)
             for layer in self.net.model.layers:
                 layer.compile(dynamic=False)
+        self.call = torch.compile(self.net, dynamic=False) if o.compile == "whole" else self.net
         self.so = samples.library(o.library)
         self.books = samples.training_books(o.books)
-        self.mixtures = {}
+        self.mixtures, self.evaluation = {}, {}
         self.loader = samples.Loader(self.plan, o.threads, 2 * o.threads)
 
     # ---- what is trained on ------------------------------------------------------------------------
@@ -189,7 +191,7 @@ class Training:
     def forward(self, ids):
         torch = self.torch
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            return self.net(ids)
+            return (self.call if self.net.training else self.net)(ids)
 
     def tensors(self, ids, mask):
         torch = self.torch
@@ -224,15 +226,19 @@ class Training:
     def evaluate(self, lengths, n):
         """Share of answers whose every byte, EOS too, is the most probable one: what greedy decoding would write."""
         torch, scores = self.torch, {}
+        self.net.eval()
         with torch.no_grad():
             for length in lengths:
-                for name, (ids, mask) in samples.evaluation_rows(self.so, length, self.o.books, n).items():
+                if (length, n) not in self.evaluation:
+                    self.evaluation[(length, n)] = samples.evaluation_rows(self.so, length, self.o.books, n)
+                for name, (ids, mask) in self.evaluation[(length, n)].items():
                     right = 0
                     for i in range(0, n, max(1, 65536 // length)):
                         x, m = self.tensors(ids[i:i + max(1, 65536 // length)], mask[i:i + max(1, 65536 // length)])
                         best = self.forward(x[:, :-1]).argmax(-1)
                         right += ((best == x[:, 1:]) | (m[:, 1:] == 0)).all(1).sum().item()
                     scores[(name, length)] = right / n
+        self.net.train()
         return scores
 
     def report(self, scores):
