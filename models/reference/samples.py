@@ -4,9 +4,11 @@ libdepthkv_tasks.so (datasets/trainer.h).
 A row is a function of (seed, index) and of the mixture below; training draws keys and values from one half of their space
 and evaluation from the other (split), and their seeds differ as well.
 """
+import atexit
 import concurrent.futures
 import ctypes
 import os
+import shutil
 import tempfile
 
 import numpy as np
@@ -106,6 +108,7 @@ def rows(so, handles, index, prompt, seed, width):
 def training_books(books):
     """A folder with the books that may be trained on."""
     folder = tempfile.mkdtemp(prefix="books-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in sorted(os.listdir(books)):
         if name != HELD_OUT:
             os.symlink(os.path.abspath(os.path.join(books, name)), os.path.join(folder, name))
