@@ -30,7 +30,7 @@ APT     := gcc make pkg-config libopenblas-dev libhdf5-dev libyaml-dev libcjson-
            libutf8proc-dev liblapacke-dev uthash-dev libssl-dev check gnuplot-nox python3-pip
 
 # Targets that compile need the libraries; the others must work without them.
-NOLIBS  := help setup deps check demo clean distclean format format-check uninstall
+NOLIBS  := help setup deps check demo trainer clean distclean format format-check uninstall
 ifneq ($(filter-out $(NOLIBS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for p in $(PKGS) check; do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 endif
@@ -137,6 +137,21 @@ demo: setup
 .PHONY: unit
 unit: $(TESTBIN)
 	$(TESTBIN)
+
+# What the trainer of models/reference calls: the tasks that need nothing but libc.
+TRAINER_SO  := $(O)/libdepthkv_tasks.so
+TRAINER_SRC := $(addprefix datasets/,trainer.c item.c draw.c words.c fit.c haystack.c niah.c vt.c cwe.c fwe.c passkey.c \
+               copy.c records.c arithmetic.c text.c) \
+               $(addprefix harness/base/,err.c mem.c str.c fs.c rng.c param.c decimal.c)
+
+## trainer: the tasks as a shared object for models/reference/train.py (needs gcc alone)
+.PHONY: trainer
+trainer: $(TRAINER_SO)
+$(TRAINER_SO): $(TRAINER_SRC) $(wildcard datasets/*.h harness/base/*.h)
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -I. $(OPT_$(BUILD)) -ffp-contract=off $(WARN) $(CFLAGS) -fPIC -shared -Wl,-z,defs -o $@ \
+	$(TRAINER_SRC) -lm
 
 SMOLLM2 := models/cache/smollm2-135m-instruct.h5
 

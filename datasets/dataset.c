@@ -3,16 +3,24 @@
 
 #include <string.h>
 
-#include "harness/base/mem.h"
-
 #define ALL_DATASETS \
     DATASET(niah_single_1) \
     DATASET(niah_single_2) \
     DATASET(niah_single_3) \
     DATASET(niah_multikey_1) \
+    DATASET(niah_multikey_2) \
+    DATASET(niah_multikey_3) \
     DATASET(niah_multivalue) \
     DATASET(niah_multiquery) \
+    DATASET(vt) \
+    DATASET(cwe) \
+    DATASET(fwe) \
     DATASET(passkey) \
+    DATASET(copy) \
+    DATASET(lines) \
+    DATASET(kv) \
+    DATASET(induction) \
+    DATASET(arithmetic) \
     DATASET(text) \
     DATASET(jsonl)
 
@@ -58,29 +66,4 @@ int dataset_validate(const struct dataset_ops *d, struct err *e)
         if (p->offset >= d->config_size)
             return err_set(e, ERR_CONFIG, "task '%s': parameter '%s' lies outside its config", d->name, p->name);
     return 0;
-}
-
-static void free_texts(char **text, int n)
-{
-    for (int i = 0; i < n; i++)
-        mem_free(text[i]);
-    mem_free(text);
-}
-
-void dataset_item_fini(struct dataset_item *item)
-{
-    for (int i = 0; i < item->n_question; i++) {
-        struct dataset_question *q = &item->question[i];
-        mem_free(q->id);
-        mem_free(q->text);
-        mem_free(q->answer_prefix);
-        free_texts(q->answer, q->n_answer);
-        free_texts(q->classes, q->n_class);
-        free_texts(q->stop, q->n_stop);
-    }
-    mem_free(item->question);
-    mem_free(item->context_id);
-    mem_free(item->context);
-    mem_free(item->evidence);
-    *item = (struct dataset_item){0};
 }

@@ -40,6 +40,7 @@ struct dataset_question {
     char *answer_prefix; /* given to the model after the template's suffix; "" when there is none */
     char **answer;       /* [n_answer] references */
     int n_answer;
+    char *target;        /* what a model is trained to write, when that is more than the answers (worked steps); or NULL */
     char **classes;      /* [n_class] for the classification metric */
     int n_class;
     char **stop;         /* [n_stop] strings that end the output (cut off from it) */

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,17 +146,39 @@ out:
     return rc;
 }
 
+const char *const haystack_types[] = {"noise", "essay", "needle", NULL};
+const char *const haystack_plain_types[] = {"noise", "essay", NULL};
+
+int haystack_open_type(struct haystack *h, enum haystack_type type, const struct dataset_env *env, struct err *e)
+{
+    static const char *const noise[] = {
+        "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."};
+    if (type == HAYSTACK_ESSAY)
+        return haystack_open(h, env->data_dir, e)
+                   ? err_wrap(e, "the books of the haystack (DEPTHKV_DATA names their folder)")
+                   : 0;
+    if (type == HAYSTACK_NOISE)
+        haystack_open_stock(h, noise, 1, '\n');
+    else
+        *h = (struct haystack){.join = '\n', .whole = 1};
+    return 0;
+}
+
 void haystack_open_stock(struct haystack *h, const char *const *unit, int n, char join)
 {
-    struct str text = {0};
     *h = (struct haystack){.join = join};
-    for (int i = 0; i < n; i++) {
-        add_unit(h, text.n);
-        str_add(&text, unit[i]);
-        str_addc(&text, join);
-    }
-    h->n = text.n;
-    h->text = str_take(&text);
+    for (int i = 0; i < n; i++)
+        haystack_add(h, unit[i], strlen(unit[i]));
+}
+
+void haystack_add(struct haystack *h, const char *unit, size_t n)
+{
+    add_unit(h, h->n);
+    mem_grow(&h->text, &h->text_cap, h->n + n + 2, 1);
+    memcpy(h->text + h->n, unit, n);
+    h->n += n;
+    h->text[h->n++] = h->join;
+    h->text[h->n] = '\0';
     h->begin[h->n_unit] = h->n;
 }
 
@@ -177,25 +200,35 @@ static size_t letters_end(const char *text, size_t n, int letters)
     return at;
 }
 
+/* Appends the first words of a unit, and some letters of the one after them; *words counts what was taken before. */
+static void add_words(const char *text, size_t n, struct fit_size size, long *words, struct str *out)
+{
+    size_t before = out->n;
+    for (size_t at = 0; at < n && *words <= size.words; (*words)++) {
+        const char *word = text + at, *space = memchr(word, ' ', n - at);
+        size_t length = space ? (size_t)(space - word) : n - at;
+        size_t take = *words < size.words ? length : letters_end(word, length, size.letters);
+        if (take && out->n > before)
+            str_addc(out, ' ');
+        str_addn(out, word, take);
+        at += length + 1;
+    }
+}
+
 /* Appends that much hay, units joined by nothing; mark[0, n) are their ends in `out`. */
 static size_t *gather(const struct haystack *h, long start, struct fit_size size, struct str *out, int *n)
 {
     size_t *mark = NULL, cap = 0;
-    long words = 0;
+    long words = 0, end_unit = h->whole ? start + size.words : LONG_MAX;
     *n = 0;
-    for (long u = start; words <= size.words; u++) {
+    for (long u = start; u < end_unit && words <= size.words; u++) {
         size_t i = (size_t)(u % h->n_unit), at = h->begin[i], end = h->begin[i + 1], before = out->n;
         while (end > at && blank(h->text[end - 1]))
             end--;
-        for (; at < end && words <= size.words; words++) {
-            const char *word = h->text + at, *space = memchr(word, ' ', end - at);
-            size_t length = space ? (size_t)(space - word) : end - at;
-            size_t take = words < size.words ? length : letters_end(word, length, size.letters);
-            if (take && out->n > before)
-                str_addc(out, ' ');
-            str_addn(out, word, take);
-            at += length + 1;
-        }
+        if (h->whole)
+            str_addn(out, h->text + at, end - at);
+        else
+            add_words(h->text + at, end - at, size, &words, out);
         if (out->n == before)
             continue;
         mem_grow(&mark, &cap, (size_t)*n + 1, sizeof *mark);

@@ -20,13 +20,23 @@ struct haystack {
     size_t *begin; /* [n_unit + 1] of each unit in text; the last one is n */
     int n_unit;
     size_t cap;
+    size_t text_cap;
     char join;     /* what stands between units: blank or line break */
+    int whole;     /* fit_size counts units, not words */
 };
 
 /* The .txt files of a folder, or one file, cut into sentences; line breaks and runs of blanks are one blank. */
 int haystack_open(struct haystack *h, const char *path, struct err *e);
+/* RULER's kinds: one line of five stock sentences, books (env->data_dir), or nothing yet: needles are added by the caller.
+ * Its `noise` and `essay` are the first two words of haystack_types. */
+enum haystack_type { HAYSTACK_NOISE, HAYSTACK_ESSAY, HAYSTACK_NEEDLE };
+extern const char *const haystack_types[];       /* all three */
+extern const char *const haystack_plain_types[]; /* without needle */
+int haystack_open_type(struct haystack *h, enum haystack_type type, const struct dataset_env *env, struct err *e);
 /* Stock texts, repeated without end. */
 void haystack_open_stock(struct haystack *h, const char *const *unit, int n, char join);
+/* Appends a unit to a haystack of stock texts, or to a zeroed one. */
+void haystack_add(struct haystack *h, const char *unit, size_t n);
 void haystack_close(struct haystack *h); /* accepts a zeroed one */
 
 /* Paths of the .txt files of a folder in the order of their names, or of the one file itself; *n >= 1. Caller frees

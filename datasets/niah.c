@@ -1,32 +1,30 @@
 /* RULER's needle-in-a-haystack tasks (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/niah.py):
  * templates, wording, defaults, needle form, depths and metric are RULER's. Deviations: the essay haystack is
  * public-domain books, begun at a sentence that the sample draws; keys come from our own word lists; the haystack
- * ends with a part of a sentence where that meets the token budget exactly. */
+ * ends with a part of a sentence where that meets the token budget exactly. `questions` is ours: that many questions
+ * continue from one context, each with keys of its own.
+ *
+ * compact: needle "The number of KEY is VALUE.", no instruction, "Q: number of KEY?", "A:"; answers in the order of the text. */
 #include <stddef.h>
 #include <string.h>
 
 #include "datasets/dataset.h"
+#include "datasets/draw.h"
 #include "datasets/haystack.h"
-#include "datasets/words.h"
+#include "datasets/item.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 
-enum { HAY_NOISE, HAY_ESSAY };
-enum { TYPE_WORDS, TYPE_NUMBERS, TYPE_UUIDS };
 enum { N_DEPTH = 40 };
 
 struct config {
-    int64_t length, num_needle_k, num_needle_v, num_needle_q;
+    int64_t length, num_needle_k, num_needle_v, num_needle_q, questions;
     double depth; /* percent; -1: drawn */
-    int type_haystack, type_needle_k, type_needle_v;
+    int type_haystack, type_needle_k, type_needle_v, wording, split;
 };
 
-static const char *const haystacks[] = {"noise", "essay", NULL};
-static const char *const types[] = {"words", "numbers", "uuids", NULL};
 static const char *const drawn[] = {"random", NULL};
 static const char *const type_name[] = {"word", "number", "uuid"};
-static const char *const noise[] = {
-    "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."};
 
 struct state {
     const struct config *c;
@@ -35,44 +33,20 @@ struct state {
     struct haystack hay;
 };
 
-static void draw_value(struct rng *r, int type, struct str *out)
-{
-    if (type == TYPE_NUMBERS) {
-        str_addf(out, "%d", 1000000 + (int)rng_below(r, 9000000)); /* exactly seven digits */
-    } else if (type == TYPE_WORDS) {
-        str_addf(out, "%s-%s", words_adjective[rng_below(r, WORDS_N)], words_noun[rng_below(r, WORDS_N)]);
-    } else {
-        uint64_t a = rng_u64(r), b = rng_u64(r);
-        a = (a & ~(uint64_t)0xF000) | 0x4000;                                /* version 4 */
-        b = (b & ~((uint64_t)3 << 62)) | (uint64_t)2 << 62;                  /* variant 1 */
-        str_addf(out, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(a >> 32), (unsigned)(a >> 16 & 0xFFFF),
-                 (unsigned)(a & 0xFFFF), (unsigned)(b >> 48), (unsigned long long)(b & 0xFFFFFFFFFFFFull));
-    }
-}
-
-static int known(char *const *list, int n, const char *text)
-{
-    for (int i = 0; i < n; i++)
-        if (strcmp(list[i], text) == 0)
-            return 1;
-    return 0;
-}
-
-static char *draw_new(struct rng *r, int type, char *const *list, int n)
-{
-    struct str s = {0};
-    do {
-        str_clear(&s);
-        draw_value(r, type, &s);
-    } while (known(list, n, s.p));
-    return str_take(&s);
-}
+/* What one sample is made of. */
+struct sample {
+    struct haystack_context b; /* needle k x num_needle_v + v holds value v of key k */
+    struct haystack own;       /* a haystack of needles */
+    struct draw keys, values;
+    char *key[HAYSTACK_MAX_NEEDLE];
+    int n_key;
+};
 
 /* Depths: 40 evenly spaced percentages, drawn without repetition. A depth that is given holds for the first asked needle;
  * further ones follow at equal steps to the end. */
 static void draw_depths(struct rng *r, const struct config *c, struct haystack_context *b)
 {
-    int percent[N_DEPTH], wanted = 0, n_wanted = (int)(c->num_needle_q * c->num_needle_v);
+    int percent[N_DEPTH], wanted = 0, n_wanted = (int)(c->questions * c->num_needle_q * c->num_needle_v);
     for (int i = 0; i < N_DEPTH; i++)
         percent[i] = (200 * i + N_DEPTH - 1) / (2 * (N_DEPTH - 1)); /* 100 i / 39, rounded */
     rng_shuffle(r, percent, N_DEPTH, sizeof *percent);
@@ -83,53 +57,34 @@ static void draw_depths(struct rng *r, const struct config *c, struct haystack_c
     }
 }
 
-static void join_queries(char *const *key, int n, struct str *out)
+static void join_keys(char *const *key, int n, const char *last, struct str *out)
 {
     for (int i = 0; i < n; i++) {
         if (i)
-            str_add(out, i == n - 1 ? ", and " : ", ");
+            str_add(out, i == n - 1 ? last : ", ");
         str_add(out, key[i]);
     }
 }
 
-static void fill_item(struct haystack_context *b, const char *question, const char *prefix, int index, struct str *context,
-                      struct dataset_item *out)
+static int n_keys(const struct config *c)
 {
-    struct str id = {0};
-    str_addf(&id, "%d", index);
-    struct dataset_question *q = mem_new(1, sizeof *q);
-    q->id = mem_strdup(id.p);
-    q->text = mem_strdup(question);
-    q->answer_prefix = mem_strdup(prefix);
-    q->answer = mem_new((size_t)b->n_needle, sizeof *q->answer);
-    out->evidence = mem_new((size_t)b->n_needle, sizeof *out->evidence);
-    for (int i = 0; i < b->n_needle; i++)
-        if (b->needle[i].wanted) {
-            const struct haystack_needle *hit = &b->needle[i];
-            q->answer[q->n_answer++] = mem_strndup(hit->text + hit->answer, hit->n_answer);
-            out->evidence[out->n_evidence++] = (struct dataset_span){hit->begin, hit->end};
-        }
-    out->question = q;
-    out->n_question = 1;
-    out->context_id = str_take(&id);
-    out->n_context = context->n;
-    out->context = str_take(context);
+    int64_t asked = c->questions * c->num_needle_q;
+    return (int)(c->num_needle_k > asked ? c->num_needle_k : asked);
 }
 
 static int open_as(const char *stream, void **self, const void *config, const struct dataset_env *env, struct err *e)
 {
     const struct config *c = config;
-    int64_t keys = c->num_needle_k > c->num_needle_q ? c->num_needle_k : c->num_needle_q;
-    if (keys * c->num_needle_v > HAYSTACK_MAX_NEEDLE)
-        return err_set(e, ERR_CONFIG, "%lld keys with %lld values each are %lld needles; at most %d", (long long)keys,
-                       (long long)c->num_needle_v, (long long)(keys * c->num_needle_v), HAYSTACK_MAX_NEEDLE);
+    if (draw_check(c->wording, c->split, e))
+        return -1;
+    if (n_keys(c) * c->num_needle_v > HAYSTACK_MAX_NEEDLE)
+        return err_set(e, ERR_CONFIG, "%d keys with %lld values each are %lld needles; at most %d", n_keys(c),
+                       (long long)c->num_needle_v, (long long)(n_keys(c) * c->num_needle_v), HAYSTACK_MAX_NEEDLE);
     struct state *s = mem_new(1, sizeof *s);
     *s = (struct state){.c = c, .stream = stream, .env = *env};
-    if (c->type_haystack == HAY_NOISE) {
-        haystack_open_stock(&s->hay, noise, 1, '\n');
-    } else if (haystack_open(&s->hay, env->data_dir, e)) {
+    if (haystack_open_type(&s->hay, (enum haystack_type)c->type_haystack, env, e)) {
         mem_free(s);
-        return err_wrap(e, "the books of the haystack (DEPTHKV_DATA names their folder)");
+        return -1;
     }
     *self = s;
     return 0;
@@ -141,68 +96,169 @@ static int count(void *self)
     return -1;
 }
 
-/* Draws keys and values, all different, and makes their needles. The first num_needle_q keys are asked for. */
-static void draw_needles(struct rng *r, const struct config *c, struct haystack_context *b, char **key, int n_key)
+/* Appends "One of the special magic numbers for KEY is: VALUE." The value's place in it comes back. */
+static int add_needle(const struct config *c, const char *key, struct draw *values, struct str *out, size_t *answer,
+                      size_t *n_answer, struct err *e)
 {
-    char *value[HAYSTACK_MAX_NEEDLE];
-    for (int k = 0; k < n_key; k++) {
-        key[k] = draw_new(r, c->type_needle_k, key, k);
-        for (int v = 0; v < c->num_needle_v; v++) {
-            struct haystack_needle *n = &b->needle[b->n_needle];
+    const char *type = type_name[c->type_needle_v];
+    if (c->wording == DRAW_COMPACT)
+        str_addf(out, "The %s of %s is ", type, key);
+    else
+        str_addf(out, "One of the special magic %ss for %s is: ", type, key);
+    *answer = out->n;
+    if (draw_new(values, (enum draw_type)c->type_needle_v, 0, out, e))
+        return -1;
+    *n_answer = out->n - *answer;
+    str_addc(out, '.');
+    return 0;
+}
+
+/* Draws keys and values, all different, and makes their needles. The first keys are asked for. */
+static int draw_needles(const struct config *c, struct sample *s, struct err *e)
+{
+    for (s->n_key = 0; s->n_key < n_keys(c); s->n_key++) {
+        struct str key = {0};
+        int bad = draw_new(&s->keys, (enum draw_type)c->type_needle_k, 0, &key, e);
+        s->key[s->n_key] = str_take(&key);
+        for (int v = 0; v < c->num_needle_v && !bad; v++) {
+            struct haystack_needle *n = &s->b.needle[s->b.n_needle++];
             struct str text = {0};
-            char *drawn_value = draw_new(r, c->type_needle_v, value, b->n_needle);
-            str_addf(&text, "One of the special magic %ss for %s is: ", type_name[c->type_needle_v], key[k]);
-            n->answer = text.n;
-            str_add(&text, drawn_value);
-            n->n_answer = text.n - n->answer;
-            str_addc(&text, '.');
+            bad = add_needle(c, s->key[s->n_key], &s->values, &text, &n->answer, &n->n_answer, e);
             n->text = str_take(&text);
-            n->wanted = k < c->num_needle_q;
-            value[b->n_needle++] = drawn_value;
+            n->wanted = s->n_key < c->questions * c->num_needle_q;
         }
+        if (bad)
+            return -1;
     }
-    for (int i = 0; i < b->n_needle; i++)
-        mem_free(value[i]);
+    return 0;
+}
+
+/* A haystack of needles that nobody asks for, as many as `tokens` can hold: none has fewer than six words. */
+static int draw_hay(const struct config *c, struct sample *s, int tokens, struct err *e)
+{
+    struct str text = {0}, key = {0};
+    int rc = 0;
+    haystack_open_type(&s->own, HAYSTACK_NEEDLE, NULL, e);
+    for (int i = 0; i <= tokens / 6 && rc == 0; i++) {
+        size_t at, n;
+        str_clear(&text);
+        str_clear(&key);
+        rc = draw_new(&s->keys, (enum draw_type)c->type_needle_k, 0, &key, e);
+        rc = rc ? rc : add_needle(c, key.p, &s->values, &text, &at, &n, e);
+        if (rc == 0)
+            haystack_add(&s->own, text.p, text.n);
+    }
+    str_free(&text);
+    str_free(&key);
+    return rc;
+}
+
+/* The i-th question and its answer prefix. */
+static void word_question(const struct config *c, const struct sample *s, int i, struct str *question, struct str *prefix)
+{
+    char *const *key = s->key + i * c->num_needle_q;
+    int n = (int)c->num_needle_q, one = n * c->num_needle_v == 1;
+    const char *type = type_name[c->type_needle_v], *plural = one ? "" : "s";
+    struct str keys = {0};
+    str_clear(question);
+    str_clear(prefix);
+    if (c->wording == DRAW_COMPACT) {
+        join_keys(key, n, ", ", &keys);
+        str_addf(question, "\nQ: %s%s of %s?", type, plural, keys.p);
+        str_add(prefix, "\nA:");
+    } else {
+        join_keys(key, n, ", and ", &keys);
+        str_addf(question, "\nWhat %s the special magic %s%s for %s mentioned in the provided text?", one ? "is" : "are all",
+                 type, plural, keys.p);
+        str_addf(prefix, " The special magic %s%s for %s mentioned in the provided text %s", type, plural, keys.p,
+                 one ? "is" : "are");
+    }
+    str_free(&keys);
+}
+
+/* RULER lists the values as they were drawn; who is trained to write them all needs an order that the text shows. */
+static void answer_key(const struct config *c, const struct sample *s, int k, struct dataset_item *out, struct dataset_question *q)
+{
+    const struct haystack_needle *n = s->b.needle + k * c->num_needle_v, *hit[HAYSTACK_MAX_NEEDLE];
+    int n_hit = 0;
+    for (int v = 0; v < c->num_needle_v; v++) {
+        int at = n_hit++;
+        for (; c->wording == DRAW_COMPACT && at > 0 && hit[at - 1]->begin > n[v].begin; at--)
+            hit[at] = hit[at - 1];
+        hit[at] = &n[v];
+    }
+    for (int v = 0; v < n_hit; v++) {
+        item_answer(q, hit[v]->text + hit[v]->answer, hit[v]->n_answer);
+        item_evidence(out, hit[v]->begin, hit[v]->end);
+    }
+}
+
+static int make(const struct state *s, struct sample *x, int index, int max_new_tokens, struct dataset_item *out, struct err *e)
+{
+    const struct config *c = s->c;
+    const char *type = type_name[c->type_needle_v];
+    int one = c->num_needle_q * c->num_needle_v == 1, budget, rc = -1;
+    struct str head = {0}, question = {0}, prefix = {0}, context = {0};
+    if (fit_prompt_budget(&s->env, c->length, max_new_tokens, &budget, e))
+        return -1;
+    if (c->wording == DRAW_RULER)
+        str_addf(&head, "%s special magic %s%s %s hidden within the following text. Make sure to memorize it. I will quiz you "
+                        "about the %s%s afterwards.\n", one ? "A" : "Some", type, one ? "" : "s", one ? "is" : "are", type,
+                 one ? "" : "s");
+    x->b.head = str_c(&head);
+    if (draw_needles(c, x, e))
+        goto out;
+    draw_depths(x->keys.rng, c, &x->b);
+    x->b.hay = &s->hay;
+    if (c->type_haystack == HAYSTACK_NEEDLE) {
+        if (draw_hay(c, x, budget, e))
+            goto out;
+        x->b.hay = &x->own;
+    }
+    x->b.start = (long)rng_below(x->keys.rng, (uint64_t)x->b.hay->n_unit);
+    /* all questions share the context, so the longest one counts */
+    int longest = 0, most = -1;
+    for (int i = 0; i < c->questions; i++) {
+        word_question(c, x, i, &question, &prefix);
+        int n = s->env.prompt_tokens(s->env.ctx, "", 0, question.p, prefix.p);
+        longest = n > most ? i : longest;
+        most = n > most ? n : most;
+    }
+    word_question(c, x, longest, &question, &prefix);
+    if (fit_context(&s->env, haystack_build, &x->b, 1, question.p, prefix.p, budget, &context, e))
+        goto out;
+    item_begin(out, index, (int)c->questions, &context);
+    for (int i = 0; i < c->questions; i++) {
+        word_question(c, x, i, &question, &prefix);
+        struct dataset_question *q = item_question(out, question.p, prefix.p);
+        for (int k = 0; k < c->num_needle_q; k++)
+            answer_key(c, x, (int)(i * c->num_needle_q) + k, out, q);
+    }
+    rc = 0;
+out:
+    str_free(&head);
+    str_free(&question);
+    str_free(&prefix);
+    str_free(&context);
+    return rc;
 }
 
 static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct dataset_item *out, struct err *e)
 {
     struct state *s = self;
-    const struct config *c = s->c;
-    struct haystack_context b = {.hay = &s->hay};
+    struct sample x = {0};
     struct rng r;
-    struct str head = {0}, queries = {0}, question = {0}, prefix = {0}, context = {0};
-    char *key[HAYSTACK_MAX_NEEDLE] = {0};
-    int rc = -1, n_key = (int)(c->num_needle_k > c->num_needle_q ? c->num_needle_k : c->num_needle_q);
-    int one = c->num_needle_q * c->num_needle_v == 1, budget;
-    const char *type = type_name[c->type_needle_v], *plural = one ? "" : "s";
     rng_init(&r, rng_mix(seed, (uint64_t)index), s->stream);
-    draw_needles(&r, c, &b, key, n_key);
-    draw_depths(&r, c, &b);
-    b.start = (long)rng_below(&r, (uint64_t)s->hay.n_unit);
-    str_addf(&head, "%s special magic %s%s %s hidden within the following text. Make sure to memorize it. I will quiz you "
-                    "about the %s%s afterwards.\n", one ? "A" : "Some", type, plural, one ? "is" : "are", type, plural);
-    b.head = head.p;
-    join_queries(key, (int)c->num_needle_q, &queries);
-    str_addf(&question, "\nWhat %s the special magic %s%s for %s mentioned in the provided text?", one ? "is" : "are all",
-             type, plural, queries.p);
-    str_addf(&prefix, " The special magic %s%s for %s mentioned in the provided text %s", type, plural, queries.p,
-             one ? "is" : "are");
-    if (fit_prompt_budget(&s->env, c->length, max_new_tokens, &budget, e) ||
-        fit_context(&s->env, haystack_build, &b, 1, question.p, prefix.p, budget, &context, e))
-        goto out;
-    fill_item(&b, question.p, prefix.p, index, &context, out);
-    rc = 0;
-out:
+    draw_init(&x.keys, &r, s->c->wording, s->c->split);
+    draw_init(&x.values, &r, s->c->wording, s->c->split);
+    int rc = make(s, &x, index, max_new_tokens, out, e);
     for (int i = 0; i < HAYSTACK_MAX_NEEDLE; i++) {
-        mem_free(key[i]);
-        mem_free(b.needle[i].text);
+        mem_free(x.key[i]);
+        mem_free(x.b.needle[i].text);
     }
-    str_free(&head);
-    str_free(&queries);
-    str_free(&question);
-    str_free(&prefix);
-    str_free(&context);
+    draw_fini(&x.keys);
+    draw_fini(&x.values);
+    haystack_close(&x.own);
     return rc;
 }
 
@@ -223,9 +279,12 @@ static void close(void *self)
         {"num_needle_k", PARAM_INT, FIELD(num_needle_k), K, 1, N_DEPTH, NULL, "keys that are hidden, at least num_needle_q"},                 \
         {"num_needle_v", PARAM_INT, FIELD(num_needle_v), V, 1, N_DEPTH, NULL, "values per key"},                       \
         {"num_needle_q", PARAM_INT, FIELD(num_needle_q), Q, 1, N_DEPTH, NULL, "keys that are asked for"},              \
-        {"type_haystack", PARAM_ENUM, FIELD(type_haystack), HAY, 0, 0, haystacks, "what the needles hide in"},         \
-        {"type_needle_k", PARAM_ENUM, FIELD(type_needle_k), KEY, 0, 0, types, "what keys are"},                        \
-        {"type_needle_v", PARAM_ENUM, FIELD(type_needle_v), VALUE, 0, 0, types, "what values are"},                    \
+        {"type_haystack", PARAM_ENUM, FIELD(type_haystack), HAY, 0, 0, haystack_types, "what the needles hide in"},         \
+        {"type_needle_k", PARAM_ENUM, FIELD(type_needle_k), KEY, 0, 0, draw_types, "what keys are"},                   \
+        {"type_needle_v", PARAM_ENUM, FIELD(type_needle_v), VALUE, 0, 0, draw_types, "what values are"},               \
+        {"questions", PARAM_INT, FIELD(questions), "1", 1, N_DEPTH, NULL, "questions that continue from one context"}, \
+        {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, "RULER's, or the same said tersely"},    \
+        {"split", PARAM_ENUM, FIELD(split), "eval", 0, 0, draw_splits, "compact: which half of all keys and values"},  \
         {0},                                                                                                           \
     }
 
@@ -256,5 +315,7 @@ NIAH(niah_single_1, "one number hidden in repeated noise", "1", "1", "1", "noise
 NIAH(niah_single_2, "one number hidden in book text", "1", "1", "1", "essay", "words", "numbers");
 NIAH(niah_single_3, "one uuid hidden in book text", "1", "1", "1", "essay", "words", "uuids");
 NIAH(niah_multikey_1, "four numbers hidden in book text, one asked for", "4", "1", "1", "essay", "words", "numbers");
+NIAH(niah_multikey_2, "one number among lines of numbers", "1", "1", "1", "needle", "words", "numbers");
+NIAH(niah_multikey_3, "one uuid of a uuid among lines of them", "1", "1", "1", "needle", "uuids", "uuids");
 NIAH(niah_multivalue, "four numbers of one key in book text", "1", "4", "1", "essay", "words", "numbers");
 NIAH(niah_multiquery, "four keys hidden in book text, all asked for", "1", "1", "4", "essay", "words", "numbers");

@@ -89,6 +89,11 @@ static double retrieval_one(const struct metric_input *in, const char *answer)
     return metric_text_retrieval(in->output, answer);
 }
 
+static double last_number_one(const struct metric_input *in, const char *answer)
+{
+    return metric_text_last_number(in->output, answer);
+}
+
 static double rouge1_one(const struct metric_input *in, const char *answer)
 {
     return metric_rouge_n(in->output, answer, 1);
@@ -126,6 +131,7 @@ BEST_OF_ANSWERS(classification, metric_text_classification)
 BEST_OF_ANSWERS(edit_similarity, edit_one)
 BEST_OF_ANSWERS(count, count_one)
 BEST_OF_ANSWERS(retrieval, retrieval_one)
+BEST_OF_ANSWERS(last_number, last_number_one)
 
 /* Precision and recall are those of the answer with the best F1, the first one on a tie. */
 static void f1(const struct metric_input *in, double *value)
@@ -172,6 +178,8 @@ static const struct metric_ops table[] = {
      "LongBench (Bai et al. 2023, arXiv:2308.14508) count_score", "fraction", 1, 1, NULL, count},
     {"retrieval", "share of the numbers in the output that name the right paragraph",
      "LongBench (Bai et al. 2023, arXiv:2308.14508) retrieval_score", "fraction", 1, 1, NULL, retrieval},
+    {"last_number", "1 when the last number of the output is the answer",
+     "as usual for GSM8K (Cobbe et al. 2021, arXiv:2110.14168)", "fraction", 1, 1, NULL, last_number},
     {"yap", "tokens of the output beyond those of the first answer", "excess length, max(0, output - answer)",
      "tokens", 0, 1, NULL, yap},
     {"nll", "negative log-likelihood of the first answer, teacher-forced", "mean per token, computed by the engine",

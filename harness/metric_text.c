@@ -277,3 +277,42 @@ double metric_text_retrieval(const char *output, const char *answer)
         begin = next_number(answer, &end);
     return begin ? share_of_numbers(output, begin, (size_t)(end - begin)) : (double)NAN;
 }
+
+/* The end of the number that begins at p: digits and commas, then a fraction. */
+static const char *number_end(const char *p)
+{
+    p += strspn(p, "0123456789,");
+    if (*p == '.' && p[1] >= '0' && p[1] <= '9')
+        p += 1 + strspn(p + 1, "0123456789");
+    return p;
+}
+
+/* 1 when text[0, n) and the answer are the same but for commas. */
+static int same_number(const char *text, size_t n, const char *answer)
+{
+    for (const char *end = text + n;;) {
+        while (text < end && *text == ',')
+            text++;
+        while (*answer == ',')
+            answer++;
+        if (text == end || !*answer)
+            return text == end && !*answer;
+        if (*text++ != *answer++)
+            return 0;
+    }
+}
+
+double metric_text_last_number(const char *output, const char *answer)
+{
+    const char *last = NULL, *end = output;
+    for (const char *p = output; *p;) {
+        const char *digit = p + (*p == '-');
+        if (*digit < '0' || *digit > '9') {
+            p++;
+            continue;
+        }
+        last = p;
+        p = end = number_end(digit);
+    }
+    return last ? same_number(last, (size_t)(end - last), answer) : 0;
+}

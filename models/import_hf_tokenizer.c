@@ -175,7 +175,14 @@ static int read_tokens(const struct json *root, const char *file, int n_vocab, s
             str_addf(&s, "[PAD%d]", i);
             d->token[i] = str_take(&s);
         }
-    return read_merges(json_get(model, "merges"), file, d, e);
+    if (read_merges(json_get(model, "merges"), file, d, e))
+        return -1;
+    if (tokenizer_data_is_bytes(d)) { /* the pre-token rule has nothing to do then */
+        d->kind = TOKENIZER_BYTES;
+        mem_free(d->pre);
+        d->pre = NULL;
+    }
+    return 0;
 }
 
 /* ---- special tokens and the chat template ---------------------------------------------------- */

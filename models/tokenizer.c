@@ -64,6 +64,19 @@ static int to_bytes(const char *text, const int byte_of[0x144], struct str *out)
     return 0;
 }
 
+int tokenizer_data_is_bytes(const struct tokenizer_data *d)
+{
+    int byte_of[0x144], same = d->n_merge == 0 && d->n_token >= 256;
+    struct str one = {0};
+    byte_alphabet(byte_of);
+    for (int b = 0; b < 256 && same; b++) {
+        str_clear(&one);
+        same = d->type[b] == TOKEN_NORMAL && to_bytes(d->token[b], byte_of, &one) == 0 && one.n == 1 && one.p[0] == (char)b;
+    }
+    str_free(&one);
+    return same;
+}
+
 static uint64_t hash_bytes(const char *p, size_t n)
 {
     uint64_t h = 0x9E3779B97F4A7C15u ^ n;

@@ -34,6 +34,8 @@ struct tokenizer_data {
     int n_eos_extra;
 };
 void tokenizer_data_fini(struct tokenizer_data *d);
+/* 1 when byte-level BPE comes down to bytes: no merges, and token i is byte i for every byte. */
+int tokenizer_data_is_bytes(const struct tokenizer_data *d);
 
 struct tokenizer;
 

@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include "harness/base/fs.h"
+#include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "models/half.h"
 #include "models/import.h"
+#include "models/import_hf_tokenizer.h"
 #include "models/model.h"
 #include "models/safetensors.h"
 #include "tests/suites.h"
@@ -431,6 +433,51 @@ START_TEST(bos_is_added_only_where_the_folder_says_so)
 }
 END_TEST
 
+/* tokenizer.json of the 256 bytes, of which the first two may have changed places, and an end token. */
+static void write_bytes_tokenizer(int swapped)
+{
+    struct str s = {0};
+    int fresh = 0x100;
+    str_add(&s, "{\"added_tokens\":[{\"id\":256,\"content\":\"<eos>\",\"special\":true}],\"pre_tokenizer\":{\"type\":"
+                "\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"merges\":[],"
+                "\"vocab\":{");
+    for (int b = 0; b < 256; b++) {
+        int printable = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
+        str_addf(&s, "%s\"\\u%04x\":%d", b ? "," : "", printable ? b : fresh++, swapped && b < 2 ? 1 - b : b);
+    }
+    str_add(&s, "}}}");
+    write_text("tokenizer.json", s.p);
+    str_free(&s);
+}
+
+START_TEST(byte_level_bpe_without_merges_is_kept_as_bytes)
+{
+    static const char text[] = "a\0'll\xC3 <eos>";
+    static const int32_t want[] = {'a', 0, '\'', 'l', 'l', 0xC3, ' ', 256};
+    struct json *config = json_parse("config.json", "{\"eos_token_id\":256}", 20, NULL);
+    for (int swapped = 0; swapped < 2; swapped++) {
+        struct tokenizer_data d = {0};
+        struct token_ids ids = {0};
+        struct err e = {0};
+        write_bytes_tokenizer(swapped);
+        ck_assert_msg(import_hf_tokenizer_read(folder, config, 260, &d, &e) == 1, "%s", e.msg);
+        ck_assert_int_eq(d.kind, swapped ? TOKENIZER_BPE : TOKENIZER_BYTES);
+        ck_assert_int_eq(d.eos, 256);
+        ck_assert_int_eq(d.n_token, 260);
+        struct tokenizer *t = tokenizer_create(&d, "test", &e);
+        ck_assert_msg(t != NULL, "%s", e.msg);
+        ck_assert_int_eq(tokenizer_encode(t, text, sizeof text - 1, &ids, NULL), 0);
+        ck_assert_int_eq(ids.n, 8);
+        for (int i = 0; i < 8; i++)
+            ck_assert_int_eq(ids.id[i], swapped && want[i] == 0 ? 1 : want[i]);
+        token_ids_free(&ids);
+        tokenizer_destroy(t);
+        tokenizer_data_fini(&d);
+    }
+    json_free(config);
+}
+END_TEST
+
 START_TEST(flips_and_truncations_of_the_weights_never_crash)
 {
     static const unsigned char flip[] = {0xFF, 0x80, 0x01, 0x10};
@@ -494,6 +541,7 @@ Suite *make_safetensors_suite(void)
     tcase_add_test(t, a_header_longer_than_the_file_is_refused);
     tcase_add_test(t, missing_parts_of_a_folder_are_named);
     tcase_add_test(t, bos_is_added_only_where_the_folder_says_so);
+    tcase_add_test(t, byte_level_bpe_without_merges_is_kept_as_bytes);
     tcase_add_test(t, flips_and_truncations_of_the_weights_never_crash);
     tcase_add_test(t, flips_of_the_json_files_never_crash);
     suite_add_tcase(s, t);

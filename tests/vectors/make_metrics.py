@@ -67,6 +67,11 @@ def retrieval(output, answer, classes):
     return share(output, re.findall(r"Paragraph (\d+)", answer)[0])
 
 
+def last_number(output, answer, classes):
+    numbers = re.findall(r"-?[0-9][0-9,]*(?:\.[0-9]+)?", output)
+    return [float(bool(numbers) and numbers[-1].replace(",", "") == answer.replace(",", ""))]
+
+
 def ruler(output):
     return re.sub(r"[\x00-\x1f]", "\n", output).strip().lower()
 
@@ -88,7 +93,8 @@ def contains(output, answers):
 
 
 BEST = {"f1": f1, "rouge1": rouge("rouge1"), "rouge2": rouge("rouge2"), "rougeL": rouge("rougeL"),
-        "classification": classification, "edit_similarity": edit_similarity, "count": count, "retrieval": retrieval}
+        "classification": classification, "edit_similarity": edit_similarity, "count": count, "retrieval": retrieval,
+        "last_number": last_number}
 WHOLE = {"string_match_all": string_match_all, "string_match_part": string_match_part, "exact": exact,
          "contains": contains}
 
@@ -131,6 +137,10 @@ NUMBERS = [("There are 5 paragraphs", ["5"]), ("5, 6 or 7", ["6"]), ("none", ["3
 RETRIEVAL = [("Paragraph 12", ["Paragraph 12"]), ("Paragraph 1, 2", ["Paragraph 2"]), ("12", ["Paragraph 12"]), ("no idea", ["Paragraph 3"]),
              ("3", ["In 1999, Paragraph 3 and Paragraph 4"]), ("4", ["Paragraph x, Paragraph 4"])]
 
+LAST = [("A=B+5, B=17, A=22", ["22"]), ("22 and then 3", ["22"]), ("It is 1,234.", ["1234"]), ("1234", ["1,234"]), ("-5", ["5"]), ("x-5", ["-5"]),
+        ("", ["1"]), ("none", ["1"]), ("3.50", ["3.5"]), ("about 3.5!", ["3.5"]), ("7.", ["7"]), ("12,", ["12"]), ("1,2", ["12"]), ("007", ["7"]),
+        ("4 5", ["4", "5"]), ("\u0663 8", ["8"]), ("8 \u0663", ["8"]), ("--9", ["-9"])]
+
 
 def random_cases():
     r = random.Random(7)
@@ -169,6 +179,8 @@ def main():
         add("count", output, answers)
     for output, answers in RETRIEVAL:
         add("retrieval", output, answers)
+    for output, answers in LAST:
+        add("last_number", output, answers)
     with open(sys.argv[1], "w", encoding="ascii") as f:
         f.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 
