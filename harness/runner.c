@@ -31,7 +31,7 @@ struct run {
     struct model *model;
     struct encode_context encode;
     const struct exp_task *task;
-    int i_model, i_task;
+    int i_model, i_task, new_tokens; /* only cells that may generate exactly so many */
     /* of the group that runs now */
     struct cell **cell;     /* [n_cell] */
     char (*key)[HASH_HEX];  /* [n_cell][n_question] */
@@ -41,6 +41,13 @@ struct run {
 static void hash_text(struct hash_sha256_ctx *h, const char *s)
 {
     hash_sha256_update(h, s, strlen(s) + 1); /* with the NUL, so that joints can't shift */
+}
+
+static void hash_texts(struct hash_sha256_ctx *h, char *const *s, int n)
+{
+    hash_sha256_update(h, &n, sizeof n); /* so that a text can't move from one list to the next */
+    for (int i = 0; i < n; i++)
+        hash_text(h, s[i]);
 }
 
 /* What a row depends on: the cell, the model's content, this very question, what is measured, and the sources. */
@@ -59,10 +66,10 @@ static void make_key(const struct run *r, const struct cell *c, const struct dat
     hash_sha256_update(h, p->ids.id, (size_t)p->ids.n * sizeof *p->ids.id);
     hash_sha256_update(h, &p->context_end, sizeof p->context_end);
     hash_sha256_update(h, &p->question_end, sizeof p->question_end);
-    for (int i = 0; i < dq->n_answer; i++)
-        hash_text(h, dq->answer[i]);
-    for (int i = 0; i < dq->n_stop; i++)
-        hash_text(h, dq->stop[i]);
+    hash_texts(h, dq->answer, dq->n_answer);
+    hash_texts(h, dq->stop, dq->n_stop);
+    hash_texts(h, dq->classes, dq->n_class);
+    hash_sha256_update(h, &dq->max_new_tokens, sizeof dq->max_new_tokens);
     for (int i = 0; i < r->task->n_metric; i++)
         hash_text(h, r->task->metric[i]->name);
     hash_sha256_finish(h, hex);
@@ -134,7 +141,8 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
     r->n_question = n_question;
     for (int c = 0; c < r->x->n_cell; c++) {
         struct cell *cell = &r->x->cell[c];
-        if (cell->model == r->i_model && cell->task == r->i_task && cell->prune_after == after)
+        if (cell->model == r->i_model && cell->task == r->i_task && cell->prune_after == after &&
+            cell->max_new_tokens == r->new_tokens)
             r->cell[r->n_cell++] = cell;
     }
     if (r->n_cell == 0)
@@ -225,23 +233,37 @@ out:
     return rc;
 }
 
-/* The largest number of tokens that any cell of this task may generate: what the task's `length` leaves room for. */
-static int task_new_tokens(const struct run *r)
+/* One sample for all cells of the task. A task's `length` counts the tokens to generate, so cells that may generate
+ * different numbers of them have prompts, full caches and groups of their own: a cell's rows do not depend on which other
+ * numbers a sweep tries. */
+static int run_sample(struct run *r, void *self, int sample, struct err *e)
 {
-    int most = 0;
+    const struct cell *cell = r->x->cell;
     for (int c = 0; c < r->x->n_cell; c++) {
-        const struct cell *cell = &r->x->cell[c];
-        if (cell->model == r->i_model && cell->task == r->i_task && cell->max_new_tokens > most)
-            most = cell->max_new_tokens;
+        int seen = cell[c].model != r->i_model || cell[c].task != r->i_task;
+        for (int k = 0; k < c && !seen; k++)
+            seen = cell[k].model == r->i_model && cell[k].task == r->i_task && cell[k].max_new_tokens == cell[c].max_new_tokens;
+        if (seen)
+            continue;
+        struct dataset_item item = {0};
+        r->new_tokens = cell[c].max_new_tokens;
+        int bad = r->task->ops->item(self, sample, r->x->seed, r->new_tokens, &item, e);
+        if (bad)
+            err_wrap(e, "%s:%d: task '%s', sample %d", r->x->path, r->task->line, r->task->label, sample);
+        else
+            bad = run_item(r, &item, sample, e);
+        dataset_item_fini(&item);
+        if (bad)
+            return -1;
     }
-    return most;
+    return 0;
 }
 
 static int run_task(struct run *r, struct err *e)
 {
     void *self = NULL;
     struct dataset_env env;
-    int rc = -1, new_tokens = task_new_tokens(r);
+    int rc = -1;
     encode_dataset_env(&r->encode, r->x->dir, &env);
     if (r->task->ops->open(&self, r->task->config, &env, e)) {
         err_wrap(e, "%s:%d: task '%s'", r->x->path, r->task->line, r->task->label);
@@ -252,15 +274,8 @@ static int run_task(struct run *r, struct err *e)
         n = r->x->samples;
     r->progress.total += n - r->x->samples;
     for (int i = 0; i < n; i++) {
-        struct dataset_item item = {0};
         struct str label = {0};
-        int bad = r->task->ops->item(self, i, r->x->seed, new_tokens, &item, e);
-        if (bad)
-            err_wrap(e, "%s:%d: task '%s', sample %d", r->x->path, r->task->line, r->task->label, i);
-        else
-            bad = run_item(r, &item, i, e);
-        dataset_item_fini(&item);
-        if (bad)
+        if (run_sample(r, self, i, e))
             goto out;
         str_addf(&label, "%s, sample %d", r->task->label, i);
         progress_step(&r->progress, label.p);

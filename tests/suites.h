@@ -24,7 +24,8 @@
     SUITE(policy_contract) \
     SUITE(allocator) \
     SUITE(prune) \
-    SUITE(aggregate)
+    SUITE(aggregate) \
+    SUITE(identity)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);
 ALL_SUITES
