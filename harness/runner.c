@@ -79,7 +79,7 @@ static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *
 {
     struct run *r = ctx;
     row->key = r->key[(size_t)c * (size_t)r->n_question + (size_t)q];
-    if (r->kept && keep && keptfile_add(r->kept, row, keep, e))
+    if (r->kept && keptfile_add(r->kept, row, keep, e))
         return -1;
     if (journal_append(r->journal, row, e))
         return -1;

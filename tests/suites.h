@@ -24,6 +24,7 @@
     SUITE(policy_contract) \
     SUITE(allocator) \
     SUITE(prune) \
+    SUITE(keptfile) \
     SUITE(aggregate) \
     SUITE(identity)
 
