@@ -36,30 +36,9 @@ struct options {
     const char *file, *dir, *model, *tasks, *policies, *keeps;
     const char *set[MAX_SET];
     int n_set;
-    int64_t limit, samples, length;
-    size_t memory;
+    int64_t limit, samples, length, memory;
     int quiet;
 };
-
-static int parse_size(const char *text, size_t *out)
-{
-    struct str digits = {0};
-    double x;
-    size_t n = strcspn(text, "kKmMgG"), unit = 1;
-    const char *suffix = text + n;
-    str_addn(&digits, text, n);
-    if (*suffix) {
-        unit = *suffix == 'k' || *suffix == 'K' ? 1u << 10 : *suffix == 'm' || *suffix == 'M' ? 1u << 20 : 1u << 30;
-        suffix++;
-        if (!strcmp(suffix, "iB") || !strcmp(suffix, "B"))
-            suffix += strlen(suffix);
-    }
-    int bad = *suffix || str_to_double(str_c(&digits), &x) || !(x > 0) || x * (double)unit > 1e15;
-    str_free(&digits);
-    if (!bad)
-        *out = (size_t)(x * (double)unit);
-    return bad ? -1 : 0;
-}
 
 /* "a,b" -> "a, b" within [ ], with `extra` after every item, as YAML. */
 static void add_list(struct str *y, const char *list, const char *before, const char *after)
@@ -104,9 +83,8 @@ static int parse(int argc, char **argv, struct options *o)
         {"samples", required_argument, NULL, SAMPLES}, {"length", required_argument, NULL, LENGTH},
         {NULL, 0, NULL, 0},
     };
-    int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "ho:qm:t:p:k:", longs, NULL)) != -1) {
+    int c, start = 1;
+    while ((c = cli_option(argc, argv, ":ho:qm:t:p:k:", longs, &start)) != -1) {
         int bad = 0;
         switch (c) {
         case 'h':
@@ -128,11 +106,11 @@ static int parse(int argc, char **argv, struct options *o)
         case LENGTH: bad = cli_int("run", "--length", optarg, 16, 100000000, &o->length); break;
         case THREADS: bad = cli_threads("run", optarg); break;
         case MEMORY:
-            if (parse_size(optarg, &o->memory))
+            if (str_to_bytes(optarg, &o->memory))
                 return cli_usage("run", "--memory: expected a size as 8G or 512M, found '%s'", optarg) + 1;
             break;
         default:
-            return cli_usage("run", "that option is not known, or lacks its value") + 1;
+            return cli_bad_option("run", c, argv, longs) + 1;
         }
         if (bad)
             return CLI_USAGE + 1;
@@ -192,11 +170,11 @@ int cmd_run(int argc, char **argv)
     if (load(&o, &x, &e))
         return CLI_USAGE;
     char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name);
-    struct runner_options ro = {.dir = dir, .memory = o.memory, .quiet = o.quiet};
+    struct runner_options ro = {.dir = dir, .memory = (size_t)o.memory, .quiet = o.quiet, .argc = argc, .argv = argv};
     cli_catch_interrupt();
     int bad = runner_run(&x, &ro, &s, &e);
     if (!bad)
-        bad = manifest_write(dir, &x, argc, argv, &e) || report_write(dir, &e) || report_print(dir, stdout, &e);
+        bad = manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &e) || report_print(dir, stdout, &e);
     if (!bad)
         summary(&x, dir, &s);
     rc = bad ? cli_fail(&e) : s.failed ? CLI_FAILED : CLI_OK;

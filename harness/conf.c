@@ -63,9 +63,10 @@ static int convert_map(struct reader *r, const yaml_node_t *y, struct conf *c, i
         const char *key = (const char *)k->data.scalar.value;
         if (strcmp(key, "<<") == 0)
             return err_set(e, ERR_CONFIG, "%s:%d: '<<' is not supported; use include", r->file, line);
-        if (conf_get(c, key))
-            return err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key,
-                           conf_get(c, key)->line);
+        for (int i = 0; i < c->n; i++)
+            if (strcmp(c->key[i], key) == 0)
+                return err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key,
+                               c->key_line[i]);
         struct conf *v = convert(r, p->value, depth, e);
         if (!v)
             return -1;
@@ -210,6 +211,8 @@ const struct conf *conf_get(const struct conf *map, const char *key)
 
 static void merge_into(struct conf *base, const struct conf *over)
 {
+    base->file = over->file; /* what is missing is missing in the file that was named */
+    base->line = over->line;
     for (int i = 0; i < over->n; i++) {
         int at = 0;
         while (at < base->n && strcmp(base->key[at], over->key[i]) != 0)

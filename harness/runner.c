@@ -6,17 +6,17 @@
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
-#include "harness/base/rng.h"
 #include "harness/build_id.h"
 #include "harness/cli.h"
 #include "harness/encode.h"
 #include "harness/group.h"
 #include "harness/keptfile.h"
+#include "harness/manifest.h"
 #include "harness/progress.h"
 #include "harness/record.h"
 
 enum { N_PRUNE_AFTER = PRUNE_AFTER_PROMPT + 1 };
-static const size_t DEFAULT_MEMORY = (size_t)2 << 30;
+const int64_t runner_memory = (int64_t)2 << 30;
 
 struct run {
     const struct experiment *x;
@@ -121,15 +121,6 @@ static int emit_failed(struct run *r, const struct group *g, const struct err *w
     return 0;
 }
 
-static uint64_t sample_hash(const struct run *r, int sample)
-{
-    struct str s = {0};
-    str_addf(&s, "%s %d %s", r->task->ops->name, r->task->ops->version, r->task->params);
-    uint64_t h = rng_mix(rng_mix(hash_fnv1a(s.p, s.n), r->x->seed), (uint64_t)sample);
-    str_free(&s);
-    return h;
-}
-
 /* One group: questions[0 .. n) of the item that share the tokens fed before pruning. */
 static int run_group(struct run *r, const struct dataset_item *item, const struct prompt *prompt, const int *question,
                      int n_question, enum prune_after after, int sample, struct err *e)
@@ -173,8 +164,8 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
         .n_question = n_question,
         .prune_after = after,
         .sample = sample,
-        .sample_hash = sample_hash(r, sample),
-        .batch_bytes = r->o->memory ? r->o->memory : DEFAULT_MEMORY,
+        .sample_hash = experiment_sample_hash(r->x, r->i_task, sample),
+        .batch_bytes = r->o->memory ? r->o->memory : (size_t)runner_memory,
         .tick = cli_interrupted,
         .emit = emit,
         .ctx = r,
@@ -338,7 +329,7 @@ int runner_run(const struct experiment *x, const struct runner_options *o, struc
     char *config = fs_join(o->dir, "config.yaml");
     int bad = fs_write_atomic(config, str_c(&x->resolved), x->resolved.n, e);
     mem_free(config);
-    if (bad)
+    if (bad || manifest_write(o->dir, x, o->argc, o->argv, 0, e))
         goto out;
     progress_begin(&r.progress, "samples", (long)x->n_model * x->n_task * x->samples, o->quiet);
     for (r.i_model = 0; r.i_model < x->n_model; r.i_model++)
