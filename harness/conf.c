@@ -143,7 +143,7 @@ struct conf *conf_parse(const char *name, const char *text, size_t n, struct err
     if (c) {
         int ok = yaml_parser_load(&p, &more);
         if (!ok || yaml_document_get_root_node(&more)) {
-            err_set(e, ERR_CONFIG, "%s:%zu: %s", name, (ok ? p.mark.line : p.problem_mark.line) + 1,
+            err_set(e, ERR_CONFIG, "%s:%zu: %s", name, (ok ? more.start_mark.line : p.problem_mark.line) + 1,
                     ok ? "a second document" : p.problem ? p.problem : "not YAML");
             conf_free(c);
             c = NULL;

@@ -24,6 +24,9 @@
     SUITE(policy_contract) \
     SUITE(allocator) \
     SUITE(prune) \
+    SUITE(conf) \
+    SUITE(experiment) \
+    SUITE(experiment_errors) \
     SUITE(keptfile) \
     SUITE(aggregate) \
     SUITE(identity)

@@ -72,6 +72,10 @@ char *str_take(struct str *s)
 void str_add_double(struct str *s, double x)
 {
     char buf[40];
+    if (x == floor(x) && fabs(x) < 1e15) { /* 100 and not 1e+02, which is shorter */
+        str_addf(s, "%.0f", x);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(buf, sizeof buf, "%.*g", digits, x);
         if (strtod(buf, NULL) == x || isnan(x))
