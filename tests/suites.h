@@ -29,6 +29,7 @@
     SUITE(experiment_errors) \
     SUITE(keptfile) \
     SUITE(aggregate) \
+    SUITE(baseline) \
     SUITE(identity)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

@@ -174,7 +174,6 @@ Suite *make_conf_suite(void)
 {
     Suite *s = suite_create("conf");
     TCase *t = tcase_create("conf");
-    tcase_set_timeout(t, 60);
     tcase_add_test(t, every_node_knows_its_file_and_line);
     tcase_add_test(t, what_is_no_single_plain_document_is_refused_with_its_line);
     tcase_add_test(t, a_file_that_is_not_there_is_a_configuration_error);

@@ -324,7 +324,6 @@ Suite *make_experiment_suite(void)
 {
     Suite *s = suite_create("experiment");
     TCase *t = tcase_create("experiment");
-    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, defaults_are_those_that_are_documented);
     tcase_add_test(t, a_block_is_the_grid_over_its_lists_the_last_axis_fastest);

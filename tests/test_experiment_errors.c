@@ -256,7 +256,6 @@ Suite *make_experiment_errors_suite(void)
 {
     Suite *s = suite_create("experiment_errors");
     TCase *t = tcase_create("experiment_errors");
-    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, all_mistakes_of_a_file_are_told_in_one_go);
     tcase_add_test(t, every_mistake_alone_has_its_own_message);

@@ -238,7 +238,6 @@ Suite *make_keptfile_suite(void)
 {
     Suite *s = suite_create("keptfile");
     TCase *t = tcase_create("keptfile");
-    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_row_that_was_computed_again_has_its_new_bitmap_and_others_keep_theirs);
     tcase_add_test(t, a_row_that_fails_when_it_is_computed_again_has_no_bitmap);
