@@ -27,6 +27,7 @@
     SUITE(conf) \
     SUITE(experiment) \
     SUITE(experiment_errors) \
+    SUITE(journal) \
     SUITE(keptfile) \
     SUITE(aggregate) \
     SUITE(baseline) \
