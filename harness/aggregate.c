@@ -14,7 +14,7 @@ const char *const aggregate_measure_names[] = {"score", "nll", "kl", "top1", "kl
 
 /* Columns of which only the mean is of interest, in the order of agg_row.mean. */
 static const char *const mean_names[] = {"cache_bytes", "cache_bytes_bf16", "cache_bytes_end", "keep",
-                                         "keep_tokens", "level",            "prefill_s",       "decode_s"};
+                                         "keep_tokens", "level",            "prefill_s",       "decode_s", "keep_bytes"};
 enum { N_MEAN = sizeof mean_names / sizeof *mean_names };
 
 /* Two tables while reading: cells by id, rows by (cell, sample, context, question). */
@@ -435,7 +435,7 @@ static void summarise(const struct aggregate *a, const int *cell, int n_cell, st
         out->extra[m] = summary_of(x, cluster, zero, n, clustered);
     }
     double *const mean[N_MEAN] = {&out->bytes, &out->bytes_bf16, &out->bytes_end, &out->keep,
-                                  &out->tokens, &out->level, &out->prefill_s, &out->decode_s};
+                                  &out->tokens, &out->level, &out->prefill_s, &out->decode_s, &out->keep_bytes};
     for (int m = 0; m < N_MEAN; m++) {
         for (int i = 0; i < n; i++)
             x[i] = row[i]->mean[m];

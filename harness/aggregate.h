@@ -25,7 +25,7 @@ struct agg_row {
     char *context_id, *question_id;
     char prompt_sha256[65];
     double value[AGG_N_MEASURE];
-    double mean[8];     /* of the columns in aggregate.c's table: bytes, keep, times */
+    double mean[9];     /* of the columns in aggregate.c's table: bytes, keep, times */
     double *extra;      /* [AGG_MAX_EXTRA] further metrics, in the order of extra_name; NAN where a task has it not */
 };
 
@@ -41,7 +41,7 @@ struct agg_cell {
     struct stats_summary summary[AGG_N_MEASURE];
     struct stats_paired diff[AGG_N_MEASURE]; /* this - baseline; n is 0 where there is none */
     struct stats_summary *extra;             /* [n_extra] */
-    double bytes, bytes_bf16, bytes_end, keep, tokens, level, prefill_s, decode_s;
+    double bytes, bytes_bf16, bytes_end, keep, tokens, keep_bytes, level, prefill_s, decode_s;
 };
 
 struct aggregate {

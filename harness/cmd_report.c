@@ -121,9 +121,13 @@ int cmd_report(int argc, char **argv)
         return cli_usage("report", "expected a result folder");
     if (o.json && !o.pair)
         return cli_usage("report", "--json goes with --pair; cells.csv and rows.jsonl have all numbers");
-    for (; optind < argc; optind++)
-        if (o.pair ? print_pair(&o, argv[optind], &e)
-                   : report_write(argv[optind], &e) || report_print(argv[optind], stdout, &e))
-            return cli_fail(&e);
-    return CLI_OK;
+    for (; optind < argc && !bad; optind++) {
+        struct str warning = {0};
+        bad = o.pair ? print_pair(&o, argv[optind], &e)
+                     : report_write(argv[optind], &warning, &e) || report_print(argv[optind], stdout, &e);
+        if (warning.n)
+            fprintf(stderr, "warning: %s: %s\n", argv[optind], warning.p);
+        str_free(&warning);
+    }
+    return bad ? cli_fail(&e) : CLI_OK;
 }

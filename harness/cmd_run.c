@@ -146,16 +146,17 @@ static int load(const struct options *o, struct experiment *x, struct err *e)
     return rc;
 }
 
-static void summary(const struct experiment *x, const char *dir, const struct runner_summary *s)
+static void summary(const char *dir, const struct runner_summary *s, const struct str *warning)
 {
     fprintf(stderr, "%ld rows written, %ld were there already; %s/table.md, plots in %s/plots\n", s->rows, s->reused,
             dir, dir);
+    if (warning->n)
+        fprintf(stderr, "warning: %s\n", warning->p);
     if (s->rows && s->cut_off * 100 > s->rows)
         fprintf(stderr, "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
                 s->cut_off, s->rows);
     if (s->failed)
         fprintf(stderr, "depthkv: %ld rows failed, first: %s\n", s->failed, s->first_failure);
-    (void)x;
 }
 
 int cmd_run(int argc, char **argv)
@@ -163,6 +164,7 @@ int cmd_run(int argc, char **argv)
     struct options o = {.samples = 16, .length = 1024};
     struct experiment x = {0};
     struct runner_summary s = {0};
+    struct str warning = {0};
     struct err e = {0};
     int rc = parse(argc, argv, &o);
     if (rc)
@@ -174,9 +176,10 @@ int cmd_run(int argc, char **argv)
     cli_catch_interrupt();
     int bad = runner_run(&x, &ro, &s, &e);
     if (!bad)
-        bad = manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &e) || report_print(dir, stdout, &e);
+        bad = manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &warning, &e) || report_print(dir, stdout, &e);
     if (!bad)
-        summary(&x, dir, &s);
+        summary(dir, &s, &warning);
+    str_free(&warning);
     rc = bad ? cli_fail(&e) : s.failed ? CLI_FAILED : CLI_OK;
     experiment_fini(&x);
     mem_free(dir);

@@ -225,7 +225,7 @@ static int save(const char *dir, const char *name, const struct str *text, struc
     return rc;
 }
 
-int report_write(const char *dir, struct err *e)
+int report_write(const char *dir, struct str *warning, struct err *e)
 {
     struct aggregate a;
     struct plot_list plots = {0};
@@ -240,8 +240,7 @@ int report_write(const char *dir, struct err *e)
     if (save(dir, "table.md", &md, e) || save(dir, "table.tex", &tex, e) || save(dir, "index.html", &html, e) ||
         profile_write(dir, &a, e))
         goto out;
-    if (plots.warning.n)
-        fprintf(stderr, "warning: %s\n", plots.warning.p);
+    str_add(warning, str_c(&plots.warning));
     rc = 0;
 out:
     str_free(&csv);

@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <ftw.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,4 +160,25 @@ void rows_check_all(const struct rows *a, const struct rows *b, int place, const
         ck_assert_msg(other != NULL, "%s: no row of cell %s", what, rows_text(a->v[i], "cell"));
         rows_check_equal(a->v[i], other, place, what);
     }
+}
+
+void rows_add_fake(struct str *s, const struct rows_fake *f)
+{
+    str_addf(s,
+             "{\"schema\":1,\"cell\":\"%s\",\"key\":\"k\",\"cell_index\":%d,\"model\":\"m\",\"task\":\"%s\",\"task_params\":{},"
+             "\"sample\":%d,\"seed\":1,\"question_id\":\"%s\",\"context_id\":\"%s\",\"prompt_sha256\":\"ab\",\"policy\":\"%s\","
+             "\"params\":{\"window\":%d},\"budget\":\"%s\",\"keep\":%s,\"keep_tokens\":10,\"keep_bytes\":80,\"kept\":[10,10],"
+             "\"layer_budget\":%s,"
+             "\"protect\":{},\"prefill\":\"full\",\"decode\":\"frozen\",\"positions\":\"original\",\"prune_after\":\"prompt\",\"policy_seed\":%d,\"status\":\"%s\",\"metric\":\"f1\",\"score\":",
+             f->cell, f->index, f->task ? f->task : "t", f->sample, f->question, f->context, f->policy, f->window ? f->window : 32,
+             f->budget, *f->budget ? f->budget : "1", f->layer_budget ? f->layer_budget : "\"uniform\"", f->seed,
+             f->status ? f->status : "ok");
+    str_add_json_double(s, f->score);
+    str_add(s, ",\"metrics\":{\"f1\":0,\"recall\":");
+    str_add_json_double(s, f->score / 2);
+    str_add(s, "},\"nll\":null,\"kl\":");
+    str_add_json_double(s, f->kl);
+    str_add(s, ",\"level\":");
+    str_add_json_double(s, f->level > 0 ? f->level : (double)NAN);
+    str_addf(s, ",\"top1\":null,\"kl_max\":null,\"cache_bytes\":%.0f}\n", f->bytes > 0 ? f->bytes : 100);
 }

@@ -35,4 +35,19 @@ void rows_check_equal(const struct json *a, const struct json *b, int place, con
 /* The same for all rows of `a`, each of which `b` must have. */
 void rows_check_all(const struct rows *a, const struct rows *b, int place, const char *what);
 
+/* A row as a journal holds it, for what reads rows: all that aggregates, tables, plots and profiles look at. */
+struct rows_fake {
+    const char *cell;
+    int index, sample;
+    const char *context, *question, *policy, *budget;
+    int seed;
+    double score, kl; /* NAN: null */
+    const char *status;       /* NULL: ok */
+    int window;               /* the policy's parameter; 0: 32 */
+    const char *layer_budget; /* as JSON; NULL: "uniform" */
+    const char *task;         /* NULL: t */
+    double bytes, level;      /* 0: 100; null */
+};
+void rows_add_fake(struct str *s, const struct rows_fake *f);
+
 #endif

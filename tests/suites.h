@@ -31,6 +31,8 @@
     SUITE(keptfile) \
     SUITE(aggregate) \
     SUITE(baseline) \
+    SUITE(plot) \
+    SUITE(report) \
     SUITE(identity)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

@@ -168,7 +168,7 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
     str_addf(&part, ",%s,3,0,", base->id); /* the column `baseline`, n, n_failed */
     ck_assert_ptr_nonnull(strstr(csv.p, part.p));
     aggregate_free(&a);
-    ck_assert_int_eq(report_write(out, NULL), 0);
+    ck_assert_int_eq(report_write(out, &csv, NULL), 0);
     table = rows_read("out/table.md");
     ck_assert_ptr_nonnull(strstr(table, "- baseline"));
     ck_assert_ptr_nonnull(strstr(table, "paired difference to {policy: random, keep: 0.5} on the same samples"));
