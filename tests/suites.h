@@ -32,6 +32,7 @@
     SUITE(aggregate) \
     SUITE(baseline) \
     SUITE(plot) \
+    SUITE(profile) \
     SUITE(report) \
     SUITE(identity)
 
