@@ -27,6 +27,8 @@
     SUITE(conf) \
     SUITE(experiment) \
     SUITE(experiment_errors) \
+    SUITE(estimate) \
+    SUITE(encode) \
     SUITE(journal) \
     SUITE(keptfile) \
     SUITE(aggregate) \
