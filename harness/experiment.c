@@ -402,6 +402,7 @@ static int load(struct load *l, const char *const *set, int n_set, int limit)
         experiment_cells(l);
         experiment_baseline(l);
         experiment_check_tasks(l);
+        experiment_check_budgets(l);
         experiment_check_template(l);
         write_resolved(l);
     }

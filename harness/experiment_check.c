@@ -1,4 +1,5 @@
 /* What can be known to fail before anything runs: data, lengths, templates. */
+#include <limits.h>
 #include <string.h>
 
 #include "harness/base/h5.h"
@@ -58,6 +59,27 @@ void experiment_check_tasks(struct load *l)
             if (x->cell[c].task == t && x->cell[c].max_new_tokens >= task->length && ++told)
                 experiment_complain(l, at, task->line, "task '%s': length %d leaves nothing for the prompt: max_new_tokens is %d (it counts)",
                                     task->label, task->length, x->cell[c].max_new_tokens);
+    }
+}
+
+/* Budgets and protection that the model cannot meet, whatever the prompt. */
+void experiment_check_budgets(struct load *l)
+{
+    struct experiment *x = l->x;
+    const struct conf *at = conf_get(l->root, "sweep");
+    int told = -1; /* line */
+    for (int i = 0; i < x->n_cell; i++) {
+        const struct cell *c = &x->cell[i];
+        const struct hparams *hp = &x->model[c->model].hp;
+        struct err e = {0};
+        int m;
+        if (c->line == told)
+            continue;
+        if (prune_budget(&c->budget, INT_MAX, hp->n_layer, hp->n_kv_head, 2 * (size_t)hp->head_dim * sizeof(float), &m, &e))
+            experiment_complain(l, at, told = c->line, "%s (model %s)", e.msg, x->model[c->model].name);
+        else if (c->protect.first_layers > hp->n_layer)
+            experiment_complain(l, at, told = c->line, "protect: first_layers %d of a model with %d layers (model %s)",
+                                c->protect.first_layers, hp->n_layer, x->model[c->model].name);
     }
 }
 

@@ -57,6 +57,8 @@ void experiment_baseline(struct load *l);
 
 /* Opens every task's data once; lengths against contexts and new tokens. */
 void experiment_check_tasks(struct load *l);
+/* Budgets below one entry, more protected layers than there are. */
+void experiment_check_budgets(struct load *l);
 /* template: chat of models that have none. */
 void experiment_check_template(struct load *l);
 

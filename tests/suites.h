@@ -36,6 +36,7 @@
     SUITE(plot) \
     SUITE(profile) \
     SUITE(report) \
+    SUITE(runner) \
     SUITE(identity)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

@@ -166,6 +166,8 @@ START_TEST(every_mistake_alone_has_its_own_message)
         {6, "sweep: [{policy: knorm, keep: 1, protect: all}]", "x.yaml:6: protect: expected a map such as {sinks: 4, recent: 32}, found 'all'\n"},
         {6, "sweep: [{policy: knorm, keep: 1, samples: 4}]", "x.yaml:6: key 'samples' unknown\n"},
         {6, "sweep: [{press_name: knorm, policy: knorm, keep: 1}]", "x.yaml:6: key 'press_name' unknown: write policy\n"},
+        {6, "sweep: [{policy: knorm, keep_bytes: 383}]", "x.yaml:6: keep_bytes 383 is below one entry per layer and head (384 bytes) (model tiny)\n"},
+        {6, "sweep: [{policy: knorm, keep: 1, protect: {first_layers: 4}}]", "x.yaml:6: protect: first_layers 4 of a model with 3 layers (model tiny)\n"},
         {7, "measure: []", "x.yaml:7: measure: an empty list; score, nll and kl are known\n"},
         {7, "template: chat", "x.yaml:7: template: model 'tiny': template: chat, but the model has no chat template\n"},
         {7, "include: [a, b]", "x.yaml:7: include: expected a path\n"},
