@@ -14,7 +14,7 @@ const char *const aggregate_measure_names[] = {"score", "nll", "kl", "top1", "kl
 
 /* Columns of which only the mean is of interest, in the order of agg_row.mean. */
 static const char *const mean_names[] = {"cache_bytes", "cache_bytes_bf16", "cache_bytes_end", "keep",
-                                         "keep_tokens", "level",            "prefill_s",       "decode_s"};
+                                         "keep_tokens", "level",            "prefill_s",       "decode_s", "keep_bytes"};
 enum { N_MEAN = sizeof mean_names / sizeof *mean_names };
 
 /* Two tables while reading: cells by id, rows by (cell, sample, context, question). */
@@ -317,6 +317,35 @@ static void find_baselines(struct aggregate *a)
     free_places(&full);
 }
 
+/* What the experiment has chosen instead, from the manifest of the run. */
+static int read_baselines(struct aggregate *a, const char *dir, struct err *e)
+{
+    size_t n = 0;
+    struct place *ids = NULL, *p;
+    char *path = fs_join(dir, "manifest.json"), *text = fs_exists(path) ? fs_read(path, &n, e) : mem_strdup("{}");
+    struct json *root = text ? json_parse(path, text, n ? n : strlen(text), e) : NULL;
+    const char *baseline = json_string(json_get(root, "baseline"));
+    const struct json *of = json_get(root, "baselines");
+    if (root && baseline && strcmp(baseline, "{policy: full}") != 0)
+        a->baseline = mem_strdup(baseline);
+    for (int c = 0; c < a->n_cell && a->baseline; c++)
+        place_of(&ids, a->cell[c].id, c);
+    for (int c = 0; c < a->n_cell && a->baseline; c++) {
+        const struct json *v = json_get(of, a->cell[c].id);
+        if (!v)
+            continue; /* of an earlier experiment in this folder */
+        p = NULL;
+        if (json_string(v))
+            HASH_FIND_STR(ids, json_string(v), p);
+        a->cell[c].baseline = p ? p->at : -1;
+    }
+    free_places(&ids);
+    json_free(root);
+    mem_free(text);
+    mem_free(path);
+    return root ? 0 : -1;
+}
+
 static const struct agg_row *partner(const struct aggregate *a, int cell, const struct agg_row *r)
 {
     struct agg_row like = *r;
@@ -406,7 +435,7 @@ static void summarise(const struct aggregate *a, const int *cell, int n_cell, st
         out->extra[m] = summary_of(x, cluster, zero, n, clustered);
     }
     double *const mean[N_MEAN] = {&out->bytes, &out->bytes_bf16, &out->bytes_end, &out->keep,
-                                  &out->tokens, &out->level, &out->prefill_s, &out->decode_s};
+                                  &out->tokens, &out->level, &out->prefill_s, &out->decode_s, &out->keep_bytes};
     for (int m = 0; m < N_MEAN; m++) {
         for (int i = 0; i < n; i++)
             x[i] = row[i]->mean[m];
@@ -466,6 +495,8 @@ int aggregate_load(const char *dir, struct aggregate *a, struct err *e)
     sort_extras(a);
     put_in_order(a);
     find_baselines(a);
+    if (read_baselines(a, dir, e))
+        goto out;
     for (int c = 0; c < a->n_cell; c++)
         summarise(a, &c, 1, &a->cell[c]);
     pool(a);
@@ -494,6 +525,7 @@ void aggregate_free(struct aggregate *a)
         mem_free(a->line[l].extra);
     for (int i = 0; i < a->n_extra; i++)
         mem_free(a->extra_name[i]);
+    mem_free(a->baseline);
     mem_free(a->row);
     mem_free(a->cell);
     mem_free(a->line);

@@ -1,4 +1,4 @@
-/* From rows to one line per cell: means, intervals, paired differences to the full cache on the same samples.
+/* From rows to one line per cell: means, intervals, paired differences to the baseline on the same samples.
  *
  * A *cell* is what an experiment names. A *line* of a table or plot pools the cells that differ in nothing but
  * policy_seed, so that a random control is one line with one interval. Rows of one context are one cluster: where a
@@ -25,7 +25,7 @@ struct agg_row {
     char *context_id, *question_id;
     char prompt_sha256[65];
     double value[AGG_N_MEASURE];
-    double mean[8];     /* of the columns in aggregate.c's table: bytes, keep, times */
+    double mean[9];     /* of the columns in aggregate.c's table: bytes, keep, times */
     double *extra;      /* [AGG_MAX_EXTRA] further metrics, in the order of extra_name; NAN where a task has it not */
 };
 
@@ -35,13 +35,13 @@ struct agg_cell {
     int order;          /* in the experiment */
     int first, n_row;   /* its rows */
     int seeds;          /* cells that a pooled line stands for; 1 otherwise */
-    int baseline;       /* cell index of full for the same task, template, seed and prune_after; -1: none */
+    int baseline;       /* cell index of what its differences refer to; -1: none */
     char *task_key, *line_key; /* what cells of one task, of one line, have in common */
     int n_ok, n_failed;
     struct stats_summary summary[AGG_N_MEASURE];
     struct stats_paired diff[AGG_N_MEASURE]; /* this - baseline; n is 0 where there is none */
     struct stats_summary *extra;             /* [n_extra] */
-    double bytes, bytes_bf16, bytes_end, keep, tokens, level, prefill_s, decode_s;
+    double bytes, bytes_bf16, bytes_end, keep, tokens, keep_bytes, level, prefill_s, decode_s;
 };
 
 struct aggregate {
@@ -51,11 +51,13 @@ struct aggregate {
     int n_cell;
     struct agg_cell *line; /* pooled over policy_seed, same order */
     int n_line;
+    char *baseline;       /* what differences refer to, as the experiment says; NULL: the full cache */
     char *extra_name[AGG_MAX_EXTRA]; /* f1, precision, attention_lost, ... as rows name them */
     int n_extra;
 };
 
-/* Reads DIR/rows.jsonl. Of several rows of one (cell, sample, question) the last one counts; a last line without its
+/* Reads DIR/rows.jsonl, and the baselines from DIR/manifest.json: a cell that no manifest names is compared with the full
+ * cache of the same task, template, seed, prune_after and max_new_tokens. Of several rows of one (cell, sample, question) the last one counts; a last line without its
  * newline is ignored. Anything that is no row of this schema is ERR_FORMAT with file and line. */
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e);
 void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */

@@ -115,7 +115,7 @@ void aggregate_csv(const struct aggregate *a, struct str *out)
     enum { N_AXES = sizeof axes / sizeof *axes };
     for (int k = 0; k < N_AXES; k++)
         str_addf(out, "%s%s", k ? "," : "", axes[k]);
-    str_add(out, ",n,n_failed,keep,keep_tokens,level,cache_bytes,cache_bytes_bf16,cache_bytes_end");
+    str_add(out, ",baseline,n,n_failed,keep,keep_tokens,keep_bytes,level,cache_bytes,cache_bytes_bf16,cache_bytes_end");
     for (int m = 0; m < AGG_N_MEASURE; m++) {
         const char *name = aggregate_measure_names[m];
         str_addf(out, ",%s,%s_se,%s_lo,%s_hi,%s_diff,%s_diff_se,%s_diff_lo,%s_diff_hi,%s_diff_p", name, name, name, name, name,
@@ -133,8 +133,9 @@ void aggregate_csv(const struct aggregate *a, struct str *out)
                 str_addc(out, ',');
             csv_axis(json_get(cell->axes, axes[k]), out);
         }
+        str_addf(out, ",%s", cell->baseline >= 0 ? a->cell[cell->baseline].id : "");
         str_addf(out, ",%d,%d", cell->n_ok, cell->n_failed);
-        const double means[] = {cell->keep, cell->tokens, cell->level, cell->bytes, cell->bytes_bf16, cell->bytes_end};
+        const double means[] = {cell->keep, cell->tokens, cell->keep_bytes, cell->level, cell->bytes, cell->bytes_bf16, cell->bytes_end};
         for (size_t k = 0; k < sizeof means / sizeof *means; k++)
             csv_number(means[k], out);
         for (int m = 0; m < AGG_N_MEASURE; m++) {

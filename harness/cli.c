@@ -1,11 +1,13 @@
 #include "harness/cli.h"
 
+#include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "models/transformer.h"
 
@@ -14,7 +16,7 @@ int cli_fail(const struct err *e)
     fprintf(stderr, "depthkv: %s\n", e->msg);
     if (e->code == ERR_INTERRUPTED)
         return CLI_INTERRUPTED;
-    return e->code == ERR_USAGE || e->code == ERR_CONFIG ? CLI_USAGE : CLI_FAILED;
+    return e->code == ERR_NOMEM || e->code == ERR_POLICY ? CLI_FAILED : CLI_USAGE;
 }
 
 int cli_usage(const char *sub, const char *fmt, ...)
@@ -24,7 +26,40 @@ int cli_usage(const char *sub, const char *fmt, ...)
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "; see 'depthkv %s -h'\n", sub);
+    fprintf(stderr, " (see: depthkv %s -h)\n", sub);
+    return CLI_USAGE;
+}
+
+int cli_option(int argc, char **argv, const char *shorts, const struct option *longs, int *start)
+{
+    if (*start) {
+        optind = 1;
+        opterr = 0;
+        *start = 0;
+    }
+    return getopt_long(argc, argv, shorts, longs, NULL);
+}
+
+int cli_bad_option(const char *sub, int c, char **argv, const struct option *longs)
+{
+    enum { MAX_OPTION = 32 };
+    const char *text = argv[optind - 1];
+    char name[MAX_OPTION][40], *given;
+    const char *known[MAX_OPTION];
+    int n = 0, is_long = strncmp(text, "--", 2) == 0;
+    if (c == ':')
+        return cli_usage(sub, "option '%s' lacks its value", text);
+    if (optopt && is_long && strchr(text, '='))
+        return cli_usage(sub, "option '%.*s' takes no value", (int)strcspn(text, "="), text);
+    if (optopt || !is_long)
+        return cli_usage(sub, "unknown option '-%c'", optopt);
+    for (; longs[n].name && n < MAX_OPTION; n++) {
+        snprintf(name[n], sizeof name[n], "--%s", longs[n].name);
+        known[n] = name[n];
+    }
+    given = mem_strndup(text, strcspn(text, "="));
+    cli_usage(sub, "unknown option '%s'%s", given, str_did_you_mean(given, known, n));
+    mem_free(given);
     return CLI_USAGE;
 }
 

@@ -21,10 +21,16 @@ int cmd_samples(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
-/* Prints "depthkv: message" on stderr; CLI_USAGE for usage, configuration and input errors, CLI_FAILED for others. */
+/* Prints "depthkv: message" on stderr. CLI_USAGE for everything that the caller can mend: usage, configuration, files that
+ * are missing or are not what they should be; CLI_FAILED for what broke inside: memory, a policy's contract. */
 int cli_fail(const struct err *e);
-/* Prints "depthkv SUB: <what>; see 'depthkv SUB -h'"; CLI_USAGE. */
+/* Prints "depthkv SUB: <what> (see: depthkv SUB -h)"; CLI_USAGE. */
 int cli_usage(const char *sub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* getopt_long for all subcommands: silent, and starting over when *start is 1. Needs a leading ':' in `shorts`. */
+struct option;
+int cli_option(int argc, char **argv, const char *shorts, const struct option *longs, int *start);
+/* What cli_option has just refused by returning `c`: names it, and the option that was meant; CLI_USAGE. */
+int cli_bad_option(const char *sub, int c, char **argv, const struct option *longs);
 /* Text of an option to a whole number within bounds; -1 and the message printed otherwise. */
 int cli_int(const char *sub, const char *option, const char *text, int64_t min, int64_t max, int64_t *out);
 /* --threads N: applies it; 0 or -1 as cli_int. */

@@ -1,13 +1,19 @@
-/* `depthkv check`: validates an experiment and prints its cells; nothing runs. */
+/* `depthkv check`: validates an experiment and prints its cells, and what they will take; nothing runs. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "harness/cli.h"
-#include "harness/experiment.h"
+#include "harness/estimate.h"
+#include "harness/runner.h"
+#include "models/transformer.h"
 
-static const char help[] = "Validate an experiment; print its cells and what they take.\n\n"
-                           "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--json]\n";
+static const char help[] = "Validate an experiment; print its cells, and the time and memory that they will take.\n\n"
+                           "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--json]\n\n"
+                           "  --set, --limit, --threads, --memory   as for run\n"
+                           "  --json   one JSON object a line: the cells, then what each model takes\n\n"
+                           "example:\n"
+                           "  depthkv check experiments/quickstart.yaml --set samples=100\n";
 
 enum { MAX_SET = 64 };
 
@@ -25,68 +31,88 @@ static void print_cells(const struct experiment *x, int json)
     }
 }
 
-/* Weights, the full cache of the longest prompt, and the default limit for cut caches. Time: linear and attention
- * arithmetic of the prefills at 60 GFLOP/s a core-pair, which is cautious for two cores. */
-static void print_estimate(const struct experiment *x)
+static void print_time(double s)
 {
+    if (s < 90)
+        printf("%.0f s", s < 1 ? 1 : s);
+    else if (s < 5400)
+        printf("%.0f min", s / 60);
+    else
+        printf("%.1f h", s / 3600);
+}
+
+static void print_estimate(const struct experiment *x, double memory, int json)
+{
+    int threads = transformer_threads();
     for (int m = 0; m < x->n_model; m++) {
-        const struct hparams *hp = &x->model[m].hp;
-        double per_layer = (double)hp->d_model * (hp->n_head + 2.0 * hp->n_kv_head) * hp->head_dim +
-                           (double)hp->d_model * hp->n_head * hp->head_dim + 3.0 * hp->d_model * hp->d_ff;
-        double weights = (per_layer * hp->n_layer + (double)hp->n_vocab * hp->d_model * (hp->tied ? 1 : 2)) * 4;
-        double longest = 0, flop = 0;
-        for (int t = 0; t < x->n_task; t++) {
-            double n = x->task[t].length ? x->task[t].length : hp->context_length;
-            longest = n > longest ? n : longest;
-            flop += x->samples * (2 * per_layer * n + 2.0 * n * n * hp->n_head * hp->head_dim) * hp->n_layer;
+        struct estimate t;
+        estimate_model(x, m, memory, threads, &t);
+        double total = t.weights + t.full_cache + t.cut_caches;
+        if (json) {
+            struct str name = {0};
+            str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
+            printf("{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
+                   "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f}\n",
+                   name.p, x->n_cell, x->samples, t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache, t.cut_caches, total);
+            str_free(&name);
+            continue;
         }
-        double cache = longest * hp->n_layer * hp->n_kv_head * hp->head_dim * 8;
-        printf("%s: weights %.0f MiB, full cache of %.0f tokens %.0f MiB, cut caches at most 2048 MiB (--memory); prefills about "
-               "%.1f min at 60 GFLOP/s, decoding and measures on top\n",
-               x->model[m].name, weights / 1048576, longest, cache / 1048576, flop / 60e9 / 60);
+        printf("%s: about ", x->model[m].name);
+        print_time(t.seconds);
+        printf(" on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB: weights %.0f, full cache %.1f, cut "
+               "caches %.1f\n",
+               threads, t.flop / 1e9, t.groups, estimate_flops / 1e9, total / 1048576, t.weights / 1048576, t.full_cache / 1048576,
+               t.cut_caches / 1048576);
     }
 }
 
 int cmd_check(int argc, char **argv)
 {
-    enum { SET = 256, LIMIT, JSON };
+    enum { SET = 256, LIMIT, THREADS, MEMORY, JSON };
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {"set", required_argument, NULL, SET},
-                                          {"limit", required_argument, NULL, LIMIT}, {"json", no_argument, NULL, JSON},
+                                          {"limit", required_argument, NULL, LIMIT}, {"threads", required_argument, NULL, THREADS},
+                                          {"memory", required_argument, NULL, MEMORY}, {"json", no_argument, NULL, JSON},
                                           {NULL, 0, NULL, 0}};
     const char *set[MAX_SET];
-    int c, n_set = 0, json = 0;
-    int64_t limit = 0;
+    int c, start = 1, n_set = 0, json = 0;
+    int64_t limit = 0, memory = runner_memory;
     struct experiment x;
     struct str errors = {0};
     struct err e = {0};
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+    while ((c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             return CLI_OK;
-        } else if (c == SET && n_set < MAX_SET) {
+        } else if (c == SET) {
+            if (n_set == MAX_SET)
+                return cli_usage("check", "more than %d --set", MAX_SET);
             set[n_set++] = optarg;
         } else if (c == LIMIT) {
             if (cli_int("check", "--limit", optarg, 1, 1000000000, &limit))
                 return CLI_USAGE;
+        } else if (c == THREADS) {
+            if (cli_threads("check", optarg))
+                return CLI_USAGE;
+        } else if (c == MEMORY) {
+            if (str_to_bytes(optarg, &memory))
+                return cli_usage("check", "--memory: expected a size as 8G or 512M, found '%s'", optarg);
         } else if (c == JSON) {
             json = 1;
         } else {
-            return cli_usage("check", "that option is not known, or lacks its value");
+            return cli_bad_option("check", c, argv, longs);
         }
     }
     if (argc - optind != 1)
         return cli_usage("check", "expected one FILE.yaml");
     if (experiment_load(argv[optind], set, n_set, (int)limit, &x, &errors, &e)) {
-        fputs(errors.n ? errors.p : e.msg, stderr);
+        fputs(str_c(&errors), stderr);
         str_free(&errors);
         return CLI_USAGE;
     }
     print_cells(&x, json);
-    if (!json) {
+    if (!json)
         printf("%d cells x %d samples, valid\n", x.n_cell, x.samples);
-        print_estimate(&x);
-    }
+    print_estimate(&x, (double)memory, json);
     experiment_fini(&x);
     str_free(&errors);
     return CLI_OK;

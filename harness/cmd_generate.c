@@ -79,6 +79,11 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     }
     if (tokenizer_template(m->tokenizer, o->template_name, &pieces, e) || encode_prompt(m, &pieces, &item, 0, &p, e))
         goto out;
+    if (p.ids.n + o->n > m->hp.context_length) {
+        err_set(e, ERR_CONFIG, "a prompt of %d tokens + -n %lld exceed the model's context of %d", p.ids.n, (long long)o->n,
+                m->hp.context_length);
+        goto out;
+    }
     logits = mem_try((size_t)m->hp.n_vocab, sizeof *logits, "logits", e);
     s = (struct sequence){.n = p.ids.n, .first_logits = logits, .max_new_tokens = (int)o->n};
     s.cache = kvcache_create(&m->hp, p.ids.n + (int)o->n, e);
@@ -131,9 +136,8 @@ int cmd_generate(int argc, char **argv)
     struct options o = {.template_name = "raw", .n = 64};
     struct str text = {0};
     struct err e = {0};
-    int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "hm:n:c", longs, NULL)) != -1) {
+    int c, start = 1;
+    while ((c = cli_option(argc, argv, ":hm:n:c", longs, &start)) != -1) {
         switch (c) {
         case 'h':
             fputs(help, stdout);
@@ -150,7 +154,7 @@ int cmd_generate(int argc, char **argv)
             if (cli_threads("generate", optarg))
                 return CLI_USAGE;
             break;
-        default: return cli_usage("generate", "that option is not known, or lacks its value");
+        default: return cli_bad_option("generate", c, argv, longs);
         }
     }
     if (!o.model)

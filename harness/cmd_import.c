@@ -1,14 +1,12 @@
-#include "harness/cmd_import.h"
-
+/* `depthkv import`: a model file from a GGUF file or a Hugging Face folder. */
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness/base/err.h"
 #include "harness/base/str.h"
+#include "harness/cli.h"
 #include "models/import.h"
 
 static const char help[] =
@@ -29,27 +27,13 @@ static const char help[] =
 
 static const char *const dtype_words[] = {"f32", "f16", "bf16"}; /* enum model_dtype */
 
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stop = 1;
-}
-
 /* ctx: an int, 1 when progress is shown. */
 static int progress(void *ctx, int done, int total)
 {
     const int *show = ctx;
     if (*show)
         fprintf(stderr, "\r  tensor %d of %d ", done + 1, total);
-    return stop != 0;
-}
-
-static int fail(const struct err *e)
-{
-    fprintf(stderr, "depthkv: %s\n", e->msg);
-    return e->code == ERR_USAGE || e->code == ERR_CONFIG ? 2 : 1;
+    return cli_interrupted();
 }
 
 static int run(const char *src, const char *out, enum model_dtype dtype, int quiet, struct err *e)
@@ -58,16 +42,12 @@ static int run(const char *src, const char *out, enum model_dtype dtype, int qui
     struct stat a, b;
     int show = !quiet && isatty(STDERR_FILENO);
     struct import_options o = {.dtype = dtype, .progress = progress, .ctx = &show};
-    struct sigaction act = {.sa_handler = on_signal}, was_int, was_term;
     if (stat(src, &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
         return err_set(e, ERR_USAGE, "%s: source and output are the same file", src);
     if (import_open(src, &s, e))
         return -1;
-    sigaction(SIGINT, &act, &was_int);
-    sigaction(SIGTERM, &act, &was_term);
+    cli_catch_interrupt();
     int rc = import_write(&s, out, &o, e);
-    sigaction(SIGINT, &was_int, NULL);
-    sigaction(SIGTERM, &was_term, NULL);
     if (show)
         fputs("\r\033[K", stderr);
     import_close(&s);
@@ -83,38 +63,25 @@ int cmd_import(int argc, char **argv)
                                             {0}};
     const char *out = NULL;
     enum model_dtype dtype = MODEL_F32;
-    struct err e;
-    int c, quiet = 0;
-    optind = 0; /* getopt keeps state between calls */
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":o:d:qh", options, NULL)) != -1) {
+    struct err e = {0};
+    int c, start = 1, quiet = 0;
+    while ((c = cli_option(argc, argv, ":o:d:qh", options, &start)) != -1) {
         switch (c) {
-        case 'o':
-            out = optarg;
-            break;
+        case 'o': out = optarg; break;
         case 'd':
             for (dtype = MODEL_F32; dtype <= MODEL_BF16 && strcmp(dtype_words[dtype], optarg) != 0;)
                 dtype++;
-            if (dtype > MODEL_BF16) {
-                err_set(&e, ERR_USAGE, "import: --dtype '%s' unknown; use f32, f16 or bf16", optarg);
-                return fail(&e);
-            }
+            if (dtype > MODEL_BF16)
+                return cli_usage("import", "--dtype '%s' unknown; use f32, f16 or bf16", optarg);
             break;
-        case 'q':
-            quiet = 1;
-            break;
+        case 'q': quiet = 1; break;
         case 'h':
             fputs(help, stdout);
-            return 0;
-        default:
-            err_set(&e, ERR_USAGE, "import: %s '%s' (see: depthkv import -h)",
-                    c == ':' ? "no value for option" : "unknown option", argv[optind - 1]);
-            return fail(&e);
+            return CLI_OK;
+        default: return cli_bad_option("import", c, argv, options);
         }
     }
-    if (argc - optind != 1 || !out) {
-        err_set(&e, ERR_USAGE, "import: expected one source and -o FILE.h5 (see: depthkv import -h)");
-        return fail(&e);
-    }
-    return run(argv[optind], out, dtype, quiet, &e) ? fail(&e) : 0;
+    if (argc - optind != 1 || !out)
+        return cli_usage("import", "expected one source and -o FILE.h5");
+    return run(argv[optind], out, dtype, quiet, &e) ? cli_fail(&e) : CLI_OK;
 }

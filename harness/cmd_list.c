@@ -6,66 +6,119 @@
 #include "harness/cli.h"
 #include "harness/experiment.h"
 
-static const char list_help[] = "List what there is.\n\nusage: depthkv list [policies|allocators|heads|tasks|metrics]\n";
-static const char describe_help[] = "Print the parameters of a policy, allocator, task or metric.\n\nusage: depthkv describe NAME\n";
+static const char list_help[] = "List what there is.\n\nusage: depthkv list [policies|allocators|heads|tasks|metrics] [--json]\n\n"
+                                "  --json   one JSON object a line: kind, name, summary\n";
+static const char describe_help[] = "Print what a policy, allocator, head rule, task or metric is, and its parameters.\n\n"
+                                    "usage: depthkv describe NAME [--json]\n\n"
+                                    "  --json   one JSON object a line, one line for each kind that has a NAME\n";
 
-static int help_asked(int argc, char **argv, const char *help, int *rc)
+/* -h and --json, and one word at most; 1 when *rc is the command's exit code already. */
+static int parse(int argc, char **argv, const char *help, int *json, int *rc)
 {
-    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+    enum { JSON = 256 };
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, JSON}, {NULL, 0, NULL, 0}};
+    int c, start = 1;
+    while ((c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
+        if (c == JSON) {
+            *json = 1;
+            continue;
+        }
         if (c == 'h')
             fputs(help, stdout);
-        *rc = c == 'h' ? CLI_OK : cli_usage(argv[0], "that option is not known");
+        *rc = c == 'h' ? CLI_OK : cli_bad_option(argv[0], c, argv, longs);
         return 1;
     }
     return 0;
 }
 
-static void line(const char *name, const char *summary)
+/* One thing that has a name, whatever its kind. */
+struct thing {
+    const char *kind, *name, *summary, *source;
+    const struct param *params;
+    struct str more; /* lines of facts beside the parameters, as "key: value\n" */
+};
+
+static const char *const kinds[] = {"policies", "allocators", "heads", "tasks", "metrics"};
+enum { N_KIND = sizeof kinds / sizeof *kinds };
+
+static int count(int kind)
 {
-    printf("  %-18s %s\n", name, summary);
+    int n = 0;
+    while (kind == 2 && head_budget_names[n])
+        n++;
+    return kind == 0 ? policy_count() : kind == 1 ? allocator_count() : kind == 2 ? n : kind == 3 ? dataset_count() : metric_count();
 }
 
-int cmd_list(int argc, char **argv)
+static void get(int kind, int i, struct thing *t)
 {
-    static const char *const kinds[] = {"policies", "allocators", "heads", "tasks", "metrics"};
-    int rc, found = 0;
-    if (help_asked(argc, argv, list_help, &rc))
-        return rc;
-    const char *only = optind < argc ? argv[optind] : NULL;
-    for (int k = 0; k < 5; k++) {
-        if (only && strcmp(only, kinds[k]) != 0)
-            continue;
-        found = 1;
-        printf("%s\n", kinds[k]);
-        for (int i = 0; k == 0 && i < policy_count(); i++)
-            line(policy_at(i)->name, policy_at(i)->summary);
-        for (int i = 0; k == 1 && i < allocator_count(); i++)
-            line(allocator_at(i)->name, allocator_at(i)->summary);
-        if (k == 2) {
-            line("uniform", "every KV head its own top entries");
-            line("shared", "all heads of a layer keep the same positions");
+    static const char *const head_summary[] = {"every KV head its own top entries", "all heads of a layer keep the same positions"};
+    enum { N_HEAD = sizeof head_summary / sizeof *head_summary };
+    *t = (struct thing){0};
+    if (kind == 0) {
+        const struct policy_ops *p = policy_at(i);
+        *t = (struct thing){"policy", p->name, p->summary, p->paper, p->params, {0}};
+        str_addf(&t->more, "head_budget: %s\n", p->head_budget);
+    } else if (kind == 1) {
+        const struct allocator_ops *a = allocator_at(i);
+        *t = (struct thing){"layer_budget", a->name, a->summary, a->paper, a->params, {0}};
+    } else if (kind == 2) {
+        *t = (struct thing){"head_budget", head_budget_names[i], i < N_HEAD ? head_summary[i] : "", "none", NULL, {0}};
+    } else if (kind == 3) {
+        const struct dataset_ops *d = dataset_at(i);
+        *t = (struct thing){"task", d->name, d->summary, d->source, d->params, {0}};
+        str_addf(&t->more, "version: %d\nmax_new_tokens: %d\nmetric: %s\n", d->version, d->max_new_tokens, d->metric);
+    } else {
+        const struct metric_ops *m = metric_at(i);
+        *t = (struct thing){"metric", m->name, m->summary, m->source, NULL, {0}};
+        str_addf(&t->more, "unit: %s\nbetter: %s\n", m->unit, m->higher_is_better ? "higher" : "lower");
+    }
+}
+
+static void add_field(struct str *s, const char *key, const char *text)
+{
+    str_addf(s, "%s\"%s\":", s->n && s->p[s->n - 1] != '{' ? "," : "", key);
+    str_add_json(s, text, strlen(text));
+}
+
+static void print_json(const struct thing *t, int all)
+{
+    struct str s = {0};
+    str_addc(&s, '{');
+    add_field(&s, "kind", t->kind);
+    add_field(&s, "name", t->name);
+    add_field(&s, "summary", t->summary);
+    if (all) {
+        add_field(&s, "source", t->source);
+        for (const char *p = str_c(&t->more); *p; p += strcspn(p, "\n") + 1) {
+            size_t key = strcspn(p, ":");
+            str_addf(&s, ",\"%.*s\":", (int)key, p);
+            str_add_json(&s, p + key + 2, strcspn(p, "\n") - key - 2);
         }
-        for (int i = 0; k == 3 && i < dataset_count(); i++)
-            line(dataset_at(i)->name, dataset_at(i)->summary);
-        for (int i = 0; k == 4 && i < metric_count(); i++)
-            line(metric_at(i)->name, metric_at(i)->summary);
+        str_add(&s, ",\"parameters\":[");
+        for (const struct param *p = t->params; p && p->name; p++) {
+            struct str domain = {0};
+            param_domain(p, &domain);
+            str_add(&s, p == t->params ? "{" : ",{");
+            add_field(&s, "name", p->name);
+            add_field(&s, "help", p->help);
+            add_field(&s, "domain", str_c(&domain));
+            if (p->dflt)
+                add_field(&s, "default", p->dflt);
+            else
+                str_add(&s, ",\"default\":null");
+            str_addc(&s, '}');
+            str_free(&domain);
+        }
+        str_addc(&s, ']');
     }
-    if (!found) {
-        const char *near = str_nearest(only, kinds, 5);
-        return cli_usage("list", "'%s' unknown%s%s%s", only, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-    }
-    return CLI_OK;
+    str_addc(&s, '}');
+    puts(s.p);
+    str_free(&s);
 }
 
 static void print_params(const struct param *p)
 {
-    if (!p || !p->name)
-        puts("parameters: none");
-    else
-        puts("parameters:");
+    puts(p && p->name ? "parameters:" : "parameters: none");
     for (; p && p->name; p++) {
         struct str domain = {0};
         param_domain(p, &domain);
@@ -74,45 +127,56 @@ static void print_params(const struct param *p)
     }
 }
 
+int cmd_list(int argc, char **argv)
+{
+    int rc, json = 0, found = 0;
+    if (parse(argc, argv, list_help, &json, &rc))
+        return rc;
+    const char *only = optind < argc ? argv[optind] : NULL;
+    if (argc - optind > 1)
+        return cli_usage("list", "one kind at a time; '%s' is too much", argv[optind + 1]);
+    for (int k = 0; k < N_KIND; k++) {
+        if (only && strcmp(only, kinds[k]) != 0)
+            continue;
+        found = 1;
+        if (!json)
+            puts(kinds[k]);
+        for (int i = 0; i < count(k); i++) {
+            struct thing t;
+            get(k, i, &t);
+            if (json)
+                print_json(&t, 0);
+            else
+                printf("  %-18s %s\n", t.name, t.summary);
+            str_free(&t.more);
+        }
+    }
+    return found ? CLI_OK : cli_usage("list", "'%s' unknown%s", only, str_did_you_mean(only, kinds, N_KIND));
+}
+
 int cmd_describe(int argc, char **argv)
 {
-    int rc, n = 0;
+    int rc, json = 0, found = 0, n = 0;
     const char *names[256];
-    if (help_asked(argc, argv, describe_help, &rc))
+    if (parse(argc, argv, describe_help, &json, &rc))
         return rc;
     if (argc - optind != 1)
         return cli_usage("describe", "expected one NAME");
     const char *name = argv[optind];
-    const struct policy_ops *p = policy_find(name);
-    const struct allocator_ops *a = allocator_find(name);
-    const struct dataset_ops *d = dataset_find(name);
-    const struct metric_ops *m = metric_find(name);
-    if (p) {
-        printf("policy %s: %s\nsource: %s\nhead_budget: %s\n", p->name, p->summary, p->paper, p->head_budget);
-        print_params(p->params);
-    }
-    if (a) {
-        printf("layer_budget %s: %s\nsource: %s\n", a->name, a->summary, a->paper);
-        print_params(a->params);
-    }
-    if (d) {
-        printf("task %s: %s\nsource: %s\nversion %d, max_new_tokens %d, metric %s\n", d->name, d->summary, d->source, d->version,
-               d->max_new_tokens, d->metric);
-        print_params(d->params);
-    }
-    if (m)
-        printf("metric %s: %s\nsource: %s\nunit: %s, %s is better\n", m->name, m->summary, m->source, m->unit,
-               m->higher_is_better ? "higher" : "lower");
-    if (p || a || d || m)
-        return CLI_OK;
-    for (int i = 0; i < policy_count() && n < 256; i++)
-        names[n++] = policy_at(i)->name;
-    for (int i = 0; i < allocator_count() && n < 256; i++)
-        names[n++] = allocator_at(i)->name;
-    for (int i = 0; i < dataset_count() && n < 256; i++)
-        names[n++] = dataset_at(i)->name;
-    for (int i = 0; i < metric_count() && n < 256; i++)
-        names[n++] = metric_at(i)->name;
-    const char *near = str_nearest(name, names, n);
-    return cli_usage("describe", "'%s' unknown%s%s%s", name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    for (int k = 0; k < N_KIND; k++)
+        for (int i = 0; i < count(k); i++) {
+            struct thing t;
+            get(k, i, &t);
+            if (n < 256)
+                names[n++] = t.name;
+            if (strcmp(t.name, name) == 0 && json) {
+                print_json(&t, 1);
+            } else if (strcmp(t.name, name) == 0) {
+                printf("%s%s %s: %s\nsource: %s\n%s", found ? "\n" : "", t.kind, t.name, t.summary, t.source, str_c(&t.more));
+                print_params(t.params);
+            }
+            found += strcmp(t.name, name) == 0;
+            str_free(&t.more);
+        }
+    return found ? CLI_OK : cli_usage("describe", "'%s' unknown%s", name, str_did_you_mean(name, names, n));
 }

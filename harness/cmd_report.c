@@ -10,18 +10,19 @@
 static const char help[] =
     "Rebuild cells.csv, tables, plots and index.html from stored rows, and print the tables.\n\n"
     "usage: depthkv report DIR...\n"
-    "       depthkv report DIR... --pair A,B [--measure NAME] [--below KEEP]\n\n"
+    "       depthkv report DIR... --pair A,B [--measure NAME] [--below KEEP] [--json]\n\n"
     "  --pair A,B       print only the paired difference of policy A minus policy B, over all budgets and\n"
     "                   tasks that both have; seeds averaged, whole contexts resampled\n"
     "  --measure NAME   score, nll, kl, top1 or kl_max (default kl)\n"
-    "  --below KEEP     only budgets that keep less than this fraction (default 1)\n\n"
+    "  --below KEEP     only budgets that keep less than this fraction (default 1)\n"
+    "  --json           with --pair: one JSON object a folder\n\n"
     "examples:\n"
     "  depthkv report results/quickstart\n"
     "  depthkv report results/quickstart --pair random,snapkv --below 0.5\n";
 
 struct options {
     char a[64], b[64];
-    int pair;
+    int pair, json;
     int measure;
     double below;
 };
@@ -46,9 +47,29 @@ static int parse_measure(struct options *o, const char *text)
             o->measure = m;
             return 0;
         }
-    const char *near = str_nearest(text, aggregate_measure_names, AGG_N_MEASURE);
-    return cli_usage("report", "--measure: '%s' unknown%s%s%s", text, near ? "; did you mean '" : "", near ? near : "",
-                     near ? "'?" : "");
+    return cli_usage("report", "--measure: '%s' unknown%s", text, str_did_you_mean(text, aggregate_measure_names, AGG_N_MEASURE));
+}
+
+static void print_pair_json(const struct options *o, const char *dir, const struct stats_paired *p, int n_budget)
+{
+    struct str s = {0};
+    const struct {
+        const char *key;
+        double value;
+    } number[] = {{"diff", p->diff}, {"se", p->se}, {"lo", p->lo}, {"hi", p->hi}, {"p", p->p}, {"below", o->below}};
+    str_add(&s, "{\"dir\":");
+    str_add_json(&s, dir, strlen(dir));
+    str_addf(&s, ",\"measure\":\"%s\",\"a\":", aggregate_measure_names[o->measure]);
+    str_add_json(&s, o->a, strlen(o->a));
+    str_add(&s, ",\"b\":");
+    str_add_json(&s, o->b, strlen(o->b));
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
+        str_addf(&s, ",\"%s\":", number[i].key);
+        str_add_json_double(&s, number[i].value);
+    }
+    str_addf(&s, ",\"n\":%d,\"budgets\":%d}", p->n, n_budget);
+    puts(s.p);
+    str_free(&s);
 }
 
 static int print_pair(const struct options *o, const char *dir, struct err *e)
@@ -59,7 +80,9 @@ static int print_pair(const struct options *o, const char *dir, struct err *e)
     if (aggregate_load(dir, &a, e))
         return -1;
     int rc = aggregate_pair(&a, o->a, o->b, (enum aggregate_measure)o->measure, o->below, &p, &n_budget, e);
-    if (rc == 0)
+    if (rc == 0 && o->json)
+        print_pair_json(o, dir, &p, n_budget);
+    else if (rc == 0)
         printf("%s: %s of %s - %s: %+.4g, 95 %% interval [%+.4g, %+.4g], p = %.4g, %d pairs, %d budgets below %g\n", dir,
                aggregate_measure_names[o->measure], o->a, o->b, p.diff, p.lo, p.hi, p.p, p.n, n_budget, o->below);
     aggregate_free(&a);
@@ -68,36 +91,43 @@ static int print_pair(const struct options *o, const char *dir, struct err *e)
 
 int cmd_report(int argc, char **argv)
 {
-    enum { PAIR = 256, MEASURE, BELOW };
+    enum { PAIR = 256, MEASURE, BELOW, JSON };
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
                                           {"pair", required_argument, NULL, PAIR},
                                           {"measure", required_argument, NULL, MEASURE},
                                           {"below", required_argument, NULL, BELOW},
+                                          {"json", no_argument, NULL, JSON},
                                           {NULL, 0, NULL, 0}};
     struct options o = {.measure = AGG_KL, .below = 1};
     struct err e = {0};
-    int c, bad = 0;
-    optind = 1;
-    while (!bad && (c = getopt_long(argc, argv, "h", longs, NULL)) != -1)
+    int c, start = 1, bad = 0;
+    while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1)
         switch (c) {
         case 'h':
             fputs(help, stdout);
             return CLI_OK;
         case PAIR: bad = parse_pair(&o, optarg); break;
         case MEASURE: bad = parse_measure(&o, optarg); break;
+        case JSON: o.json = 1; break;
         case BELOW:
             if (str_to_double(optarg, &o.below) || !(o.below > 0))
                 bad = cli_usage("report", "--below: expected a fraction above 0, found '%s'", optarg);
             break;
-        default: bad = cli_usage("report", "that option is not known, or lacks its value");
+        default: bad = cli_bad_option("report", c, argv, longs);
         }
     if (bad)
         return CLI_USAGE;
     if (optind == argc)
         return cli_usage("report", "expected a result folder");
-    for (; optind < argc; optind++)
-        if (o.pair ? print_pair(&o, argv[optind], &e)
-                   : report_write(argv[optind], &e) || report_print(argv[optind], stdout, &e))
-            return cli_fail(&e);
-    return CLI_OK;
+    if (o.json && !o.pair)
+        return cli_usage("report", "--json goes with --pair; cells.csv and rows.jsonl have all numbers");
+    for (; optind < argc && !bad; optind++) {
+        struct str warning = {0};
+        bad = o.pair ? print_pair(&o, argv[optind], &e)
+                     : report_write(argv[optind], &warning, &e) || report_print(argv[optind], stdout, &e);
+        if (warning.n)
+            fprintf(stderr, "warning: %s: %s\n", argv[optind], warning.p);
+        str_free(&warning);
+    }
+    return bad ? cli_fail(&e) : CLI_OK;
 }

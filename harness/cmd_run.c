@@ -36,30 +36,9 @@ struct options {
     const char *file, *dir, *model, *tasks, *policies, *keeps;
     const char *set[MAX_SET];
     int n_set;
-    int64_t limit, samples, length;
-    size_t memory;
+    int64_t limit, samples, length, memory;
     int quiet;
 };
-
-static int parse_size(const char *text, size_t *out)
-{
-    struct str digits = {0};
-    double x;
-    size_t n = strcspn(text, "kKmMgG"), unit = 1;
-    const char *suffix = text + n;
-    str_addn(&digits, text, n);
-    if (*suffix) {
-        unit = *suffix == 'k' || *suffix == 'K' ? 1u << 10 : *suffix == 'm' || *suffix == 'M' ? 1u << 20 : 1u << 30;
-        suffix++;
-        if (!strcmp(suffix, "iB") || !strcmp(suffix, "B"))
-            suffix += strlen(suffix);
-    }
-    int bad = *suffix || str_to_double(str_c(&digits), &x) || !(x > 0) || x * (double)unit > 1e15;
-    str_free(&digits);
-    if (!bad)
-        *out = (size_t)(x * (double)unit);
-    return bad ? -1 : 0;
-}
 
 /* "a,b" -> "a, b" within [ ], with `extra` after every item, as YAML. */
 static void add_list(struct str *y, const char *list, const char *before, const char *after)
@@ -104,9 +83,8 @@ static int parse(int argc, char **argv, struct options *o)
         {"samples", required_argument, NULL, SAMPLES}, {"length", required_argument, NULL, LENGTH},
         {NULL, 0, NULL, 0},
     };
-    int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "ho:qm:t:p:k:", longs, NULL)) != -1) {
+    int c, start = 1;
+    while ((c = cli_option(argc, argv, ":ho:qm:t:p:k:", longs, &start)) != -1) {
         int bad = 0;
         switch (c) {
         case 'h':
@@ -128,11 +106,11 @@ static int parse(int argc, char **argv, struct options *o)
         case LENGTH: bad = cli_int("run", "--length", optarg, 16, 100000000, &o->length); break;
         case THREADS: bad = cli_threads("run", optarg); break;
         case MEMORY:
-            if (parse_size(optarg, &o->memory))
+            if (str_to_bytes(optarg, &o->memory))
                 return cli_usage("run", "--memory: expected a size as 8G or 512M, found '%s'", optarg) + 1;
             break;
         default:
-            return cli_usage("run", "that option is not known, or lacks its value") + 1;
+            return cli_bad_option("run", c, argv, longs) + 1;
         }
         if (bad)
             return CLI_USAGE + 1;
@@ -168,16 +146,17 @@ static int load(const struct options *o, struct experiment *x, struct err *e)
     return rc;
 }
 
-static void summary(const struct experiment *x, const char *dir, const struct runner_summary *s)
+static void summary(const char *dir, const struct runner_summary *s, const struct str *warning)
 {
     fprintf(stderr, "%ld rows written, %ld were there already; %s/table.md, plots in %s/plots\n", s->rows, s->reused,
             dir, dir);
+    if (warning->n)
+        fprintf(stderr, "warning: %s\n", warning->p);
     if (s->rows && s->cut_off * 100 > s->rows)
         fprintf(stderr, "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
                 s->cut_off, s->rows);
     if (s->failed)
         fprintf(stderr, "depthkv: %ld rows failed, first: %s\n", s->failed, s->first_failure);
-    (void)x;
 }
 
 int cmd_run(int argc, char **argv)
@@ -185,6 +164,7 @@ int cmd_run(int argc, char **argv)
     struct options o = {.samples = 16, .length = 1024};
     struct experiment x = {0};
     struct runner_summary s = {0};
+    struct str warning = {0};
     struct err e = {0};
     int rc = parse(argc, argv, &o);
     if (rc)
@@ -192,13 +172,14 @@ int cmd_run(int argc, char **argv)
     if (load(&o, &x, &e))
         return CLI_USAGE;
     char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name);
-    struct runner_options ro = {.dir = dir, .memory = o.memory, .quiet = o.quiet};
+    struct runner_options ro = {.dir = dir, .memory = (size_t)o.memory, .quiet = o.quiet, .argc = argc, .argv = argv};
     cli_catch_interrupt();
     int bad = runner_run(&x, &ro, &s, &e);
     if (!bad)
-        bad = manifest_write(dir, &x, argc, argv, &e) || report_write(dir, &e) || report_print(dir, stdout, &e);
+        bad = manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &warning, &e) || report_print(dir, stdout, &e);
     if (!bad)
-        summary(&x, dir, &s);
+        summary(dir, &s, &warning);
+    str_free(&warning);
     rc = bad ? cli_fail(&e) : s.failed ? CLI_FAILED : CLI_OK;
     experiment_fini(&x);
     mem_free(dir);

@@ -112,12 +112,30 @@ static int set_param(struct options *o, const char *text, struct err *e)
         return err_set(e, ERR_USAGE, "--param: expected NAME=VALUE, found '%s'", text);
     char *name = mem_strndup(text, (size_t)(eq - text));
     const struct param *p = param_find(o->ops->params, name);
-    const char *value = eq + 1;
-    int rc = p ? param_set(p, o->config, &value, 1, e)
-               : err_set(e, ERR_USAGE, "task '%s' has no parameter '%s' (see: depthkv describe %s)", o->ops->name, name,
-                         o->ops->name);
+    const char *value = eq + 1, *known[64];
+    int n = 0, rc;
+    for (const struct param *k = o->ops->params; k && k->name && n < 64; k++)
+        known[n++] = k->name;
+    if (p)
+        rc = param_set(p, o->config, &value, 1, e);
+    else
+        rc = err_set(e, ERR_USAGE, "task '%s' has no parameter '%s'%s (see: depthkv describe %s)", o->ops->name, name,
+                     str_did_you_mean(name, known, n), o->ops->name);
     mem_free(name);
     return rc;
+}
+
+/* A parameter without default must be given. */
+static int check_required(const struct options *o, const char *const *param, int n_param, struct err *e)
+{
+    for (const struct param *p = o->ops->params; p && p->name; p++) {
+        int given = p->dflt != NULL;
+        for (int i = 0; i < n_param; i++)
+            given |= strncmp(param[i], p->name, strlen(p->name)) == 0 && param[i][strlen(p->name)] == '=';
+        if (!given)
+            return err_set(e, ERR_USAGE, "task '%s': parameter '%s' is required: --param %s=...", o->ops->name, p->name, p->name);
+    }
+    return 0;
 }
 
 static int find_task(const char *name, struct options *o)
@@ -129,9 +147,7 @@ static int find_task(const char *name, struct options *o)
     o->ops = dataset_find(name);
     if (o->ops)
         return 0;
-    const char *near = str_nearest(name, names, n);
-    return cli_usage("samples", "task '%s' unknown%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
-                     near ? "'?" : "");
+    return cli_usage("samples", "task '%s' unknown%s", name, str_did_you_mean(name, names, n));
 }
 
 int cmd_samples(int argc, char **argv)
@@ -144,10 +160,9 @@ int cmd_samples(int argc, char **argv)
     };
     struct options o = {.template_name = "raw", .n = 3, .seed = 1};
     const char *param[MAX_PARAM];
-    int c, bad = 0, n_param = 0, rc = CLI_USAGE;
+    int c, start = 1, bad = 0, n_param = 0, rc = CLI_USAGE;
     struct err e = {0};
-    optind = 1;
-    while (!bad && (c = getopt_long(argc, argv, "hm:n:", longs, NULL)) != -1) {
+    while (!bad && (c = cli_option(argc, argv, ":hm:n:", longs, &start)) != -1) {
         switch (c) {
         case 'h':
             fputs(help, stdout);
@@ -162,7 +177,7 @@ int cmd_samples(int argc, char **argv)
                 return cli_usage("samples", "more than %d --param", MAX_PARAM);
             param[n_param++] = optarg;
             break;
-        default: return cli_usage("samples", "that option is not known, or lacks its value");
+        default: return cli_bad_option("samples", c, argv, longs);
         }
     }
     if (bad)
@@ -180,6 +195,10 @@ int cmd_samples(int argc, char **argv)
             cli_fail(&e);
             goto out;
         }
+    if (check_required(&o, param, n_param, &e)) {
+        cli_fail(&e);
+        goto out;
+    }
     rc = samples(&o, &e) ? cli_fail(&e) : CLI_OK;
 out:
     param_fini(o.ops->params, o.config);

@@ -1,4 +1,4 @@
-/* `depthkv trace`: what one cell kept of one sample: layer, head, position, token, score, kept. */
+/* `depthkv trace`: what one cell kept of one sample: layer, head, position, token, score, protected, kept. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,28 +7,51 @@
 #include "harness/cli.h"
 #include "harness/group.h"
 
-static const char help[] = "Print what one cell kept of one sample, position by position, as tab-separated values.\n\n"
-                           "usage: depthkv trace FILE.yaml --cell ID [--sample I] [--layer L] [--threads N]\n\n"
-                           "  --cell ID    as check prints it; the beginning suffices\n"
-                           "  --sample I   from 0 (default 0)\n"
-                           "  --layer L    one layer only\n";
+static const char help[] = "Print what one cell kept of one sample, position by position, as tab-separated values:\n"
+                           "layer, head, position, token, score, protected, kept.\n\n"
+                           "usage: depthkv trace FILE.yaml --cell ID [--sample I] [--layer L] [--set KEY=VALUE]... [--threads N]\n\n"
+                           "  --cell ID        as check prints it; a beginning that no other cell has suffices\n"
+                           "  --sample I       from 0 (default 0); of several questions the first\n"
+                           "  --layer L        one layer only\n"
+                           "  --set KEY=VALUE  as for run\n\n"
+                           "example:\n"
+                           "  depthkv trace experiments/quickstart.yaml --cell 4db06468 --layer 0\n";
+
+enum { MAX_SET = 64 };
 
 struct trace {
     const struct model *m;
+    const struct cell *cell;
     const struct prompt *prompt;
-    int wanted, layer, n;
+    int wanted, layer;
 };
+
+/* Marks of one layer, as the cut of group.c had them. */
+static void mark_protected(const struct trace *t, const struct keepset *keep, int entries, unsigned char *mark)
+{
+    int end = t->prompt->question_end < keep->n ? t->prompt->question_end : keep->n, cut = 0;
+    struct prune_request r = {
+        .n = keep->n,
+        .policy = t->cell->policy,
+        .policy_config = t->cell->policy_config,
+        .protect = t->cell->protect,
+        .question_begin = t->prompt->context_end < end ? t->prompt->context_end : end,
+        .question_end = end,
+    };
+    prune_protect(&r, entries, mark, &cut);
+}
 
 static int inspect(void *ctx, int cell, const float *const *const *score, const struct keepset *keep, const int *entries,
                    struct err *e)
 {
     struct trace *t = ctx;
-    (void)entries;
     (void)e;
     if (cell != t->wanted)
         return 0;
-    puts("layer\thead\tposition\ttoken\tscore\tkept");
-    for (int l = 0; l < keep->n_layer; l++)
+    unsigned char *mark = mem_new((size_t)keep->n, 1);
+    puts("layer\thead\tposition\ttoken\tscore\tprotected\tkept");
+    for (int l = 0; l < keep->n_layer; l++) {
+        mark_protected(t, keep, entries[l], mark);
         for (int h = 0; (t->layer < 0 || l == t->layer) && h < keep->n_kv_head; h++)
             for (int j = 0; j < keep->n; j++) {
                 struct str token = {0}, quoted = {0}, number = {0};
@@ -36,11 +59,13 @@ static int inspect(void *ctx, int cell, const float *const *const *score, const 
                 str_add_json(&quoted, str_c(&token), token.n);
                 if (score)
                     str_add_double(&number, (double)score[l][h][j]);
-                printf("%d\t%d\t%d\t%s\t%s\t%d\n", l, h, j, quoted.p, str_c(&number), keepset_has(keep, l, h, j));
+                printf("%d\t%d\t%d\t%s\t%s\t%d\t%d\n", l, h, j, quoted.p, str_c(&number), mark[j], keepset_has(keep, l, h, j));
                 str_free(&token);
                 str_free(&quoted);
                 str_free(&number);
             }
+    }
+    mem_free(mark);
     return 0;
 }
 
@@ -67,20 +92,35 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     struct model *m = model_open(x->model[c->model].path, MODEL_F32, e);
     if (!m)
         goto out;
+    if (!m->tokenizer) {
+        err_set(e, ERR_CONFIG, "%s holds no tokenizer", m->path);
+        goto out;
+    }
+    if (layer >= m->hp.n_layer) {
+        err_set(e, ERR_USAGE, "--layer %d of a model with layers 0 to %d", layer, m->hp.n_layer - 1);
+        goto out;
+    }
     ec.model = m;
     for (int i = 0; i < x->n_cell && !cells[0]; i++)
         if (x->cell[i].policy->keeps_all && x->cell[i].task == c->task && x->cell[i].model == c->model &&
-            x->cell[i].prune_after == c->prune_after)
+            x->cell[i].prune_after == c->prune_after && x->cell[i].max_new_tokens == c->max_new_tokens)
             cells[0] = &x->cell[i];
     if (tokenizer_template(m->tokenizer, x->template_name, &ec.pieces, e))
         goto out;
     encode_dataset_env(&ec, x->dir, &env);
-    if (task->ops->open(&self, task->config, &env, e) ||
-        task->ops->item(self, sample, x->seed, c->max_new_tokens, &item, e) || encode_prompt(m, &ec.pieces, &item, 0, &prompt, e))
+    if (task->ops->open(&self, task->config, &env, e))
         goto out;
-    struct trace t = {.m = m, .prompt = &prompt, .wanted = cells[0] != c, .layer = layer};
+    int n = task->ops->count(self);
+    if (n >= 0 && sample >= n) {
+        err_set(e, ERR_USAGE, "--sample %d: task '%s' has samples 0 to %d", sample, task->label, n - 1);
+        goto out;
+    }
+    if (task->ops->item(self, sample, x->seed, c->max_new_tokens, &item, e) || encode_prompt(m, &ec.pieces, &item, 0, &prompt, e))
+        goto out;
+    struct trace t = {.m = m, .cell = c, .prompt = &prompt, .wanted = cells[0] != c, .layer = layer};
     struct group g = {.x = x, .model = m, .work = w, .cell = cells, .n_cell = 1 + t.wanted, .item = &item, .question = &question,
                       .prompt = &prompt, .n_question = 1, .prune_after = c->prune_after, .sample = sample,
+                      .sample_hash = experiment_sample_hash(x, c->task, sample),
                       .batch_bytes = (size_t)2 << 30, .tick = cli_interrupted, .emit = ignore_row, .ctx = &t, .inspect = inspect};
     rc = group_run(&g, e);
 out:
@@ -92,20 +132,38 @@ out:
     return rc;
 }
 
+/* The one cell whose id begins so; -1 and the message printed otherwise. */
+static int find_cell(const struct experiment *x, const char *id)
+{
+    int found = -1;
+    for (int i = 0; i < x->n_cell; i++) {
+        if (strncmp(x->cell[i].id, id, strlen(id)) != 0)
+            continue;
+        if (found >= 0) {
+            cli_usage("trace", "--cell %s: %s and %s begin so", id, x->cell[found].id, x->cell[i].id);
+            return -1;
+        }
+        found = i;
+    }
+    if (found < 0)
+        cli_usage("trace", "no cell begins with '%s'; depthkv check prints them", id);
+    return found;
+}
+
 int cmd_trace(int argc, char **argv)
 {
-    enum { CELL = 256, SAMPLE, LAYER, THREADS };
+    enum { CELL = 256, SAMPLE, LAYER, THREADS, SET };
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {"cell", required_argument, NULL, CELL},
                                           {"sample", required_argument, NULL, SAMPLE}, {"layer", required_argument, NULL, LAYER},
-                                          {"threads", required_argument, NULL, THREADS}, {NULL, 0, NULL, 0}};
-    const char *id = NULL;
+                                          {"threads", required_argument, NULL, THREADS}, {"set", required_argument, NULL, SET},
+                                          {NULL, 0, NULL, 0}};
+    const char *id = NULL, *set[MAX_SET];
     int64_t sample = 0, layer = -1;
-    int c, bad = 0, rc = CLI_USAGE, found = -1;
+    int c, start = 1, bad = 0, n_set = 0, rc = CLI_USAGE;
     struct experiment x;
     struct str errors = {0};
     struct err e = {0};
-    optind = 1;
-    while (!bad && (c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+    while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
         switch (c) {
         case 'h':
             fputs(help, stdout);
@@ -114,25 +172,26 @@ int cmd_trace(int argc, char **argv)
         case SAMPLE: bad = cli_int("trace", "--sample", optarg, 0, 1000000000, &sample); break;
         case LAYER: bad = cli_int("trace", "--layer", optarg, 0, DIMS_MAX_LAYER, &layer); break;
         case THREADS: bad = cli_threads("trace", optarg); break;
-        default: return cli_usage("trace", "that option is not known, or lacks its value");
+        case SET:
+            if (n_set == MAX_SET)
+                return cli_usage("trace", "more than %d --set", MAX_SET);
+            set[n_set++] = optarg;
+            break;
+        default: return cli_bad_option("trace", c, argv, longs);
         }
     }
     if (bad)
         return CLI_USAGE;
     if (argc - optind != 1 || !id)
         return cli_usage("trace", "expected FILE.yaml and --cell ID");
-    if (experiment_load(argv[optind], NULL, 0, 0, &x, &errors, &e)) {
-        fputs(errors.n ? errors.p : e.msg, stderr);
+    if (experiment_load(argv[optind], set, n_set, 0, &x, &errors, &e)) {
+        fputs(str_c(&errors), stderr);
         str_free(&errors);
         return CLI_USAGE;
     }
-    for (int i = 0; i < x.n_cell && found < 0; i++)
-        if (strncmp(x.cell[i].id, id, strlen(id)) == 0)
-            found = i;
+    int found = find_cell(&x, id);
     cli_catch_interrupt();
-    if (found < 0)
-        rc = cli_usage("trace", "no cell begins with '%s' (depthkv check prints them)", id);
-    else
+    if (found >= 0)
         rc = trace_cell(&x, &x.cell[found], (int)sample, (int)layer, &e) ? cli_fail(&e) : CLI_OK;
     experiment_fini(&x);
     str_free(&errors);

@@ -63,9 +63,10 @@ static int convert_map(struct reader *r, const yaml_node_t *y, struct conf *c, i
         const char *key = (const char *)k->data.scalar.value;
         if (strcmp(key, "<<") == 0)
             return err_set(e, ERR_CONFIG, "%s:%d: '<<' is not supported; use include", r->file, line);
-        if (conf_get(c, key))
-            return err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key,
-                           conf_get(c, key)->line);
+        for (int i = 0; i < c->n; i++)
+            if (strcmp(c->key[i], key) == 0)
+                return err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key,
+                               c->key_line[i]);
         struct conf *v = convert(r, p->value, depth, e);
         if (!v)
             return -1;
@@ -142,7 +143,7 @@ struct conf *conf_parse(const char *name, const char *text, size_t n, struct err
     if (c) {
         int ok = yaml_parser_load(&p, &more);
         if (!ok || yaml_document_get_root_node(&more)) {
-            err_set(e, ERR_CONFIG, "%s:%zu: %s", name, (ok ? p.mark.line : p.problem_mark.line) + 1,
+            err_set(e, ERR_CONFIG, "%s:%zu: %s", name, (ok ? more.start_mark.line : p.problem_mark.line) + 1,
                     ok ? "a second document" : p.problem ? p.problem : "not YAML");
             conf_free(c);
             c = NULL;
@@ -210,6 +211,8 @@ const struct conf *conf_get(const struct conf *map, const char *key)
 
 static void merge_into(struct conf *base, const struct conf *over)
 {
+    base->file = over->file; /* what is missing is missing in the file that was named */
+    base->line = over->line;
     for (int i = 0; i < over->n; i++) {
         int at = 0;
         while (at < base->n && strcmp(base->key[at], over->key[i]) != 0)

@@ -8,12 +8,15 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/base/rng.h"
 #include "harness/experiment_int.h"
 
 const char *const experiment_prune_after_names[] = {"context", "question", "all_but_last", "prompt", NULL};
 
 static const char *const top_keys[] = {"schema", "experiment", "model",  "tasks", "template", "samples", "seed", "measure",
                                        "baseline", "sweep",    "plugin", "record", "include", "report", NULL};
+
+enum { MAX_ERROR = 100 }; /* that are told */
 
 /* Habits from other tools, and what is meant here. */
 static const struct {
@@ -42,8 +45,10 @@ void experiment_complain(struct load *l, const struct conf *at, int line, const 
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    str_addf(&s, "%s:%d: %s", at && at->file ? at->file : l->x->path, line, text);
-    if (l->errors && l->n_error < 100)
+    if (line > 0)
+        str_addf(&s, "%s:%d: ", at && at->file ? at->file : l->x->path, line);
+    str_add(&s, text);
+    if (l->errors && l->n_error < MAX_ERROR)
         str_addf(l->errors, "%s\n", s.p);
     if (l->n_error++ == 0)
         err_set(l->first, ERR_CONFIG, "%s", s.p);
@@ -52,12 +57,7 @@ void experiment_complain(struct load *l, const struct conf *at, int line, const 
 
 const char *experiment_hint(const char *name, const char *const *known, int n)
 {
-    static char hint[128];
-    const char *near = str_nearest(name, known, n);
-    hint[0] = '\0';
-    if (near)
-        snprintf(hint, sizeof hint, "; did you mean '%s'?", near);
-    return hint;
+    return str_did_you_mean(name, known, n);
 }
 
 int64_t experiment_int(struct load *l, const struct conf *c, const char *key, int64_t min, int64_t max, int64_t dflt)
@@ -71,7 +71,7 @@ int64_t experiment_int(struct load *l, const struct conf *c, const char *key, in
     return dflt;
 }
 
-static void check_keys(struct load *l, const struct conf *map, int top)
+void experiment_check_keys(struct load *l, const struct conf *map, int top)
 {
     const char *known[64];
     int n = 0;
@@ -87,10 +87,11 @@ static void check_keys(struct load *l, const struct conf *map, int top)
         for (size_t h = 0; h < sizeof habits / sizeof *habits; h++)
             if (strcmp(map->key[i], habits[h].key) == 0)
                 habit = habits[h].hint;
+        /* of a merged map, every key may stand in another file */
         if (!found && habit)
-            experiment_complain(l, map, map->key_line[i], "key '%s' unknown: %s", map->key[i], habit);
+            experiment_complain(l, map->item[i], map->key_line[i], "key '%s' unknown: %s", map->key[i], habit);
         else if (!found)
-            experiment_complain(l, map, map->key_line[i], "key '%s' unknown%s", map->key[i],
+            experiment_complain(l, map->item[i], map->key_line[i], "key '%s' unknown%s", map->key[i],
                                 experiment_hint(map->key[i], known, n));
     }
 }
@@ -118,9 +119,9 @@ static void read_scalars(struct load *l, int limit)
         experiment_complain(l, schema, schema->line, "schema: this program reads schema 1");
     x->name = mem_strdup(scalar(l, "experiment", ""));
     if (!*x->name)
-        experiment_complain(l, l->root, name ? name->line : l->root->line, "experiment: a name is missing");
-    else if (strpbrk(x->name, "/,\"") || x->name[0] == '.')
-        experiment_complain(l, l->root, name->line, "experiment '%s': no '/', comma, quote or leading dot", x->name);
+        experiment_complain(l, name ? name : l->root, name ? name->line : l->root->line, "experiment: a name is missing");
+    else if (strpbrk(x->name, "/,\"\n") || x->name[0] == '.')
+        experiment_complain(l, name, name->line, "experiment '%s': no '/', comma, quote or leading dot", x->name);
     x->samples = samples ? (int)experiment_int(l, samples, "samples", 1, 1000000000, 1) : 0;
     if (!samples)
         experiment_complain(l, l->root, l->root->line, "samples is missing");
@@ -130,6 +131,9 @@ static void read_scalars(struct load *l, int limit)
     x->template_name = mem_strdup(scalar(l, "template", "raw"));
     if (strcmp(x->template_name, "raw") != 0 && strcmp(x->template_name, "chat") != 0)
         experiment_complain(l, template_, template_->line, "template '%s' unknown; raw and chat are known", x->template_name);
+    const struct conf *report = conf_get(l->root, "report");
+    if (report && report->n)
+        experiment_complain(l, report, report->line, "report: choosing tables and plots is not available in this version; leave it out");
 }
 
 static void read_measure(struct load *l)
@@ -145,6 +149,8 @@ static void read_measure(struct load *l)
         one_list.file = c->file;
         c = &one_list;
     }
+    if (c && c->n == 0)
+        experiment_complain(l, c, c->line, "measure: an empty list; score, nll and kl are known");
     for (int i = 0; c && i < c->n; i++) {
         unsigned bit = 0;
         for (unsigned k = 0; k < 3; k++)
@@ -202,6 +208,9 @@ static void add_model(struct load *l, const struct conf *c)
         experiment_complain(l, c, c->line, "model: no file '%s'", m.path);
     else if (model_open_hparams(m.path, &m.hp, m.sha256, &e))
         experiment_complain(l, c, c->line, "model: %s", e.msg);
+    for (int i = 0; i < x->n_model; i++)
+        if (strcmp(x->model[i].name, m.name) == 0)
+            experiment_complain(l, c, c->line, "model: two models are named '%s', and rows could not tell them apart", m.name);
     size_t cap = (size_t)x->n_model;
     mem_grow(&x->model, &cap, (size_t)x->n_model + 1, sizeof *x->model);
     x->model[x->n_model++] = m;
@@ -214,6 +223,8 @@ static void read_models(struct load *l)
         experiment_complain(l, l->root, l->root->line, "model is missing: a path, or a list of paths");
         return;
     }
+    if (c->kind == CONF_LIST && c->n == 0)
+        experiment_complain(l, c, c->line, "model: the list is empty");
     if (c->kind == CONF_LIST)
         for (int i = 0; i < c->n; i++)
             add_model(l, c->item[i]);
@@ -221,7 +232,7 @@ static void read_models(struct load *l)
         add_model(l, c);
 }
 
-static void read_metrics(struct load *l, struct exp_task *t)
+static void read_metrics(struct load *l, const struct conf *at, struct exp_task *t)
 {
     const char *names = t->ops->metric_of ? t->ops->metric_of(t->config) : t->ops->metric;
     const char *known[64];
@@ -238,7 +249,7 @@ static void read_metrics(struct load *l, struct exp_task *t)
         char *name = mem_strndup(p, n);
         const struct metric_ops *m = metric_find(name);
         if (!m) {
-            experiment_complain(l, l->root, t->line, "metric '%s' unknown%s (see: depthkv list metrics)", name,
+            experiment_complain(l, at, t->line, "metric '%s' unknown%s (see: depthkv list metrics)", name,
                                 experiment_hint(name, known, n_known));
         } else {
             mem_grow(&t->metric, &cap, (size_t)t->n_metric + 1, sizeof *t->metric);
@@ -265,6 +276,11 @@ static void read_tasks(struct load *l)
     experiment_choices(l, c, "task", experiment_find_dataset, known, n_known, 0, &all);
     x->task = mem_new((size_t)all.n + 1, sizeof *x->task);
     for (int i = 0; i < all.n; i++) {
+        int again = 0;
+        for (int k = 0; k < x->n_task; k++)
+            again |= x->task[k].ops == all.v[i].noun.ops && strcmp(x->task[k].params, all.v[i].params) == 0;
+        if (again)
+            continue; /* equal tasks merge, as equal cells do */
         struct exp_task *t = &x->task[x->n_task++];
         *t = (struct exp_task){.ops = all.v[i].noun.ops, .config = all.v[i].config, .params = all.v[i].params,
                                .line = all.v[i].line};
@@ -277,7 +293,7 @@ static void read_tasks(struct load *l)
             memcpy(&v, (const char *)t->config + length->offset, sizeof v);
             t->length = (int)v;
         }
-        read_metrics(l, t);
+        read_metrics(l, c, t);
         all.v[i].noun.params = NULL;
     }
     experiment_choices_fini(&all);
@@ -316,13 +332,16 @@ static void apply_set(struct load *l, const char *const *set, int n_set)
         const char *eq = strchr(set[i], '=');
         struct err e = {0};
         char *key = eq ? mem_strndup(set[i], (size_t)(eq - set[i])) : NULL;
-        struct conf *v = eq ? conf_parse("--set", eq + 1, strlen(eq + 1), &e) : NULL;
+        struct str name = {0};
+        str_addf(&name, "--set %s", eq ? key : set[i]);
+        struct conf *v = eq ? conf_parse(name.p, eq + 1, strlen(eq + 1), &e) : NULL;
         if (!eq)
             experiment_complain(l, l->root, 0, "--set %s: expected KEY=VALUE", set[i]);
         else if (!v || conf_set(l->root, key, v, &e))
             experiment_complain(l, l->root, 0, "%s", e.msg);
         conf_free(v);
         mem_free(key);
+        str_free(&name);
     }
 }
 
@@ -359,6 +378,8 @@ static void write_resolved(struct load *l)
         str_addf(out, "seed: %llu\n", (unsigned long long)l->x->seed);
     if (!conf_get(l->root, "measure"))
         str_add(out, "measure: [score]\n");
+    if (!conf_get(l->root, "baseline"))
+        str_addf(out, "baseline: %s\n", l->x->baseline);
 }
 
 static int load(struct load *l, const char *const *set, int n_set, int limit)
@@ -369,19 +390,25 @@ static int load(struct load *l, const char *const *set, int n_set, int limit)
         experiment_complain(l, l->root, l->root->line, "expected a map of keys at the top");
     } else {
         const struct conf *sweep = conf_get(l->root, "sweep");
-        check_keys(l, l->root, 1);
+        experiment_check_keys(l, l->root, 1);
         for (int i = 0; sweep && sweep->kind == CONF_LIST && i < sweep->n; i++)
             if (sweep->item[i]->kind == CONF_MAP)
-                check_keys(l, sweep->item[i], 0);
+                experiment_check_keys(l, sweep->item[i], 0);
         read_scalars(l, limit);
         read_measure(l);
         read_record(l);
         read_models(l);
         read_tasks(l);
         experiment_cells(l);
+        experiment_baseline(l);
+        experiment_check_tasks(l);
+        experiment_check_budgets(l);
+        experiment_check_template(l);
         write_resolved(l);
     }
     conf_free(l->root);
+    if (l->errors && l->n_error > MAX_ERROR)
+        str_addf(l->errors, "... and %d more\n", l->n_error - MAX_ERROR);
     return l->n_error ? -1 : 0;
 }
 
@@ -390,7 +417,7 @@ static int load_conf(const char *path, struct conf *root, const char *text, cons
 {
     struct err mine = {0};
     struct load l = {.x = x, .root = root, .errors = errors, .first = &mine};
-    *x = (struct experiment){.path = mem_strdup(path), .dir = fs_dirname(path), .baseline = 1};
+    *x = (struct experiment){.path = mem_strdup(path), .dir = fs_dirname(path)};
     if (text && text[0] == '#') {
         text += strspn(text, "# ");
         x->question = mem_strndup(text, strcspn(text, "\n"));
@@ -433,10 +460,26 @@ int experiment_load(const char *path, const char *const *set, int n_set, int lim
             str_addf(errors, "%s\n", mine.msg);
         return err_set(e, ERR_CONFIG, "%s", mine.msg);
     }
-    int rc = strlen(text) == n ? experiment_load_text(path, text, set, n_set, limit, x, errors, e)
-                               : err_set(e, ERR_CONFIG, "%s:1: the file holds a NUL byte", path);
+    int rc = -1;
+    if (strlen(text) == n) {
+        rc = experiment_load_text(path, text, set, n_set, limit, x, errors, e);
+    } else {
+        err_set(e, ERR_CONFIG, "%s:1: no text: the file holds a NUL byte", path);
+        if (errors)
+            str_addf(errors, "%s:1: no text: the file holds a NUL byte\n", path);
+    }
     mem_free(text);
     return rc;
+}
+
+uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample)
+{
+    const struct exp_task *t = &x->task[task];
+    struct str s = {0};
+    str_addf(&s, "%s %d %s", t->ops->name, t->ops->version, t->params);
+    uint64_t h = rng_mix(rng_mix(hash_fnv1a(s.p, s.n), x->seed), (uint64_t)sample);
+    str_free(&s);
+    return h;
 }
 
 void experiment_fini(struct experiment *x)
@@ -472,7 +515,7 @@ void experiment_fini(struct experiment *x)
     mem_free(x->name);
     mem_free(x->question);
     mem_free(x->template_name);
-    mem_free(x->baseline_json);
+    mem_free(x->baseline);
     str_free(&x->resolved);
     *x = (struct experiment){0};
 }

@@ -59,6 +59,7 @@ struct cell {
     char *json;           /* the resolved cell, canonical JSON: what `id` hashes */
     char id[17];          /* first 16 hex digits of its SHA-256 */
     int line;             /* of its block */
+    int baseline;         /* index of the cell that differences refer to; -1: none, or itself */
 };
 
 struct experiment {
@@ -75,8 +76,7 @@ struct experiment {
     uint64_t seed;
     unsigned measure;     /* enum measure bits */
     int record_kept, record_scores;
-    int baseline;         /* 1: the baseline is `policy: full` of the same (model, task) */
-    char *baseline_json;  /* the baseline block as canonical JSON */
+    char *baseline;       /* the selector of cell.baseline, as one line of YAML */
     struct exp_owned {
         const struct param *params;
         void *config;
@@ -93,6 +93,8 @@ int experiment_load(const char *path, const char *const *set, int n_set, int lim
 int experiment_load_text(const char *name, const char *text, const char *const *set, int n_set, int limit,
                          struct experiment *x, struct str *errors, struct err *e);
 void experiment_fini(struct experiment *x);
+/* What random scores of a sample depend on: the task, its version and parameters, the seed and the index. */
+uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample);
 
 /* `full` is always first among the cells of a (model, task) with the same prune_after; it is added where a file
  * names none. Cells are in file order otherwise, equal ones merged. */

@@ -1,6 +1,5 @@
 /* Blocks of a sweep, expanded to cells: the grid over a block's lists, the last key fastest; the union over blocks;
  * axes that a cell ignores are dropped, and equal cells merge. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,17 +66,34 @@ static void add_budget(struct block *b, struct budget v, const char *text)
     b->budget_text[b->n_budget++] = mem_strdup(text);
 }
 
+int experiment_budget(struct load *l, const char *key, const struct conf *c, struct budget *out)
+{
+    struct budget v = {.kind = strcmp(key, "keep") == 0          ? BUDGET_KEEP
+                               : strcmp(key, "keep_tokens") == 0 ? BUDGET_TOKENS
+                                                                 : BUDGET_BYTES};
+    const char *t = text_of(l, c), *expected = NULL;
+    if (!t)
+        return -1;
+    if (v.kind == BUDGET_KEEP && (decimal_parse(t, &v.keep, NULL) || v.keep.num <= 0 || v.keep.num > v.keep.den))
+        expected = "a fraction in (0, 1]";
+    if (v.kind == BUDGET_TOKENS && (str_to_int64(t, &v.tokens) || v.tokens < 1 || v.tokens > 1000000000))
+        expected = "a whole number of at least 1";
+    if (v.kind == BUDGET_BYTES && str_to_bytes(t, &v.bytes))
+        expected = "a size such as 8MiB";
+    if (expected) {
+        experiment_complain(l, c, c->line, "%s: expected %s, found '%s'", key, expected, t);
+        return -1;
+    }
+    *out = v;
+    return 0;
+}
+
 static void one_keep(struct load *l, struct block *b, const struct conf *c)
 {
-    struct budget v = {.kind = BUDGET_KEEP};
-    const char *t = text_of(l, c);
-    if (!t)
-        return;
-    if (decimal_parse(t, &v.keep, NULL) || v.keep.num <= 0 || v.keep.num > v.keep.den) {
-        experiment_complain(l, c, c->line, "keep: expected a fraction in (0, 1], found '%s'", t);
-        return;
-    }
+    struct budget v;
     struct str s = {0};
+    if (experiment_budget(l, "keep", c, &v))
+        return;
     str_add_double(&s, decimal_to_double(v.keep)); /* 0.50 and .5 are one cell */
     add_budget(b, v, s.p);
     str_free(&s);
@@ -85,15 +101,10 @@ static void one_keep(struct load *l, struct block *b, const struct conf *c)
 
 static void one_tokens(struct load *l, struct block *b, const struct conf *c)
 {
-    struct budget v = {.kind = BUDGET_TOKENS};
-    const char *t = text_of(l, c);
-    if (!t)
-        return;
-    if (str_to_int64(t, &v.tokens) || v.tokens < 1 || v.tokens > 1000000000) {
-        experiment_complain(l, c, c->line, "keep_tokens: expected a whole number of at least 1, found '%s'", t);
-        return;
-    }
+    struct budget v;
     struct str s = {0};
+    if (experiment_budget(l, "keep_tokens", c, &v))
+        return;
     str_addf(&s, "%lld", (long long)v.tokens);
     add_budget(b, v, s.p);
     str_free(&s);
@@ -101,26 +112,10 @@ static void one_tokens(struct load *l, struct block *b, const struct conf *c)
 
 static void one_bytes(struct load *l, struct block *b, const struct conf *c)
 {
-    static const struct { const char *unit; double by; } units[] = {
-        {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1}};
-    struct budget v = {.kind = BUDGET_BYTES};
-    const char *t = text_of(l, c);
-    if (!t)
-        return;
-    size_t n = strspn(t, "0123456789.");
-    char *digits = mem_strndup(t, n);
-    double x = 0, by = 0;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (strcmp(t + n, units[i].unit) == 0)
-            by = units[i].by;
-    int bad = str_to_double(digits, &x) || by == 0 || !(x * by >= 1) || x * by > 1e15;
-    mem_free(digits);
-    if (bad) {
-        experiment_complain(l, c, c->line, "keep_bytes: expected a size such as 8MiB, found '%s'", t);
-        return;
-    }
-    v.bytes = (int64_t)floor(x * by);
+    struct budget v;
     struct str s = {0};
+    if (experiment_budget(l, "keep_bytes", c, &v))
+        return;
     str_addf(&s, "%lld", (long long)v.bytes);
     add_budget(b, v, s.p);
     str_free(&s);
@@ -171,7 +166,7 @@ static int boolean(struct load *l, const struct conf *c, const char *key)
     return 0;
 }
 
-static void one_protect(struct load *l, struct block *b, const struct conf *c)
+struct protect experiment_protect(struct load *l, const struct conf *c)
 {
     static const char *const known[] = {"sinks", "recent", "question", "first_layers", "compensate"};
     struct protect p = {.compensate = 1};
@@ -192,6 +187,12 @@ static void one_protect(struct load *l, struct block *b, const struct conf *c)
         else
             experiment_complain(l, c, c->key_line[i], "protect: key '%s' unknown%s", key, experiment_hint(key, known, 5));
     }
+    return p;
+}
+
+static void one_protect(struct load *l, struct block *b, const struct conf *c)
+{
+    struct protect p = experiment_protect(l, c);
     if (b->n_protect < MAX_AXIS)
         b->protect[b->n_protect++] = p;
 }
@@ -209,7 +210,8 @@ static void check_modes(struct load *l, const struct conf *block)
     }
 }
 
-static void read_budgets(struct load *l, struct block *b)
+/* 1 when one is given, right or wrong. */
+static int read_budgets(struct load *l, struct block *b)
 {
     static const char *const keys[] = {"keep", "keep_tokens", "keep_bytes"};
     static void (*const one[])(struct load *, struct block *, const struct conf *) = {one_keep, one_tokens, one_bytes};
@@ -227,6 +229,7 @@ static void read_budgets(struct load *l, struct block *b)
         else
             each(l, b, c, one[i]);
     }
+    return given > 0;
 }
 
 static int needs_budget(const struct block *b)
@@ -254,7 +257,7 @@ static void read_block(struct load *l, struct block *b, int n_layer)
         experiment_complain(l, b->conf, b->conf->line, "a block of the sweep needs a policy");
     if ((c = value(l, b->conf, "layer_budget")))
         experiment_choices(l, c, "layer_budget", experiment_find_allocator, allocators, n_allocator, n_layer, &b->allocator);
-    read_budgets(l, b);
+    int given = read_budgets(l, b);
     if ((c = value(l, b->conf, "head_budget")))
         each(l, b, c, one_head);
     if ((c = value(l, b->conf, "protect")))
@@ -266,7 +269,7 @@ static void read_block(struct load *l, struct block *b, int n_layer)
     if ((c = value(l, b->conf, "max_new_tokens")))
         each(l, b, c, one_new_tokens);
     check_modes(l, b->conf);
-    if (l->n_error == 0 && needs_budget(b) && b->n_budget == 0)
+    if (!given && needs_budget(b))
         experiment_complain(l, b->conf, b->conf->line, "a pruned block needs one of keep, keep_tokens, keep_bytes");
     if (!b->n_budget)
         add_budget(b, (struct budget){.kind = BUDGET_NONE}, "");
@@ -453,7 +456,7 @@ static void check_allocators(struct load *l, const struct block *b)
             const struct allocator_ops *ops = b->allocator.v[a].noun.ops;
             struct err e = {0};
             if (l->x->model[m].hp.n_layer > 0 && ops->check && ops->check(b->allocator.v[a].config, l->x->model[m].hp.n_layer, &e))
-                experiment_complain(l, b->conf, b->allocator.v[a].line, "layer_budget: %s (model %s)", e.msg, l->x->model[m].name);
+                experiment_complain(l, value(l, b->conf, "layer_budget"), b->allocator.v[a].line, "layer_budget: %s (model %s)", e.msg, l->x->model[m].name);
         }
 }
 
@@ -479,6 +482,9 @@ void experiment_cells(struct load *l)
         return;
     }
     int n_layer = x->n_model ? x->model[0].hp.n_layer : 0;
+    for (int m = 1; m < x->n_model; m++)
+        if (x->model[m].hp.n_layer != x->model[0].hp.n_layer)
+            n_layer = -1;
     struct block *block = mem_new((size_t)sweep->n, sizeof *block);
     for (int i = 0; i < sweep->n; i++) {
         block[i].conf = sweep->item[i];

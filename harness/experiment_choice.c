@@ -92,6 +92,10 @@ static int read_values(struct load *l, const struct conf *c, const char *name, i
         experiment_complain(l, c, c->line, "parameter '%s': expected a value, found a map", name);
         return -1;
     }
+    if (strcmp(name, "layer") == 0 && all_layers < 0 && c->kind == CONF_SCALAR && strcmp(c->text, "all") == 0) {
+        experiment_complain(l, c, c->line, "layer: all: the models have different numbers of layers; run them one by one");
+        return -1;
+    }
     if (strcmp(name, "layer") == 0 && all_layers > 0 && c->kind == CONF_SCALAR && strcmp(c->text, "all") == 0) {
         for (int i = 0; i < all_layers; i++) {
             struct str number = {0};

@@ -38,7 +38,7 @@ struct choices {
     size_t cap;
 };
 /* Expands a name, {name: {params}}, or a list of those; lists of values are axes. `all_layers` > 0 is what the word
- * "all" of a parameter `layer` expands to (0: unknown, then it is kept). Complains about whatever is wrong. */
+ * "all" of a parameter `layer` expands to (0: unknown, then it is kept; -1: it has no meaning). Complains about whatever is wrong. */
 void experiment_choices(struct load *l, const struct conf *c, const char *what,
                         int (*find)(const char *name, struct noun *out), const char *const *known, int n_known,
                         int all_layers, struct choices *out);
@@ -51,6 +51,23 @@ extern const char *const experiment_block_keys[]; /* NULL-terminated */
 
 /* All cells of all blocks for every model and task. */
 void experiment_cells(struct load *l);
+
+/* Finds cell.baseline of all cells. */
+void experiment_baseline(struct load *l);
+
+/* Opens every task's data once; lengths against contexts and new tokens. */
+void experiment_check_tasks(struct load *l);
+/* Budgets below one entry, more protected layers than there are. */
+void experiment_check_budgets(struct load *l);
+/* template: chat of models that have none. */
+void experiment_check_template(struct load *l);
+
+/* Complains of keys that no block has (`top`: that no experiment has). */
+void experiment_check_keys(struct load *l, const struct conf *map, int top);
+
+/* The value of `keep`, `keep_tokens` or `keep_bytes`; -1 and a complaint when it is none. */
+int experiment_budget(struct load *l, const char *key, const struct conf *c, struct budget *out);
+struct protect experiment_protect(struct load *l, const struct conf *c);
 
 /* Whole number of a scalar within bounds, or dflt and a complaint. */
 int64_t experiment_int(struct load *l, const struct conf *c, const char *key, int64_t min, int64_t max, int64_t dflt);

@@ -10,14 +10,21 @@
 #include "harness/group_int.h"
 #include "harness/observe.h"
 
+/* What all cells of the group may generate; a record's own number goes before the cell's. */
+static int new_tokens(const struct group *g, int q)
+{
+    int own = g->item->question[g->question[q]].max_new_tokens;
+    return own ? own : g->cell[0]->max_new_tokens;
+}
+
 static int too_long(const struct group *g, struct err *e)
 {
     int limit = g->model->hp.context_length;
     for (int q = 0; q < g->n_question; q++) {
-        int total = g->prompt[q].ids.n + g->cell[0]->max_new_tokens;
+        int total = g->prompt[q].ids.n + new_tokens(g, q);
         if (total > limit)
             return err_set(e, ERR_CONFIG, "prompt of %d tokens + %d to generate exceed the model's context of %d",
-                           g->prompt[q].ids.n, g->cell[0]->max_new_tokens, limit);
+                           g->prompt[q].ids.n, new_tokens(g, q), limit);
     }
     return 0;
 }
@@ -25,10 +32,7 @@ static int too_long(const struct group *g, struct err *e)
 /* Tokens that the longest forced or generated continuation of a question needs. */
 static int longest_continuation(const struct group_state *s, int q)
 {
-    int longest = 1;
-    for (int c = 0; c < s->g->n_cell; c++)
-        if (s->g->cell[c]->max_new_tokens > longest)
-            longest = s->g->cell[c]->max_new_tokens;
+    int longest = new_tokens(s->g, q);
     return s->answer[q].n > longest ? s->answer[q].n : longest;
 }
 
@@ -180,7 +184,7 @@ static int sub_batch(struct group_state *s, int begin, int end, struct err *e)
             t->first_logits = s->first_logits;
             t->stop = dq->stop;
             t->n_stop = dq->n_stop;
-            t->max_new_tokens = g->cell[c]->max_new_tokens;
+            t->max_new_tokens = new_tokens(g, q);
             t->fixed_length = g->fixed_length;
             timing_begin(TIMING_CUTTING);
             t->cache = kvcache_derive(s->full, c == 0 ? NULL : s->cut[c].keep,

@@ -14,7 +14,7 @@ struct group {
     const struct experiment *x;
     const struct model *model;
     struct workspace *work;
-    struct cell *const *cell;   /* [n_cell] one (model, task, prune_after); cell[0] keeps all */
+    struct cell *const *cell;   /* [n_cell] one (model, task, prune_after, max_new_tokens); cell[0] keeps all */
     int n_cell;
     const struct dataset_item *item;
     const int *question;        /* [n_question] indices into item->question */

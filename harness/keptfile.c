@@ -61,8 +61,13 @@ int keptfile_add(struct keptfile *k, const struct row *r, const struct keepset *
     struct h5 *f = h5_open(tmp.p, H5_MODE_CREATE, e);
     if (!f)
         goto out;
-    const uint64_t dim[] = {(uint64_t)keep->n_layer, (uint64_t)keep->n_kv_head, keep->words};
-    int bad = h5_write(f, where.p, H5_TYPE_U64, 3, dim, keep->bits, e) || h5_set_int(f, where.p, "n", keep->n, e);
+    int bad;
+    if (keep) {
+        const uint64_t dim[] = {(uint64_t)keep->n_layer, (uint64_t)keep->n_kv_head, keep->words};
+        bad = h5_write(f, where.p, H5_TYPE_U64, 3, dim, keep->bits, e) || h5_set_int(f, where.p, "n", keep->n, e);
+    } else {
+        bad = h5_make_group(f, where.p, e); /* a mark: nothing is known any more */
+    }
     if (h5_close(f, bad ? NULL : e) || bad)
         goto out;
     if (rename(tmp.p, name.p)) {
@@ -79,74 +84,109 @@ out:
     return rc;
 }
 
-/* Copies /cell/sample/question of a part, unless it is there (a row that was computed again). */
-static int merge_part(const char *path, struct h5 *to, struct err *e)
+/* Paths whose rows were computed again and failed: what an earlier run kept of them is out of date. */
+struct paths {
+    char **v;
+    size_t n, cap;
+};
+
+static int has_path(const struct paths *p, const char *path)
 {
-    struct h5 *from = h5_open(path, H5_MODE_READ, e);
-    char **cell = NULL, **sample = NULL, **question = NULL;
-    size_t n_cell = 0, n_sample = 0, n_question = 0;
-    struct str a = {0}, b = {0}, c = {0};
-    int rc = -1;
-    if (!from || h5_list(from, "/", &cell, &n_cell, e) || n_cell != 1)
-        goto out;
-    str_addf(&a, "/%s", cell[0]);
-    if (h5_list(from, a.p, &sample, &n_sample, e) || n_sample != 1)
-        goto out;
-    str_addf(&b, "%s/%s", a.p, sample[0]);
-    if (h5_list(from, b.p, &question, &n_question, e) || n_question != 1)
-        goto out;
-    str_addf(&c, "%s/%s", b.p, question[0]);
-    if (!h5_exists(to, c.p) && (h5_make_group(to, b.p, e) || h5_copy(from, c.p, to, c.p, e)))
-        goto out;
-    rc = 0;
-out:
+    for (size_t i = 0; i < p->n; i++)
+        if (strcmp(p->v[i], path) == 0)
+            return 1;
+    return 0;
+}
+
+/* Calls `one` for every /cell/sample/question of a file. */
+static int each_entry(const struct h5 *from, int (*one)(void *ctx, const struct h5 *from, const char *path, struct err *e),
+                      void *ctx, struct err *e)
+{
+    char **cell = NULL;
+    size_t n_cell = 0;
+    struct str at = {0};
+    int rc = h5_list(from, "/", &cell, &n_cell, e);
+    for (size_t c = 0; c < n_cell && rc == 0; c++) {
+        char **sample = NULL;
+        size_t n_sample = 0;
+        str_clear(&at);
+        str_addf(&at, "/%s", cell[c]);
+        rc = h5_list(from, at.p, &sample, &n_sample, e);
+        for (size_t s = 0; s < n_sample && rc == 0; s++) {
+            char **question = NULL;
+            size_t n_question = 0;
+            str_clear(&at);
+            str_addf(&at, "/%s/%s", cell[c], sample[s]);
+            rc = h5_list(from, at.p, &question, &n_question, e);
+            for (size_t q = 0; q < n_question && rc == 0; q++) {
+                str_clear(&at);
+                str_addf(&at, "/%s/%s/%s", cell[c], sample[s], question[q]);
+                rc = one(ctx, from, at.p, e);
+            }
+            h5_free_strings(question, n_question);
+        }
+        h5_free_strings(sample, n_sample);
+    }
     h5_free_strings(cell, n_cell);
-    h5_free_strings(sample, n_sample);
-    h5_free_strings(question, n_question);
-    h5_close(from, NULL);
-    str_free(&a);
-    str_free(&b);
-    str_free(&c);
+    str_free(&at);
     return rc;
 }
 
-static int copy_old(const char *path, struct h5 *to, struct err *e)
+struct merge {
+    struct h5 *to;
+    struct paths dropped;
+};
+
+static int copy_entry(void *ctx, const struct h5 *from, const char *path, struct err *e)
+{
+    struct merge *m = ctx;
+    if (!h5_has(from, path, "n")) { /* keptfile_add's mark */
+        mem_grow(&m->dropped.v, &m->dropped.cap, m->dropped.n + 1, sizeof *m->dropped.v);
+        m->dropped.v[m->dropped.n++] = mem_strdup(path);
+        return 0;
+    }
+    if (h5_exists(m->to, path) || has_path(&m->dropped, path))
+        return 0;
+    char *group = fs_dirname(path);
+    int rc = h5_make_group(m->to, group, e) || h5_copy(from, path, m->to, path, e) ? -1 : 0;
+    mem_free(group);
+    return rc;
+}
+
+static int merge_file(struct merge *m, const char *path, struct err *e)
 {
     struct h5 *from = h5_open(path, H5_MODE_READ, e);
-    char **cell = NULL;
-    size_t n = 0;
-    struct str at = {0};
-    int rc = !from || h5_list(from, "/", &cell, &n, e);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        str_clear(&at);
-        str_addf(&at, "/%s", cell[i]);
-        rc = h5_copy(from, at.p, to, at.p, e);
-    }
-    h5_free_strings(cell, n);
+    int rc = from ? each_entry(from, copy_entry, m, e) : -1;
     h5_close(from, NULL);
-    str_free(&at);
-    return rc ? -1 : 0;
+    return rc;
 }
 
 int keptfile_merge(struct keptfile *k, struct err *e)
 {
     struct str tmp = {0};
+    struct merge m = {0};
     int rc = -1;
     DIR *d = opendir(k->parts);
-    str_addf(&tmp, "%s.tmp", k->path);
-    struct h5 *to = d ? h5_open(tmp.p, H5_MODE_CREATE, e) : NULL;
-    if (!to)
+    if (!d) {
+        err_set(e, ERR_IO, "%s: %s", k->parts, strerror(errno));
         goto out;
-    int bad = fs_exists(k->path) && copy_old(k->path, to, e);
+    }
+    str_addf(&tmp, "%s.tmp", k->path);
+    m.to = h5_open(tmp.p, H5_MODE_CREATE, e);
+    if (!m.to)
+        goto out;
+    int bad = 0;
     for (struct dirent *f; !bad && (f = readdir(d));) {
         size_t n = strlen(f->d_name);
         if (n < 4 || strcmp(f->d_name + n - 3, ".h5") != 0)
             continue;
         char *path = fs_join(k->parts, f->d_name);
-        bad = merge_part(path, to, e);
+        bad = merge_file(&m, path, e);
         mem_free(path);
     }
-    if (h5_close(to, bad ? NULL : e) || bad)
+    /* after the parts: a row that was computed again has a newer bitmap there */
+    bad = bad || (fs_exists(k->path) && merge_file(&m, k->path, e));
+    if (h5_close(m.to, bad ? NULL : e) || bad)
         goto out;
     if (rename(tmp.p, k->path)) {
         err_set(e, ERR_IO, "%s: %s", k->path, strerror(errno));
@@ -163,9 +203,12 @@ int keptfile_merge(struct keptfile *k, struct err *e)
     rmdir(k->parts);
     rc = 0;
 out:
+    for (size_t i = 0; i < m.dropped.n; i++)
+        mem_free(m.dropped.v[i]);
+    mem_free(m.dropped.v);
     if (d)
         closedir(d);
-    if (rc)
+    if (rc && tmp.n)
         unlink(tmp.p);
     str_free(&tmp);
     return rc;

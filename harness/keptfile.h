@@ -10,7 +10,9 @@
 struct keptfile;
 
 struct keptfile *keptfile_open(const char *dir, struct err *e);
+/* keep NULL: the row failed, and what an earlier run stored for it is dropped. */
 int keptfile_add(struct keptfile *k, const struct row *r, const struct keepset *keep, struct err *e);
+/* Parts go before what kept.h5 holds already: rows that were computed again replace their old bitmaps. */
 int keptfile_merge(struct keptfile *k, struct err *e);
 void keptfile_close(struct keptfile *k); /* accepts NULL */
 

@@ -56,8 +56,7 @@ int main(int argc, char **argv)
         if (!strcmp(argv[1], names[i]))
             return command[i].run(argc - 1, argv + 1);
     }
-    const char *near = str_nearest(argv[1], names, N_COMMAND);
-    fprintf(stderr, "depthkv: unknown command '%s'%s%s%s (see: depthkv -h)\n", argv[1],
-            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    fprintf(stderr, "depthkv: unknown command '%s'%s (see: depthkv -h)\n", argv[1],
+            str_did_you_mean(argv[1], names, N_COMMAND));
     return CLI_USAGE;
 }

@@ -34,7 +34,23 @@ void manifest_cpu(struct str *out)
         fclose(f);
 }
 
-int manifest_write(const char *dir, const struct experiment *x, int argc, char **argv, struct err *e)
+static void add_baselines(const struct experiment *x, struct str *s)
+{
+    const char *comma = "";
+    text(s, "baseline", x->baseline);
+    str_add(s, ",\n \"baselines\": {");
+    for (int i = 0; i < x->n_cell; i++) {
+        const struct cell *c = &x->cell[i];
+        if (c->baseline >= 0)
+            str_addf(s, "%s\"%s\": \"%s\"", comma, c->id, x->cell[c->baseline].id);
+        else
+            str_addf(s, "%s\"%s\": null", comma, c->id);
+        comma = ", ";
+    }
+    str_add(s, "}");
+}
+
+int manifest_write(const char *dir, const struct experiment *x, int argc, char *const *argv, int finished, struct err *e)
 {
     struct str s = {0}, cpu = {0};
     struct utsname u = {0};
@@ -56,7 +72,10 @@ int manifest_write(const char *dir, const struct experiment *x, int argc, char *
     text(&s, "cpu", str_c(&cpu));
     text(&s, "host", u.nodename);
     text(&s, "system", u.release);
-    text(&s, "finished", date);
+    if (finished)
+        text(&s, "finished", date);
+    else
+        str_add(&s, ",\n \"finished\": null");
     str_addf(&s, ",\n \"threads\": %d,\n \"peak_rss_bytes\": %zu,\n \"seed\": %llu,\n \"samples\": %d,\n \"cells\": %d",
              transformer_threads(), clock_peak_rss(), (unsigned long long)x->seed, x->samples, x->n_cell);
     str_add(&s, ",\n \"models\": [");
@@ -70,7 +89,9 @@ int manifest_write(const char *dir, const struct experiment *x, int argc, char *
         str_add(&s, i ? ", " : "");
         str_add_json(&s, argv[i], strlen(argv[i]));
     }
-    str_add(&s, "]}\n");
+    str_add(&s, "]");
+    add_baselines(x, &s);
+    str_add(&s, "}\n");
     char *path = fs_join(dir, "manifest.json");
     int rc = fs_write_atomic(path, s.p, s.n, e);
     mem_free(path);

@@ -94,8 +94,7 @@ out:
     return rc;
 }
 
-/* Marks protected entries, at most m: sinks, then the question, then the newest recents. Returns how many. */
-static int protect(const struct prune_request *r, int m, unsigned char *mark, int *cut)
+int prune_protect(const struct prune_request *r, int m, unsigned char *mark, int *cut)
 {
     struct policy_protection own = {0, 0};
     int n = r->n, used = 0, wanted = 0;
@@ -208,7 +207,7 @@ static int cut_layer(const struct prune_request *r, struct scratch *s, int layer
     }
     if (refuse_nan(r, layer, e))
         return -1;
-    int n_protected = protect(r, m, s->mark, cut);
+    int n_protected = prune_protect(r, m, s->mark, cut);
     if (r->heads == HEAD_SHARED)
         for (int j = 0; j < r->n; j++) {
             double sum = 0;

@@ -53,6 +53,10 @@ struct prune_result {
     int protection_cut;  /* 1: the protection did not fit some layer's budget */
 };
 
+/* Marks the protected entries of a layer that keeps m, at most m of them: sinks, then the question, then the newest recents.
+ * mark: [n]; *cut becomes 1 when they did not all fit. Returns how many. */
+int prune_protect(const struct prune_request *r, int m, unsigned char *mark, int *cut);
+
 /* Fills an empty keep set of (n_layer, n_kv_head, n); every head of layer l then holds exactly entries[l]. Question
  * positions beyond n were held back and protect nothing. With an allocator that fixes layers by itself (vector, single)
  * first_layers are whole too, but nobody pays for them. ERR_POLICY for a NaN score in a layer that is pruned, naming

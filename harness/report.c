@@ -12,8 +12,8 @@
 #include "harness/table.h"
 
 static const char *const heads[] = {"policy", "layer budget", "kept",     "tokens", "MiB",  "MiB bf16", "n",
-                                    "score",  "- full",       "p",        "kl",     "top1", "nll",      "also"};
-enum { N_HEAD = sizeof heads / sizeof *heads, LAYER_BUDGET = 1, FIRST_OPTIONAL = 7 };
+                                    "score",  "difference",   "p",        "kl",     "top1", "nll",      "also"};
+enum { N_HEAD = sizeof heads / sizeof *heads, LAYER_BUDGET = 1, FIRST_OPTIONAL = 7, DIFFERENCE = 8 };
 
 static void number(struct table *t, double x, int digits)
 {
@@ -130,7 +130,7 @@ static void make_table(const struct aggregate *a, const struct agg_cell *task, s
 {
     *t = (struct table){.n_column = N_HEAD, .left = 2};
     for (int h = 0; h < N_HEAD; h++)
-        table_add_text(t, heads[h]);
+        table_add_text(t, h != DIFFERENCE ? heads[h] : a->baseline ? "- baseline" : "- full");
     for (int l = 0; l < a->n_line; l++)
         if (strcmp(a->line[l].task_key, task->task_key) == 0)
             add_line(a, &a->line[l], t);
@@ -163,7 +163,7 @@ static void add_title(const struct agg_cell *c, struct str *s)
     str_addf(s, "; model %s", aggregate_text(c, "model"));
 }
 
-static void add_legend(const struct agg_cell *c, struct str *s)
+static void add_legend(const struct aggregate *a, const struct agg_cell *c, struct str *s)
 {
     const char *name = aggregate_text(c, "metric");
     const struct metric_ops *m = metric_find(name);
@@ -171,8 +171,10 @@ static void add_legend(const struct agg_cell *c, struct str *s)
     if (m)
         str_addf(s, " (%s; %s is better)", m->unit, m->higher_is_better ? "higher" : "lower");
     str_add(s, "; [ ]: 95 % interval (Wilson's for hits and misses, otherwise bootstrap over samples); ±: half of a 95 % bootstrap "
-               "interval; \"- full\": paired difference to the full cache on the same samples, with its permutation p; kl: nats per "
-               "token, lower is better.");
+               "interval; ");
+    str_addf(s, "\"- %s\": paired difference to %s on the same samples, with its permutation p; kl: nats per token from the full "
+                "cache, lower is better.",
+             a->baseline ? "baseline" : "full", a->baseline ? a->baseline : "the full cache");
 }
 
 static void write_texts(const struct aggregate *a, const struct plot_list *plots, struct str *md, struct str *tex, struct str *html)
@@ -187,7 +189,7 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
         if (!opens_task(a, l))
             continue;
         add_title(&a->line[l], &title);
-        add_legend(&a->line[l], &legend);
+        add_legend(a, &a->line[l], &legend);
         make_table(a, &a->line[l], &t);
         str_addf(md, "%s## %s\n\n", md->n ? "\n" : "", title.p);
         table_markdown(&t, md);
@@ -223,7 +225,7 @@ static int save(const char *dir, const char *name, const struct str *text, struc
     return rc;
 }
 
-int report_write(const char *dir, struct err *e)
+int report_write(const char *dir, struct str *warning, struct err *e)
 {
     struct aggregate a;
     struct plot_list plots = {0};
@@ -238,8 +240,7 @@ int report_write(const char *dir, struct err *e)
     if (save(dir, "table.md", &md, e) || save(dir, "table.tex", &tex, e) || save(dir, "index.html", &html, e) ||
         profile_write(dir, &a, e))
         goto out;
-    if (plots.warning.n)
-        fprintf(stderr, "warning: %s\n", plots.warning.p);
+    str_add(warning, str_c(&plots.warning));
     rc = 0;
 out:
     str_free(&csv);

@@ -5,10 +5,11 @@
 #include <stdio.h>
 
 #include "harness/base/err.h"
+#include "harness/base/str.h"
 
-/* cells.csv, table.md, table.tex, plots/, index.html, and profile.h5 when layers were pruned one at a time. Without
- * gnuplot: a warning on stderr, and the .gp stay. */
-int report_write(const char *dir, struct err *e);
+/* cells.csv, table.md, table.tex, plots/, index.html, and profile.h5 when layers were pruned one at a time. `warning` gets
+ * what a reader should know although it is no error: that gnuplot is missing (the .gp stay), that there is nothing to plot. */
+int report_write(const char *dir, struct str *warning, struct err *e);
 int report_print(const char *dir, FILE *out, struct err *e); /* the table that report_write made */
 
 #endif

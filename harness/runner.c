@@ -6,17 +6,17 @@
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
-#include "harness/base/rng.h"
 #include "harness/build_id.h"
 #include "harness/cli.h"
 #include "harness/encode.h"
 #include "harness/group.h"
 #include "harness/keptfile.h"
+#include "harness/manifest.h"
 #include "harness/progress.h"
 #include "harness/record.h"
 
 enum { N_PRUNE_AFTER = PRUNE_AFTER_PROMPT + 1 };
-static const size_t DEFAULT_MEMORY = (size_t)2 << 30;
+const int64_t runner_memory = (int64_t)2 << 30;
 
 struct run {
     const struct experiment *x;
@@ -31,7 +31,7 @@ struct run {
     struct model *model;
     struct encode_context encode;
     const struct exp_task *task;
-    int i_model, i_task;
+    int i_model, i_task, new_tokens; /* only cells that may generate exactly so many */
     /* of the group that runs now */
     struct cell **cell;     /* [n_cell] */
     char (*key)[HASH_HEX];  /* [n_cell][n_question] */
@@ -41,6 +41,13 @@ struct run {
 static void hash_text(struct hash_sha256_ctx *h, const char *s)
 {
     hash_sha256_update(h, s, strlen(s) + 1); /* with the NUL, so that joints can't shift */
+}
+
+static void hash_texts(struct hash_sha256_ctx *h, char *const *s, int n)
+{
+    hash_sha256_update(h, &n, sizeof n); /* so that a text can't move from one list to the next */
+    for (int i = 0; i < n; i++)
+        hash_text(h, s[i]);
 }
 
 /* What a row depends on: the cell, the model's content, this very question, what is measured, and the sources. */
@@ -59,10 +66,10 @@ static void make_key(const struct run *r, const struct cell *c, const struct dat
     hash_sha256_update(h, p->ids.id, (size_t)p->ids.n * sizeof *p->ids.id);
     hash_sha256_update(h, &p->context_end, sizeof p->context_end);
     hash_sha256_update(h, &p->question_end, sizeof p->question_end);
-    for (int i = 0; i < dq->n_answer; i++)
-        hash_text(h, dq->answer[i]);
-    for (int i = 0; i < dq->n_stop; i++)
-        hash_text(h, dq->stop[i]);
+    hash_texts(h, dq->answer, dq->n_answer);
+    hash_texts(h, dq->stop, dq->n_stop);
+    hash_texts(h, dq->classes, dq->n_class);
+    hash_sha256_update(h, &dq->max_new_tokens, sizeof dq->max_new_tokens);
     for (int i = 0; i < r->task->n_metric; i++)
         hash_text(h, r->task->metric[i]->name);
     hash_sha256_finish(h, hex);
@@ -72,7 +79,7 @@ static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *
 {
     struct run *r = ctx;
     row->key = r->key[(size_t)c * (size_t)r->n_question + (size_t)q];
-    if (r->kept && keep && keptfile_add(r->kept, row, keep, e))
+    if (r->kept && keptfile_add(r->kept, row, keep, e))
         return -1;
     if (journal_append(r->journal, row, e))
         return -1;
@@ -114,15 +121,6 @@ static int emit_failed(struct run *r, const struct group *g, const struct err *w
     return 0;
 }
 
-static uint64_t sample_hash(const struct run *r, int sample)
-{
-    struct str s = {0};
-    str_addf(&s, "%s %d %s", r->task->ops->name, r->task->ops->version, r->task->params);
-    uint64_t h = rng_mix(rng_mix(hash_fnv1a(s.p, s.n), r->x->seed), (uint64_t)sample);
-    str_free(&s);
-    return h;
-}
-
 /* One group: questions[0 .. n) of the item that share the tokens fed before pruning. */
 static int run_group(struct run *r, const struct dataset_item *item, const struct prompt *prompt, const int *question,
                      int n_question, enum prune_after after, int sample, struct err *e)
@@ -134,7 +132,8 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
     r->n_question = n_question;
     for (int c = 0; c < r->x->n_cell; c++) {
         struct cell *cell = &r->x->cell[c];
-        if (cell->model == r->i_model && cell->task == r->i_task && cell->prune_after == after)
+        if (cell->model == r->i_model && cell->task == r->i_task && cell->prune_after == after &&
+            cell->max_new_tokens == r->new_tokens)
             r->cell[r->n_cell++] = cell;
     }
     if (r->n_cell == 0)
@@ -165,8 +164,8 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
         .n_question = n_question,
         .prune_after = after,
         .sample = sample,
-        .sample_hash = sample_hash(r, sample),
-        .batch_bytes = r->o->memory ? r->o->memory : DEFAULT_MEMORY,
+        .sample_hash = experiment_sample_hash(r->x, r->i_task, sample),
+        .batch_bytes = r->o->memory ? r->o->memory : (size_t)runner_memory,
         .tick = cli_interrupted,
         .emit = emit,
         .ctx = r,
@@ -225,23 +224,37 @@ out:
     return rc;
 }
 
-/* The largest number of tokens that any cell of this task may generate: what the task's `length` leaves room for. */
-static int task_new_tokens(const struct run *r)
+/* One sample for all cells of the task. A task's `length` counts the tokens to generate, so cells that may generate
+ * different numbers of them have prompts, full caches and groups of their own: a cell's rows do not depend on which other
+ * numbers a sweep tries. */
+static int run_sample(struct run *r, void *self, int sample, struct err *e)
 {
-    int most = 0;
+    const struct cell *cell = r->x->cell;
     for (int c = 0; c < r->x->n_cell; c++) {
-        const struct cell *cell = &r->x->cell[c];
-        if (cell->model == r->i_model && cell->task == r->i_task && cell->max_new_tokens > most)
-            most = cell->max_new_tokens;
+        int seen = cell[c].model != r->i_model || cell[c].task != r->i_task;
+        for (int k = 0; k < c && !seen; k++)
+            seen = cell[k].model == r->i_model && cell[k].task == r->i_task && cell[k].max_new_tokens == cell[c].max_new_tokens;
+        if (seen)
+            continue;
+        struct dataset_item item = {0};
+        r->new_tokens = cell[c].max_new_tokens;
+        int bad = r->task->ops->item(self, sample, r->x->seed, r->new_tokens, &item, e);
+        if (bad)
+            err_wrap(e, "%s:%d: task '%s', sample %d", r->x->path, r->task->line, r->task->label, sample);
+        else
+            bad = run_item(r, &item, sample, e);
+        dataset_item_fini(&item);
+        if (bad)
+            return -1;
     }
-    return most;
+    return 0;
 }
 
 static int run_task(struct run *r, struct err *e)
 {
     void *self = NULL;
     struct dataset_env env;
-    int rc = -1, new_tokens = task_new_tokens(r);
+    int rc = -1;
     encode_dataset_env(&r->encode, r->x->dir, &env);
     if (r->task->ops->open(&self, r->task->config, &env, e)) {
         err_wrap(e, "%s:%d: task '%s'", r->x->path, r->task->line, r->task->label);
@@ -252,15 +265,8 @@ static int run_task(struct run *r, struct err *e)
         n = r->x->samples;
     r->progress.total += n - r->x->samples;
     for (int i = 0; i < n; i++) {
-        struct dataset_item item = {0};
         struct str label = {0};
-        int bad = r->task->ops->item(self, i, r->x->seed, new_tokens, &item, e);
-        if (bad)
-            err_wrap(e, "%s:%d: task '%s', sample %d", r->x->path, r->task->line, r->task->label, i);
-        else
-            bad = run_item(r, &item, i, e);
-        dataset_item_fini(&item);
-        if (bad)
+        if (run_sample(r, self, i, e))
             goto out;
         str_addf(&label, "%s, sample %d", r->task->label, i);
         progress_step(&r->progress, label.p);
@@ -323,7 +329,7 @@ int runner_run(const struct experiment *x, const struct runner_options *o, struc
     char *config = fs_join(o->dir, "config.yaml");
     int bad = fs_write_atomic(config, str_c(&x->resolved), x->resolved.n, e);
     mem_free(config);
-    if (bad)
+    if (bad || manifest_write(o->dir, x, o->argc, o->argv, 0, e))
         goto out;
     progress_begin(&r.progress, "samples", (long)x->n_model * x->n_task * x->samples, o->quiet);
     for (r.i_model = 0; r.i_model < x->n_model; r.i_model++)

@@ -8,10 +8,14 @@
 #include "harness/base/err.h"
 #include "harness/experiment.h"
 
+extern const int64_t runner_memory; /* the default of `memory` */
+
 struct runner_options {
     const char *dir;       /* the result folder */
-    size_t memory;         /* bytes for segments beside the full cache; 0: a default */
+    size_t memory;         /* bytes for segments beside the full cache; 0: runner_memory */
     int quiet;
+    int argc;              /* the command line, for the manifest */
+    char *const *argv;
 };
 
 struct runner_summary {

@@ -24,7 +24,20 @@
     SUITE(policy_contract) \
     SUITE(allocator) \
     SUITE(prune) \
+    SUITE(conf) \
+    SUITE(experiment) \
+    SUITE(experiment_errors) \
+    SUITE(estimate) \
+    SUITE(encode) \
+    SUITE(journal) \
+    SUITE(keptfile) \
     SUITE(aggregate) \
+    SUITE(baseline) \
+    SUITE(plot) \
+    SUITE(profile) \
+    SUITE(report) \
+    SUITE(runner) \
+    SUITE(identity) \
     SUITE(bench)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

@@ -1,9 +1,13 @@
 #include "tests/support.h"
 
+#include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "harness/base/h5.h"
 #include "harness/base/mem.h"
+#include "models/model_file.h"
 
 void support_random(struct rng *r, float *x, size_t n)
 {
@@ -42,6 +46,59 @@ struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int hea
         .rope_base = 10000,
     };
     return model_build(&hp, fetch, &seed, NULL);
+}
+
+static void write_byte_tokenizer(struct h5 *f)
+{
+    enum { N = 257 };
+    static char text[N][8];
+    static char *token[N];
+    static uint8_t type[N];
+    for (int i = 0; i < N; i++) {
+        snprintf(text[i], sizeof text[i], i < 256 ? "<%02x>" : "<end>", (unsigned)i);
+        token[i] = text[i];
+    }
+    type[256] = TOKEN_CONTROL;
+    struct tokenizer_data d = {.kind = TOKENIZER_BYTES, .n_token = N, .token = token, .type = type, .bos = -1, .eos = 256,
+                               .pad = -1, .unk = -1};
+    ck_assert_int_eq(model_file_write_tokenizer(f, &d, NULL), 0);
+}
+
+void support_model_file(const char *path, int n_layer, int n_kv_head)
+{
+    struct hparams hp = {.architecture = "llama", .n_layer = n_layer, .d_model = 16 * n_kv_head, .n_head = 2 * n_kv_head,
+                         .n_kv_head = n_kv_head, .head_dim = 8, .d_ff = 24, .n_vocab = 257, .context_length = 512,
+                         .norm_eps = 1e-5f, .embedding_scale = 1, .tied = 1, .rope_base = 10000};
+    struct err e;
+    struct h5 *f = h5_open(path, H5_MODE_CREATE, &e);
+    ck_assert_msg(f != NULL, "%s", e.msg);
+    ck_assert_int_eq(hparams_check(&hp, NULL), 0);
+    ck_assert_int_eq(model_file_write_hparams(f, &hp, NULL), 0);
+    struct hash_sha256_ctx *h = model_hash_begin(&hp);
+    for (int i = 0; i < model_n_tensor(&hp); i++) {
+        struct model_tensor t;
+        struct rng r;
+        char name[sizeof t.name + 1];
+        model_tensor_at(&hp, i, &t);
+        size_t n = (size_t)t.dim[0] * (size_t)t.dim[1];
+        float *x = mem_new(n, sizeof *x);
+        rng_init(&r, (uint64_t)n_layer, t.name);
+        support_random(&r, x, n);
+        for (size_t k = 0; k < n; k++)
+            x[k] = t.rank == 1 ? 1 + 0.1f * x[k] : 0.6f * x[k];
+        snprintf(name, sizeof name, "/%s", t.name);
+        const uint64_t dim[] = {(uint64_t)t.dim[0], (uint64_t)t.dim[1]};
+        ck_assert_int_eq(h5_write(f, name, H5_TYPE_F32, t.rank, dim, x, NULL), 0);
+        model_hash_tensor(h, &t, "f32", x, n * sizeof *x);
+        mem_free(x);
+    }
+    char hex[HASH_HEX];
+    hash_sha256_finish(h, hex);
+    ck_assert_int_eq(h5_set_string(f, "/", "sha256", hex, NULL), 0);
+    ck_assert_int_eq(h5_set_string(f, "/", "source_sha256", hex, NULL), 0);
+    ck_assert_int_eq(h5_set_string(f, "/", "source_name", "made by a test", NULL), 0);
+    write_byte_tokenizer(f);
+    ck_assert_msg(h5_close(f, &e) == 0, "%s", e.msg);
 }
 
 double support_relative_error(const float *a, const float *b, size_t n)

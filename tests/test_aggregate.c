@@ -8,6 +8,7 @@
 #include "harness/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "tests/rows.h"
 #include "tests/suites.h"
 
 static char dir[] = "/tmp/depthkv-aggregate-XXXXXX";
@@ -27,37 +28,11 @@ static void teardown(void)
     mem_free(rows);
 }
 
-struct fake {
-    const char *cell;
-    int index, sample;
-    const char *context, *question, *policy, *budget;
-    int seed;
-    double score, kl;
-    const char *status;
-};
-
-static void add(struct str *s, const struct fake *f)
-{
-    str_addf(s,
-             "{\"schema\":1,\"cell\":\"%s\",\"key\":\"k\",\"cell_index\":%d,\"model\":\"m\",\"task\":\"t\",\"task_params\":{},"
-             "\"sample\":%d,\"seed\":1,\"question_id\":\"%s\",\"context_id\":\"%s\",\"prompt_sha256\":\"ab\",\"policy\":\"%s\","
-             "\"params\":{\"window\":%d},\"budget\":\"%s\",\"keep\":%s,\"keep_tokens\":10,\"layer_budget\":\"uniform\","
-             "\"protect\":{},\"prune_after\":\"prompt\",\"policy_seed\":%d,\"status\":\"%s\",\"metric\":\"f1\",\"score\":",
-             f->cell, f->index, f->sample, f->question, f->context, f->policy, f->index == 7 ? 64 : 32, f->budget,
-             *f->budget ? f->budget : "1", f->seed, f->status ? f->status : "ok");
-    str_add_json_double(s, f->score);
-    str_add(s, ",\"metrics\":{\"f1\":0,\"recall\":");
-    str_add_json_double(s, f->score / 2);
-    str_add(s, "},\"nll\":null,\"kl\":");
-    str_add_json_double(s, f->kl);
-    str_add(s, ",\"top1\":null,\"kl_max\":null,\"cache_bytes\":100}\n");
-}
-
-static void write_rows(const struct fake *f, int n)
+static void write_rows(const struct rows_fake *f, int n)
 {
     struct str s = {0};
     for (int i = 0; i < n; i++)
-        add(&s, &f[i]);
+        rows_add_fake(&s, &f[i]);
     ck_assert_int_eq(fs_write_atomic(rows, s.p, s.n, NULL), 0);
     str_free(&s);
 }
@@ -66,12 +41,12 @@ static const double none = (double)NAN;
 
 START_TEST(differences_pair_the_same_sample_and_question)
 {
-    static const struct fake f[] = {
-        {"b", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.25, 0.4, NULL}, /* the journal's order is nobody's business */
-        {"a", 0, 0, "c0", "q", "full", "", 1, 1.0, 0.0, NULL},
-        {"b", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.2, NULL},
-        {"a", 0, 1, "c1", "q", "full", "", 1, 0.5, 0.0, NULL},
-        {"a", 0, 2, "c2", "q", "full", "", 1, 0.9, 0.0, NULL}, /* nobody to pair with */
+    static const struct rows_fake f[] = {
+        {"b", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.25, 0.4, .status = NULL}, /* the journal's order is nobody's business */
+        {"a", 0, 0, "c0", "q", "full", "", 1, 1.0, 0.0, .status = NULL},
+        {"b", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.2, .status = NULL},
+        {"a", 0, 1, "c1", "q", "full", "", 1, 0.5, 0.0, .status = NULL},
+        {"a", 0, 2, "c2", "q", "full", "", 1, 0.9, 0.0, .status = NULL}, /* nobody to pair with */
     };
     struct aggregate a;
     write_rows(f, 5);
@@ -91,10 +66,10 @@ END_TEST
 
 START_TEST(a_row_that_was_computed_again_counts_once_and_failed_rows_count_nowhere)
 {
-    static const struct fake f[] = {
-        {"a", 0, 0, "c0", "q", "full", "", 1, 0.1, 0.0, NULL},
-        {"a", 0, 0, "c0", "q", "full", "", 1, 0.7, 0.0, NULL},
-        {"a", 0, 1, "c1", "q", "full", "", 1, 0.0, 0.0, "failed"},
+    static const struct rows_fake f[] = {
+        {"a", 0, 0, "c0", "q", "full", "", 1, 0.1, 0.0, .status = NULL},
+        {"a", 0, 0, "c0", "q", "full", "", 1, 0.7, 0.0, .status = NULL},
+        {"a", 0, 1, "c1", "q", "full", "", 1, 0.0, 0.0, .status = "failed"},
     };
     struct aggregate a;
     write_rows(f, 3);
@@ -109,14 +84,14 @@ END_TEST
 
 START_TEST(policy_seeds_pool_into_one_line_whose_unit_is_the_context)
 {
-    struct fake f[24];
+    struct rows_fake f[24];
     int n = 0;
     for (int i = 0; i < 4; i++) {
         static const char *const context[] = {"c0", "c1", "c2", "c3"};
-        f[n++] = (struct fake){"full", 0, i, context[i], "q", "full", "", 1, 1, 0, NULL};
-        f[n++] = (struct fake){"r1", 1, i, context[i], "q", "random", "0.5", 1, i / 4.0, 0.5, NULL};
-        f[n++] = (struct fake){"r2", 2, i, context[i], "q", "random", "0.5", 2, i / 4.0, 0.7, NULL};
-        f[n++] = (struct fake){"s", 3, i, context[i], "q", "snapkv", "0.5", 1, 1, 0.1, NULL};
+        f[n++] = (struct rows_fake){"full", 0, i, context[i], "q", "full", "", 1, 1, 0, .status = NULL};
+        f[n++] = (struct rows_fake){"r1", 1, i, context[i], "q", "random", "0.5", 1, i / 4.0, 0.5, .status = NULL};
+        f[n++] = (struct rows_fake){"r2", 2, i, context[i], "q", "random", "0.5", 2, i / 4.0, 0.7, .status = NULL};
+        f[n++] = (struct rows_fake){"s", 3, i, context[i], "q", "snapkv", "0.5", 1, 1, 0.1, .status = NULL};
     }
     struct aggregate a;
     struct stats_paired p;
@@ -143,7 +118,7 @@ END_TEST
 
 START_TEST(hits_and_misses_get_an_interval_with_a_width)
 {
-    static const struct fake f[] = {{"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, NULL}, {"a", 0, 1, "c1", "q", "full", "", 1, 1, 0, NULL}};
+    static const struct rows_fake f[] = {{"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL}, {"a", 0, 1, "c1", "q", "full", "", 1, 1, 0, .status = NULL}};
     struct aggregate a;
     write_rows(f, 2);
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
@@ -155,10 +130,10 @@ END_TEST
 
 START_TEST(the_csv_has_one_line_a_cell_and_names_parameters_where_they_differ)
 {
-    static const struct fake f[] = {
-        {"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, NULL},
-        {"b", 1, 0, "c0", "q", "snapkv", "0.5", 1, 0.5, none, NULL},
-        {"c", 7, 0, "c0", "q", "snapkv", "0.5", 1, 0.5, 0.25, NULL},
+    static const struct rows_fake f[] = {
+        {"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL},
+        {"b", 1, 0, "c0", "q", "snapkv", "0.5", 1, 0.5, none, .status = NULL},
+        {"c", 7, 0, "c0", "q", "snapkv", "0.5", 1, 0.5, 0.25, NULL, .window = 64},
     };
     struct aggregate a;
     struct str csv = {0}, label = {0};
@@ -203,9 +178,9 @@ START_TEST(what_is_no_row_is_refused_with_its_line)
         {"\"kl\":0", "\"kl\":[]", "rows.jsonl:2: field 'kl': expected a number or null, found something else"},
         {"{\"schema\":1", "{\"schema\":", "rows.jsonl:2: not valid JSON"},
     };
-    static const struct fake f = {"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, NULL};
+    static const struct rows_fake f = {"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL};
     struct str good = {0};
-    add(&good, &f);
+    rows_add_fake(&good, &f);
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct str s = {0};
         struct aggregate a;
@@ -227,10 +202,10 @@ END_TEST
 
 START_TEST(a_last_line_without_newline_is_not_there_yet)
 {
-    static const struct fake f = {"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, NULL};
+    static const struct rows_fake f = {"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL};
     struct str s = {0};
     struct aggregate a;
-    add(&s, &f);
+    rows_add_fake(&s, &f);
     str_add(&s, "{\"schema\":1,\"ce");
     ck_assert_int_eq(fs_write_atomic(rows, s.p, s.n, NULL), 0);
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);

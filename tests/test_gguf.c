@@ -10,7 +10,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
-#include "harness/cmd_import.h"
+#include "harness/cli.h"
 #include "models/gguf.h"
 #include "models/import.h"
 #include "models/model.h"
@@ -480,14 +480,14 @@ START_TEST(every_refused_allocation_ends_cleanly)
 }
 END_TEST
 
-START_TEST(the_command_tells_success_failure_and_misuse_apart)
+START_TEST(the_command_tells_success_and_wrong_input_apart)
 {
     char *const cmd = (char[]){"import"}, *const o = (char[]){"-o"}, *const bf16 = (char[]){"--dtype=bf16"},
                *const f8 = (char[]){"--dtype=f8"}, *const none = (char[]){"/nonexistent.gguf"};
     const struct {
         char *argv[6];
         int want;
-    } c[] = {{{cmd, source, o, output, bf16}, 0}, {{cmd, none, o, output}, 1},     {{cmd, source, o, folder}, 1},
+    } c[] = {{{cmd, source, o, output, bf16}, 0}, {{cmd, none, o, output}, 2},     {{cmd, source, o, folder}, 2},
              {{cmd, source, o, source}, 2},       {{cmd, source, o, output, f8}, 2}, {{cmd, source}, 2},
              {{cmd, o, output}, 2},               {{cmd, source, o}, 2}};
     struct str s = {0};
@@ -521,7 +521,7 @@ Suite *make_gguf_suite(void)
     tcase_add_test(t, flipped_bytes_never_crash);
     tcase_add_test(t, an_interrupted_import_keeps_the_old_file);
     tcase_add_test(t, every_refused_allocation_ends_cleanly);
-    tcase_add_test(t, the_command_tells_success_failure_and_misuse_apart);
+    tcase_add_test(t, the_command_tells_success_and_wrong_input_apart);
     suite_add_tcase(s, t);
     return s;
 }

@@ -72,6 +72,10 @@ char *str_take(struct str *s)
 void str_add_double(struct str *s, double x)
 {
     char buf[40];
+    if (x == floor(x) && fabs(x) < 1e15) { /* 100 and not 1e+02, which is shorter */
+        str_addf(s, "%.0f", x);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(buf, sizeof buf, "%.*g", digits, x);
         if (strtod(buf, NULL) == x || isnan(x))
@@ -178,6 +182,31 @@ int str_to_double(const char *text, double *out)
     return 0;
 }
 
+int str_to_bytes(const char *text, int64_t *out)
+{
+    static const struct {
+        const char *unit;
+        double by;
+    } units[] = {{"", 1},    {"B", 1},    {"KiB", 1024}, {"K", 1024}, {"k", 1024}, {"kB", 1e3}, {"KB", 1e3},
+                 {"MiB", 1048576}, {"M", 1048576}, {"m", 1048576}, {"MB", 1e6},
+                 {"GiB", 1073741824}, {"G", 1073741824}, {"g", 1073741824}, {"GB", 1e9}};
+    char digits[32];
+    size_t n = strspn(text, "0123456789.");
+    double x, by = 0;
+    const char *unit = text + n + (n && text[n] == ' ');
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strcmp(unit, units[i].unit) == 0)
+            by = units[i].by;
+    if (n >= sizeof digits || by == 0)
+        return -1;
+    memcpy(digits, text, n);
+    digits[n] = '\0';
+    if (str_to_double(digits, &x) || !(x * by >= 1) || x * by > 1e15)
+        return -1;
+    *out = (int64_t)floor(x * by);
+    return 0;
+}
+
 int str_distance(const char *a, const char *b)
 {
     size_t na = strlen(a), nb = strlen(b);
@@ -215,4 +244,14 @@ const char *str_nearest(const char *name, const char *const *candidate, int n)
         }
     }
     return best;
+}
+
+const char *str_did_you_mean(const char *name, const char *const *candidate, int n)
+{
+    static char hint[128];
+    const char *near = str_nearest(name, candidate, n);
+    hint[0] = '\0';
+    if (near)
+        snprintf(hint, sizeof hint, "; did you mean '%s'?", near);
+    return hint;
 }

@@ -33,10 +33,14 @@ void str_add_csv(struct str *s, const char *text);
 /* Whole-string conversions, independent of the locale: 0, or -1 when anything is left over or out of range. */
 int str_to_int64(const char *text, int64_t *out);
 int str_to_double(const char *text, double *out);
+/* "8MiB", "512M", "1.5 GB", "4096": a number of bytes >= 1. KiB, MiB, GiB and K, M, G count in 1024s, kB, MB, GB in 1000s. */
+int str_to_bytes(const char *text, int64_t *out);
 
 /* Levenshtein distance with adjacent transpositions. */
 int str_distance(const char *a, const char *b);
 /* The candidate nearest to `name`, or NULL when none is near enough to be a slip. */
 const char *str_nearest(const char *name, const char *const *candidate, int n);
+/* "; did you mean 'x'?" or "", in a static buffer. */
+const char *str_did_you_mean(const char *name, const char *const *candidate, int n);
 
 #endif

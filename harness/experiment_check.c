@@ -1,0 +1,106 @@
+/* What can be known to fail before anything runs: data, lengths, templates. */
+#include <limits.h>
+#include <string.h>
+
+#include "harness/base/h5.h"
+#include "harness/base/mem.h"
+#include "harness/encode.h"
+#include "harness/experiment_int.h"
+#include "models/model_file.h"
+
+static int no_tokens(void *ctx, const char *context, size_t n, const char *question, const char *answer_prefix)
+{
+    (void)ctx;
+    (void)context;
+    (void)n;
+    (void)question;
+    (void)answer_prefix;
+    return -1;
+}
+
+static char *no_truncation(void *ctx, const char *context, size_t n, int max_tokens, struct err *e)
+{
+    (void)ctx;
+    (void)context;
+    (void)n;
+    (void)max_tokens;
+    err_set(e, ERR_CONFIG, "no tokenizer is at hand while an experiment is checked");
+    return NULL;
+}
+
+static size_t no_head(void *ctx, const char *text, size_t n, int max_tokens)
+{
+    (void)ctx;
+    (void)text;
+    (void)max_tokens;
+    return n;
+}
+
+/* What would end a run in its second hour: data that are missing or broken, prompts that no model holds. */
+void experiment_check_tasks(struct load *l)
+{
+    struct experiment *x = l->x;
+    const struct conf *at = conf_get(l->root, "tasks");
+    struct dataset_env env = {.prompt_tokens = no_tokens, .truncate_middle = no_truncation, .head_bytes = no_head,
+                              .data_dir = encode_data_dir(), .base_dir = x->dir};
+    for (int t = 0; t < x->n_task; t++) {
+        const struct exp_task *task = &x->task[t];
+        struct err e = {0};
+        void *self = NULL;
+        int told = 0;
+        if (task->ops->open(&self, task->config, &env, &e))
+            experiment_complain(l, at, task->line, "task '%s': %s", task->label, e.msg);
+        task->ops->close(self);
+        for (int m = 0; m < x->n_model; m++)
+            if (x->model[m].hp.context_length > 0 && task->length > x->model[m].hp.context_length)
+                experiment_complain(l, at, task->line, "task '%s': length %d exceeds the context of model '%s', %d", task->label,
+                                    task->length, x->model[m].name, x->model[m].hp.context_length);
+        for (int c = 0; c < x->n_cell && task->length && !told; c++)
+            if (x->cell[c].task == t && x->cell[c].max_new_tokens >= task->length && ++told)
+                experiment_complain(l, at, task->line, "task '%s': length %d leaves nothing for the prompt: max_new_tokens is %d (it counts)",
+                                    task->label, task->length, x->cell[c].max_new_tokens);
+    }
+}
+
+/* Budgets and protection that the model cannot meet, whatever the prompt. */
+void experiment_check_budgets(struct load *l)
+{
+    struct experiment *x = l->x;
+    const struct conf *at = conf_get(l->root, "sweep");
+    int told = -1; /* line */
+    for (int i = 0; i < x->n_cell; i++) {
+        const struct cell *c = &x->cell[i];
+        const struct hparams *hp = &x->model[c->model].hp;
+        struct err e = {0};
+        int m;
+        if (c->line == told)
+            continue;
+        if (prune_budget(&c->budget, INT_MAX, hp->n_layer, hp->n_kv_head, 2 * (size_t)hp->head_dim * sizeof(float), &m, &e))
+            experiment_complain(l, at, told = c->line, "%s (model %s)", e.msg, x->model[c->model].name);
+        else if (c->protect.first_layers > hp->n_layer)
+            experiment_complain(l, at, told = c->line, "protect: first_layers %d of a model with %d layers (model %s)",
+                                c->protect.first_layers, hp->n_layer, x->model[c->model].name);
+    }
+}
+
+/* A template that the model does not have, or that nobody here knows. */
+void experiment_check_template(struct load *l)
+{
+    struct experiment *x = l->x;
+    const struct conf *at = conf_get(l->root, "template");
+    for (int m = 0; m < x->n_model && strcmp(x->template_name, "chat") == 0; m++) {
+        struct tokenizer_data d = {0};
+        struct template_pieces pieces;
+        struct err e = {0};
+        struct h5 *f = x->model[m].hp.n_layer ? h5_open(x->model[m].path, H5_MODE_READ, &e) : NULL;
+        int found = f ? model_file_read_tokenizer(f, &d, &e) : 0;
+        struct tokenizer *t = found > 0 ? tokenizer_create(&d, x->model[m].path, &e) : NULL;
+        if (f && found == 0)
+            err_set(&e, ERR_CONFIG, "%s holds no tokenizer", x->model[m].path);
+        if (f && (!t || tokenizer_template(t, "chat", &pieces, &e)))
+            experiment_complain(l, at, at->line, "template: model '%s': %s", x->model[m].name, e.msg);
+        tokenizer_destroy(t);
+        tokenizer_data_fini(&d);
+        h5_close(f, NULL);
+    }
+}

@@ -1,0 +1,92 @@
+/* Time and memory of an experiment, against sums done by hand. */
+#include <string.h>
+
+#include "harness/estimate.h"
+#include "tests/suites.h"
+
+/* 2 layers, width 4, 2 query heads, 1 KV head of dimension 2, FFN 3, 10 tokens, tied. Weights of a layer:
+ * Q 16, K 8, V 8, O 16, three of 12: 84. A position of the cache: 2 layers x 1 head x 2 x (key, value) x 4 bytes = 32. */
+static struct exp_model model = {.hp = {.n_layer = 2, .d_model = 4, .n_head = 2, .n_kv_head = 1, .n_group = 2, .head_dim = 2, .d_ff = 3,
+                                        .n_vocab = 10, .context_length = 64, .tied = 1}};
+static struct exp_task task = {.length = 24};
+static struct cell cell[3];
+static struct experiment x = {.model = &model, .n_model = 1, .task = &task, .n_task = 1, .cell = cell, .samples = 5, .measure = MEASURE_SCORE};
+
+static void set_cells(void)
+{
+    for (int i = 0; i < 3; i++)
+        cell[i] = (struct cell){.policy = policy_find(i ? "knorm" : "full"), .max_new_tokens = 4};
+    cell[1].budget = (struct budget){.kind = BUDGET_KEEP, .keep = {1, 2}};
+    cell[2].budget = (struct budget){.kind = BUDGET_TOKENS, .tokens = 5};
+}
+
+/* A row with `entries` visible: 2 layers x (2 x 84 + 4 x entries x 2 heads x 2), and 2 x 10 x 4 for logits. */
+static double row(double entries, int logits)
+{
+    return 2 * (168 + 16 * entries) + (logits ? 80 : 0);
+}
+
+START_TEST(a_group_prefills_once_and_every_cell_decodes)
+{
+    struct estimate e;
+    set_cells();
+    x.n_cell = 3;
+    x.measure = MEASURE_SCORE;
+    estimate_model(&x, 0, 1e9, 2, &e);
+    ck_assert_int_eq(e.groups, 5);
+    ck_assert_double_eq(e.weights, 4 * (2 * 84 + 40));
+    ck_assert_double_eq(e.full_cache, 20 * 32); /* 24 less 4 new tokens */
+    ck_assert_double_eq(e.cut_caches, (10 + 5) * 32);
+    double flop = 20 * row(10, 0) + 8 * row(20, 1) + 4 * row(10, 1) + 4 * row(5, 1);
+    ck_assert_double_eq_tol(e.flop, 5 * flop, 1e-6);
+    ck_assert_double_eq_tol(e.seconds, 5 * flop / (2 * estimate_flops), 1e-15);
+    x.measure = MEASURE_NLL | MEASURE_KL;
+    estimate_model(&x, 0, 100, 1, &e);
+    flop = 20 * row(10, 0) + 24 * row(20, 1) + 24 * row(10, 1) + 24 * row(5, 1); /* 4 + 4 forced + an answer of 16 */
+    ck_assert_double_eq_tol(e.flop, 5 * flop, 1e-6);
+    ck_assert_double_eq(e.cut_caches, 100); /* --memory */
+}
+END_TEST
+
+START_TEST(other_forms_of_prune_after_are_groups_of_their_own)
+{
+    struct estimate e;
+    set_cells();
+    x.n_cell = 3;
+    x.measure = MEASURE_SCORE;
+    cell[1].prune_after = PRUNE_AFTER_PROMPT;
+    cell[2].max_new_tokens = 14;
+    cell[2].budget = (struct budget){.kind = BUDGET_BYTES, .bytes = 64}; /* 2 positions */
+    estimate_model(&x, 0, 1e9, 1, &e);
+    ck_assert_int_eq(e.groups, 15);
+    ck_assert_double_eq(e.full_cache, 20 * 32);
+    ck_assert_double_eq(e.cut_caches, 10 * 32); /* the larger of two groups that run one after the other */
+    double flop = 20 * row(10, 0) + 8 * row(20, 1) + 20 * row(10, 0) + 4 * row(10, 1) + 10 * row(5, 0) + 14 * row(2, 1);
+    ck_assert_double_eq_tol(e.flop, 5 * flop, 1e-6);
+}
+END_TEST
+
+START_TEST(a_task_without_length_may_fill_the_context)
+{
+    struct estimate e;
+    set_cells();
+    x.n_cell = 1;
+    x.measure = MEASURE_SCORE;
+    task.length = 0;
+    estimate_model(&x, 0, 1e9, 1, &e);
+    ck_assert_double_eq(e.full_cache, 64 * 32);
+    ck_assert_double_eq(e.cut_caches, 0);
+    task.length = 24;
+}
+END_TEST
+
+Suite *make_estimate_suite(void)
+{
+    Suite *s = suite_create("estimate");
+    TCase *t = tcase_create("estimate");
+    tcase_add_test(t, a_group_prefills_once_and_every_cell_decodes);
+    tcase_add_test(t, other_forms_of_prune_after_are_groups_of_their_own);
+    tcase_add_test(t, a_task_without_length_may_fill_the_context);
+    suite_add_tcase(s, t);
+    return s;
+}

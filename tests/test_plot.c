@@ -1,0 +1,198 @@
+/* Plots: data and scripts, which are the product; and what happens without a gnuplot, or with one that fails. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
+#include "harness/plot.h"
+#include "tests/rows.h"
+#include "tests/suites.h"
+
+static const char *dir;
+
+static void setup(void)
+{
+    dir = rows_enter();
+    setenv("PATH", dir, 1);
+}
+
+static void teardown(void)
+{
+    rows_leave();
+}
+
+static void draw(const struct rows_fake *f, int n, struct plot_list *p)
+{
+    struct str s = {0};
+    struct aggregate a;
+    struct err e;
+    for (int i = 0; i < n; i++)
+        rows_add_fake(&s, &f[i]);
+    rows_write("rows.jsonl", s.p);
+    str_free(&s);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    *p = (struct plot_list){0};
+    ck_assert_msg(plot_write(dir, &a, p, &e) == 0, "%s", e.msg);
+    aggregate_free(&a);
+}
+
+/* Equal values, so that intervals have no width and every number is known. */
+static const struct rows_fake sweep[] = {
+    {"f", 0, 0, "c0", "q", "full", "", 1, 0.875, 0, .bytes = 4194304}, {"f", 0, 1, "c1", "q", "full", "", 1, 0.875, 0, .bytes = 4194304},
+    {"a", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 2097152}, {"a", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 2097152},
+    {"b", 2, 0, "c0", "q", "knorm", "0.25", 1, 0.25, 1, .bytes = 1048576}, {"b", 2, 1, "c1", "q", "knorm", "0.25", 1, 0.25, 1, .bytes = 1048576},
+    {"r", 3, 0, "c0", "q", "random", "0.5", 1, 0.125, 0.5, .bytes = 2097152}, {"r", 3, 1, "c1", "q", "random", "0.5", 1, 0.125, 0.5, .bytes = 2097152},
+};
+
+START_TEST(the_data_are_the_means_in_the_order_of_bytes)
+{
+    struct plot_list p;
+    draw(sweep, 8, &p);
+    ck_assert_int_eq(p.n, 2);
+    ck_assert_str_eq(p.item[0].name, "1-t-score");
+    ck_assert_str_eq(p.item[1].name, "1-t-kl");
+    char *dat = rows_read("plots/1-t-score.dat");
+    ck_assert_str_eq(dat, "# MiB | score | 95 % low | 95 % high | rows | keep\n"
+                          "# knorm\n1 0.25 0.25 0.25 2 0.25\n2 0.5 0.5 0.5 2 0.5\n"
+                          "\n\n# random\n2 0.125 0.125 0.125 2 0.5\n");
+    mem_free(dat);
+    dat = rows_read("plots/1-t-kl.dat");
+    ck_assert_str_eq(dat, "# MiB | kl | 95 % low | 95 % high | rows | keep\n"
+                          "# knorm\n1 1 1 1 2 0.25\n2 0.25 0.25 0.25 2 0.5\n"
+                          "\n\n# random\n2 0.5 0.5 0.5 2 0.5\n");
+    mem_free(dat);
+    plot_list_fini(&p);
+}
+END_TEST
+
+START_TEST(the_script_names_its_data_and_the_full_cache)
+{
+    static const char *const lines[] = {
+        "set title noenhanced 't, m'\n", "set xlabel 'cache after pruning, MiB (float32)'\n", "set ylabel noenhanced 'score: f1'\n",
+        "set terminal svg ", "set output '1-t-score.svg'\n", "set terminal pngcairo ", "set output '1-t-score.png'\n",
+        "plot 0.875 with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n",
+        "'1-t-score.dat' index 0 using ($1-0.006):2:3:4 with yerrorlines lw 1.8 ps 1 pt 7 lc rgb '#0072b2' title 'knorm', \\\n",
+        "'1-t-score.dat' index 1 using ($1+0.006):2:3:4 with yerrorlines lw 1.8 ps 1 pt 5 lc rgb '#d55e00' title 'random'\n"};
+    struct plot_list p;
+    draw(sweep, 8, &p);
+    char *gp = rows_read("plots/1-t-score.gp");
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        ck_assert_msg(strstr(gp, lines[i]) != NULL, "no %s in:\n%s", lines[i], gp);
+    mem_free(gp);
+    gp = rows_read("plots/1-t-kl.gp");
+    ck_assert_ptr_nonnull(strstr(gp, "set logscale y\n"));
+    ck_assert_ptr_null(strstr(gp, "full cache'")); /* its kl is zero, which no logarithmic axis has */
+    mem_free(gp);
+    plot_list_fini(&p);
+}
+END_TEST
+
+#define SINGLE(l) "{\"single\":{\"layer\":" #l ",\"only\":false}}"
+static const struct rows_fake study[] = {
+    {"f", 0, 0, "c0", "q", "full", "", 1, 0.75, 0, .bytes = 3072},
+    {"s1", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.25, .layer_budget = SINGLE(2), .bytes = 2560, .level = 0.5},
+    {"s2", 2, 0, "c0", "q", "knorm", "0.5", 1, 0.25, 0.5, .layer_budget = SINGLE(0), .bytes = 2560, .level = 0.5},
+    {"s3", 3, 0, "c0", "q", "knorm", "0.5", 1, 0.625, 0.125, .layer_budget = SINGLE(1), .bytes = 2560, .level = 0.5},
+    {"s4", 4, 0, "c0", "q", "knorm", "0.1", 1, 0.0625, 2, .layer_budget = SINGLE(1), .bytes = 2560, .level = 0.1},
+    {"u", 5, 0, "c0", "q", "knorm", "0.5", 1, 0.375, 0.75, .bytes = 1536},
+};
+
+START_TEST(a_study_of_single_layers_is_drawn_over_the_layers)
+{
+    struct plot_list p;
+    draw(study, 6, &p);
+    ck_assert_int_eq(p.n, 4);
+    ck_assert_str_eq(p.item[0].name, "1-t-score");
+    ck_assert_str_eq(p.item[2].name, "1-t-score-layer");
+    char *dat = rows_read("plots/1-t-score-layer.dat");
+    ck_assert_str_eq(dat, "# layer | score | 95 % low | 95 % high | rows | keep\n"
+                          "# knorm, keep 0.5\n0 0.25 0.25 0.25 1 0.5\n1 0.625 0.625 0.625 1 0.5\n2 0.5 0.5 0.5 1 0.5\n"
+                          "\n\n# knorm, keep 0.1\n1 0.0625 0.0625 0.0625 1 0.1\n");
+    mem_free(dat);
+    char *gp = rows_read("plots/1-t-score-layer.gp");
+    ck_assert_ptr_nonnull(strstr(gp, "set xlabel 'pruned layer'\nset xrange [-0.5:*]\n"));
+    ck_assert_ptr_nonnull(strstr(gp, "plot 0.75 with lines"));
+    mem_free(gp);
+    dat = rows_read("plots/1-t-score.dat"); /* the uniform cell alone, in KiB */
+    ck_assert_str_eq(dat, "# KiB | score | 95 % low | 95 % high | rows | keep\n# knorm\n1.5 0.375 0.375 0.375 1 0.5\n");
+    mem_free(dat);
+    plot_list_fini(&p);
+}
+END_TEST
+
+START_TEST(curves_are_named_by_what_sets_them_apart)
+{
+    struct rows_fake f[3];
+    struct plot_list p;
+    memcpy(f, sweep + 4, sizeof f);
+    f[0].window = 16;
+    f[1] = f[0];
+    f[1].cell = "x";
+    f[1].index = 9;
+    f[1].window = 48;
+    f[1].policy = f[0].policy = "snap'kv";
+    f[2] = f[1];
+    f[2].cell = "y";
+    f[2].index = 10;
+    f[2].layer_budget = "{\"proportional\":{\"weights\":[1,2]}}";
+    draw(f, 3, &p);
+    char *gp = rows_read("plots/1-t-score.gp");
+    ck_assert_ptr_nonnull(strstr(gp, "title 'snap''kv window=16, uniform'"));
+    ck_assert_ptr_nonnull(strstr(gp, "title 'snap''kv window=48, proportional weights=[1,2]'"));
+    mem_free(gp);
+    plot_list_fini(&p);
+}
+END_TEST
+
+START_TEST(without_gnuplot_there_is_a_warning_and_the_scripts_stay)
+{
+    struct plot_list p;
+    draw(sweep, 8, &p);
+    ck_assert_ptr_nonnull(strstr(p.warning.p, "gnuplot is not installed; the plots' scripts are in "));
+    plot_list_fini(&p);
+    rows_write("gnuplot", "#!/bin/sh\nexit 3\n");
+    char *fake = rows_path("gnuplot"), *called = rows_path("plots/called");
+    ck_assert_int_eq(chmod(fake, 0755), 0);
+    draw(sweep, 8, &p);
+    ck_assert_ptr_nonnull(strstr(p.warning.p, "gnuplot could not make the picture of "));
+    ck_assert_ptr_nonnull(strstr(p.warning.p, "1-t-kl.gp"));
+    plot_list_fini(&p);
+    rows_write("gnuplot", "#!/bin/sh\necho \"$1\" >>called\n"); /* in the folder of the plots */
+    ck_assert_int_eq(chmod(fake, 0755), 0);
+    draw(sweep, 8, &p);
+    ck_assert_str_eq(str_c(&p.warning), "");
+    char *text = rows_read("plots/called");
+    ck_assert_str_eq(text, "1-t-score.gp\n1-t-kl.gp\n");
+    mem_free(text);
+    mem_free(fake);
+    mem_free(called);
+    plot_list_fini(&p);
+}
+END_TEST
+
+START_TEST(nothing_but_full_is_nothing_to_plot)
+{
+    struct plot_list p;
+    draw(sweep, 2, &p);
+    ck_assert_int_eq(p.n, 0);
+    ck_assert_str_eq(p.warning.p, "nothing to plot: no policy but full has a score");
+    plot_list_fini(&p);
+}
+END_TEST
+
+Suite *make_plot_suite(void)
+{
+    Suite *s = suite_create("plot");
+    TCase *t = tcase_create("plot");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, the_data_are_the_means_in_the_order_of_bytes);
+    tcase_add_test(t, the_script_names_its_data_and_the_full_cache);
+    tcase_add_test(t, a_study_of_single_layers_is_drawn_over_the_layers);
+    tcase_add_test(t, curves_are_named_by_what_sets_them_apart);
+    tcase_add_test(t, without_gnuplot_there_is_a_warning_and_the_scripts_stay);
+    tcase_add_test(t, nothing_but_full_is_nothing_to_plot);
+    suite_add_tcase(s, t);
+    return s;
+}

@@ -1,0 +1,267 @@
+/* Tables and pages of a result folder: their very text, from rows made by hand. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
+#include "harness/report.h"
+#include "harness/table.h"
+#include "tests/rows.h"
+#include "tests/suites.h"
+
+static const char *dir;
+static struct str warning;
+
+static void setup(void)
+{
+    dir = rows_enter();
+    setenv("PATH", dir, 1); /* no gnuplot there: pictures are not this suite's */
+}
+
+static void teardown(void)
+{
+    str_free(&warning);
+    rows_leave();
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+static void fill(struct table *t, const char *const *text, int n)
+{
+    for (int i = 0; i < n; i++)
+        table_add_text(t, text[i]);
+}
+
+START_TEST(a_table_is_padded_aligned_and_escaped)
+{
+    static const char *const text[] = {"policy", "n", "also", "a|b", "12", "x_1 & 2%", "\xc3\xa9", "3", "<i>"};
+    struct table t = {.n_column = 3, .left = 1};
+    struct str s = {0};
+    fill(&t, text, 9);
+    ck_assert_int_eq(t.n_row, 3);
+    table_markdown(&t, &s);
+    ck_assert_str_eq(s.p, "| policy |   n | also     |\n"
+                          "| ------ | --: | -------- |\n"
+                          "| a\\|b   |  12 | x_1 & 2% |\n"
+                          "| \xc3\xa9      |   3 | <i>      |\n");
+    str_clear(&s);
+    table_latex(&t, &s);
+    ck_assert_str_eq(s.p, "\\begin{tabular}{lrl}\n\\hline\npolicy & n & also \\\\\n\\hline\na|b & 12 & x\\_1 \\& 2\\% \\\\\n"
+                          "\xc3\xa9 & 3 & \\textless{}i\\textgreater{} \\\\\n\\hline\n\\end{tabular}\n");
+    str_clear(&s);
+    table_html(&t, &s);
+    ck_assert_str_eq(s.p, "<table>\n<tr><th class=\"text\">policy</th><th>n</th><th class=\"text\">also</th></tr>\n"
+                          "<tr><td class=\"text\">a|b</td><td>12</td><td class=\"text\">x_1 &amp; 2%</td></tr>\n"
+                          "<tr><td class=\"text\">\xc3\xa9</td><td>3</td><td class=\"text\">&lt;i&gt;</td></tr>\n</table>\n");
+    str_free(&s);
+    table_free(&t);
+}
+END_TEST
+
+START_TEST(a_column_that_says_nothing_is_dropped)
+{
+    static const char *const text[] = {"a", "b", "c", "1", "n/a", "x", "2", "n/a", "y"};
+    struct table t = {.n_column = 3, .left = 1};
+    struct str s = {0};
+    fill(&t, text, 9);
+    ck_assert(table_column_is_empty(&t, 1, "n/a") && !table_column_is_empty(&t, 0, "1") && !table_column_is_empty(&t, 1, ""));
+    table_drop_column(&t, 1);
+    table_markdown(&t, &s);
+    ck_assert_str_eq(s.p, "| a   | c   |\n| --- | --- |\n| 1   | x   |\n| 2   | y   |\n");
+    table_drop_column(&t, 0); /* the only text column at the left */
+    ck_assert_int_eq(t.left, 0);
+    ck_assert_int_eq(t.n_column, 1);
+    str_free(&s);
+    table_free(&t);
+    table_free(&t);
+}
+END_TEST
+
+/* ---- a folder -------------------------------------------------------------------------------- */
+
+static void write_rows(const struct rows_fake *f, int n)
+{
+    struct str s = {0};
+    for (int i = 0; i < n; i++)
+        rows_add_fake(&s, &f[i]);
+    rows_write("rows.jsonl", str_c(&s));
+    str_free(&s);
+}
+
+/* Two samples: full hits both, knorm gets 0.5 twice (no interval has a width then), snapkv 0.25 and 0.75. */
+static const struct rows_fake rows[] = {
+    {"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .bytes = 2097152},
+    {"f", 0, 1, "c1", "q", "full", "", 1, 1, 0, .bytes = 2097152},
+    {"k", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 1048576},
+    {"k", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 1048576},
+    {"s", 2, 0, "c0", "q", "snapkv", "0.5", 1, 0.25, 0.5, .bytes = 1048576},
+    {"s", 2, 1, "c1", "q", "snapkv", "0.5", 1, 0.75, 0.5, .bytes = 1048576},
+    {"w", 3, 0, "c0", "q", "snapkv", "0.5", 1, 0, 0.5, .bytes = 1048576, .window = 64, .layer_budget = "{\"proportional\":{\"weights\":[1,2]}}"},
+    {"w", 3, 1, "c1", "q", "snapkv", "0.5", 1, 0, 0.5, .bytes = 1048576, .window = 64, .layer_budget = "{\"proportional\":{\"weights\":[1,2]}}",
+     .status = "failed"},
+};
+
+static const char table[] =
+    "## t; model m\n"
+    "\n"
+    "| policy           | layer budget               |  kept | tokens |  MiB | MiB bf16 |   n |                score |         - full |      p |       kl | also                   |\n"
+    "| ---------------- | -------------------------- | ----: | -----: | ---: | -------: | --: | -------------------: | -------------: | -----: | -------: | ---------------------- |\n"
+    "| full             | uniform                    | 1.000 |     10 | 2.00 |      n/a |   2 | 1.000 [0.342, 1.000] |            n/a |    n/a |    0 ± 0 | after prompt           |\n"
+    "| knorm            | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.500, 0.500] | -0.500 ± 0.000 | 0.5000 | 0.25 ± 0 | after prompt           |\n"
+    "| snapkv window=32 | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.250, 0.750] | -0.500 ± 0.250 | 0.5000 |  0.5 ± 0 | after prompt           |\n"
+    "| snapkv window=64 | proportional weights=[1,2] | 0.500 |     10 | 1.00 |      n/a |   1 | 0.000 [0.000, 0.793] |         -1.000 |    n/a |      0.5 | after prompt; failed 1 |\n"
+    "\n"
+    "score: f1 (fraction; higher is better); [ ]: 95 % interval (Wilson's for hits and misses, otherwise bootstrap over samples); ±: half of a "
+    "95 % bootstrap interval; \"- full\": paired difference to the full cache on the same samples, with its permutation p; kl: nats per token "
+    "from the full cache, lower is better.\n";
+
+START_TEST(the_table_is_what_was_computed_by_hand)
+{
+    struct err e;
+    write_rows(rows, 8);
+    ck_assert_msg(report_write(dir, &warning, &e) == 0, "%s", e.msg);
+    ck_assert_ptr_nonnull(strstr(warning.p, "gnuplot is not installed; the plots' scripts are in "));
+    char *md = rows_read("table.md");
+    ck_assert_str_eq(md, table);
+    mem_free(md);
+    char *tex = rows_read("table.tex");
+    ck_assert_ptr_nonnull(strstr(tex, "knorm & uniform & 0.500 & 10 & 1.00 & n/a & 2 & 0.500 [0.500, 0.500] & -0.500 ± 0.000 & 0.5000 & 0.25 ± 0 & after prompt \\\\\n"));
+    mem_free(tex);
+    char *html = rows_read("index.html");
+    ck_assert_ptr_nonnull(strstr(html, "<td class=\"text\">snapkv window=64</td>"));
+    ck_assert_ptr_nonnull(strstr(html, "<img src=\"plots/1-t-score.svg\""));
+    mem_free(html);
+    char *profile = rows_path("profile.h5");
+    ck_assert(!fs_exists(profile)); /* no layer was pruned alone */
+    mem_free(profile);
+}
+END_TEST
+
+/* A field of cells.csv, by line (from 1) and column name; quoted fields hold commas. */
+static char *csv_field(const char *csv, int line, const char *column)
+{
+    struct str one = {0};
+    int want = -1;
+    for (int l = 0; l <= line; l++) {
+        int at = 0, quoted = 0;
+        str_clear(&one);
+        for (; *csv && (*csv != '\n' || quoted); csv++) {
+            quoted ^= *csv == '"';
+            if (*csv == ',' && !quoted) {
+                if (l == 0 && want < 0 && strcmp(str_c(&one), column) == 0)
+                    want = at;
+                if (l == line && at == want)
+                    return str_take(&one);
+                at++;
+                str_clear(&one);
+            } else if (*csv != '"') {
+                str_addc(&one, *csv);
+            }
+        }
+        if (l == 0 && want < 0 && strcmp(str_c(&one), column) == 0)
+            want = at;
+        csv++;
+    }
+    return str_take(&one);
+}
+
+START_TEST(cells_csv_has_every_number)
+{
+    static const struct {
+        int line;
+        const char *column, *want;
+    } c[] = {{1, "cell", "f"}, {1, "policy", "full"}, {1, "baseline", ""}, {1, "n", "2"}, {1, "score", "1"}, {1, "score_diff", ""},
+             {2, "cell", "k"}, {2, "baseline", "f"}, {2, "params", "{window:32}"}, {2, "budget", "0.5"}, {2, "keep", "0.5"},
+             {2, "keep_tokens", "10"}, {2, "keep_bytes", "80"}, {2, "cache_bytes", "1048576"}, {2, "score", "0.5"}, {2, "score_se", "0"},
+             {2, "score_lo", "0.5"}, {2, "score_hi", "0.5"}, {2, "score_diff", "-0.5"}, {2, "score_diff_p", "0.5"}, {2, "kl", "0.25"},
+             {2, "kl_diff", "0.25"}, {2, "nll", ""}, {2, "recall", "0.25"}, {3, "score", "0.5"}, {3, "score_se", "0.25"},
+             {3, "score_lo", "0.25"}, {3, "score_hi", "0.75"}, {4, "n", "1"}, {4, "n_failed", "1"}, {4, "layer_budget", "{proportional:{weights:[1,2]}}"},
+             {4, "score_diff", "-1"}, {4, "score_diff_p", ""}};
+    write_rows(rows, 8);
+    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    char *csv = rows_read("cells.csv");
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        char *got = csv_field(csv, c[i].line, c[i].column);
+        ck_assert_msg(strcmp(got, c[i].want) == 0, "line %d, %s: '%s', expected '%s'", c[i].line, c[i].column, got, c[i].want);
+        mem_free(got);
+    }
+    mem_free(csv);
+}
+END_TEST
+
+START_TEST(the_same_rows_in_any_order_give_the_same_files)
+{
+    static const char *const name[] = {"cells.csv", "table.md", "table.tex", "index.html", "plots/1-t-score.dat", "plots/1-t-score.gp", "plots/1-t-kl.gp"};
+    char *first[7];
+    struct rows_fake mixed[8];
+    write_rows(rows, 8);
+    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    for (int i = 0; i < 7; i++)
+        first[i] = rows_read(name[i]);
+    for (int i = 0; i < 8; i++)
+        mixed[i] = rows[7 - i];
+    write_rows(mixed, 8);
+    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    for (int i = 0; i < 7; i++) {
+        char *again = rows_read(name[i]);
+        ck_assert_msg(strcmp(first[i], again) == 0, "%s differs:\n%s\n%s", name[i], first[i], again);
+        mem_free(again);
+        mem_free(first[i]);
+    }
+}
+END_TEST
+
+START_TEST(every_task_has_a_table_of_its_own)
+{
+    struct rows_fake two[16];
+    for (int i = 0; i < 16; i++) {
+        two[i] = rows[i % 8];
+        if (i >= 8) {
+            static const char *const cell[] = {"f2", "f2", "k2", "k2", "s2", "s2", "w2", "w2"};
+            two[i].task = "u<v>";
+            two[i].cell = cell[i - 8];
+            two[i].index += 4;
+        }
+    }
+    write_rows(two, 16);
+    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    char *md = rows_read("table.md"), *html = rows_read("index.html");
+    ck_assert_int_eq(strncmp(md, table, strlen(table)), 0); /* another task changes nothing in the first one's */
+    ck_assert_int_eq(strncmp(md + strlen(table), "\n## u<v>; model m\n\n", 19), 0);
+    ck_assert_ptr_nonnull(strstr(html, "<h2>u&lt;v&gt;; model m</h2>"));
+    ck_assert_ptr_nonnull(strstr(html, "plots/2-u_v_-score.svg"));
+    mem_free(md);
+    mem_free(html);
+}
+END_TEST
+
+START_TEST(a_folder_without_rows_says_so)
+{
+    struct err e = {.msg = "garbage"};
+    rows_write("rows.jsonl", "");
+    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    char *md = rows_read("table.md");
+    ck_assert_str_eq(md, "No rows yet.\n");
+    mem_free(md);
+    ck_assert_str_eq(warning.p, "nothing to plot: no policy but full has a score");
+    ck_assert_int_eq(report_write("/nonexistent", &warning, &e), -1);
+    ck_assert_str_eq(e.msg, "/nonexistent/rows.jsonl: No such file or directory");
+}
+END_TEST
+
+Suite *make_report_suite(void)
+{
+    Suite *s = suite_create("report");
+    TCase *t = tcase_create("report");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, a_table_is_padded_aligned_and_escaped);
+    tcase_add_test(t, a_column_that_says_nothing_is_dropped);
+    tcase_add_test(t, the_table_is_what_was_computed_by_hand);
+    tcase_add_test(t, cells_csv_has_every_number);
+    tcase_add_test(t, the_same_rows_in_any_order_give_the_same_files);
+    tcase_add_test(t, every_task_has_a_table_of_its_own);
+    tcase_add_test(t, a_folder_without_rows_says_so);
+    suite_add_tcase(s, t);
+    return s;
+}
