@@ -63,12 +63,12 @@ struct bench_row {
     struct bench_result r;
     double mean, sd;                   /* of second[] */
     double limit;                      /* seconds; of a relative test the mean of base[] */
-    double ratio, ratio_sd;
+    double ratio, ratio_sd, ratio_best; /* mean and deviation over the repeats; of the best one */
     double before[BENCH_N_LIMIT], after[BENCH_N_LIMIT]; /* NAN: not measured */
     double others;                     /* share of the CPUs that other processes took meanwhile; NAN: unknown */
     char skipped[ERR_MSG_SIZE];                 /* why it did not run, or did not end well; "" when it did */
 };
-/* Fills mean ... ratio_sd from r, before and after. */
+/* Fills mean ... ratio_best from r, before and after. */
 void bench_row_judge(struct bench_row *row);
 double bench_best(double before, double after); /* the larger one; NAN is no number */
 

@@ -63,7 +63,8 @@ static size_t llc_bytes(void)
             continue;
         if (fgets(text, sizeof text, f)) {
             char *end;
-            size_t n = strtoul(text, &end, 10) << (*end == 'M' ? 20 : *end == 'K' ? 10 : 0);
+            size_t n = strtoul(text, &end, 10);
+            n <<= *end == 'M' ? 20 : *end == 'K' ? 10 : 0;
             largest = n > largest ? n : largest;
         }
         fclose(f);

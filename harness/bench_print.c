@@ -52,6 +52,8 @@ void bench_row_judge(struct bench_row *row)
     for (int i = 0; i < r->n; i++) {
         double limit = r->relative ? r->base[i] : row->limit;
         ratio[i] = row->test->direction == BENCH_SHARE ? limit / r->second[i] : r->second[i] / limit;
+        if (i == 0 || (row->test->direction == BENCH_SHARE ? ratio[i] > row->ratio_best : ratio[i] < row->ratio_best))
+            row->ratio_best = ratio[i];
     }
     row->ratio = mean_of(ratio, r->n, &row->ratio_sd);
 }
@@ -239,8 +241,8 @@ static void print_profile(const struct bench_report *r, struct str *out)
 
 void bench_print_table(const struct bench_report *r, struct str *out)
 {
-    static const char *const head[] = {"test", "t/s", "seconds", "limit", "ratio", "goal", "what"};
-    struct table t = {.n_column = 7, .left = 1};
+    static const char *const head[] = {"test", "t/s", "seconds", "limit", "ratio", "best", "goal", "what"};
+    struct table t = {.n_column = 8, .left = 1};
     print_machine(r, out);
     heads(&t, head);
     for (int k = 0; k < r->n_row; k++) {
@@ -252,6 +254,7 @@ void bench_print_table(const struct bench_report *r, struct str *out)
         cell(&t, "%.4f ± %.4f", row->mean, row->sd);
         cell(&t, "%.4f", row->limit);
         cell(&t, "%.3f ± %.3f", row->ratio, row->ratio_sd);
+        cell(&t, "%.3f", row->ratio_best);
         cell(&t, "%s %.2f", row->test->direction == BENCH_SHARE ? ">=" : "<=", row->test->goal);
         cell(&t, "%s", row->test->what);
     }
@@ -275,7 +278,7 @@ static const char *direction_name(const struct bench_row *row)
 
 void bench_print_csv(const struct bench_report *r, struct str *out)
 {
-    str_add(out, "test,skipped,repeats,tokens_per_s,seconds,seconds_sd,limit_s,ratio,ratio_sd,ratio_is,goal,rss_bytes,"
+    str_add(out, "test,skipped,repeats,tokens_per_s,seconds,seconds_sd,limit_s,ratio,ratio_sd,ratio_best,ratio_is,goal,rss_bytes,"
                  "expected_bytes");
     for (int i = 0; i < BENCH_N_LIMIT; i++)
         str_addf(out, ",%s_before,%s_after", bench_limit_info[i].name, bench_limit_info[i].name);
@@ -285,7 +288,8 @@ void bench_print_csv(const struct bench_report *r, struct str *out)
         str_addf(out, "%s,", row->test->name);
         str_add_csv(out, row->skipped);
         str_addf(out, ",%d", row->r.n);
-        const double x[] = {row->r.tokens / row->mean, row->mean, row->sd, row->limit, row->ratio, row->ratio_sd};
+        const double x[] = {row->r.tokens / row->mean, row->mean, row->sd, row->limit, row->ratio, row->ratio_sd,
+                            row->ratio_best};
         for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
             str_add(out, ",");
             if (!row->skipped[0])
@@ -358,6 +362,7 @@ static void test_json(const struct bench_row *row, struct str *out)
     member(out, "limit_s", row->limit);
     member(out, "ratio", row->ratio);
     member(out, "ratio_sd", row->ratio_sd);
+    member(out, "ratio_best", row->ratio_best);
     str_addf(out, ", \"ratio_is\": \"%s\"", direction_name(row));
     member(out, "goal", row->test->goal);
     member(out, "others_cpu_share", row->others);

@@ -71,9 +71,11 @@ START_TEST(a_limit_is_work_over_the_better_rate)
     ck_assert_double_eq(r.mean, 6);
     ck_assert_double_eq_tol(r.sd, sqrt(8), 1e-12);
     ck_assert_double_eq(r.ratio, 0.75); /* mean of 4/4 and 4/8 */
+    ck_assert_double_eq(r.ratio_best, 1);
     r.test = &times;
     bench_row_judge(&r);
     ck_assert_double_eq(r.ratio, 1.5); /* mean of 4/4 and 8/4 */
+    ck_assert_double_eq(r.ratio_best, 1);
     ck_assert_double_eq(bench_best((double)NAN, 3), 3);
     ck_assert_double_eq(bench_best(3, (double)NAN), 3);
 }
@@ -142,8 +144,8 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     json_free(root);
     str_clear(&out);
     bench_print_csv(&r, &out);
-    ck_assert_msg(strstr(out.p, "\npp1,\"\",1,2,4,0,2,0.5,0,limit/time,0.5,0,0,100,200,") != NULL, "%s", out.p);
-    ck_assert_msg(strstr(out.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,time/limit,2,0,0,,,") != NULL, "%s", out.p);
+    ck_assert_msg(strstr(out.p, "\npp1,\"\",1,2,4,0,2,0.5,0,0.5,limit/time,0.5,0,0,100,200,") != NULL, "%s", out.p);
+    ck_assert_msg(strstr(out.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,,time/limit,2,0,0,,,") != NULL, "%s", out.p);
     str_clear(&out);
     bench_print_table(&r, &out);
     ck_assert_msg(strstr(out.p, "| pp1 ") && strstr(out.p, "tg1: no figures: it says"), "%s", out.p);
