@@ -272,7 +272,8 @@ int attention_prefill(struct attention_scratch *s, const struct attention_job *j
         attention_reserve(s, n_thread, tile_layout(&size, hp->n_group * block_rows, widest, keep, NULL), e))
         return -1;
     /* the longest tiles first, so that the threads end together; which thread takes which changes no bit */
-#pragma omp parallel for schedule(dynamic, 1) num_threads(n_thread) if (!serial)
+    int shared = !serial && kernels_worth_sharing((size_t)n_tile, (size_t)size.stack * (size_t)widest * (size_t)hp->head_dim);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(n_thread) if (shared)
     for (int i = 0; i < n_tile; i++) {
         struct tile t = {
             .j = j,

@@ -49,6 +49,7 @@ struct attention_cells {
     int n_owner, n_task;
     float *part, *weight;
     size_t part_cap, weight_cap;
+    size_t work;          /* multiply-adds */
 };
 
 void attention_cells_destroy(struct attention_cells *c)
@@ -100,6 +101,7 @@ static int plan(struct attention_cells *c, const struct attention_job *j, int sh
     attention_row_ranges(j, first);
     mem_grow(&c->owner, &c->owner_cap, (size_t)j->n_cache * (size_t)hp->n_kv_head, sizeof *c->owner);
     c->n_owner = c->n_task = 0;
+    c->work = 0;
     for (int h = 0; h < hp->n_kv_head; h++)
         for (int i = 0; i < j->n_cache; i++) {
             if (first[i + 1] == first[i])
@@ -124,6 +126,7 @@ static int plan(struct attention_cells *c, const struct attention_job *j, int sh
             parts += rows * (size_t)o->parts;
             weights += rows * (size_t)(o->n_seg + o->n_tail);
             stacked += (int)rows;
+            c->work += 2 * rows * (size_t)(o->n_seg + o->n_tail) * (size_t)hp->head_dim;
             add_tasks(c, end, 1, 1, o->n_tail, (int)rows);
         }
         add_tasks(c, i, end - i, 0, c->owner[i].n_seg, stacked);
@@ -281,7 +284,7 @@ int attention_cell(struct attention_scratch *s, const struct attention_job *j, s
     struct attention_cells *c = s->cells;
     if (plan(c, j, show, e) || attention_reserve(s, n_thread, scratch_floats(j->hp), e))
         return -1;
-#pragma omp parallel num_threads(n_thread)
+#pragma omp parallel num_threads(n_thread) if (kernels_worth_sharing((size_t)c->n_task, c->work / (size_t)(c->n_task + 1)))
     {
 #pragma omp for schedule(dynamic, 1)
         for (int i = 0; i < c->n_task; i++)

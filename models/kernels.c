@@ -23,6 +23,18 @@ void kernels_init(void)
     openblas_set_num_threads(1);
 }
 
+static size_t share_from = SIZE_MAX;
+
+void kernels_share_from(size_t multiply_adds)
+{
+    share_from = multiply_adds;
+}
+
+int kernels_worth_sharing(size_t items, size_t cost)
+{
+    return items > 1 && items * cost > (share_from == SIZE_MAX ? 1 << 17 : share_from);
+}
+
 const char *kernels_blas(void)
 {
     return openblas_get_config();

@@ -35,6 +35,10 @@ void kernels_gated(float *y, const float *gate, const float *up, int n, enum mod
 void kernels_axpy(float *y, float a, const float *x, int n); /* y += a x */
 void kernels_add(float *x, const float *y, int n); /* x += y */
 
+/* Whether `items` things of about `cost` multiply-adds each are worth waking other threads for (some microseconds). */
+int kernels_worth_sharing(size_t items, size_t cost);
+void kernels_share_from(size_t multiply_adds); /* tests: share even the smallest work, with 0; SIZE_MAX: the default again */
+
 /* Once, before anything else: BLAS on one thread. Harmless when repeated. */
 void kernels_init(void);
 const char *kernels_blas(void); /* the library's own description, for manifests */

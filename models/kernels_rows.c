@@ -259,7 +259,7 @@ void kernels_rows_tile(float *y, size_t ldy, const float *x, size_t ldx, int row
 
 void kernels_rows_matmul(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (kernels_worth_sharing((size_t)rows * (size_t)w->rows, (size_t)w->cols))
     for (int p = 0; p < matrix_n_panel(w); p++)
         kernels_rows_panel(y + (size_t)p * MATRIX_PANEL, ldy, x, ldx, rows, w, p);
 }

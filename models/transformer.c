@@ -167,7 +167,7 @@ static void embed(const struct pass *p)
 {
     const struct workspace *w = p->w;
     size_t half = (size_t)p->hp->head_dim / 2;
-#pragma omp parallel for schedule(static) if (p->f->n_row > 3)
+#pragma omp parallel for schedule(static) if (kernels_worth_sharing((size_t)p->f->n_row, 8 * p->d))
     for (int r = 0; r < p->f->n_row; r++) {
         float *x = w->x + (size_t)r * p->d;
         matrix_row(&p->m->embedding, p->f->row[r].token, x);
@@ -181,10 +181,11 @@ static void embed(const struct pass *p)
     }
 }
 
-/* Many rows of cells are worth sharing out; the rows of a prefill's block are one thread's already. */
+/* Many rows of cells are worth sharing out; the rows of a prefill's block are one thread's already. An element costs about
+ * as much as eight multiply-adds. */
 static int share_rows(const struct pass *p, int rows)
 {
-    return !p->k->blocks && rows > 3;
+    return !p->k->blocks && kernels_worth_sharing((size_t)rows, 8 * p->d);
 }
 
 static void normalise(const struct pass *p, const float *weight, int from, int to)
@@ -223,7 +224,7 @@ static void append_to_caches(const struct pass *p, int layer)
 {
     const struct hparams *hp = p->hp;
     size_t hd = (size_t)hp->head_dim;
-#pragma omp parallel for schedule(static) if (p->f->n_row > 3)
+#pragma omp parallel for schedule(static) if (kernels_worth_sharing((size_t)p->f->n_row, 2 * p->kv_width))
     for (int h = 0; h < hp->n_kv_head; h++)
         for (int r = 0; r < p->f->n_row; r++) {
             struct kv_tail *t = kvcache_tail(p->f->cache[p->f->row[r].cache], layer, h);
@@ -289,7 +290,7 @@ static void over_rows(const struct pass *p, const struct model_layer *layer,
         step(p, layer, 0, p->f->n_row);
         return;
     }
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) if (kernels_worth_sharing((size_t)p->f->n_row, p->d * p->d))
     for (int b = 0; b < p->n_block; b++) {
         int from = b * p->block_rows, to = from + p->block_rows;
         step(p, layer, from, to < p->f->n_row ? to : p->f->n_row);

@@ -8,6 +8,7 @@
 #include "harness/base/mem.h"
 #include "models/transformer.h"
 #include "policies/policy.h"
+#include "models/kernels.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 
@@ -168,6 +169,7 @@ START_TEST(threads_order_memory_and_repetition_change_no_bit)
     struct runner_summary sum;
     sweep_of_twenty(&y, 0);
     sweep_of_twenty(&reversed, 1);
+    kernels_share_from(0); /* tiny work too */
     transformer_set_threads(2);
     rows_run_and_load(y.p, "two", &first);
     rows_run_and_load(y.p, "again", &other);

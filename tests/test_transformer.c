@@ -66,6 +66,7 @@ START_TEST(a_chunk_of_cell_rows_has_the_bits_of_single_rows_on_any_number_of_thr
     int32_t t[T];
     float *one = mem_new(T * VOCAB, sizeof *one), *many = mem_new(T * VOCAB, sizeof *many);
     tokens(t, T, 2);
+    kernels_share_from(0);
     struct kvcache *full = kvcache_create(&m->hp, 100, NULL);
     ck_assert_int_eq(support_feed(m, w, FORWARD_PREFILL, full, t, 0, 100, NULL, one, NULL), 0);
     ck_assert_int_eq(kvcache_seal(full, 0, NULL), 0);
@@ -141,6 +142,7 @@ START_TEST(prefill_has_the_same_bits_on_any_number_of_threads_and_with_a_tap)
                                TRANSFORMER_STAT_QUERIES | TRANSFORMER_STAT_HIDDEN,
                       .last_rows = 9};
     tokens(t, T, 4);
+    kernels_share_from(0);
     for (int threads = 1; threads <= 3; threads++) {
         transformer_set_threads(threads);
         struct kvcache *c = kvcache_create(&m->hp, T, NULL);
