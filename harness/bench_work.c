@@ -226,7 +226,7 @@ static int decode_once(struct bench_run *b, struct workspace *w, struct kvcache 
         run[i] = &s[i];
     }
     double start = open_window(b);
-    int rc = decode_greedy(b->model, w, run, n, cli_interrupted, e);
+    int rc = decode_greedy(b->model, w, run, n, NULL, cli_interrupted, e);
     *seconds = close_window(b, start) / steps;
     for (int i = 0; i < n; i++) {
         s[i].cache = NULL; /* the caller's */

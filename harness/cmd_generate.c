@@ -93,7 +93,7 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     if (prefill(m, w, &p, o->reference, s.cache, logits, e))
         goto out;
     double t1 = clock_seconds();
-    if (decode_greedy(m, w, &run, 1, cli_interrupted, e))
+    if (decode_greedy(m, w, &run, 1, NULL, cli_interrupted, e))
         goto out;
     double t2 = clock_seconds();
     if (o->show) {

@@ -5,7 +5,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
 
-enum { FORCED_ROWS = 192 }; /* logits rows of one forced batch: 36 MiB at 49152 tokens */
+enum { FORCED_ROWS = 128 }; /* logits rows of one forced batch: 24 MiB at 49152 tokens */
 
 void decode_sequence_fini(struct sequence *s)
 {
@@ -91,16 +91,36 @@ static int step(const struct model *m, struct workspace *w, const struct batch *
     return transformer_forward(m, w, &f, e);
 }
 
-int decode_greedy(const struct model *m, struct workspace *w, struct sequence *const *s, int n_sequence,
-                  int (*tick)(void), struct err *e)
+/* Token `out.n` of every sequence that still runs, from its logits. */
+static int choose(const struct model *m, struct sequence *const *s, const int *active, const float *const *logits, int n,
+                  const struct decode_watch *watch, struct err *e)
 {
-    int rc = -1, vocab = m->hp.n_vocab, running;
+    if (n && watch && watch->step(watch->ctx, active, logits, n, e))
+        return -1;
+    for (int i = 0; i < n; i++)
+        accept_token(m, s[active[i]], decode_argmax(logits[i], m->hp.n_vocab));
+    return 0;
+}
+
+int decode_greedy(const struct model *m, struct workspace *w, struct sequence *const *s, int n_sequence,
+                  const struct decode_watch *watch, int (*tick)(void), struct err *e)
+{
+    int rc = -1, running = 0;
+    size_t n = (size_t)n_sequence + 1, vocab = (size_t)m->hp.n_vocab;
     struct batch b = {0};
-    int *active = mem_new((size_t)n_sequence + 1, sizeof *active);
-    float *logits = mem_try((size_t)n_sequence * (size_t)vocab, sizeof *logits, "logits", e);
-    b.cache = mem_new((size_t)n_sequence + 1, sizeof(struct kvcache *));
+    int *active = mem_new(n, sizeof *active);
+    const float **row = mem_new(n, sizeof *row);
+    float *logits = mem_try_raw(n, vocab * sizeof *logits, "logits", e);
+    b.cache = mem_new(n, sizeof(struct kvcache *));
     timing_begin(TIMING_DECODING);
     if (!logits)
+        goto out;
+    for (int i = 0; i < n_sequence; i++)
+        if (s[i]->n_held == 0) { /* the prefill has predicted the first token */
+            active[running] = i;
+            row[running++] = s[i]->first_logits;
+        }
+    if (choose(m, s, active, row, running, watch, e))
         goto out;
     do {
         b.n_row = 0;
@@ -109,23 +129,19 @@ int decode_greedy(const struct model *m, struct workspace *w, struct sequence *c
             struct sequence *q = s[i];
             if (q->finish_reason)
                 continue;
-            if (q->out.n == 0 && q->n_held == 0) { /* the prefill has predicted the first token */
-                accept_token(m, q, decode_argmax(q->first_logits, vocab));
-                if (q->finish_reason)
-                    continue;
-            }
             b.cache[running] = q->cache;
             if (q->out.n == 0)
                 for (int j = 0; j < q->n_held; j++)
                     add_row(&b, q->held[j], q->n + j, running, j == q->n_held - 1);
             else
                 add_row(&b, q->out.id[q->out.n - 1], q->n + q->n_held + q->out.n - 1, running, 1);
+            row[running] = logits + (size_t)running * vocab;
             active[running++] = i;
         }
         if (running && step(m, w, &b, running, NULL, logits, e))
             goto out;
-        for (int i = 0; i < running; i++)
-            accept_token(m, s[active[i]], decode_argmax(logits + (size_t)i * (size_t)vocab, vocab));
+        if (choose(m, s, active, row, running, watch, e))
+            goto out;
         if (tick && tick()) {
             err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue");
             goto out;
@@ -135,71 +151,63 @@ int decode_greedy(const struct model *m, struct workspace *w, struct sequence *c
 out:
     timing_end();
     mem_free(active);
+    mem_free(row);
     mem_free(logits);
     mem_free(b.row);
     mem_free(b.cache);
     return rc;
 }
 
-/* Rows of one forced pass: the last held-back token and all targets but the last one; with nothing held back the
- * prefill has already predicted the first target. */
+/* Rows that one forced pass feeds: what predicts target[from], then the targets up to the last but one. */
+static int forced_count(const struct forced *f)
+{
+    return f->n_target > f->from ? f->n_target - f->from : 0;
+}
+
 static void forced_rows(struct batch *b, const struct forced *f, int cache)
 {
     const struct sequence *s = f->s;
-    kvcache_rewind(s->cache, s->n_held ? s->n_held - 1 : 0);
-    if (s->n_held)
-        add_row(b, s->held[s->n_held - 1], s->n + s->n_held - 1, cache, 1);
-    for (int t = 0; t < f->n_target - 1; t++)
-        add_row(b, f->target[t], s->n + s->n_held + t, cache, 1);
+    kvcache_rewind(s->cache, s->n_held + f->from - 1);
+    for (int t = f->from - 1; t < f->n_target - 1; t++)
+        add_row(b, t < 0 ? s->held[s->n_held - 1] : f->target[t], s->n + s->n_held + t, cache, 1);
 }
 
 int decode_forced(const struct model *m, struct workspace *w, const struct forced *f, int n_forced,
-                  const struct tap *tap,
-                  int (*take)(void *ctx, int i, const float *logits, struct err *e), void *ctx, struct err *e)
+                  const struct tap *tap, void (*take)(void *ctx, int i, const float *logits), void *ctx, struct err *e)
 {
     int rc = -1;
-    size_t vocab = (size_t)m->hp.n_vocab;
+    size_t vocab = (size_t)m->hp.n_vocab, room = 0;
     struct batch b = {0};
     float *logits = NULL;
+    size_t *at = mem_new((size_t)n_forced + 1, sizeof *at);
     b.cache = mem_new((size_t)n_forced + 1, sizeof(struct kvcache *));
     for (int begin = 0, end; begin < n_forced; begin = end) {
-        size_t rows = 0; /* logits rows, those of the prefill included */
         b.n_row = 0;
-        for (end = begin; end < n_forced && (end == begin || rows + (size_t)f[end].n_target <= FORCED_ROWS); end++) {
-            if (f[end].n_target < 1)
-                continue;
+        for (end = begin; end < n_forced && (b.n_row == 0 || b.n_row + forced_count(&f[end]) <= FORCED_ROWS); end++) {
+            at[end] = (size_t)b.n_row * vocab;
             b.cache[end - begin] = f[end].s->cache;
-            forced_rows(&b, &f[end], end - begin);
-            rows += (size_t)f[end].n_target;
+            if (forced_count(&f[end]))
+                forced_rows(&b, &f[end], end - begin);
         }
-        mem_free(logits);
-        logits = mem_try(rows + 1, vocab * sizeof *logits, "logits", e);
-        if (!logits || (b.n_row && step(m, w, &b, end - begin, tap, logits, e)))
-            goto out;
-        /* put the prefill's logits in front where nothing was held back */
-        float *from = logits + (size_t)b.n_row * vocab, *to = logits + rows * vocab;
-        for (int i = end - 1; i >= begin; i--) {
-            if (f[i].n_target < 1)
-                continue;
-            size_t computed = (size_t)f[i].n_target - (f[i].s->n_held ? 0 : 1);
-            from -= computed * vocab;
-            to -= (size_t)f[i].n_target * vocab;
-            memmove(to + ((size_t)f[i].n_target - computed) * vocab, from, computed * vocab * sizeof *logits);
-            if (!f[i].s->n_held)
-                memcpy(to, f[i].s->first_logits, vocab * sizeof *logits);
-        }
-        float *mine = logits;
-        for (int i = begin; i < end; i++) {
-            kvcache_rewind(f[i].s->cache, f[i].s->n_held);
-            if (f[i].n_target < 1)
-                continue;
-            if (take(ctx, i, mine, e))
+        if (b.n_row == 0)
+            continue;
+        if ((size_t)b.n_row > room) {
+            mem_free(logits);
+            room = (size_t)b.n_row;
+            logits = mem_try_raw(room, vocab * sizeof *logits, "logits", e);
+            if (!logits)
                 goto out;
-            mine += (size_t)f[i].n_target * vocab;
         }
+        if (step(m, w, &b, end - begin, tap, logits, e))
+            goto out;
+#pragma omp parallel for schedule(dynamic, 1)
+        for (int i = begin; i < end; i++)
+            if (take && forced_count(&f[i]))
+                take(ctx, i, logits + at[i]);
     }
     rc = 0;
 out:
+    mem_free(at);
     mem_free(b.row);
     mem_free(b.cache);
     mem_free(logits);

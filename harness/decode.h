@@ -26,22 +26,31 @@ void decode_sequence_fini(struct sequence *s);
 /* Room that a sequence's tail needs for `longest` generated or forced tokens. */
 int decode_tail_capacity(int n_held, int longest);
 
-/* Feeds what was held back, then decodes greedily (ties: the lowest id) until every sequence has ended. `ticks`
- * (may be NULL) is called after every step and may ask to stop by returning non-zero (ERR_INTERRUPTED). */
-int decode_greedy(const struct model *m, struct workspace *w, struct sequence *const *s, int n_sequence,
-                  int (*tick)(void), struct err *e);
+/* Looks on while sequences decode: before every step's tokens are chosen, the logits of the sequences that still run.
+ * active[i]: index of a sequence; its logits [n_vocab] predict its token out.n. A callback that returns non-zero (error
+ * filled) ends the decoding. */
+struct decode_watch {
+    void *ctx;
+    int (*step)(void *ctx, const int *active, const float *const *logits, int n, struct err *e);
+};
 
-/* Teacher forcing: for every sequence the logits that predict target[i][0 .. n_target[i]), as one chunk each, batched
- * over sequences. `take` gets them [n_target][n_vocab]; valid during the call. The caches are left as after the
- * held-back tokens. */
+/* Feeds what was held back, then decodes greedily (ties: the lowest id) until every sequence has ended. `tick` (may be
+ * NULL) is called after every step and may ask to stop by returning non-zero (ERR_INTERRUPTED); watch may be NULL. */
+int decode_greedy(const struct model *m, struct workspace *w, struct sequence *const *s, int n_sequence,
+                  const struct decode_watch *watch, int (*tick)(void), struct err *e);
+
+/* Teacher forcing: for every sequence the logits that predict target[from .. n_target), as one chunk each, batched over
+ * sequences. The sequence has been decoded, and its own first from - 1 tokens are those of the target; from 0 begins with
+ * the held-back tokens' last (with nothing held back the prefill predicts target[0], so from is at least 1). `take` (may
+ * be NULL) gets them [n_target - from][n_vocab], for several sequences at once on several threads. The caches are left
+ * with what these passes did not need rewound: only forced passes may follow. */
 struct forced {
     struct sequence *s;
     const int32_t *target;
-    int n_target;
+    int n_target, from;
 };
 int decode_forced(const struct model *m, struct workspace *w, const struct forced *f, int n_forced,
-                  const struct tap *tap,
-                  int (*take)(void *ctx, int i, const float *logits, struct err *e), void *ctx, struct err *e);
+                  const struct tap *tap, void (*take)(void *ctx, int i, const float *logits), void *ctx, struct err *e);
 
 int decode_argmax(const float *logits, int n); /* ties: the lowest index */
 

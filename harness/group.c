@@ -196,7 +196,10 @@ static int sub_batch(struct group_state *s, int begin, int end, struct err *e)
             run[n_run++] = t;
         }
     }
-    if (decode_greedy(g->model, g->work, run, n_run, g->tick, e))
+    struct group_watch on = {0};
+    struct decode_watch watch = {.ctx = &on, .step = group_watch_step};
+    group_watch_begin(&on, s, run, n_run);
+    if (decode_greedy(g->model, g->work, run, n_run, &watch, g->tick, e))
         goto out;
     for (int i = 0; i < n_run; i++)
         s->bytes_end[run[i] - s->sequence] = kvcache_bytes(run[i]->cache);

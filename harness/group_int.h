@@ -15,8 +15,9 @@ struct cut {
 };
 
 struct outcome { /* of one (cell, question) */
-    double nll;
-    struct divergence divergence;
+    struct divergence divergence; /* along y */
+    double loss, nll;             /* summed, and a token's mean, over the reference answer */
+    int n_loss;                   /* answer tokens measured so far */
 };
 
 struct group_state {
@@ -43,7 +44,16 @@ struct sequence *group_sequence(const struct group_state *s, int cell, int quest
 struct outcome *group_outcome(const struct group_state *s, int cell, int question);
 void group_state_fini(struct group_state *s);
 
-/* After decoding: reference, nll, kl, attention mass for cells [begin, end). */
+/* While sequences decode, every step whose tokens so far are those of y, or of the reference answer, is measured from
+ * the logits that decoding computed anyway. run: sequences of the state, as decode_greedy gets them. */
+struct group_watch {
+    struct group_state *s;
+    struct sequence *const *run;
+    int want_kl, want_nll;
+};
+int group_watch_step(void *ctx, const int *active, const float *const *logits, int n, struct err *e);
+void group_watch_begin(struct group_watch *w, struct group_state *s, struct sequence *const *run, int n_run);
+/* After decoding: what is left of nll and kl, attention mass, for cells [begin, end). */
 int group_measure(struct group_state *s, int begin, int end, struct err *e);
 
 void group_row_init(const struct group_state *s, int cell, int question, struct row *row);

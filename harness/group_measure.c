@@ -17,11 +17,6 @@ struct outcome *group_outcome(const struct group_state *s, int cell, int questio
     return &s->result[(size_t)cell * (size_t)s->g->n_question + (size_t)question];
 }
 
-struct taking {
-    struct group_state *s;
-    const int *cell, *question; /* of every forced pass */
-};
-
 /* Sums attention rows of the full cache's forced pass, normalised over the prompt entries. */
 struct mass_tap {
     const struct group_state *s;
@@ -45,48 +40,27 @@ static int add_mass(void *ctx, int layer, int head, int row, const float *weight
     return 0;
 }
 
-static int take_reference(void *ctx, int i, const float *logits, struct err *e)
+/* The full cache's tokens so far are y so far. */
+static void follow_full(struct group_state *s, int q)
 {
-    struct taking *t = ctx;
-    int q = t->question[i];
-    return measure_reference(&t->s->reference[q], logits, t->s->y[q].n, t->s->g->model->hp.n_vocab, e);
+    const struct sequence *full = group_sequence(s, 0, q);
+    for (int i = s->y[q].n; i < full->out.n; i++)
+        token_ids_add(&s->y[q], full->out.id[i]);
 }
 
-static int take_divergence(void *ctx, int i, const float *logits, struct err *e)
-{
-    struct taking *t = ctx;
-    (void)e;
-    measure_divergence(&t->s->reference[t->question[i]], logits,
-                       &group_outcome(t->s, t->cell[i], t->question[i])->divergence);
-    return 0;
-}
-
-static int take_nll(void *ctx, int i, const float *logits, struct err *e)
-{
-    struct taking *t = ctx;
-    const struct token_ids *a = &t->s->answer[t->question[i]];
-    (void)e;
-    group_outcome(t->s, t->cell[i], t->question[i])->nll = measure_nll(logits, a->id, a->n, t->s->g->model->hp.n_vocab);
-    return 0;
-}
-
-/* The full cache along its own answer y: the reference logits, and the attention mass over the prompt. */
-static int full_reference(struct group_state *s, int q, struct err *e)
+/* Where the full cache's attention goes from the queries that predict y. */
+static int full_mass(struct group_state *s, int q, struct err *e)
 {
     const struct hparams *hp = &s->g->model->hp;
     struct sequence *full = group_sequence(s, 0, q);
     size_t heads = (size_t)hp->n_layer * (size_t)hp->n_kv_head, n = (size_t)s->n;
-    int cell = 0, question = q;
-    for (int i = 0; i < full->out.n; i++)
-        token_ids_add(&s->y[q], full->out.id[i]);
     s->mass[q] = mem_try(heads * n, sizeof(double), "attention mass", e);
     if (!s->mass[q])
         return -1;
     struct mass_tap mass = {.s = s, .mass = s->mass[q]};
     struct tap tap = {.ctx = &mass, .weights = add_mass};
-    struct taking t = {.s = s, .cell = &cell, .question = &question};
-    struct forced f = {.s = full, .target = s->y[q].id, .n_target = s->y[q].n};
-    if (decode_forced(s->g->model, s->g->work, &f, 1, &tap, take_reference, &t, e))
+    struct forced f = {.s = full, .target = s->y[q].id, .n_target = s->y[q].n, .from = full->n_held == 0};
+    if (decode_forced(s->g->model, s->g->work, &f, 1, &tap, NULL, NULL, e))
         return -1;
     const float *last = observe_last_row(s->observer); /* the query that predicts y_1 was part of the prefill */
     int predicting = s->y[q].n;
@@ -105,50 +79,136 @@ static int has_nll_metric(const struct exp_task *t)
     return 0;
 }
 
+static void add_loss(struct group_state *s, struct outcome *o, int q, const float *logits)
+{
+    o->loss += measure_loss(logits, s->answer[q].id[o->n_loss++], s->g->model->hp.n_vocab);
+}
+
+/* Whether step t of a sequence, about to be chosen, stands on the first t tokens of the list, all steps before having. */
+static int stands_on(const struct sequence *t, const struct token_ids *list, int measured)
+{
+    int step = t->out.n;
+    return measured == step && (step == 0 || (step <= list->n && t->out.id[step - 1] == list->id[step - 1]));
+}
+
+int group_watch_step(void *ctx, const int *active, const float *const *logits, int n, struct err *e)
+{
+    struct group_watch *w = ctx;
+    struct group_state *s = w->s;
+    int n_question = s->g->n_question;
+    timing_begin(TIMING_FORCED);
+    for (int i = 0; i < n; i++) {
+        ptrdiff_t at = w->run[active[i]] - s->sequence;
+        if (at >= n_question)
+            continue; /* not the full cache */
+        follow_full(s, (int)at);
+        if (w->want_kl && measure_reference_add(&s->reference[at], logits[i], s->g->model->hp.n_vocab, e)) {
+            timing_end();
+            return -1;
+        }
+    }
+#pragma omp parallel for schedule(dynamic, 1)
+    for (int i = 0; i < n; i++) {
+        const struct sequence *t = w->run[active[i]];
+        ptrdiff_t at = t - s->sequence;
+        int q = (int)(at % n_question);
+        struct outcome *o = &s->result[at];
+        if (w->want_kl && t->out.n < s->reference[q].n_step && stands_on(t, &s->y[q], o->divergence.n))
+            measure_divergence_add(&o->divergence, &s->reference[q], logits[i]);
+        if (w->want_nll && t->out.n < s->answer[q].n && stands_on(t, &s->answer[q], o->n_loss))
+            add_loss(s, o, q, logits[i]);
+    }
+    timing_end();
+    return 0;
+}
+
+void group_watch_begin(struct group_watch *w, struct group_state *s, struct sequence *const *run, int n_run)
+{
+    const struct group *g = s->g;
+    *w = (struct group_watch){
+        .s = s,
+        .run = run,
+        .want_kl = (g->x->measure & MEASURE_KL) != 0,
+        .want_nll = (g->x->measure & MEASURE_NLL) || has_nll_metric(&g->x->task[g->cell[0]->task]),
+    };
+    for (int i = 0; i < n_run; i++) {
+        struct outcome *o = &s->result[run[i] - s->sequence];
+        *o = (struct outcome){.nll = (double)NAN};
+        measure_divergence_begin(&o->divergence);
+    }
+}
+
+/* What decoding did not measure along y or the answer. */
+struct rest {
+    struct group_state *s;
+    struct forced *f;
+    int *of_answer, n; /* [n] 1: the item is along the answer */
+};
+
+static void take_rest(void *ctx, int i, const float *logits)
+{
+    const struct rest *r = ctx;
+    ptrdiff_t at = r->f[i].s - r->s->sequence;
+    int q = (int)(at % r->s->g->n_question);
+    struct outcome *o = &r->s->result[at];
+    for (int t = r->f[i].from; t < r->f[i].n_target; t++, logits += r->s->g->model->hp.n_vocab)
+        if (r->of_answer[i])
+            add_loss(r->s, o, q, logits);
+        else
+            measure_divergence_add(&o->divergence, &r->s->reference[q], logits);
+}
+
+static void add_rest(struct rest *r, struct sequence *t, const struct token_ids *list, int measured, int of_answer)
+{
+    r->of_answer[r->n] = of_answer;
+    r->f[r->n++] = (struct forced){.s = t, .target = list->id, .n_target = list->n, .from = measured};
+}
+
 int group_measure(struct group_state *s, int begin, int end, struct err *e)
 {
     const struct group *g = s->g;
-    int rc = -1, n_kl = 0, n_nll = 0;
-    int want_kl = (g->x->measure & MEASURE_KL) != 0;
-    int want_nll = (g->x->measure & MEASURE_NLL) || has_nll_metric(&g->x->task[g->cell[0]->task]);
+    int rc = -1;
+    struct group_watch want;
     size_t most = (size_t)(end - begin) * (size_t)g->n_question + 1;
-    struct forced *kl = mem_new(most, sizeof *kl), *nll = mem_new(most, sizeof *nll);
-    int *cells = mem_new(2 * most, sizeof *cells), *questions = mem_new(2 * most, sizeof *questions);
+    struct rest rest[2] = {0};
+    group_watch_begin(&want, s, NULL, 0);
+    for (int k = 0; k < 2; k++)
+        rest[k] = (struct rest){s, mem_new(most, sizeof *rest[k].f), mem_new(most, sizeof *rest[k].of_answer), 0};
     timing_begin(TIMING_FORCED);
-    for (int q = 0; begin == 0 && q < g->n_question; q++)
-        if (full_reference(s, q, e))
+    for (int q = 0; begin == 0 && q < g->n_question; q++) {
+        follow_full(s, q);
+        if (full_mass(s, q, e))
             goto out;
+    }
     for (int c = begin; c < end; c++)
         for (int q = 0; q < g->n_question; q++) {
             struct sequence *t = group_sequence(s, c, q);
-            struct outcome *o = group_outcome(s, c, q);
-            *o = (struct outcome){.nll = (double)NAN};
-            o->divergence = (struct divergence){(double)NAN, (double)NAN, (double)NAN, -1};
-            if (!t->cache)
-                continue;
-            if (want_kl) {
-                cells[n_kl] = c;
-                questions[n_kl] = q;
-                kl[n_kl++] = (struct forced){.s = t, .target = s->y[q].id, .n_target = s->y[q].n};
-            }
-            if (want_nll && s->answer[q].n) {
-                cells[most + (size_t)n_nll] = c;
-                questions[most + (size_t)n_nll] = q;
-                nll[n_nll++] = (struct forced){.s = t, .target = s->answer[q].id, .n_target = s->answer[q].n};
-            }
+            const struct outcome *o = group_outcome(s, c, q);
+            int kl = t->cache && want.want_kl && o->divergence.n < s->y[q].n;
+            int nll = t->cache && want.want_nll && o->n_loss < s->answer[q].n;
+            /* the one that shares more with what was decoded goes first: a pass leaves the cache with its own tokens */
+            int nll_first = nll && (!kl || o->n_loss > o->divergence.n);
+            if (kl)
+                add_rest(&rest[nll_first], t, &s->y[q], o->divergence.n, 0);
+            if (nll)
+                add_rest(&rest[!nll_first], t, &s->answer[q], o->n_loss, 1);
         }
-    struct taking of_kl = {.s = s, .cell = cells, .question = questions};
-    struct taking of_nll = {.s = s, .cell = cells + most, .question = questions + most};
-    if (decode_forced(g->model, g->work, kl, n_kl, NULL, take_divergence, &of_kl, e) ||
-        decode_forced(g->model, g->work, nll, n_nll, NULL, take_nll, &of_nll, e))
-        goto out;
+    for (int k = 0; k < 2; k++)
+        if (decode_forced(g->model, g->work, rest[k].f, rest[k].n, NULL, take_rest, &rest[k], e))
+            goto out;
+    for (int c = begin; c < end; c++)
+        for (int q = 0; q < g->n_question; q++) {
+            struct outcome *o = group_outcome(s, c, q);
+            measure_divergence_end(&o->divergence);
+            o->nll = o->n_loss ? o->loss / o->n_loss : (double)NAN;
+        }
     rc = 0;
 out:
     timing_end();
-    mem_free(kl);
-    mem_free(nll);
-    mem_free(cells);
-    mem_free(questions);
+    for (int k = 0; k < 2; k++) {
+        mem_free(rest[k].f);
+        mem_free(rest[k].of_answer);
+    }
     return rc;
 }
 

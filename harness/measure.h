@@ -1,5 +1,6 @@
 /* Distribution-level measures against the full cache: negative log-likelihood, KL divergence, agreement of the most
- * likely token. Natural logarithms, double precision, over the whole vocabulary (DESIGN section 8). */
+ * likely token. Natural logarithms, double precision, over the whole vocabulary (DESIGN section 8). Everything is taken
+ * step by step, in the order of the steps, so that it does not matter which pass a step's logits came from. */
 #ifndef HARNESS_MEASURE_H
 #define HARNESS_MEASURE_H
 
@@ -8,25 +9,29 @@
 
 #include "harness/base/err.h"
 
-/* Mean of -ln p(target[t]) over t, in nats per token. logits [n_target][n_vocab]. */
-double measure_nll(const float *logits, const int32_t *target, int n_target, int n_vocab);
+/* -ln p(target) in nats. logits [n_vocab]. */
+double measure_loss(const float *logits, int32_t target, int n_vocab);
 
-/* The full cache's predictions along its own greedy answer. */
+/* The full cache's predictions along its own greedy answer; zeroed when empty. */
 struct reference {
     int n_step, n_vocab;
+    size_t cap;      /* steps that there is room for */
     float *logits;   /* [n_step][n_vocab] */
     double *log_sum; /* [n_step] ln sum exp */
     int32_t *top;    /* [n_step] most likely token */
 };
-int measure_reference(struct reference *r, const float *logits, int n_step, int n_vocab, struct err *e);
+int measure_reference_add(struct reference *r, const float *logits, int n_vocab, struct err *e); /* copies them */
 void measure_reference_fini(struct reference *r);
 
 struct divergence {
-    double kl, kl_max; /* mean and largest over steps of sum p_full ln(p_full / p_cell) */
-    double top1;       /* share of steps with the same arg-max */
+    double kl, kl_max; /* mean (sum, until measure_divergence_end) and largest over steps of sum p_full ln(p_full / p_cell) */
+    double top1;       /* share (number) of steps with the same arg-max */
     int first;         /* first step with another arg-max, -1: none */
+    int n;             /* steps so far */
 };
-/* logits [r->n_step][n_vocab] of a cell forced along the same tokens. */
-void measure_divergence(const struct reference *r, const float *logits, struct divergence *out);
+void measure_divergence_begin(struct divergence *d);
+/* Step d->n of a cell forced along the same tokens. logits [n_vocab]. */
+void measure_divergence_add(struct divergence *d, const struct reference *r, const float *logits);
+void measure_divergence_end(struct divergence *d); /* NAN where there was no step */
 
 #endif
