@@ -34,6 +34,6 @@ const char *json_string(const struct json *v);        /* NULL when it is none */
 double json_number(const struct json *v, double dflt);
 int json_int64(const struct json *v, int64_t *out);   /* 0, or -1 when it is no integer below 2^53 */
 int json_bool(const struct json *v, int dflt);
-char *json_print(const struct json *v);               /* compact text; caller frees with mem_free */
+char *json_print(const struct json *v);               /* compact text that reads back exactly; NULL: null; mem_free */
 
 #endif

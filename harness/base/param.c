@@ -109,8 +109,10 @@ static int parse_float(const struct param *p, const char *text, double *out, str
 
 static int parse_decimal(const struct param *p, const char *text, struct decimal *out, struct err *e)
 {
-    if (decimal_parse(text, out, NULL) || !in_bounds(p, decimal_to_double(*out)))
+    struct decimal d;
+    if (decimal_parse(text, &d, NULL) || !in_bounds(p, decimal_to_double(d)))
         return refuse(p, text, e);
+    *out = d;
     return 0;
 }
 
