@@ -70,9 +70,7 @@ static int choose(struct options *o, const char *name)
             o->chosen[i] = 1, found = 1;
     if (found)
         return 0;
-    const char *near = str_nearest(name, known, n + 1);
-    return cli_usage("bench", "--only: test '%s' unknown%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
-                     near ? "'?" : "");
+    return cli_usage("bench", "--only: test '%s' unknown%s", name, str_did_you_mean(name, known, n + 1));
 }
 
 static int choose_all(struct options *o)
@@ -227,9 +225,8 @@ static int parse(int argc, char **argv, struct options *o)
         {"csv", no_argument, NULL, CSV}, {"profile", no_argument, NULL, PROFILE},
         {"quiet", no_argument, NULL, 'q'}, {NULL, 0, NULL, 0},
     };
-    int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "hm:r:q", longs, NULL)) != -1) {
+    int c, start = 1;
+    while ((c = cli_option(argc, argv, ":hm:r:q", longs, &start)) != -1) {
         int bad = 0;
         switch (c) {
         case 'h': print_help(); return CLI_OK + 1;
@@ -241,7 +238,7 @@ static int parse(int argc, char **argv, struct options *o)
         case JSON: o->format = FORMAT_JSON; break;
         case PROFILE: o->profile = 1; break;
         case CSV: o->format = FORMAT_CSV; break;
-        default: return cli_usage("bench", "that option is not known, or lacks its value") + 1;
+        default: return cli_bad_option("bench", c, argv, longs) + 1;
         }
         if (bad)
             return CLI_USAGE + 1;
