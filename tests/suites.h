@@ -37,6 +37,7 @@
     SUITE(profile) \
     SUITE(report) \
     SUITE(runner) \
+    SUITE(trace) \
     SUITE(identity) \
     SUITE(bench)
 
