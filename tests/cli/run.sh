@@ -10,7 +10,8 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 DEPTHKV=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 ROOT=$(cd "$here/../.." && pwd)
-export DEPTHKV ROOT LC_ALL=C.UTF-8
+# waiting threads must not spin where others run, too
+export DEPTHKV ROOT LC_ALL=C.UTF-8 OMP_WAIT_POLICY=passive
 shift
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -47,7 +48,7 @@ judge() { # NAME STATUS FOLDER: prints what is wrong
 run_one() { # NAME
   local folder=$scratch/$1 status wrong
   mkdir -p "$folder/work"
-  (cd "$folder/work" && exec timeout 60 bash "$here/$1.sh") >"$folder/stdout" 2>"$folder/stderr" </dev/null
+  (cd "$folder/work" && exec timeout 120 bash "$here/$1.sh") >"$folder/stdout" 2>"$folder/stderr" </dev/null
   status=$?
   if [ $status -eq 77 ] && grep '^SKIP' "$folder/stderr"; then
     skipped=$((skipped + 1))
