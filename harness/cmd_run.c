@@ -40,16 +40,33 @@ struct options {
     int quiet;
 };
 
-/* "a,b" -> "a, b" within [ ], with `extra` after every item, as YAML. */
-static void add_list(struct str *y, const char *list, const char *before, const char *after)
+/* "a,b" -> "[a, b]". */
+static void add_list(struct str *y, const char *list)
 {
     str_addc(y, '[');
     for (const char *p = list; *p;) {
         size_t n = strcspn(p, ",");
         str_add(y, p == list ? "" : ", ");
-        str_add(y, before);
         str_addn(y, p, n);
-        str_add(y, after);
+        p += n + (p[n] == ',');
+    }
+    str_addc(y, ']');
+}
+
+/* "a,b" -> "[{a: {length: N}}, b]", with a length where the task has one. */
+static void add_tasks(struct str *y, const char *list, int64_t length)
+{
+    str_addc(y, '[');
+    for (const char *p = list; *p;) {
+        size_t n = strcspn(p, ",");
+        char *name = mem_strndup(p, n);
+        const struct dataset_ops *d = dataset_find(name);
+        str_add(y, p == list ? "" : ", ");
+        if (d && param_find(d->params, "length"))
+            str_addf(y, "{%s: {length: %lld}}", name, (long long)length);
+        else
+            str_add(y, name);
+        mem_free(name);
         p += n + (p[n] == ',');
     }
     str_addc(y, ']');
@@ -57,19 +74,15 @@ static void add_list(struct str *y, const char *list, const char *before, const 
 
 static void compose(const struct options *o, struct str *y)
 {
-    struct str after = {0};
-    str_addf(&after, ": {length: %lld}}", (long long)o->length);
     str_add(y, "# Put together on the command line.\nschema: 1\nexperiment: run\nmodel: ");
     str_add_json(y, o->model, strlen(o->model));
     str_add(y, "\ntasks: ");
-    add_list(y, o->tasks, "{", after.p);
-    str_addf(y, "\nsamples: %lld\nmeasure: [score, nll, kl]\nsweep:\n  - policy: full\n  - policy: ",
-             (long long)o->samples);
-    add_list(y, o->policies, "", "");
+    add_tasks(y, o->tasks, o->length);
+    str_addf(y, "\nsamples: %lld\nmeasure: [score, nll, kl]\nsweep:\n  - policy: full\n  - policy: ", (long long)o->samples);
+    add_list(y, o->policies);
     str_add(y, "\n    keep: ");
-    add_list(y, o->keeps, "", "");
+    add_list(y, o->keeps);
     str_add(y, "\n");
-    str_free(&after);
 }
 
 /* 0, or an exit code + 1 so that -h can end with 0. */
@@ -152,9 +165,9 @@ static void summary(const char *dir, const struct runner_summary *s, const struc
             dir, dir);
     if (warning->n)
         fprintf(stderr, "warning: %s\n", warning->p);
-    if (s->rows && s->cut_off * 100 > s->rows)
+    if (s->cut_off * 100 > s->outputs)
         fprintf(stderr, "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
-                s->cut_off, s->rows);
+                s->cut_off, s->outputs);
     if (s->failed)
         fprintf(stderr, "depthkv: %ld rows failed, first: %s\n", s->failed, s->first_failure);
 }

@@ -87,7 +87,13 @@ static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *
     if (row->status == ROW_FAILED && r->sum->failed++ == 0)
         snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s", r->x->path, row->cell->line,
                  row->reason);
-    r->sum->cut_off += row->status == ROW_OK && !strcmp(row->finish_reason, "length");
+    int reads_output = 0;
+    for (int i = 0; i < r->task->n_metric; i++)
+        reads_output |= r->task->metric[i]->score != NULL;
+    if (reads_output && row->status == ROW_OK) { /* likelihoods don't care how long the output is */
+        r->sum->outputs++;
+        r->sum->cut_off += !strcmp(row->finish_reason, "length");
+    }
     return 0;
 }
 

@@ -20,7 +20,7 @@ struct runner_options {
 
 struct runner_summary {
     long rows, failed, reused; /* rows written by this run, failed ones among them; rows that were there */
-    long cut_off;              /* rows that ended because of max_new_tokens */
+    long outputs, cut_off;     /* rows whose metrics read the output; those of them that max_new_tokens has ended */
     char first_failure[512];
 };
 

@@ -60,12 +60,12 @@ int fs_write_atomic(const char *path, const void *data, size_t n, struct err *e)
         }
         done += (size_t)w;
     }
-    if (fsync(fd) || close(fd)) {
-        fd = -1;
+    int unsynced = fsync(fd), unclosed = close(fd);
+    fd = -1;
+    if (unsynced || unclosed) {
         err_set(e, ERR_IO, "%s: %s", tmp.p, strerror(errno));
         goto out;
     }
-    fd = -1;
     if (rename(tmp.p, path)) {
         err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
         goto out;
