@@ -7,7 +7,7 @@
  *     layer            int64 [k] studied layers, ascending
  *     prompt_sha256    strings: the prompts that the numbers stand on, sorted
  *     score nll kl top1            groups of float64 [k]: mean se lo hi, and diff diff_se diff_lo diff_hi diff_p (paired
- *                                  difference to the full cache), baseline (mean of the full cache); n int64 [k] */
+ *                                  difference to the baseline), baseline (its mean); n int64 [k] */
 #ifndef HARNESS_PROFILE_H
 #define HARNESS_PROFILE_H
 
