@@ -12,6 +12,7 @@
 
 struct keptfile {
     char *parts, *path; /* folder of part files; kept.h5 */
+    struct h5 *old;     /* kept.h5 as it was when this run began; NULL: there was none */
 };
 
 struct keptfile *keptfile_open(const char *dir, struct err *e)
@@ -19,7 +20,7 @@ struct keptfile *keptfile_open(const char *dir, struct err *e)
     struct keptfile *k = mem_new(1, sizeof *k);
     k->parts = fs_join(dir, "kept.parts");
     k->path = fs_join(dir, "kept.h5");
-    if (fs_mkdirs(k->parts, e)) {
+    if (fs_mkdirs(k->parts, e) || (fs_exists(k->path) && !(k->old = h5_open(k->path, H5_MODE_READ, e)))) {
         keptfile_close(k);
         return NULL;
     }
@@ -30,32 +31,50 @@ void keptfile_close(struct keptfile *k)
 {
     if (!k)
         return;
+    h5_close(k->old, NULL);
     mem_free(k->parts);
     mem_free(k->path);
     mem_free(k);
 }
 
 /* Question ids are the user's: only letters, digits, '-' and '_' go into a name; a hash keeps the rest apart. */
-static void dataset_path(const struct row *r, struct str *out)
+static void dataset_path(const char *cell, int sample, const char *question, struct str *out)
 {
-    str_addf(out, "/%s/%d/", r->cell->id, r->sample);
-    size_t n = strlen(r->question_id);
+    str_addf(out, "/%s/%d/", cell, sample);
+    size_t n = strlen(question);
     for (size_t i = 0; i < n && i < 40; i++) {
-        char c = r->question_id[i];
+        char c = question[i];
         int plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
         str_addc(out, plain ? c : '_');
     }
-    str_addf(out, ".%08x", (unsigned)(hash_fnv1a(r->question_id, n) & 0xFFFFFFFFu));
+    str_addf(out, ".%08x", (unsigned)(hash_fnv1a(question, n) & 0xFFFFFFFFu));
+}
+
+static void part_path(const struct keptfile *k, const char *where, struct str *out)
+{
+    str_addf(out, "%s/", k->parts);
+    for (const char *p = where + 1; *p; p++)
+        str_addc(out, *p == '/' ? '-' : *p);
+}
+
+int keptfile_has(const struct keptfile *k, const char *cell, int sample, const char *question)
+{
+    struct str where = {0}, name = {0};
+    dataset_path(cell, sample, question, &where);
+    part_path(k, where.p, &name);
+    str_add(&name, ".h5");
+    int has = fs_exists(name.p) || (k->old && h5_exists(k->old, where.p));
+    str_free(&where);
+    str_free(&name);
+    return has;
 }
 
 int keptfile_add(struct keptfile *k, const struct row *r, const struct keepset *keep, struct err *e)
 {
     struct str where = {0}, name = {0}, tmp = {0};
     int rc = -1;
-    dataset_path(r, &where);
-    str_addf(&name, "%s/", k->parts);
-    for (const char *p = where.p + 1; *p; p++)
-        str_addc(&name, *p == '/' ? '-' : *p);
+    dataset_path(r->cell->id, r->sample, r->question_id, &where);
+    part_path(k, where.p, &name);
     str_addf(&tmp, "%s.tmp", name.p);
     str_add(&name, ".h5");
     struct h5 *f = h5_open(tmp.p, H5_MODE_CREATE, e);
@@ -185,7 +204,7 @@ int keptfile_merge(struct keptfile *k, struct err *e)
         mem_free(path);
     }
     /* after the parts: a row that was computed again has a newer bitmap there */
-    bad = bad || (fs_exists(k->path) && merge_file(&m, k->path, e));
+    bad = bad || (k->old && each_entry(k->old, copy_entry, &m, e));
     if (h5_close(m.to, bad ? NULL : e) || bad)
         goto out;
     if (rename(tmp.p, k->path)) {

@@ -10,6 +10,8 @@
 struct keptfile;
 
 struct keptfile *keptfile_open(const char *dir, struct err *e);
+/* 1 when a run has stored what this row kept: here, or in a part. */
+int keptfile_has(const struct keptfile *k, const char *cell, int sample, const char *question);
 /* keep NULL: the row failed, and what an earlier run stored for it is dropped. */
 int keptfile_add(struct keptfile *k, const struct row *r, const struct keepset *keep, struct err *e);
 /* Parts go before what kept.h5 holds already: rows that were computed again replace their old bitmaps. */

@@ -154,7 +154,9 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
         for (int q = 0; q < n_question; q++) {
             size_t i = (size_t)c * (size_t)n_question + (size_t)q;
             make_key(r, r->cell[c], item, question[q], &mine[q], r->key[i]);
-            wanted[i] = !journal_has(r->journal, r->key[i], sample, item->question[question[q]].id);
+            const char *id = item->question[question[q]].id;
+            wanted[i] = !journal_has(r->journal, r->key[i], sample, id) ||
+                        (r->kept && !keptfile_has(r->kept, r->cell[c]->id, sample, id)); /* recording was switched on later */
             missing += wanted[i];
         }
     r->sum->reused += (long)runs - missing;

@@ -100,8 +100,11 @@ START_TEST(a_row_that_was_computed_again_has_its_new_bitmap_and_others_keep_thei
     end(k);
     ck_assert_int_eq(first_kept("/cell/0", "q"), 3);
     k = begin();
+    ck_assert(keptfile_has(k, "cell", 0, "q") && keptfile_has(k, "cell", 1, "q") && !keptfile_has(k, "cell", 1, "r"));
+    ck_assert(!keptfile_has(k, "third", 0, "q") && !keptfile_has(k, "cell", 0, ""));
     add(k, "cell", 0, "q", 63);
     add(k, "third", 0, "q", 9);
+    ck_assert(keptfile_has(k, "third", 0, "q")); /* in a part */
     end(k);
     ck_assert_int_eq(first_kept("/cell/0", "q"), 63);
     ck_assert_int_eq(first_kept("/cell/0", "r"), 4);
@@ -167,14 +170,17 @@ START_TEST(a_broken_file_is_an_error_that_names_it)
     struct keptfile *k = begin();
     struct err e = {.msg = "garbage"};
     add(k, "cell", 0, "q", 3);
-    rows_write("kept.h5", "no HDF5 at all");
+    rows_write("kept.parts/broken.h5", "no HDF5 at all");
     ck_assert_int_eq(keptfile_merge(k, &e), -1);
-    ck_assert_msg(strstr(e.msg, "kept.h5") != NULL, "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "kept.parts/broken.h5") != NULL, "%s", e.msg);
     char *tmp = rows_path("kept.h5.tmp"), *parts = rows_path("kept.parts");
     ck_assert(!fs_exists(tmp) && fs_exists(parts)); /* what was computed is still there */
     mem_free(tmp);
     mem_free(parts);
     keptfile_close(k);
+    rows_write("kept.h5", "no HDF5 at all");
+    ck_assert_ptr_null(keptfile_open(dir, &e)); /* before anything is computed */
+    ck_assert_msg(strstr(e.msg, "/kept.h5: ") != NULL, "%s", e.msg);
 }
 END_TEST
 
@@ -234,6 +240,34 @@ START_TEST(a_run_stores_what_its_rows_say_also_when_the_data_has_changed)
 }
 END_TEST
 
+START_TEST(recording_that_is_switched_on_later_records_all_of_it)
+{
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: 2\nmax_new_tokens: 2\nsweep: [{policy: knorm, keep: 0.5}]\n%s";
+    struct str y = {0};
+    struct rows r, last = {0};
+    struct runner_summary sum;
+    char *file = rows_path("out/kept.h5");
+    str_addf(&y, yaml, "");
+    rows_run(y.p, "out", 0, NULL);
+    ck_assert(!fs_exists(file));
+    str_clear(&y);
+    str_addf(&y, yaml, "record: {kept: true}\n");
+    rows_run(y.p, "out", 0, &sum);
+    ck_assert_int_eq((int)sum.rows, 4);
+    rows_load("out", &r);
+    ck_assert_int_eq(r.n, 8);
+    last.v = r.v + 4;
+    last.n = 4;
+    rows_check_all(&last, &r, 1, "computed again"); /* the first rows of the journal */
+    ck_assert_int_eq(check_counts(&last, file), 4 * 3);
+    rows_run(y.p, "out", 0, &sum); /* and then nothing is left to do */
+    ck_assert_int_eq((int)sum.rows, 0);
+    rows_free(&r);
+    str_free(&y);
+    mem_free(file);
+}
+END_TEST
+
 Suite *make_keptfile_suite(void)
 {
     Suite *s = suite_create("keptfile");
@@ -245,6 +279,7 @@ Suite *make_keptfile_suite(void)
     tcase_add_test(t, names_of_questions_may_be_anything);
     tcase_add_test(t, a_broken_file_is_an_error_that_names_it);
     tcase_add_test(t, a_run_stores_what_its_rows_say_also_when_the_data_has_changed);
+    tcase_add_test(t, recording_that_is_switched_on_later_records_all_of_it);
     suite_add_tcase(s, t);
     return s;
 }
