@@ -17,6 +17,7 @@
     SUITE(safetensors) \
     SUITE(transformer) \
     SUITE(oracle) \
+    SUITE(smollm2) \
     SUITE(dataset) \
     SUITE(policy) \
     SUITE(example) \
