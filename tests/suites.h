@@ -38,6 +38,7 @@
     SUITE(profile) \
     SUITE(report) \
     SUITE(runner) \
+    SUITE(kept) \
     SUITE(identity) \
     SUITE(bench)
 
