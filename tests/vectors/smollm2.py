@@ -54,6 +54,7 @@ class Model:
     def hugging_face(self, attention="sdpa"):
         """transformers' LlamaForCausalLM in float32 with these weights."""
         import transformers
+        from transformers.initialization import no_init_weights
         hp = self.hp
         config = transformers.LlamaConfig(
             hidden_size=hp["d_model"], intermediate_size=hp["d_ff"], num_hidden_layers=hp["n_layer"],
@@ -61,7 +62,9 @@ class Model:
             vocab_size=hp["n_vocab"], max_position_embeddings=hp["context_length"], rms_norm_eps=hp["norm_eps"],
             rope_parameters={"rope_type": "default", "rope_theta": hp["rope_base"]}, tie_word_embeddings=True,
             attn_implementation=attention, bos_token_id=None, eos_token_id=None, pad_token_id=None)
-        model = transformers.LlamaForCausalLM(config).float().eval()
+        with no_init_weights():  # random ones would take seconds
+            model = transformers.LlamaForCausalLM(config).float().eval()
+        model.tie_weights()
         model.load_state_dict(self.state_dict())
         assert model.lm_head.weight is model.model.embed_tokens.weight
         return model
