@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes transformer.json: logits of tiny random models by Hugging Face transformers, for tests/test_oracle.c.
 
-    python3 make_transformer.py transformer.json        (needs torch and transformers 4.57)
+    python3 make_transformer.py transformer.json        (needs torch and transformers; 4.57 and 5.2 give the same)
 
 Weights are the formula of llama64.hashed; norms: 1 + 0.1 (2 u - 1), less 1 where the model adds it (Gemma); everything else:
 0.2 (2 u - 1), matrices and biases alike.
