@@ -162,6 +162,18 @@ smollm2: $(SMOLLM2)
 $(SMOLLM2): | $(BIN)
 	@models/fetch_smollm2.sh ./$(BIN) $@
 
+PEERS_VENV := build/venv-peers
+
+## bench-peers: transformers and kvpress against ours on the same work (PEERS="--quick"; 4 GB of packages, half an hour)
+.PHONY: bench-peers
+bench-peers: $(BIN) $(SMOLLM2) $(PEERS_VENV)/.done
+	$(PEERS_VENV)/bin/python tests/peers/bench_peers.py ./$(BIN) $(SMOLLM2) $(PEERS)
+
+$(PEERS_VENV)/.done: tests/peers/requirements.txt
+	python3 -m venv $(PEERS_VENV) || { echo "python3's venv is missing (Debian: python3-venv)"; exit 1; }
+	$(PEERS_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 ## cli: the command-line tests alone (CLI="name name" for some)
 .PHONY: cli
 cli: $(BIN)

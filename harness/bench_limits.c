@@ -156,7 +156,7 @@ static size_t extent(int task, size_t step, int rows, size_t ld, int columns)
 
 static float *operand(size_t n, struct err *e)
 {
-    float *x = mem_try(n, sizeof *x, "bench's matrices", e);
+    float *x = mem_try_raw(n, sizeof *x, "bench's matrices", e);
     if (!x)
         return NULL;
 #pragma omp parallel for schedule(static)
@@ -239,7 +239,7 @@ static int measure_bandwidth(struct bench_limits *l, double *rate, struct err *e
 {
     int threads = transformer_threads();
     size_t words = l->stream_bytes / sizeof(uint64_t), part = words / (size_t)threads / 8 * 8;
-    uint64_t *x = mem_try(words, sizeof *x, "bench's stream", e);
+    uint64_t *x = mem_try_raw(words, sizeof *x, "bench's stream", e);
     volatile uint64_t sink = 0; /* the sums are used, so the reads happen */
     if (!x)
         return -1;

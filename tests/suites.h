@@ -17,6 +17,7 @@
     SUITE(safetensors) \
     SUITE(transformer) \
     SUITE(oracle) \
+    SUITE(smollm2) \
     SUITE(dataset) \
     SUITE(policy) \
     SUITE(example) \
@@ -38,6 +39,7 @@
     SUITE(report) \
     SUITE(runner) \
     SUITE(trace) \
+    SUITE(kept)
     SUITE(identity) \
     SUITE(bench)
 

@@ -4,7 +4,7 @@
     python3 make_policies.py policies.json         needs numpy, torch, kvpress 0.5.5
 
 knorm, keydiff, tova and snapkv (average pooling) are kvpress's own classes; h2o, depthkv and snapkv with maximum pooling
-are written here in NumPy, float64, from the definitions. h2o with normalise: visible is checked against kvpress's
+are NumPy, float64, from the definitions (h2o and depthkv in definitions.py). h2o with normalise: visible is checked against kvpress's
 ObservedAttention. `compared` entries have comparable scores: kvpress puts a constant on the entries that it protects.
 Entry lists are those of the budget m: protected recents first, then the best, the later position on a tie. Seeds whose
 last kept and first dropped score are nearer than 1e-4 (relative) are refused, so that float32 can't change a list.
@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from kvpress import KeyDiffPress, KnormPress, ObservedAttentionPress, SnapKVPress, TOVAPress
 
+from definitions import depthkv, h2o, kept
+
 
 def layer(seed, n, n_kv, group, d):
     r = np.random.default_rng(seed)
@@ -25,18 +27,6 @@ def layer(seed, n, n_kv, group, d):
     logits[:, np.triu(np.ones((n, n), bool), 1)] = -np.inf
     a = np.exp(logits - logits.max(-1, keepdims=True))
     return keys, values, (a / a.sum(-1, keepdims=True)).astype(np.float32)
-
-
-def h2o(a, group, normalise):
-    n = a.shape[-1]
-    s = a.sum(1).reshape(-1, group, n).mean(1)
-    return s / (n - np.arange(n)) if normalise == "visible" else s
-
-
-def depthkv(a, values, group, value):
-    later = np.stack([np.tril(x, -1).sum(0) for x in a])
-    norm = {"none": np.ones(values.shape[:2]), "l1": np.abs(values).sum(-1), "l2": np.sqrt((values ** 2).sum(-1))}[value]
-    return np.repeat((later * np.repeat(norm, group, 0)).sum(0, keepdims=True), values.shape[0], 0)
 
 
 def snapkv_max(a, group, w, kernel):
@@ -53,21 +43,6 @@ def press(cls, keys, values, a, n_kv, **args):
     p = cls(compression_ratio=0.5, **args)
     hidden = torch.zeros(1, keys.shape[1], 1)
     return p.score(module, hidden, k, v, att, {})[0].numpy().astype(np.float64)
-
-
-def kept(score, m, recent, shared):
-    """What stays in every head, ascending."""
-    n = score.shape[1]
-    recent = min(recent, m)
-    out = []
-    for s in [score.mean(0)] * score.shape[0] if shared else score:
-        rest = sorted(range(n - recent), key=lambda j: (s[j], j), reverse=True)
-        take = m - recent
-        if 0 < take < len(rest):
-            gap = abs(s[rest[take - 1]] - s[rest[take]])
-            assert gap > 1e-4 * abs(s[rest[take]]), "too near: choose another seed"
-        out.append(sorted(rest[:take]) + list(range(n - recent, n)))
-    return out
 
 
 def case(seed, n, n_kv, group, d, w):

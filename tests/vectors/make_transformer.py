@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """Writes transformer.json: logits of tiny random models by Hugging Face transformers, for tests/test_oracle.c.
 
-    python3 make_transformer.py transformer.json        (needs torch and transformers 4.57)
+    python3 make_transformer.py transformer.json        (needs torch and transformers; 4.57 and 5.2 give the same)
 
-Weights are a hash of the tensor's name and the element's index, so that the test makes the same ones without a file:
-    h = FNV-1a 64 of the name;  u = splitmix64 finaliser of (h + i) / 2^64 in [0, 1);  w = scale (2 u - 1)
-with u rounded down to 24 bits, so that w is exact in float32 up to the product. Norms: 1 + 0.1 (2 u - 1), less 1 where
-the model adds it (Gemma). Everything else: 0.2 (2 u - 1), matrices and biases alike.
+Weights are the formula of llama64.hashed; norms: 1 + 0.1 (2 u - 1), less 1 where the model adds it (Gemma); everything else:
+0.2 (2 u - 1), matrices and biases alike.
 The models run in float64 (the rotation's cosines are float32 in transformers whatever the model's type).
 """
 import json
@@ -15,6 +13,8 @@ import sys
 import numpy as np
 import torch
 import transformers
+
+from llama64 import hashed
 
 T = 40
 ROWS = [0, 7, 38, 39]
@@ -39,17 +39,7 @@ MODELS = [
 
 
 def numbers(name, shape, scale, middle):
-    h = 0xCBF29CE484222325
-    for byte in name.encode():
-        h = (h ^ byte) * 0x100000001B3 % 2**64
-    with np.errstate(over="ignore"):
-        z = np.uint64(h) + np.arange(int(np.prod(shape)), dtype=np.uint64)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    u = (z >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
-    w = np.float32(middle) + np.float32(scale) * (np.float32(2) * u - np.float32(1))
-    return torch.from_numpy(w.reshape(shape).astype(np.float64))
+    return torch.from_numpy(hashed(name, shape, scale, middle).astype(np.float64))
 
 
 def fill(model, kind):
