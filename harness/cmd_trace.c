@@ -89,7 +89,7 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     const struct exp_task *task = &x->task[c->task];
     struct cell *cells[2] = {NULL, c};
     struct workspace *w = workspace_create();
-    struct model *m = model_open(x->model[c->model].path, MODEL_F32, e);
+    struct model *m = model_open(x->model[c->model].path, c->weight_dtype, e);
     if (!m)
         goto out;
     if (!m->tokenizer) {
@@ -103,7 +103,8 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     ec.model = m;
     for (int i = 0; i < x->n_cell && !cells[0]; i++)
         if (x->cell[i].policy->keeps_all && x->cell[i].task == c->task && x->cell[i].model == c->model &&
-            x->cell[i].prune_after == c->prune_after && x->cell[i].max_new_tokens == c->max_new_tokens)
+            x->cell[i].prune_after == c->prune_after && x->cell[i].max_new_tokens == c->max_new_tokens &&
+            x->cell[i].weight_dtype == c->weight_dtype)
             cells[0] = &x->cell[i];
     if (tokenizer_template(m->tokenizer, x->template_name, &ec.pieces, e))
         goto out;

@@ -81,7 +81,8 @@ static void add_notes(const struct aggregate *a, const struct agg_cell *c, struc
                 {"prune_after", "after", "all_but_last"},
                 {"prefill", "prefill", "full"},
                 {"decode", "decode", "frozen"},
-                {"positions", "positions", "original"}};
+                {"positions", "positions", "original"},
+                {"weight_dtype", "weights", "f32"}};
     char count[32];
     for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
         struct str v = {0};
