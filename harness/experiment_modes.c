@@ -139,9 +139,6 @@ static int has(const struct choices *c, const struct mode *dflt)
 
 void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy, const struct modes *m)
 {
-    for (int i = 0; i < m->prefill.n; i++)
-        if (m->prefill.v[i].noun.ops != &experiment_prefills[0])
-            experiment_complain(l, block, m->prefill.v[i].line, "prefill: only 'full' is available in this version");
     for (int i = 0; i < m->decode.n; i++)
         if (m->decode.v[i].noun.ops != &experiment_decodes[0])
             experiment_complain(l, block, m->decode.v[i].line, "decode: only 'frozen' is available in this version");
