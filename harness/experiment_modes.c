@@ -142,9 +142,6 @@ void experiment_modes_check(struct load *l, const struct conf *block, const stru
     for (int i = 0; i < m->decode.n; i++)
         if (m->decode.v[i].noun.ops != &experiment_decodes[0])
             experiment_complain(l, block, m->decode.v[i].line, "decode: only 'frozen' is available in this version");
-    for (int i = 0; i < m->n_packed; i++)
-        if (m->packed[i])
-            experiment_complain(l, block, block->line, "positions: only 'original' is available in this version");
     const unsigned once = POLICY_NEEDS_ENTROPY | POLICY_NEEDS_QUERIES | POLICY_NEEDS_HIDDEN;
     int chunked = has(&m->prefill, &experiment_prefills[0]), cuts = has(&m->decode, &experiment_decodes[0]);
     for (int i = 0; i < policy->n; i++) {
@@ -191,10 +188,19 @@ int experiment_mode_is(const struct choice *mode, int with_params, const char *t
 void experiment_modes_apply(const struct modes *m, int prefill, int decode, int packed, int dtype, struct cell *c)
 {
     const struct choice *p = prefill < 0 ? NULL : &m->prefill.v[prefill], *d = decode < 0 ? NULL : &m->decode.v[decode];
-    c->prefill = p ? text_of(p) : mem_strdup("\"full\"");
     c->decode = d ? text_of(d) : mem_strdup("\"frozen\"");
-    if (p && p->noun.params)
+    if (p && p->noun.params) {
+        struct str s = {0};
         c->chunk = *(const struct chunking *)p->config;
+        if (!(policy_needs_of(c->policy, c->policy_config) & (POLICY_NEEDS_COLUMNS | POLICY_NEEDS_ROWS)))
+            c->chunk.carry = 1; /* there is nothing to carry */
+        str_addf(&s, "{\"%s\":", p->noun.name);
+        param_json(chunked_params, &c->chunk, &s);
+        str_addc(&s, '}');
+        c->prefill = str_take(&s);
+    } else {
+        c->prefill = mem_strdup("\"full\"");
+    }
     if (d && d->noun.params)
         c->cut_every = ((const struct interval *)d->config)->every;
     else if (d && d->noun.ops == &experiment_decodes[1])

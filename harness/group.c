@@ -207,8 +207,17 @@ static int make_cache(struct group_state *s, int c, int q, const struct kvcache 
     struct sequence *t = group_sequence(s, c, q);
     int capacity = decode_tail_capacity(s->g->prompt[q].ids.n - s->n, longest_continuation(s, q));
     const struct keepset *keep = c == 0 ? NULL : s->cut[c].keep;
+    const struct model *m = s->g->model;
+    int turned = !leaf && s->g->cell[c]->packed;
+    if (turned && rope_reserve(&s->rope, m->rope_freq, m->hp.head_dim / 2, s->n, e))
+        return -1;
     timing_begin(TIMING_CUTTING);
-    t->cache = leaf ? kvcache_derive(leaf, NULL, capacity, NULL, e) : kvcache_derive(s->full, keep, capacity, pool, e);
+    if (leaf)
+        t->cache = kvcache_derive(leaf, NULL, capacity, NULL, e);
+    else if (turned)
+        t->cache = kvcache_derive_packed(s->full, keep, capacity, pool, &s->rope, e);
+    else
+        t->cache = kvcache_derive(s->full, keep, capacity, pool, e);
     timing_end();
     return t->cache ? 0 : -1;
 }
@@ -330,6 +339,10 @@ int group_run(const struct group *g, struct err *e)
     timing_end();
     if (bad)
         goto out;
+    if (s.cut[0].err.code != ERR_OK) { /* the reference of all others */
+        err_set(e, s.cut[0].err.code, "%s", s.cut[0].err.msg);
+        goto out;
+    }
     for (int c = 0; c < g->n_cell; c++)
         if (is_whole(g, c) && group_enqueue(&s, c, NULL, e))
             goto out;

@@ -41,6 +41,7 @@
     SUITE(trace) \
     SUITE(kept)
     SUITE(identity) \
+    SUITE(chunked) \
     SUITE(bench)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);
