@@ -139,9 +139,6 @@ static int has(const struct choices *c, const struct mode *dflt)
 
 void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy, const struct modes *m)
 {
-    for (int i = 0; i < m->decode.n; i++)
-        if (m->decode.v[i].noun.ops != &experiment_decodes[0])
-            experiment_complain(l, block, m->decode.v[i].line, "decode: only 'frozen' is available in this version");
     const unsigned once = POLICY_NEEDS_ENTROPY | POLICY_NEEDS_QUERIES | POLICY_NEEDS_HIDDEN;
     int chunked = has(&m->prefill, &experiment_prefills[0]), cuts = has(&m->decode, &experiment_decodes[0]);
     for (int i = 0; i < policy->n; i++) {

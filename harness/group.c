@@ -52,6 +52,27 @@ static int is_whole(const struct group *g, int c)
     return !g->cell[c]->chunk.size && group_wanted(g, c);
 }
 
+static int cuts(const struct cell *c)
+{
+    return c->cut_every > 0;
+}
+
+/* Room for what cells need of the full prefill that are cut again while they decode. */
+static int remember(struct group_state *s, const unsigned char *skip, struct err *e)
+{
+    const struct group *g = s->g;
+    struct cell **cell = mem_new((size_t)g->n_cell, sizeof *cell);
+    int n = 0, columns, window;
+    for (int c = 0; c < g->n_cell; c++)
+        if (!skip[c])
+            cell[n++] = g->cell[c];
+    observe_memory(cell, n, cuts, &columns, &window);
+    mem_free(cell);
+    if (columns || window)
+        s->tally = tally_create(&g->model->hp, s->full, s->n, columns, window, e);
+    return s->tally || !(columns || window) ? 0 : -1;
+}
+
 static int prefill(struct group_state *s, struct err *e)
 {
     const struct group *g = s->g;
@@ -65,7 +86,10 @@ static int prefill(struct group_state *s, struct err *e)
     s->full = kvcache_create(hp, s->n, e);
     if (!s->full)
         goto out;
-    struct observe_pass pass = {.n_seen = s->n, .n_row = s->n, .sample = g->sample_hash, .skip = skip, .last_row = whole};
+    if (remember(s, skip, e))
+        goto out;
+    struct observe_pass pass = {.n_seen = s->n, .n_row = s->n, .sample = g->sample_hash, .skip = skip,
+                                .last_row = whole, .after = s->tally};
     s->observer = observe_create(g->model, s->full, g->cell, g->n_cell, &pass, e);
     if (!s->observer)
         goto out;
@@ -185,21 +209,31 @@ static int emit(struct group_state *s, int c, int q, struct err *e)
     return rc;
 }
 
-/* Bytes of a cell's caches that nobody else holds: segments that are not whole, and tails. */
+/* Bytes that a cell's decoding holds and nobody else: segments that are not whole, and tails; or, where it is cut while it
+ * decodes, two caches of its own (one for forced passes to begin with, one that decodes), packed ones with a second copy
+ * of the keys, and the policy's statistics. */
 static size_t own_bytes(const struct group_state *s, int c, const struct kvcache *leaf)
 {
     const struct hparams *hp = &s->g->model->hp;
-    size_t entries = 0;
+    const struct cell *cell = s->g->cell[c];
+    size_t kept = 0, shared = 0, fed = 0, heads = (size_t)hp->n_layer * (size_t)hp->n_kv_head, d = (size_t)hp->head_dim;
     if (s->cut[c].err.code != ERR_OK)
         return 0;
     for (int l = 0; l < hp->n_layer; l++)
-        for (int h = 0; h < hp->n_kv_head; h++)
-            if (leaf || keepset_count(s->cut[c].keep, l, h) < s->n)
-                entries += (size_t)keepset_count(s->cut[c].keep, l, h);
+        for (int h = 0; h < hp->n_kv_head; h++) {
+            kept += (size_t)keepset_count(s->cut[c].keep, l, h);
+            shared += !leaf && keepset_count(s->cut[c].keep, l, h) == s->n ? (size_t)s->n : 0;
+        }
     for (int q = 0; q < s->g->n_question; q++)
-        entries += (size_t)hp->n_layer * (size_t)hp->n_kv_head *
-                   (size_t)decode_tail_capacity(s->g->prompt[q].ids.n - s->n, longest_continuation(s, q));
-    return entries * group_entry_bytes(s);
+        fed += heads * (size_t)decode_tail_capacity(s->g->prompt[q].ids.n - s->n, longest_continuation(s, q));
+    if (!cell->cut_every)
+        return (kept - shared + fed) * group_entry_bytes(s);
+    int columns, window;
+    observe_memory(&s->g->cell[c], 1, NULL, &columns, &window);
+    size_t entry = group_entry_bytes(s) + (cell->packed ? d * sizeof(float) : 0);
+    entry += (size_t)hp->n_group * (size_t)(2 * columns + window) * sizeof(float);
+    size_t room = heads * (size_t)cell->cut_every;
+    return 2 * ((size_t)s->g->n_question * kept + (room < fed ? room : fed)) * entry + kept * group_entry_bytes(s);
 }
 
 static int make_cache(struct group_state *s, int c, int q, const struct kvcache *leaf, struct kvcache_pool *pool, struct err *e)
@@ -235,8 +269,49 @@ int group_enqueue(struct group_state *s, int c, const struct kvcache *leaf, stru
     return 0;
 }
 
+/* Gives a sequence that is cut while it decodes a cache of its own, in place of the shared one. */
+static int make_private(struct group_state *s, int c, int q, struct err *e)
+{
+    const struct model *m = s->g->model;
+    struct sequence *t = group_sequence(s, c, q);
+    struct cut *k = &s->cut[c];
+    struct evict_setup setup = {
+        .model = m,
+        .cell = s->g->cell[c],
+        .cache = t->cache,
+        .rope = &s->rope,
+        .question_begin = s->g->prompt[q].context_end,
+        .question_end = s->g->prompt[q].question_end,
+        .n_feed = decode_tail_capacity(t->n_held, longest_continuation(s, q)),
+        .sample = s->g->sample_hash,
+    };
+    if (s->g->cell[c]->packed && rope_reserve(&s->rope, m->rope_freq, m->hp.head_dim / 2, s->n + setup.n_feed + 1, e))
+        return -1;
+    timing_begin(TIMING_CUTTING);
+    if (!k->tally && s->tally) {
+        int columns, window;
+        observe_memory(&s->g->cell[c], 1, NULL, &columns, &window);
+        if (columns || window)
+            k->tally = tally_gather(s->tally, &m->hp, s->full, c == 0 ? NULL : k->keep, 0, columns, window, e);
+        if ((columns || window) && !k->tally) {
+            timing_end();
+            return -1;
+        }
+    }
+    setup.tally = k->tally;
+    t->evict = evict_create(&setup, e);
+    timing_end();
+    if (!t->evict)
+        return -1;
+    s->policy_bytes[t - s->sequence] = evict_policy_bytes(t->evict);
+    kvcache_destroy(t->cache);
+    t->cache = NULL;
+    return 0;
+}
+
 /* The sequences of one cell, ready to decode. */
-static int start(struct group_state *s, int c, struct kvcache_pool *pool, struct sequence **run, int *n_run, struct err *e)
+static int start(struct group_state *s, int c, int forced, struct kvcache_pool *pool, struct sequence **run, int *n_run,
+                 struct err *e)
 {
     const struct group *g = s->g;
     if (s->cut[c].err.code != ERR_OK)
@@ -256,8 +331,13 @@ static int start(struct group_state *s, int c, struct kvcache_pool *pool, struct
         if (!t->cache && make_cache(s, c, q, NULL, pool, e))
             return -1;
         s->bytes[t - s->sequence] = kvcache_bytes(t->cache);
+        t->forced = forced;
+        if (g->cell[c]->cut_every && make_private(s, c, q, e))
+            return -1;
         run[(*n_run)++] = t;
     }
+    tally_destroy(s->cut[c].tally);
+    s->cut[c].tally = NULL;
     return 0;
 }
 
@@ -268,19 +348,24 @@ int group_flush(struct group_state *s, struct err *e)
     struct kvcache_pool *pool = kvcache_pool_create();
     struct sequence **run = mem_new((size_t)s->n_batch * (size_t)g->n_question + 1, sizeof *run);
     double begin = clock_seconds();
+    struct group_watch on;
+    group_watch_begin(&on, s, NULL, 0);
     for (int i = 0; i < s->n_batch; i++)
-        if (start(s, s->batch[i], pool, run, &n_run, e))
+        if (start(s, s->batch[i], on.want_kl || on.want_nll, pool, run, &n_run, e))
             goto out;
-    struct group_watch on = {0};
     struct decode_watch watch = {.ctx = &on, .step = group_watch_step};
     group_watch_begin(&on, s, run, n_run);
     if (decode_greedy(g->model, g->work, run, n_run, &watch, g->tick, e))
         goto out;
-    for (int i = 0; i < n_run; i++)
-        s->bytes_end[run[i] - s->sequence] = kvcache_bytes(run[i]->cache);
     s->resident = kvcache_resident_bytes();
     if (group_measure(s, e))
         goto out;
+    for (int i = 0; i < n_run; i++) {
+        struct cut *k = &s->cut[(run[i] - s->sequence) / g->n_question];
+        k->result.protection_cut |= run[i]->protection_cut;
+        if (run[i]->err.code != ERR_OK && k->err.code == ERR_OK)
+            k->err = run[i]->err;
+    }
     s->decode_s = clock_seconds() - begin;
     for (int i = 0; i < s->n_batch; i++)
         for (int q = 0; q < g->n_question; q++) {
@@ -319,7 +404,7 @@ int group_run(const struct group *g, struct err *e)
     s.sequence = mem_new(runs, sizeof *s.sequence);
     s.batch = mem_new((size_t)g->n_cell, sizeof *s.batch);
     s.bytes = mem_new(runs, sizeof *s.bytes);
-    s.bytes_end = mem_new(runs, sizeof *s.bytes_end);
+    s.policy_bytes = mem_new(runs, sizeof *s.policy_bytes);
     s.result = mem_new(runs, sizeof *s.result);
     s.answer = mem_new((size_t)g->n_question, sizeof *s.answer);
     s.reference = mem_new((size_t)g->n_question, sizeof *s.reference);
@@ -352,6 +437,8 @@ int group_run(const struct group *g, struct err *e)
     s.full = NULL;
     observe_destroy(s.observer);
     s.observer = NULL;
+    tally_destroy(s.tally);
+    s.tally = NULL;
     if (group_chunked(&s, e))
         goto out;
     rc = 0;

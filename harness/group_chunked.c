@@ -34,26 +34,36 @@ static int carries(const struct cell *c)
     return c->chunk.carry;
 }
 
-/* What is to be remembered of the pass that reads n_row tokens, and how many rows of earlier passes the next one needs. */
+static int carries_on(const struct cell *c) /* to decoding */
+{
+    return c->chunk.carry && c->cut_every;
+}
+
+static int begins_anew(const struct cell *c)
+{
+    return !c->chunk.carry && c->cut_every;
+}
+
+/* What certain cells of a branch need of what was read before a pass that brings n_row rows itself. */
 struct memory {
     int columns, window;
 };
 
-static struct memory memory_for(const struct group_state *s, const struct branch *b, int n_row)
+static struct memory memory_for(const struct group_state *s, const struct branch *b, int (*of)(const struct cell *), int n_row)
 {
     struct cell **cell = mem_new((size_t)b->n_cell + 1, sizeof(struct cell *));
     struct memory m;
     for (int i = 0; i < b->n_cell; i++)
         cell[i] = s->g->cell[b->cell[i]];
-    observe_memory(cell, b->n_cell, carries, &m.columns, &m.window);
-    m.window = m.window > n_row ? m.window - n_row : 0; /* the pass itself brings n_row */
+    observe_memory(cell, b->n_cell, of, &m.columns, &m.window);
+    m.window = m.window > n_row ? m.window - n_row : 0;
     mem_free(cell);
     return m;
 }
 
 struct pass {
     struct observer *observer;
-    struct tally *after;
+    struct tally *after, *fresh; /* with what was carried, and without */
     struct cell **cell;
     float *logits; /* [n_vocab] of the prompt's last token; NULL: not wanted */
     int n_row, last;
@@ -63,6 +73,7 @@ static void pass_fini(struct pass *p)
 {
     observe_destroy(p->observer);
     tally_destroy(p->after);
+    tally_destroy(p->fresh);
     mem_free(p->cell);
     mem_free(p->logits);
 }
@@ -70,6 +81,30 @@ static void pass_fini(struct pass *p)
 static int next_rows(const struct group_state *s, const struct branch *b)
 {
     return s->n - b->fed < b->size ? s->n - b->fed : b->size;
+}
+
+/* Room for the statistics that outlive this pass: those that scorers see at its end together with what was carried, that
+ * the next pass or decoding asks for. */
+static int remember(struct group_state *s, const struct branch *b, struct pass *p, struct err *e)
+{
+    const struct hparams *hp = &s->g->model->hp;
+    int left = s->n - b->fed - p->n_row;
+    struct memory now = memory_for(s, b, carries, p->n_row), anew = memory_for(s, b, begins_anew, 0),
+                  later = p->last ? memory_for(s, b, carries_on, 0) : memory_for(s, b, carries, left < b->size ? left : b->size);
+    int window = b->carried && now.window ? now.window + p->n_row : 0; /* this pass has fewer rows than some scorer asks for */
+    later.columns |= b->carried && now.columns;
+    later.window = window > later.window ? window : later.window;
+    if (later.columns || later.window) {
+        p->after = tally_create(hp, b->cache, p->n_row, later.columns, later.window, e);
+        if (!p->after)
+            return -1;
+    }
+    if (p->last && (anew.columns || anew.window)) {
+        p->fresh = tally_create(hp, b->cache, p->n_row, anew.columns, anew.window, e);
+        if (!p->fresh)
+            return -1;
+    }
+    return 0;
 }
 
 /* One chunk through the branch's cache, with all scorers watching. */
@@ -85,18 +120,10 @@ static int feed(struct group_state *s, struct branch *b, struct pass *p, struct 
     p->cell = mem_new((size_t)b->n_cell + 1, sizeof(struct cell *));
     for (int i = 0; i < b->n_cell; i++)
         p->cell[i] = g->cell[b->cell[i]];
-    int after_it = s->n - b->fed - p->n_row;
-    struct memory now = memory_for(s, b, p->n_row), later = memory_for(s, b, after_it < b->size ? after_it : b->size);
-    struct memory keep = {now.columns, p->last ? 0 : later.window};
-    if (b->carried && now.window) /* this pass has fewer rows than some scorer asks for */
-        keep.window = now.window + p->n_row;
-    if ((b->carried || !p->last) && (keep.columns || keep.window)) {
-        p->after = tally_create(hp, b->cache, p->n_row, keep.columns, keep.window, e);
-        if (!p->after)
-            goto out;
-    }
+    if (remember(s, b, p, e))
+        goto out;
     struct observe_pass watch = {.n_seen = b->fed + p->n_row, .n_row = p->n_row, .sample = g->sample_hash,
-                                 .before = b->carried, .after = p->after};
+                                 .before = b->carried, .after = p->after, .fresh = p->fresh};
     p->observer = observe_create(g->model, b->cache, p->cell, b->n_cell, &watch, e);
     if (!p->observer)
         goto out;
@@ -235,10 +262,20 @@ static int take_cache(struct group_state *s, const struct branch *from, const st
     to->cache = kvcache_gather(from->cache, keep, room, turned ? &s->rope : NULL, e);
     if (!to->cache)
         return -1;
-    struct memory memory = memory_for(s, to, room);
-    if (p->after && !p->last && (memory.columns || memory.window)) {
-        to->carried = tally_gather(p->after, &m->hp, from->cache, keep, 0, memory.window, e);
+    struct memory memory = memory_for(s, to, carries, room);
+    if (!p->last && (memory.columns || memory.window)) {
+        to->carried = tally_gather(p->after, &m->hp, from->cache, keep, 0, memory.columns, memory.window, e);
         if (!to->carried)
+            return -1;
+    }
+    for (int i = 0; p->last && i < to->n_cell; i++) { /* for cells that are cut while they decode */
+        struct cell *cell = s->g->cell[to->cell[i]];
+        struct cut *k = &s->cut[to->cell[i]];
+        observe_memory(&cell, 1, NULL, &memory.columns, &memory.window);
+        if (!cell->cut_every || !(memory.columns || memory.window))
+            continue;
+        k->tally = tally_gather(cell->chunk.carry ? p->after : p->fresh, &m->hp, from->cache, keep, 0, memory.columns, memory.window, e);
+        if (!k->tally)
             return -1;
     }
     return 0;

@@ -11,6 +11,7 @@ struct cut {
     struct keepset *keep;
     int *entries; /* [n_layer] */
     struct prune_result result;
+    struct tally *tally;  /* statistics of what it keeps, for a cell that is cut while it decodes; else NULL */
     float *first_logits;  /* [n_vocab] of a chunked prefill that held nothing back; NULL: the full prefill's */
     size_t peak_bytes;    /* the largest cache of its prefill */
     double prefill_s;     /* of the passes that led to it */
@@ -28,13 +29,14 @@ struct group_state {
     int n; /* prompt tokens fed before pruning */
     struct kvcache *full;
     struct observer *observer;
+    struct tally *tally;        /* the full prefill's, when cells ask for it that are cut while they decode */
     struct rope_table rope;     /* turns the keys of packed cells */
     int *batch, n_batch;        /* [n_cell] cells that wait for decoding */
     size_t batch_used;          /* bytes that they will hold */
     float *first_logits;        /* [n_vocab] with prune_after: prompt, else NULL */
     struct cut *cut;            /* [n_cell] */
     struct sequence *sequence;  /* [n_cell][n_question] */
-    size_t *bytes, *bytes_end;  /* [n_cell][n_question] after pruning; when decoding has ended */
+    size_t *bytes, *policy_bytes; /* [n_cell][n_question] after pruning: keys and values, the policy's statistics */
     struct outcome *result;     /* [n_cell][n_question] */
     struct token_ids *answer;   /* [n_question] first reference answer, encoded by itself */
     struct reference *reference; /* [n_question] the full cache along y */

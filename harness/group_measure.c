@@ -145,13 +145,13 @@ struct rest {
     int *of_answer, n; /* [n] 1: the item is along the answer */
 };
 
-static void take_rest(void *ctx, int i, const float *logits)
+static void take_rest(void *ctx, int i, const float *logits, int n)
 {
     const struct rest *r = ctx;
     ptrdiff_t at = r->f[i].s - r->s->sequence;
     int q = (int)(at % r->s->g->n_question);
     struct outcome *o = &r->s->result[at];
-    for (int t = r->f[i].from; t < r->f[i].n_target; t++, logits += r->s->g->model->hp.n_vocab)
+    for (int t = 0; t < n; t++, logits += r->s->g->model->hp.n_vocab)
         if (r->of_answer[i])
             add_loss(r->s, o, q, logits);
         else
@@ -185,8 +185,9 @@ int group_measure(struct group_state *s, struct err *e)
             int c = s->batch[i];
             struct sequence *t = group_sequence(s, c, q);
             const struct outcome *o = group_outcome(s, c, q);
-            int kl = t->cache && want.want_kl && o->divergence.n < s->y[q].n;
-            int nll = t->cache && want.want_nll && o->n_loss < s->answer[q].n;
+            int runs = (t->cache || t->evict) && t->err.code == ERR_OK;
+            int kl = runs && want.want_kl && o->divergence.n < s->y[q].n;
+            int nll = runs && want.want_nll && o->n_loss < s->answer[q].n;
             /* the one that shares more with what was decoded goes first: a pass leaves the cache with its own tokens */
             int nll_first = nll && (!kl || o->n_loss > o->divergence.n);
             if (kl)
@@ -220,6 +221,7 @@ void group_state_fini(struct group_state *s)
         keepset_destroy(s->cut[c].keep);
         mem_free(s->cut[c].entries);
         mem_free(s->cut[c].first_logits);
+        tally_destroy(s->cut[c].tally);
         for (int q = 0; q < g->n_question; q++) /* of cells that never came to decoding */
             decode_sequence_fini(group_sequence(s, c, q));
     }
@@ -230,6 +232,7 @@ void group_state_fini(struct group_state *s)
         mem_free(s->mass[q]);
     }
     observe_destroy(s->observer);
+    tally_destroy(s->tally);
     kvcache_destroy(s->full);
     rope_fini(&s->rope);
     mem_free(s->first_logits);
@@ -237,7 +240,7 @@ void group_state_fini(struct group_state *s)
     mem_free(s->sequence);
     mem_free(s->batch);
     mem_free(s->bytes);
-    mem_free(s->bytes_end);
+    mem_free(s->policy_bytes);
     mem_free(s->result);
     mem_free(s->answer);
     mem_free(s->reference);

@@ -128,8 +128,9 @@ void group_row_fill(const struct group_state *s, int c, int q, struct row *row)
     row->protection_cut = k->result.protection_cut;
     row->cache_bytes = (int64_t)s->bytes[run];
     row->cache_bytes_bf16 = (int64_t)s->bytes[run] / 2;
-    row->cache_bytes_end = (int64_t)s->bytes_end[run];
-    row->cache_bytes_peak = (int64_t)(s->bytes_end[run] > k->peak_bytes ? s->bytes_end[run] : k->peak_bytes);
+    row->cache_bytes_end = (int64_t)t->bytes_end;
+    row->cache_bytes_peak = (int64_t)(t->bytes_peak > k->peak_bytes ? t->bytes_peak : k->peak_bytes);
+    row->policy_bytes = (int64_t)s->policy_bytes[run];
     row->resident_bytes = (int64_t)s->resident;
     row->output = str_c(&t->text);
     row->output_tokens = t->out.n;

@@ -128,6 +128,7 @@ void record_json(const struct row *r, struct str *s)
     known(s, "cache_bytes_bf16", r->cache_bytes_bf16, ok);
     known(s, "cache_bytes_end", r->cache_bytes_end, ok);
     known(s, "cache_bytes_peak", r->cache_bytes_peak, ok);
+    known(s, "policy_bytes", r->policy_bytes, ok);
     known(s, "caches_rss", r->resident_bytes, ok);
     text(s, "output", r->output);
     known(s, "output_tokens", r->output_tokens, ok);

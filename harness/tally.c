@@ -151,23 +151,24 @@ void tally_row(struct tally *t, int layer, int head, const float *weight, int n_
 }
 
 struct tally *tally_gather(const struct tally *t, const struct hparams *hp, const struct kvcache *c, const struct keepset *keep,
-                           int room, int window, struct err *e)
+                           int room, int columns, int window, struct err *e)
 {
     int heads = t->n_layer * t->n_kv_head, most = 0;
+    assert(!columns || t->columns);
     int *cap = mem_new((size_t)heads, sizeof *cap);
     for (int i = 0; i < heads; i++) {
         int l = i / t->n_kv_head, h = i % t->n_kv_head, n = kvcache_n_entry(c, l, h);
         cap[i] = (keep ? keepset_count(keep, l, h) : n) + room;
         most = n > most ? n : most;
     }
-    struct tally *to = create(hp, cap, t->columns, window, e);
+    struct tally *to = create(hp, cap, columns, window, e);
     int32_t *slot = mem_new((size_t)most + 1, sizeof *slot);
     for (int i = 0; to && i < heads; i++) {
         int l = i / t->n_kv_head, kv = i % t->n_kv_head, n = kvcache_kept_slots(c, keep, l, kv, slot), old_cap;
         for (int q = kv * t->n_group; q < (kv + 1) * t->n_group; q++) {
             const struct tally_head *old = head_at(t, l, q, &old_cap);
             struct tally_head *h = &to->head[l * t->n_head + q];
-            for (int j = 0; t->columns && j < n; j++) {
+            for (int j = 0; columns && j < n; j++) {
                 h->off[j] = old->off[slot[j]];
                 h->diag[j] = old->diag[slot[j]];
             }

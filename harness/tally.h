@@ -37,9 +37,9 @@ void tally_take(struct tally *t, const struct tally *before, const struct attent
 /* One row of one query head while decoding; its own entry is the last of n_key. */
 void tally_row(struct tally *t, int layer, int head, const float *weight, int n_key);
 /* The statistics of the entries of `c` that are in `keep`, as kvcache_gather orders them, with room for more; of the rows
- * only the last `window`. */
+ * only the last `window`, of the columns all or, with columns 0, none. */
 struct tally *tally_gather(const struct tally *t, const struct hparams *hp, const struct kvcache *c, const struct keepset *keep,
-                           int room, int window, struct err *e);
+                           int room, int columns, int window, struct err *e);
 /* After kvcache_evict of one KV head that had n entries: to[slot] is where each went, -1 for evicted ones. */
 void tally_move(struct tally *t, int layer, int kv_head, const int32_t *to, int n);
 

@@ -140,14 +140,14 @@ double lab_number(const struct lab *l, int cell, const char *key)
     return v;
 }
 
-double lab_nll(const struct lab *l, struct plain *p)
+double lab_nll(const struct lab *l, struct plain *p, struct plain_course *c)
 {
     struct token_ids ids = {0};
     double sum = 0;
     ck_assert_int_eq(tokenizer_encode(l->model->tokenizer, answer_text, strlen(answer_text), &ids, NULL), 0);
     for (int t = 0; t < ids.n; t++) {
         sum += plain_nll(p, ids.id[t]);
-        plain_feed(p, ids.id[t]);
+        plain_continue(p, c, ids.id[t]);
     }
     sum /= ids.n;
     token_ids_free(&ids);

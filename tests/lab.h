@@ -34,7 +34,8 @@ void lab_clear(struct lab *l); /* forgets the results */
 void lab_close(struct lab *l);
 /* A number of a cell's row; NAN for null. */
 double lab_number(const struct lab *l, int cell, const char *key);
-double lab_nll(const struct lab *l, struct plain *p); /* of the answer, which is fed to p; p has seen the whole prompt */
+/* Of the answer, which is fed to p on course c; p has seen the whole prompt. */
+double lab_nll(const struct lab *l, struct plain *p, struct plain_course *c);
 void lab_text(const struct lab *l, int cell, const char *key, struct str *out); /* any column, as JSON */
 
 #endif

@@ -232,6 +232,8 @@ static double score(struct plain *p, const struct plain_rule *r, int layer, int 
     else /* h2o */
         for (int g = 0; g < hp->n_group; g++)
             sum += column(p, layer, kv_head * hp->n_group + g, e->pos, from, 1) / hp->n_group;
+    if (!strcmp(r->policy, "visible"))
+        sum /= p->n_seen - (e->pos > from ? e->pos : from);
     return sum;
 }
 
@@ -239,7 +241,7 @@ static double score(struct plain *p, const struct plain_rule *r, int layer, int 
 static void protection(const struct plain *p, const struct plain_rule *r, int m, int *sinks, int *recent)
 {
     *sinks = !strcmp(r->policy, "streaming") ? r->sinks : 0;
-    *recent = !strcmp(r->policy, "h2o")         ? m / 2 /* "h2o_without_recents": 0 */
+    *recent = !strcmp(r->policy, "h2o")         ? m / 2
               : !strcmp(r->policy, "streaming") ? m - r->sinks
               : !strcmp(r->policy, "tova")      ? 1
               : !strcmp(r->policy, "snapkv")    ? r->window
@@ -299,4 +301,36 @@ double plain_cut(struct plain *p, const struct plain_rule *r, const int *m, int 
         }
     mem_free(value);
     return least;
+}
+
+static void cut_now(struct plain *p, struct plain_course *c)
+{
+    double here = plain_cut(p, &c->rule, c->m, c->from);
+    c->least = here < c->least ? here : c->least;
+}
+
+struct plain *plain_read(const struct model *m, struct plain_course *c, const int32_t *token, int n, int room, int packed)
+{
+    struct plain *p = plain_create(m, room, packed);
+    int size = c->size ? c->size : n;
+    c->least = (double)INFINITY;
+    c->fed = 0;
+    for (int e = 0; e < n;) {
+        int begin = e, end = e + size < n ? e + size : n;
+        for (; e < end; e++)
+            plain_feed(p, token[e]);
+        int k = (int)floor(c->keep * (c->final ? n : e) + 1e-9);
+        for (int l = 0; l < m->hp.n_layer; l++)
+            c->m[l] = k < 1 ? 1 : k;
+        c->from = c->carry || !c->size ? 0 : begin;
+        cut_now(p, c);
+    }
+    return p;
+}
+
+void plain_continue(struct plain *p, struct plain_course *c, int32_t token)
+{
+    plain_feed(p, token);
+    if (c->every && ++c->fed % c->every == 0)
+        cut_now(p, c);
 }

@@ -36,7 +36,9 @@ double plain_nll(const struct plain *p, int32_t token); /* -ln p(token) by the l
 
 /* What is cut, and how. */
 struct plain_rule {
-    const char *policy;   /* "h2o", "depthkv", "snapkv", "tova", "streaming", "random", "knorm" */
+    /* "h2o", "depthkv", "snapkv", "tova", "streaming", "random", "knorm"; "heavy": h2o without recents, "visible": that,
+     * normalised */
+    const char *policy;
     int sinks, window, kernel; /* streaming's; snapkv's */
     int recent;           /* protected by the experiment, beside the policy's own */
     uint64_t policy_seed, sample;
@@ -45,5 +47,18 @@ struct plain_rule {
  * smallest relative distance between the worst score that stays and the best that goes, over all lists: a test whose
  * engine sums in float32 wants it well above 1e-6. */
 double plain_cut(struct plain *p, const struct plain_rule *r, const int *m, int first_query);
+
+/* A cell's way through a prompt and what follows. */
+struct plain_course {
+    struct plain_rule rule;
+    double keep;
+    int size, final, carry; /* chunks; size 0: the whole prompt is read and cut once */
+    int every;              /* decode: 0 frozen, else a cut after every so many tokens */
+    int m[16], fed, from;   /* on the way: budgets, tokens since the prompt, first query that counts */
+    double least;           /* of plain_cut */
+};
+/* Reads n prompt tokens, with all cuts. */
+struct plain *plain_read(const struct model *m, struct plain_course *c, const int32_t *token, int n, int room, int packed);
+void plain_continue(struct plain *p, struct plain_course *c, int32_t token); /* one more token, and the cut that is due */
 
 #endif

@@ -42,6 +42,7 @@
     SUITE(kept)
     SUITE(identity) \
     SUITE(chunked) \
+    SUITE(evict) \
     SUITE(bench)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

@@ -20,7 +20,9 @@ static const struct {
 } cases[] = {
     {"h2o", "h2o", "keep: 0.4", 40, 0, 1, 0.4, {.policy = "h2o"}},
     {"h2o", "h2o", "keep: 0.4", 40, 0, 0, 0.4, {.policy = "h2o"}},
-    {"h2o", "{h2o: {recent: 0}}", "keep: 0.25", 37, 1, 1, 0.25, {.policy = "h2o_without_recents"}},
+    {"h2o", "{h2o: {recent: 0}}", "keep: 0.25", 37, 1, 1, 0.25, {.policy = "heavy"}},
+    {"h2o", "{h2o: {recent: 0, normalise: visible}}", "keep: 0.3", 40, 0, 1, 0.3, {.policy = "visible"}},
+    {"h2o", "{h2o: {recent: 0, normalise: visible}}", "keep: 0.3", 40, 0, 0, 0.3, {.policy = "visible"}},
     {"depthkv", "depthkv", "keep: 0.3", 32, 0, 1, 0.3, {.policy = "depthkv"}},
     {"depthkv", "depthkv", "keep: 0.3", 32, 1, 0, 0.3, {.policy = "depthkv"}},
     {"snapkv", "{snapkv: {window: 12, kernel: 3}}", "keep: 0.4", 48, 0, 1, 0.4, {.policy = "snapkv", .window = 12, .kernel = 3}},
@@ -44,21 +46,10 @@ static void add_block(struct str *s, int i, const char *positions)
 /* The plain twin through the same chunks; leaves what is kept in it. */
 static struct plain *twin(const struct model *m, int i, const int32_t *token, int packed, double *least)
 {
-    int n = N - HELD, L = m->hp.n_layer, *entries = mem_new((size_t)L, sizeof *entries);
-    struct plain *p = plain_create(m, N + 20, packed);
-    struct plain_rule rule = cases[i].rule;
-    *least = INFINITY;
-    for (int e = 0; e < n;) {
-        int begin = e, end = e + cases[i].size < n ? e + cases[i].size : n;
-        for (; e < end; e++)
-            plain_feed(p, token[e]);
-        int k = (int)floor(cases[i].keep * (cases[i].final ? n : e) + 1e-9);
-        for (int l = 0; l < L; l++)
-            entries[l] = k < 1 ? 1 : k;
-        double here = plain_cut(p, &rule, entries, cases[i].carry ? 0 : begin);
-        *least = here < *least ? here : *least;
-    }
-    mem_free(entries);
+    struct plain_course c = {.rule = cases[i].rule, .keep = cases[i].keep, .size = cases[i].size, .final = cases[i].final,
+                             .carry = cases[i].carry};
+    struct plain *p = plain_read(m, &c, token, N - HELD, N + 20, packed);
+    *least = c.least;
     return p;
 }
 
@@ -104,9 +95,10 @@ START_TEST(cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does)
             plain_feed(p, plain_argmax(p));
         }
         plain_destroy(p);
+        struct plain_course frozen = {.every = 0};
         p = twin(lab.model, i, lab.prompt.ids.id, _i, &least);
         plain_feed(p, lab.prompt.ids.id[N - 1]);
-        ck_assert_double_eq_tol(lab_number(&lab, i + 1, "nll"), lab_nll(&lab, p), 2e-5);
+        ck_assert_double_eq_tol(lab_number(&lab, i + 1, "nll"), lab_nll(&lab, p, &frozen), 2e-5);
         plain_destroy(p);
     }
     lab_close(&lab);

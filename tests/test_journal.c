@@ -89,7 +89,7 @@ START_TEST(a_row_has_every_column_in_a_fixed_order)
                    "\"head_budget\":\"uniform\",\"protect\":{},\"positions\":\"original\",\"prefill\":\"full\",\"decode\":\"frozen\","
                    "\"prune_after\":\"context\",\"policy_seed\":4,\"weight_dtype\":\"f32\",\"max_new_tokens\":7,\"template\":\"raw\",\"status\":\"ok\",\"reason\":\"\","
                    "\"prompt_tokens\":12,\"n\":10,\"kept\":[3,2.5],\"protection_cut\":false,\"cache_bytes\":100,\"cache_bytes_bf16\":50,"
-                   "\"cache_bytes_end\":120,\"cache_bytes_peak\":640,\"caches_rss\":900,\"output\":\"a\\tb\",\"output_tokens\":2,"
+                   "\"cache_bytes_end\":120,\"cache_bytes_peak\":640,\"policy_bytes\":0,\"caches_rss\":900,\"output\":\"a\\tb\",\"output_tokens\":2,"
                    "\"finish_reason\":\"eos\",\"metric\":\"exact\",\"score\":1,\"metrics\":{\"exact\":1,\"f1\":0.5,\"recall\":0.75},\"nll\":2.5,"
                    "\"kl\":0.125,\"top1\":0.5,\"kl_max\":0.25,\"first_divergence\":1,\"attention_lost\":[0.25,0],\"evidence_kept\":[1,0.5],"
                    "\"prefill_s\":0.5,\"decode_s\":0.25,\"group_cells\":3}");
