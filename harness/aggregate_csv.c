@@ -111,7 +111,7 @@ void aggregate_csv(const struct aggregate *a, struct str *out)
     static const char *const axes[] = {"cell",        "model",        "task",        "length",      "task_params", "template",
                                        "seed",        "policy",       "params",      "budget",      "layer_budget", "head_budget",
                                        "protect",     "prune_after",  "prefill",     "decode",      "positions",   "policy_seed",
-                                       "max_new_tokens", "metric"};
+                                       "weight_dtype", "max_new_tokens", "metric"};
     enum { N_AXES = sizeof axes / sizeof *axes };
     for (int k = 0; k < N_AXES; k++)
         str_addf(out, "%s%s", k ? "," : "", axes[k]);

@@ -171,7 +171,8 @@ static int run_prefill(struct bench_run *b, const struct bench_test *t, struct b
         begin_round(b, t, i);
         cache = kvcache_create(&b->model->hp, t->tokens, e);
         watch(b, out, i);
-        o = cache && n_cell ? observe_create(b->model, cache, t->tokens, cell, n_cell, 1, 0, e) : NULL;
+        struct observe_pass pass = {.n_seen = t->tokens, .n_row = t->tokens, .sample = 1};
+        o = cache && n_cell ? observe_create(b->model, cache, cell, n_cell, &pass, e) : NULL;
         if (!cache || (n_cell && !o) ||
             prefill(b, w, cache, t->tokens, o ? observe_tap(o) : NULL, &seconds, e) || stopped(e))
             goto out;

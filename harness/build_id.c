@@ -9,7 +9,7 @@
 /* Path prefixes of what every number goes through. Tables, plots and commands are left out: they change no row. */
 static const char *const engine[] = {
     "harness/base/", "models/", "datasets/", "policies/policy.", "policies/allocator.", "harness/encode.",
-    "harness/observe.", "harness/prune", "harness/decode.", "harness/measure.", "harness/group", "harness/metric",
+    "harness/observe.", "harness/tally.", "harness/evict.", "harness/prune", "harness/decode.", "harness/measure.", "harness/group", "harness/metric",
 };
 
 static void add(struct str *s, const struct source_file *f)

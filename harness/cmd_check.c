@@ -17,6 +17,21 @@ static const char help[] = "Validate an experiment; print its cells, and the tim
 
 enum { MAX_SET = 64 };
 
+/* Axes that change the loop, where they are not the default. */
+static void add_modes(const struct cell *c, struct str *s)
+{
+    if (c->prune_after != PRUNE_AFTER_ALL_BUT_LAST)
+        str_addf(s, " after=%s", experiment_prune_after_names[c->prune_after]);
+    if (c->chunk.size)
+        str_addf(s, " prefill=%s", c->prefill);
+    if (c->cut_every)
+        str_addf(s, " decode=%s", c->decode);
+    if (c->packed)
+        str_addf(s, " positions=%s", experiment_positions_names[c->packed]);
+    if (c->weight_dtype == MODEL_BF16)
+        str_add(s, " weights=bf16");
+}
+
 static void print_cells(const struct experiment *x, int json)
 {
     for (int i = 0; json && i < x->n_cell; i++)
@@ -26,8 +41,12 @@ static void print_cells(const struct experiment *x, int json)
     printf("%-16s  %-16s %-14s %-8s %-22s %-8s %s\n", "cell", "task", "policy", "budget", "layer_budget", "heads", "parameters");
     for (int i = 0; i < x->n_cell; i++) {
         const struct cell *c = &x->cell[i];
-        printf("%s  %-16s %-14s %-8s %-22s %-8s %s %s\n", c->id, x->task[c->task].label, c->policy->name,
-               *c->budget_text ? c->budget_text : "-", c->layer_budget, head_budget_names[c->heads], c->params, c->protect_json);
+        struct str modes = {0};
+        add_modes(c, &modes);
+        printf("%s  %-16s %-14s %-8s %-22s %-8s %s %s%s\n", c->id, x->task[c->task].label, c->policy->name,
+               *c->budget_text ? c->budget_text : "-", c->layer_budget, head_budget_names[c->heads], c->params, c->protect_json,
+               str_c(&modes));
+        str_free(&modes);
     }
 }
 

@@ -6,9 +6,9 @@
 #include "harness/cli.h"
 #include "harness/experiment.h"
 
-static const char list_help[] = "List what there is.\n\nusage: depthkv list [policies|allocators|heads|tasks|metrics] [--json]\n\n"
+static const char list_help[] = "List what there is.\n\nusage: depthkv list [policies|allocators|heads|prefill|decode|positions|tasks|metrics] [--json]\n\n"
                                 "  --json   one JSON object a line: kind, name, summary\n";
-static const char describe_help[] = "Print what a policy, allocator, head rule, task or metric is, and its parameters.\n\n"
+static const char describe_help[] = "Print what a policy, allocator, head rule, mode, task or metric is, and its parameters.\n\n"
                                     "usage: depthkv describe NAME [--json]\n\n"
                                     "  --json   one JSON object a line, one line for each kind that has a NAME\n";
 
@@ -38,35 +38,60 @@ struct thing {
     struct str more; /* lines of facts beside the parameters, as "key: value\n" */
 };
 
-static const char *const kinds[] = {"policies", "allocators", "heads", "tasks", "metrics"};
-enum { N_KIND = sizeof kinds / sizeof *kinds };
+enum kind { POLICIES, ALLOCATORS, HEADS, PREFILL, DECODE, POSITIONS, TASKS, METRICS, N_KIND };
+static const char *const kinds[] = {"policies", "allocators", "heads", "prefill", "decode", "positions", "tasks", "metrics"};
 
-static int count(int kind)
+static const struct mode positions[] = {
+    {"original", "kept keys stay rotated to where their tokens stood", NULL, 0},
+    {"packed", "kept entries are numbered anew, per layer and KV head; new tokens follow them", NULL, 0},
+    {0},
+};
+
+static const struct mode *modes_of(enum kind kind)
 {
-    int n = 0;
-    while (kind == 2 && head_budget_names[n])
-        n++;
-    return kind == 0 ? policy_count() : kind == 1 ? allocator_count() : kind == 2 ? n : kind == 3 ? dataset_count() : metric_count();
+    return kind == PREFILL ? experiment_prefills : kind == DECODE ? experiment_decodes : positions;
 }
 
-static void get(int kind, int i, struct thing *t)
+static int count(enum kind kind)
+{
+    int n = 0;
+    switch (kind) {
+    case POLICIES: return policy_count();
+    case ALLOCATORS: return allocator_count();
+    case TASKS: return dataset_count();
+    case METRICS: return metric_count();
+    case HEADS:
+        while (head_budget_names[n])
+            n++;
+        return n;
+    default:
+        while (modes_of(kind)[n].name)
+            n++;
+        return n;
+    }
+}
+
+static void get(enum kind kind, int i, struct thing *t)
 {
     static const char *const head_summary[] = {"every KV head its own top entries", "all heads of a layer keep the same positions"};
     enum { N_HEAD = sizeof head_summary / sizeof *head_summary };
     *t = (struct thing){0};
-    if (kind == 0) {
+    if (kind == POLICIES) {
         const struct policy_ops *p = policy_at(i);
         *t = (struct thing){"policy", p->name, p->summary, p->paper, p->params, {0}};
         str_addf(&t->more, "head_budget: %s\n", p->head_budget);
-    } else if (kind == 1) {
+    } else if (kind == ALLOCATORS) {
         const struct allocator_ops *a = allocator_at(i);
         *t = (struct thing){"layer_budget", a->name, a->summary, a->paper, a->params, {0}};
-    } else if (kind == 2) {
+    } else if (kind == HEADS) {
         *t = (struct thing){"head_budget", head_budget_names[i], i < N_HEAD ? head_summary[i] : "", "none", NULL, {0}};
-    } else if (kind == 3) {
+    } else if (kind == TASKS) {
         const struct dataset_ops *d = dataset_at(i);
         *t = (struct thing){"task", d->name, d->summary, d->source, d->params, {0}};
         str_addf(&t->more, "version: %d\nmax_new_tokens: %d\nmetric: %s\n", d->version, d->max_new_tokens, d->metric);
+    } else if (kind != METRICS) {
+        const struct mode *m = &modes_of(kind)[i];
+        *t = (struct thing){kinds[kind], m->name, m->summary, "none", m->params, {0}};
     } else {
         const struct metric_ops *m = metric_at(i);
         *t = (struct thing){"metric", m->name, m->summary, m->source, NULL, {0}};

@@ -1,5 +1,6 @@
 /* `depthkv trace`: what one cell kept of one sample: layer, head, position, token, score, protected, kept. */
 #include <getopt.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,16 +30,17 @@ struct trace {
 /* Marks of one layer, as the cut of group.c had them. */
 static void mark_protected(const struct trace *t, const struct keepset *keep, int entries, unsigned char *mark)
 {
-    int end = t->prompt->question_end < keep->n ? t->prompt->question_end : keep->n, cut = 0;
+    struct prune_head head = {keep->n, NULL};
+    int cut = 0;
     struct prune_request r = {
         .n = keep->n,
         .policy = t->cell->policy,
         .policy_config = t->cell->policy_config,
         .protect = t->cell->protect,
-        .question_begin = t->prompt->context_end < end ? t->prompt->context_end : end,
-        .question_end = end,
+        .question_begin = t->prompt->context_end,
+        .question_end = t->prompt->question_end,
     };
-    prune_protect(&r, entries, mark, &cut);
+    prune_protect(&r, &head, entries, mark, &cut);
 }
 
 static int inspect(void *ctx, int cell, const float *const *const *score, const struct keepset *keep, const int *entries,
@@ -57,7 +59,7 @@ static int inspect(void *ctx, int cell, const float *const *const *score, const 
                 struct str token = {0}, quoted = {0}, number = {0};
                 tokenizer_decode(t->m->tokenizer, &t->prompt->ids.id[j], 1, 1, &token);
                 str_add_json(&quoted, str_c(&token), token.n);
-                if (score)
+                if (score && !isnan(score[l][h][j])) /* nothing is known of what an earlier cut evicted */
                     str_add_double(&number, (double)score[l][h][j]);
                 printf("%d\t%d\t%d\t%s\t%s\t%d\t%d\n", l, h, j, quoted.p, str_c(&number), mark[j], keepset_has(keep, l, h, j));
                 str_free(&token);
@@ -89,7 +91,7 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     const struct exp_task *task = &x->task[c->task];
     struct cell *cells[2] = {NULL, c};
     struct workspace *w = workspace_create();
-    struct model *m = model_open(x->model[c->model].path, MODEL_F32, e);
+    struct model *m = model_open(x->model[c->model].path, c->weight_dtype, e);
     if (!m)
         goto out;
     if (!m->tokenizer) {
@@ -103,7 +105,8 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     ec.model = m;
     for (int i = 0; i < x->n_cell && !cells[0]; i++)
         if (x->cell[i].policy->keeps_all && x->cell[i].task == c->task && x->cell[i].model == c->model &&
-            x->cell[i].prune_after == c->prune_after && x->cell[i].max_new_tokens == c->max_new_tokens)
+            x->cell[i].prune_after == c->prune_after && x->cell[i].max_new_tokens == c->max_new_tokens &&
+            x->cell[i].weight_dtype == c->weight_dtype)
             cells[0] = &x->cell[i];
     if (tokenizer_template(m->tokenizer, x->template_name, &ec.pieces, e))
         goto out;

@@ -348,6 +348,8 @@ static void apply_set(struct load *l, const char *const *set, int n_set)
 /* One key a line, defaults filled in; loads again to the same cells. */
 static void write_resolved(struct load *l)
 {
+    static const char *const defaults[][2] = {{"prune_after", "all_but_last"}, {"prefill", "full"}, {"decode", "frozen"},
+                                              {"positions", "original"}, {"weight_dtype", "f32"}};
     struct str *out = &l->x->resolved;
     if (l->x->question && *l->x->question)
         str_addf(out, "# %s\n", l->x->question);
@@ -380,6 +382,9 @@ static void write_resolved(struct load *l)
         str_add(out, "measure: [score]\n");
     if (!conf_get(l->root, "baseline"))
         str_addf(out, "baseline: %s\n", l->x->baseline);
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
+        if (!conf_get(l->root, defaults[i][0]))
+            str_addf(out, "%s: %s\n", defaults[i][0], defaults[i][1]);
 }
 
 static int load(struct load *l, const char *const *set, int n_set, int limit)
@@ -498,7 +503,7 @@ void experiment_fini(struct experiment *x)
     }
     for (int i = 0; i < x->n_cell; i++) {
         struct cell *c = &x->cell[i];
-        char *owned[] = {c->params, c->budget_text, c->layer_budget, c->protect_json, c->prefill, c->decode, c->positions, c->json};
+        char *owned[] = {c->params, c->budget_text, c->layer_budget, c->protect_json, c->prefill, c->decode, c->json};
         for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
             mem_free(owned[k]);
     }

@@ -37,6 +37,25 @@ struct exp_task {
     int line;
 };
 
+enum chunk_budget { CHUNK_SEEN, CHUNK_FINAL };
+
+/* `prefill`: the whole prompt at once, or in chunks with a cut after each. */
+struct chunking {
+    int64_t size;         /* tokens; 0: prefill full */
+    int budget;           /* enum chunk_budget: keep is of the tokens fed so far, or of the whole prompt */
+    int carry;            /* 1: survivors keep their attention statistics; 0: the chunk's alone */
+};
+
+/* A mode of `prefill` or `decode`, as `list` and `describe` print it. */
+struct mode {
+    const char *name, *summary;
+    const struct param *params;
+    size_t config_size;
+};
+extern const struct mode experiment_prefills[], experiment_decodes[]; /* NULL name at the end */
+extern const char *const experiment_positions_names[];                /* in the order of 0 original, 1 packed */
+extern const char *const experiment_dtype_names[];
+
 struct cell {
     int model, task;      /* indices */
     const struct policy_ops *policy;
@@ -51,8 +70,10 @@ struct cell {
     struct protect protect;
     char *protect_json;   /* canonical JSON, {} when nothing */
     enum prune_after prune_after;
-    int chunk_size;       /* 0: prefill full */
-    char *prefill, *decode, *positions; /* canonical text of the axes: "full", "frozen", "original" */
+    struct chunking chunk;
+    int64_t cut_every;    /* decode: 0 frozen, 1 evict, N interval: cut back after every N tokens fed */
+    int packed;           /* positions: 0 original, 1 packed */
+    char *prefill, *decode; /* canonical JSON of the axes: "full", {"chunked":{...}}, "frozen", "evict", {"interval":N} */
     uint64_t policy_seed;
     int max_new_tokens;   /* resolved */
     enum model_dtype weight_dtype; /* MODEL_F32 or MODEL_BF16 */
@@ -96,7 +117,7 @@ void experiment_fini(struct experiment *x);
 /* What random scores of a sample depend on: the task, its version and parameters, the seed and the index. */
 uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample);
 
-/* `full` is always first among the cells of a (model, task) with the same prune_after; it is added where a file
- * names none. Cells are in file order otherwise, equal ones merged. */
+/* `full` is always first among the cells of a (model, task) with the same prune_after and weight_dtype; it is added where
+ * a file names none. Cells are in file order otherwise, equal ones merged. */
 
 #endif

@@ -13,17 +13,16 @@ enum axis { POLICY, PARAMS, BUDGET, LAYER_BUDGET, HEADS, PROTECT, PRUNE_AFTER, P
 static const char *const axis_names[] = {"policy", "parameters of the policy", "keep", "layer_budget", "head_budget", "protect",
                                          "prune_after", "prefill", "decode", "positions", "policy_seed", "weight_dtype",
                                          "max_new_tokens"};
-static const char *const dtype_names[] = {"f32", "f16", "bf16"};
-
 struct selector {
     struct load *l;
     int named[N_AXIS];
-    struct choices policy, allocator;
+    struct choices policy, allocator, prefill, decode;
+    int with_prefill_params, with_decode_params;
     int with_params, with_allocator_params; /* 0: any parameters will do */
     struct budget budget;
     struct protect protect;
     int64_t seed, new_tokens;
-    const char *heads, *prune_after, *prefill, *decode, *positions, *dtype;
+    const char *heads, *prune_after, *positions, *dtype;
 };
 
 static const char *one_text(struct selector *s, const char *key, const struct conf *c, const char *const *known, int n)
@@ -49,6 +48,15 @@ static void one_choice(struct selector *s, const char *key, const struct conf *c
     experiment_choices(s->l, c, key, policy ? experiment_find_policy : experiment_find_allocator, known, n, 0, out);
     if (s->l->n_error == errors && out->n != 1)
         experiment_complain(s->l, c, c->line, "baseline: %s: one value is expected", key);
+}
+
+static void one_mode(struct selector *s, const char *key, const struct conf *c, struct choices *out, int *with_params)
+{
+    int errors = s->l->n_error;
+    experiment_mode_choices(s->l, c, key, out);
+    if (s->l->n_error == errors && out->n != 1)
+        experiment_complain(s->l, c, c->line, "baseline: %s: one value is expected", key);
+    *with_params = c->kind == CONF_MAP;
 }
 
 static void one_budget(struct selector *s, const char *key, const struct conf *c)
@@ -92,10 +100,10 @@ static void read_key(struct selector *s, const char *key, const struct conf *c)
     case NEW_TOKENS: s->new_tokens = experiment_int(s->l, c, key, 1, 1000000, 1); break;
     case HEADS: s->heads = one_text(s, key, c, head_budget_names, n_heads); break;
     case PRUNE_AFTER: s->prune_after = one_text(s, key, c, experiment_prune_after_names, 4); break;
-    case PREFILL: s->prefill = one_text(s, key, c, NULL, 0); break;
-    case DECODE: s->decode = one_text(s, key, c, NULL, 0); break;
-    case POSITIONS: s->positions = one_text(s, key, c, NULL, 0); break;
-    default: s->dtype = one_text(s, key, c, dtype_names, 3);
+    case PREFILL: one_mode(s, key, c, &s->prefill, &s->with_prefill_params); break;
+    case DECODE: one_mode(s, key, c, &s->decode, &s->with_decode_params); break;
+    case POSITIONS: s->positions = one_text(s, key, c, experiment_positions_names, 2); break;
+    default: s->dtype = one_text(s, key, c, experiment_dtype_names, 2);
     }
     s->named[axes[i].axis] = 1;
 }
@@ -138,11 +146,11 @@ static int has_value(const struct selector *s, const struct cell *c, enum axis a
     case HEADS: return strcmp(s->heads, head_budget_names[c->heads]) == 0;
     case PROTECT: return same_protection(&s->protect, &c->protect);
     case PRUNE_AFTER: return strcmp(s->prune_after, experiment_prune_after_names[c->prune_after]) == 0;
-    case PREFILL: return strcmp(s->prefill, c->prefill) == 0;
-    case DECODE: return strcmp(s->decode, c->decode) == 0;
-    case POSITIONS: return strcmp(s->positions, c->positions) == 0;
+    case PREFILL: return s->prefill.n && experiment_mode_is(&s->prefill.v[0], s->with_prefill_params, c->prefill);
+    case DECODE: return s->decode.n && experiment_mode_is(&s->decode.v[0], s->with_decode_params, c->decode);
+    case POSITIONS: return strcmp(s->positions, experiment_positions_names[c->packed]) == 0;
     case SEED: return (uint64_t)s->seed == c->policy_seed;
-    case DTYPE: return strcmp(s->dtype, dtype_names[c->weight_dtype]) == 0;
+    case DTYPE: return strcmp(s->dtype, experiment_dtype_names[c->weight_dtype == MODEL_BF16]) == 0;
     default: return s->new_tokens == c->max_new_tokens;
     }
 }
@@ -159,7 +167,7 @@ static int agree(const struct cell *a, const struct cell *b, enum axis axis)
     case PRUNE_AFTER: return a->prune_after == b->prune_after;
     case PREFILL: return strcmp(a->prefill, b->prefill) == 0;
     case DECODE: return strcmp(a->decode, b->decode) == 0;
-    case POSITIONS: return strcmp(a->positions, b->positions) == 0;
+    case POSITIONS: return a->packed == b->packed;
     case SEED: return a->policy_seed == b->policy_seed;
     case DTYPE: return a->weight_dtype == b->weight_dtype;
     default: return a->max_new_tokens == b->max_new_tokens;
@@ -252,5 +260,7 @@ void experiment_baseline(struct load *l)
     mem_free(scratch);
     experiment_choices_fini(&s.policy);
     experiment_choices_fini(&s.allocator);
+    experiment_choices_fini(&s.prefill);
+    experiment_choices_fini(&s.decode);
     conf_free(full);
 }

@@ -25,7 +25,12 @@ struct block {
     uint64_t seed[MAX_AXIS];
     int n_seed;
     int new_tokens[MAX_AXIS], n_new_tokens; /* 0: the task's */
+    struct modes modes;
 };
+
+/* The axes of a block's grid; the last one is the fastest. */
+enum axis { AXIS_POLICY, AXIS_BUDGET, AXIS_ALLOCATOR, AXIS_HEADS, AXIS_PROTECT, AXIS_AFTER, AXIS_PREFILL, AXIS_DECODE,
+            AXIS_PACKED, AXIS_SEED, AXIS_DTYPE, AXIS_NEW_TOKENS, N_AXIS };
 
 /* The block's value, or the default at the top level. */
 static const struct conf *value(const struct load *l, const struct conf *block, const char *key)
@@ -197,19 +202,6 @@ static void one_protect(struct load *l, struct block *b, const struct conf *c)
         b->protect[b->n_protect++] = p;
 }
 
-/* Axes whose other values belong to modes that this version does not have. */
-static void check_modes(struct load *l, const struct conf *block)
-{
-    static const char *const only[][2] = {{"prefill", "full"}, {"decode", "frozen"}, {"positions", "original"},
-                                          {"weight_dtype", "f32"}};
-    for (int i = 0; i < 4; i++) {
-        const struct conf *c = value(l, block, only[i][0]);
-        const struct conf *item = c && c->kind == CONF_LIST && c->n == 1 ? c->item[0] : c;
-        if (item && (item->kind != CONF_SCALAR || strcmp(item->text, only[i][1]) != 0))
-            experiment_complain(l, item, item->line, "%s: only '%s' is available in this version", only[i][0], only[i][1]);
-    }
-}
-
 /* 1 when one is given, right or wrong. */
 static int read_budgets(struct load *l, struct block *b)
 {
@@ -268,7 +260,8 @@ static void read_block(struct load *l, struct block *b, int n_layer)
         each(l, b, c, one_seed);
     if ((c = value(l, b->conf, "max_new_tokens")))
         each(l, b, c, one_new_tokens);
-    check_modes(l, b->conf);
+    experiment_modes_read(l, b->conf, &b->modes);
+    experiment_modes_check(l, b->conf, &b->policy, &b->modes);
     if (!given && needs_budget(b))
         experiment_complain(l, b->conf, b->conf->line, "a pruned block needs one of keep, keep_tokens, keep_bytes");
     if (!b->n_budget)
@@ -321,10 +314,11 @@ static void identify(const struct experiment *x, struct cell *c)
              x->template_name, (unsigned long long)x->seed);
     str_addf(&s, ",\"policy\":\"%s\",\"params\":%s,\"budget\":\"%s %s\",\"layer_budget\":%s,\"head_budget\":\"%s\"",
              c->policy->name, c->params, kinds[c->budget.kind], c->budget_text, c->layer_budget, head_budget_names[c->heads]);
-    str_addf(&s, ",\"protect\":%s,\"prune_after\":\"%s\",\"prefill\":\"%s\",\"decode\":\"%s\",\"positions\":\"%s\"",
-             c->protect_json, experiment_prune_after_names[c->prune_after], c->prefill, c->decode, c->positions);
-    str_addf(&s, ",\"policy_seed\":%llu,\"weight_dtype\":\"f32\",\"max_new_tokens\":%d}", (unsigned long long)c->policy_seed,
-             c->max_new_tokens);
+    str_addf(&s, ",\"protect\":%s,\"prune_after\":\"%s\",\"prefill\":%s,\"decode\":%s,\"positions\":\"%s\"",
+             c->protect_json, experiment_prune_after_names[c->prune_after], c->prefill, c->decode,
+             experiment_positions_names[c->packed]);
+    str_addf(&s, ",\"policy_seed\":%llu,\"weight_dtype\":\"%s\",\"max_new_tokens\":%d}", (unsigned long long)c->policy_seed,
+             experiment_dtype_names[c->weight_dtype == MODEL_BF16], c->max_new_tokens);
     hash_sha256(s.p, s.n, hex);
     memcpy(c->id, hex, 16);
     c->id[16] = '\0';
@@ -333,7 +327,7 @@ static void identify(const struct experiment *x, struct cell *c)
 
 static void free_cell(struct cell *c)
 {
-    char *owned[] = {c->params, c->budget_text, c->layer_budget, c->protect_json, c->prefill, c->decode, c->positions, c->json};
+    char *owned[] = {c->params, c->budget_text, c->layer_budget, c->protect_json, c->prefill, c->decode, c->json};
     for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
         mem_free(owned[k]);
 }
@@ -356,36 +350,35 @@ static void add_cell(const struct experiment *x, struct cells *all, struct cell 
 }
 
 /* A cell from one point of a block's grid; what the cell ignores takes its default. */
-static struct cell make_cell(const struct experiment *x, const struct block *b, int model, int task, int p, int g, int a,
-                             int h, int k, int after, int s, int t)
+static struct cell make_cell(const struct experiment *x, const struct block *b, int model, int task, const int *at)
 {
-    const struct choice *policy = &b->policy.v[p], *alloc = b->allocator.n ? &b->allocator.v[a] : NULL;
+    const struct choice *policy = &b->policy.v[at[AXIS_POLICY]], *alloc = b->allocator.n ? &b->allocator.v[at[AXIS_ALLOCATOR]] : NULL;
     const struct policy_ops *ops = policy->noun.ops;
     const struct exp_task *et = &x->task[task];
     struct cell c = {.model = model, .task = task, .policy = ops, .policy_config = policy->config,
                      .params = mem_strdup(policy->params), .line = policy->line,
-                     .prune_after = (enum prune_after)b->after[after], .policy_seed = ops->uses_seed ? b->seed[s] : 1,
-                     .weight_dtype = MODEL_F32};
+                     .prune_after = (enum prune_after)b->after[at[AXIS_AFTER]],
+                     .policy_seed = ops->uses_seed ? b->seed[at[AXIS_SEED]] : 1};
     struct str layer = {0};
-    c.prefill = mem_strdup("full");
-    c.decode = mem_strdup("frozen");
-    c.positions = mem_strdup("original");
-    c.allocator = alloc && !ops->keeps_all ? alloc->noun.ops : allocator_find("uniform");
-    c.allocator_config = alloc && !ops->keeps_all ? alloc->config : NULL;
+    int prunes = !ops->keeps_all;
+    experiment_modes_apply(&b->modes, prunes ? at[AXIS_PREFILL] : -1, prunes ? at[AXIS_DECODE] : -1,
+                           prunes ? at[AXIS_PACKED] : -1, at[AXIS_DTYPE], &c);
+    c.allocator = alloc && prunes ? alloc->noun.ops : allocator_find("uniform");
+    c.allocator_config = alloc && prunes ? alloc->config : NULL;
     if (c.allocator->config_size)
         str_addf(&layer, "{\"%s\":%s}", c.allocator->name, alloc->params);
     else
         str_addf(&layer, "\"%s\"", c.allocator->name);
     c.layer_budget = str_take(&layer);
-    int budgeted = !ops->keeps_all && c.allocator->budget != ALLOCATOR_ABSOLUTE;
-    c.budget = budgeted ? b->budget[g] : (struct budget){.kind = BUDGET_NONE};
-    c.budget_text = mem_strdup(budgeted ? b->budget_text[g] : "");
-    c.heads = b->heads[h] >= 0 && !ops->keeps_all ? (enum head_budget)b->heads[h]
+    int budgeted = prunes && c.allocator->budget != ALLOCATOR_ABSOLUTE, heads = b->heads[at[AXIS_HEADS]];
+    c.budget = budgeted ? b->budget[at[AXIS_BUDGET]] : (struct budget){.kind = BUDGET_NONE};
+    c.budget_text = mem_strdup(budgeted ? b->budget_text[at[AXIS_BUDGET]] : "");
+    c.heads = heads >= 0 && prunes                     ? (enum head_budget)heads
               : strcmp(ops->head_budget, "shared") == 0 ? HEAD_SHARED
                                                         : HEAD_UNIFORM;
-    c.protect = ops->keeps_all ? (struct protect){.compensate = 1} : b->protect[k];
+    c.protect = prunes ? b->protect[at[AXIS_PROTECT]] : (struct protect){.compensate = 1};
     c.protect_json = protect_text(&c.protect);
-    c.max_new_tokens = b->new_tokens[t];
+    c.max_new_tokens = b->new_tokens[at[AXIS_NEW_TOKENS]];
     if (!c.max_new_tokens)
         c.max_new_tokens = et->ops->max_new_tokens_of ? et->ops->max_new_tokens_of(et->config) : et->ops->max_new_tokens;
     return c;
@@ -393,19 +386,29 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
 
 static void expand_block(struct load *l, const struct block *b, int model, int task, struct cells *all)
 {
-    int n[] = {b->policy.n, b->n_budget, b->allocator.n ? b->allocator.n : 1, b->n_heads, b->n_protect, b->n_after, b->n_seed,
-               b->n_new_tokens};
-    int at[8] = {0};
+    const int n[N_AXIS] = {[AXIS_POLICY] = b->policy.n,
+                           [AXIS_BUDGET] = b->n_budget,
+                           [AXIS_ALLOCATOR] = b->allocator.n ? b->allocator.n : 1,
+                           [AXIS_HEADS] = b->n_heads,
+                           [AXIS_PROTECT] = b->n_protect,
+                           [AXIS_AFTER] = b->n_after,
+                           [AXIS_PREFILL] = b->modes.prefill.n,
+                           [AXIS_DECODE] = b->modes.decode.n,
+                           [AXIS_PACKED] = b->modes.n_packed,
+                           [AXIS_SEED] = b->n_seed,
+                           [AXIS_DTYPE] = b->modes.n_dtype,
+                           [AXIS_NEW_TOKENS] = b->n_new_tokens};
+    int at[N_AXIS] = {0};
     for (;;) {
         if (all->n >= MAX_CELL) {
             experiment_complain(l, b->conf, b->conf->line, "more than %d cells", MAX_CELL);
             return;
         }
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < N_AXIS; i++)
             if (n[i] == 0)
                 return;
-        add_cell(l->x, all, make_cell(l->x, b, model, task, at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]));
-        int i = 7;
+        add_cell(l->x, all, make_cell(l->x, b, model, task, at));
+        int i = N_AXIS - 1;
         while (i >= 0 && ++at[i] == n[i])
             at[i--] = 0;
         if (i < 0)
@@ -413,7 +416,7 @@ static void expand_block(struct load *l, const struct block *b, int model, int t
     }
 }
 
-/* `full` first, once for every prune_after and number of new tokens that the cells of this task use. */
+/* `full` first, once for every prune_after, weight_dtype and number of new tokens that the cells of this task use. */
 static void order_cells(struct experiment *x, struct cells *mine, struct cells *out)
 {
     struct cells full = {0};
@@ -421,14 +424,13 @@ static void order_cells(struct experiment *x, struct cells *mine, struct cells *
         struct cell c = {.model = mine->v[i].model, .task = mine->v[i].task, .policy = policy_find("full"),
                          .allocator = allocator_find("uniform"), .prune_after = mine->v[i].prune_after, .policy_seed = 1,
                          .protect = {.compensate = 1}, .max_new_tokens = mine->v[i].max_new_tokens,
-                         .weight_dtype = MODEL_F32, .line = mine->v[i].line};
+                         .weight_dtype = mine->v[i].weight_dtype, .line = mine->v[i].line};
         c.params = mem_strdup("{}");
         c.budget_text = mem_strdup("");
         c.layer_budget = mem_strdup("\"uniform\"");
         c.protect_json = mem_strdup("{}");
-        c.prefill = mem_strdup("full");
-        c.decode = mem_strdup("frozen");
-        c.positions = mem_strdup("original");
+        c.prefill = mem_strdup("\"full\"");
+        c.decode = mem_strdup("\"frozen\"");
         add_cell(x, &full, c);
     }
     for (size_t i = 0; i < full.n; i++) {
@@ -507,6 +509,7 @@ void experiment_cells(struct load *l)
     for (int i = 0; i < sweep->n; i++) {
         keep_configs(x, &block[i].policy);
         keep_configs(x, &block[i].allocator);
+        experiment_modes_fini(&block[i].modes);
         for (int g = 0; g < block[i].n_budget; g++)
             mem_free(block[i].budget_text[g]);
     }

@@ -11,7 +11,7 @@ int experiment_find_policy(const char *name, struct noun *out)
 {
     const struct policy_ops *p = policy_find(name);
     if (p)
-        *out = (struct noun){p, p->name, p->params, p->config_size};
+        *out = (struct noun){p, p->name, p->params, p->config_size, 0};
     return p ? 0 : -1;
 }
 
@@ -19,7 +19,7 @@ int experiment_find_allocator(const char *name, struct noun *out)
 {
     const struct allocator_ops *a = allocator_find(name);
     if (a)
-        *out = (struct noun){a, a->name, a->params, a->config_size};
+        *out = (struct noun){a, a->name, a->params, a->config_size, 0};
     return a ? 0 : -1;
 }
 
@@ -27,7 +27,7 @@ int experiment_find_dataset(const char *name, struct noun *out)
 {
     const struct dataset_ops *d = dataset_find(name);
     if (d)
-        *out = (struct noun){d, d->name, d->params, d->config_size};
+        *out = (struct noun){d, d->name, d->params, d->config_size, 0};
     return d ? 0 : -1;
 }
 
@@ -228,8 +228,9 @@ void experiment_choices(struct load *l, const struct conf *c, const char *what,
     }
     if (params && params->kind == CONF_SCALAR && *params->text == '\0')
         params = NULL; /* "- passkey:" with nothing behind it */
-    if (params && params->kind == CONF_LIST && noun.params && noun.params->name && param_is_list(noun.params)) {
-        /* {vector: [...]}, {proportional: [[...], [...]]}: the first parameter, without its name */
+    if (params && noun.params && noun.params->name &&
+        ((params->kind == CONF_LIST && param_is_list(noun.params)) || (params->kind != CONF_MAP && noun.bare))) {
+        /* {vector: [...]}, {proportional: [[...], [...]]}, {interval: 512}: the first parameter, without its name */
         char *key[1] = {mem_strdup(noun.params->name)};
         int line[1] = {params->line};
         struct conf *item[1] = {conf_copy(params)};

@@ -1,6 +1,7 @@
 /* One group: the unit of work. A prompt is prefilled once; every cell of the group cuts its own cache from it; all
  * cells (and questions) decode as one batch. Reads like the method:
- *   prefill and observe -> budgets and keep sets -> sub-batches: derive caches, decode, force, score -> rows */
+ *   prefill and observe -> budgets and keep sets -> sub-batches: derive caches, decode, force, score -> rows
+ * Cells with `prefill: chunked` follow: they share chunks among themselves, and the full cache as their reference. */
 #ifndef HARNESS_GROUP_H
 #define HARNESS_GROUP_H
 
@@ -26,12 +27,14 @@ struct group {
     int fixed_length;           /* 1: every sequence decodes exactly its max_new_tokens (benchmarks) */
     size_t batch_bytes;         /* segments that may be resident at once beside the full cache */
     int (*tick)(void);          /* asked between steps: non-zero stops with ERR_INTERRUPTED; may be NULL */
-    /* Called once per (cell, question), in that order; `keep` is NULL when the cell failed before its cut. */
+    /* Called once per (cell, question), question by question; chunked cells come last. `keep` is NULL when the cell
+     * failed before its last cut. */
     int (*emit)(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e);
     void *ctx;
     /* (optional) wanted[cell * n_question + question]: 0 = the row is there already; its work may be left out */
     const unsigned char *wanted;
-    /* (optional) sees the scores before they are dropped (trace, record) */
+    /* (optional) sees the scores of the last cut before they are dropped (trace, record); by position, NAN for what an
+     * earlier cut evicted; NULL for a cell that keeps all */
     int (*inspect)(void *ctx, int cell, const float *const *const *score, const struct keepset *keep,
                    const int *entries, struct err *e);
 };

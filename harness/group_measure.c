@@ -145,13 +145,13 @@ struct rest {
     int *of_answer, n; /* [n] 1: the item is along the answer */
 };
 
-static void take_rest(void *ctx, int i, const float *logits)
+static void take_rest(void *ctx, int i, const float *logits, int n)
 {
     const struct rest *r = ctx;
     ptrdiff_t at = r->f[i].s - r->s->sequence;
     int q = (int)(at % r->s->g->n_question);
     struct outcome *o = &r->s->result[at];
-    for (int t = r->f[i].from; t < r->f[i].n_target; t++, logits += r->s->g->model->hp.n_vocab)
+    for (int t = 0; t < n; t++, logits += r->s->g->model->hp.n_vocab)
         if (r->of_answer[i])
             add_loss(r->s, o, q, logits);
         else
@@ -164,28 +164,30 @@ static void add_rest(struct rest *r, struct sequence *t, const struct token_ids 
     r->f[r->n++] = (struct forced){.s = t, .target = list->id, .n_target = list->n, .from = measured};
 }
 
-int group_measure(struct group_state *s, int begin, int end, struct err *e)
+int group_measure(struct group_state *s, struct err *e)
 {
     const struct group *g = s->g;
     int rc = -1;
     struct group_watch want;
-    size_t most = (size_t)(end - begin) * (size_t)g->n_question + 1;
+    size_t most = (size_t)s->n_batch * (size_t)g->n_question + 1;
     struct rest rest[2] = {0};
     group_watch_begin(&want, s, NULL, 0);
     for (int k = 0; k < 2; k++)
         rest[k] = (struct rest){s, mem_new(most, sizeof *rest[k].f), mem_new(most, sizeof *rest[k].of_answer), 0};
     timing_begin(TIMING_FORCED);
-    for (int q = 0; begin == 0 && q < g->n_question; q++) {
+    for (int q = 0; s->n_batch && s->batch[0] == 0 && q < g->n_question; q++) {
         follow_full(s, q);
         if (full_mass(s, q, e))
             goto out;
     }
-    for (int c = begin; c < end; c++)
+    for (int i = 0; i < s->n_batch; i++)
         for (int q = 0; q < g->n_question; q++) {
+            int c = s->batch[i];
             struct sequence *t = group_sequence(s, c, q);
             const struct outcome *o = group_outcome(s, c, q);
-            int kl = t->cache && want.want_kl && o->divergence.n < s->y[q].n;
-            int nll = t->cache && want.want_nll && o->n_loss < s->answer[q].n;
+            int runs = (t->cache || t->evict) && t->err.code == ERR_OK;
+            int kl = runs && want.want_kl && o->divergence.n < s->y[q].n;
+            int nll = runs && want.want_nll && o->n_loss < s->answer[q].n;
             /* the one that shares more with what was decoded goes first: a pass leaves the cache with its own tokens */
             int nll_first = nll && (!kl || o->n_loss > o->divergence.n);
             if (kl)
@@ -196,9 +198,9 @@ int group_measure(struct group_state *s, int begin, int end, struct err *e)
     for (int k = 0; k < 2; k++)
         if (decode_forced(g->model, g->work, rest[k].f, rest[k].n, NULL, take_rest, &rest[k], e))
             goto out;
-    for (int c = begin; c < end; c++)
+    for (int i = 0; i < s->n_batch; i++)
         for (int q = 0; q < g->n_question; q++) {
-            struct outcome *o = group_outcome(s, c, q);
+            struct outcome *o = group_outcome(s, s->batch[i], q);
             measure_divergence_end(&o->divergence);
             o->nll = o->n_loss ? o->loss / o->n_loss : (double)NAN;
         }
@@ -218,6 +220,10 @@ void group_state_fini(struct group_state *s)
     for (int c = 0; c < g->n_cell; c++) {
         keepset_destroy(s->cut[c].keep);
         mem_free(s->cut[c].entries);
+        mem_free(s->cut[c].first_logits);
+        tally_destroy(s->cut[c].tally);
+        for (int q = 0; q < g->n_question; q++) /* of cells that never came to decoding */
+            decode_sequence_fini(group_sequence(s, c, q));
     }
     for (int q = 0; q < g->n_question; q++) {
         token_ids_free(&s->answer[q]);
@@ -226,12 +232,15 @@ void group_state_fini(struct group_state *s)
         mem_free(s->mass[q]);
     }
     observe_destroy(s->observer);
+    tally_destroy(s->tally);
     kvcache_destroy(s->full);
+    rope_fini(&s->rope);
     mem_free(s->first_logits);
     mem_free(s->cut);
     mem_free(s->sequence);
+    mem_free(s->batch);
     mem_free(s->bytes);
-    mem_free(s->bytes_end);
+    mem_free(s->policy_bytes);
     mem_free(s->result);
     mem_free(s->answer);
     mem_free(s->reference);

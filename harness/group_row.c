@@ -6,7 +6,6 @@
 #include "harness/base/mem.h"
 #include "harness/group_int.h"
 
-
 void group_row_init(const struct group_state *s, int c, int q, struct row *row)
 {
     const struct group *g = s->g;
@@ -32,7 +31,7 @@ void group_row_init(const struct group_state *s, int c, int q, struct row *row)
         .top1 = (double)NAN,
         .kl_max = (double)NAN,
         .first_divergence = -1,
-        .prefill_s = s->prefill_s,
+        .prefill_s = k->prefill_s,
         .decode_s = s->decode_s,
         .group_cells = g->n_cell,
     };
@@ -115,8 +114,7 @@ void group_row_fill(const struct group_state *s, int c, int q, struct row *row)
     const struct sequence *t = group_sequence(s, c, q);
     const struct outcome *o = group_outcome(s, c, q);
     size_t run = (size_t)c * (size_t)g->n_question + (size_t)q;
-    size_t entry_bytes = 2 * (size_t)hp->head_dim * sizeof(float);
-    size_t full_bytes = (size_t)s->n * (size_t)hp->n_layer * (size_t)hp->n_kv_head * entry_bytes;
+    size_t entry_bytes = group_entry_bytes(s);
     double entries = 0;
     fill_layers(s, c, q, row);
     for (int l = 0; l < hp->n_layer; l++)
@@ -130,8 +128,9 @@ void group_row_fill(const struct group_state *s, int c, int q, struct row *row)
     row->protection_cut = k->result.protection_cut;
     row->cache_bytes = (int64_t)s->bytes[run];
     row->cache_bytes_bf16 = (int64_t)s->bytes[run] / 2;
-    row->cache_bytes_end = (int64_t)s->bytes_end[run];
-    row->cache_bytes_peak = (int64_t)(s->bytes_end[run] > full_bytes ? s->bytes_end[run] : full_bytes);
+    row->cache_bytes_end = (int64_t)t->bytes_end;
+    row->cache_bytes_peak = (int64_t)(t->bytes_peak > k->peak_bytes ? t->bytes_peak : k->peak_bytes);
+    row->policy_bytes = (int64_t)s->policy_bytes[run];
     row->resident_bytes = (int64_t)s->resident;
     row->output = str_c(&t->text);
     row->output_tokens = t->out.n;

@@ -10,7 +10,7 @@
 struct scorer {
     const struct cell *cell; /* the first that asked; owns the parameters */
     void *self;              /* NULL unless the policy has `create` */
-    float *score;            /* [n_layer][n_kv_head][n] */
+    float *score;            /* [n_layer][n_kv_head][stride] */
     const float **head;      /* [n_layer * n_kv_head] into score */
     const float *const **layer; /* [n_layer] into head */
     unsigned needs;
@@ -21,19 +21,21 @@ struct scorer {
 struct observer {
     const struct model *m;
     struct kvcache *cache;
-    int n, n_cell, n_scorer;
-    uint64_t sample;
+    struct observe_pass pass;
+    int stride;              /* entries of the longest list when the pass is over */
+    int n_cell, n_scorer;
     struct scorer *scorer;
     int *of_cell;            /* [n_cell] index of the scorer, -1: the cell keeps all */
     struct tap tap;
-    float *last_row;         /* [n_layer][n_kv_head][n], or NULL */
+    float *last_row;         /* [n_layer][n_kv_head][n_seen], or NULL */
     double seconds;
 };
 
-static int same_scorer(const struct cell *a, const struct cell *b)
+static int same_scorer(const struct observer *o, const struct cell *a, const struct cell *b)
 {
     return a->policy == b->policy && strcmp(a->params, b->params) == 0 &&
-           (!a->policy->uses_seed || a->policy_seed == b->policy_seed);
+           (!a->policy->uses_seed || a->policy_seed == b->policy_seed) &&
+           (!o->pass.before || a->chunk.carry == b->chunk.carry);
 }
 
 static void *scorer_self(const struct scorer *s)
@@ -41,9 +43,9 @@ static void *scorer_self(const struct scorer *s)
     return s->cell->policy->create ? s->self : s->cell->policy_config;
 }
 
-static void shape_view(const struct observer *o, const struct scorer *s, struct policy_view *v)
+void observe_shape(const struct model *m, const struct cell *cell, int n_seen, uint64_t sample, struct policy_view *v)
 {
-    const struct hparams *hp = &o->m->hp;
+    const struct hparams *hp = &m->hp;
     *v = (struct policy_view){
         .n_layer = hp->n_layer,
         .n_head = hp->n_head,
@@ -51,26 +53,60 @@ static void shape_view(const struct observer *o, const struct scorer *s, struct 
         .n_group = hp->n_group,
         .head_dim = hp->head_dim,
         .d_model = hp->d_model,
-        .n_seen = o->n,
-        .n_query = o->n,
-        .policy_seed = s->cell->policy_seed,
-        .sample = o->sample,
+        .n_seen = n_seen,
+        .policy_seed = cell->policy_seed,
+        .sample = sample,
     };
 }
 
-/* Rows of the last queries: the transformer keeps as many as the most demanding scorer asked for; each scorer sees
- * just its own, the newest ones. */
-static void attention_view(const struct attention_stats *st, const struct scorer *s, int n_group, int q,
-                           struct policy_attention *a)
+void observe_memory(struct cell *const *cell, int n_cell, int (*wanted)(const struct cell *c), int *columns, int *window)
 {
-    int n_row = s->rows < st->n_row ? s->rows : st->n_row, n_key = st->n_key[q / n_group];
+    *columns = *window = 0;
+    for (int i = 0; i < n_cell; i++) {
+        const struct policy_ops *p = cell[i]->policy;
+        unsigned needs = p->keeps_all || (wanted && !wanted(cell[i])) ? 0 : policy_needs_of(p, cell[i]->policy_config);
+        int rows = needs & POLICY_NEEDS_ROWS ? p->rows(cell[i]->policy_config) : 0;
+        *columns |= (needs & POLICY_NEEDS_COLUMNS) != 0;
+        *window = rows > *window ? rows : *window;
+    }
+}
+
+/* 1 when this scorer sees what the entries gathered in earlier passes too. */
+static int carries(const struct observer *o, const struct scorer *s)
+{
+    return o->pass.before && s->cell->chunk.carry;
+}
+
+/* Rows of the last queries: the transformer keeps as many as the most demanding scorer asked for; each scorer sees
+ * just its own, the newest ones. Where this pass has too few, rows of earlier passes are in the tally. */
+static int rows_of(const struct observer *o, const struct scorer *s, const struct attention_stats *st, int *in_tally)
+{
+    int held = carries(o, s) && s->rows > st->n_row ? o->pass.after->head[st->layer * o->m->hp.n_head].n_row : 0;
+    *in_tally = held > st->n_row;
+    int n = *in_tally ? held : st->n_row;
+    return s->rows < n ? s->rows : n;
+}
+
+static void attention_view(const struct observer *o, const struct attention_stats *st, const struct scorer *s, int q,
+                           float **rows, struct policy_attention *a)
+{
+    const struct hparams *hp = &o->m->hp;
+    int in_tally, n_row = rows_of(o, s, st, &in_tally), n_key = st->n_key[q / hp->n_group];
+    const struct tally_head *held = carries(o, s) ? &o->pass.after->head[st->layer * hp->n_head + q] : NULL;
     *a = (struct policy_attention){0};
     if (s->needs & POLICY_NEEDS_COLUMNS) {
-        a->off_diagonal = st->off_diagonal[q];
-        a->diagonal = st->diagonal[q];
+        a->off_diagonal = held ? held->off : st->off_diagonal[q];
+        a->diagonal = held ? held->diag : st->diagonal[q];
     }
-    if (s->needs & POLICY_NEEDS_ROWS)
+    if (s->needs & POLICY_NEEDS_ROWS && !in_tally) {
         a->rows = st->rows[q] + (size_t)(st->n_row - n_row) * (size_t)n_key;
+    } else if (s->needs & POLICY_NEEDS_ROWS) {
+        for (int i = 0; i < n_row; i++)
+            memcpy(*rows + (size_t)i * (size_t)n_key,
+                   tally_row_at(o->pass.after, st->layer, q, held->n_row - n_row + i), (size_t)n_key * sizeof **rows);
+        a->rows = *rows;
+        *rows += (size_t)n_row * (size_t)n_key;
+    }
     if (s->needs & POLICY_NEEDS_ENTROPY)
         a->entropy = st->entropy[q];
     if (s->needs & POLICY_NEEDS_QUERIES)
@@ -83,24 +119,33 @@ static void score_layer(struct observer *o, struct scorer *s, const struct atten
     struct policy_view v;
     struct policy_head *head = mem_new((size_t)hp->n_kv_head, sizeof *head);
     struct policy_attention *att = mem_new((size_t)hp->n_head, sizeof *att);
-    float **out = mem_new((size_t)hp->n_kv_head, sizeof *out);
-    shape_view(o, s, &v);
+    float **out = mem_new((size_t)hp->n_kv_head, sizeof *out), *rows = NULL;
+    int in_tally;
+    observe_shape(o->m, s->cell, o->pass.n_seen, o->pass.sample, &v);
     v.layer = st->layer;
-    v.n_row = s->rows < st->n_row ? s->rows : st->n_row;
+    v.n_query = st->n_query;
+    v.first_query = carries(o, s) ? 0 : o->pass.n_seen - st->n_query;
+    v.n_row = rows_of(o, s, st, &in_tally);
     v.hidden = s->needs & POLICY_NEEDS_HIDDEN ? st->hidden : NULL;
+    if (in_tally) {
+        rows = mem_try((size_t)hp->n_head * (size_t)v.n_row, (size_t)o->stride * sizeof *rows, "attention rows", &s->err);
+        if (!rows)
+            goto out;
+    }
     for (int h = 0; h < hp->n_kv_head; h++) {
         const struct kv_tail *t = kvcache_tail(o->cache, st->layer, h);
-        assert(t->n == o->n);
+        assert(t->n == st->n_key[h]);
         head[h] = (struct policy_head){
             .n_entry = t->n,
             .pos = t->pos,
             .keys = s->needs & POLICY_NEEDS_KEYS ? t->k : NULL,
             .values = s->needs & POLICY_NEEDS_VALUES ? t->v : NULL,
         };
-        out[h] = s->score + ((size_t)st->layer * (size_t)hp->n_kv_head + (size_t)h) * (size_t)o->n;
+        out[h] = s->score + ((size_t)st->layer * (size_t)hp->n_kv_head + (size_t)h) * (size_t)o->stride;
     }
+    float *next = rows;
     for (int q = 0; q < hp->n_head; q++)
-        attention_view(st, s, hp->n_group, q, &att[q]);
+        attention_view(o, st, s, q, &next, &att[q]);
     v.head = head;
     v.attention = att;
     if (s->cell->policy->score(scorer_self(s), &v, out, &s->err)) {
@@ -108,6 +153,8 @@ static void score_layer(struct observer *o, struct scorer *s, const struct atten
             err_set(&s->err, ERR_POLICY, "the policy gave no reason");
         err_wrap(&s->err, "policy '%s', layer %d", s->cell->policy->name, st->layer);
     }
+out:
+    mem_free(rows);
     mem_free(head);
     mem_free(att);
     mem_free(out);
@@ -117,9 +164,10 @@ static void keep_last_row(struct observer *o, const struct attention_stats *st)
 {
     const struct hparams *hp = &o->m->hp;
     for (int q = 0; q < hp->n_head; q++) {
-        const float *row = st->rows[q] + (size_t)(st->n_row - 1) * (size_t)o->n;
-        float *sum = o->last_row + ((size_t)st->layer * (size_t)hp->n_kv_head + (size_t)(q / hp->n_group)) * (size_t)o->n;
-        for (int j = 0; j < o->n; j++)
+        size_t n = (size_t)o->pass.n_seen;
+        const float *row = st->rows[q] + (size_t)(st->n_row - 1) * n;
+        float *sum = o->last_row + ((size_t)st->layer * (size_t)hp->n_kv_head + (size_t)(q / hp->n_group)) * n;
+        for (size_t j = 0; j < n; j++)
             sum[j] += row[j]; /* the last query sees just the n entries, so the row sums to 1 already */
     }
 }
@@ -130,6 +178,10 @@ static int on_attention(void *ctx, const struct attention_stats *st, struct err 
     double start = clock_seconds();
     timing_begin(TIMING_SCORING);
     (void)e; /* a policy that fails ends its own cells only */
+    if (o->pass.after)
+        tally_take(o->pass.after, o->pass.before, st);
+    if (o->pass.fresh)
+        tally_take(o->pass.fresh, NULL, st);
     for (int i = 0; i < o->n_scorer; i++)
         if (o->scorer[i].err.code == ERR_OK)
             score_layer(o, &o->scorer[i], st);
@@ -161,18 +213,18 @@ static int scorer_init(struct observer *o, struct scorer *s, const struct cell *
     s->cell = c;
     s->needs = policy_needs_of(c->policy, c->policy_config);
     s->rows = s->needs & POLICY_NEEDS_ROWS && c->policy->rows ? c->policy->rows(c->policy_config) : 0;
-    s->score = mem_try(heads * (size_t)o->n, sizeof *s->score, "scores", e);
+    s->score = mem_try(heads * (size_t)o->stride, sizeof *s->score, "scores", e);
     if (!s->score)
         return -1;
     s->head = mem_new(heads, sizeof *s->head);
     s->layer = mem_new((size_t)hp->n_layer, sizeof *s->layer);
     for (size_t i = 0; i < heads; i++)
-        s->head[i] = s->score + i * (size_t)o->n;
+        s->head[i] = s->score + i * (size_t)o->stride;
     for (int l = 0; l < hp->n_layer; l++)
         s->layer[l] = s->head + (size_t)l * (size_t)hp->n_kv_head;
     if (c->policy->create) {
         struct policy_view v;
-        shape_view(o, s, &v);
+        observe_shape(o->m, c, o->pass.n_seen, o->pass.sample, &v);
         if (c->policy->create(&s->self, c->policy_config, &v, &s->err))
             err_wrap(&s->err, "policy '%s'", c->policy->name);
     }
@@ -198,45 +250,67 @@ static void want(struct observer *o, const struct scorer *s)
         t->weights = on_weights;
 }
 
-struct observer *observe_create(const struct model *m, struct kvcache *cache, int n, struct cell *const *cell,
-                                int n_cell, uint64_t sample, int last_row, struct err *e)
+static void want_tally(struct observer *o, const struct tally *t)
 {
-    struct observer *o = mem_new(1, sizeof *o);
-    *o = (struct observer){.m = m, .cache = cache, .n = n, .n_cell = n_cell, .sample = sample};
-    o->of_cell = mem_new((size_t)n_cell, sizeof *o->of_cell);
-    o->scorer = mem_new((size_t)n_cell, sizeof *o->scorer);
-    for (int i = 0; i < n_cell; i++) {
+    if (t && t->columns)
+        o->tap.stats |= TRANSFORMER_STAT_COLUMNS;
+    if (t && t->window)
+        o->tap.stats |= TRANSFORMER_STAT_ROWS;
+    if (t && t->window > o->tap.last_rows)
+        o->tap.last_rows = t->window;
+}
+
+static int add_scorers(struct observer *o, struct cell *const *cell, struct err *e)
+{
+    for (int i = 0; i < o->n_cell; i++) {
         o->of_cell[i] = -1;
-        if (cell[i]->policy->keeps_all)
+        if (cell[i]->policy->keeps_all || (o->pass.skip && o->pass.skip[i]))
             continue;
         for (int s = 0; s < o->n_scorer && o->of_cell[i] < 0; s++)
-            if (same_scorer(o->scorer[s].cell, cell[i]))
+            if (same_scorer(o, o->scorer[s].cell, cell[i]))
                 o->of_cell[i] = s;
         if (o->of_cell[i] >= 0)
             continue;
-        if (scorer_init(o, &o->scorer[o->n_scorer], cell[i], e)) {
-            o->n_scorer++;
-            observe_destroy(o);
-            return NULL;
-        }
-        want(o, &o->scorer[o->n_scorer]);
         o->of_cell[i] = o->n_scorer++;
+        if (scorer_init(o, &o->scorer[o->of_cell[i]], cell[i], e))
+            return -1;
+        want(o, &o->scorer[o->of_cell[i]]);
     }
-    if (last_row) {
-        o->last_row = mem_try((size_t)m->hp.n_layer * (size_t)m->hp.n_kv_head * (size_t)n, sizeof *o->last_row,
+    return 0;
+}
+
+struct observer *observe_create(const struct model *m, struct kvcache *cache, struct cell *const *cell, int n_cell,
+                                const struct observe_pass *pass, struct err *e)
+{
+    struct observer *o = mem_new(1, sizeof *o);
+    *o = (struct observer){.m = m, .cache = cache, .pass = *pass, .n_cell = n_cell};
+    assert(!pass->before || pass->after);
+    for (int i = 0; i < m->hp.n_layer * m->hp.n_kv_head; i++) {
+        int n = kvcache_n_entry(cache, i / m->hp.n_kv_head, i % m->hp.n_kv_head) + pass->n_row;
+        o->stride = n > o->stride ? n : o->stride;
+    }
+    o->of_cell = mem_new((size_t)n_cell + 1, sizeof *o->of_cell);
+    o->scorer = mem_new((size_t)n_cell + 1, sizeof *o->scorer);
+    if (add_scorers(o, cell, e))
+        goto fail;
+    want_tally(o, pass->after);
+    want_tally(o, pass->fresh);
+    if (pass->last_row) {
+        o->last_row = mem_try((size_t)m->hp.n_layer * (size_t)m->hp.n_kv_head * (size_t)pass->n_seen, sizeof *o->last_row,
                               "attention of the last query", e);
-        if (!o->last_row) {
-            observe_destroy(o);
-            return NULL;
-        }
+        if (!o->last_row)
+            goto fail;
         o->tap.stats |= TRANSFORMER_STAT_ROWS;
         if (o->tap.last_rows < 1)
             o->tap.last_rows = 1;
     }
     o->tap.ctx = o;
-    if (o->n_scorer || last_row)
+    if (o->n_scorer || pass->last_row || pass->after || pass->fresh)
         o->tap.attention = on_attention;
     return o;
+fail:
+    observe_destroy(o);
+    return NULL;
 }
 
 void observe_destroy(struct observer *o)

@@ -112,7 +112,8 @@ static int task_varies(const struct figure *f, const char *key)
 
 static void label_of(const struct figure *f, const struct agg_cell *c, struct str *out)
 {
-    static const char *const keys[] = {"layer_budget", "head_budget", "protect", "prune_after", "prefill", "decode", "positions"};
+    static const char *const keys[] = {"layer_budget", "head_budget", "protect", "prune_after", "prefill", "decode", "positions",
+                                       "weight_dtype"};
     aggregate_policy_label(f->a, c, out);
     for (size_t k = f->single ? 1 : 0; k < sizeof keys / sizeof *keys; k++) {
         if (!task_varies(f, keys[k]))

@@ -21,7 +21,7 @@ enum { N_MEASURE = 4, N_COLUMN = sizeof columns / sizeof *columns };
 static void study_key(const struct agg_cell *c, struct str *out)
 {
     static const char *const keys[] = {"policy", "params", "budget", "head_budget", "protect", "prune_after", "prefill",
-                                       "decode", "positions", "template", "seed", "max_new_tokens"};
+                                       "decode", "positions", "template", "seed", "weight_dtype", "max_new_tokens"};
     str_addf(out, "%s", c->task_key);
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         char *v = json_print(json_get(c->axes, keys[k]));

@@ -94,33 +94,34 @@ out:
     return rc;
 }
 
-int prune_protect(const struct prune_request *r, int m, unsigned char *mark, int *cut)
+static int position(const struct prune_head *h, int slot)
+{
+    return h->pos ? h->pos[slot] : slot;
+}
+
+int prune_protect(const struct prune_request *r, const struct prune_head *head, int m, unsigned char *mark, int *cut)
 {
     struct policy_protection own = {0, 0};
-    int n = r->n, used = 0, wanted = 0;
+    int seen = r->n_seen ? r->n_seen : r->n, used = 0, wanted = 0;
     if (r->policy->protect)
         r->policy->protect(r->policy_config, m, &own);
     int sinks = own.sinks > r->protect.sinks ? own.sinks : r->protect.sinks;
     int recent = own.recent > r->protect.recent ? own.recent : r->protect.recent;
-    memset(mark, 0, (size_t)n);
-    sinks = sinks < 0 ? 0 : sinks > n ? n : sinks;
-    recent = recent < 0 ? 0 : recent > n ? n : recent;
-    for (int j = 0; j < sinks; j++, wanted++)
+    int from = recent < 0 ? seen : recent > seen ? 0 : seen - recent;
+    int begin = r->question_begin, end = r->protect.question ? r->question_end : r->question_begin;
+    memset(mark, 0, (size_t)head->n);
+    for (int j = 0; j < head->n && position(head, j) < sinks; j++, wanted++)
         if (used < m)
             used += mark[j] = 1;
-    int begin = r->question_begin < 0 ? 0 : r->question_begin;
-    int end = !r->protect.question ? begin : r->question_end < n ? r->question_end : n;
-    for (int j = end - 1; j >= begin; j--) {
-        wanted += j >= sinks;
-        if (!mark[j] && used < m)
-            used += mark[j] = 1;
-    }
-    for (int j = n - 1; j >= n - recent; j--) {
-        int counted = j < sinks || (j >= begin && j < end);
-        wanted += !counted;
-        if (!mark[j] && used < m)
-            used += mark[j] = 1;
-    }
+    for (int pass = 0; pass < 2; pass++)
+        for (int j = head->n - 1; j >= 0; j--) {
+            int p = position(head, j), asked = p >= begin && p < end;
+            if (p < sinks || (pass == 0 ? !asked : asked || p < from))
+                continue;
+            wanted++;
+            if (used < m)
+                used += mark[j] = 1;
+        }
     if (wanted > m)
         *cut = 1;
     return used;
@@ -165,68 +166,120 @@ static void select_largest(uint64_t *key, int n, int k)
 }
 
 struct scratch {
-    unsigned char *mark; /* [n] protected */
-    uint64_t *key;       /* [n] */
-    float *mean;         /* [n] */
+    uint64_t *key; /* [n] */
+    float *mean;   /* [n] */
 };
 
-/* The m best entries of one score vector, protected ones first. */
-static void keep_best(const struct prune_request *r, struct scratch *s, const float *score, int m, int layer, int head,
-                      int n_protected, struct keepset *keep)
+/* The m best entries of one head, protected ones first; `stay` comes with the protected ones marked. */
+static void keep_best(struct scratch *s, const float *score, int n_entry, int m, int n_protected, unsigned char *stay)
 {
     int n = 0;
-    for (int j = 0; j < r->n; j++)
-        if (s->mark[j])
-            keepset_add(keep, layer, head, j);
-        else
+    for (int j = 0; j < n_entry; j++)
+        if (!stay[j])
             s->key[n++] = key_of(score[j], j);
     if (m > n_protected && m - n_protected < n)
         select_largest(s->key, n, m - n_protected);
     for (int i = 0; i < m - n_protected; i++)
-        keepset_add(keep, layer, head, (int)(uint32_t)s->key[i]);
-    assert(keepset_count(keep, layer, head) == m);
+        stay[(uint32_t)s->key[i]] = 1;
 }
 
-static int refuse_nan(const struct prune_request *r, int layer, struct err *e)
+static int refuse_nan(const struct prune_request *r, int layer, const struct prune_head *head, const float *const *score,
+                      struct err *e)
 {
     for (int h = 0; h < r->n_kv_head; h++)
-        for (int j = 0; j < r->n; j++)
-            if (isnan(r->score[layer][h][j]))
+        for (int j = 0; j < head[h].n; j++)
+            if (isnan(score[h][j]))
                 return err_set(e, ERR_POLICY, "policy '%s': the score of layer %d, head %d, position %d is not a number",
-                               r->policy->name, layer, h, j);
+                               r->policy->name, layer, h, position(&head[h], j));
     return 0;
 }
 
-static int cut_layer(const struct prune_request *r, struct scratch *s, int layer, int m, struct keepset *keep, int *cut,
-                     struct err *e)
+/* One mean per entry; the heads hold the same ones, because every cut before was shared too. */
+static int mean_score(const struct prune_request *r, int layer, const struct prune_head *head, const float *const *score,
+                      float *mean, struct err *e)
 {
-    if (m >= r->n) {
-        for (int h = 0; h < r->n_kv_head; h++)
-            keepset_fill(keep, layer, h);
-        return 0;
-    }
-    if (refuse_nan(r, layer, e))
-        return -1;
-    int n_protected = prune_protect(r, m, s->mark, cut);
-    if (r->heads == HEAD_SHARED)
-        for (int j = 0; j < r->n; j++) {
-            double sum = 0;
-            for (int h = 0; h < r->n_kv_head; h++)
-                sum += (double)r->score[layer][h][j];
-            if (isnan(sum)) /* infinities of both signs */
-                return err_set(e, ERR_POLICY, "policy '%s': the mean score of layer %d, position %d is not a number",
-                               r->policy->name, layer, j);
-            s->mean[j] = (float)(sum / r->n_kv_head);
+    for (int j = 0; j < head[0].n; j++) {
+        double sum = 0;
+        for (int h = 0; h < r->n_kv_head; h++) {
+            if (head[h].n != head[0].n || position(&head[h], j) != position(&head[0], j))
+                return err_set(e, ERR_POLICY, "layer %d: heads 0 and %d hold different entries, which shared heads can't", layer, h);
+            sum += (double)score[h][j];
         }
-    for (int h = 0; h < r->n_kv_head; h++)
-        keep_best(r, s, r->heads == HEAD_SHARED ? s->mean : r->score[layer][h], m, layer, h, n_protected, keep);
+        if (isnan(sum)) /* infinities of both signs */
+            return err_set(e, ERR_POLICY, "policy '%s': the mean score of layer %d, position %d is not a number",
+                           r->policy->name, layer, position(&head[0], j));
+        mean[j] = (float)(sum / r->n_kv_head);
+    }
     return 0;
+}
+
+int prune_layer(const struct prune_request *r, int layer, const struct prune_head *head, const float *const *score,
+                const int *m, unsigned char *const *stay, int *protection_cut, struct err *e)
+{
+    int most = 1, pruned = 0, rc = -1;
+    struct scratch s = {0};
+    for (int h = 0; h < r->n_kv_head; h++) {
+        most = head[h].n > most ? head[h].n : most;
+        pruned |= m[h] < head[h].n;
+        memset(stay[h], 1, (size_t)head[h].n);
+    }
+    if (!pruned)
+        return 0;
+    s.key = mem_try((size_t)most, sizeof *s.key, "sort keys", e);
+    s.mean = mem_try((size_t)most, sizeof *s.mean, "mean scores", e);
+    if (!s.key || !s.mean || refuse_nan(r, layer, head, score, e) ||
+        (r->heads == HEAD_SHARED && mean_score(r, layer, head, score, s.mean, e)))
+        goto out;
+    for (int h = 0; h < r->n_kv_head; h++)
+        if (m[h] < head[h].n) {
+            int n_protected = prune_protect(r, &head[h], m[h], stay[h], protection_cut);
+            keep_best(&s, r->heads == HEAD_SHARED ? s.mean : score[h], head[h].n, m[h], n_protected, stay[h]);
+        }
+    rc = 0;
+out:
+    mem_free(s.key);
+    mem_free(s.mean);
+    return rc;
+}
+
+static int cut_layer(const struct prune_request *r, int layer, int entries, struct keepset *keep, int *cut, struct err *e)
+{
+    int rc = -1, H = r->n_kv_head;
+    size_t widest = 0;
+    struct prune_head *head = mem_new((size_t)H, sizeof *head);
+    int *m = mem_new((size_t)H, sizeof *m);
+    unsigned char **stay = mem_new((size_t)H, sizeof *stay), *mark = NULL;
+    for (int h = 0; h < H; h++) {
+        head[h] = r->head ? r->head[(size_t)layer * (size_t)H + (size_t)h] : (struct prune_head){r->n, NULL};
+        m[h] = entries;
+        widest = (size_t)head[h].n > widest ? (size_t)head[h].n : widest;
+    }
+    mark = mem_try((size_t)H, widest, "protection", e);
+    if (!mark)
+        goto out;
+    for (int h = 0; h < H; h++)
+        stay[h] = mark + (size_t)h * widest;
+    /* a layer that stays whole was perhaps never scored */
+    if (prune_layer(r, layer, head, r->score ? r->score[layer] : NULL, m, stay, cut, e))
+        goto out;
+    for (int h = 0; h < H; h++) {
+        for (int j = 0; j < head[h].n; j++)
+            if (stay[h][j])
+                keepset_add(keep, layer, h, position(&head[h], j));
+        assert(keepset_count(keep, layer, h) == (entries < head[h].n ? entries : head[h].n));
+    }
+    rc = 0;
+out:
+    mem_free(mark);
+    mem_free(stay);
+    mem_free(m);
+    mem_free(head);
+    return rc;
 }
 
 int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_result *out, struct err *e)
 {
-    int m = r->n, rc = -1;
-    struct scratch s = {0};
+    int m = r->n;
     out->protection_cut = 0;
     out->m = r->n;
     for (int l = 0; l < r->n_layer; l++)
@@ -239,18 +292,8 @@ int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_
         if (allocate(r, m, out->entries, e))
             return -1;
     }
-    s.mark = mem_try((size_t)r->n, 1, "protection", e);
-    s.key = mem_try((size_t)r->n, sizeof *s.key, "sort keys", e);
-    s.mean = mem_try((size_t)r->n, sizeof *s.mean, "mean scores", e);
-    if (!s.mark || !s.key || !s.mean)
-        goto out;
     for (int l = 0; l < r->n_layer; l++)
-        if (cut_layer(r, &s, l, out->entries[l], keep, &out->protection_cut, e))
-            goto out;
-    rc = 0;
-out:
-    mem_free(s.mark);
-    mem_free(s.key);
-    mem_free(s.mean);
-    return rc;
+        if (cut_layer(r, l, out->entries[l], keep, &out->protection_cut, e))
+            return -1;
+    return 0;
 }

@@ -69,11 +69,11 @@ static void add_axes(const struct row *r, struct str *s)
     str_addf(s, ",\"layer_budget\":%s", c->layer_budget);
     text(s, "head_budget", head_budget_names[c->heads]);
     str_addf(s, ",\"protect\":%s", c->protect_json);
-    text(s, "positions", c->positions);
-    text(s, "prefill", c->prefill);
-    text(s, "decode", c->decode);
+    text(s, "positions", experiment_positions_names[c->packed]);
+    str_addf(s, ",\"prefill\":%s,\"decode\":%s", c->prefill, c->decode);
     text(s, "prune_after", experiment_prune_after_names[c->prune_after]);
     whole(s, "policy_seed", (int64_t)c->policy_seed);
+    text(s, "weight_dtype", experiment_dtype_names[c->weight_dtype == MODEL_BF16]);
     whole(s, "max_new_tokens", c->max_new_tokens);
     text(s, "template", r->x->template_name);
 }
@@ -128,6 +128,7 @@ void record_json(const struct row *r, struct str *s)
     known(s, "cache_bytes_bf16", r->cache_bytes_bf16, ok);
     known(s, "cache_bytes_end", r->cache_bytes_end, ok);
     known(s, "cache_bytes_peak", r->cache_bytes_peak, ok);
+    known(s, "policy_bytes", r->policy_bytes, ok);
     known(s, "caches_rss", r->resident_bytes, ok);
     text(s, "output", r->output);
     known(s, "output_tokens", r->output_tokens, ok);

@@ -31,6 +31,7 @@ struct row {
     int n_layer;
     int protection_cut;
     int64_t cache_bytes, cache_bytes_bf16, cache_bytes_end, cache_bytes_peak, resident_bytes;
+    int64_t policy_bytes;     /* statistics that the policy keeps beside the cache while decoding */
     const char *output;
     int output_tokens;
     const char *finish_reason; /* "eos", "stop", "length" */

@@ -81,12 +81,13 @@ static void add_notes(const struct aggregate *a, const struct agg_cell *c, struc
                 {"prune_after", "after", "all_but_last"},
                 {"prefill", "prefill", "full"},
                 {"decode", "decode", "frozen"},
-                {"positions", "positions", "original"}};
+                {"positions", "positions", "original"},
+                {"weight_dtype", "weights", "f32"}};
     char count[32];
     for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
         struct str v = {0};
         aggregate_axis(c, axes[k].key, &v);
-        if (strcmp(str_c(&v), axes[k].dflt) != 0)
+        if (v.n && strcmp(v.p, axes[k].dflt) != 0) /* rows of older programs lack some */
             add_note(s, axes[k].name, str_c(&v));
         str_free(&v);
     }

@@ -32,6 +32,7 @@ struct run {
     struct encode_context encode;
     const struct exp_task *task;
     int i_model, i_task, new_tokens; /* only cells that may generate exactly so many */
+    enum model_dtype dtype;
     /* of the group that runs now */
     struct cell **cell;     /* [n_cell] */
     char (*key)[HASH_HEX];  /* [n_cell][n_question] */
@@ -139,7 +140,7 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
     for (int c = 0; c < r->x->n_cell; c++) {
         struct cell *cell = &r->x->cell[c];
         if (cell->model == r->i_model && cell->task == r->i_task && cell->prune_after == after &&
-            cell->max_new_tokens == r->new_tokens)
+            cell->max_new_tokens == r->new_tokens && cell->weight_dtype == r->dtype)
             r->cell[r->n_cell++] = cell;
     }
     if (r->n_cell == 0)
@@ -290,11 +291,20 @@ out:
     return rc;
 }
 
+/* 1 when some cell asks for this model with its weights held in this way. */
+static int is_used(const struct experiment *x, int model, enum model_dtype dtype)
+{
+    for (int c = 0; c < x->n_cell; c++)
+        if (x->cell[c].model == model && x->cell[c].weight_dtype == dtype)
+            return 1;
+    return 0;
+}
+
 static int run_model(struct run *r, struct err *e)
 {
     const struct exp_model *m = &r->x->model[r->i_model];
     int rc = -1;
-    r->model = model_open(m->path, MODEL_F32, e);
+    r->model = model_open(m->path, r->dtype, e);
     if (!r->model)
         return err_wrap(e, "%s:%d", r->x->path, m->line);
     if (!r->model->tokenizer) {
@@ -321,6 +331,7 @@ out:
 int runner_run(const struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e)
 {
     int rc = -1;
+    long loads = 0; /* of a model, once for every way of holding its weights */
     struct run r = {.x = x, .o = o, .sum = out};
     *out = (struct runner_summary){0};
     r.journal = journal_open(o->dir, e);
@@ -339,10 +350,15 @@ int runner_run(const struct experiment *x, const struct runner_options *o, struc
     mem_free(config);
     if (bad || manifest_write(o->dir, x, o->argc, o->argv, 0, e))
         goto out;
-    progress_begin(&r.progress, "samples", (long)x->n_model * x->n_task * x->samples, o->quiet);
+    for (int i = 0; i < x->n_model; i++)
+        loads += is_used(x, i, MODEL_F32) + is_used(x, i, MODEL_BF16);
+    progress_begin(&r.progress, "samples", loads * x->n_task * x->samples, o->quiet);
     for (r.i_model = 0; r.i_model < x->n_model; r.i_model++)
-        if (run_model(&r, e))
-            goto out;
+        for (int d = 0; d < 2; d++) {
+            r.dtype = d ? MODEL_BF16 : MODEL_F32;
+            if (is_used(x, r.i_model, r.dtype) && run_model(&r, e))
+                goto out;
+        }
     if (r.kept && keptfile_merge(r.kept, e))
         goto out;
     rc = 0;

@@ -31,7 +31,8 @@ struct owner {
     int n_seg, n_tail;    /* keys; the tail's include all of this call's rows */
     int seg_parts, parts; /* chunks of the segment; and of the tail */
     size_t part;          /* first part: [n_group][rows][parts] */
-    size_t weight;        /* first weight: [n_group][rows][n_seg + n_tail], when they are shown */
+    int show;             /* 1: the tap sees the weights */
+    size_t weight;        /* first of them: [n_group][rows][n_seg + n_tail] */
 };
 
 /* A run of owners with one segment and some of its chunks, or one owner and chunks of its tail. */
@@ -93,7 +94,7 @@ static void add_tasks(struct attention_cells *c, int owner, int n_owner, int tai
             add_task(c, (struct task){owner, n_owner, tail, chunk, from, stacked - from < STACK ? stacked - from : STACK});
 }
 
-static int plan(struct attention_cells *c, const struct attention_job *j, int show, struct err *e)
+static int plan(struct attention_cells *c, const struct attention_job *j, struct err *e)
 {
     const struct hparams *hp = j->hp;
     size_t parts = 0, weights = 0, size = (size_t)hp->head_dim + PART_EXTRA;
@@ -109,6 +110,7 @@ static int plan(struct attention_cells *c, const struct attention_job *j, int sh
             struct owner o = {.segment = kvcache_segment(j->cache[i], j->layer, h), .cache = i, .head = h, .first = first[i],
                               .rows = first[i + 1] - first[i], .n_tail = kvcache_tail(j->cache[i], j->layer, h)->n};
             o.n_seg = o.segment ? o.segment->n : 0;
+            o.show = j->tap && (j->tap->weights || (j->tap->cell && j->tap->cells[i]));
             c->owner[c->n_owner++] = o;
         }
     mem_free(first);
@@ -124,7 +126,7 @@ static int plan(struct attention_cells *c, const struct attention_job *j, int sh
             o->part = parts;
             o->weight = weights;
             parts += rows * (size_t)o->parts;
-            weights += rows * (size_t)(o->n_seg + o->n_tail);
+            weights += o->show ? rows * (size_t)(o->n_seg + o->n_tail) : 0;
             stacked += (int)rows;
             c->work += 2 * rows * (size_t)(o->n_seg + o->n_tail) * (size_t)hp->head_dim;
             add_tasks(c, end, 1, 1, o->n_tail, (int)rows);
@@ -138,7 +140,7 @@ static int plan(struct attention_cells *c, const struct attention_job *j, int sh
         if (!c->part)
             return -1;
     }
-    if (show && weights > c->weight_cap) {
+    if (weights > c->weight_cap) {
         mem_free(c->weight);
         c->weight = mem_try_raw(weights, sizeof *c->weight, "attention weights", e);
         c->weight_cap = c->weight ? weights : 0;
@@ -189,7 +191,7 @@ static void weigh(float *score, size_t ld, int rows, int n, const int *visible, 
                 score[(size_t)k * ld + (size_t)s] = 0;
 }
 
-static void run_task(const struct attention_cells *c, const struct attention_job *j, const struct task *t, float *buffer, int show)
+static void run_task(const struct attention_cells *c, const struct attention_job *j, const struct task *t, float *buffer)
 {
     const struct hparams *hp = j->hp;
     const struct owner *head = &c->owner[t->owner];
@@ -225,13 +227,14 @@ static void run_task(const struct attention_cells *c, const struct attention_job
         part[1] = total[s];
         memcpy(part + PART_EXTRA, value + (size_t)s * d, d * sizeof *part);
         size_t at = o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) + (size_t)(t->tail ? o->n_seg : 0) + (size_t)first;
-        for (int i = 0; show && i < n; i++)
+        for (int i = 0; o->show && i < n; i++)
             c->weight[at + (size_t)i] = score[(size_t)i * ld + (size_t)s];
     }
 }
 
-/* Puts the parts of one owner's rows together, in the order of the keys, and normalises the weights that are shown. */
-static void join(const struct attention_cells *c, const struct attention_job *j, const struct owner *o, int show)
+/* Puts the parts of one owner's rows together, in the order of the keys, and normalises the weights that are shown. Rows of
+ * one head follow each other here, so that the tap may sum them up. */
+static void join(const struct attention_cells *c, const struct attention_job *j, const struct owner *o)
 {
     const struct hparams *hp = j->hp;
     size_t d = (size_t)hp->head_dim, step = d + PART_EXTRA;
@@ -249,12 +252,15 @@ static void join(const struct attention_cells *c, const struct attention_job *j,
             kernels_axpy(out, by, part + (size_t)p * step + PART_EXTRA, (int)d);
         }
         kernels_scale(out, (int)d, 1.0f / total);
-        float *w = show ? c->weight + o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) : NULL;
-        for (int p = 0; show && p < o->parts; p++) {
+        float *w = o->show ? c->weight + o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) : NULL;
+        for (int p = 0; o->show && p < o->parts; p++) {
             int tail = p >= o->seg_parts, first = (tail ? p - o->seg_parts : p) * CHUNK;
             int n = (tail ? o->n_tail : o->n_seg) - first;
             kernels_scale(w + (tail ? o->n_seg : 0) + first, n < CHUNK ? n : CHUNK, exp2f(part[(size_t)p * step] - top) / total);
         }
+        if (o->show && j->tap->cell && j->tap->cells[o->cache])
+            j->tap->cell(j->tap->ctx, j->layer, o->cache, o->head * hp->n_group + row / o->rows, row % o->rows, w,
+                         o->n_seg + o->n_tail - o->rows + row % o->rows + 1);
     }
 }
 
@@ -282,16 +288,16 @@ int attention_cell(struct attention_scratch *s, const struct attention_job *j, s
     if (!s->cells)
         s->cells = mem_new(1, sizeof *s->cells);
     struct attention_cells *c = s->cells;
-    if (plan(c, j, show, e) || attention_reserve(s, n_thread, scratch_floats(j->hp), e))
+    if (plan(c, j, e) || attention_reserve(s, n_thread, scratch_floats(j->hp), e))
         return -1;
 #pragma omp parallel num_threads(n_thread) if (kernels_worth_sharing((size_t)c->n_task, c->work / (size_t)(c->n_task + 1)))
     {
 #pragma omp for schedule(dynamic, 1)
         for (int i = 0; i < c->n_task; i++)
-            run_task(c, j, &c->task[i], s->thread[transformer_thread_index()], show);
+            run_task(c, j, &c->task[i], s->thread[transformer_thread_index()]);
 #pragma omp for schedule(static)
         for (int i = 0; i < c->n_owner; i++)
-            join(c, j, &c->owner[i], show);
+            join(c, j, &c->owner[i]);
     }
     return show ? show_weights(c, j, e) : 0;
 }

@@ -6,16 +6,10 @@
 
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
-
-struct kvcache {
-    int n_layer, n_kv_head, head_dim;
-    int capacity, n_seen;
-    struct kv_segment **segment; /* [n_layer][n_kv_head] or NULL each */
-    struct kv_tail *tail;        /* [n_layer][n_kv_head] */
-};
+#include "models/kvcache_int.h"
 
 struct pool_entry {
-    int layer, kv_head;
+    int layer, kv_head, packed;
     uint64_t hash;
     size_t words;
     uint64_t *bits;
@@ -34,7 +28,7 @@ static size_t entry_bytes(int head_dim)
     return 2 * (size_t)head_dim * sizeof(float);
 }
 
-static size_t index_of(const struct kvcache *c, int layer, int kv_head)
+size_t kvcache_index(const struct kvcache *c, int layer, int kv_head)
 {
     assert(layer >= 0 && layer < c->n_layer && kv_head >= 0 && kv_head < c->n_kv_head);
     return (size_t)layer * (size_t)c->n_kv_head + (size_t)kv_head;
@@ -75,19 +69,25 @@ static int alloc_arrays(int capacity, int head_dim, int32_t **pos, float **k, fl
     return -1;
 }
 
-static int alloc_tails(struct kvcache *c, int capacity, struct err *e)
+int kvcache_alloc_tail(struct kvcache *c, size_t index, int cap, struct err *e)
 {
-    c->capacity = capacity;
-    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++) {
-        struct kv_tail *t = &c->tail[i];
-        *t = (struct kv_tail){0};
-        if (capacity && alloc_arrays(capacity, c->head_dim, &t->pos, &t->k, &t->v, e))
-            return -1;
-    }
+    struct kv_tail *t = &c->tail[index];
+    *t = (struct kv_tail){0};
+    if (cap && alloc_arrays(cap, c->head_dim, &t->pos, &t->k, &t->v, e))
+        return -1;
+    t->cap = cap;
     return 0;
 }
 
-static struct kvcache *create_empty(int n_layer, int n_kv_head, int head_dim)
+static int alloc_tails(struct kvcache *c, int capacity, struct err *e)
+{
+    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
+        if (kvcache_alloc_tail(c, i, capacity, e))
+            return -1;
+    return 0;
+}
+
+struct kvcache *kvcache_create_empty(int n_layer, int n_kv_head, int head_dim)
 {
     struct kvcache *c = mem_new(1, sizeof *c);
     size_t heads = (size_t)n_layer * (size_t)n_kv_head;
@@ -99,7 +99,7 @@ static struct kvcache *create_empty(int n_layer, int n_kv_head, int head_dim)
 
 struct kvcache *kvcache_create(const struct hparams *hp, int tail_capacity, struct err *e)
 {
-    struct kvcache *c = create_empty(hp->n_layer, hp->n_kv_head, hp->head_dim);
+    struct kvcache *c = kvcache_create_empty(hp->n_layer, hp->n_kv_head, hp->head_dim);
     if (alloc_tails(c, tail_capacity, e)) {
         kvcache_destroy(c);
         return NULL;
@@ -113,7 +113,7 @@ void kvcache_destroy(struct kvcache *c)
         return;
     for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++) {
         segment_release(c->segment[i]);
-        free_arrays(c->tail[i].pos, c->tail[i].k, c->tail[i].v, c->capacity, c->head_dim);
+        free_arrays(c->tail[i].pos, c->tail[i].k, c->tail[i].v, c->tail[i].cap, c->head_dim);
     }
     mem_free(c->segment);
     mem_free(c->tail);
@@ -128,7 +128,7 @@ int kvcache_seal(struct kvcache *c, int tail_capacity, struct err *e)
         struct kv_segment *s = mem_new(1, sizeof *s);
         *s = (struct kv_segment){.refs = 1, .n = t->n, .head_dim = c->head_dim, .pos = t->pos, .k = t->k, .v = t->v};
         /* the segment accounts for n entries; the unused rest of the tail's room is no longer counted */
-        atomic_fetch_sub(&resident, (size_t)(c->capacity - t->n) * entry_bytes(c->head_dim));
+        atomic_fetch_sub(&resident, (size_t)(t->cap - t->n) * entry_bytes(c->head_dim));
         c->segment[i] = s;
         *t = (struct kv_tail){0};
     }
@@ -177,23 +177,26 @@ static struct kv_segment *gather(const struct kv_segment *full, const struct kee
 
 /* A shared segment for this keep set: found in the pool, or gathered and put there. The caller gets a reference. */
 static struct kv_segment *pooled(struct kvcache_pool *p, const struct kv_segment *full, const struct keepset *keep,
-                                 int layer, int kv_head, int head_dim, struct err *e)
+                                 int layer, int kv_head, int head_dim, const struct rope_table *rope, struct err *e)
 {
+    int packed = rope != NULL;
     const uint64_t *bits = keepset_bits(keep, layer, kv_head);
     size_t size = keep->words * sizeof *bits;
     uint64_t hash = hash_fnv1a(bits, size);
     for (size_t i = 0; p && i < p->n; i++) {
         const struct pool_entry *q = &p->entry[i];
-        if (q->layer == layer && q->kv_head == kv_head && q->hash == hash && q->words == keep->words &&
+        if (q->layer == layer && q->kv_head == kv_head && q->packed == packed && q->hash == hash && q->words == keep->words &&
             memcmp(q->bits, bits, size) == 0) {
             q->segment->refs++;
             return q->segment;
         }
     }
     struct kv_segment *s = gather(full, keep, layer, kv_head, head_dim, e);
+    for (int i = 0; s && packed && i < s->n; i++)
+        rope_back(rope, s->k + (size_t)i * (size_t)head_dim, s->pos[i] - i);
     if (s && p) {
         mem_grow(&p->entry, &p->cap, p->n + 1, sizeof *p->entry);
-        struct pool_entry q = {layer, kv_head, hash, keep->words, mem_new(keep->words, sizeof *bits), s};
+        struct pool_entry q = {layer, kv_head, packed, hash, keep->words, mem_new(keep->words, sizeof *bits), s};
         memcpy(q.bits, bits, size);
         p->entry[p->n++] = q;
         s->refs++;
@@ -201,19 +204,20 @@ static struct kv_segment *pooled(struct kvcache_pool *p, const struct kv_segment
     return s;
 }
 
-struct kvcache *kvcache_derive(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
-                               struct kvcache_pool *pool, struct err *e)
+static struct kvcache *derive(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
+                              struct kvcache_pool *pool, const struct rope_table *rope, struct err *e)
 {
-    struct kvcache *c = create_empty(full->n_layer, full->n_kv_head, full->head_dim);
+    struct kvcache *c = kvcache_create_empty(full->n_layer, full->n_kv_head, full->head_dim);
     c->n_seen = full->n_seen;
+    c->packed = full->packed || rope;
     for (int l = 0; l < c->n_layer; l++)
         for (int h = 0; h < c->n_kv_head; h++) {
-            size_t i = index_of(c, l, h);
+            size_t i = kvcache_index(c, l, h);
             struct kv_segment *s = full->segment[i];
             if (!keep || keepset_count(keep, l, h) == s->n)
                 s->refs++;
             else
-                s = pooled(pool, s, keep, l, h, c->head_dim, e);
+                s = pooled(pool, s, keep, l, h, c->head_dim, rope, e);
             if (!s)
                 goto fail;
             c->segment[i] = s;
@@ -226,25 +230,46 @@ fail:
     return NULL;
 }
 
+struct kvcache *kvcache_derive(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
+                               struct kvcache_pool *pool, struct err *e)
+{
+    return derive(full, keep, tail_capacity, pool, NULL, e);
+}
+
+struct kvcache *kvcache_derive_packed(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
+                                      struct kvcache_pool *pool, const struct rope_table *rope, struct err *e)
+{
+    assert(!full->packed); /* its keys stand where their tokens stood */
+    return derive(full, keep, tail_capacity, pool, rope, e);
+}
+
+int kvcache_is_packed(const struct kvcache *c)
+{
+    return c->packed;
+}
+
 const struct kv_segment *kvcache_segment(const struct kvcache *c, int layer, int kv_head)
 {
-    return c->segment[index_of(c, layer, kv_head)];
+    return c->segment[kvcache_index(c, layer, kv_head)];
 }
 
 struct kv_tail *kvcache_tail(struct kvcache *c, int layer, int kv_head)
 {
-    return &c->tail[index_of(c, layer, kv_head)];
+    return &c->tail[kvcache_index(c, layer, kv_head)];
 }
 
 int kvcache_n_entry(const struct kvcache *c, int layer, int kv_head)
 {
-    size_t i = index_of(c, layer, kv_head);
+    size_t i = kvcache_index(c, layer, kv_head);
     return (c->segment[i] ? c->segment[i]->n : 0) + c->tail[i].n;
 }
 
-int kvcache_tail_capacity(const struct kvcache *c)
+int kvcache_tail_room(const struct kvcache *c)
 {
-    return c->capacity;
+    int room = c->tail[0].cap - c->tail[0].n;
+    for (size_t i = 1; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
+        room = c->tail[i].cap - c->tail[i].n < room ? c->tail[i].cap - c->tail[i].n : room;
+    return room;
 }
 
 int kvcache_n_seen(const struct kvcache *c)
@@ -262,17 +287,24 @@ int kvcache_n_tail(const struct kvcache *c)
     return c->tail[0].n;
 }
 
-void kvcache_truncate(struct kvcache *c, int n_tail)
+void kvcache_mark(struct kvcache *c)
 {
     for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
-        if (c->tail[i].n > n_tail)
-            c->tail[i].n = n_tail;
+        c->tail[i].mark = c->tail[i].n;
+}
+
+void kvcache_undo(struct kvcache *c)
+{
+    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
+        c->tail[i].n = c->tail[i].mark;
 }
 
 void kvcache_rewind(struct kvcache *c, int n_tail)
 {
     int gone = c->tail[0].n - n_tail;
-    kvcache_truncate(c, n_tail);
+    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
+        if (c->tail[i].n > n_tail)
+            c->tail[i].n = n_tail;
     if (gone > 0)
         c->n_seen -= gone;
 }

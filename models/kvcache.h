@@ -18,6 +18,7 @@
 #include "harness/base/err.h"
 #include "models/keepset.h"
 #include "models/model.h"
+#include "models/rope.h"
 
 struct kv_segment {
     int refs;
@@ -27,9 +28,10 @@ struct kv_segment {
 };
 
 struct kv_tail {
-    int n;
-    int32_t *pos; /* [capacity] */
-    float *k, *v; /* [capacity][head_dim] */
+    int n, cap;
+    int mark;     /* n before the forward pass that is under way */
+    int32_t *pos; /* [cap] distinct; increasing unless entries were evicted (kvcache_evict) */
+    float *k, *v; /* [cap][head_dim] */
 };
 
 struct kvcache;      /* one sequence */
@@ -46,18 +48,37 @@ void kvcache_pool_destroy(struct kvcache_pool *p); /* drops the pool's own refer
 struct kvcache *kvcache_derive(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
                                struct kvcache_pool *pool, struct err *e);
 
+/* The same with kept entries numbered anew (positions: packed): an entry's key is turned to its rank in its list, and
+ * every token fed later stands, in each layer and KV head, at the length of that list. `pos` stays the token's own.
+ * rope: positions 0 .. entries of full. */
+struct kvcache *kvcache_derive_packed(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
+                                      struct kvcache_pool *pool, const struct rope_table *rope, struct err *e);
+int kvcache_is_packed(const struct kvcache *c);
+
+/* A cache of its own, all in tails: the entries of `from` whose positions are in `keep` (NULL: all), segment then tail,
+ * with room for `room` more per head. rope: packs (see above; an already packed cache is packed further, and needs it);
+ * NULL: keys stay as they are. */
+struct kvcache *kvcache_gather(const struct kvcache *from, const struct keepset *keep, int room,
+                               const struct rope_table *rope, struct err *e);
+/* The slots of one head, segment then tail, whose positions are in `keep` (NULL: all), ascending; slot has room for all
+ * entries. Returns how many. */
+int kvcache_kept_slots(const struct kvcache *c, const struct keepset *keep, int layer, int kv_head, int32_t *slot);
+/* One head of a cache without segments: slots with stay[slot] 0 go, and entries from the end take their slots. to[slot]
+ * (caller's array, [n]) says where each slot went, -1 for evicted ones. Returns the entries left. */
+int kvcache_evict(struct kvcache *c, int layer, int kv_head, const unsigned char *stay, int32_t *to);
+
 const struct kv_segment *kvcache_segment(const struct kvcache *c, int layer, int kv_head); /* NULL: none */
 struct kv_tail *kvcache_tail(struct kvcache *c, int layer, int kv_head);
 int kvcache_n_entry(const struct kvcache *c, int layer, int kv_head);  /* segment + tail */
-int kvcache_tail_capacity(const struct kvcache *c);
+int kvcache_tail_room(const struct kvcache *c); /* tokens that can still be fed */
 int kvcache_n_seen(const struct kvcache *c);   /* tokens fed so far, pruned ones included = next position */
 void kvcache_set_seen(struct kvcache *c, int n_seen);
 /* Forgets what was fed after the tails held n_tail entries (teacher forcing, then back). */
 void kvcache_rewind(struct kvcache *c, int n_tail);
 int kvcache_n_tail(const struct kvcache *c);
-/* The same after a forward pass that failed half-way: layers may hold different numbers of entries, and what was
- * fed has not been counted as seen. */
-void kvcache_truncate(struct kvcache *c, int n_tail);
+/* Around a forward pass: remember every tail's length; go back to it when the pass failed half-way. */
+void kvcache_mark(struct kvcache *c);
+void kvcache_undo(struct kvcache *c);
 
 /* Bytes of keys and values that this sequence alone would hold: every segment counted whole, shared or not,
  * and the tails' entries in use. */

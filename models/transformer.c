@@ -29,6 +29,7 @@ struct workspace {
     float *delta;    /* [n_row][d_model] what a sub-layer adds */
     float *ffn;      /* [n_row][2 d_ff]; in a prefill per thread: [block][d_ff], [block][one turn of gate and up] */
     float *cosine, *sine; /* [n_row][head_dim / 2] */
+    struct rope_table rope; /* for rows of packed caches, whose heads stand at different positions */
     float *wanted;   /* [n_wanted][d_model] */
 };
 
@@ -54,6 +55,7 @@ struct pass {
     const struct kernel_set *k;
     struct workspace *w;
     int block_rows, n_block;
+    int *nth; /* [n_row] place of a row among those of its cache; NULL: no cache is packed */
     size_t d, q_width, kv_width, qkv_width;
     size_t ffn_stride; /* floats of one thread */
 };
@@ -89,6 +91,7 @@ void workspace_destroy(struct workspace *w)
     if (!w)
         return;
     attention_scratch_destroy(w->attention);
+    rope_fini(&w->rope);
     mem_free(w->arena);
     mem_free(w);
 }
@@ -120,9 +123,9 @@ static int check(const struct pass *p, struct err *e)
         count[row->cache]++;
     }
     for (int c = 0; c < f->n_cache; c++)
-        if (kvcache_n_tail(f->cache[c]) + count[c] > kvcache_tail_capacity(f->cache[c])) {
-            err_set(e, ERR_CONFIG, "cache %d: %d rows do not fit its tail (%d of %d in use)", c, count[c],
-                    kvcache_n_tail(f->cache[c]), kvcache_tail_capacity(f->cache[c]));
+        if (count[c] > kvcache_tail_room(f->cache[c])) {
+            err_set(e, ERR_CONFIG, "cache %d: %d rows do not fit its tail, which has room for %d", c, count[c],
+                    kvcache_tail_room(f->cache[c]));
             goto out;
         }
     rc = 0;
@@ -196,24 +199,61 @@ static void normalise(const struct pass *p, const float *weight, int from, int t
                       p->hp->norm_offset);
 }
 
+/* Packed caches: rotations up to the longest list that this call makes. */
+static int prepare_packed(struct pass *p, struct err *e)
+{
+    const struct hparams *hp = p->hp;
+    int longest = 0;
+    for (int c = 0; c < p->f->n_cache; c++)
+        for (int i = 0; kvcache_is_packed(p->f->cache[c]) && i < hp->n_layer * hp->n_kv_head; i++) {
+            int n = kvcache_n_entry(p->f->cache[c], i / hp->n_kv_head, i % hp->n_kv_head) + p->f->n_row;
+            longest = n > longest ? n : longest;
+        }
+    if (!longest)
+        return 0;
+    if (rope_reserve(&p->w->rope, p->m->rope_freq, hp->head_dim / 2, longest, e))
+        return -1;
+    p->nth = mem_new((size_t)p->f->n_row, sizeof *p->nth);
+    for (int r = 1; r < p->f->n_row; r++)
+        p->nth[r] = p->f->row[r].cache == p->f->row[r - 1].cache ? p->nth[r - 1] + 1 : 0;
+    return 0;
+}
+
+/* Where the query and the key of one head stand: at the token's position or, in a packed cache, at the end of the list
+ * that the head holds (this call's rows are not in it yet). */
+static void rotation(const struct pass *p, int r, int layer, int kv_head, const float **cosine, const float **sine)
+{
+    size_t half = (size_t)p->hp->head_dim / 2, at = (size_t)r * half;
+    const struct kvcache *cache = p->f->cache[p->f->row[r].cache];
+    if (p->nth && kvcache_is_packed(cache)) {
+        at = (size_t)(kvcache_n_entry(cache, layer, kv_head) + p->nth[r]) * half;
+        *cosine = p->w->rope.cosine + at;
+        *sine = p->w->rope.sine + at;
+    } else {
+        *cosine = p->w->cosine + at;
+        *sine = p->w->sine + at;
+    }
+}
+
 /* Normalised rows -> queries, keys, values: bias, q/k norm and rotation applied. */
 static void project(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
     const struct hparams *hp = p->hp;
-    size_t hd = (size_t)hp->head_dim, half = hd / 2;
+    size_t hd = (size_t)hp->head_dim;
     float *norm = p->w->norm + (size_t)from * p->d, *qkv = p->w->qkv + (size_t)from * p->qkv_width;
     normalise(p, layer->attn_norm, from, to);
     p->k->matmul(qkv, p->qkv_width, norm, p->d, to - from, &layer->qkv);
 #pragma omp parallel for schedule(static) if (share_rows(p, to - from))
     for (int r = from; r < to; r++) {
         float *row = p->w->qkv + (size_t)r * p->qkv_width;
-        const float *cosine = p->w->cosine + (size_t)r * half, *sine = p->w->sine + (size_t)r * half;
+        const float *cosine, *sine;
         if (layer->qkv_bias)
             kernels_add(row, layer->qkv_bias, (int)p->qkv_width);
         for (int q = 0; q < hp->n_head + hp->n_kv_head; q++) {
             const float *w = q < hp->n_head ? layer->q_norm : layer->k_norm;
             if (w)
                 p->k->rmsnorm(row + (size_t)q * hd, row + (size_t)q * hd, w, (int)hd, hp->norm_eps, 0);
+            rotation(p, r, (int)(layer - p->m->layer), q < hp->n_head ? q / hp->n_group : q - hp->n_head, &cosine, &sine);
             kernels_rope(row + (size_t)q * hd, cosine, sine, (int)hd);
         }
     }
@@ -384,11 +424,11 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
         return 0;
     split_rows(&p);
     p.ffn_stride = padded((size_t)p.block_rows * (p.k->blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));
-    if (check(&p, e) || lay_out(&p, e))
+    if (check(&p, e) || lay_out(&p, e) || prepare_packed(&p, e))
         return -1;
-    int *before = mem_new((size_t)f->n_cache + 1, sizeof *before), rc = 0;
+    int rc = 0;
     for (int c = 0; c < f->n_cache; c++)
-        before[c] = kvcache_n_tail(f->cache[c]);
+        kvcache_mark(f->cache[c]);
     timing_begin(TIMING_LINEAR);
     embed(&p);
     for (int l = 0; l < hp->n_layer && rc == 0; l++)
@@ -396,12 +436,10 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     if (rc == 0 && f->logits)
         logits(&p);
     timing_end();
-    for (int c = 0; c < f->n_cache; c++) {
-        if (rc == 0)
-            kvcache_set_seen(f->cache[c], kvcache_n_seen(f->cache[c]) + kvcache_n_tail(f->cache[c]) - before[c]);
-        else
-            kvcache_truncate(f->cache[c], before[c]);
-    }
-    mem_free(before);
+    for (int r = 0; rc == 0 && r < f->n_row; r++)
+        kvcache_set_seen(f->cache[f->row[r].cache], kvcache_n_seen(f->cache[f->row[r].cache]) + 1);
+    for (int c = 0; rc != 0 && c < f->n_cache; c++)
+        kvcache_undo(f->cache[c]);
+    mem_free(p.nth);
     return rc;
 }

@@ -63,6 +63,11 @@ struct tap {
     /* every attention row (softmax weights over segment and tail, slots in that order), any phase; serial, layer by
      * layer; rows of one query head come in order, heads of one group may be interleaved */
     int (*weights)(void *ctx, int layer, int head, int row, const float *weight, int n_key, struct err *e);
+    /* CELL: the same for statistics of single caches, those with cells[cache] 1 ([n_cache]; required). Called from the
+     * parallel loop; rows of one (cache, query head) come in order and from one thread, so what is summed per head has the
+     * same bits on any number of threads. `row` counts within the rows of its cache. */
+    void (*cell)(void *ctx, int layer, int cache, int head, int row, const float *weight, int n_key);
+    const unsigned char *cells;
     unsigned stages; /* 1 << TAP_PRE, ... */
     int (*stage)(void *ctx, int layer, enum tap_stage stage, const float *x, int n_row, struct err *e); /* [n_row][d_model] */
 };

@@ -42,8 +42,9 @@ static int score(void *self, const struct policy_view *v, float *const *out, str
                 sum += (double)a->off_diagonal[j] + (double)a->diagonal[j];
             }
             sum /= v->n_group;
-            if (c->normalise == VISIBLE)
-                sum /= v->n_seen - v->head[h].pos[j];
+            int pos = v->head[h].pos[j];
+            if (c->normalise == VISIBLE) /* of the queries that were summed, those not before the entry */
+                sum /= v->n_seen - (pos > v->first_query ? pos : v->first_query);
             out[h][j] = (float)sum;
         }
     return 0;

@@ -47,18 +47,21 @@ struct policy_attention {
     const float *queries;      /* [n_query][head_dim]; NULL unless QUERIES */
 };
 
-/* A layer at the moment of pruning; valid only during the call. */
+/* A layer at the moment of pruning, which may come once a prompt, once a chunk, or after every token; valid only during
+ * the call. */
 struct policy_view {
     int layer, n_layer;
     int n_head, n_kv_head, n_group, head_dim, d_model;
     int n_seen;  /* tokens fed so far, pruned ones included */
-    int n_query; /* queries that the statistics saw; equals n_seen when the whole prompt is pruned once */
-    int n_row;   /* rows in policy_attention.rows: min(what this policy asked for, n_query) */
+    int n_query; /* tokens of the pass that was just read: rows of entropy, queries, hidden; n_seen when the whole prompt
+                    is pruned once, a chunk or what was fed since the last cut otherwise */
+    int n_row;   /* rows in policy_attention.rows: what this policy asked for, or fewer where fewer are known */
     const struct policy_head *head;           /* [n_kv_head] */
     const struct policy_attention *attention; /* [n_head] */
     const float *hidden;                      /* [n_query][d_model]; NULL unless HIDDEN */
     uint64_t policy_seed;                     /* the experiment's, for random scores */
     uint64_t sample;                          /* hash of the sample, for random scores */
+    int first_query; /* position of the first query that column sums saw: 0, but for chunks without `carry` */
 };
 
 /* What a policy protects by itself at a budget of m entries (each clamped to [0, m] by the harness). */

@@ -41,6 +41,8 @@
     SUITE(trace) \
     SUITE(kept)
     SUITE(identity) \
+    SUITE(chunked) \
+    SUITE(evict) \
     SUITE(bench)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

@@ -88,13 +88,60 @@ START_TEST(defaults_are_those_that_are_documented)
     ck_assert_int_eq(x.model[0].hp.n_layer, 3);
     ck_assert_int_eq(x.task[0].length, 400);
     ck_assert_str_eq(x.task[0].metric[0]->name, "string_match_all");
-    ck_assert_str_eq(x.cell[1].prefill, "full");
-    ck_assert_str_eq(x.cell[1].decode, "frozen");
-    ck_assert_str_eq(x.cell[1].positions, "original");
+    ck_assert_str_eq(x.cell[1].prefill, "\"full\"");
+    ck_assert_str_eq(x.cell[1].decode, "\"frozen\"");
+    ck_assert_int_eq(x.cell[1].packed, 0);
+    ck_assert_int_eq(x.cell[1].weight_dtype, MODEL_F32);
     experiment_fini(&x);
     str_free(&y);
     expands("  - {policy: knorm, keep: 0.5}\n", "full - \"uniform\" uniform {} after all_but_last seed 1 new 16\n"
                                               "knorm 0.5 \"uniform\" uniform {} after all_but_last seed 1 new 16\n");
+}
+END_TEST
+
+/* prefill, decode, positions, weight_dtype of every cell, a line each; as JSON, which the cells' ids are made of. */
+static void has_modes(const char *sweep, const char *want)
+{
+    struct experiment x;
+    struct str y = {0}, got = {0};
+    str_addf(&y, "%ssweep:\n%s", head, sweep);
+    load(y.p, &x);
+    for (int i = 0; i < x.n_cell; i++) {
+        const struct cell *c = &x.cell[i];
+        struct str part = {0};
+        str_addf(&part, "\"prefill\":%s,\"decode\":%s,\"positions\":\"%s\"", c->prefill, c->decode, experiment_positions_names[c->packed]);
+        ck_assert_ptr_nonnull(strstr(c->json, part.p));
+        str_addf(&got, "%s %s %s %s %s\n", c->policy->name, c->prefill, c->decode, experiment_positions_names[c->packed],
+                 experiment_dtype_names[c->weight_dtype == MODEL_BF16]);
+        str_free(&part);
+    }
+    ck_assert_str_eq(got.p, want);
+    experiment_fini(&x);
+    str_free(&y);
+    str_free(&got);
+}
+
+START_TEST(modes_take_all_their_forms_and_full_ignores_all_but_how_weights_are_held)
+{
+    has_modes("  - {policy: [full, h2o], keep: 0.5, prefill: [full, chunked, {chunked: {size: [8, 1024], budget: final}}]}\n",
+              "full \"full\" \"frozen\" original f32\n"
+              "h2o \"full\" \"frozen\" original f32\n"
+              "h2o {\"chunked\":{\"size\":1024,\"budget\":\"seen\",\"carry\":true}} \"frozen\" original f32\n"
+              "h2o {\"chunked\":{\"size\":8,\"budget\":\"final\",\"carry\":true}} \"frozen\" original f32\n"
+              "h2o {\"chunked\":{\"size\":1024,\"budget\":\"final\",\"carry\":true}} \"frozen\" original f32\n");
+    /* carry means nothing to a policy without statistics */
+    has_modes("  - {policy: [h2o, random], keep: 0.5, prefill: {chunked: {carry: [true, false]}}}\n",
+              "full \"full\" \"frozen\" original f32\n"
+              "h2o {\"chunked\":{\"size\":1024,\"budget\":\"seen\",\"carry\":true}} \"frozen\" original f32\n"
+              "h2o {\"chunked\":{\"size\":1024,\"budget\":\"seen\",\"carry\":false}} \"frozen\" original f32\n"
+              "random {\"chunked\":{\"size\":1024,\"budget\":\"seen\",\"carry\":true}} \"frozen\" original f32\n");
+    has_modes("  - {policy: h2o, keep: 0.5, positions: [original, packed, original], weight_dtype: [f32, bf16]}\n",
+              "full \"full\" \"frozen\" original f32\n"
+              "full \"full\" \"frozen\" original bf16\n"
+              "h2o \"full\" \"frozen\" original f32\n"
+              "h2o \"full\" \"frozen\" original bf16\n"
+              "h2o \"full\" \"frozen\" packed f32\n"
+              "h2o \"full\" \"frozen\" packed bf16\n");
 }
 END_TEST
 
@@ -318,6 +365,7 @@ Suite *make_experiment_suite(void)
     TCase *t = tcase_create("experiment");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, defaults_are_those_that_are_documented);
+    tcase_add_test(t, modes_take_all_their_forms_and_full_ignores_all_but_how_weights_are_held);
     tcase_add_test(t, a_block_is_the_grid_over_its_lists_the_last_axis_fastest);
     tcase_add_test(t, axes_that_a_cell_ignores_are_dropped_and_equal_cells_merge);
     tcase_add_test(t, full_runs_once_for_every_form_and_number_of_new_tokens);

@@ -31,8 +31,8 @@ static struct exp_model model = {.name = (char[]){"m"}};
 static const struct metric_ops *metric[2];
 static struct exp_task task = {.label = (char[]){"t \"1\""}, .params = (char[]){"{\"length\":9}"}, .length = 9, .metric = metric, .n_metric = 2};
 static struct cell cell = {.params = (char[]){"{\"window\":3}"}, .budget_text = (char[]){"0.5"}, .layer_budget = (char[]){"\"uniform\""},
-                           .protect_json = (char[]){"{}"}, .prefill = (char[]){"full"}, .decode = (char[]){"frozen"},
-                           .positions = (char[]){"original"}, .policy_seed = 4, .max_new_tokens = 7, .id = "0123456789abcdef"};
+                           .protect_json = (char[]){"{}"}, .prefill = (char[]){"\"full\""}, .decode = (char[]){"\"frozen\""},
+                           .policy_seed = 4, .max_new_tokens = 7, .id = "0123456789abcdef"};
 static struct experiment x = {.model = &model, .n_model = 1, .task = &task, .n_task = 1, .cell = &cell, .n_cell = 1,
                               .template_name = (char[]){"raw"}, .seed = 2};
 
@@ -87,9 +87,9 @@ START_TEST(a_row_has_every_column_in_a_fixed_order)
                    "\"question_id\":\"q\\n\",\"context_id\":\"c\",\"prompt_sha256\":\"ab\",\"policy\":\"snapkv\",\"params\":{\"window\":3},"
                    "\"keep\":0.275,\"keep_tokens\":2,\"keep_bytes\":88,\"budget\":\"0.5\",\"level\":null,\"layer_budget\":\"uniform\","
                    "\"head_budget\":\"uniform\",\"protect\":{},\"positions\":\"original\",\"prefill\":\"full\",\"decode\":\"frozen\","
-                   "\"prune_after\":\"context\",\"policy_seed\":4,\"max_new_tokens\":7,\"template\":\"raw\",\"status\":\"ok\",\"reason\":\"\","
+                   "\"prune_after\":\"context\",\"policy_seed\":4,\"weight_dtype\":\"f32\",\"max_new_tokens\":7,\"template\":\"raw\",\"status\":\"ok\",\"reason\":\"\","
                    "\"prompt_tokens\":12,\"n\":10,\"kept\":[3,2.5],\"protection_cut\":false,\"cache_bytes\":100,\"cache_bytes_bf16\":50,"
-                   "\"cache_bytes_end\":120,\"cache_bytes_peak\":640,\"caches_rss\":900,\"output\":\"a\\tb\",\"output_tokens\":2,"
+                   "\"cache_bytes_end\":120,\"cache_bytes_peak\":640,\"policy_bytes\":0,\"caches_rss\":900,\"output\":\"a\\tb\",\"output_tokens\":2,"
                    "\"finish_reason\":\"eos\",\"metric\":\"exact\",\"score\":1,\"metrics\":{\"exact\":1,\"f1\":0.5,\"recall\":0.75},\"nll\":2.5,"
                    "\"kl\":0.125,\"top1\":0.5,\"kl_max\":0.25,\"first_divergence\":1,\"attention_lost\":[0.25,0],\"evidence_kept\":[1,0.5],"
                    "\"prefill_s\":0.5,\"decode_s\":0.25,\"group_cells\":3}");

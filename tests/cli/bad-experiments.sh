@@ -34,6 +34,18 @@ t 'x.yaml:' '1,$d' 'experiment: [x'
 t 'x.yaml' '1,$d'
 t 'x.yaml' '1,$d' '- a
 - list'
+t "x.yaml:14:.*prefill 'chunk' unknown.*chunked" '' '    prefill: chunk'
+t "x.yaml:14:.*chunked has no parameter 'sise'.*size" '' '    prefill: {chunked: {sise: 4}}'
+t "x.yaml:14:.*size" '' '    prefill: {chunked: {size: 0}}'
+t "x.yaml:14:.*budget.*seen" '' '    prefill: {chunked: {budget: last}}'
+t "x.yaml:14:.*decode 'evicted' unknown.*evict" '' '    decode: evicted'
+t "x.yaml:14:.*'every'.*required" '' '    decode: interval'
+t "x.yaml:14:.*every" '' '    decode: {interval: 0}'
+t "x.yaml:14:.*every" '' '    decode: {interval: [4, many]}'
+t "x.yaml:14:.*positions 'origin' unknown.*original" '' '    positions: origin'
+t "x.yaml:14:.*positions.*map" '' '    positions: {packed: 1}'
+t "x.yaml:14:.*positions.*empty" '' '    positions: []'
+t "x.yaml:14:.*weight_dtype 'f16' unknown" '' '    weight_dtype: f16'
 # both mistakes of one file
 experiment | sed 's/h2o/h2p/; s/samples/sample/' >x.yaml
 "$DEPTHKV" check x.yaml 2>err && fail "two mistakes pass"

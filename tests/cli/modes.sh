@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Chunks, eviction and packed positions end to end: rows say so, tables too; stopped runs continue to the same rows.
+. "$ROOT/tests/cli/lib/model.sh"
+modes() {
+  experiment | sed '/- policy: \[random/,$d'
+  cat <<'END'
+  - policy: [h2o, tova, streaming]
+    keep: 0.25
+    prefill: [full, {chunked: {size: 128}}]
+    decode: [frozen, evict, {interval: 3}]
+    positions: [original, packed]
+record: {kept: true}
+END
+}
+modes >x.yaml
+"$DEPTHKV" check x.yaml >out || fail "check: $(cat out)"
+grep -q '37 cells' out || fail "check counts $(grep cells out)"
+grep -q 'prefill={"chunked":{"size":128,"budget":"seen","carry":true}} decode="evict" positions=packed' out || fail "check does not print modes"
+"$DEPTHKV" run x.yaml -o a -q >table 2>err || fail "run: $(cat err)"
+[ "$(grep -c '"status":"ok"' a/rows.jsonl)" -eq 74 ] || fail "$(grep -c '"status":"ok"' a/rows.jsonl) good rows, expected 37 cells x 2 samples"
+grep -q '"prefill":{"chunked":{"size":128,"budget":"seen","carry":true}},"decode":{"interval":3}' a/rows.jsonl || fail "rows lack the modes"
+grep -q 'prefill chunked size=128 budget=seen carry=true; decode interval=3; positions packed' table || fail "the table lacks the modes"
+head -1 a/cells.csv | grep -q 'prefill,decode,positions' || fail "cells.csv lacks the modes"
+# what evicts never exceeds what pruning left
+awk -F'"cache_bytes":|,"cache_bytes_bf16"|"cache_bytes_end":|,"cache_bytes_peak"' '/"decode":"evict"/ && $2 != $4 { bad = 1 } END { exit bad }' \
+  a/rows.jsonl || fail "an evicting cell grew"
+# lose half of the rows; any memory, any threads
+cp a/rows.jsonl whole
+head -20 whole >a/rows.jsonl
+"$DEPTHKV" run x.yaml -o a -q --memory 1M --threads 1 >out 2>err || fail "resumed: $(cat err)"
+[ "$(comparable a/rows.jsonl)" = "$(comparable whole)" ] || fail "resumed rows differ"
+cell=$("$DEPTHKV" check x.yaml | awk '/chunked/ && /tova/ { print $1; exit }')
+"$DEPTHKV" trace x.yaml --cell "$cell" --layer 1 >out 2>err || fail "trace: $(cat err)"
+[ "$(awk -F'\t' 'NR > 1 && $5 == ""' out | wc -l)" -gt 50 ] || fail "trace shows scores of entries that were gone"

@@ -1,0 +1,155 @@
+#include "tests/lab.h"
+
+#include <check.h>
+#include <math.h>
+#include <string.h>
+
+#include "harness/base/json.h"
+#include "harness/base/mem.h"
+#include "harness/base/rng.h"
+#include "tests/rows.h"
+
+static char answer_text[] = "42 or so", question_text[] = "", id_text[] = "q";
+
+void lab_open(struct lab *l, const char *sweep, const char *top, int n_prompt, int n_question, int n_suffix)
+{
+    static char *answers[] = {answer_text};
+    static struct dataset_question question;
+    struct str y = {0}, errors = {0};
+    struct rng r;
+    struct err e;
+    question = (struct dataset_question){.id = id_text, .text = question_text, .answer_prefix = question_text, .answer = answers,
+                                         .n_answer = 1};
+    rows_enter();
+    str_addf(&y, "# A group.\nschema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - passkey: {length: 400}\nsamples: 1\n%s"
+                 "measure: [score, nll, kl]\nsweep:\n%s", top, sweep);
+    rows_write("x.yaml", y.p);
+    char *path = rows_path("x.yaml");
+    *l = (struct lab){0};
+    ck_assert_msg(experiment_load(path, NULL, 0, 0, &l->x, &errors, &e) == 0, "%s", str_c(&errors));
+    l->model = model_open(l->x.model[0].path, MODEL_F32, &e);
+    ck_assert_msg(l->model != NULL, "%s", e.msg);
+    rng_init(&r, (uint64_t)n_prompt, "prompt");
+    for (int i = 0; i < n_prompt; i++) /* all different, or equal keys would tie but for rounding */
+        token_ids_add(&l->prompt.ids, i);
+    ck_assert_int_le(n_prompt, 256);
+    for (int i = n_prompt - 1; i > 0; i--) {
+        int k = (int)rng_below(&r, (uint64_t)i + 1), t = l->prompt.ids.id[i];
+        l->prompt.ids.id[i] = l->prompt.ids.id[k];
+        l->prompt.ids.id[k] = t;
+    }
+    l->prompt.context_end = n_prompt - n_suffix - n_question;
+    l->prompt.question_end = n_prompt - n_suffix;
+    l->item = (struct dataset_item){.context_id = id_text, .context = question_text, .question = &question, .n_question = 1};
+    l->result = mem_new((size_t)l->x.n_cell, sizeof *l->result);
+    rows_leave(); /* all is in memory */
+    mem_free(path);
+    str_free(&y);
+    str_free(&errors);
+}
+
+void lab_clear(struct lab *l)
+{
+    for (int c = 0; c < l->x.n_cell; c++) {
+        keepset_destroy(l->result[c].keep);
+        mem_free(l->result[c].row);
+        mem_free(l->result[c].out);
+        l->result[c] = (struct lab_result){0};
+    }
+}
+
+static int take(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e)
+{
+    struct lab *l = ctx;
+    struct str s = {0};
+    struct token_ids ids = {0};
+    ck_assert_int_eq(question, 0);
+    ck_assert_ptr_null(l->result[cell].row); /* every cell once */
+    row->key = "0";
+    record_json(row, &s);
+    l->result[cell].row = str_take(&s);
+    if (keep) {
+        struct keepset *k = keepset_create(keep->n_layer, keep->n_kv_head, keep->n, e);
+        if (!k)
+            return -1; /* memory is refused on purpose */
+        for (int h = 0; h < keep->n_layer * keep->n_kv_head; h++)
+            for (int j = 0; j < keep->n; j++)
+                if (keepset_has(keep, h / keep->n_kv_head, h % keep->n_kv_head, j))
+                    keepset_add(k, h / keep->n_kv_head, h % keep->n_kv_head, j);
+        l->result[cell].keep = k;
+    }
+    /* tokens are bytes, and the text holds all but an end of text */
+    ck_assert_int_eq(tokenizer_encode(l->model->tokenizer, row->output, strlen(row->output), &ids, e), 0);
+    l->result[cell].out = ids.id;
+    l->result[cell].n_out = ids.n;
+    return 0;
+}
+
+int lab_try(struct lab *l, enum prune_after after, struct err *e)
+{
+    struct workspace *w = workspace_create();
+    struct cell **cell = mem_new((size_t)l->x.n_cell, sizeof(struct cell *));
+    int question = 0;
+    lab_clear(l);
+    for (int c = 0; c < l->x.n_cell; c++)
+        cell[c] = &l->x.cell[c];
+    struct group g = {.x = &l->x, .model = l->model, .work = w, .cell = cell, .n_cell = l->x.n_cell, .item = &l->item,
+                      .question = &question, .prompt = &l->prompt, .n_question = 1, .prune_after = after,
+                      .sample_hash = LAB_SAMPLE, .batch_bytes = l->batch_bytes ? l->batch_bytes : (size_t)1 << 40,
+                      .emit = take, .ctx = l};
+    int rc = group_run(&g, e);
+    mem_free(cell);
+    workspace_destroy(w);
+    return rc;
+}
+
+void lab_run(struct lab *l, enum prune_after after)
+{
+    struct err e = {0};
+    ck_assert_msg(lab_try(l, after, &e) == 0, "%s", e.msg);
+}
+
+void lab_close(struct lab *l)
+{
+    lab_clear(l);
+    token_ids_free(&l->prompt.ids);
+    mem_free(l->result);
+    model_close(l->model);
+    experiment_fini(&l->x);
+    ck_assert_uint_eq(kvcache_resident_bytes(), 0);
+}
+
+void lab_text(const struct lab *l, int cell, const char *key, struct str *out)
+{
+    const char *row = l->result[cell].row;
+    struct json *j = json_parse("row", row, strlen(row), NULL);
+    char *text = json_print(json_get(j, key));
+    str_add(out, text);
+    mem_free(text);
+    json_free(j);
+}
+
+double lab_number(const struct lab *l, int cell, const char *key)
+{
+    struct str s = {0};
+    double v;
+    lab_text(l, cell, key, &s);
+    if (str_to_double(str_c(&s), &v))
+        v = (double)NAN;
+    str_free(&s);
+    return v;
+}
+
+double lab_nll(const struct lab *l, struct plain *p, struct plain_course *c)
+{
+    struct token_ids ids = {0};
+    double sum = 0;
+    ck_assert_int_eq(tokenizer_encode(l->model->tokenizer, answer_text, strlen(answer_text), &ids, NULL), 0);
+    for (int t = 0; t < ids.n; t++) {
+        sum += plain_nll(p, ids.id[t]);
+        plain_continue(p, c, ids.id[t]);
+    }
+    sum /= ids.n;
+    token_ids_free(&ids);
+    return sum;
+}
