@@ -39,7 +39,7 @@
     SUITE(report) \
     SUITE(runner) \
     SUITE(trace) \
-    SUITE(kept)
+    SUITE(kept) \
     SUITE(identity) \
     SUITE(chunked) \
     SUITE(evict) \
