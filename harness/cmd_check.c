@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/base/mem.h"
 #include "harness/cli.h"
 #include "harness/estimate.h"
 #include "harness/runner.h"
@@ -85,6 +86,46 @@ static void print_estimate(const struct experiment *x, double memory, int json)
     }
 }
 
+/* What every group holds at once; the samples of a group's cells take it one after the other. */
+static void print_groups(const struct experiment *x, double memory, int json)
+{
+    const double MIB = 1048576;
+    for (int c = 0; c < x->n_cell; c++) {
+        struct estimate_group g;
+        if (!estimate_opens_group(x, c))
+            continue;
+        estimate_group(x, c, 0, transformer_threads(), &g);
+        const struct cell *f = &x->cell[c], *top = &x->cell[g.largest_cell];
+        double cells = g.cells < memory ? g.cells : g.largest > memory ? g.largest : memory;
+        const char *model = x->model[f->model].name, *task = x->task[f->task].label;
+        if (json) {
+            struct str s = {0};
+            str_add(&s, "{\"group\":");
+            str_add_json(&s, model, strlen(model));
+            str_add(&s, ",\"task\":");
+            str_add_json(&s, task, strlen(task));
+            str_addf(&s, ",\"prune_after\":\"%s\",\"max_new_tokens\":%d,\"weight_dtype\":\"%s\",\"cells\":%d,\"prompt_tokens\":",
+                     experiment_prune_after_names[f->prune_after], f->max_new_tokens,
+                     experiment_dtype_names[f->weight_dtype == MODEL_BF16], g.n_cell);
+            str_addf(&s, g.prompt ? "%d" : "null", g.prompt);
+            str_addf(&s, ",\"weight_bytes\":%.0f,\"activation_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"score_bytes\":%.0f,"
+                         "\"cell_bytes\":%.0f,\"largest_cell\":\"%s\",\"largest_cell_bytes\":%.0f}",
+                     g.weights, g.activations, g.full_cache, g.scores, cells, top->id, g.largest);
+            puts(s.p);
+            str_free(&s);
+        } else if (!g.prompt) {
+            printf("  %s, after %s, %d new tokens: %d cells; its prompts are known when it runs\n", task,
+                   experiment_prune_after_names[f->prune_after], f->max_new_tokens, g.n_cell);
+        } else {
+            printf("  %s, prompts of %d tokens, after %s: %d cells, about %.0f MiB: weights %.0f%s, full cache %.1f, activations %.1f, "
+                   "scores %.1f, cells %.1f (line %d alone %.1f)\n",
+                   task, g.prompt, experiment_prune_after_names[f->prune_after], g.n_cell, (estimate_base(&g) + cells) / MIB,
+                   g.weights / MIB, f->weight_dtype == MODEL_BF16 ? " as bf16" : "", g.full_cache / MIB, g.activations / MIB,
+                   g.scores / MIB, cells / MIB, top->line, g.largest / MIB);
+        }
+    }
+}
+
 int cmd_check(int argc, char **argv)
 {
     enum { SET = 256, LIMIT, THREADS, MEMORY, JSON };
@@ -132,6 +173,9 @@ int cmd_check(int argc, char **argv)
     if (!json)
         printf("%d cells x %d samples, valid\n", x.n_cell, x.samples);
     print_estimate(&x, (double)memory, json);
+    print_groups(&x, (double)memory, json);
+    if (estimate_check(&x, (double)mem_system_free(), transformer_threads(), &e))
+        fprintf(stderr, "warning: %s\n", e.msg);
     experiment_fini(&x);
     str_free(&errors);
     return CLI_OK;

@@ -9,6 +9,7 @@
 #include "harness/build_id.h"
 #include "harness/cli.h"
 #include "harness/encode.h"
+#include "harness/estimate.h"
 #include "harness/group.h"
 #include "harness/keptfile.h"
 #include "harness/manifest.h"
@@ -37,6 +38,7 @@ struct run {
     struct cell **cell;     /* [n_cell] */
     char (*key)[HASH_HEX];  /* [n_cell][n_question] */
     int n_cell, n_question;
+    int longest; /* prompt that the workspace has grown to */
 };
 
 static void hash_text(struct hash_sha256_ctx *h, const char *s)
@@ -86,8 +88,8 @@ static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *
         return -1;
     r->sum->rows++;
     if (row->status == ROW_FAILED && r->sum->failed++ == 0)
-        snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s", r->x->path, row->cell->line,
-                 row->reason);
+        snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s (cell %s)", r->x->path, row->cell->line,
+                 row->reason, row->cell->id);
     int reads_output = 0;
     for (int i = 0; i < r->task->n_metric; i++)
         reads_output |= r->task->metric[i]->score != NULL;
@@ -125,6 +127,26 @@ static int emit_failed(struct run *r, const struct group *g, const struct err *w
             if (emit(r, c, q, &row, NULL, e))
                 return -1;
         }
+    return 0;
+}
+
+/* Whether the group fits into what is free now that its prompts are known, and the model loaded; what cells may hold at
+ * once is bounded by it too. A group is refused as a whole: its rows fail, and the others go on. */
+static int fits(struct run *r, struct group *g, struct err *e)
+{
+    struct estimate_group t;
+    int prompt = 0;
+    double free = (double)mem_system_free();
+    for (int q = 0; q < g->n_question; q++)
+        prompt = g->prompt[q].ids.n > prompt ? g->prompt[q].ids.n : prompt;
+    estimate_group(r->x, (int)(g->cell[0] - r->x->cell), prompt, transformer_threads(), &t);
+    double base = estimate_base(&t) - t.weights - (prompt <= r->longest ? t.activations : 0);
+    r->longest = prompt > r->longest ? prompt : r->longest;
+    if (free > 0 && base + t.largest > free)
+        return err_set(e, ERR_NOMEM, "a prompt of %d tokens needs about %.0f MiB more, with cell %s, and %.0f MiB are free", prompt,
+                       (base + t.largest) / 1048576, r->x->cell[t.largest_cell].id, free / 1048576);
+    if (free > 0 && (double)g->batch_bytes > free - base)
+        g->batch_bytes = (size_t)(free - base);
     return 0;
 }
 
@@ -180,7 +202,7 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
         .ctx = r,
         .wanted = wanted,
     };
-    if (missing && group_run(&g, &why)) {
+    if (missing && (fits(r, &g, &why) || group_run(&g, &why))) {
         if (why.code == ERR_INTERRUPTED || why.code == ERR_IO) {
             *e = why; /* stopping, or a full disk: no row can tell */
             goto out;
@@ -334,6 +356,8 @@ int runner_run(const struct experiment *x, const struct runner_options *o, struc
     long loads = 0; /* of a model, once for every way of holding its weights */
     struct run r = {.x = x, .o = o, .sum = out};
     *out = (struct runner_summary){0};
+    if (estimate_check(x, (double)mem_system_free(), transformer_threads(), e))
+        return -1;
     r.journal = journal_open(o->dir, e);
     if (!r.journal)
         return -1;

@@ -12,7 +12,7 @@ extern const int64_t runner_memory; /* the default of `memory` */
 
 struct runner_options {
     const char *dir;       /* the result folder */
-    size_t memory;         /* bytes for segments beside the full cache; 0: runner_memory */
+    size_t memory;         /* bytes for the caches of cells that decode at once; 0: runner_memory */
     int quiet;
     int argc;              /* the command line, for the manifest */
     char *const *argv;

@@ -12,10 +12,12 @@ static struct exp_task task = {.length = 24};
 static struct cell cell[3];
 static struct experiment x = {.model = &model, .n_model = 1, .task = &task, .n_task = 1, .cell = cell, .samples = 5, .measure = MEASURE_SCORE};
 
+static char none[] = "", half[] = "0.5";
+
 static void set_cells(void)
 {
     for (int i = 0; i < 3; i++)
-        cell[i] = (struct cell){.policy = policy_find(i ? "knorm" : "full"), .max_new_tokens = 4};
+        cell[i] = (struct cell){.policy = policy_find(i ? "knorm" : "full"), .max_new_tokens = 4, .budget_text = none};
     cell[1].budget = (struct budget){.kind = BUDGET_KEEP, .keep = {1, 2}};
     cell[2].budget = (struct budget){.kind = BUDGET_TOKENS, .tokens = 5};
 }
@@ -80,6 +82,78 @@ START_TEST(a_task_without_length_may_fill_the_context)
 }
 END_TEST
 
+START_TEST(a_group_holds_weights_the_full_cache_and_what_its_cells_keep)
+{
+    struct estimate_group g;
+    set_cells();
+    x.n_cell = 3;
+    x.measure = MEASURE_SCORE;
+    estimate_group(&x, 0, 0, 1, &g);
+    ck_assert_int_eq(g.n_cell, 3);
+    ck_assert_int_eq(g.prompt, 20);
+    ck_assert_double_eq(g.weights, 4 * (2 * 84 + 40));
+    ck_assert_double_eq(g.full_cache, 20 * 32);
+    ck_assert_double_eq(g.scores, 4 * 20 * 2); /* knorm once: its two cells share a scorer */
+    ck_assert_double_eq(g.cells, (3 * (4 + 64) + 10 + 5) * 32);
+    ck_assert_int_eq(g.largest_cell, 1);
+    ck_assert_double_eq(g.largest, (4 + 64 + 10) * 32);
+    ck_assert_double_eq(estimate_base(&g), g.weights + g.activations + g.full_cache + g.scores);
+    estimate_group(&x, 0, 40, 1, &g); /* the prompt is longer than its task says */
+    ck_assert_double_eq(g.full_cache, 40 * 32);
+    cell[1].weight_dtype = MODEL_BF16;
+    ck_assert_int_eq(estimate_opens_group(&x, 1), 1);
+    estimate_group(&x, 1, 0, 1, &g);
+    ck_assert_int_eq(g.n_cell, 1);
+    ck_assert_double_eq(g.weights, 2 * (2 * 84 + 40));
+}
+END_TEST
+
+START_TEST(cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch)
+{
+    struct estimate_group g;
+    set_cells();
+    x.n_cell = 2;
+    cell[1].policy = policy_find("tova");
+    cell[1].cut_every = 1;
+    estimate_group(&x, 0, 400, 1, &g);
+    /* kept once shared, and twice with the entry in flight; one row of 2 heads in 2 layers for each */
+    ck_assert_double_eq(g.largest, 200 * 32 + 2 * 201 * (32 + 16));
+    cell[1].packed = 1;
+    estimate_group(&x, 0, 400, 1, &g);
+    ck_assert_double_eq(g.largest, 200 * 32 + 2 * 201 * (48 + 16));
+    cell[1].cut_every = 0;
+    cell[1].chunk = (struct chunking){.size = 300, .carry = 1};
+    estimate_group(&x, 0, 400, 1, &g);
+    ck_assert_double_eq(g.largest, (4 + 64 + 200) * 32);
+    ck_assert_double_eq(g.full_cache, 2 * (200 + 300) * 32 + 200 * 16); /* more than the full cache, which is gone by then */
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_refused_by_cell_file_and_line)
+{
+    struct estimate_group g;
+    struct err e = {0};
+    set_cells();
+    x.n_cell = 3;
+    x.path = (char[]){"x.yaml"};
+    task.label = (char[]){"needle"};
+    cell[1].line = 14;
+    cell[1].budget_text = half;
+    strcpy(cell[1].id, "0123456789abcdef");
+    estimate_group(&x, 0, 0, 1, &g);
+    double need = estimate_base(&g) + g.largest;
+    ck_assert_int_eq(estimate_check(&x, need, 1, &e), 0);
+    ck_assert_int_eq(estimate_check(&x, 0, 1, &e), 0); /* nobody knows what is free */
+    ck_assert_int_eq(estimate_check(&x, need - 1, 1, &e), -1);
+    ck_assert_int_eq(e.code, ERR_CONFIG);
+    ck_assert_msg(strncmp(e.msg, "x.yaml:14: cell 0123456789abcdef (knorm 0.5, task 'needle') needs about ", 72) == 0, "%s", e.msg);
+    task.length = 0; /* only the run can tell */
+    ck_assert_int_eq(estimate_check(&x, g.weights + 1, 1, &e), 0);
+    ck_assert_int_eq(estimate_check(&x, g.weights - 1, 1, &e), -1);
+    task.length = 24;
+}
+END_TEST
+
 Suite *make_estimate_suite(void)
 {
     Suite *s = suite_create("estimate");
@@ -87,6 +161,9 @@ Suite *make_estimate_suite(void)
     tcase_add_test(t, a_group_prefills_once_and_every_cell_decodes);
     tcase_add_test(t, other_forms_of_prune_after_are_groups_of_their_own);
     tcase_add_test(t, a_task_without_length_may_fill_the_context);
+    tcase_add_test(t, a_group_holds_weights_the_full_cache_and_what_its_cells_keep);
+    tcase_add_test(t, cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch);
+    tcase_add_test(t, what_does_not_fit_is_refused_by_cell_file_and_line);
     suite_add_tcase(s, t);
     return s;
 }
