@@ -292,8 +292,20 @@ int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_
         if (allocate(r, m, out->entries, e))
             return -1;
     }
-    for (int l = 0; l < r->n_layer; l++)
-        if (cut_layer(r, l, out->entries[l], keep, &out->protection_cut, e))
-            return -1;
-    return 0;
+    /* layers are apart in the keep set; of several that fail, the first one's reason is told */
+    int failed = r->n_layer, cut = 0;
+#pragma omp parallel for schedule(dynamic, 1) reduction(| : cut) if ((size_t)r->n * (size_t)r->n_layer > 1 << 14)
+    for (int l = 0; l < r->n_layer; l++) {
+        struct err why = {0};
+        if (cut_layer(r, l, out->entries[l], keep, &cut, &why)) {
+#pragma omp critical(prune_failed)
+            if (l < failed) {
+                failed = l;
+                if (e)
+                    *e = why;
+            }
+        }
+    }
+    out->protection_cut = cut;
+    return failed < r->n_layer ? -1 : 0;
 }

@@ -111,8 +111,13 @@ INLINE void strip16(const struct operands *o, int rows, int col, const int R, co
 INLINE void strip8(const struct operands *o, int rows, int col, const int R)
 {
     int r = 0;
-    for (; r + R <= rows; r += R)
+    for (; r + R <= rows; r += R) {
+        /* x streams from memory here (cached keys): the rows after the next ones are fetched meanwhile */
+        const char *ahead = (const char *)(o->x + (size_t)(r + 2 * R) * o->row_step);
+        for (size_t i = 0; i < (size_t)R * o->row_step * sizeof(float); i += 64)
+            __builtin_prefetch(ahead + i);
         tile8(o, r, col, R);
+    }
     for (; r + 4 <= rows; r += 4)
         tile8(o, r, col, 4);
     for (; r < rows; r++)

@@ -21,6 +21,12 @@ struct kvcache_pool {
     size_t n, cap;
 };
 
+/* One allocation for all segments that a cache gathers: large enough for huge pages, of which few must be cleared. */
+struct kv_block {
+    int refs;
+    float *data;
+};
+
 static atomic_size_t resident;
 
 static size_t entry_bytes(int head_dim)
@@ -47,7 +53,16 @@ static void segment_release(struct kv_segment *s)
 {
     if (!s || --s->refs > 0)
         return;
-    free_arrays(s->pos, s->k, s->v, s->n, s->head_dim);
+    if (s->block) {
+        atomic_fetch_sub(&resident, (size_t)s->n * entry_bytes(s->head_dim));
+        mem_free(s->pos);
+        if (--s->block->refs == 0) {
+            mem_free(s->block->data);
+            mem_free(s->block);
+        }
+    } else {
+        free_arrays(s->pos, s->k, s->v, s->n, s->head_dim);
+    }
     mem_free(s);
 }
 
@@ -152,34 +167,17 @@ void kvcache_pool_destroy(struct kvcache_pool *p)
     mem_free(p);
 }
 
-static struct kv_segment *gather(const struct kv_segment *full, const struct keepset *keep, int layer, int kv_head,
-                                 int head_dim, struct err *e)
-{
-    int n = keepset_count(keep, layer, kv_head);
-    struct kv_segment *s = mem_new(1, sizeof *s);
-    *s = (struct kv_segment){.refs = 1, .n = n, .head_dim = head_dim};
-    if (alloc_arrays(n, head_dim, &s->pos, &s->k, &s->v, e)) {
-        mem_free(s);
-        return NULL;
-    }
-    int32_t *slot = mem_new((size_t)n + 1, sizeof *slot);
-    size_t d = (size_t)head_dim;
-    keepset_list(keep, layer, kv_head, slot);
-    for (int i = 0; i < n; i++) {
-        size_t from = (size_t)slot[i] * d;
-        s->pos[i] = full->pos[slot[i]];
-        memcpy(s->k + (size_t)i * d, full->k + from, d * sizeof(float));
-        memcpy(s->v + (size_t)i * d, full->v + from, d * sizeof(float));
-    }
-    mem_free(slot);
-    return s;
-}
+/* A segment that is still to be filled from `full`. */
+struct job {
+    struct kv_segment *to;
+    const struct kv_segment *full;
+    int layer, kv_head;
+};
 
-/* A shared segment for this keep set: found in the pool, or gathered and put there. The caller gets a reference. */
-static struct kv_segment *pooled(struct kvcache_pool *p, const struct kv_segment *full, const struct keepset *keep,
-                                 int layer, int kv_head, int head_dim, const struct rope_table *rope, struct err *e)
+/* A reference to the segment of this keep set in the pool; NULL when it has none. */
+static struct kv_segment *find_pooled(const struct kvcache_pool *p, const struct keepset *keep, int layer, int kv_head,
+                                      int packed)
 {
-    int packed = rope != NULL;
     const uint64_t *bits = keepset_bits(keep, layer, kv_head);
     size_t size = keep->words * sizeof *bits;
     uint64_t hash = hash_fnv1a(bits, size);
@@ -191,43 +189,100 @@ static struct kv_segment *pooled(struct kvcache_pool *p, const struct kv_segment
             return q->segment;
         }
     }
-    struct kv_segment *s = gather(full, keep, layer, kv_head, head_dim, e);
-    for (int i = 0; s && packed && i < s->n; i++)
-        rope_back(rope, s->k + (size_t)i * (size_t)head_dim, s->pos[i] - i);
-    if (s && p) {
-        mem_grow(&p->entry, &p->cap, p->n + 1, sizeof *p->entry);
-        struct pool_entry q = {layer, kv_head, packed, hash, keep->words, mem_new(keep->words, sizeof *bits), s};
-        memcpy(q.bits, bits, size);
-        p->entry[p->n++] = q;
-        s->refs++;
+    return NULL;
+}
+
+static void put_pooled(struct kvcache_pool *p, const struct keepset *keep, int layer, int kv_head, int packed,
+                       struct kv_segment *s)
+{
+    const uint64_t *bits = keepset_bits(keep, layer, kv_head);
+    size_t size = keep->words * sizeof *bits;
+    mem_grow(&p->entry, &p->cap, p->n + 1, sizeof *p->entry);
+    struct pool_entry q = {layer, kv_head, packed, hash_fnv1a(bits, size), keep->words, mem_new(keep->words, sizeof *bits), s};
+    memcpy(q.bits, bits, size);
+    p->entry[p->n++] = q;
+    s->refs++;
+}
+
+static void gather(const struct job *j, const struct keepset *keep, const struct rope_table *rope)
+{
+    struct kv_segment *s = j->to;
+    size_t d = (size_t)s->head_dim;
+    int n = 0;
+    for (int slot = 0; slot < keep->n; slot++) {
+        if (!keepset_has(keep, j->layer, j->kv_head, slot))
+            continue;
+        s->pos[n] = j->full->pos[slot];
+        memcpy(s->k + (size_t)n * d, j->full->k + (size_t)slot * d, d * sizeof(float));
+        memcpy(s->v + (size_t)n * d, j->full->v + (size_t)slot * d, d * sizeof(float));
+        if (rope)
+            rope_back(rope, s->k + (size_t)n * d, s->pos[n] - n);
+        n++;
     }
-    return s;
+}
+
+/* Gives every job's segment its place in one block, and fills them all. */
+static int gather_all(const struct job *job, int n_job, const struct keepset *keep, int head_dim, const struct rope_table *rope,
+                      struct err *e)
+{
+    size_t entries = 0, d = (size_t)head_dim, at = 0;
+    for (int i = 0; i < n_job; i++)
+        entries += (size_t)job[i].to->n;
+    float *data = n_job ? mem_try_raw(2 * entries, d * sizeof *data, "cached keys and values", e) : NULL;
+    if (!data)
+        return n_job ? -1 : 0;
+    struct kv_block *block = mem_new(1, sizeof *block);
+    *block = (struct kv_block){.refs = n_job, .data = data};
+    atomic_fetch_add(&resident, entries * entry_bytes(head_dim));
+    for (int i = 0; i < n_job; i++) {
+        struct kv_segment *s = job[i].to;
+        s->block = block;
+        s->k = data + at;
+        s->v = s->k + (size_t)s->n * d;
+        at += 2 * (size_t)s->n * d;
+    }
+#pragma omp parallel for schedule(dynamic, 1) if (entries * d > 1 << 16)
+    for (int i = 0; i < n_job; i++)
+        gather(&job[i], keep, rope);
+    return 0;
 }
 
 static struct kvcache *derive(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
                               struct kvcache_pool *pool, const struct rope_table *rope, struct err *e)
 {
     struct kvcache *c = kvcache_create_empty(full->n_layer, full->n_kv_head, full->head_dim);
+    struct job *job = mem_new((size_t)c->n_layer * (size_t)c->n_kv_head, sizeof *job);
+    int n_job = 0, bad;
     c->n_seen = full->n_seen;
     c->packed = full->packed || rope;
     for (int l = 0; l < c->n_layer; l++)
         for (int h = 0; h < c->n_kv_head; h++) {
             size_t i = kvcache_index(c, l, h);
             struct kv_segment *s = full->segment[i];
-            if (!keep || keepset_count(keep, l, h) == s->n)
+            if (!keep || keepset_count(keep, l, h) == s->n) {
                 s->refs++;
-            else
-                s = pooled(pool, s, keep, l, h, c->head_dim, rope, e);
-            if (!s)
-                goto fail;
+            } else if (!(s = find_pooled(pool, keep, l, h, rope != NULL))) {
+                s = mem_new(1, sizeof *s);
+                *s = (struct kv_segment){.refs = 1, .n = keepset_count(keep, l, h), .head_dim = c->head_dim};
+                s->pos = mem_new((size_t)s->n + 1, sizeof *s->pos);
+                job[n_job++] = (struct job){s, full->segment[i], l, h};
+            }
             c->segment[i] = s;
         }
-    if (alloc_tails(c, tail_capacity, e))
-        goto fail;
+    bad = gather_all(job, n_job, keep, c->head_dim, rope, e);
+    for (int i = 0; i < n_job && bad; i++) { /* they have no memory to give back */
+        mem_free(job[i].to->pos);
+        mem_free(job[i].to);
+        c->segment[kvcache_index(c, job[i].layer, job[i].kv_head)] = NULL;
+    }
+    for (int i = 0; i < n_job && !bad && pool; i++)
+        put_pooled(pool, keep, job[i].layer, job[i].kv_head, rope != NULL, job[i].to);
+    mem_free(job);
+    if (bad || alloc_tails(c, tail_capacity, e)) {
+        kvcache_destroy(c);
+        return NULL;
+    }
     return c;
-fail:
-    kvcache_destroy(c);
-    return NULL;
 }
 
 struct kvcache *kvcache_derive(const struct kvcache *full, const struct keepset *keep, int tail_capacity,

@@ -20,11 +20,14 @@
 #include "models/model.h"
 #include "models/rope.h"
 
+struct kv_block; /* memory of the segments that were gathered together */
+
 struct kv_segment {
     int refs;
     int n, head_dim;
     int32_t *pos; /* [n] strictly increasing */
     float *k, *v; /* [n][head_dim] */
+    struct kv_block *block; /* that k and v lie in; NULL: arrays of their own */
 };
 
 struct kv_tail {
