@@ -10,6 +10,7 @@
 
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 #include "harness/group_int.h"
 
 struct branch {
@@ -308,10 +309,15 @@ static int follow(struct group_state *s, struct branch *b, struct err *e)
     while (b->n_cell) {
         struct pass p = {0};
         struct branch part = {0};
-        int bad = feed(s, b, &p, e) || cut_all(s, b, &p, e);
+        int bad = feed(s, b, &p, e);
+        timing_begin(TIMING_CUTTING);
+        bad = bad || cut_all(s, b, &p, e);
+        timing_end();
         while (!bad && b->n_cell) {
             split_off(s, b, &part);
+            timing_begin(TIMING_CUTTING);
             bad = take_cache(s, b, &p, &part, e);
+            timing_end();
             if (bad || b->n_cell == 0)
                 break; /* the last part goes on in this loop, when its origin has been released */
             bad = p.last ? finish(s, &part, &p, e) : follow(s, &part, e);

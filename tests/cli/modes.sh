@@ -32,3 +32,14 @@ head -20 whole >a/rows.jsonl
 cell=$("$DEPTHKV" check x.yaml | awk '/chunked/ && /tova/ { print $1; exit }')
 "$DEPTHKV" trace x.yaml --cell "$cell" --layer 1 >out 2>err || fail "trace: $(cat err)"
 [ "$(awk -F'\t' 'NR > 1 && $5 == ""' out | wc -l)" -gt 50 ] || fail "trace shows scores of entries that were gone"
+
+# weights held in half the memory: another full cache to compare with, and rows of their own
+experiment | sed 's/keep: \[0.25, 0.5\]/keep: 0.5/; s/samples: 2/samples: 1/' >y.yaml
+echo '    weight_dtype: [f32, bf16]' >>y.yaml
+"$DEPTHKV" run y.yaml -o b -q >table 2>err || fail "bf16: $(cat err)"
+for dtype in f32 bf16; do
+  [ "$(grep -c "\"weight_dtype\":\"$dtype\"" b/rows.jsonl)" -eq 3 ] || fail "$dtype: $(grep -c . b/rows.jsonl) rows"
+  grep '"policy":"full"' b/rows.jsonl | grep "\"weight_dtype\":\"$dtype\"" | grep -q '"kl":0,' || fail "no full cache of $dtype"
+done
+grep -q 'weights bf16' table || fail "the table does not tell how weights were held"
+[ "$(grep '"policy":"h2o"' b/rows.jsonl | grep -o '"nll":[^,]*' | sort -u | wc -l)" -eq 2 ] || fail "bf16 changes nothing"
