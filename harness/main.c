@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/base/str.h"
+#include "harness/base/mem.h"
 #include "harness/cli.h"
 #include "harness/source_id.h"
 
@@ -38,6 +39,7 @@ static void help(FILE *f)
 
 int main(int argc, char **argv)
 {
+    mem_keep_freed();
     if (argc < 2) {
         help(stderr);
         return CLI_USAGE;

@@ -1,6 +1,6 @@
-/* Products whose every output is one sum over k from the front, in single precision with fused multiply-add: the order
- * does not depend on how many rows or columns are computed together, so tiles may have any shape and a row's bits are
- * the same alone and among others. A tile keeps R x V vectors of sums in registers:
+/* Products whose every output is a sum over k from the front, in single precision with fused multiply-add: the order does
+ * not depend on how many rows or columns are computed together, so tiles may have any shape and a row's bits are the same
+ * alone and among others. A tile keeps R x V vectors of sums in registers:
  *
  *   for k: load V vectors of w[k][...]; for every row r: broadcast x[r][k], multiply, add
  *
@@ -31,7 +31,7 @@ struct operands {
     const float *w;
     const uint16_t *w16; /* bf16 */
     size_t ldw, k;
-    int add;             /* sums go on from what y holds */
+    int add;             /* the sums are added to what y holds */
 };
 
 INLINE void load16(lanes16 *to, const struct operands *o, size_t at, const int half)
@@ -51,7 +51,7 @@ INLINE void tile16(const struct operands *o, int row, int col, const int R, cons
     float *y = o->y + (size_t)row * o->ldy + col;
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++)
-            sum[r][v] = o->add ? *(const lanes16 *)(y + (size_t)r * o->ldy + 16 * v) : (lanes16){0};
+            sum[r][v] = (lanes16){0};
     for (size_t i = 0; i < o->k; i++) {
         lanes16 b[6];
         for (int v = 0; v < V; v++)
@@ -64,7 +64,10 @@ INLINE void tile16(const struct operands *o, int row, int col, const int R, cons
     }
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++)
-            *(lanes16 *)(y + (size_t)r * o->ldy + 16 * v) = sum[r][v];
+            if (o->add)
+                *(lanes16 *)(y + (size_t)r * o->ldy + 16 * v) += sum[r][v];
+            else
+                *(lanes16 *)(y + (size_t)r * o->ldy + 16 * v) = sum[r][v];
 }
 
 INLINE void tile8(const struct operands *o, int row, int col, const int R)
@@ -73,23 +76,26 @@ INLINE void tile8(const struct operands *o, int row, int col, const int R)
     const float *x = o->x + (size_t)row * o->row_step, *w = o->w + col;
     float *y = o->y + (size_t)row * o->ldy + col;
     for (int r = 0; r < R; r++)
-        sum[r] = o->add ? *(const lanes8 *)(y + (size_t)r * o->ldy) : (lanes8){0};
+        sum[r] = (lanes8){0};
     for (size_t i = 0; i < o->k; i++) {
         lanes8 b = *(const lanes8 *)(w + i * o->ldw);
         for (int r = 0; r < R; r++)
             sum[r] += b * x[(size_t)r * o->row_step + i * o->k_step];
     }
     for (int r = 0; r < R; r++)
-        *(lanes8 *)(y + (size_t)r * o->ldy) = sum[r];
+        if (o->add)
+            *(lanes8 *)(y + (size_t)r * o->ldy) += sum[r];
+        else
+            *(lanes8 *)(y + (size_t)r * o->ldy) = sum[r];
 }
 
 INLINE void tile1(const struct operands *o, int row, int col)
 {
     const float *x = o->x + (size_t)row * o->row_step, *w = o->w + col;
-    float sum = o->add ? o->y[(size_t)row * o->ldy + (size_t)col] : 0;
+    float sum = 0, *y = o->y + (size_t)row * o->ldy + (size_t)col;
     for (size_t i = 0; i < o->k; i++)
         sum += w[i * o->ldw] * x[i * o->k_step];
-    o->y[(size_t)row * o->ldy + (size_t)col] = sum;
+    *y = o->add ? *y + sum : sum;
 }
 
 /* V vectors of columns for all rows, R at a time. */
@@ -212,18 +218,18 @@ void kernels_rows(float *y, size_t ldy, const float *x, size_t row_step, size_t 
     run(&o, rows, n);
 }
 
-/* A slice of k at a time: for many rows a slice of the panel stays in the second-level cache, or in the first when it must
- * be widened before. Sums go through y, exactly, so any slicing gives the same bits. Few rows widen in registers. */
+/* The sums over slices of k, each from zero, are added up in their order: rounding grows with the slice and the number of
+ * slices instead of with k, and a slice of a panel stays in the second-level cache for all rows. bf16 slices are widened
+ * before; few rows widen them in registers. */
 static void panel_product(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int p)
 {
-    enum { FEW = 6, SLICE = 1536, WIDENED = 64 };
+    enum { FEW = 6, SLICE = 384 };
     int half = w->bf16 != NULL, n = half ? (int)matrix_panel_width(w, p) : matrix_panel_rows(w, p);
     size_t width = matrix_panel_width(w, p), k = (size_t)w->cols, at = matrix_panel_at(w, p);
-    size_t slice = rows <= FEW ? k : half ? WIDENED : SLICE;
     struct operands o = {.y = y, .ldy = ldy, .row_step = ldx, .k_step = 1, .ldw = width};
-    float widened[WIDENED * MATRIX_PANEL] __attribute__((aligned(64)));
-    for (size_t i = 0; i < k; i += slice) {
-        o.k = k - i < slice ? k - i : slice;
+    float widened[SLICE * MATRIX_PANEL] __attribute__((aligned(64)));
+    for (size_t i = 0; i < k; i += SLICE) {
+        o.k = k - i < SLICE ? k - i : SLICE;
         o.x = x + i;
         o.add = i > 0;
         if (half && rows <= FEW) {

@@ -13,7 +13,7 @@
 void kernels_rows(float *y, size_t ldy, const float *x, size_t row_step, size_t k_step, int rows, const float *w, size_t ldw,
                   int n, int k);
 
-/* y[rows][w->rows] = x[rows][w->cols] . w^T in the same order. bf16 weights are widened exactly, so the result is that of
+/* y[rows][w->rows] = x[rows][w->cols] . w^T: sums of 384 terms as above, added up in their order. bf16 weights are widened exactly, so the result is that of
  * the same weights held as float. The first is parallel over w's panels, the second single-threaded, the third gives
  * the outputs of panel p alone: y[rows][rows of the panel]. */
 void kernels_rows_matmul(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w);

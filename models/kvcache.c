@@ -221,27 +221,43 @@ static void gather(const struct job *j, const struct keepset *keep, const struct
     }
 }
 
-/* Gives every job's segment its place in one block, and fills them all. */
-static int gather_all(const struct job *job, int n_job, const struct keepset *keep, int head_dim, const struct rope_table *rope,
-                      struct err *e)
+enum { BLOCK_BYTES = 16 << 20 }; /* below what the allocator would give back to the system when it is freed */
+
+/* A block for jobs [0, n). */
+static int place_block(const struct job *job, int n, size_t entries, int head_dim, struct err *e)
 {
-    size_t entries = 0, d = (size_t)head_dim, at = 0;
-    for (int i = 0; i < n_job; i++)
-        entries += (size_t)job[i].to->n;
-    float *data = n_job ? mem_try_raw(2 * entries, d * sizeof *data, "cached keys and values", e) : NULL;
+    size_t d = (size_t)head_dim, at = 0;
+    float *data = mem_try_raw(2 * entries, d * sizeof *data, "cached keys and values", e);
     if (!data)
-        return n_job ? -1 : 0;
+        return -1;
     struct kv_block *block = mem_new(1, sizeof *block);
-    *block = (struct kv_block){.refs = n_job, .data = data};
+    *block = (struct kv_block){.refs = n, .data = data};
     atomic_fetch_add(&resident, entries * entry_bytes(head_dim));
-    for (int i = 0; i < n_job; i++) {
+    for (int i = 0; i < n; i++) {
         struct kv_segment *s = job[i].to;
         s->block = block;
         s->k = data + at;
         s->v = s->k + (size_t)s->n * d;
         at += 2 * (size_t)s->n * d;
     }
-#pragma omp parallel for schedule(dynamic, 1) if (entries * d > 1 << 16)
+    return 0;
+}
+
+/* Gives every job's segment its place in a block, and fills them all. */
+static int gather_all(const struct job *job, int n_job, const struct keepset *keep, int head_dim, const struct rope_table *rope,
+                      struct err *e)
+{
+    size_t all = 0;
+    for (int begin = 0, end; begin < n_job; begin = end) {
+        size_t entries = 0;
+        for (end = begin; end < n_job && (end == begin || (entries + (size_t)job[end].to->n) * entry_bytes(head_dim) <= BLOCK_BYTES);
+             end++)
+            entries += (size_t)job[end].to->n;
+        if (place_block(job + begin, end - begin, entries, head_dim, e))
+            return -1;
+        all += entries;
+    }
+#pragma omp parallel for schedule(dynamic, 1) if (all * (size_t)head_dim > 1 << 16)
     for (int i = 0; i < n_job; i++)
         gather(&job[i], keep, rope);
     return 0;
@@ -270,11 +286,6 @@ static struct kvcache *derive(const struct kvcache *full, const struct keepset *
             c->segment[i] = s;
         }
     bad = gather_all(job, n_job, keep, c->head_dim, rope, e);
-    for (int i = 0; i < n_job && bad; i++) { /* they have no memory to give back */
-        mem_free(job[i].to->pos);
-        mem_free(job[i].to);
-        c->segment[kvcache_index(c, job[i].layer, job[i].kv_head)] = NULL;
-    }
     for (int i = 0; i < n_job && !bad && pool; i++)
         put_pooled(pool, keep, job[i].layer, job[i].kv_head, rope != NULL, job[i].to);
     mem_free(job);

@@ -137,6 +137,14 @@ void mem_trim(void)
     malloc_trim(0);
 }
 
+void mem_keep_freed(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most that it takes */
+    mallopt(M_TRIM_THRESHOLD, -1);
+#endif
+}
+
 void mem_fail_at(long n)
 {
     atomic_store(&fail_countdown, n);

@@ -26,6 +26,10 @@ void mem_grow(void *p_to_pointer, size_t *cap, size_t need, size_t size);
 /* 1 and *out = a * b, or 0 when the product does not fit. */
 int mem_mul(size_t a, size_t b, size_t *out);
 
+/* Freed memory stays with the process for the next request of its kind. A sweep frees and asks for gigabytes of caches with
+ * every sample, and having the system clear new pages each time takes longer than filling them. Called once, by main. */
+void mem_keep_freed(void);
+
 /* Bytes handed out and not yet freed, and the largest value that this had. */
 size_t mem_live(void);
 size_t mem_peak(void);
