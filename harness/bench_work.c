@@ -332,7 +332,8 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
     }
     if (tokenizer_encode(b->model->tokenizer, str_c(&answer), answer.n, &answer_ids, e))
         goto out;
-    mem_trim();
+    if (out->rss == 0) /* of the warm-up: later samples find their memory with the process, as those of a run do */
+        mem_trim();
     int peak = clock_reset_peak_rss() == 0;
     double start = open_window(b);
     if (group_run(&g, e))

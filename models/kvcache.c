@@ -221,7 +221,7 @@ static void gather(const struct job *j, const struct keepset *keep, const struct
     }
 }
 
-enum { BLOCK_BYTES = 16 << 20 }; /* below what the allocator would give back to the system when it is freed */
+enum { BLOCK_BYTES = 28 << 20 }; /* below what the allocator would give back to the system when it is freed */
 
 /* A block for jobs [0, n). */
 static int place_block(const struct job *job, int n, size_t entries, int head_dim, struct err *e)
