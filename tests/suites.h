@@ -40,6 +40,7 @@
     SUITE(runner) \
     SUITE(trace) \
     SUITE(kept) \
+    SUITE(decode) \
     SUITE(identity) \
     SUITE(chunked) \
     SUITE(evict) \
