@@ -294,18 +294,15 @@ int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_
     }
     /* layers are apart in the keep set; of several that fail, the first one's reason is told */
     int failed = r->n_layer, cut = 0;
-#pragma omp parallel for schedule(dynamic, 1) reduction(| : cut) if ((size_t)r->n * (size_t)r->n_layer > 1 << 14)
-    for (int l = 0; l < r->n_layer; l++) {
-        struct err why = {0};
-        if (cut_layer(r, l, out->entries[l], keep, &cut, &why)) {
-#pragma omp critical(prune_failed)
-            if (l < failed) {
-                failed = l;
-                if (e)
-                    *e = why;
-            }
-        }
-    }
+    struct err *why = mem_new((size_t)r->n_layer, sizeof *why);
+#pragma omp parallel for schedule(dynamic, 1) reduction(| : cut) reduction(min : failed) \
+    if ((size_t)r->n * (size_t)r->n_layer > 1 << 14)
+    for (int l = 0; l < r->n_layer; l++)
+        if (cut_layer(r, l, out->entries[l], keep, &cut, &why[l]))
+            failed = l < failed ? l : failed;
     out->protection_cut = cut;
+    if (failed < r->n_layer && e)
+        *e = why[failed];
+    mem_free(why);
     return failed < r->n_layer ? -1 : 0;
 }

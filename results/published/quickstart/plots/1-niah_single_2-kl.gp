@@ -1,33 +1,27 @@
 set encoding utf8
-set key outside right top noenhanced
-set grid lc rgb '#dddddd'
-set border 3
-set tics nomirror
+set key outside right top Left reverse noenhanced samplen 2 spacing 1.2
+set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'
+set border 3 lc rgb '#555555'
+set tics nomirror textcolor rgb '#333333'
+set bars 0.6
 set title noenhanced 'niah_single_2, smollm2-135m-instruct, 1024 tokens'
 set xlabel 'cache after pruning, MiB (float32)'
-set ylabel noenhanced 'kl'
-set logscale y
-set format y '10^{%L}'
 set xrange [0:*]
-set terminal svg size 900,520 font 'sans,13' background 'white'
+set ylabel noenhanced 'KL divergence from the full cache, nats per token'
+set offsets graph 0, graph 0.03, 0, 0
+set logscale y
+set format y '%g'
+set terminal svg size 900,500 font 'sans,13' background 'white'
 set output '1-niah_single_2-kl.svg'
-plot '1-niah_single_2-kl.dat' index 0 using 1:2:3:4 with yerrorlines lw 2 pt 4 ps 0.8 title 'streaming', \
-  '1-niah_single_2-kl.dat' index 1 using 1:2:3:4 with yerrorlines lw 2 pt 5 ps 0.8 title 'knorm', \
-  '1-niah_single_2-kl.dat' index 2 using 1:2:3:4 with yerrorlines lw 2 pt 6 ps 0.8 title 'snapkv', \
-  '1-niah_single_2-kl.dat' index 3 using 1:2:3:4 with yerrorlines lw 2 pt 7 ps 0.8 title 'h2o', \
-  '1-niah_single_2-kl.dat' index 4 using 1:2:3:4 with yerrorlines lw 2 pt 8 ps 0.8 title 'random', \
-  '1-niah_single_2-kl.dat' index 5 using 1:2:3:4 with yerrorlines lw 2 pt 9 ps 0.8 title 'random seed 2', \
-  '1-niah_single_2-kl.dat' index 6 using 1:2:3:4 with yerrorlines lw 2 pt 10 ps 0.8 title 'random seed 3', \
-  '1-niah_single_2-kl.dat' index 7 using 1:2:3:4 with yerrorlines lw 2 pt 11 ps 0.8 title 'random seed 4', \
-  '1-niah_single_2-kl.dat' index 8 using 1:2:3:4 with yerrorlines lw 2 pt 12 ps 0.8 title 'random seed 5'
-set terminal pngcairo size 900,520 font 'sans,11'
+plot '1-niah_single_2-kl.dat' index 0 using ($1-0.3981):2:3:4 with yerrorlines lw 1.8 ps 1 pt 7 lc rgb '#0072b2' title 'streaming', \
+  '1-niah_single_2-kl.dat' index 1 using ($1-0.1991):2:3:4 with yerrorlines lw 1.8 ps 1 pt 5 lc rgb '#d55e00' title 'knorm', \
+  '1-niah_single_2-kl.dat' index 2 using ($1+0):2:3:4 with yerrorlines lw 1.8 ps 1 pt 9 lc rgb '#009e73' title 'snapkv', \
+  '1-niah_single_2-kl.dat' index 3 using ($1+0.1991):2:3:4 with yerrorlines lw 1.8 ps 1 pt 11 lc rgb '#cc79a7' title 'h2o', \
+  '1-niah_single_2-kl.dat' index 4 using ($1+0.3981):2:3:4 with yerrorlines lw 1.8 ps 1 pt 13 lc rgb '#e69f00' title 'random'
+set terminal pngcairo size 1080,600 font 'sans,12'
 set output '1-niah_single_2-kl.png'
-plot '1-niah_single_2-kl.dat' index 0 using 1:2:3:4 with yerrorlines lw 2 pt 4 ps 0.8 title 'streaming', \
-  '1-niah_single_2-kl.dat' index 1 using 1:2:3:4 with yerrorlines lw 2 pt 5 ps 0.8 title 'knorm', \
-  '1-niah_single_2-kl.dat' index 2 using 1:2:3:4 with yerrorlines lw 2 pt 6 ps 0.8 title 'snapkv', \
-  '1-niah_single_2-kl.dat' index 3 using 1:2:3:4 with yerrorlines lw 2 pt 7 ps 0.8 title 'h2o', \
-  '1-niah_single_2-kl.dat' index 4 using 1:2:3:4 with yerrorlines lw 2 pt 8 ps 0.8 title 'random', \
-  '1-niah_single_2-kl.dat' index 5 using 1:2:3:4 with yerrorlines lw 2 pt 9 ps 0.8 title 'random seed 2', \
-  '1-niah_single_2-kl.dat' index 6 using 1:2:3:4 with yerrorlines lw 2 pt 10 ps 0.8 title 'random seed 3', \
-  '1-niah_single_2-kl.dat' index 7 using 1:2:3:4 with yerrorlines lw 2 pt 11 ps 0.8 title 'random seed 4', \
-  '1-niah_single_2-kl.dat' index 8 using 1:2:3:4 with yerrorlines lw 2 pt 12 ps 0.8 title 'random seed 5'
+plot '1-niah_single_2-kl.dat' index 0 using ($1-0.3981):2:3:4 with yerrorlines lw 1.8 ps 1 pt 7 lc rgb '#0072b2' title 'streaming', \
+  '1-niah_single_2-kl.dat' index 1 using ($1-0.1991):2:3:4 with yerrorlines lw 1.8 ps 1 pt 5 lc rgb '#d55e00' title 'knorm', \
+  '1-niah_single_2-kl.dat' index 2 using ($1+0):2:3:4 with yerrorlines lw 1.8 ps 1 pt 9 lc rgb '#009e73' title 'snapkv', \
+  '1-niah_single_2-kl.dat' index 3 using ($1+0.1991):2:3:4 with yerrorlines lw 1.8 ps 1 pt 11 lc rgb '#cc79a7' title 'h2o', \
+  '1-niah_single_2-kl.dat' index 4 using ($1+0.3981):2:3:4 with yerrorlines lw 1.8 ps 1 pt 13 lc rgb '#e69f00' title 'random'
