@@ -133,7 +133,7 @@ static void build(void *ctx, struct fit_size size, struct str *out)
     if (draw_words(s, n))
         return;
     add_list(s, n, (int)s->c->num_cw, s->freq_cw, s->freq_ucw, 1, out);
-    if (size.letters)
+    if (size.letters > 0)
         add_part(s, n, n_entry + 1, size.letters, out);
 }
 

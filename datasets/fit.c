@@ -113,8 +113,7 @@ static int add_part(const struct search *s, long records, int *n, int max_tokens
     return p.best;
 }
 
-/* Adds to that many words or records what uses up the rest. Where no rest does (a line break may not be had without the letter
- * after it, at two tokens), one word less and a longer rest may. */
+/* Adds to that many words or records what uses up the rest. Where nothing does, one word less and a longer rest may. */
 static void use_up(const struct search *s, long words, long min_words, int n, int max_tokens,
                    int (*add_rest)(const struct search *, long, int *, int))
 {
@@ -123,6 +122,10 @@ static void use_up(const struct search *s, long words, long min_words, int n, in
     for (int back = 0; back <= MAX_BACK && best_n < max_tokens && words - back >= min_words; back++) {
         int now = back ? tokens(s, words - back, 0) : n;
         int letters = add_rest(s, words - back, &now, max_tokens);
+        if (now < max_tokens && tokens(s, words - back, FIT_BLANK) == max_tokens) {
+            letters = FIT_BLANK;
+            now = max_tokens;
+        }
         if (now > best_n) {
             best = (struct fit_size){words - back, letters};
             best_n = now;

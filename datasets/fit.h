@@ -10,8 +10,9 @@
  * list: whole records, then the first letters of what comes next. */
 struct fit_size {
     long words;
-    int letters; /* fewer are taken when there are fewer */
+    int letters; /* fewer are taken when there are fewer; FIT_BLANK: none, but a blank or line break where hay has one */
 };
+enum { FIT_BLANK = -1 };
 
 /* Appends the whole context of that size; may leave evidence in ctx. */
 typedef void (*fit_build)(void *ctx, struct fit_size size, struct str *context);

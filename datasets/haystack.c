@@ -276,7 +276,7 @@ void haystack_build(void *ctx, struct fit_size size, struct str *out)
             from = mark[m];
         }
     }
-    if (out->n)
+    if (out->n && size.letters != FIT_BLANK)
         out->p[--out->n] = '\0'; /* the question brings its own beginning */
     str_free(&all);
     mem_free(mark);

@@ -186,7 +186,7 @@ static void build(void *ctx, struct fit_size size, struct str *out)
 {
     struct sample *s = ctx;
     const struct form *f = s->form;
-    size_t rest = (size_t)size.letters, skeleton = strlen(f->next) + strlen(f->begin) + strlen(f->middle) + strlen(f->end);
+    size_t rest = size.letters > 0 ? (size_t)size.letters : 0, skeleton = strlen(f->next) + strlen(f->begin) + strlen(f->middle) + strlen(f->end);
     long place[MAX_QUESTION], n = size.words, next = s->c->questions, longer = -1;
     if (draw_records(s, n + (rest > 0))) {
         n = s->n;
