@@ -248,7 +248,8 @@ static int read_hotpot_record(struct reader *d, const struct json *record)
     }
     for (const struct json *f = json_is_array(facts) ? json_first(facts) : NULL; f; f = json_next(f))
         add_fact(q, context, f);
-    for (int i = 0; q->n_evidence == 0 && i < q->n_own; i++) /* without facts: wherever the answer stands */
+    int no_facts = q->n_evidence == 0;
+    for (int i = 0; no_facts && i < q->n_own; i++) /* then wherever the answer stands */
         for (const char *text = d->raw[q->own[i]], *p = text; (p = strstr(p, answer)); p++)
             add_evidence(q, q->own[i], (size_t)(p - text), (size_t)(p - text) + strlen(answer));
     return 0;
