@@ -53,11 +53,21 @@ struct sample {
     int failed;
 };
 
+/* How often a common word and any other one stand there. */
+static int frequency(const struct config *c, int common)
+{
+    int small = c->length < SHORT_CONTEXT;
+    int64_t given = common ? c->freq_cw : c->freq_ucw;
+    return given >= 0 ? (int)given : common ? (small ? 6 : 30) : small ? 1 : 3;
+}
+
 static int open(void **self, const void *config, const struct dataset_env *env, struct err *e)
 {
     const struct config *c = config;
     if (draw_check(c->wording, c->split, e))
         return -1;
+    if (frequency(c, 1) <= frequency(c, 0))
+        return err_set(e, ERR_CONFIG, "freq_cw %d must be above freq_ucw %d", frequency(c, 1), frequency(c, 0));
     struct state *s = mem_new(1, sizeof *s);
     *s = (struct state){c, *env};
     *self = s;
@@ -181,9 +191,14 @@ static int make(const struct state *st, struct sample *s, int index, int budget,
     if (!compact && c->num_fewshot && add_example(s, &head))
         goto out;
     str_add(&head, compact ? "" : instruction);
-    s->head = head.p;
+    s->head = str_c(&head);
     word_question(c, &question, &prefix);
-    if (fit_records(&st->env, build, s, (long)c->num_cw + 1, question.p, prefix.p, budget, &context, e) || s->failed)
+    if (fit_records(&st->env, build, s, (long)c->num_cw + 1, question.p, prefix.p, budget, &context, e)) {
+        if (head.n >= sizeof instruction)
+            err_wrap(e, "with its worked example (num_fewshot: 0 leaves it out)");
+        goto out;
+    }
+    if (s->failed)
         goto out;
     item_begin(out, index, 1, &context);
     struct dataset_question *q = item_question(out, question.p, prefix.p);
@@ -208,14 +223,12 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
     const struct config *c = st->c;
     struct sample s = {.c = c, .e = e};
     struct rng r;
-    int budget, small = c->length < SHORT_CONTEXT;
+    int budget;
     if (fit_prompt_budget(&st->env, c->length, max_new_tokens, &budget, e))
         return -1;
     rng_init(&r, rng_mix(seed, (uint64_t)index), "cwe 2");
-    s.freq_cw = c->freq_cw >= 0 ? (int)c->freq_cw : small ? 6 : 30;
-    s.freq_ucw = c->freq_ucw >= 0 ? (int)c->freq_ucw : small ? 1 : 3;
-    if (s.freq_cw <= s.freq_ucw)
-        return err_set(e, ERR_CONFIG, "freq_cw %d must be above freq_ucw %d", s.freq_cw, s.freq_ucw);
+    s.freq_cw = frequency(c, 1);
+    s.freq_ucw = frequency(c, 0);
     for (int i = 0; i < WORDS_N; i++) {
         s.list[2 * i] = words_adjective[i];
         s.list[2 * i + 1] = words_noun[i];

@@ -216,7 +216,7 @@ static int make(const struct state *s, struct rng *r, struct chains *x, int inde
     word_question(c, x, longest, &question, &prefix);
     if (fit_context(&s->env, haystack_build, &x->b, 1, question.p, prefix.p, budget, &context, e)) {
         if (head.n > sizeof instruction)
-            err_wrap(e, "after a worked example of at most %d tokens, which num_fewshot: 0 leaves out", EXAMPLE_TOKENS);
+            err_wrap(e, "with its worked example (num_fewshot: 0 leaves it out)");
         goto out;
     }
     item_begin(out, index, (int)c->questions, &context);

@@ -288,6 +288,8 @@ START_TEST(what_has_no_meaning_is_refused)
         {"niah_multivalue", "num_needle_k=11,num_needle_v=4", "11 keys with 4 values each are 44 needles; at most 40"},
         {"vt", "num_chains=9,num_hops=4", "9 chains of 4 hops are 45 assignments; at most 40"},
         {"arithmetic", "num_hops=30,num_distractors=10", "30 hops and 10 distractors are 41 facts; at most 40"},
+        {"cwe", "freq_cw=2,freq_ucw=3", "freq_cw 2 must be above freq_ucw 3"},
+        {"cwe", "freq_ucw=6", "freq_cw 6 must be above freq_ucw 6"},
     };
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct tasks_opened o;
@@ -298,7 +300,7 @@ START_TEST(what_has_no_meaning_is_refused)
     }
     static const struct { const char *name, *params, *what; } late[] = {
         {"vt", "length=512", "num_fewshot: 0"},
-        {"cwe", "freq_cw=2,freq_ucw=3", "freq_cw 2 must be above freq_ucw 3"},
+        {"cwe", "length=512", "num_fewshot: 0"},
         {"lines", "length=10000", "exceeds the model's context of 8192"},
     };
     for (size_t i = 0; i < sizeof late / sizeof *late; i++) {
