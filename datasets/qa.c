@@ -6,7 +6,8 @@
  * templates, document form and metric are RULER's, and below 4096 tokens nothing changes.
  * Deviations: there are as many samples as questions; the order is drawn for every sample (RULER shuffles by the same seed each
  * time); a last document, not the question's own, is cut off where that meets the token budget exactly; a question whose own
- * documents exceed the budget is refused. `depth` and `order: shuffled` are ours.
+ * documents exceed the budget is refused. `depth` (of the first copy, where documents come again) and `order: shuffled` are
+ * ours.
  *
  * compact: the documents alone, "Q: ...?", "A:". */
 #include <stddef.h>
