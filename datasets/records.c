@@ -5,7 +5,7 @@
  *              as in Arora et al. 2023, arXiv:2312.04927)
  * The wordings of lines and kv are their sources'; the answer prefix of lines is how LongEval's answers begin. Deviations:
  * keys and values from our own word lists and generators; a value of lines always has five digits; where whole records do not
- * meet the token budget, the list is cut off within the last one (kv, which stays JSON: a shorter or a longer last entry). */
+ * meet the token budget, the list begins within one (kv, which stays JSON, has a shorter or a longer last entry). */
 #include <stddef.h>
 #include <string.h>
 
@@ -153,22 +153,27 @@ static size_t min(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Appends the first n bytes of record i or, where the list must stay well-formed, a record of n bytes. */
-static void add_part(const struct sample *s, long i, size_t n, size_t skeleton, struct str *out)
+/* Appends the last n bytes of record i and what separates it from the next: a list that begins within a record. */
+static void add_end(const struct sample *s, long i, size_t n, struct str *out)
+{
+    struct str record = {0};
+    add_record(s, i, 1, &record);
+    str_add(&record, s->form->next);
+    n = min(n, record.n);
+    str_addn(out, record.p + record.n - n, n);
+    str_free(&record);
+}
+
+/* Appends record i with so little of its key and value that it has n bytes. */
+static void add_short(const struct sample *s, long i, size_t n, size_t skeleton, struct str *out)
 {
     const struct form *f = s->form;
-    size_t n_key, n_value, before = out->n;
+    size_t n_key, n_value;
     const char *key = text_of(s, i, 0, &n_key), *value = text_of(s, i, 1, &n_value);
-    if (s->kind->well_formed) {
-        n_key = min(n_key, (n - skeleton) / 2);
-        str_addf(out, "%s%s%.*s%s", f->next, f->begin, (int)n_key, key, f->middle);
-        str_addn(out, value, min(n_value, n - skeleton - n_key));
-        str_add(out, f->end);
-    } else {
-        add_record(s, i, 0, out);
-        out->n = before + min(n, out->n - before);
-        str_addn(out, "", 0); /* the NUL back in its place */
-    }
+    n_key = min(n_key, (n - skeleton) / 2);
+    str_addf(out, "%s%s%.*s%s", f->next, f->begin, (int)n_key, key, f->middle);
+    str_addn(out, value, min(n_value, n - skeleton - n_key));
+    str_add(out, f->end);
 }
 
 /* Which asked record stands there; -1: none. */
@@ -180,23 +185,27 @@ static int asked_at(const struct sample *s, const long *place, long i)
     return -1;
 }
 
-/* What whole records leave over is filled by a part of the next one. Where that can't be, as too little is left over, the
- * value of the last record that nobody asks for becomes longer. */
+/* What whole records leave over is filled by a part of another one before them: at the end, next to the question, it would
+ * disturb more. A list that must stay well-formed ends with a shorter record, or, where too little is left for any, the value
+ * of the last record that nobody asks for becomes longer. */
 static void build(void *ctx, struct fit_size size, struct str *out)
 {
     struct sample *s = ctx;
     const struct form *f = s->form;
-    size_t rest = size.letters > 0 ? (size_t)size.letters : 0, skeleton = strlen(f->next) + strlen(f->begin) + strlen(f->middle) + strlen(f->end);
+    size_t rest = size.letters > 0 ? (size_t)size.letters : 0;
+    size_t skeleton = strlen(f->next) + strlen(f->begin) + strlen(f->middle) + strlen(f->end);
     long place[MAX_QUESTION], n = size.words, next = s->c->questions, longer = -1;
     if (draw_records(s, n + (rest > 0))) {
         n = s->n;
         rest = 0;
     }
     find_places(s, n, place);
-    int part = rest && !(s->kind->well_formed && rest < skeleton + 2);
-    for (long i = 0; rest && !part && i < n; i++)
+    int is_short = s->kind->well_formed && rest >= skeleton + 2;
+    for (long i = 0; rest && s->kind->well_formed && !is_short && i < n; i++)
         longer = asked_at(s, place, i) < 0 ? i : longer;
     str_add(out, f->head);
+    if (rest && !s->kind->well_formed)
+        add_end(s, n, rest, out);
     for (long i = 0; i < n; i++) {
         int asked = asked_at(s, place, i);
         struct dataset_span value = add_record(s, asked < 0 ? next++ : asked, i == 0, out);
@@ -210,8 +219,8 @@ static void build(void *ctx, struct fit_size size, struct str *out)
             str_add(out, f->end);
         }
     }
-    if (part)
-        add_part(s, n, rest, skeleton, out);
+    if (is_short)
+        add_short(s, n, rest, skeleton, out);
     str_add(out, f->tail);
 }
 
