@@ -1,8 +1,10 @@
 /* RULER's common words extraction (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/
  * common_words_extraction.py): a shuffled numbered list in which num_cw words stand freq_cw times each and all others
- * freq_ucw times, after a worked example. RULER's own rule below 4096 tokens: 6 and 1 times, and a smaller example.
- * Templates, counts and metric are RULER's. Deviation: words come from our lists, and when those are used up are
- * adjective-noun pairs, where RULER turns to a larger list.
+ * freq_ucw times, after a worked example of 40 words, 10 and 3 times each. RULER's own rule below 4096 tokens: 6 and 1 times,
+ * and an example of 20 words, 3 times and once. Templates, counts and metric are RULER's. Deviations: words come from our
+ * lists, and when those are used up are adjective-noun pairs, where RULER turns to a larger list; the example's words are not
+ * used again; every sample is shuffled anew (RULER: all alike); the list is cut off where that meets the token budget, its last
+ * entries being of words that stand there once.
  *
  * compact: made-up words without numbers and no example, "Q: 3 most common words?"; the answer is in alphabetical order. */
 #include <stddef.h>
@@ -51,11 +53,21 @@ struct sample {
     int failed;
 };
 
+/* How often a common word and any other one stand there. */
+static int frequency(const struct config *c, int common)
+{
+    int small = c->length < SHORT_CONTEXT;
+    int64_t given = common ? c->freq_cw : c->freq_ucw;
+    return given >= 0 ? (int)given : common ? (small ? 6 : 30) : small ? 1 : 3;
+}
+
 static int open(void **self, const void *config, const struct dataset_env *env, struct err *e)
 {
     const struct config *c = config;
     if (draw_check(c->wording, c->split, e))
         return -1;
+    if (frequency(c, 1) <= frequency(c, 0))
+        return err_set(e, ERR_CONFIG, "freq_cw %d must be above freq_ucw %d", frequency(c, 1), frequency(c, 0));
     struct state *s = mem_new(1, sizeof *s);
     *s = (struct state){c, *env};
     *self = s;
@@ -107,13 +119,32 @@ static void add_list(struct sample *s, long n, int common, int often, int seldom
     mem_free(entry);
 }
 
+/* Appends `letters` bytes of further entries, each of a new word, the last one broken off; `at` is the number of the next. */
+static void add_part(struct sample *s, long n, long at, int letters, struct str *out)
+{
+    size_t end = out->n + (size_t)letters;
+    for (; out->n < end; n++) {
+        if (draw_words(s, n + 1))
+            return;
+        str_addc(out, ' ');
+        if (s->c->wording == DRAW_RULER)
+            str_addf(out, "%ld. ", at++);
+        str_add(out, s->word[n]);
+    }
+    out->n = end;
+    str_addn(out, "", 0); /* the NUL back in its place */
+}
+
 static void build(void *ctx, struct fit_size size, struct str *out)
 {
     struct sample *s = ctx;
-    long n = size.words;
+    long n = size.words, n_entry = (long)s->c->num_cw * s->freq_cw + (n - (long)s->c->num_cw) * s->freq_ucw;
     str_add(out, s->head);
-    if (draw_words(s, n) == 0)
-        add_list(s, n, (int)s->c->num_cw, s->freq_cw, s->freq_ucw, 1, out);
+    if (draw_words(s, n))
+        return;
+    add_list(s, n, (int)s->c->num_cw, s->freq_cw, s->freq_ucw, 1, out);
+    if (size.letters > 0)
+        add_part(s, n, n_entry + 1, size.letters, out);
 }
 
 static void word_question(const struct config *c, struct str *question, struct str *prefix)
@@ -160,9 +191,14 @@ static int make(const struct state *st, struct sample *s, int index, int budget,
     if (!compact && c->num_fewshot && add_example(s, &head))
         goto out;
     str_add(&head, compact ? "" : instruction);
-    s->head = head.p;
+    s->head = str_c(&head);
     word_question(c, &question, &prefix);
-    if (fit_context(&st->env, build, s, (long)c->num_cw + 1, question.p, prefix.p, budget, &context, e) || s->failed)
+    if (fit_records(&st->env, build, s, (long)c->num_cw + 1, question.p, prefix.p, budget, &context, e)) {
+        if (head.n >= sizeof instruction)
+            err_wrap(e, "with its worked example (num_fewshot: 0 leaves it out)");
+        goto out;
+    }
+    if (s->failed)
         goto out;
     item_begin(out, index, 1, &context);
     struct dataset_question *q = item_question(out, question.p, prefix.p);
@@ -187,14 +223,12 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
     const struct config *c = st->c;
     struct sample s = {.c = c, .e = e};
     struct rng r;
-    int budget, small = c->length < SHORT_CONTEXT;
+    int budget;
     if (fit_prompt_budget(&st->env, c->length, max_new_tokens, &budget, e))
         return -1;
-    rng_init(&r, rng_mix(seed, (uint64_t)index), "cwe 1");
-    s.freq_cw = c->freq_cw >= 0 ? (int)c->freq_cw : small ? 6 : 30;
-    s.freq_ucw = c->freq_ucw >= 0 ? (int)c->freq_ucw : small ? 1 : 3;
-    if (s.freq_cw <= s.freq_ucw)
-        return err_set(e, ERR_CONFIG, "freq_cw %d must be above freq_ucw %d", s.freq_cw, s.freq_ucw);
+    rng_init(&r, rng_mix(seed, (uint64_t)index), "cwe 2");
+    s.freq_cw = frequency(c, 1);
+    s.freq_ucw = frequency(c, 0);
     for (int i = 0; i < WORDS_N; i++) {
         s.list[2 * i] = words_adjective[i];
         s.list[2 * i + 1] = words_noun[i];
@@ -237,7 +271,7 @@ const struct dataset_ops dataset_cwe = {
     .name = "cwe",
     .summary = "the most common words of a list",
     .source = "RULER, Hsieh et al. 2024, arXiv:2404.06654",
-    .version = 1,
+    .version = 2,
     .max_new_tokens = 120,
     .metric = "string_match_all",
     .config_size = sizeof(struct config),

@@ -15,6 +15,8 @@
     DATASET(vt) \
     DATASET(cwe) \
     DATASET(fwe) \
+    DATASET(qa_1) \
+    DATASET(qa_2) \
     DATASET(passkey) \
     DATASET(copy) \
     DATASET(lines) \

@@ -25,7 +25,7 @@ struct dataset_env {
     /* Cuts the text after its first max_tokens tokens; returns bytes kept (<= n). */
     size_t (*head_bytes)(void *ctx, const char *text, size_t n, int max_tokens);
     int context_length;    /* the model's; 0 when unknown */
-    const char *data_dir;  /* where the books lie */
+    const char *data_dir;  /* where the books and the questions lie */
     const char *base_dir;  /* relative paths of parameters are relative to this (the experiment's folder) */
 };
 

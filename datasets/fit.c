@@ -1,6 +1,6 @@
 #include "datasets/fit.h"
 
-enum { MAX_LETTERS = 64 };
+enum { MAX_LETTERS = 64, MAX_PART = 1 << 20, NEAR = 8, MAX_BACK = 4 };
 static const long max_words = 100000000;
 
 struct search {
@@ -43,11 +43,11 @@ size_t fit_whole_characters(const char *text, size_t n)
     return n - lead < want ? lead - 1 : n;
 }
 
-/* Uses up what whole words left over. Every length of the next word is tried, because tokens need not grow with
- * letters; the fewest letters win. */
-static int add_letters(const struct search *s, long words, int n, int max_tokens)
+/* Uses up what whole words of *n tokens left over. Every length of the next word is tried, because tokens need not grow with
+ * letters; the fewest letters win. *n becomes what they give. */
+static int add_letters(const struct search *s, long words, int *n, int max_tokens)
 {
-    int best = 0, best_n = n;
+    int best = 0, best_n = *n;
     size_t size = 0;
     for (int letters = 1; letters <= MAX_LETTERS && best_n < max_tokens; letters++) {
         int now = tokens(s, words, letters);
@@ -59,15 +59,86 @@ static int add_letters(const struct search *s, long words, int n, int max_tokens
             best_n = now;
         }
     }
+    *n = best_n;
     return best;
 }
 
-int fit_context(const struct dataset_env *env, fit_build build, void *ctx, long min_words, const char *question,
-                const char *answer_prefix, int max_tokens, struct str *out, struct err *e)
+struct part {
+    const struct search *s;
+    long records;
+    int max_tokens, best, best_n; /* letters, and what they give */
+    size_t size;                  /* of the text as last built */
+};
+
+static int try_part(struct part *p, int letters)
 {
-    const struct search s = {env, build, ctx, question, answer_prefix, out};
+    int n = tokens(p->s, p->records, letters);
+    p->size = p->s->out->n;
+    if (n <= p->max_tokens && n > p->best_n) {
+        p->best = letters;
+        p->best_n = n;
+    }
+    return n;
+}
+
+/* What a list still lacks, a record's worth at most. More letters nearly always make more tokens: where they begin to exceed
+ * the budget is bisected, and what lies around that place is tried when the budget was not met on the way. */
+static int add_part(const struct search *s, long records, int *n, int max_tokens)
+{
+    struct part p = {s, records, max_tokens, 0, *n, 0};
+    int low = 0, high = max_tokens - *n;
+    while (p.best_n < max_tokens && high <= MAX_PART) {
+        size_t before = p.size;
+        if (try_part(&p, high) > max_tokens)
+            break;
+        low = high;
+        if (p.size == before)
+            break; /* there is no more to be taken */
+        high *= 2;
+    }
+    while (p.best_n < max_tokens && high - low > 1) {
+        int middle = low + (high - low) / 2;
+        if (try_part(&p, middle) > max_tokens)
+            high = middle;
+        else
+            low = middle;
+    }
+    for (int d = 1; d <= NEAR && p.best_n < max_tokens; d++) {
+        if (low > d)
+            try_part(&p, low - d);
+        if (p.best_n < max_tokens)
+            try_part(&p, low + d);
+    }
+    *n = p.best_n;
+    return p.best;
+}
+
+/* Adds to that many words or records what uses up the rest. Where nothing does, one word less and a longer rest may. */
+static void use_up(const struct search *s, long words, long min_words, int n, int max_tokens,
+                   int (*add_rest)(const struct search *, long, int *, int))
+{
+    struct fit_size best = {words, 0};
+    int best_n = n;
+    for (int back = 0; back <= MAX_BACK && best_n < max_tokens && words - back >= min_words; back++) {
+        int now = back ? tokens(s, words - back, 0) : n;
+        int letters = add_rest(s, words - back, &now, max_tokens);
+        if (now < max_tokens && tokens(s, words - back, FIT_BLANK) == max_tokens) {
+            letters = FIT_BLANK;
+            now = max_tokens;
+        }
+        if (now > best_n) {
+            best = (struct fit_size){words - back, letters};
+            best_n = now;
+        }
+    }
+    tokens(s, best.words, best.letters);
+}
+
+static int search(const struct search *s, long min_words, int max_tokens,
+                  int (*add_rest)(const struct search *, long, int *, int), struct err *e)
+{
     long low = min_words, high = min_words;
-    int n_low = tokens(&s, low, 0), n_high = n_low;
+    int n_low = tokens(s, low, 0), n_high = n_low;
     if (n_low < 0)
         return err_set(e, ERR_CONFIG, "the tokenizer refused the text");
     if (n_low > max_tokens)
@@ -77,7 +148,7 @@ int fit_context(const struct dataset_env *env, fit_build build, void *ctx, long 
         low = high;
         n_low = n_high;
         high += max_tokens - n_low + 16;
-        n_high = tokens(&s, high, 0);
+        n_high = tokens(s, high, 0);
         if (n_high < 0)
             return err_set(e, ERR_CONFIG, "the tokenizer refused the text");
     }
@@ -86,7 +157,7 @@ int fit_context(const struct dataset_env *env, fit_build build, void *ctx, long 
         double share = i % 3 == 2 || n_high <= n_low ? 0.5 : (double)(max_tokens - n_low) / (double)(n_high - n_low);
         long at = low + (long)(share * (double)(high - low));
         at = at <= low ? low + 1 : at >= high ? high - 1 : at;
-        int n = tokens(&s, at, 0);
+        int n = tokens(s, at, 0);
         if (n < 0)
             return err_set(e, ERR_CONFIG, "the tokenizer refused the text");
         if (n <= max_tokens) {
@@ -97,6 +168,20 @@ int fit_context(const struct dataset_env *env, fit_build build, void *ctx, long 
             n_high = n;
         }
     }
-    tokens(&s, low, add_letters(&s, low, n_low, max_tokens));
+    use_up(s, low, min_words, n_low, max_tokens, add_rest);
     return 0;
+}
+
+int fit_context(const struct dataset_env *env, fit_build build, void *ctx, long min_words, const char *question,
+                const char *answer_prefix, int max_tokens, struct str *out, struct err *e)
+{
+    const struct search s = {env, build, ctx, question, answer_prefix, out};
+    return search(&s, min_words, max_tokens, add_letters, e);
+}
+
+int fit_records(const struct dataset_env *env, fit_build build, void *ctx, long min_records, const char *question,
+                const char *answer_prefix, int max_tokens, struct str *out, struct err *e)
+{
+    const struct search s = {env, build, ctx, question, answer_prefix, out};
+    return search(&s, min_records, max_tokens, add_part, e);
 }

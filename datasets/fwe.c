@@ -1,8 +1,9 @@
 /* RULER's frequent words extraction (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/
  * freq_words_extraction.py): a text of coded words, of which the word of rank k stands floor(N k^-alpha / zeta(alpha)) times;
  * rank 1 is shown as dots, asked are ranks 2 to 4. N is found by search. Templates, vocabulary size (length / 50) and metric
- * are RULER's. Deviations: ranks 5 and below stay one below rank 4, so that the answer is the only one even in a short
- * context; every sample is shuffled anew.
+ * are RULER's; it has no rule of its own for short contexts. Deviations: ranks 5 and below stay one below rank 4, so that the
+ * answer is the only one even in a short context; every sample is shuffled anew; length counts what is generated, as in all
+ * other tasks (RULER's prompt alone takes it all here); dots fill the end where that meets the token budget exactly.
  *
  * compact: the same text without instruction, "Q: 3 most frequent words?"; the answer begins with the most frequent. */
 #include <math.h>
@@ -16,7 +17,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 
-enum { N_ASKED = 3, PER_WORD = 50, MIN_VOCABULARY = N_ASKED + 1 };
+enum { N_ASKED = 3, PER_WORD = 50, MIN_VOCABULARY = N_ASKED + 1, DOTS = 4 /* with their blank */ };
 
 struct config {
     int64_t length, vocab_size, coded_wordlen; /* vocab_size -1: length / 50 */
@@ -109,6 +110,8 @@ static void build(void *ctx, struct fit_size size, struct str *out)
         str_addn(out, word->p, word->n);
     }
     mem_free(entry);
+    for (int i = 0; i < size.letters; i++) /* dots take up what is left: nobody counts them */
+        str_addc(out, i % DOTS ? '.' : ' ');
 }
 
 static int make(const struct state *s, struct sample *x, int index, int budget, struct dataset_item *out, struct err *e)
@@ -125,7 +128,7 @@ static int make(const struct state *s, struct sample *x, int index, int budget, 
         least++;
     x->head = compact ? "" : "Read the following coded text and track the frequency of each coded word. Find the three most "
                              "frequently appeared coded words. ";
-    if (fit_context(&s->env, build, x, least, question, prefix, budget, &context, e)) {
+    if (fit_records(&s->env, build, x, least, question, prefix, budget, &context, e)) {
         str_free(&context);
         return -1;
     }
@@ -147,7 +150,7 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
     int budget, rc = 0;
     if (fit_prompt_budget(&s->env, s->c->length, max_new_tokens, &budget, e))
         return -1;
-    rng_init(&r, rng_mix(seed, (uint64_t)index), "fwe 1");
+    rng_init(&r, rng_mix(seed, (uint64_t)index), "fwe 2");
     draw_init(&words, &r, s->c->wording, s->c->split);
     x.word = mem_new((size_t)s->n_vocabulary, sizeof *x.word);
     str_add(&x.word[0], "...");
@@ -185,7 +188,7 @@ const struct dataset_ops dataset_fwe = {
     .name = "fwe",
     .summary = "the most frequent words of a coded text",
     .source = "RULER, Hsieh et al. 2024, arXiv:2404.06654",
-    .version = 1,
+    .version = 2,
     .max_new_tokens = 50,
     .metric = "string_match_all",
     .config_size = sizeof(struct config),

@@ -221,12 +221,12 @@ static size_t *gather(const struct haystack *h, long start, struct fit_size size
     size_t *mark = NULL, cap = 0;
     long words = 0, end_unit = h->whole ? start + size.words : LONG_MAX;
     *n = 0;
-    for (long u = start; u < end_unit && words <= size.words; u++) {
+    for (long u = start; u <= end_unit && words <= size.words; u++) {
         size_t i = (size_t)(u % h->n_unit), at = h->begin[i], end = h->begin[i + 1], before = out->n;
         while (end > at && blank(h->text[end - 1]))
             end--;
         if (h->whole)
-            str_addn(out, h->text + at, end - at);
+            str_addn(out, h->text + at, u < end_unit ? end - at : letters_end(h->text + at, end - at, size.letters));
         else
             add_words(h->text + at, end - at, size, &words, out);
         if (out->n == before)
@@ -237,11 +237,21 @@ static size_t *gather(const struct haystack *h, long start, struct fit_size size
     return mark;
 }
 
+/* Before which of n units it stands. */
+static int place(const struct haystack_needle *n, int n_unit)
+{
+    if (n->n_apart == 0)
+        return (int)(n->depth * n_unit + 1e-9); /* 0.29 x 100 is 29, whatever doubles say */
+    if (n_unit < n->n_apart)
+        return (int)(n->depth * n_unit);
+    return (int)(n->depth * (n_unit - n->n_apart + 1)) + n->apart;
+}
+
 static void add_needles(struct haystack_context *c, int before, int n_unit, struct str *out)
 {
     for (int i = 0; i < c->n_needle; i++) {
         struct haystack_needle *n = &c->needle[i];
-        if ((int)(n->depth * n_unit + 1e-9) != before) /* 0.29 x 100 is 29, whatever doubles say */
+        if (place(n, n_unit) != before)
             continue;
         n->begin = out->n + n->answer;
         n->end = n->begin + n->n_answer;
@@ -266,8 +276,35 @@ void haystack_build(void *ctx, struct fit_size size, struct str *out)
             from = mark[m];
         }
     }
-    if (out->n)
+    if (out->n && size.letters != FIT_BLANK)
         out->p[--out->n] = '\0'; /* the question brings its own beginning */
     str_free(&all);
     mem_free(mark);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+void haystack_draw_depths(struct rng *r, enum haystack_type type, struct haystack_needle *needle, int n, int ascending)
+{
+    int percent[HAYSTACK_MAX_NEEDLE];
+    double depth[HAYSTACK_MAX_NEEDLE], sorted[HAYSTACK_MAX_NEEDLE];
+    const int steps = HAYSTACK_MAX_NEEDLE - 1;
+    for (int i = 0; i < HAYSTACK_MAX_NEEDLE; i++)
+        percent[i] = (200 * i + steps) / (2 * steps); /* 100 i / 39, rounded */
+    if (type == HAYSTACK_ESSAY)
+        rng_shuffle(r, percent, HAYSTACK_MAX_NEEDLE, sizeof *percent);
+    for (int i = 0; i < n; i++)
+        sorted[i] = depth[i] = type == HAYSTACK_ESSAY ? percent[i] / 100.0 : rng_double(r);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
+    for (int i = 0; i < n; i++) {
+        needle[i].depth = ascending ? sorted[i] : depth[i];
+        needle[i].apart = 0;
+        while (needle[i].apart < n - 1 && sorted[needle[i].apart] < needle[i].depth)
+            needle[i].apart++;
+        needle[i].n_apart = type == HAYSTACK_ESSAY ? 0 : n;
+    }
 }

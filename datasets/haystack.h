@@ -12,6 +12,7 @@
 
 #include "datasets/fit.h"
 #include "harness/base/err.h"
+#include "harness/base/rng.h"
 #include "harness/base/str.h"
 
 struct haystack {
@@ -22,7 +23,7 @@ struct haystack {
     size_t cap;
     size_t text_cap;
     char join;     /* what stands between units: blank or line break */
-    int whole;     /* fit_size counts units, not words */
+    int whole;     /* fit_size counts units, not words; its letters are of the next unit */
 };
 
 /* The .txt files of a folder, or one file, cut into sentences; line breaks and runs of blanks are one blank. */
@@ -50,6 +51,8 @@ struct haystack_needle {
     char *text;                 /* stands between two units, joined as they are */
     size_t answer, n_answer;    /* the bytes of `text` that hold the answer */
     double depth;               /* 0: before the first unit, 1: after the last */
+    int apart, n_apart;         /* n_apart > 0: the apart-th, from 0, of so many needles in ascending depth that stand before
+                                   different units, where there are so many */
     int wanted;                 /* asked for */
     size_t begin, end;          /* of the answer in the context, as last built */
 };
@@ -65,5 +68,9 @@ struct haystack_context {
 /* A fit_build; ctx is a struct haystack_context. A needle at depth d stands before unit floor(d x units), the last
  * one, which may be a part, counted (RULER). Needles at one place stand in the order of the array. */
 void haystack_build(void *ctx, struct fit_size size, struct str *out);
+
+/* Draws depths of the n needles as RULER does, in any order or ascending. In lines (noise, needle): n different lines, so that
+ * none stands at the very end. In book text: n of 40 evenly spaced percentages. n <= HAYSTACK_MAX_NEEDLE. */
+void haystack_draw_depths(struct rng *r, enum haystack_type type, struct haystack_needle *needle, int n, int ascending);
 
 #endif

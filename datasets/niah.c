@@ -1,8 +1,12 @@
 /* RULER's needle-in-a-haystack tasks (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/niah.py):
- * templates, wording, defaults, needle form, depths and metric are RULER's. Deviations: the essay haystack is
- * public-domain books, begun at a sentence that the sample draws; keys come from our own word lists; the haystack
- * ends with a part of a sentence where that meets the token budget exactly. `questions` is ours: that many questions
- * continue from one context, each with keys of its own.
+ * templates, wording, defaults, needle form, places of needles and metric are RULER's; so is what a length counts, and with it
+ * RULER's short contexts, which differ in the step of its search alone.
+ * Deviations: keys and values come from our own word lists and never repeat within a sample; the essays are public-domain
+ * books, begun at a sentence that the sample draws; sentences are cut by our own rule; order and places of the needles are
+ * drawn for every sample (RULER shuffles by the same seed each time), as shares of the haystack, so that the search for its
+ * size does not move them; no blank stands before a needle that begins the text or follows another one; the haystack ends with
+ * a part of a sentence or line where that meets the token budget exactly. `questions` is ours: that many questions continue
+ * from one context, each with keys of its own; `depth` is ours.
  *
  * compact: needle "The number of KEY is VALUE.", no instruction, "Q: number of KEY?", "A:"; answers in the order of the text. */
 #include <stddef.h>
@@ -15,8 +19,6 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 
-enum { N_DEPTH = 40 };
-
 struct config {
     int64_t length, num_needle_k, num_needle_v, num_needle_q, questions;
     double depth; /* percent; -1: drawn */
@@ -28,7 +30,7 @@ static const char *const type_name[] = {"word", "number", "uuid"};
 
 struct state {
     const struct config *c;
-    const char *stream; /* names the random numbers: task and version */
+    const char *stream; /* names the random numbers; book text is as it was in version 1 */
     struct dataset_env env;
     struct haystack hay;
 };
@@ -42,19 +44,16 @@ struct sample {
     int n_key;
 };
 
-/* Depths: 40 evenly spaced percentages, drawn without repetition. A depth that is given holds for the first asked needle;
- * further ones follow at equal steps to the end. */
+/* A depth that is given holds for the first asked needle; further ones follow at equal steps to the end. */
 static void draw_depths(struct rng *r, const struct config *c, struct haystack_context *b)
 {
-    int percent[N_DEPTH], wanted = 0, n_wanted = (int)(c->questions * c->num_needle_q * c->num_needle_v);
-    for (int i = 0; i < N_DEPTH; i++)
-        percent[i] = (200 * i + N_DEPTH - 1) / (2 * (N_DEPTH - 1)); /* 100 i / 39, rounded */
-    rng_shuffle(r, percent, N_DEPTH, sizeof *percent);
-    for (int i = 0; i < b->n_needle; i++) {
-        b->needle[i].depth = percent[i] / 100.0;
-        if (b->needle[i].wanted && c->depth >= 0)
+    int wanted = 0, n_wanted = (int)(c->questions * c->num_needle_q * c->num_needle_v);
+    haystack_draw_depths(r, (enum haystack_type)c->type_haystack, b->needle, b->n_needle, 0);
+    for (int i = 0; i < b->n_needle; i++)
+        if (b->needle[i].wanted && c->depth >= 0) {
             b->needle[i].depth = (c->depth + (100 - c->depth) * wanted++ / n_wanted) / 100;
-    }
+            b->needle[i].n_apart = 0;
+        }
 }
 
 static void join_keys(char *const *key, int n, const char *last, struct str *out)
@@ -225,7 +224,9 @@ static int make(const struct state *s, struct sample *x, int index, int max_new_
         most = n > most ? n : most;
     }
     word_question(c, x, longest, &question, &prefix);
-    if (fit_context(&s->env, haystack_build, &x->b, 1, question.p, prefix.p, budget, &context, e))
+    if (c->type_haystack == HAYSTACK_NEEDLE
+            ? fit_records(&s->env, haystack_build, &x->b, 1, question.p, prefix.p, budget, &context, e)
+            : fit_context(&s->env, haystack_build, &x->b, 1, question.p, prefix.p, budget, &context, e))
         goto out;
     item_begin(out, index, (int)c->questions, &context);
     for (int i = 0; i < c->questions; i++) {
@@ -276,13 +277,13 @@ static void close(void *self)
     {                                                                                                                  \
         {"length", PARAM_INT, FIELD(length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},           \
         {"depth", PARAM_FLOAT, FIELD(depth), "random", 0, 100, drawn, "where the asked needle stands, percent of the sentences"},       \
-        {"num_needle_k", PARAM_INT, FIELD(num_needle_k), K, 1, N_DEPTH, NULL, "keys that are hidden, at least num_needle_q"},                 \
-        {"num_needle_v", PARAM_INT, FIELD(num_needle_v), V, 1, N_DEPTH, NULL, "values per key"},                       \
-        {"num_needle_q", PARAM_INT, FIELD(num_needle_q), Q, 1, N_DEPTH, NULL, "keys that are asked for"},              \
+        {"num_needle_k", PARAM_INT, FIELD(num_needle_k), K, 1, HAYSTACK_MAX_NEEDLE, NULL, "keys that are hidden, at least num_needle_q"},                 \
+        {"num_needle_v", PARAM_INT, FIELD(num_needle_v), V, 1, HAYSTACK_MAX_NEEDLE, NULL, "values per key"},                       \
+        {"num_needle_q", PARAM_INT, FIELD(num_needle_q), Q, 1, HAYSTACK_MAX_NEEDLE, NULL, "keys that are asked for"},              \
         {"type_haystack", PARAM_ENUM, FIELD(type_haystack), HAY, 0, 0, haystack_types, "what the needles hide in"},         \
         {"type_needle_k", PARAM_ENUM, FIELD(type_needle_k), KEY, 0, 0, draw_types, "what keys are"},                   \
         {"type_needle_v", PARAM_ENUM, FIELD(type_needle_v), VALUE, 0, 0, draw_types, "what values are"},               \
-        {"questions", PARAM_INT, FIELD(questions), "1", 1, N_DEPTH, NULL, "questions that continue from one context"}, \
+        {"questions", PARAM_INT, FIELD(questions), "1", 1, HAYSTACK_MAX_NEEDLE, NULL, "questions that continue from one context"}, \
         {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, "RULER's, or the same said tersely"},    \
         {"split", PARAM_ENUM, FIELD(split), "eval", 0, 0, draw_splits, "compact: which half of all keys and values"},  \
         {0},                                                                                                           \
@@ -300,7 +301,7 @@ static void close(void *self)
         .name = #NAME,                                                                                                 \
         .summary = SUMMARY,                                                                                            \
         .source = "RULER, Hsieh et al. 2024, arXiv:2404.06654",                                                        \
-        .version = 1,                                                                                                  \
+        .version = 2,                                                                                                  \
         .max_new_tokens = 128,                                                                                         \
         .metric = "string_match_all",                                                                                  \
         .config_size = sizeof(struct config),                                                                          \

@@ -4,8 +4,10 @@
  *   induction  pairs of made-up words, and the first one again (Olsson et al. 2022, arXiv:2209.11895; associative recall
  *              as in Arora et al. 2023, arXiv:2312.04927)
  * The wordings of lines and kv are their sources'; the answer prefix of lines is how LongEval's answers begin. Deviations:
- * keys and values from our own word lists and generators; a value of lines always has five digits. */
+ * keys and values from our own word lists and generators; a value of lines always has five digits; where whole records do not
+ * meet the token budget, the list begins within one (kv, which stays JSON, has a shorter or a longer last entry). */
 #include <stddef.h>
+#include <string.h>
 
 #include "datasets/dataset.h"
 #include "datasets/draw.h"
@@ -36,11 +38,12 @@ struct kind {
     enum draw_type key, value; /* where no parameter says */
     int n_key, n_value;        /* of draw_new; -1: the parameter `syllables` */
     int typed;                 /* the parameters type_needle_k and type_needle_v say */
+    int well_formed;           /* no record may be broken off */
     struct form form[2];       /* by wording */
 };
 
 static const struct kind lines_kind = {
-    .stream = "lines 1", .key = DRAW_WORDS, .value = DRAW_NUMBERS, .n_value = 5,
+    .stream = "lines 2", .key = DRAW_WORDS, .value = DRAW_NUMBERS, .n_value = 5,
     .form = {
         {"Below is a record of lines I want you to remember. Each line begins with 'line <line index>' and contains a "
          "'<REGISTER_CONTENT>' at the end of the line as a numerical value. For each line index, memorize its corresponding "
@@ -53,7 +56,7 @@ static const struct kind lines_kind = {
     }};
 
 static const struct kind kv_kind = {
-    .stream = "kv 1", .typed = 1,
+    .stream = "kv 2", .typed = 1, .well_formed = 1,
     .form = {
         {"Extract the value corresponding to the specified key in the JSON object below.\n\nJSON data:\n{",
          "\"", "\": \"", "\"", ",\n ", "}", {"\n\nKey: \"", "\""}, {"\nCorresponding value:", NULL}},
@@ -61,7 +64,7 @@ static const struct kind kv_kind = {
     }};
 
 static const struct kind induction_kind = {
-    .stream = "induction 1", .key = DRAW_SYLLABLES, .value = DRAW_SYLLABLES, .n_key = -1, .n_value = -1,
+    .stream = "induction 2", .key = DRAW_SYLLABLES, .value = DRAW_SYLLABLES, .n_key = -1, .n_value = -1,
     .form = {
         {"Below are pairs of made-up words. Memorize which word follows which. I will give you the first word of one of the "
          "pairs afterwards.\n", "", " ", "", ", ", ".",
@@ -132,32 +135,92 @@ static void find_places(const struct sample *s, long n, long place[MAX_QUESTION]
     }
 }
 
+static struct dataset_span add_record(const struct sample *s, long i, int first, struct str *out)
+{
+    size_t n_key, n_value;
+    const char *key = text_of(s, i, 0, &n_key), *value = text_of(s, i, 1, &n_value);
+    str_add(out, first ? "" : s->form->next);
+    str_add(out, s->form->begin);
+    str_addn(out, key, n_key);
+    str_add(out, s->form->middle);
+    str_addn(out, value, n_value);
+    str_add(out, s->form->end);
+    return (struct dataset_span){out->n - strlen(s->form->end) - n_value, out->n - strlen(s->form->end)};
+}
+
+static size_t min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Appends the last n bytes of record i and what separates it from the next: a list that begins within a record. */
+static void add_end(const struct sample *s, long i, size_t n, struct str *out)
+{
+    struct str record = {0};
+    add_record(s, i, 1, &record);
+    str_add(&record, s->form->next);
+    n = min(n, record.n);
+    str_addn(out, record.p + record.n - n, n);
+    str_free(&record);
+}
+
+/* Appends record i with so little of its key and value that it has n bytes. */
+static void add_short(const struct sample *s, long i, size_t n, size_t skeleton, struct str *out)
+{
+    const struct form *f = s->form;
+    size_t n_key, n_value;
+    const char *key = text_of(s, i, 0, &n_key), *value = text_of(s, i, 1, &n_value);
+    n_key = min(n_key, (n - skeleton) / 2);
+    str_addf(out, "%s%s%.*s%s", f->next, f->begin, (int)n_key, key, f->middle);
+    str_addn(out, value, min(n_value, n - skeleton - n_key));
+    str_add(out, f->end);
+}
+
+/* Which asked record stands there; -1: none. */
+static int asked_at(const struct sample *s, const long *place, long i)
+{
+    for (int q = 0; q < s->c->questions; q++)
+        if (place[q] == i)
+            return q;
+    return -1;
+}
+
+/* What whole records leave over is filled by a part of another one before them: at the end, next to the question, it would
+ * disturb more. A list that must stay well-formed ends with a shorter record, or, where too little is left for any, the value
+ * of the last record that nobody asks for becomes longer. */
 static void build(void *ctx, struct fit_size size, struct str *out)
 {
     struct sample *s = ctx;
     const struct form *f = s->form;
-    long place[MAX_QUESTION], n = size.words, next = s->c->questions;
-    if (draw_records(s, n))
+    size_t rest = size.letters > 0 ? (size_t)size.letters : 0;
+    size_t skeleton = strlen(f->next) + strlen(f->begin) + strlen(f->middle) + strlen(f->end);
+    long place[MAX_QUESTION], n = size.words, next = s->c->questions, longer = -1;
+    if (draw_records(s, n + (rest > 0))) {
         n = s->n;
-    find_places(s, n, place);
-    str_add(out, f->head);
-    for (long i = 0; i < n; i++) {
-        long record = -1;
-        size_t n_key, n_value;
-        for (int q = 0; q < s->c->questions && record < 0; q++)
-            record = place[q] == i ? q : -1;
-        int asked = (int)record;
-        record = record < 0 ? next++ : record;
-        const char *key = text_of(s, record, 0, &n_key), *value = text_of(s, record, 1, &n_value);
-        str_add(out, i ? f->next : "");
-        str_add(out, f->begin);
-        str_addn(out, key, n_key);
-        str_add(out, f->middle);
-        if (asked >= 0)
-            s->span[asked] = (struct dataset_span){out->n, out->n + n_value};
-        str_addn(out, value, n_value);
-        str_add(out, f->end);
+        rest = 0;
     }
+    find_places(s, n, place);
+    int is_short = s->kind->well_formed && rest >= skeleton + 2;
+    for (long i = 0; rest && s->kind->well_formed && !is_short && i < n; i++)
+        longer = asked_at(s, place, i) < 0 ? i : longer;
+    str_add(out, f->head);
+    if (rest && !s->kind->well_formed)
+        add_end(s, n, rest, out);
+    for (long i = 0; i < n; i++) {
+        int asked = asked_at(s, place, i);
+        struct dataset_span value = add_record(s, asked < 0 ? next++ : asked, i == 0, out);
+        if (asked >= 0)
+            s->span[asked] = value;
+        if (i == longer) {
+            size_t n_more;
+            const char *more = text_of(s, n, 1, &n_more);
+            out->n = value.end;
+            str_addn(out, more, min(rest, n_more));
+            str_add(out, f->end);
+        }
+    }
+    if (is_short)
+        add_short(s, n, rest, skeleton, out);
     str_add(out, f->tail);
 }
 
@@ -209,7 +272,7 @@ static int make(const struct state *st, struct sample *s, int index, int budget,
         most = n > most ? n : most;
     }
     word_question(s, longest, &question, &prefix);
-    if (fit_context(&st->env, build, s, (long)c->questions, str_c(&question), str_c(&prefix), budget, &context, e) || s->failed)
+    if (fit_records(&st->env, build, s, (long)c->questions, str_c(&question), str_c(&prefix), budget, &context, e) || s->failed)
         goto out;
     item_begin(out, index, (int)c->questions, &context);
     for (int i = 0; i < c->questions; i++) {
@@ -289,7 +352,7 @@ static const struct param induction_params[] = {
         .name = #NAME,                                                                                                 \
         .summary = SUMMARY,                                                                                            \
         .source = SOURCE,                                                                                              \
-        .version = 1,                                                                                                  \
+        .version = 2,                                                                                                  \
         .max_new_tokens = MAX_NEW,                                                                                     \
         .metric = "string_match_all",                                                                                  \
         .config_size = sizeof(struct config),                                                                          \

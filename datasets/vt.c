@@ -1,12 +1,15 @@
 /* RULER's variable tracking (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/variable_tracking.py): chains
- * VAR A = 12345, VAR B = VAR A, ... in noise, each in order; asked are all variables of the first chain. A worked example
- * with names of three letters, a sample of 500 tokens, stands before it (num_fewshot: 0 leaves it out). Templates, names,
- * defaults and metric are RULER's. `questions` asks for that many chains, each in a question of its own.
+ * VAR A = 12345, VAR B = VAR A, ... hidden in order in noise or book text; asked are all variables of the first chain. A worked
+ * example with names of three letters, whose prompt has 500 tokens at most, stands before it (num_fewshot: 0 leaves it out, as
+ * is needed below some 700 tokens, where RULER has no rule of its own). Templates, names, places, defaults and metric are
+ * RULER's. Deviations: names never repeat; the example is drawn anew for every sample (RULER changes its names and value
+ * only); places are drawn as shares of the haystack, so that the search for its size does not move them; book text as in
+ * niah.c; the haystack ends with a part of a line or sentence where that meets the token budget exactly. `questions` asks for
+ * that many chains, each in a question of its own.
  *
  * compact: statements end with a full stop, names have three letters, no instruction and no example; "Q: variables with
  * 12345?". */
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "datasets/dataset.h"
 #include "datasets/draw.h"
@@ -27,7 +30,7 @@ static const char instruction[] = "Memorize and track the chain(s) of variable a
 struct state {
     const struct config *c;
     struct dataset_env env;
-    struct haystack hay, example; /* the example has whole lines of noise */
+    struct haystack hay, example; /* the example has whole lines */
 };
 
 /* Chains in a context: needle k x (hops + 1) + j assigns variable j of chain k. */
@@ -62,8 +65,11 @@ static int open(void **self, const void *config, const struct dataset_env *env, 
         mem_free(s);
         return -1;
     }
-    haystack_open_type(&s->example, HAYSTACK_NOISE, env, e);
-    s->example.whole = 1;
+    if (haystack_open_type(&s->example, (enum haystack_type)c->type_haystack, env, e)) {
+        close(s);
+        return -1;
+    }
+    s->example.whole = c->type_haystack == HAYSTACK_NOISE;
     *self = s;
     return 0;
 }
@@ -74,10 +80,24 @@ static int count(void *self)
     return -1;
 }
 
-static int by_depth(const void *a, const void *b)
+/* Every chain is in order. In lines its statements stand in different ones, in book text all statements at different places. */
+static void draw_places(struct rng *r, const struct config *c, struct chains *x)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    int n = x->hops + 1, total = x->n_chain * n, taken[HAYSTACK_MAX_NEEDLE], chain[HAYSTACK_MAX_NEEDLE];
+    if (c->type_haystack == HAYSTACK_NOISE) {
+        for (int k = 0; k < x->n_chain; k++)
+            haystack_draw_depths(r, HAYSTACK_NOISE, x->b.needle + k * n, n, 1);
+        return;
+    }
+    struct haystack_needle at[HAYSTACK_MAX_NEEDLE];
+    haystack_draw_depths(r, HAYSTACK_ESSAY, at, total, 1);
+    for (int i = 0; i < total; i++)
+        chain[i] = i / n;
+    rng_shuffle(r, chain, total, sizeof *chain);
+    for (int k = 0; k < x->n_chain; k++)
+        taken[k] = 0;
+    for (int i = 0; i < total; i++)
+        x->b.needle[chain[i] * n + taken[chain[i]]++].depth = at[i].depth;
 }
 
 /* Draws names, values and places of all chains. */
@@ -88,11 +108,8 @@ static int draw_chains(struct rng *r, const struct config *c, int letters, struc
     int compact = c->wording == DRAW_COMPACT, rc = 0;
     draw_init(&names, r, c->wording, c->split);
     draw_init(&values, r, c->wording, c->split);
+    const char *stop = compact || c->type_haystack == HAYSTACK_ESSAY ? "." : "";
     for (int k = 0; k < x->n_chain && rc == 0; k++) {
-        double depth[HAYSTACK_MAX_NEEDLE];
-        for (int j = 0; j <= x->hops; j++)
-            depth[j] = rng_double(r);
-        qsort(depth, (size_t)x->hops + 1, sizeof *depth, by_depth);
         str_clear(&value);
         rc = draw_new(&values, DRAW_NUMBERS, 5, &value, e);
         for (int j = 0; j <= x->hops && rc == 0; j++) {
@@ -101,14 +118,15 @@ static int draw_chains(struct rng *r, const struct config *c, int letters, struc
             str_clear(&name);
             rc = draw_new(&names, DRAW_CAPITALS, letters, &name, e);
             str_addf(&text, "VAR %s = %s%s%s", str_c(&name), j ? "VAR " : "", j ? previous.p : value.p,
-                     compact ? "." : j ? " " : ""); /* RULER's blank after the second name */
-            *n = (struct haystack_needle){.answer = 4, .n_answer = name.n, .depth = depth[j]};
+                     *stop || !j ? stop : " "); /* RULER's blank after the second name */
+            *n = (struct haystack_needle){.answer = 4, .n_answer = name.n};
             n->text = str_take(&text);
             str_clear(&previous);
             str_add(&previous, str_c(&name));
         }
         x->value[k] = str_take(&value);
     }
+    draw_places(r, c, x);
     str_free(&name);
     str_free(&value);
     str_free(&previous);
@@ -139,19 +157,26 @@ static void word_question(const struct config *c, const struct chains *x, int k,
                      "the value %s, they are: ", x->hops + 1, x->value[k]);
 }
 
+/* Whole words or lines, and no more. */
+static void build_example(void *ctx, struct fit_size size, struct str *out)
+{
+    size.letters = 0;
+    haystack_build(ctx, size, out);
+}
+
 /* Appends RULER's worked example. */
-static int add_example(const struct state *s, struct rng *r, int max_new_tokens, struct str *out, struct err *e)
+static int add_example(const struct state *s, struct rng *r, struct str *out, struct err *e)
 {
     const struct config *c = s->c;
     struct chains x = {.n_chain = (int)c->num_chains, .hops = c->num_hops < EXAMPLE_HOPS ? (int)c->num_hops : EXAMPLE_HOPS};
     struct str question = {0}, prefix = {0}, context = {0};
-    int room = EXAMPLE_TOKENS - (max_new_tokens < EXAMPLE_TOKENS / 2 ? max_new_tokens : EXAMPLE_TOKENS / 2);
     int rc = draw_chains(r, c, 3, &x, e);
     x.b.hay = &s->example;
+    x.b.start = (long)rng_below(r, (uint64_t)s->example.n_unit);
     x.b.head = instruction;
     if (rc == 0) {
         word_question(c, &x, 0, &question, &prefix);
-        rc = fit_context(&s->env, haystack_build, &x.b, 1, question.p, prefix.p, room, &context, e);
+        rc = fit_context(&s->env, build_example, &x.b, 1, question.p, prefix.p, EXAMPLE_TOKENS, &context, e);
         rc = rc ? err_wrap(e, "the worked example of %d tokens (num_fewshot: 0 leaves it out)", EXAMPLE_TOKENS) : 0;
     }
     if (rc == 0) {
@@ -174,7 +199,7 @@ static int make(const struct state *s, struct rng *r, struct chains *x, int inde
     struct str head = {0}, question = {0}, prefix = {0}, context = {0};
     int rc = -1, budget, compact = c->wording == DRAW_COMPACT;
     if (fit_prompt_budget(&s->env, c->length, max_new_tokens, &budget, e) || draw_chains(r, c, compact ? 3 : 5, x, e) ||
-        (!compact && c->num_fewshot && add_example(s, r, max_new_tokens, &head, e)))
+        (!compact && c->num_fewshot && add_example(s, r, &head, e)))
         goto out;
     str_add(&head, compact ? "" : instruction);
     x->b.head = head.p;
@@ -189,8 +214,11 @@ static int make(const struct state *s, struct rng *r, struct chains *x, int inde
         most = n > most ? n : most;
     }
     word_question(c, x, longest, &question, &prefix);
-    if (fit_context(&s->env, haystack_build, &x->b, 1, question.p, prefix.p, budget, &context, e))
+    if (fit_context(&s->env, haystack_build, &x->b, 1, question.p, prefix.p, budget, &context, e)) {
+        if (head.n > sizeof instruction)
+            err_wrap(e, "with its worked example (num_fewshot: 0 leaves it out)");
         goto out;
+    }
     item_begin(out, index, (int)c->questions, &context);
     for (int k = 0; k < c->questions; k++) {
         word_question(c, x, k, &question, &prefix);
@@ -217,7 +245,7 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
     struct chains x = {.hops = (int)c->num_hops};
     struct rng r;
     x.n_chain = (int)(c->num_chains > c->questions ? c->num_chains : c->questions);
-    rng_init(&r, rng_mix(seed, (uint64_t)index), "vt 1");
+    rng_init(&r, rng_mix(seed, (uint64_t)index), "vt 2");
     int rc = make(s, &r, &x, index, max_new_tokens, out, e);
     free_chains(&x);
     return rc;
@@ -230,7 +258,7 @@ static const struct param params[] = {
     {"num_hops", PARAM_INT, offsetof(struct config, num_hops), "4", 1, HAYSTACK_MAX_NEEDLE - 1, NULL,
      "assignments of a variable to another one in each chain"},
     {"num_fewshot", PARAM_INT, offsetof(struct config, num_fewshot), "1", 0, 1, NULL,
-     "worked examples of 500 tokens before the task (ruler only)"},
+     "worked examples of at most 500 tokens before the task (ruler only)"},
     {"type_haystack", PARAM_ENUM, offsetof(struct config, type_haystack), "noise", 0, 0, haystack_plain_types,
      "what the assignments hide in"},
     {"questions", PARAM_INT, offsetof(struct config, questions), "1", 1, HAYSTACK_MAX_NEEDLE / 2, NULL,
@@ -246,7 +274,7 @@ const struct dataset_ops dataset_vt = {
     .name = "vt",
     .summary = "which variables a value was handed on to",
     .source = "RULER, Hsieh et al. 2024, arXiv:2404.06654",
-    .version = 1,
+    .version = 2,
     .max_new_tokens = 30,
     .metric = "string_match_all",
     .config_size = sizeof(struct config),

@@ -147,7 +147,8 @@ static void print_params(const struct param *p)
     for (; p && p->name; p++) {
         struct str domain = {0};
         param_domain(p, &domain);
-        printf("  %-16s %s\n  %-16s   %s; default: %s\n", p->name, p->help, "", str_c(&domain), p->dflt ? p->dflt : "required");
+        printf("  %-16s %s\n  %-16s   %s; default: %s\n", p->name, p->help, "", str_c(&domain),
+               !p->dflt ? "required" : *p->dflt ? p->dflt : "none");
         str_free(&domain);
     }
 }

@@ -112,7 +112,7 @@ static int insert(struct tokenizer *t, int id)
 const struct tokenizer_merge *tokenizer_merge_of(const struct tokenizer *t, int32_t left, int32_t right)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    for (size_t i = (key * 0x9E3779B97F4A7C15u >> 20) & t->merge_mask;; i = (i + 1) & t->merge_mask) {
+    for (size_t i = (key * 0x9E3779B97F4A7C15u >> 40) & t->merge_mask;; i = (i + 1) & t->merge_mask) {
         const struct tokenizer_merge *m = &t->merge[i];
         if (m->rank < 0)
             return NULL;
@@ -208,7 +208,7 @@ static int load_merges(struct tokenizer *t, const struct tokenizer_data *d, cons
         if (tokenizer_merge_of(t, a, b))
             continue; /* a repeated merge never acts: the better rank stands */
         uint64_t key = (uint64_t)(uint32_t)a << 32 | (uint32_t)b;
-        size_t i = (key * 0x9E3779B97F4A7C15u >> 20) & t->merge_mask;
+        size_t i = (key * 0x9E3779B97F4A7C15u >> 40) & t->merge_mask;
         while (t->merge[i].rank >= 0)
             i = (i + 1) & t->merge_mask;
         t->merge[i] = (struct tokenizer_merge){a, b, r, whole};

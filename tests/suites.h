@@ -19,6 +19,9 @@
     SUITE(oracle) \
     SUITE(smollm2) \
     SUITE(dataset) \
+    SUITE(tasks) \
+    SUITE(qa) \
+    SUITE(trainer) \
     SUITE(policy) \
     SUITE(example) \
     SUITE(policy_vectors) \

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "models/model_file.h"
@@ -128,4 +129,53 @@ int support_feed(const struct model *m, struct workspace *w, enum forward_phase 
 float support_at(const struct matrix *m, size_t i)
 {
     return matrix_get(m, (int)(i / (size_t)m->cols), (int)(i % (size_t)m->cols));
+}
+
+struct json *support_json(const char *path)
+{
+    size_t n;
+    struct err e;
+    char *text = fs_read(path, &n, &e);
+    ck_assert_msg(text != NULL, "%s", e.msg);
+    struct json *j = json_parse(path, text, n, &e);
+    ck_assert_msg(j != NULL, "%s", e.msg);
+    mem_free(text);
+    return j;
+}
+
+static void texts(const struct json *list, char ***out, int *n)
+{
+    *out = mem_new((size_t)json_size(list), sizeof **out);
+    *n = 0;
+    for (const struct json *v = json_first(list); v; v = json_next(v))
+        (*out)[(*n)++] = mem_strdup(json_string(v));
+}
+
+/* `type` has room for 100 tokens more. */
+static void append(const struct json *list, enum token_type type, struct tokenizer_data *d)
+{
+    int n;
+    char **more;
+    texts(list, &more, &n);
+    ck_assert_int_le(n, 50);
+    char **all = mem_new((size_t)(d->n_token + n), sizeof *all);
+    memcpy(all, d->token, (size_t)d->n_token * sizeof *all);
+    for (int i = 0; i < n; i++) {
+        d->type[d->n_token + i] = (uint8_t)type;
+        all[d->n_token + i] = more[i];
+    }
+    d->n_token += n;
+    mem_free(d->token);
+    mem_free(more);
+    d->token = all;
+}
+
+void support_small_tokenizer(const struct json *j, const char *pre, struct tokenizer_data *d)
+{
+    *d = (struct tokenizer_data){.kind = TOKENIZER_BPE, .pre = mem_strdup(pre), .bos = -1, .eos = -1, .pad = -1, .unk = -1};
+    texts(json_get(j, "vocab"), &d->token, &d->n_token);
+    texts(json_get(j, "merges"), &d->merge, &d->n_merge);
+    d->type = mem_new((size_t)d->n_token + 100, 1);
+    append(json_get(j, "control"), TOKEN_CONTROL, d);
+    append(json_get(j, "added"), TOKEN_ADDED, d);
 }

@@ -2,6 +2,7 @@
 #ifndef TESTS_SUPPORT_H
 #define TESTS_SUPPORT_H
 
+#include "harness/base/json.h"
 #include "harness/base/rng.h"
 #include "models/model.h"
 #include "models/transformer.h"
@@ -18,6 +19,11 @@ double support_relative_error(const float *a, const float *b, size_t n);
 /* Feeds tokens first .. first + n of `token` into one cache as one call; logits of all rows [n][n_vocab]. */
 int support_feed(const struct model *m, struct workspace *w, enum forward_phase phase, struct kvcache *c,
                  const int32_t *token, int first, int n, const struct tap *tap, float *logits, struct err *e);
+
+/* The file as JSON, which the caller frees; fails the test when it can't be read. */
+struct json *support_json(const char *path);
+/* tests/vectors/tokenizer_small.json as tokenizer data: byte-level BPE of 700 tokens and a few control and added ones. */
+void support_small_tokenizer(const struct json *j, const char *pre, struct tokenizer_data *d);
 
 /* Element i of a matrix in row-major order. */
 float support_at(const struct matrix *m, size_t i);

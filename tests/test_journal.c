@@ -83,7 +83,8 @@ START_TEST(a_row_has_every_column_in_a_fixed_order)
     r.decode_s = 0.25;
     record_json(&r, &s);
     str_addf(&want, "{\"schema\":1,\"cell\":\"0123456789abcdef\",\"key\":\"k\",\"build\":\"%s\",\"cell_index\":0,\"model\":\"m\",", source_id_git);
-    str_add(&want, "\"task\":\"t \\\"1\\\"\",\"task_version\":1,\"task_params\":{\"length\":9},\"length\":9,\"sample\":5,\"seed\":2,"
+    str_addf(&want, "\"task\":\"t \\\"1\\\"\",\"task_version\":%d,", dataset_find("passkey")->version);
+    str_add(&want, "\"task_params\":{\"length\":9},\"length\":9,\"sample\":5,\"seed\":2,"
                    "\"question_id\":\"q\\n\",\"context_id\":\"c\",\"prompt_sha256\":\"ab\",\"policy\":\"snapkv\",\"params\":{\"window\":3},"
                    "\"keep\":0.275,\"keep_tokens\":2,\"keep_bytes\":88,\"budget\":\"0.5\",\"level\":null,\"layer_budget\":\"uniform\","
                    "\"head_budget\":\"uniform\",\"protect\":{},\"positions\":\"original\",\"prefill\":\"full\",\"decode\":\"frozen\","

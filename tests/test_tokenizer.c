@@ -1,62 +1,12 @@
 /* Token ids against the tokenizers package (tests/vectors/make_tokenizer.py), the exact inverse, hostile vocabularies. */
 #include <string.h>
 
-#include "harness/base/fs.h"
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "tests/smollm2.h"
 #include "tests/suites.h"
 #include "tests/support.h"
-
-static struct json *vectors(const char *path)
-{
-    size_t n;
-    struct err e;
-    char *text = fs_read(path, &n, &e);
-    ck_assert_msg(text != NULL, "%s", e.msg);
-    struct json *j = json_parse(path, text, n, &e);
-    ck_assert_msg(j != NULL, "%s", e.msg);
-    mem_free(text);
-    return j;
-}
-
-static void texts(const struct json *list, char ***out, int *n)
-{
-    *out = mem_new((size_t)json_size(list), sizeof **out);
-    *n = 0;
-    for (const struct json *v = json_first(list); v; v = json_next(v))
-        (*out)[(*n)++] = mem_strdup(json_string(v));
-}
-
-/* `type` has room for 100 tokens more. */
-static void append(const struct json *list, enum token_type type, struct tokenizer_data *d)
-{
-    int n;
-    char **more;
-    texts(list, &more, &n);
-    ck_assert_int_le(n, 50);
-    char **all = mem_new((size_t)(d->n_token + n), sizeof *all);
-    memcpy(all, d->token, (size_t)d->n_token * sizeof *all);
-    for (int i = 0; i < n; i++) {
-        d->type[d->n_token + i] = (uint8_t)type;
-        all[d->n_token + i] = more[i];
-    }
-    d->n_token += n;
-    mem_free(d->token);
-    mem_free(more);
-    d->token = all;
-}
-
-static void small_data(const struct json *j, const char *pre, struct tokenizer_data *d)
-{
-    *d = (struct tokenizer_data){.kind = TOKENIZER_BPE, .pre = mem_strdup(pre), .bos = -1, .eos = -1, .pad = -1, .unk = -1};
-    texts(json_get(j, "vocab"), &d->token, &d->n_token);
-    texts(json_get(j, "merges"), &d->merge, &d->n_merge);
-    d->type = mem_new((size_t)d->n_token + 100, 1);
-    append(json_get(j, "control"), TOKEN_CONTROL, d);
-    append(json_get(j, "added"), TOKEN_ADDED, d);
-}
 
 /* What must come back from `text`: all of it but the bytes that the vocabulary has no token for. */
 static void expected_back(const struct tokenizer *t, const char *text, struct str *out)
@@ -99,12 +49,12 @@ static int check_cases(const struct tokenizer *t, const struct json *cases, cons
 
 START_TEST(a_small_vocabulary_gives_the_reference_ids_under_both_rules)
 {
-    struct json *j = vectors("tests/vectors/tokenizer_small.json");
+    struct json *j = support_json("tests/vectors/tokenizer_small.json");
     static const char *const pre[] = {"gpt2", "smollm"};
     for (int i = 0; i < 2; i++) {
         struct tokenizer_data d;
         struct err e;
-        small_data(j, pre[i], &d);
+        support_small_tokenizer(j, pre[i], &d);
         struct tokenizer *t = tokenizer_create(&d, "small", &e);
         ck_assert_msg(t != NULL, "%s", e.msg);
         ck_assert_int_ge(check_cases(t, json_get(j, "cases"), pre[i]), 200);
@@ -124,7 +74,7 @@ START_TEST(smollm2_gives_the_reference_ids_and_its_chat_template)
         return;
     struct model *m = model_open(path, MODEL_F32, &e);
     ck_assert_msg(m != NULL, "%s", e.msg);
-    struct json *j = vectors("tests/vectors/tokenizer_smollm2.json");
+    struct json *j = support_json("tests/vectors/tokenizer_smollm2.json");
     ck_assert_int_ge(check_cases(m->tokenizer, json_get(j, "cases"), "ids"), 200);
     ck_assert_int_eq(tokenizer_template(m->tokenizer, "chat", &p, NULL), 0);
     ck_assert_str_eq(p.prefix, "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -139,10 +89,10 @@ END_TEST
 
 START_TEST(any_bytes_come_back_as_they_were)
 {
-    struct json *j = vectors("tests/vectors/tokenizer_small.json");
+    struct json *j = support_json("tests/vectors/tokenizer_small.json");
     struct tokenizer_data d;
     struct rng r;
-    small_data(j, "smollm", &d);
+    support_small_tokenizer(j, "smollm", &d);
     struct tokenizer *t = tokenizer_create(&d, "small", NULL);
     rng_init(&r, 1, "bytes");
     static const char *const part[] = {"<|im_end|>", "<|im_", "<tool", "<tool>", "  ", "\xF0\x9F\x98", "\xC3\xA9!", "'ll"};
@@ -171,9 +121,9 @@ END_TEST
 
 START_TEST(long_words_are_not_quadratic)
 {
-    struct json *j = vectors("tests/vectors/tokenizer_small.json");
+    struct json *j = support_json("tests/vectors/tokenizer_small.json");
     struct tokenizer_data d;
-    small_data(j, "gpt2", &d);
+    support_small_tokenizer(j, "gpt2", &d);
     struct tokenizer *t = tokenizer_create(&d, "small", NULL);
     size_t n = 1000000; /* the test's time-out is the check: a quadratic merge takes hours */
     char *text = mem_new(n, 1);
