@@ -1,6 +1,9 @@
 #include "models/model_file.h"
 
+#include <math.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/base/mem.h"
@@ -68,6 +71,23 @@ static double get_real(const struct hparams *hp, const struct field *d)
     return (double)y;
 }
 
+/* The shortest digits that read back as x, whole numbers in full. Written here and not with str_add_double: a model's
+ * identity must not change when numbers are printed more nicely. */
+static void add_real(struct str *out, double x)
+{
+    char buf[40];
+    if (x == floor(x) && fabs(x) < 1e15) {
+        str_addf(out, "%.0f", x);
+        return;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(buf, sizeof buf, "%.*g", digits, x);
+        if (strtod(buf, NULL) == x)
+            break;
+    }
+    str_add(out, buf);
+}
+
 void model_file_hparams_text(const struct hparams *hp, struct str *out)
 {
     str_addf(out, "%s %d\n", format_name, (int)MODEL_FILE_VERSION);
@@ -79,7 +99,7 @@ void model_file_hparams_text(const struct hparams *hp, struct str *out)
         else if (d->type == FIELD_INT)
             str_addf(out, "%lld", (long long)get_integer(hp, d));
         else
-            str_add_double(out, get_real(hp, d));
+            add_real(out, get_real(hp, d));
         str_addc(out, '\n');
     }
 }
