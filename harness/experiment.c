@@ -14,7 +14,8 @@
 const char *const experiment_prune_after_names[] = {"context", "question", "all_but_last", "prompt", NULL};
 
 static const char *const top_keys[] = {"schema", "experiment", "model",  "tasks", "template", "samples", "seed", "measure",
-                                       "baseline", "sweep",    "plugin", "record", "include", "report", NULL};
+                                       "baseline", "sweep",    "plugin", "record", "include", "report",
+                                       "relative_to", NULL};
 
 enum { MAX_ERROR = 100 }; /* that are told */
 
@@ -345,7 +346,21 @@ static void apply_set(struct load *l, const char *const *set, int n_set)
     }
 }
 
-/* One key a line, defaults filled in; loads again to the same cells. */
+/* `relative_to`: the folder that paths start from, where it is not the file's own. */
+static void read_relative_to(struct load *l)
+{
+    const struct conf *c = conf_get(l->root, "relative_to");
+    if (!c)
+        return;
+    char *dir = c->kind == CONF_SCALAR ? fs_join(l->x->dir, c->text) : NULL;
+    if (!dir || !fs_is_dir(dir))
+        experiment_complain(l, c, c->line, dir ? "relative_to: no folder '%s'" : "relative_to: expected a path", dir);
+    mem_free(l->x->dir);
+    l->x->dir = dir ? dir : mem_strdup(".");
+}
+
+/* One key a line, defaults filled in; loads again to the same cells from the same folder, which is for the writer of
+ * the text to say: see experiment_print. */
 static void write_resolved(struct load *l)
 {
     static const char *const defaults[][2] = {{"prune_after", "all_but_last"}, {"prefill", "full"}, {"decode", "frozen"},
@@ -355,7 +370,7 @@ static void write_resolved(struct load *l)
         str_addf(out, "# %s\n", l->x->question);
     for (int i = 0; i < l->root->n; i++) {
         const char *key = l->root->key[i];
-        if (strcmp(key, "include") == 0)
+        if (strcmp(key, "include") == 0 || strcmp(key, "relative_to") == 0)
             continue;
         if (strcmp(key, "samples") == 0) {
             str_addf(out, "samples: %d\n", l->x->samples);
@@ -391,6 +406,8 @@ static int load(struct load *l, const char *const *set, int n_set, int limit)
 {
     l->root = read_included(l, l->root, l->x->dir, 0);
     apply_set(l, set, n_set);
+    if (l->root->kind == CONF_MAP)
+        read_relative_to(l);
     if (l->root->kind != CONF_MAP) {
         experiment_complain(l, l->root, l->root->line, "expected a map of keys at the top");
     } else {
@@ -415,6 +432,19 @@ static int load(struct load *l, const char *const *set, int n_set, int limit)
     if (l->errors && l->n_error > MAX_ERROR)
         str_addf(l->errors, "... and %d more\n", l->n_error - MAX_ERROR);
     return l->n_error ? -1 : 0;
+}
+
+void experiment_print(const struct experiment *x, const char *dir, struct str *out)
+{
+    str_add(out, x->resolved.p ? x->resolved.p : "");
+    char *from = fs_relative(dir, x->dir);
+    if (strcmp(from, ".") != 0) {
+        struct str quoted = {0};
+        str_add_json(&quoted, from, strlen(from));
+        str_addf(out, "relative_to: %s\n", quoted.p);
+        str_free(&quoted);
+    }
+    mem_free(from);
 }
 
 static int load_conf(const char *path, struct conf *root, const char *text, const char *const *set, int n_set, int limit,

@@ -113,6 +113,8 @@ int experiment_load(const char *path, const char *const *set, int n_set, int lim
 /* The same from text that was put together elsewhere (`run -m M -t T -p P -k K`). `name` stands for the file. */
 int experiment_load_text(const char *name, const char *text, const char *const *set, int n_set, int limit,
                          struct experiment *x, struct str *errors, struct err *e);
+/* Appends x->resolved as a file in the folder `dir` has to say it: with relative_to where dir is not the experiment's. */
+void experiment_print(const struct experiment *x, const char *dir, struct str *out);
 void experiment_fini(struct experiment *x);
 /* What random scores of a sample depend on: the task, its version and parameters, the seed and the index. */
 uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample);

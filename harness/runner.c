@@ -370,7 +370,10 @@ int runner_run(const struct experiment *x, const struct runner_options *o, struc
             goto out;
     }
     char *config = fs_join(o->dir, "config.yaml");
-    int bad = fs_write_atomic(config, str_c(&x->resolved), x->resolved.n, e);
+    struct str text = {0};
+    experiment_print(x, o->dir, &text);
+    int bad = fs_write_atomic(config, str_c(&text), text.n, e);
+    str_free(&text);
     mem_free(config);
     if (bad || manifest_write(o->dir, x, o->argc, o->argv, 0, e))
         goto out;

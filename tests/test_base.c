@@ -209,6 +209,38 @@ START_TEST(paths_are_joined_and_taken_apart)
 }
 END_TEST
 
+START_TEST(a_folder_is_named_as_seen_from_another)
+{
+    static const char *const c[][3] = {{"", "", "."},          {"a", "", ".."},           {"", "a/b", "a/b"},
+                                       {"a/b", "a", ".."},     {"a/b", "c", "../../c"},   {"a/b", "a/bc", "../bc"},
+                                       {"a/bc", "a/b", "../b"}, {"a/b/../b/", "c", "../../c"}};
+    char root[] = "/tmp/depthkv-rel-XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(root));
+    for (int i = 0; i < 4; i++) {
+        char *dir = fs_join(root, (const char *[]){"a/b", "a/bc", "c", ""}[i]);
+        ck_assert_int_eq(fs_mkdirs(dir, NULL), 0);
+        mem_free(dir);
+    }
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        char *from = fs_join(root, c[i][0]), *to = fs_join(root, c[i][1]), *got = fs_relative(from, to);
+        ck_assert_str_eq(got, c[i][2]);
+        mem_free(from);
+        mem_free(to);
+        mem_free(got);
+    }
+    char *top = fs_relative("/", root), *missing = fs_relative(root, "no/such");
+    ck_assert_str_eq(top, root + 1);
+    ck_assert_str_eq(missing, "no/such");
+    mem_free(top);
+    mem_free(missing);
+    for (int i = 0; i < 5; i++) {
+        char *dir = fs_join(root, (const char *[]){"a/b", "a/bc", "a", "c", ""}[i]);
+        ck_assert_int_eq(rmdir(dir), 0);
+        mem_free(dir);
+    }
+}
+END_TEST
+
 START_TEST(files_are_written_whole_or_not_at_all)
 {
     char dir[] = "/tmp/depthkv-fs-XXXXXX", *path, *deep, *below;
@@ -490,6 +522,7 @@ Suite *make_base_suite(void)
     tcase_add_test(t, json_text_is_escaped_and_always_utf8);
     tcase_add_test(t, json_is_read_exactly_and_errors_have_a_place);
     tcase_add_test(t, paths_are_joined_and_taken_apart);
+    tcase_add_test(t, a_folder_is_named_as_seen_from_another);
     tcase_add_test(t, files_are_written_whole_or_not_at_all);
     tcase_add_test(t, errors_are_wrapped_and_never_overflow);
     tcase_add_test(t, decimals_compare_and_scale_exactly);

@@ -129,6 +129,33 @@ char *fs_join(const char *dir, const char *name)
     return str_take(&s);
 }
 
+char *fs_relative(const char *from, const char *to)
+{
+    char *a = realpath(from, NULL), *b = realpath(to, NULL);
+    struct str s = {0};
+    if (!a || !b) {
+        str_add(&s, to);
+    } else {
+        size_t i = 0, same = 0; /* bytes that both share, up to a slash or the end */
+        for (; a[i] && a[i] == b[i]; i++)
+            if (a[i] == '/')
+                same = i;
+        if ((!a[i] || a[i] == '/') && (!b[i] || b[i] == '/'))
+            same = i;
+        for (const char *p = a + same; *p; p++)
+            if (*p == '/' && p[1])
+                str_add(&s, s.n ? "/.." : "..");
+        const char *rest = b + same + (b[same] == '/');
+        if (*rest)
+            str_addf(&s, "%s%s", s.n ? "/" : "", rest);
+        if (!s.n)
+            str_add(&s, ".");
+    }
+    free(a); /* realpath's own, not from mem */
+    free(b);
+    return str_take(&s);
+}
+
 char *fs_dirname(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -16,6 +16,9 @@ int fs_exists(const char *path);                         /* 1 or 0 */
 int fs_is_dir(const char *path);
 int64_t fs_size(const char *path);                       /* -1 when there is none */
 char *fs_join(const char *dir, const char *name);        /* name alone when it is absolute or dir is ""; caller frees */
+/* `to` as seen from the folder `from`, links resolved: "../b", "." for the same; `to` itself where either is missing.
+ * Caller frees. */
+char *fs_relative(const char *from, const char *to);
 char *fs_dirname(const char *path);                      /* "." when there is no folder part; caller frees */
 const char *fs_basename(const char *path);               /* points into path */
 

@@ -14,6 +14,10 @@ cp a/table.md table
 "$DEPTHKV" run x.yaml -o a -q >out 2>err || fail "second run: $(cat err)"
 cmp -s a/rows.jsonl whole || fail "the second run changed rows"
 
+# the experiment that a folder holds runs as it stands, on rows that it finds there
+"$DEPTHKV" run a/config.yaml -o a -q >out 2>err || fail "config.yaml: $(cat err)"
+cmp -s a/rows.jsonl whole || fail "config.yaml means other cells"
+
 # lose three rows and tear a fourth
 { head -6 whole; sed -n 7p whole | head -c 100; } >a/rows.jsonl
 "$DEPTHKV" run x.yaml -o a -q >out 2>err || fail "resumed run: $(cat err)"
