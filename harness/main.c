@@ -14,6 +14,7 @@ static const struct {
     {"run", "run an experiment file, or continue it", cmd_run},
     {"check", "validate an experiment; print its cells, time and memory", cmd_check},
     {"report", "rebuild tables and plots from stored rows", cmd_report},
+    {"compare", "two results, cell by cell; fail when a number got worse", cmd_compare},
     {"list", "policies, allocators, tasks, metrics", cmd_list},
     {"describe", "parameters of one of them", cmd_describe},
     {"import", "make a model file from GGUF or a Hugging Face folder", cmd_import},
