@@ -537,6 +537,9 @@ void experiment_fini(struct experiment *x)
         for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
             mem_free(owned[k]);
     }
+    for (int i = 0; i < x->n_self; i++)
+        x->self[i].ops->destroy(x->self[i].self);
+    mem_free(x->self);
     for (int i = 0; i < x->n_owned; i++) {
         param_fini(x->owned[i].params, x->owned[i].config);
         mem_free(x->owned[i].config);

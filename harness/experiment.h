@@ -65,6 +65,8 @@ struct cell {
     char *budget_text;    /* "0.4" as canonical decimal; "" for none */
     const struct allocator_ops *allocator;
     void *allocator_config;
+    void *allocator_self; /* what `allocate` reads: made once per model, or the config */
+    char inputs[HASH_HEX]; /* hash of the files that the allocator reads; "" for none */
     char *layer_budget;   /* canonical: name, or {"name":{...}} */
     enum head_budget heads;
     struct protect protect;
@@ -103,6 +105,11 @@ struct experiment {
         void *config;
     } *owned;             /* [n_owned] parameters of policies and allocators, which cells borrow */
     int n_owned;
+    struct exp_self {
+        const struct allocator_ops *ops;
+        void *self;
+    } *self;              /* [n_self] what allocators made, which cells borrow */
+    int n_self;
     struct str resolved;  /* config.yaml: the whole thing with every default filled in */
 };
 

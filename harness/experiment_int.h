@@ -83,8 +83,9 @@ void experiment_modes_read(struct load *l, const struct conf *block, struct mode
 void experiment_mode_choices(struct load *l, const struct conf *c, const char *key, struct choices *out);
 /* 1 when a cell's canonical text is this mode; with_params: with just these parameters. */
 int experiment_mode_is(const struct choice *mode, int with_params, const char *text);
-/* What a policy can't do: said once a block, at the policy's line. */
-void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy, const struct modes *m);
+/* What a policy or a layer allocator can't do: said once a block, at its line. */
+void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy,
+                            const struct choices *allocator, const struct modes *m);
 /* Sets the fields of c, whose policy is set, from one value of each axis; -1: the axis' default. */
 void experiment_modes_apply(const struct modes *m, int prefill, int decode, int packed, int dtype, struct cell *c);
 void experiment_modes_fini(struct modes *m);

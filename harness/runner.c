@@ -62,6 +62,7 @@ static void make_key(const struct run *r, const struct cell *c, const struct dat
     struct hash_sha256_ctx *h = hash_sha256_create();
     build_id_cell(c, sources);
     hash_text(h, c->json);
+    hash_text(h, c->inputs);
     hash_text(h, r->model->sha256);
     hash_text(h, r->engine);
     hash_text(h, sources);
@@ -87,6 +88,9 @@ static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *
     if (journal_append(r->journal, row, e))
         return -1;
     r->sum->rows++;
+    if (row->status == ROW_SKIPPED && r->sum->skipped++ == 0)
+        snprintf(r->sum->first_skip, sizeof r->sum->first_skip, "%s:%d: %s (cell %s)", r->x->path, row->cell->line, row->reason,
+                 row->cell->id);
     if (row->status == ROW_FAILED && r->sum->failed++ == 0)
         snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s (cell %s)", r->x->path, row->cell->line,
                  row->reason, row->cell->id);

@@ -11,7 +11,8 @@
     ALLOCATOR(uniform) \
     ALLOCATOR(vector) \
     ALLOCATOR(proportional) \
-    ALLOCATOR(single)
+    ALLOCATOR(single) \
+    ALLOCATOR(sensitivity)
 
 #define ALLOCATOR(stem) extern const struct allocator_ops allocator_##stem;
 ALL_ALLOCATORS
@@ -50,6 +51,12 @@ int allocator_validate(const struct allocator_ops *a, struct err *e)
     if (!a->name || strspn(a->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(a->name) || !*a->name)
         return err_set(e, ERR_POLICY, "allocator name '%s': lower-case letters, digits and _ are expected",
                        a->name ? a->name : "");
+    if (!!a->create != !!a->destroy)
+        return err_set(e, ERR_POLICY, "allocator '%s' has only one of create and destroy", a->name);
+    if ((a->stats || a->rows || a->n_stat) && !a->observe)
+        return err_set(e, ERR_POLICY, "allocator '%s' asks for statistics but does not observe", a->name);
+    if (!(a->stats & POLICY_NEEDS_ROWS) != !a->rows)
+        return err_set(e, ERR_POLICY, "allocator '%s': rows and POLICY_NEEDS_ROWS go together", a->name);
     if (!a->summary || !a->paper || !a->allocate)
         return err_set(e, ERR_POLICY, "allocator '%s' lacks its summary, paper or allocate", a->name);
     if (param_check(a->params, a->config_size, e))

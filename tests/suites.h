@@ -27,6 +27,7 @@
     SUITE(policy_vectors) \
     SUITE(policy_contract) \
     SUITE(allocator) \
+    SUITE(alloc_profile) \
     SUITE(prune) \
     SUITE(conf) \
     SUITE(experiment) \

@@ -1,0 +1,226 @@
+/* Layer allocators that read a profile: what they take from the file, their formulas by hand, and what they refuse. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "harness/base/str.h"
+#include "harness/experiment.h"
+#include "policies/allocator_profile.h"
+#include "tests/allocators.h"
+#include "tests/rows.h"
+#include "tests/suites.h"
+
+static const char *dir;
+
+static void setup(void)
+{
+    dir = rows_enter();
+}
+
+static void teardown(void)
+{
+    rows_leave();
+}
+
+static void write_profile(const char *sha, int n_layer, const struct allocators_study *s, int n)
+{
+    char *path = rows_path("p.h5");
+    allocators_profile(path, sha, n_layer, s, n);
+    mem_free(path);
+}
+
+#define PARAMS(...) ((const char *const[]){"profile=p.h5", __VA_ARGS__, NULL})
+
+static void check_entries(const char *name, const char *const *params, int n_layer, int n, int m, const int *want)
+{
+    struct allocators_ready a;
+    struct err e = {0};
+    int entries[ALLOCATORS_MOST_LAYERS];
+    ck_assert_msg(allocators_make(&a, name, dir, n_layer, params, &e) == 0, "%s: %s", name, e.msg);
+    ck_assert_msg(allocators_spread(&a, n, m, NULL, entries, NULL, &e) == 0, "%s: %s", name, e.msg);
+    for (int l = 0; l < n_layer; l++)
+        ck_assert_msg(entries[l] == want[l], "%s: layer %d got %d, expected %d", name, l, entries[l], want[l]);
+    allocators_fini(&a);
+}
+
+static void check_refused(const char *name, const char *const *params, int n_layer, enum err_code code, const char *what)
+{
+    struct allocators_ready a;
+    struct err e;
+    memset(&e, 0xFF, sizeof e);
+    ck_assert_msg(allocators_make(&a, name, dir, n_layer, params, &e) == -1, "%s was accepted: %s", name, what);
+    ck_assert_int_eq(e.code, code);
+    ck_assert_msg(strstr(e.msg, what) != NULL, "'%s' is not in: %s", what, e.msg);
+    ck_assert_ptr_nonnull(strstr(e.msg, "p.h5"));
+    allocators_fini(&a);
+}
+
+/* Damages 1 2 3 4 of 4 layers at keep 0.1, none at 0.5, and studies that others are told from. */
+static const double LOW[] = {1, 2, 3, 4}, HIGH[] = {0, 0, 0, 0}, OTHER[] = {8, 1, 1, 1}, SCORE[] = {1, 0.5, 0.75, 0.75};
+
+START_TEST(sensitivity_spreads_by_damage_above_its_floor)
+{
+    write_profile(NULL, 4, (const struct allocators_study[]){{"t", "p", 0.1, 0, LOW, SCORE}, {"t", "p", 0.1, 1, OTHER, NULL}}, 2);
+    /* m 100: floor 20 each, 320 by tenths */
+    check_entries("sensitivity", PARAMS("floor=0.2"), 4, 1000, 100, (const int[]){52, 84, 116, 148});
+    check_entries("sensitivity", PARAMS("floor=0"), 4, 1000, 100, (const int[]){40, 80, 120, 160});
+    check_entries("sensitivity", PARAMS("floor=1"), 4, 1000, 100, (const int[]){100, 100, 100, 100});
+    /* losses of score 0, 0.5, 0.25, 0.25 */
+    check_entries("sensitivity", PARAMS("floor=0", "measure=score"), 4, 1000, 100, (const int[]){1, 199, 100, 100});
+    /* what the last layer can't hold goes to the others, 1 : 2 : 3 */
+    check_entries("sensitivity", PARAMS("floor=0"), 4, 130, 100, (const int[]){47, 93, 130, 130});
+}
+END_TEST
+
+START_TEST(studies_are_chosen_by_task_policy_and_level_and_pooled)
+{
+    const struct allocators_study s[] = {{"t", "p", 0.1, 0, LOW, NULL}, {"t", "p", 0.5, 0, HIGH, NULL}, {"u", "p", 0.1, 0, OTHER, NULL},
+                                         {"u", "q", 0.1, 0, OTHER, NULL}};
+    static const struct {
+        const char *task, *policy, *level;
+        double mean[4];
+        int n_level;
+    } c[] = {{"t", "all", "0.1", {1, 2, 3, 4}, 1},
+             {"t", "p", "all", {0.5, 1, 1.5, 2}, 2}, /* the mean over levels */
+             {"all", "p", "0.1", {4.5, 1.5, 2, 2.5}, 1},
+             {"u", "q", "all", {8, 1, 1, 1}, 1},
+             {"all", "all", "0.1", {17 / 3.0, 4 / 3.0, 5 / 3.0, 2}, 1}};
+    write_profile(NULL, 4, s, 4);
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        char task[16], policy[16], path[] = "p.h5";
+        snprintf(task, sizeof task, "%s", c[i].task);
+        snprintf(policy, sizeof policy, "%s", c[i].policy);
+        struct allocator_profile_choice choice = {path, task, policy, -1, 2, 0};
+        struct allocator_setup of = {4, "m", allocators_sha, dir};
+        struct err e = {0};
+        if (strcmp(c[i].level, "all") != 0)
+            ck_assert_int_eq(str_to_double(c[i].level, &choice.level), 0);
+        struct allocator_profile *p = allocator_profile_read(&choice, &of, 0, &e);
+        ck_assert_msg(p != NULL, "case %zu: %s", i, e.msg);
+        ck_assert_int_eq(p->n_level, c[i].n_level);
+        for (int l = 0; l < 4; l++)
+            ck_assert_double_eq_tol(p->mean[l], c[i].mean[l], 1e-15);
+        allocator_profile_free(p);
+    }
+}
+END_TEST
+
+START_TEST(a_shuffled_profile_has_the_same_numbers_at_other_layers)
+{
+    const struct allocators_study s[] = {{"t", "p", 0.1, 0, LOW, NULL}, {"t", "p", 0.5, 0, OTHER, NULL}};
+    int moved = 0;
+    write_profile(NULL, 4, s, 2);
+    for (int64_t seed = 0; seed < 20; seed++) {
+        char path[] = "p.h5", task[] = "all", policy[] = "all";
+        struct allocator_profile_choice choice = {path, task, policy, -1, 2, seed};
+        struct allocator_setup of = {4, "m", allocators_sha, dir};
+        for (int first = 0; first < 2; first++) {
+            struct allocator_profile *p = allocator_profile_read(&choice, &of, first, NULL), *again = allocator_profile_read(&choice, &of, first, NULL);
+            double sum = 0;
+            ck_assert_mem_eq(p->damage, again->damage, 8 * sizeof *p->damage);
+            for (int l = 0; l < 4; l++) {
+                int from = (int)p->damage[l] - 1; /* LOW numbers its layers */
+                ck_assert_double_eq(p->damage[4 + l], OTHER[from]); /* levels stay together */
+                moved += from != l;
+                sum += p->damage[l];
+            }
+            ck_assert_double_eq(sum, 10);
+            if (first || seed == 0)
+                ck_assert_double_eq(p->damage[0], LOW[0]);
+            allocator_profile_free(p);
+            allocator_profile_free(again);
+        }
+    }
+    ck_assert_int_gt(moved, 40);
+}
+END_TEST
+
+START_TEST(a_profile_that_does_not_fit_is_refused_with_its_numbers)
+{
+    static const char other[] = "ffff456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const double nan_at_2[] = {1, 2, (double)NAN, 4}, same[] = {0.25, 0.25, 0.25, 0.25}, harmless[] = {0, -1, 0, -2};
+    const struct allocators_study good = {"t", "p", 0.1, 0, LOW, NULL};
+    write_profile(NULL, 4, &good, 1);
+    check_refused("sensitivity", PARAMS("shuffle=0"), 5, ERR_CONFIG, "a profile of 4 layers for a model of 5 layers");
+    check_refused("sensitivity", PARAMS("level=0.2"), 4, ERR_CONFIG, "level 0.2; there are (task policy level): t p 0.1");
+    check_refused("sensitivity", PARAMS("task=u"), 4, ERR_CONFIG, "no study of task u");
+    check_refused("sensitivity", PARAMS("policy=q"), 4, ERR_CONFIG, "policy q");
+    check_refused("sensitivity", PARAMS("measure=score"), 4, ERR_CONFIG, "layer 0 at level 0.1 has no score (NaN)");
+    write_profile(other, 4, &good, 1);
+    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "another model: sha256 ffff456789ab... (m), expected 0123456789ab... (m)");
+    write_profile(NULL, 4, &(struct allocators_study){"t", "p", 0.1, 0, nan_at_2, NULL}, 1);
+    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "layer 2 at level 0.1 has no kl (NaN)");
+    write_profile(NULL, 4, &(struct allocators_study){"t", "p", 0.1, 0, same, NULL}, 1);
+    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "a constant profile: the damage by kl of all 4 layers is 0.25");
+    write_profile(NULL, 4, &(struct allocators_study){"t", "p", 0.1, 0, harmless, NULL}, 1);
+    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "no layer's pruning did any harm");
+    write_profile(NULL, 4, &good, 0);
+    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "there are (task policy level): none");
+    rows_write("p.h5", "no HDF5");
+    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_FORMAT, "");
+}
+END_TEST
+
+/* What `depthkv check` and `run` say, with file and line. */
+START_TEST(an_experiment_names_the_line_of_a_profile_that_does_not_fit)
+{
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nsweep:\n  - policy: knorm\n    keep: 0.5\n"
+                               "    layer_budget:\n      - sensitivity: {profile: p.h5}\n";
+    struct experiment x;
+    struct err e = {0};
+    char *path = rows_path("x.yaml");
+    rows_write("x.yaml", yaml);
+    ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, &e), -1);
+    ck_assert_msg(strstr(e.msg, "x.yaml:10: sensitivity: parameter 'profile': no file") != NULL, "%s", e.msg);
+    write_profile("", 4, &(struct allocators_study){"t", "p", 0.1, 0, LOW, NULL}, 1);
+    ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, &e), -1);
+    ck_assert_msg(strstr(e.msg, "x.yaml:10: layer_budget: sensitivity: ") && strstr(e.msg, "a profile of 4 layers for a model of 3 layers"), "%s", e.msg);
+    write_profile("", 3, &(struct allocators_study){"t", "p", 0.1, 0, LOW, NULL}, 1);
+    ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, &e), -1);
+    ck_assert_msg(strstr(e.msg, "a profile of model 'm' for model 'tiny'") != NULL, "%s", e.msg);
+    mem_free(path);
+}
+END_TEST
+
+START_TEST(a_run_computes_anew_when_the_profile_has_changed)
+{
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
+                               "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: p.h5, floor: 0}}}\n";
+    struct runner_summary sum;
+    struct rows r;
+    char *model = rows_path("tiny.h5"), sha[HASH_HEX] = "";
+    struct hparams hp;
+    ck_assert_int_eq(model_open_hparams(model, &hp, sha, NULL), 0);
+    write_profile(sha, 3, &(struct allocators_study){"t", "p", 0.1, 0, (const double[]){1, 2, 3}, NULL}, 1);
+    rows_run(yaml, "out", 0, &sum);
+    ck_assert_int_eq(sum.rows, 2);
+    rows_run(yaml, "out", 0, &sum);
+    ck_assert_int_eq(sum.rows, 0);
+    ck_assert_int_eq(sum.reused, 2);
+    write_profile(sha, 3, &(struct allocators_study){"t", "p", 0.1, 0, (const double[]){3, 2, 1}, NULL}, 1);
+    rows_run(yaml, "out", 0, &sum);
+    ck_assert_int_eq(sum.rows, 1); /* full does not read it */
+    rows_load("out", &r);
+    ck_assert_int_eq(r.n, 3);
+    ck_assert_str_eq(rows_text(r.v[1], "kept"), "[99,198,297]");
+    ck_assert_str_eq(rows_text(r.v[2], "kept"), "[297,198,99]");
+    rows_free(&r);
+    mem_free(model);
+}
+END_TEST
+
+Suite *make_alloc_profile_suite(void)
+{
+    Suite *s = suite_create("alloc_profile");
+    TCase *t = tcase_create("core");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, sensitivity_spreads_by_damage_above_its_floor);
+    tcase_add_test(t, studies_are_chosen_by_task_policy_and_level_and_pooled);
+    tcase_add_test(t, a_shuffled_profile_has_the_same_numbers_at_other_layers);
+    tcase_add_test(t, a_profile_that_does_not_fit_is_refused_with_its_numbers);
+    tcase_add_test(t, an_experiment_names_the_line_of_a_profile_that_does_not_fit);
+    tcase_add_test(t, a_run_computes_anew_when_the_profile_has_changed);
+    suite_add_tcase(s, t);
+    return s;
+}
