@@ -82,6 +82,14 @@ int allocator_validate(const struct allocator_ops *a, struct err *e);
 int allocator_spread(const double *weight, const int *available, int n, int64_t total, int *out,
                      struct err *e);
 
+/* The same for the layers that are not whole[l]; those keep all they have, and the others pay. weight [n_layer], NULL: all
+ * equal. ERR_INFEASIBLE, with the numbers, when too little is left for one entry each. */
+int allocator_spread_rest(const struct allocator_input *in, const unsigned char *whole, const double *weight, int *entries,
+                          struct err *e);
+/* The real-valued part of the rule between any bounds: share[i] in [low[i], high[i]], in proportion to the weights where
+ * free, their sum `total`, which must lie between the sums of the bounds. */
+void allocator_shares(const double *weight, const double *low, const double *high, int n, double total, double *share);
+
 /* Head allocators: how the heads of one layer share entries x n_kv_head. */
 enum head_budget {
     HEAD_UNIFORM, /* every KV head its own top entries */

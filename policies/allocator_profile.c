@@ -14,6 +14,8 @@ enum measure { SCORE, NLL, KL, TOP1 };
 const char *const allocator_profile_measures[] = {"score", "nll", "kl", "top1", NULL};
 const char *const allocator_profile_all[] = {"all", NULL};
 
+const char *const allocator_profile_high[] = {"tolerates", "suffers", NULL};
+
 static const double SAME_LEVEL = 1e-9; /* fractions of at most 12 decimal digits */
 
 struct study {
@@ -166,6 +168,30 @@ out:
     return rc;
 }
 
+/* One number a layer, as it lies in the file. */
+static int read_metric(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_profile *p, struct err *e)
+{
+    struct h5_info info;
+    size_t L = (size_t)p->n_layer;
+    if (*c->metric != '/')
+        return err_set(e, ERR_CONFIG, "%s: metric '%s': the path of a dataset is expected, such as /metrics/...", h5_path(f), c->metric);
+    if (!h5_exists(f, c->metric))
+        return err_set(e, ERR_CONFIG, "%s: no dataset '%s'", h5_path(f), c->metric);
+    if (h5_stat(f, c->metric, &info, e))
+        return -1;
+    if (info.type != H5_TYPE_F64 || info.n != L)
+        return err_set(e, ERR_CONFIG, "%s:%s: %llu numbers of type %s, expected %d of type %s", h5_path(f), c->metric,
+                       (unsigned long long)info.n, h5_type_name(info.type), p->n_layer, h5_type_name(H5_TYPE_F64));
+    p->n_level = 1;
+    p->level = mem_new(1, sizeof *p->level);
+    p->damage = mem_new(L, sizeof *p->damage);
+    if (h5_read(f, c->metric, H5_TYPE_F64, p->damage, L, e))
+        return -1;
+    for (size_t l = 0; l < L && !c->high; l++)
+        p->damage[l] = -p->damage[l];
+    return 0;
+}
+
 static int check_model(const struct h5 *f, const struct allocator_setup *s, struct err *e)
 {
     int64_t schema, n_layer;
@@ -194,7 +220,7 @@ static int check_model(const struct h5 *f, const struct allocator_setup *s, stru
 static int check_numbers(const char *path, const struct allocator_profile_choice *c, const struct allocator_profile *p, int first,
                          struct err *e)
 {
-    const char *measure = allocator_profile_measures[c->measure];
+    const char *measure = c->metric && *c->metric ? c->metric : allocator_profile_measures[c->measure];
     int differs = 0;
     for (int k = 0; k < p->n_level; k++)
         for (int l = first; l < p->n_layer; l++)
@@ -239,7 +265,7 @@ struct allocator_profile *allocator_profile_read(const struct allocator_profile_
     struct h5 *f = h5_open(path, H5_MODE_READ, e);
     int rc = -1;
     p->n_layer = s->n_layer;
-    if (!f || check_model(f, s, e) || gather(f, c, p, &seen, e))
+    if (!f || check_model(f, s, e) || (c->metric && *c->metric ? read_metric(f, c, p, e) : gather(f, c, p, &seen, e)))
         goto out;
     if (p->n_level == 0) {
         struct str level = {0};

@@ -9,6 +9,9 @@
  * one number a layer is asked for, the mean over levels. Studies that prune all layers but one (only) are left out. What
  * else lies in the file is not looked at.
  *
+ * Instead of measured damage, `metric` names any dataset of float64 with one number for each of the n_layer layers: a
+ * metric that stands in for it. Where high numbers mean that a layer tolerates pruning, damage is its negative.
+ *
  * An allocator puts a struct allocator_profile_choice into its config and ALLOCATOR_PROFILE_PARAMS into its table. */
 #ifndef POLICIES_ALLOCATOR_PROFILE_H
 #define POLICIES_ALLOCATOR_PROFILE_H
@@ -20,11 +23,15 @@ struct allocator_profile_choice {
     char *task, *policy; /* "all", or a name */
     double level;        /* -1: all */
     int measure;         /* index into allocator_profile_measures */
+    char *metric;        /* NULL or "": measured damage; else a dataset of the file with one number a layer */
+    int high;            /* what a high number of it means: 0 the layer tolerates pruning, 1 it suffers */
     int64_t shuffle;     /* 0: off; a seed that deals the profile out to other layers: the control "shuffled" */
 };
 
 extern const char *const allocator_profile_measures[]; /* NULL-terminated */
 extern const char *const allocator_profile_all[];      /* {"all", NULL} */
+
+extern const char *const allocator_profile_high[];     /* {"tolerates", "suffers", NULL} */
 
 /* Rows of a parameter table (a macro, because an initialiser can be shared in no other way). */
 #define ALLOCATOR_PROFILE_PARAMS(type, member) \
@@ -38,6 +45,15 @@ extern const char *const allocator_profile_all[];      /* {"all", NULL} */
     { \
         "shuffle", PARAM_INT, offsetof(type, member.shuffle), "0", 0, 1e15, NULL, \
             "seed that deals the profile out to other layers; 0: as measured" \
+    }
+
+/* The rows for rules that may go by a metric instead. */
+#define ALLOCATOR_PROFILE_METRIC(type, member) \
+    {"metric", PARAM_STRING, offsetof(type, member.metric), "", 0, 0, NULL, \
+     "dataset of the profile with one number a layer, to go by instead of damage: /metrics/..."}, \
+    { \
+        "high", PARAM_ENUM, offsetof(type, member.high), "tolerates", 0, 0, allocator_profile_high, \
+            "what a high number of the metric says of a layer" \
     }
 
 struct allocator_profile {

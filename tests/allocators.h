@@ -6,7 +6,7 @@
 #include "harness/base/rng.h"
 #include "policies/allocator.h"
 
-enum { ALLOCATORS_MOST_LAYERS = 16, ALLOCATORS_HASH = 65 };
+enum { ALLOCATORS_MOST_LAYERS = 32, ALLOCATORS_HASH = 65 };
 extern const char allocators_sha[ALLOCATORS_HASH]; /* of the model that profiles and setups are of */
 
 struct allocators_study {

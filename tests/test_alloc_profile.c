@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "harness/experiment.h"
@@ -91,7 +92,7 @@ START_TEST(studies_are_chosen_by_task_policy_and_level_and_pooled)
         char task[16], policy[16], path[] = "p.h5";
         snprintf(task, sizeof task, "%s", c[i].task);
         snprintf(policy, sizeof policy, "%s", c[i].policy);
-        struct allocator_profile_choice choice = {path, task, policy, -1, 2, 0};
+        struct allocator_profile_choice choice = {.path = path, .task = task, .policy = policy, .level = -1, .measure = 2};
         struct allocator_setup of = {4, "m", allocators_sha, dir};
         struct err e = {0};
         if (strcmp(c[i].level, "all") != 0)
@@ -113,7 +114,7 @@ START_TEST(a_shuffled_profile_has_the_same_numbers_at_other_layers)
     write_profile(NULL, 4, s, 2);
     for (int64_t seed = 0; seed < 20; seed++) {
         char path[] = "p.h5", task[] = "all", policy[] = "all";
-        struct allocator_profile_choice choice = {path, task, policy, -1, 2, seed};
+        struct allocator_profile_choice choice = {.path = path, .task = task, .policy = policy, .level = -1, .measure = 2, .shuffle = seed};
         struct allocator_setup of = {4, "m", allocators_sha, dir};
         for (int first = 0; first < 2; first++) {
             struct allocator_profile *p = allocator_profile_read(&choice, &of, first, NULL), *again = allocator_profile_read(&choice, &of, first, NULL);
@@ -210,6 +211,136 @@ START_TEST(a_run_computes_anew_when_the_profile_has_changed)
 }
 END_TEST
 
+static void check_infeasible(const char *name, const char *const *params, int n_layer, int n, int m, const char *what)
+{
+    struct allocators_ready a;
+    struct err e;
+    int entries[ALLOCATORS_MOST_LAYERS];
+    ck_assert_int_eq(allocators_make(&a, name, dir, n_layer, params, NULL), 0);
+    memset(&e, 0xFF, sizeof e);
+    ck_assert_int_eq(allocators_spread(&a, n, m, NULL, entries, NULL, &e), -1);
+    ck_assert_int_eq(e.code, ERR_INFEASIBLE);
+    ck_assert_msg(strstr(e.msg, what) != NULL, "'%s' is not in: %s", what, e.msg);
+    allocators_fini(&a);
+}
+
+#define NONE ((const char *const[]){NULL})
+
+START_TEST(whole_layers_are_paid_for_by_the_others)
+{
+    check_entries("free_first", NONE, 4, 100, 40, (const int[]){100, 20, 20, 20});
+    check_entries("free_first", (const char *const[]){"layers=2", NULL}, 4, 100, 60, (const int[]){100, 100, 20, 20});
+    check_entries("mlp", NONE, 6, 100, 60, (const int[]){100, 20, 20, 100, 100, 20}); /* floor(6/2) = 3 and 4 */
+    check_entries("mlp", (const char *const[]){"layers=4", NULL}, 8, 100, 70, (const int[]){100, 20, 20, 100, 100, 100, 100, 20});
+    check_infeasible("free_first", NONE, 4, 100, 25, "1 whole layers need 100 entries of a total of 100, which leaves 0 for 3 others");
+    check_infeasible("mlp", NONE, 6, 100, 50, "leaves 0 for 3 others");
+}
+END_TEST
+
+/* Layer 0 is whole and its number never read. */
+static const double RISING[] = {(double)NAN, 1, 2, 3, 4}, UNEVEN[] = {9, 0, 0, 1, 3};
+
+START_TEST(mga_prunes_layers_as_they_tolerate_it)
+{
+    const struct allocators_study rising = {"t", "p", 0.1, 0, RISING, NULL}, uneven = {"t", "p", 0.1, 0, UNEVEN, NULL};
+    write_profile(NULL, 5, &rising, 1);
+    /* of 4 x 100 entries 150 go; s 1, 2/3, 1/3, 0: 75, 50, 25, 0; the 5 above 70 go by 2 : 1 : 0 */
+    check_entries("mga", PARAMS("shuffle=0"), 5, 100, 70, (const int[]){100, 30, 47, 73, 100});
+    check_entries("mga", PARAMS("redistribution=equal"), 5, 100, 70, (const int[]){100, 30, 49, 73, 98}); /* or 5/3 each */
+    check_entries("mga", PARAMS("rho_max=1"), 5, 100, 70, (const int[]){100, 25, 50, 75, 100});
+    check_entries("mga", PARAMS("transform=rank"), 5, 100, 70, (const int[]){100, 40, 55, 70, 85}); /* s 4 3 2 1 */
+    /* 250 go: three reach the cap, the last one takes the rest although its s is 0 */
+    check_entries("mga", PARAMS("shuffle=0"), 5, 100, 50, (const int[]){100, 30, 30, 30, 60});
+    check_infeasible("mga", PARAMS("shuffle=0"), 5, 100, 30,
+                     "keeping 150 of 500 entries with 1 of 5 layers whole needs a mean pruning ratio of 0.875 in the others, above rho_max 0.7");
+    write_profile(NULL, 5, &uneven, 1);
+    check_entries("mga", PARAMS("transform=raw"), 5, 100, 70, (const int[]){100, 44, 44, 62, 100});  /* s 3 3 2 0 */
+    check_entries("mga", PARAMS("transform=rank"), 5, 100, 70, (const int[]){100, 48, 47, 70, 85}); /* s 3.5 3.5 2 1 */
+}
+END_TEST
+
+START_TEST(mlma_keeps_the_middle_and_says_when_the_cap_forbids_it)
+{
+    static const double d[] = {(double)NAN, 1, 2, 9, 9, 3, 4};
+    write_profile(NULL, 7, &(struct allocators_study){"t", "p", 0.1, 0, d, NULL}, 1);
+    check_entries("mlma", PARAMS("layers=2"), 7, 100, 70, (const int[]){100, 30, 30, 100, 100, 30, 100});
+    check_entries("mlma", PARAMS("layers=2", "relax_cap=true"), 7, 100, 70, (const int[]){100, 1, 26, 100, 100, 63, 100});
+    check_entries("mlma", PARAMS("fraction=0.57"), 7, 100, 80, (const int[]){100, 30, 100, 100, 100, 100, 30}); /* 4 layers: just at the cap */
+    check_infeasible("mlma", PARAMS("layers=4"), 7, 100, 79, "above rho_max 0.7");
+    check_entries("mlma", PARAMS("layers=4", "relax_cap=true"), 7, 100, 79, (const int[]){100, 1, 100, 100, 100, 100, 52});
+}
+END_TEST
+
+/* At 60 % pruning of 28 layers the paper's MLMA-4L and -6L need 0.730 and 0.800 in the layers that they prune; mga needs
+ * 0.622 and -2L 0.672. */
+START_TEST(the_papers_own_cells_are_feasible_or_not_as_its_numbers_say)
+{
+    static const struct {
+        const char *name, *layers, *needed;
+    } c[] = {{"mga", NULL, NULL}, {"mlma", "layers=2", NULL}, {"mlma", "layers=4", "0.730"}, {"mlma", "layers=6", "0.800"}};
+    double d[28];
+    char *path = rows_path("p.h5");
+    for (int l = 0; l < 28; l++)
+        d[l] = l % 5;
+    struct allocators_study s = {"t", "p", 0.4, 0, d, NULL};
+    allocators_profile(path, NULL, 28, &s, 1);
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        const char *params[] = {"profile=p.h5", c[i].layers, NULL};
+        struct allocators_ready a;
+        struct err e = {0};
+        int entries[28], bad;
+        ck_assert_int_eq(allocators_make(&a, c[i].name, dir, 28, params, &e), 0);
+        bad = allocators_spread(&a, 7000, 2800, NULL, entries, NULL, &e);
+        ck_assert_int_eq(bad, c[i].needed ? -1 : 0);
+        if (bad)
+            ck_assert_msg(e.code == ERR_INFEASIBLE && strstr(e.msg, c[i].needed), "%s", e.msg);
+        allocators_fini(&a);
+    }
+    mem_free(path);
+}
+END_TEST
+
+START_TEST(a_metric_of_the_profile_can_stand_in_for_damage)
+{
+    const uint64_t dim[1] = {5};
+    char *path = rows_path("p.h5");
+    write_profile(NULL, 5, NULL, 0);
+    struct h5 *f = h5_open(path, H5_MODE_APPEND, NULL);
+    ck_assert_int_eq(h5_write(f, "/metrics/x", H5_TYPE_F64, 1, dim, RISING, NULL), 0);
+    ck_assert_int_eq(h5_write(f, "/metrics/short", H5_TYPE_F64, 1, (const uint64_t[]){4}, RISING, NULL), 0);
+    ck_assert_int_eq(h5_close(f, NULL), 0);
+    /* high tolerates: layer 4 is pruned most */
+    check_entries("mga", PARAMS("metric=/metrics/x"), 5, 100, 70, (const int[]){100, 100, 73, 47, 30});
+    check_entries("mga", PARAMS("metric=/metrics/x", "transform=raw"), 5, 100, 70, (const int[]){100, 85, 70, 55, 40});
+    check_entries("mga", PARAMS("metric=/metrics/x", "high=suffers"), 5, 100, 70, (const int[]){100, 30, 47, 73, 100});
+    check_refused("mga", PARAMS("metric=/metrics/y"), 5, ERR_CONFIG, "no dataset '/metrics/y'");
+    check_refused("mga", PARAMS("metric=x"), 5, ERR_CONFIG, "the path of a dataset is expected");
+    check_refused("mga", PARAMS("metric=/metrics/short"), 5, ERR_CONFIG, "4 numbers of type");
+    mem_free(path);
+}
+END_TEST
+
+START_TEST(a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_goes_on)
+{
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
+                               "sweep:\n  - {policy: knorm, keep: [0.3, 0.5], layer_budget: free_first}\n";
+    struct runner_summary sum;
+    struct rows r;
+    rows_run(yaml, "out", 0, &sum);
+    ck_assert_int_eq(sum.rows, 3);
+    ck_assert_int_eq(sum.failed, 0);
+    ck_assert_int_eq(sum.skipped, 1);
+    ck_assert_ptr_nonnull(strstr(sum.first_skip, "x.yaml:8: layer_budget 'free_first': 1 whole layers need"));
+    rows_load("out", &r);
+    ck_assert_str_eq(rows_text(r.v[1], "status"), "skipped");
+    ck_assert_str_eq(rows_text(r.v[2], "status"), "ok");
+    rows_free(&r);
+    rows_run(yaml, "out", 0, &sum);
+    ck_assert_int_eq(sum.reused, 3); /* it would be n/a again */
+    ck_assert_int_eq(sum.rows, 0);
+}
+END_TEST
+
 Suite *make_alloc_profile_suite(void)
 {
     Suite *s = suite_create("alloc_profile");
@@ -221,6 +352,12 @@ Suite *make_alloc_profile_suite(void)
     tcase_add_test(t, a_profile_that_does_not_fit_is_refused_with_its_numbers);
     tcase_add_test(t, an_experiment_names_the_line_of_a_profile_that_does_not_fit);
     tcase_add_test(t, a_run_computes_anew_when_the_profile_has_changed);
+    tcase_add_test(t, whole_layers_are_paid_for_by_the_others);
+    tcase_add_test(t, mga_prunes_layers_as_they_tolerate_it);
+    tcase_add_test(t, mlma_keeps_the_middle_and_says_when_the_cap_forbids_it);
+    tcase_add_test(t, the_papers_own_cells_are_feasible_or_not_as_its_numbers_say);
+    tcase_add_test(t, a_metric_of_the_profile_can_stand_in_for_damage);
+    tcase_add_test(t, a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_goes_on);
     suite_add_tcase(s, t);
     return s;
 }

@@ -197,7 +197,7 @@ START_TEST(every_allocator_stays_within_bounds_and_spreads_exactly)
     char *path = rows_path("1"); /* what config_of gives for a path */
     rng_init(&r, 5, "contract");
     for (int t = 0; t < cases; t++) {
-        int L = 2 + (int)rng_below(&r, MOST - 1), available[MOST], entries[MOST], n = 1 + (int)rng_below(&r, 500);
+        int L = 4 + (int)rng_below(&r, MOST - 3), available[MOST], entries[MOST], n = 1 + (int)rng_below(&r, 500);
         int64_t sum = 0, most = 0;
         double kl[2][MOST];
         struct allocators_ready ready = {.ops = a, .config = config_of(a, "1", L), .n_layer = L};
