@@ -16,7 +16,9 @@
     ALLOCATOR(free_first) \
     ALLOCATOR(mlp) \
     ALLOCATOR(mga) \
-    ALLOCATOR(mlma)
+    ALLOCATOR(mlma) \
+    ALLOCATOR(knapsack) \
+    ALLOCATOR(pyramidkv)
 
 #define ALLOCATOR(stem) extern const struct allocator_ops allocator_##stem;
 ALL_ALLOCATORS

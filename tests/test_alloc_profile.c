@@ -341,6 +341,79 @@ START_TEST(a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_go
 }
 END_TEST
 
+static const double AT_10[] = {10, 4}, AT_50[] = {1, 3};
+
+START_TEST(knapsack_chooses_levels_and_predicts_their_damage)
+{
+    static const struct {
+        int m, want[2];
+        double predicted;
+    } c[] = {{30, {50, 10}, 5},        /* 10 + 50 would do 13 */
+             {35, {50, 20}, 4.75},     /* 10 left: 1/40 an entry in layer 1, 1/50 in layer 0 */
+             {60, {100, 20}, 3.75},    /* 100 + 10 does 4 as 50 + 50 does; 10 left */
+             {100, {100, 100}, 0}};
+    write_profile(NULL, 2, (const struct allocators_study[]){{"t", "p", 0.5, 0, AT_50, NULL}, {"t", "p", 0.1, 0, AT_10, NULL}}, 2);
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct allocators_ready a;
+        int entries[2];
+        double predicted = (double)NAN;
+        struct err e = {0};
+        ck_assert_msg(allocators_make(&a, "knapsack", dir, 2, PARAMS("shuffle=0"), &e) == 0, "%s", e.msg);
+        ck_assert_msg(allocators_spread(&a, 100, c[i].m, NULL, entries, &predicted, &e) == 0, "%s", e.msg);
+        ck_assert_msg(entries[0] == c[i].want[0] && entries[1] == c[i].want[1], "case %zu: %d %d", i, entries[0], entries[1]);
+        ck_assert_double_eq_tol(predicted, c[i].predicted, 1e-12);
+        allocators_fini(&a);
+    }
+    check_infeasible("knapsack", PARAMS("shuffle=0"), 2, 100, 5, "lowest level, 0.1, takes 20 entries in all layers; the total is 10");
+}
+END_TEST
+
+/* No choice of levels within the total is better, over random damages. */
+START_TEST(knapsack_is_as_good_as_trying_every_choice)
+{
+    enum { L = 4, K = 3, N = 40 };
+    static const double level[K] = {0.1, 0.3, 0.7};
+    struct rng r;
+    rng_init(&r, 3, "knapsack");
+    for (int t = 0; t < 60; t++) {
+        double d[K][L], best = (double)INFINITY, predicted;
+        struct allocators_study s[K];
+        struct allocators_ready a;
+        struct err e = {0};
+        int entries[L], m = 4 + (int)rng_below(&r, N - 4);
+        for (int k = K - 1; k >= 0; k--) { /* fewer entries do more damage, but for every fourth case */
+            for (int l = 0; l < L; l++)
+                d[k][l] = rng_double(&r) + (t % 4 && k < K - 1 ? d[k + 1][l] : 0);
+            s[k] = (struct allocators_study){"t", "p", level[k], 0, d[k], NULL};
+        }
+        write_profile(NULL, L, s, K);
+        for (int code = 0; code < 256; code++) { /* four levels, 1 with them, in each of four layers */
+            int cost = 0;
+            double sum = 0;
+            for (int l = 0; l < L; l++) {
+                int k = code >> 2 * l & 3;
+                cost += k < K ? (int)(level[k] * N + 0.5) : N;
+                sum += k < K ? d[k][l] : 0;
+            }
+            best = cost <= m * L && sum < best ? sum : best;
+        }
+        ck_assert_msg(allocators_make(&a, "knapsack", dir, L, PARAMS("shuffle=0"), &e) == 0, "%s", e.msg);
+        ck_assert_msg(allocators_spread(&a, N, m, NULL, entries, &predicted, &e) == 0, "%s", e.msg);
+        if (t % 4) /* where more entries may do more damage, the exact total can cost something */
+            ck_assert_msg(predicted < best + 1e-9, "case %d: %g, but %g is there", t, predicted, best);
+        allocators_fini(&a);
+    }
+}
+END_TEST
+
+START_TEST(pyramidkv_falls_with_depth_around_the_mean)
+{
+    check_entries("pyramidkv", (const char *const[]){"beta=4", "window=20", NULL}, 3, 1000, 100, (const int[]){160, 100, 40});
+    check_entries("pyramidkv", (const char *const[]){"beta=4", "window=20", NULL}, 3, 150, 100, (const int[]){150, 100, 50}); /* n - w bounds it */
+    check_entries("pyramidkv", NONE, 3, 1000, 64, (const int[]){64, 64, 64});
+}
+END_TEST
+
 Suite *make_alloc_profile_suite(void)
 {
     Suite *s = suite_create("alloc_profile");
@@ -356,6 +429,9 @@ Suite *make_alloc_profile_suite(void)
     tcase_add_test(t, mga_prunes_layers_as_they_tolerate_it);
     tcase_add_test(t, mlma_keeps_the_middle_and_says_when_the_cap_forbids_it);
     tcase_add_test(t, the_papers_own_cells_are_feasible_or_not_as_its_numbers_say);
+    tcase_add_test(t, knapsack_chooses_levels_and_predicts_their_damage);
+    tcase_add_test(t, knapsack_is_as_good_as_trying_every_choice);
+    tcase_add_test(t, pyramidkv_falls_with_depth_around_the_mean);
     tcase_add_test(t, a_metric_of_the_profile_can_stand_in_for_damage);
     tcase_add_test(t, a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_goes_on);
     suite_add_tcase(s, t);
