@@ -18,7 +18,14 @@
     ALLOCATOR(mga) \
     ALLOCATOR(mlma) \
     ALLOCATOR(knapsack) \
-    ALLOCATOR(pyramidkv)
+    ALLOCATOR(pyramidkv) \
+    ALLOCATOR(zigzagkv) \
+    ALLOCATOR(cake) \
+    ALLOCATOR(squeezeattention) \
+    ALLOCATOR(dynamickv) \
+    ALLOCATOR(d2o) \
+    ALLOCATOR(lava) \
+    ALLOCATOR(simlayerkv)
 
 #define ALLOCATOR(stem) extern const struct allocator_ops allocator_##stem;
 ALL_ALLOCATORS

@@ -28,6 +28,7 @@
     SUITE(policy_contract) \
     SUITE(allocator) \
     SUITE(alloc_profile) \
+    SUITE(alloc_peers) \
     SUITE(prune) \
     SUITE(conf) \
     SUITE(experiment) \
