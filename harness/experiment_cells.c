@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/experiment_int.h"
 
@@ -16,8 +15,7 @@ enum { MAX_AXIS = 1024, MAX_CELL = 100000 };
 struct block {
     const struct conf *conf; /* the block itself, for lines */
     struct choices policy, allocator;
-    void **self;            /* [n_model][allocator.n] what allocators made; NULL: their config */
-    char (*inputs)[HASH_HEX]; /* [allocator.n] hash of the files that they read */
+    struct ready ready;     /* of the allocators */
     struct budget budget[MAX_AXIS];
     char *budget_text[MAX_AXIS];
     int n_budget;
@@ -370,9 +368,11 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
     c.allocator_config = alloc && prunes ? alloc->config : NULL;
     c.allocator_self = c.allocator_config;
     if (alloc && prunes && c.allocator->create)
-        c.allocator_self = b->self[model * b->allocator.n + at[AXIS_ALLOCATOR]];
+        c.allocator_self = b->ready.self[model * b->allocator.n + at[AXIS_ALLOCATOR]];
     if (alloc && prunes)
-        memcpy(c.inputs, b->inputs[at[AXIS_ALLOCATOR]], sizeof c.inputs);
+        memcpy(c.inputs, b->ready.inputs[at[AXIS_ALLOCATOR]], sizeof c.inputs);
+    if (alloc && prunes)
+        c.calibration = b->ready.calibration[at[AXIS_ALLOCATOR]];
     if (c.allocator->config_size)
         str_addf(&layer, "{\"%s\":%s}", c.allocator->name, alloc->params);
     else
@@ -458,56 +458,6 @@ static void order_cells(struct experiment *x, struct cells *mine, struct cells *
     *mine = (struct cells){0};
 }
 
-static void keep_self(struct experiment *x, const struct allocator_ops *ops, void *self)
-{
-    size_t cap = (size_t)x->n_self;
-    mem_grow(&x->self, &cap, (size_t)x->n_self + 1, sizeof *x->self);
-    x->self[x->n_self++] = (struct exp_self){ops, self};
-}
-
-/* The files that an allocator reads, as one hash. */
-static void hash_inputs(const struct experiment *x, const struct choice *c, char hex[HASH_HEX])
-{
-    struct str all = {0};
-    for (const struct param *p = c->noun.params; p && p->name; p++)
-        if (p->type == PARAM_PATH) {
-            char *path = fs_join(x->dir, *(char *const *)(const void *)((const char *)c->config + p->offset)), one[HASH_HEX] = "";
-            hash_sha256_file(path, one, NULL);
-            str_addf(&all, "%s %s\n", p->name, one);
-            mem_free(path);
-        }
-    hex[0] = '\0';
-    if (all.n)
-        hash_sha256(all.p, all.n, hex);
-    str_free(&all);
-}
-
-/* Makes allocators ready for each model; complains of parameters and files that do not fit it. */
-static void make_allocators(struct load *l, struct block *b)
-{
-    struct experiment *x = l->x;
-    int n = b->allocator.n;
-    const struct conf *at = value(l, b->conf, "layer_budget");
-    b->self = mem_new((size_t)(n * x->n_model) + 1, sizeof *b->self);
-    b->inputs = mem_new((size_t)n + 1, sizeof *b->inputs);
-    for (int a = 0; a < n; a++) {
-        const struct choice *c = &b->allocator.v[a];
-        const struct allocator_ops *ops = c->noun.ops;
-        hash_inputs(x, c, b->inputs[a]);
-        for (int m = 0; m < x->n_model; m++) {
-            const struct exp_model *model = &x->model[m];
-            struct allocator_setup setup = {model->hp.n_layer, model->name, model->sha256, x->dir};
-            struct err e = {0};
-            void **self = &b->self[m * n + a];
-            if (setup.n_layer > 0 && ((ops->check && ops->check(c->config, setup.n_layer, &e)) ||
-                                      (ops->create && ops->create(self, c->config, &setup, &e))))
-                experiment_complain(l, at, c->line, "layer_budget: %s: %s (model %s)", ops->name, e.msg, model->name);
-            else if (*self)
-                keep_self(x, ops, *self);
-        }
-    }
-}
-
 static void keep_configs(struct experiment *x, struct choices *c)
 {
     for (int i = 0; i < c->n; i++) {
@@ -541,7 +491,7 @@ void experiment_cells(struct load *l)
             continue;
         }
         read_block(l, &block[i], n_layer);
-        make_allocators(l, &block[i]);
+        experiment_allocators(l, value(l, block[i].conf, "layer_budget"), &block[i].allocator, &block[i].ready);
     }
     for (int m = 0; m < x->n_model && l->n_error == 0; m++)
         for (int t = 0; t < x->n_task; t++) {
@@ -556,8 +506,7 @@ void experiment_cells(struct load *l)
         keep_configs(x, &block[i].policy);
         keep_configs(x, &block[i].allocator);
         experiment_modes_fini(&block[i].modes);
-        mem_free(block[i].self);
-        mem_free(block[i].inputs);
+        experiment_allocators_fini(&block[i].ready);
         for (int g = 0; g < block[i].n_budget; g++)
             mem_free(block[i].budget_text[g]);
     }

@@ -52,6 +52,17 @@ int experiment_find_prefill(const char *name, struct noun *out);
 int experiment_find_decode(const char *name, struct noun *out);
 extern const char *const experiment_block_keys[]; /* NULL-terminated */
 
+/* What the allocators of a block made of their parameters. */
+struct ready {
+    void **self;                            /* [n_model][n] NULL: the config */
+    const struct exp_prompts **calibration; /* [n] NULL: no profile */
+    char (*inputs)[HASH_HEX];               /* [n] hash of the files that they read; "" for none */
+};
+/* Makes them ready for each model; complains, at their lines of `at`, of parameters and files that do not fit it. What
+ * they made belongs to the experiment. */
+void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator, struct ready *out);
+void experiment_allocators_fini(struct ready *r);
+
 /* All cells of all blocks for every model and task. */
 void experiment_cells(struct load *l);
 

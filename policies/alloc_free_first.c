@@ -21,7 +21,7 @@ static int check(const void *config, int n_layer, struct err *e)
 {
     const struct config *c = config;
     if (c->layers >= n_layer)
-        return err_set(e, ERR_CONFIG, "%d whole layers of a model with %d layers leave none to prune", (int)c->layers, n_layer);
+        return err_set(e, ERR_CONFIG, "free_first: %d whole layers of a model with %d layers leave none to prune", (int)c->layers, n_layer);
     return 0;
 }
 

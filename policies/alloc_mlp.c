@@ -24,7 +24,7 @@ static int check(const void *config, int n_layer, struct err *e)
     unsigned char *whole = mem_new((size_t)n_layer, 1);
     int rc = allocator_guided_middle(n_layer, (int)((const struct config *)config)->layers, whole, e);
     mem_free(whole);
-    return rc;
+    return rc ? err_wrap(e, "mlp") : 0;
 }
 
 static int allocate(const void *self, const struct allocator_input *in, int *entries, struct err *e)

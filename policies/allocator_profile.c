@@ -299,6 +299,48 @@ out:
     return p;
 }
 
+static int by_text(const void *x, const void *y)
+{
+    return strcmp(*(char *const *)x, *(char *const *)y);
+}
+
+int allocator_profile_prompts(const char *path, char ***sha256, size_t *n, struct err *e)
+{
+    char **name = NULL, **all = NULL;
+    size_t n_name = 0, count = 0, cap = 0;
+    struct str at = {0};
+    struct h5 *f = h5_open(path, H5_MODE_READ, e);
+    int rc = -1;
+    if (!f || h5_list(f, "/", &name, &n_name, e))
+        goto out;
+    for (size_t i = 0; i < n_name; i++) {
+        char **one = NULL;
+        size_t n_one = 0;
+        str_clear(&at);
+        str_addf(&at, "/%s/prompt_sha256", name[i]);
+        if (!h5_exists(f, at.p))
+            continue;
+        if (h5_read_strings(f, at.p, &one, &n_one, e))
+            goto out;
+        mem_grow(&all, &cap, count + n_one, sizeof *all);
+        for (size_t k = 0; k < n_one; k++)
+            all[count++] = mem_strdup(one[k]);
+        h5_free_strings(one, n_one);
+    }
+    if (count)
+        qsort(all, count, sizeof *all, by_text);
+    *sha256 = all;
+    *n = count;
+    all = NULL;
+    rc = 0;
+out:
+    h5_free_strings(all, count);
+    h5_free_strings(name, n_name);
+    h5_close(f, NULL);
+    str_free(&at);
+    return rc;
+}
+
 void allocator_profile_free(struct allocator_profile *p)
 {
     if (!p)

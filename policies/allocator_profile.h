@@ -68,6 +68,8 @@ struct allocator_profile {
  * that are there), a layer without a number, and a profile in which all layers are equal. */
 struct allocator_profile *allocator_profile_read(const struct allocator_profile_choice *c, const struct allocator_setup *s,
                                                  int first, struct err *e);
+/* Hashes of the prompts that the file's studies stand on, sorted; h5_free_strings. */
+int allocator_profile_prompts(const char *path, char ***sha256, size_t *n, struct err *e);
 void allocator_profile_free(struct allocator_profile *p); /* NULL is fine */
 
 #endif

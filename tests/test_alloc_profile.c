@@ -6,7 +6,9 @@
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
+#include "harness/aggregate.h"
 #include "harness/experiment.h"
+#include "harness/profile.h"
 #include "policies/allocator_profile.h"
 #include "tests/allocators.h"
 #include "tests/rows.h"
@@ -320,6 +322,42 @@ START_TEST(a_metric_of_the_profile_can_stand_in_for_damage)
 }
 END_TEST
 
+/* Calibration and evaluation share one prompt of several: the run says which, whatever the cell. */
+START_TEST(a_profile_measured_on_an_evaluation_prompt_is_refused)
+{
+    static const char study[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: %d\nmax_new_tokens: 2\n"
+                                "measure: [kl]\nsweep:\n  - {policy: knorm, keep: 0.1, layer_budget: {single: {layer: all}}}\n";
+    static const char use[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: %d\nmax_new_tokens: 2\n"
+                              "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: study/profile.h5}}}\n";
+    struct runner_summary sum;
+    struct aggregate a;
+    struct experiment x;
+    struct err e = {0};
+    char text[600], *path = rows_path("x.yaml"), *out = rows_path("study"), *to = rows_path("use");
+    snprintf(text, sizeof text, study, 3, 1);
+    rows_run(text, "study", 0, &sum);
+    ck_assert_int_eq(aggregate_load(out, &a, NULL), 0);
+    ck_assert_int_eq(profile_write(out, &a, NULL), 0);
+    aggregate_free(&a);
+    snprintf(text, sizeof text, use, 3, 2);
+    rows_run(text, "other", 0, &sum); /* other samples */
+    ck_assert_int_eq(sum.rows, 6);
+    snprintf(text, sizeof text, use, 8, 1); /* the first of eight is shared, as are the next two */
+    rows_write("x.yaml", text);
+    ck_assert_msg(experiment_load(path, NULL, 0, 0, &x, NULL, &e) == 0, "%s", e.msg);
+    struct runner_options o = {.dir = to, .quiet = 1};
+    ck_assert_int_eq(runner_run(&x, &o, &sum, &e), -1);
+    ck_assert_int_eq(e.code, ERR_CONFIG);
+    ck_assert_msg(strstr(e.msg, "x.yaml:9: ") && strstr(e.msg, "study/profile.h5 was calibrated on a prompt of this evaluation: task 'passkey', sample 0"),
+                  "%s", e.msg);
+    ck_assert_int_eq(sum.rows, 0);
+    experiment_fini(&x);
+    mem_free(path);
+    mem_free(out);
+    mem_free(to);
+}
+END_TEST
+
 START_TEST(a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_goes_on)
 {
     static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
@@ -433,6 +471,7 @@ Suite *make_alloc_profile_suite(void)
     tcase_add_test(t, knapsack_is_as_good_as_trying_every_choice);
     tcase_add_test(t, pyramidkv_falls_with_depth_around_the_mean);
     tcase_add_test(t, a_metric_of_the_profile_can_stand_in_for_damage);
+    tcase_add_test(t, a_profile_measured_on_an_evaluation_prompt_is_refused);
     tcase_add_test(t, a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_goes_on);
     suite_add_tcase(s, t);
     return s;
