@@ -157,6 +157,7 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
         return -1;
     }
     r.ok = strcmp(json_string(json_get(v, "status")), "ok") == 0;
+    r.skipped = strcmp(json_string(json_get(v, "status")), "skipped") == 0;
     r.sample = (int64_t)number(v, "sample");
     r.context_id = mem_strdup(json_string(json_get(v, "context_id")));
     r.question_id = mem_strdup(json_string(json_get(v, "question_id")));
@@ -408,7 +409,8 @@ static void summarise(const struct aggregate *a, const int *cell, int n_cell, st
         for (int i = 0; i < a->cell[cell[k]].n_row; i++) {
             const struct agg_row *r = &a->row[a->cell[cell[k]].first + i];
             out->n_ok += r->ok;
-            out->n_failed += !r->ok;
+            out->n_failed += !r->ok && !r->skipped;
+            out->n_skipped += r->skipped;
             cluster[n] = sorted[n] = r->cluster;
             row[n++] = r;
         }
@@ -473,7 +475,7 @@ static void pool(struct aggregate *a)
             memcpy(a->line[l].extra, a->cell[member[0]].extra, AGG_MAX_EXTRA * sizeof *a->line[l].extra);
             continue;
         }
-        a->line[l].n_ok = a->line[l].n_failed = 0;
+        a->line[l].n_ok = a->line[l].n_failed = a->line[l].n_skipped = 0;
         summarise(a, member, n, &a->line[l]);
     }
     mem_free(line);

@@ -20,6 +20,7 @@ enum { AGG_MAX_EXTRA = 64 };
 struct agg_row {
     int cell;           /* index into cell[] */
     int ok;             /* 0: failed or skipped; its values count nowhere */
+    int skipped;        /* 1: n/a, because no answer exists for its budget */
     int64_t sample;
     int64_t cluster;    /* hash of the context id */
     char *context_id, *question_id;
@@ -37,7 +38,7 @@ struct agg_cell {
     int seeds;          /* cells that a pooled line stands for; 1 otherwise */
     int baseline;       /* cell index of what its differences refer to; -1: none */
     char *task_key, *line_key; /* what cells of one task, of one line, have in common */
-    int n_ok, n_failed;
+    int n_ok, n_failed, n_skipped; /* rows; failed ones without those that are n/a */
     struct stats_summary summary[AGG_N_MEASURE];
     struct stats_paired diff[AGG_N_MEASURE]; /* this - baseline; n is 0 where there is none */
     struct stats_summary *extra;             /* [n_extra] */

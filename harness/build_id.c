@@ -8,7 +8,7 @@
 
 /* Path prefixes of what every number goes through. Tables, plots and commands are left out: they change no row. */
 static const char *const engine[] = {
-    "harness/base/", "models/", "datasets/", "policies/policy.", "policies/allocator.", "harness/encode.",
+    "harness/base/", "models/", "datasets/", "policies/policy.", "policies/allocator", "harness/encode.",
     "harness/observe.", "harness/tally.", "harness/evict.", "harness/prune", "harness/decode.", "harness/measure.", "harness/group", "harness/metric",
 };
 

@@ -169,6 +169,8 @@ static void summary(const char *dir, const struct runner_summary *s, const struc
     if (s->cut_off * 100 > s->outputs)
         fprintf(stderr, "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
                 s->cut_off, s->outputs);
+    if (s->skipped)
+        fprintf(stderr, "%ld rows are n/a, first: %s\n", s->skipped, s->first_skip);
     if (s->failed)
         fprintf(stderr, "depthkv: %ld rows failed, first: %s\n", s->failed, s->first_failure);
 }

@@ -76,7 +76,7 @@ static int ignore_row(void *ctx, int cell, int question, struct row *row, const 
     const struct trace *t = ctx;
     (void)question;
     (void)keep;
-    return cell == t->wanted && row->status == ROW_FAILED ? err_set(e, ERR_POLICY, "%s", row->reason) : 0;
+    return cell == t->wanted && row->status != ROW_OK ? err_set(e, ERR_POLICY, "%s", row->reason) : 0;
 }
 
 /* The group of just this cell and the full cache that goes with it. */

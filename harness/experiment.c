@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "harness/base/fs.h"
+#include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "harness/experiment_int.h"
@@ -537,6 +538,15 @@ void experiment_fini(struct experiment *x)
         for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
             mem_free(owned[k]);
     }
+    for (int i = 0; i < x->n_self; i++)
+        x->self[i].ops->destroy(x->self[i].self);
+    mem_free(x->self);
+    for (int i = 0; i < x->n_prompts; i++) {
+        h5_free_strings(x->prompts[i]->sha256, x->prompts[i]->n);
+        mem_free(x->prompts[i]->path);
+        mem_free(x->prompts[i]);
+    }
+    mem_free(x->prompts);
     for (int i = 0; i < x->n_owned; i++) {
         param_fini(x->owned[i].params, x->owned[i].config);
         mem_free(x->owned[i].config);

@@ -65,6 +65,9 @@ struct cell {
     char *budget_text;    /* "0.4" as canonical decimal; "" for none */
     const struct allocator_ops *allocator;
     void *allocator_config;
+    void *allocator_self; /* what `allocate` reads: made once per model, or the config */
+    const struct exp_prompts *calibration; /* of the profile that the allocator reads; NULL: it reads none */
+    char inputs[HASH_HEX]; /* hash of the files that the allocator reads; "" for none */
     char *layer_budget;   /* canonical: name, or {"name":{...}} */
     enum head_budget heads;
     struct protect protect;
@@ -82,6 +85,15 @@ struct cell {
     int line;             /* of its block */
     int baseline;         /* index of the cell that differences refer to; -1: none, or itself */
 };
+
+/* Prompts that a profile was measured on. */
+struct exp_prompts {
+    char *path;    /* of the profile */
+    char **sha256; /* [n] sorted */
+    size_t n;
+};
+/* 1 when the prompt with this hash is one of them. */
+int experiment_is_calibration(const struct exp_prompts *p, const char *sha256);
 
 struct experiment {
     char *path, *dir;     /* the file and its folder */
@@ -103,6 +115,13 @@ struct experiment {
         void *config;
     } *owned;             /* [n_owned] parameters of policies and allocators, which cells borrow */
     int n_owned;
+    struct exp_self {
+        const struct allocator_ops *ops;
+        void *self;
+    } *self;              /* [n_self] what allocators made, which cells borrow */
+    int n_self;
+    struct exp_prompts **prompts; /* [n_prompts] of profiles, which cells borrow */
+    int n_prompts;
     struct str resolved;  /* config.yaml: the whole thing with every default filled in */
 };
 

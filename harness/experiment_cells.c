@@ -15,6 +15,7 @@ enum { MAX_AXIS = 1024, MAX_CELL = 100000 };
 struct block {
     const struct conf *conf; /* the block itself, for lines */
     struct choices policy, allocator;
+    struct ready ready;     /* of the allocators */
     struct budget budget[MAX_AXIS];
     char *budget_text[MAX_AXIS];
     int n_budget;
@@ -261,7 +262,7 @@ static void read_block(struct load *l, struct block *b, int n_layer)
     if ((c = value(l, b->conf, "max_new_tokens")))
         each(l, b, c, one_new_tokens);
     experiment_modes_read(l, b->conf, &b->modes);
-    experiment_modes_check(l, b->conf, &b->policy, &b->modes);
+    experiment_modes_check(l, b->conf, &b->policy, &b->allocator, &b->modes);
     if (!given && needs_budget(b))
         experiment_complain(l, b->conf, b->conf->line, "a pruned block needs one of keep, keep_tokens, keep_bytes");
     if (!b->n_budget)
@@ -365,6 +366,13 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
                            prunes ? at[AXIS_PACKED] : -1, at[AXIS_DTYPE], &c);
     c.allocator = alloc && prunes ? alloc->noun.ops : allocator_find("uniform");
     c.allocator_config = alloc && prunes ? alloc->config : NULL;
+    c.allocator_self = c.allocator_config;
+    if (alloc && prunes && c.allocator->create)
+        c.allocator_self = b->ready.self[model * b->allocator.n + at[AXIS_ALLOCATOR]];
+    if (alloc && prunes)
+        memcpy(c.inputs, b->ready.inputs[at[AXIS_ALLOCATOR]], sizeof c.inputs);
+    if (alloc && prunes)
+        c.calibration = b->ready.calibration[at[AXIS_ALLOCATOR]];
     if (c.allocator->config_size)
         str_addf(&layer, "{\"%s\":%s}", c.allocator->name, alloc->params);
     else
@@ -450,18 +458,6 @@ static void order_cells(struct experiment *x, struct cells *mine, struct cells *
     *mine = (struct cells){0};
 }
 
-/* Allocators whose parameters do not fit the model. */
-static void check_allocators(struct load *l, const struct block *b)
-{
-    for (int m = 0; m < l->x->n_model; m++)
-        for (int a = 0; a < b->allocator.n; a++) {
-            const struct allocator_ops *ops = b->allocator.v[a].noun.ops;
-            struct err e = {0};
-            if (l->x->model[m].hp.n_layer > 0 && ops->check && ops->check(b->allocator.v[a].config, l->x->model[m].hp.n_layer, &e))
-                experiment_complain(l, value(l, b->conf, "layer_budget"), b->allocator.v[a].line, "layer_budget: %s (model %s)", e.msg, l->x->model[m].name);
-        }
-}
-
 static void keep_configs(struct experiment *x, struct choices *c)
 {
     for (int i = 0; i < c->n; i++) {
@@ -495,7 +491,7 @@ void experiment_cells(struct load *l)
             continue;
         }
         read_block(l, &block[i], n_layer);
-        check_allocators(l, &block[i]);
+        experiment_allocators(l, value(l, block[i].conf, "layer_budget"), &block[i].allocator, &block[i].ready);
     }
     for (int m = 0; m < x->n_model && l->n_error == 0; m++)
         for (int t = 0; t < x->n_task; t++) {
@@ -510,6 +506,7 @@ void experiment_cells(struct load *l)
         keep_configs(x, &block[i].policy);
         keep_configs(x, &block[i].allocator);
         experiment_modes_fini(&block[i].modes);
+        experiment_allocators_fini(&block[i].ready);
         for (int g = 0; g < block[i].n_budget; g++)
             mem_free(block[i].budget_text[g]);
     }

@@ -52,6 +52,17 @@ int experiment_find_prefill(const char *name, struct noun *out);
 int experiment_find_decode(const char *name, struct noun *out);
 extern const char *const experiment_block_keys[]; /* NULL-terminated */
 
+/* What the allocators of a block made of their parameters. */
+struct ready {
+    void **self;                            /* [n_model][n] NULL: the config */
+    const struct exp_prompts **calibration; /* [n] NULL: no profile */
+    char (*inputs)[HASH_HEX];               /* [n] hash of the files that they read; "" for none */
+};
+/* Makes them ready for each model; complains, at their lines of `at`, of parameters and files that do not fit it. What
+ * they made belongs to the experiment. */
+void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator, struct ready *out);
+void experiment_allocators_fini(struct ready *r);
+
 /* All cells of all blocks for every model and task. */
 void experiment_cells(struct load *l);
 
@@ -83,8 +94,9 @@ void experiment_modes_read(struct load *l, const struct conf *block, struct mode
 void experiment_mode_choices(struct load *l, const struct conf *c, const char *key, struct choices *out);
 /* 1 when a cell's canonical text is this mode; with_params: with just these parameters. */
 int experiment_mode_is(const struct choice *mode, int with_params, const char *text);
-/* What a policy can't do: said once a block, at the policy's line. */
-void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy, const struct modes *m);
+/* What a policy or a layer allocator can't do: said once a block, at its line. */
+void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy,
+                            const struct choices *allocator, const struct modes *m);
 /* Sets the fields of c, whose policy is set, from one value of each axis; -1: the axis' default. */
 void experiment_modes_apply(const struct modes *m, int prefill, int decode, int packed, int dtype, struct cell *c);
 void experiment_modes_fini(struct modes *m);

@@ -137,7 +137,8 @@ static int has(const struct choices *c, const struct mode *dflt)
     return 0;
 }
 
-void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy, const struct modes *m)
+void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy,
+                            const struct choices *allocator, const struct modes *m)
 {
     const unsigned once = POLICY_NEEDS_ENTROPY | POLICY_NEEDS_QUERIES | POLICY_NEEDS_HIDDEN;
     int chunked = has(&m->prefill, &experiment_prefills[0]), cuts = has(&m->decode, &experiment_decodes[0]);
@@ -155,6 +156,14 @@ void experiment_modes_check(struct load *l, const struct conf *block, const stru
                                 needs & POLICY_NEEDS_ENTROPY   ? "row entropies"
                                 : needs & POLICY_NEEDS_QUERIES ? "queries"
                                                                : "hidden states");
+    }
+    for (int i = 0; i < allocator->n && chunked; i++) {
+        const struct allocator_ops *a = allocator->v[i].noun.ops;
+        if (a->observe || a->needs & ALLOCATOR_NEEDS_COSINE)
+            experiment_complain(l, block, allocator->v[i].line,
+                                "layer_budget '%s' reads %s of the whole prompt, which a prompt that is cut after every chunk "
+                                "can't give: prefill: full is expected",
+                                a->name, a->observe ? "attention" : "the residual stream");
     }
 }
 

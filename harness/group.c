@@ -157,12 +157,14 @@ int group_cut(struct group_state *s, int c, const struct cut_input *in, struct e
         .budget = cell->budget,
         .bytes_per_entry = group_entry_bytes(s),
         .allocator = cell->allocator,
-        .allocator_config = cell->allocator_config,
+        .allocator_self = cell->allocator_self,
         .heads = cell->heads,
         .protect = cell->protect,
         .question_begin = g->prompt[0].context_end,
         .question_end = g->prompt[0].question_end,
         .score = in->score,
+        .stat = in->stat,
+        .cosine = in->cosine,
     };
     if (prune_cut(&r, k->keep, &k->result, &k->err) && k->err.code == ERR_OK)
         err_set(&k->err, ERR_POLICY, "the cut gave no reason");
@@ -180,7 +182,7 @@ static int cut_whole(struct group_state *s, int c, struct err *e)
     k->peak_bytes = kvcache_bytes(s->full);
     if (!g->cell[c]->policy->keeps_all) {
         in.score = observe_scores(s->observer, c, &k->err);
-        if (!in.score)
+        if (!in.score || observe_statistics(s->observer, c, &in.stat, &in.cosine, &k->err))
             return 0;
     }
     int *available = mem_new((size_t)g->model->hp.n_layer, sizeof *available);

@@ -58,6 +58,8 @@ struct cut_input {
     const int *available;          /* [n_layer] */
     const struct prune_head *head; /* [n_layer][n_kv_head]; NULL: the whole prompt */
     const float *const *const *score;
+    const double *const *stat;     /* of the layer allocator; NULL: it reads none */
+    const double *cosine;
 };
 /* Budgets, scores, protection -> a new keep set of one cell in s->cut[c]. A cell that fails is marked; the group goes on. */
 int group_cut(struct group_state *s, int c, const struct cut_input *in, struct err *e);

@@ -14,7 +14,7 @@ void group_row_init(const struct group_state *s, int c, int q, struct row *row)
     *row = (struct row){
         .x = g->x,
         .cell = g->cell[c],
-        .status = k->err.code == ERR_OK ? ROW_OK : ROW_FAILED,
+        .status = k->err.code == ERR_OK ? ROW_OK : k->err.code == ERR_INFEASIBLE ? ROW_SKIPPED : ROW_FAILED,
         .reason = k->err.code == ERR_OK ? "" : k->err.msg,
         .sample = g->sample,
         .question_id = g->item->question[g->question[q]].id,
@@ -23,6 +23,7 @@ void group_row_init(const struct group_state *s, int c, int q, struct row *row)
         .n = s->n,
         .keep = (double)NAN,
         .level = (double)NAN,
+        .predicted = k->err.code == ERR_OK && k->entries ? k->result.predicted : (double)NAN,
         .n_layer = g->model->hp.n_layer,
         .output = "",
         .finish_reason = "",

@@ -17,7 +17,7 @@
 struct journal {
     char *path;
     int fd, lock;
-    char **slot; /* open addressing over ids of rows that are ok */
+    char **slot; /* open addressing over ids of rows that need not be tried again */
     size_t mask, n;
 };
 
@@ -62,7 +62,7 @@ static int read_line(struct journal *j, const char *line, size_t n, struct str *
                *status = json_string(json_get(v, "status"));
     int64_t sample;
     int bad = !key || !question || !status || json_int64(json_get(v, "sample"), &sample);
-    if (!bad && strcmp(status, "ok") == 0) {
+    if (!bad && (strcmp(status, "ok") == 0 || strcmp(status, "skipped") == 0)) {
         make_id(id, key, (int)sample, question);
         remember(j, id->p);
     }
@@ -174,7 +174,7 @@ int journal_append(struct journal *j, const struct row *r, struct err *e)
         }
         done += (size_t)w;
     }
-    if (r->status == ROW_OK) {
+    if (r->status != ROW_FAILED) {
         make_id(&id, r->key, r->sample, r->question_id);
         remember(j, id.p);
     }

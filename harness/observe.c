@@ -1,6 +1,7 @@
 #include "harness/observe.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "harness/base/clock.h"
@@ -18,6 +19,14 @@ struct scorer {
     struct err err;          /* code ERR_OK while it is well */
 };
 
+/* What a layer allocator reads of every layer. Those with the same allocator and parameters share one. */
+struct watcher {
+    struct scorer as;      /* whose view it gets; of it only cell, needs, rows and err are used */
+    size_t n_stat;
+    double *stat;          /* [n_layer][n_stat] */
+    const double **layer;  /* [n_layer] into stat */
+};
+
 struct observer {
     const struct model *m;
     struct kvcache *cache;
@@ -25,9 +34,14 @@ struct observer {
     int stride;              /* entries of the longest list when the pass is over */
     int n_cell, n_scorer;
     struct scorer *scorer;
+    int n_watcher;
+    struct watcher *watcher;
+    int *watcher_of_cell;    /* [n_cell] -1: its allocator reads no layers */
     int *of_cell;            /* [n_cell] index of the scorer, -1: the cell keeps all */
     struct tap tap;
     float *last_row;         /* [n_layer][n_kv_head][n_seen], or NULL */
+    float *stream;           /* [n_row][d_model] before the attention block that runs now; NULL: nobody asks for cosines */
+    double *cosine;          /* [n_layer] */
     double seconds;
 };
 
@@ -113,51 +127,89 @@ static void attention_view(const struct observer *o, const struct attention_stat
         a->queries = st->queries[q];
 }
 
-static void score_layer(struct observer *o, struct scorer *s, const struct attention_stats *st)
+/* A view of one layer with the room that it points to. */
+struct sight {
+    struct policy_view view;
+    struct policy_head *head;
+    struct policy_attention *attention;
+    float *rows; /* NULL: they lie in the statistics themselves */
+};
+
+static void sight_close(struct sight *w)
+{
+    mem_free(w->rows);
+    mem_free(w->head);
+    mem_free(w->attention);
+}
+
+static int sight_open(struct observer *o, const struct scorer *s, const struct attention_stats *st, struct sight *w, struct err *e)
 {
     const struct hparams *hp = &o->m->hp;
-    struct policy_view v;
-    struct policy_head *head = mem_new((size_t)hp->n_kv_head, sizeof *head);
-    struct policy_attention *att = mem_new((size_t)hp->n_head, sizeof *att);
-    float **out = mem_new((size_t)hp->n_kv_head, sizeof *out), *rows = NULL;
+    struct policy_view *v = &w->view;
     int in_tally;
-    observe_shape(o->m, s->cell, o->pass.n_seen, o->pass.sample, &v);
-    v.layer = st->layer;
-    v.n_query = st->n_query;
-    v.first_query = carries(o, s) ? 0 : o->pass.n_seen - st->n_query;
-    v.n_row = rows_of(o, s, st, &in_tally);
-    v.hidden = s->needs & POLICY_NEEDS_HIDDEN ? st->hidden : NULL;
+    *w = (struct sight){.head = mem_new((size_t)hp->n_kv_head, sizeof *w->head),
+                        .attention = mem_new((size_t)hp->n_head, sizeof *w->attention)};
+    observe_shape(o->m, s->cell, o->pass.n_seen, o->pass.sample, v);
+    v->layer = st->layer;
+    v->n_query = st->n_query;
+    v->first_query = carries(o, s) ? 0 : o->pass.n_seen - st->n_query;
+    v->n_row = rows_of(o, s, st, &in_tally);
+    v->hidden = s->needs & POLICY_NEEDS_HIDDEN ? st->hidden : NULL;
     if (in_tally) {
-        rows = mem_try((size_t)hp->n_head * (size_t)v.n_row, (size_t)o->stride * sizeof *rows, "attention rows", &s->err);
-        if (!rows)
-            goto out;
+        w->rows = mem_try((size_t)hp->n_head * (size_t)v->n_row, (size_t)o->stride * sizeof *w->rows, "attention rows", e);
+        if (!w->rows) {
+            sight_close(w);
+            return -1;
+        }
     }
     for (int h = 0; h < hp->n_kv_head; h++) {
         const struct kv_tail *t = kvcache_tail(o->cache, st->layer, h);
         assert(t->n == st->n_key[h]);
-        head[h] = (struct policy_head){
+        w->head[h] = (struct policy_head){
             .n_entry = t->n,
             .pos = t->pos,
             .keys = s->needs & POLICY_NEEDS_KEYS ? t->k : NULL,
             .values = s->needs & POLICY_NEEDS_VALUES ? t->v : NULL,
         };
-        out[h] = s->score + ((size_t)st->layer * (size_t)hp->n_kv_head + (size_t)h) * (size_t)o->stride;
     }
-    float *next = rows;
+    float *next = w->rows;
     for (int q = 0; q < hp->n_head; q++)
-        attention_view(o, st, s, q, &next, &att[q]);
-    v.head = head;
-    v.attention = att;
-    if (s->cell->policy->score(scorer_self(s), &v, out, &s->err)) {
+        attention_view(o, st, s, q, &next, &w->attention[q]);
+    v->head = w->head;
+    v->attention = w->attention;
+    return 0;
+}
+
+static void score_layer(struct observer *o, struct scorer *s, const struct attention_stats *st)
+{
+    int H = o->m->hp.n_kv_head;
+    struct sight w;
+    if (sight_open(o, s, st, &w, &s->err))
+        return;
+    float **out = mem_new((size_t)H, sizeof *out);
+    for (int h = 0; h < H; h++)
+        out[h] = s->score + ((size_t)st->layer * (size_t)H + (size_t)h) * (size_t)o->stride;
+    if (s->cell->policy->score(scorer_self(s), &w.view, out, &s->err)) {
         if (s->err.code == ERR_OK)
             err_set(&s->err, ERR_POLICY, "the policy gave no reason");
         err_wrap(&s->err, "policy '%s', layer %d", s->cell->policy->name, st->layer);
     }
-out:
-    mem_free(rows);
-    mem_free(head);
-    mem_free(att);
     mem_free(out);
+    sight_close(&w);
+}
+
+static void watch_layer(struct observer *o, struct watcher *w, const struct attention_stats *st)
+{
+    const struct cell *c = w->as.cell;
+    struct sight sight;
+    if (sight_open(o, &w->as, st, &sight, &w->as.err))
+        return;
+    if (c->allocator->observe(c->allocator_self, &sight.view, w->stat + (size_t)st->layer * w->n_stat, &w->as.err)) {
+        if (w->as.err.code == ERR_OK)
+            err_set(&w->as.err, ERR_POLICY, "the allocator gave no reason");
+        err_wrap(&w->as.err, "layer_budget '%s', layer %d", c->allocator->name, st->layer);
+    }
+    sight_close(&sight);
 }
 
 static void keep_last_row(struct observer *o, const struct attention_stats *st)
@@ -185,10 +237,38 @@ static int on_attention(void *ctx, const struct attention_stats *st, struct err 
     for (int i = 0; i < o->n_scorer; i++)
         if (o->scorer[i].err.code == ERR_OK)
             score_layer(o, &o->scorer[i], st);
+    for (int i = 0; i < o->n_watcher; i++)
+        if (o->watcher[i].as.err.code == ERR_OK)
+            watch_layer(o, &o->watcher[i], st);
     if (o->last_row)
         keep_last_row(o, st);
     timing_end();
     o->seconds += clock_seconds() - start;
+    return 0;
+}
+
+/* The stream before the attention block is kept until the residual is added. Sums run in one order, in double precision. */
+static int on_stage(void *ctx, int layer, enum tap_stage stage, const float *x, int n_row, struct err *e)
+{
+    struct observer *o = ctx;
+    size_t d = (size_t)o->m->hp.d_model;
+    double sum = 0;
+    (void)e;
+    if (stage == TAP_PRE) {
+        memcpy(o->stream, x, (size_t)n_row * d * sizeof *x);
+        return 0;
+    }
+    for (size_t r = 0; r < (size_t)n_row; r++) {
+        double ab = 0, aa = 0, bb = 0;
+        for (size_t i = 0; i < d; i++) {
+            double a = (double)o->stream[r * d + i], b = (double)x[r * d + i];
+            ab += a * b;
+            aa += a * a;
+            bb += b * b;
+        }
+        sum += aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
+    }
+    o->cosine[layer] = sum / n_row;
     return 0;
 }
 
@@ -246,8 +326,49 @@ static void want(struct observer *o, const struct scorer *s)
         t->stats |= TRANSFORMER_STAT_HIDDEN;
     if (s->rows > t->last_rows)
         t->last_rows = s->rows;
-    if (s->cell->policy->observe)
-        t->weights = on_weights;
+}
+
+static int same_allocator(const struct cell *a, const struct cell *b)
+{
+    return a->allocator == b->allocator && strcmp(a->layer_budget, b->layer_budget) == 0;
+}
+
+/* Allocators that read layers or the stream. */
+static int add_watchers(struct observer *o, struct cell *const *cell, struct err *e)
+{
+    size_t L = (size_t)o->m->hp.n_layer;
+    for (int i = 0; i < o->n_cell; i++) {
+        const struct allocator_ops *a = cell[i]->allocator;
+        o->watcher_of_cell[i] = -1;
+        if (cell[i]->policy->keeps_all || (o->pass.skip && o->pass.skip[i]))
+            continue;
+        if (a->needs & ALLOCATOR_NEEDS_COSINE && !o->cosine) {
+            o->cosine = mem_new(L, sizeof *o->cosine);
+            o->stream = mem_try((size_t)o->pass.n_row * (size_t)o->m->hp.d_model, sizeof *o->stream, "the residual stream", e);
+            if (!o->stream)
+                return -1;
+            o->tap.stages |= 1u << TAP_PRE | 1u << TAP_RES;
+            o->tap.stage = on_stage;
+        }
+        for (int k = 0; a->observe && k < o->n_watcher && o->watcher_of_cell[i] < 0; k++)
+            if (same_allocator(o->watcher[k].as.cell, cell[i]))
+                o->watcher_of_cell[i] = k;
+        if (!a->observe || o->watcher_of_cell[i] >= 0)
+            continue;
+        struct watcher *w = &o->watcher[o->watcher_of_cell[i] = o->n_watcher++];
+        struct policy_view shape;
+        observe_shape(o->m, cell[i], o->pass.n_seen, o->pass.sample, &shape);
+        w->as = (struct scorer){.cell = cell[i], .needs = a->stats, .rows = a->rows ? a->rows(cell[i]->allocator_config) : 0};
+        w->n_stat = a->n_stat ? a->n_stat(cell[i]->allocator_config, &shape) : 1;
+        w->stat = mem_try(L, w->n_stat * sizeof *w->stat, "statistics of a layer allocator", e);
+        if (!w->stat)
+            return -1;
+        w->layer = mem_new(L, sizeof *w->layer);
+        for (size_t l = 0; l < L; l++)
+            w->layer[l] = w->stat + l * w->n_stat;
+        want(o, &w->as);
+    }
+    return 0;
 }
 
 static void want_tally(struct observer *o, const struct tally *t)
@@ -275,6 +396,8 @@ static int add_scorers(struct observer *o, struct cell *const *cell, struct err 
         if (scorer_init(o, &o->scorer[o->of_cell[i]], cell[i], e))
             return -1;
         want(o, &o->scorer[o->of_cell[i]]);
+        if (cell[i]->policy->observe)
+            o->tap.weights = on_weights;
     }
     return 0;
 }
@@ -291,7 +414,9 @@ struct observer *observe_create(const struct model *m, struct kvcache *cache, st
     }
     o->of_cell = mem_new((size_t)n_cell + 1, sizeof *o->of_cell);
     o->scorer = mem_new((size_t)n_cell + 1, sizeof *o->scorer);
-    if (add_scorers(o, cell, e))
+    o->watcher_of_cell = mem_new((size_t)n_cell + 1, sizeof *o->watcher_of_cell);
+    o->watcher = mem_new((size_t)n_cell + 1, sizeof *o->watcher);
+    if (add_scorers(o, cell, e) || add_watchers(o, cell, e))
         goto fail;
     want_tally(o, pass->after);
     want_tally(o, pass->fresh);
@@ -305,7 +430,7 @@ struct observer *observe_create(const struct model *m, struct kvcache *cache, st
             o->tap.last_rows = 1;
     }
     o->tap.ctx = o;
-    if (o->n_scorer || pass->last_row || pass->after || pass->fresh)
+    if (o->n_scorer || o->n_watcher || pass->last_row || pass->after || pass->fresh)
         o->tap.attention = on_attention;
     return o;
 fail:
@@ -325,6 +450,14 @@ void observe_destroy(struct observer *o)
         mem_free(s->head);
         mem_free(s->layer);
     }
+    for (int i = 0; i < o->n_watcher; i++) {
+        mem_free(o->watcher[i].stat);
+        mem_free(o->watcher[i].layer);
+    }
+    mem_free(o->watcher);
+    mem_free(o->watcher_of_cell);
+    mem_free(o->stream);
+    mem_free(o->cosine);
     mem_free(o->scorer);
     mem_free(o->of_cell);
     mem_free(o->last_row);
@@ -333,7 +466,7 @@ void observe_destroy(struct observer *o)
 
 const struct tap *observe_tap(struct observer *o)
 {
-    return o->tap.attention || o->tap.weights ? &o->tap : NULL;
+    return o->tap.attention || o->tap.weights || o->tap.stage ? &o->tap : NULL;
 }
 
 const float *const *const *observe_scores(const struct observer *o, int i, struct err *e)
@@ -344,6 +477,16 @@ const float *const *const *observe_scores(const struct observer *o, int i, struc
         return NULL;
     }
     return s->layer;
+}
+
+int observe_statistics(const struct observer *o, int i, const double *const **stat, const double **cosine, struct err *e)
+{
+    const struct watcher *w = o->watcher_of_cell[i] >= 0 ? &o->watcher[o->watcher_of_cell[i]] : NULL;
+    if (w && w->as.err.code != ERR_OK)
+        return err_set(e, w->as.err.code, "%s", w->as.err.msg);
+    *stat = w ? w->layer : NULL;
+    *cosine = o->cosine;
+    return 0;
 }
 
 const float *observe_last_row(const struct observer *o)

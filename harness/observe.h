@@ -38,6 +38,10 @@ const struct tap *observe_tap(struct observer *o);
 /* [n_layer][n_kv_head] -> [entries] scores for cell i (index into `cell`), or NULL and the reason when its scorer failed. */
 const float *const *const *observe_scores(const struct observer *o, int i, struct err *e);
 
+/* What the layer allocator of cell i reads of the layers, [n_layer] -> [n_stat], and the cosines of the stream, [n_layer];
+ * NULL for what it does not ask for. -1 and the reason when its `observe` failed. */
+int observe_statistics(const struct observer *o, int i, const double *const **stat, const double **cosine, struct err *e);
+
 /* Sum over the query heads of each group of the last query's attention, normalised to 1 over the entries:
  * [n_layer][n_kv_head][n_seen]; NULL unless asked for (of a whole prompt only). */
 const float *observe_last_row(const struct observer *o);

@@ -31,7 +31,7 @@ int prune_budget(const struct budget *b, int n, int n_layer, int n_kv_head, size
 }
 
 /* Entries of every layer: the allocator's, then whole first layers, whose cost the others share in proportion. */
-static int allocate(const struct prune_request *r, int m, int *entries, struct err *e)
+static int allocate(const struct prune_request *r, int m, int *entries, double *predicted, struct err *e)
 {
     int first = r->protect.first_layers, rc = -1, L = r->n_layer;
     int spreads = r->allocator->budget == ALLOCATOR_SPREADS;
@@ -44,9 +44,12 @@ static int allocate(const struct prune_request *r, int m, int *entries, struct e
         .total = total,
         .available = r->available,
         .score = r->allocator->needs & ALLOCATOR_NEEDS_SCORES ? r->score : NULL,
+        .stat = r->stat,
+        .cosine = r->cosine,
+        .predicted = predicted,
     };
     double *weight = mem_new((size_t)L, sizeof *weight);
-    if (r->allocator->allocate(r->allocator_config, &in, entries, e)) {
+    if (r->allocator->allocate(r->allocator_self, &in, entries, e)) {
         err_wrap(e, "layer_budget '%s'", r->allocator->name);
         goto out;
     }
@@ -282,6 +285,7 @@ int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_
     int m = r->n;
     out->protection_cut = 0;
     out->m = r->n;
+    out->predicted = (double)NAN;
     for (int l = 0; l < r->n_layer; l++)
         out->entries[l] = r->available[l];
     if (!r->policy->keeps_all) {
@@ -289,7 +293,7 @@ int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_
             prune_budget(&r->budget, r->n, r->n_layer, r->n_kv_head, r->bytes_per_entry, &m, e))
             return -1;
         out->m = m;
-        if (allocate(r, m, out->entries, e))
+        if (allocate(r, m, out->entries, &out->predicted, e))
             return -1;
     }
     /* layers are apart in the keep set; of several that fail, the first one's reason is told */

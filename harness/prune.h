@@ -49,16 +49,19 @@ struct prune_request {
     struct budget budget;
     size_t bytes_per_entry;
     const struct allocator_ops *allocator;
-    const void *allocator_config;
+    const void *allocator_self; /* what its `create` made, or its config */
     enum head_budget heads;
     struct protect protect;
     int question_begin, question_end; /* prompt positions [begin, end) of the question; equal: none is cached */
     const float *const *const *score; /* [n_layer][n_kv_head] -> [entries of the head] */
+    const double *const *stat;        /* what the allocator observed, and the cosines that it asks for: allocator.h */
+    const double *cosine;
 };
 
 struct prune_result {
     int *entries;        /* [n_layer] entries kept per KV head; caller's array */
     int m;               /* of one layer before allocation (n when the policy keeps all) */
+    double predicted;    /* damage that the allocator expects of these entries; NAN when it says nothing */
     int protection_cut;  /* 1: the protection did not fit some layer's budget */
 };
 

@@ -7,7 +7,7 @@
 
 void record_unknown(struct row *r)
 {
-    r->keep = r->level = r->nll = r->kl = r->top1 = r->kl_max = (double)NAN;
+    r->keep = r->level = r->predicted = r->nll = r->kl = r->top1 = r->kl_max = (double)NAN;
     r->prefill_s = r->decode_s = (double)NAN;
     for (int i = 0; i < RECORD_MAX_METRIC; i++)
         r->metric[i] = (double)NAN;
@@ -133,6 +133,8 @@ void record_json(const struct row *r, struct str *s)
     text(s, "output", r->output);
     known(s, "output_tokens", r->output_tokens, ok);
     text(s, "finish_reason", r->finish_reason);
+    if (!isnan(r->predicted))
+        number(s, "predicted", r->predicted);
     add_scores(r, s);
     layers(s, "attention_lost", r->attention_lost, r->n_layer);
     layers(s, "evidence_kept", r->evidence_kept, r->n_layer);

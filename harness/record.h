@@ -27,6 +27,7 @@ struct row {
     double keep;              /* resolved whole: entries kept / (n x layers) */
     int64_t keep_tokens, keep_bytes; /* m; bytes of the pruned prompt cache, float32 */
     double level;             /* `single`: keep of the studied layer; NAN otherwise */
+    double predicted;         /* damage that the layer allocator expects of its own answer; NAN: it says nothing */
     const double *kept;       /* [n_layer] entries per KV head after pruning (mean over heads) */
     int n_layer;
     int protection_cut;

@@ -99,6 +99,10 @@ static void add_notes(const struct aggregate *a, const struct agg_cell *c, struc
     snprintf(count, sizeof count, "%d", c->n_failed);
     if (c->n_failed)
         add_note(s, "failed", count);
+    if (c->n_skipped) { /* "layer_budget 'mlma': keeping ..." */
+        const char *why = strstr(aggregate_text(c, "reason"), "': ");
+        add_note(s, "n/a", why ? why + 3 : aggregate_text(c, "reason"));
+    }
 }
 
 static void add_line(const struct aggregate *a, const struct agg_cell *c, struct table *t)

@@ -62,6 +62,7 @@ static void make_key(const struct run *r, const struct cell *c, const struct dat
     struct hash_sha256_ctx *h = hash_sha256_create();
     build_id_cell(c, sources);
     hash_text(h, c->json);
+    hash_text(h, c->inputs);
     hash_text(h, r->model->sha256);
     hash_text(h, r->engine);
     hash_text(h, sources);
@@ -87,6 +88,9 @@ static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *
     if (journal_append(r->journal, row, e))
         return -1;
     r->sum->rows++;
+    if (row->status == ROW_SKIPPED && r->sum->skipped++ == 0)
+        snprintf(r->sum->first_skip, sizeof r->sum->first_skip, "%s:%d: %s (cell %s)", r->x->path, row->cell->line, row->reason,
+                 row->cell->id);
     if (row->status == ROW_FAILED && r->sum->failed++ == 0)
         snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s (cell %s)", r->x->path, row->cell->line,
                  row->reason, row->cell->id);
@@ -150,6 +154,22 @@ static int fits(struct run *r, struct group *g, struct err *e)
     return 0;
 }
 
+/* A profile is refused when it was measured on a prompt that it is to be judged by. */
+static int is_disjoint(const struct run *r, const struct prompt *prompt, int n_prompt, int sample, struct err *e)
+{
+    for (int q = 0; q < n_prompt; q++) {
+        char sha256[HASH_HEX];
+        hash_sha256(prompt[q].ids.id, (size_t)prompt[q].ids.n * sizeof(int32_t), sha256);
+        for (int c = 0; c < r->n_cell; c++)
+            if (experiment_is_calibration(r->cell[c]->calibration, sha256))
+                return err_set(e, ERR_CONFIG,
+                               "%s:%d: %s was calibrated on a prompt of this evaluation: task '%s', sample %d, sha256 %.16s...; "
+                               "choose other samples (seed, split)",
+                               r->x->path, r->cell[c]->line, r->cell[c]->calibration->path, r->task->label, sample, sha256);
+    }
+    return 0;
+}
+
 /* One group: questions[0 .. n) of the item that share the tokens fed before pruning. */
 static int run_group(struct run *r, const struct dataset_item *item, const struct prompt *prompt, const int *question,
                      int n_question, enum prune_after after, int sample, struct err *e)
@@ -173,6 +193,8 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
     r->key = mem_new(runs, sizeof *r->key);
     for (int q = 0; q < n_question; q++)
         mine[q] = prompt[question[q]];
+    if (is_disjoint(r, mine, n_question, sample, e))
+        goto out;
     for (int c = 0; c < r->n_cell; c++)
         for (int q = 0; q < n_question; q++) {
             size_t i = (size_t)c * (size_t)n_question + (size_t)q;

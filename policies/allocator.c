@@ -11,7 +11,21 @@
     ALLOCATOR(uniform) \
     ALLOCATOR(vector) \
     ALLOCATOR(proportional) \
-    ALLOCATOR(single)
+    ALLOCATOR(single) \
+    ALLOCATOR(sensitivity) \
+    ALLOCATOR(free_first) \
+    ALLOCATOR(mlp) \
+    ALLOCATOR(mga) \
+    ALLOCATOR(mlma) \
+    ALLOCATOR(knapsack) \
+    ALLOCATOR(pyramidkv) \
+    ALLOCATOR(zigzagkv) \
+    ALLOCATOR(cake) \
+    ALLOCATOR(squeezeattention) \
+    ALLOCATOR(dynamickv) \
+    ALLOCATOR(d2o) \
+    ALLOCATOR(lava) \
+    ALLOCATOR(simlayerkv)
 
 #define ALLOCATOR(stem) extern const struct allocator_ops allocator_##stem;
 ALL_ALLOCATORS
@@ -50,6 +64,12 @@ int allocator_validate(const struct allocator_ops *a, struct err *e)
     if (!a->name || strspn(a->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(a->name) || !*a->name)
         return err_set(e, ERR_POLICY, "allocator name '%s': lower-case letters, digits and _ are expected",
                        a->name ? a->name : "");
+    if (!!a->create != !!a->destroy)
+        return err_set(e, ERR_POLICY, "allocator '%s' has only one of create and destroy", a->name);
+    if ((a->stats || a->rows || a->n_stat) && !a->observe)
+        return err_set(e, ERR_POLICY, "allocator '%s' asks for statistics but does not observe", a->name);
+    if (!(a->stats & POLICY_NEEDS_ROWS) != !a->rows)
+        return err_set(e, ERR_POLICY, "allocator '%s': rows and POLICY_NEEDS_ROWS go together", a->name);
     if (!a->summary || !a->paper || !a->allocate)
         return err_set(e, ERR_POLICY, "allocator '%s' lacks its summary, paper or allocate", a->name);
     if (param_check(a->params, a->config_size, e))
@@ -62,10 +82,10 @@ int allocator_validate(const struct allocator_ops *a, struct err *e)
  * 1e-6, and different fractions of weights that people write are much further apart. */
 static const double SAME = 1e-6;
 
-/* Real-valued shares within [1, available]. A round gives every free layer its proportion of what is left; of those
- * that leave their bounds, the side with the larger total violation is fixed at its bound, and the rest share again.
- * Ends after at most n rounds, because each fixes one layer or more. */
-static void shares(const double *weight, const int *available, int n, double total, double *share)
+/* A round gives every free layer its proportion of what is left; of those that leave their bounds, the side with the larger
+ * total violation is fixed at its bound, and the rest share again. Ends after at most n rounds, because each fixes one
+ * layer or more. */
+void allocator_shares(const double *weight, const double *low, const double *high, int n, double total, double *share)
 {
     char *fixed = mem_new((size_t)n, 1);
     for (int round = 0; round <= n; round++) {
@@ -81,19 +101,19 @@ static void shares(const double *weight, const int *available, int n, double tot
         for (int i = 0; i < n; i++)
             if (!fixed[i]) {
                 share[i] = sum > 0 ? left * weight[i] / sum : left / n_free;
-                double kept = share[i] < 1 ? 1 : share[i] > available[i] ? available[i] : share[i];
+                double kept = share[i] < low[i] ? low[i] : share[i] > high[i] ? high[i] : share[i];
                 violation += kept - share[i];
             }
         int moved = 0;
         for (int i = 0; i < n; i++) {
             if (fixed[i])
                 continue;
-            if (share[i] < 1 && violation >= 0) {
-                share[i] = 1;
+            if (share[i] < low[i] && violation >= 0) {
+                share[i] = low[i];
                 fixed[i] = 1;
                 moved = 1;
-            } else if (share[i] > available[i] && violation <= 0) {
-                share[i] = available[i];
+            } else if (share[i] > high[i] && violation <= 0) {
+                share[i] = high[i];
                 fixed[i] = 1;
                 moved = 1;
             }
@@ -118,11 +138,15 @@ int allocator_spread(const double *weight, const int *available, int n, int64_t 
     }
     total = total < n ? n : total > most ? most : total;
     double *share = mem_new((size_t)n, sizeof *share), *scaled = mem_new((size_t)n, sizeof *scaled);
+    double *low = mem_new((size_t)n, sizeof *low), *high = mem_new((size_t)n, sizeof *high);
     int exponent;
     (void)frexp(top, &exponent);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        low[i] = 1;
+        high[i] = available[i];
         scaled[i] = top > 0 ? ldexp(weight[i], -exponent) : 1; /* exact, and sums of huge weights stay finite */
-    shares(scaled, available, n, (double)total, share);
+    }
+    allocator_shares(scaled, low, high, n, (double)total, share);
     for (int i = 0; i < n; i++) {
         out[i] = (int)floor(share[i] + SAME);
         out[i] = out[i] < 1 ? 1 : out[i] > available[i] ? available[i] : out[i];
@@ -137,5 +161,42 @@ int allocator_spread(const double *weight, const int *available, int n, int64_t 
     }
     mem_free(share);
     mem_free(scaled);
+    mem_free(low);
+    mem_free(high);
     return 0;
+}
+
+int allocator_spread_rest(const struct allocator_input *in, const unsigned char *whole, const double *weight, int *entries,
+                          struct err *e)
+{
+    int n = 0, n_whole = 0, rc = -1;
+    int64_t spent = 0, most = 0;
+    double *w = mem_new((size_t)in->n_layer, sizeof *w);
+    int *available = mem_new((size_t)in->n_layer, sizeof *available), *out = mem_new((size_t)in->n_layer, sizeof *out);
+    for (int l = 0; l < in->n_layer; l++) {
+        most += in->available[l];
+        if (whole[l]) {
+            spent += in->available[l];
+            n_whole++;
+        } else {
+            w[n] = weight ? weight[l] : 1;
+            available[n++] = in->available[l];
+        }
+    }
+    int64_t total = in->total < most ? in->total : most;
+    if (total - spent < n) {
+        err_set(e, ERR_INFEASIBLE, "%d whole layers need %lld entries of a total of %lld, which leaves %lld for %d others", n_whole,
+                (long long)spent, (long long)total, (long long)(total - spent), n);
+        goto out;
+    }
+    if (n && allocator_spread(w, available, n, total - spent, out, e))
+        goto out;
+    for (int l = in->n_layer - 1; l >= 0; l--)
+        entries[l] = whole[l] ? in->available[l] : out[--n];
+    rc = 0;
+out:
+    mem_free(w);
+    mem_free(available);
+    mem_free(out);
+    return rc;
 }

@@ -27,6 +27,8 @@
     SUITE(policy_vectors) \
     SUITE(policy_contract) \
     SUITE(allocator) \
+    SUITE(alloc_profile) \
+    SUITE(alloc_peers) \
     SUITE(prune) \
     SUITE(conf) \
     SUITE(experiment) \

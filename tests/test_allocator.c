@@ -5,6 +5,8 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "policies/allocator.h"
+#include "tests/allocators.h"
+#include "tests/rows.h"
 #include "tests/suites.h"
 
 enum { MOST = 12 };
@@ -184,31 +186,54 @@ static void *config_of(const struct allocator_ops *a, const char *text, int n)
     return config;
 }
 
+/* Random models, prompts, budgets, profiles and attention: every allocator's answer lies within bounds and is exact, or it
+ * says that there is none. */
 START_TEST(every_allocator_stays_within_bounds_and_spreads_exactly)
 {
     const struct allocator_ops *a = allocator_at(_i);
     struct rng r;
+    int answered = 0, cases = param_find(a->params, "profile") || a->observe ? 100 : 300;
+    const char *dir = rows_enter();
+    char *path = rows_path("1"); /* what config_of gives for a path */
     rng_init(&r, 5, "contract");
-    for (int t = 0; t < 300; t++) {
-        int L = 2 + (int)rng_below(&r, MOST - 1), available[MOST], entries[MOST], n = 1 + (int)rng_below(&r, 500);
+    for (int t = 0; t < cases; t++) {
+        int L = 4 + (int)rng_below(&r, MOST - 3), available[MOST], entries[MOST], n = 1 + (int)rng_below(&r, 500);
         int64_t sum = 0, most = 0;
-        struct allocator_input in = {.n_layer = L, .n_kv_head = 2, .n = n, .m = 1 + (int)rng_below(&r, (uint64_t)n), .available = available};
+        double kl[2][MOST];
+        struct allocators_ready ready = {.ops = a, .config = config_of(a, "1", L), .n_layer = L};
+        struct allocators_stats stats;
+        struct allocator_setup setup = {L, "m", allocators_sha, dir};
         struct err e = {0};
-        void *config = config_of(a, "1", L);
-        for (int l = 0; l < L; l++)
+        for (int l = 0; l < L; l++) {
+            kl[0][l] = rng_double(&r) - (t % 3 ? 0 : 0.2);
+            kl[1][l] = kl[0][l] * rng_double(&r);
             most += available[l] = t % 2 ? n : 1 + (int)rng_below(&r, (uint64_t)n);
+        }
+        if (param_find(a->params, "profile"))
+            allocators_profile(path, NULL, L, (const struct allocators_study[]){{"t", "p", 0.1, 0, kl[0], NULL}, {"t", "p", 0.5, 0, kl[1], NULL}}, 2);
+        ready.self = ready.config;
+        if (a->create)
+            ck_assert_msg(a->create(&ready.self, ready.config, &setup, &e) == 0, "case %d: %s", t, e.msg);
+        allocators_observe(&ready, &r, 2, n, &stats);
+        struct allocator_input in = {.n_layer = L, .n_kv_head = 2, .n = n, .m = 1 + (int)rng_below(&r, (uint64_t)n), .available = available,
+                                     .stat = a->observe ? stats.layer : NULL, .cosine = stats.cosine};
         in.total = a->budget == ALLOCATOR_SPREADS ? (int64_t)in.m * L : 0;
         in.m = a->budget == ALLOCATOR_ABSOLUTE ? 0 : in.m;
-        ck_assert_msg(a->allocate(config, &in, entries, &e) == 0, "case %d: %s", t, e.msg);
-        for (int l = 0; l < L; l++) {
-            ck_assert_msg(entries[l] >= 1 && entries[l] <= available[l], "case %d", t);
+        int bad = a->allocate(ready.self, &in, entries, &e);
+        ck_assert_msg(!bad || e.code == ERR_INFEASIBLE, "case %d: %s", t, e.msg);
+        for (int l = 0; l < L && !bad; l++) {
+            ck_assert_msg(entries[l] >= 1 && entries[l] <= available[l], "case %d: layer %d of %d got %d of %d", t, l, L, entries[l], available[l]);
             sum += entries[l];
         }
-        if (a->budget == ALLOCATOR_SPREADS)
-            ck_assert_msg(sum == (in.total < most ? in.total : most), "case %d", t);
-        param_fini(a->params, config);
-        mem_free(config);
+        if (a->budget == ALLOCATOR_SPREADS && !bad)
+            ck_assert_msg(sum == (in.total < most ? in.total : most), "case %d: %d entries of %d, at most %d", t, (int)sum, (int)in.total, (int)most);
+        answered += !bad;
+        allocators_stats_fini(&stats);
+        allocators_fini(&ready);
     }
+    ck_assert_int_gt(answered, cases / 8);
+    mem_free(path);
+    rows_leave();
 }
 END_TEST
 

@@ -156,7 +156,7 @@ START_TEST(single_prunes_one_layer_or_all_but_one)
     struct { int64_t layer; int only; } config = {2, 0};
     fill_scores(f, 6);
     f->r.allocator = allocator_find("single");
-    f->r.allocator_config = &config;
+    f->r.allocator_self = &config;
     ck_assert_int_eq(cut(f, NULL), 0);
     ck_assert_mem_eq(f->entries, ((int[]){100, 100, 20, 100}), sizeof f->entries);
     config.only = 1;
@@ -271,7 +271,7 @@ START_TEST(h2o_protects_half_of_each_layers_own_budget)
     f->r.policy = p;
     f->r.policy_config = config;
     f->r.allocator = allocator_find("vector");
-    f->r.allocator_config = &vector;
+    f->r.allocator_self = &vector;
     f->r.budget = (struct budget){.kind = BUDGET_NONE};
     ck_assert_int_eq(cut(f, NULL), 0);
     ck_assert_mem_eq(f->entries, ((int[]){10, 25, 50, 1}), sizeof f->entries);

@@ -15,7 +15,8 @@ enum err_code {
     ERR_NOMEM,       /* memory, or a size that can't be represented */
     ERR_UNSUPPORTED, /* valid, but nothing here can do it */
     ERR_POLICY,      /* a policy or allocator broke its contract, or refused its input */
-    ERR_INTERRUPTED  /* Ctrl-C */
+    ERR_INTERRUPTED, /* Ctrl-C */
+    ERR_INFEASIBLE   /* sound, but no answer exists for these numbers: the cell is n/a, the run goes on */
 };
 
 enum { ERR_MSG_SIZE = 1024 };
