@@ -25,7 +25,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
 O       := build/$(BUILD)
-PKGS    := openblas hdf5 yaml-0.1 libcjson libpcre2-8 libutf8proc libcrypto
+PKGS    := lapacke openblas hdf5 yaml-0.1 libcjson libpcre2-8 libutf8proc libcrypto
 APT     := gcc make pkg-config libopenblas-dev libhdf5-dev libyaml-dev libcjson-dev libpcre2-dev \
            libutf8proc-dev liblapacke-dev uthash-dev libssl-dev check gnuplot-nox python3-pip
 
