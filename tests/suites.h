@@ -9,6 +9,7 @@
     SUITE(base) \
     SUITE(metric) \
     SUITE(stats) \
+    SUITE(permutation) \
     SUITE(h5) \
     SUITE(tokenizer) \
     SUITE(dequant) \
