@@ -46,6 +46,7 @@
     SUITE(runner) \
     SUITE(trace) \
     SUITE(kept) \
+    SUITE(control) \
     SUITE(decode) \
     SUITE(identity) \
     SUITE(chunked) \
