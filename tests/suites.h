@@ -10,6 +10,7 @@
     SUITE(metric) \
     SUITE(stats) \
     SUITE(repr) \
+    SUITE(permutation) \
     SUITE(h5) \
     SUITE(tokenizer) \
     SUITE(dequant) \
@@ -46,6 +47,7 @@
     SUITE(runner) \
     SUITE(trace) \
     SUITE(kept) \
+    SUITE(control) \
     SUITE(decode) \
     SUITE(identity) \
     SUITE(chunked) \
