@@ -276,7 +276,8 @@ static void plot_panels(const struct repr_report *r, int task, int def, const ch
                            def == REPR_SKEAN ? "nats" : "distance", "nats"};
     int n_damage = r->relations ? r->relations[task].n_damage : 0;
     for (int k = 0; k < REPR_N_METRIC; k++) {
-        str_addf(gp, "set title '%s'\nset ylabel '%s'\n%s\nplot ", repr_metric_names[k], units[k], k == 0 ? "set key below horizontal" : "unset key");
+        str_addf(gp, "set title '%s'\nset ylabel '%s'\n%s\nplot ", repr_metric_names[k], units[k],
+                 k == 0 ? "set key below horizontal" : "unset key");
         for (int stage = 0; stage < TAP_N_STAGE; stage++)
             str_addf(gp, "%s'%s.dat' index %d using 1:2:3:4 with yerrorlines lw 1.6 ps 0.7 pt %d lc rgb '%s' title '%s'",
                      stage ? ", " : "", name, k * TAP_N_STAGE + stage, 7 + 2 * stage - (stage == 1 ? 4 : 0), colour[stage],
