@@ -43,6 +43,7 @@
     SUITE(baseline) \
     SUITE(plot) \
     SUITE(profile) \
+    SUITE(repr_study) \
     SUITE(report) \
     SUITE(runner) \
     SUITE(trace) \
