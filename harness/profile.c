@@ -11,38 +11,21 @@
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/metric.h"
+#include "harness/study.h"
 
 static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1};
 static const char *const columns[] = {"mean", "se",      "lo",      "hi",     "diff",
                                       "diff_se", "diff_lo", "diff_hi", "diff_p", "baseline"};
 enum { N_MEASURE = 4, N_COLUMN = sizeof columns / sizeof *columns };
 
-/* What lines of one study have in common: all but the layer. */
-static void study_key(const struct agg_cell *c, struct str *out)
+/* Rows by their prompt, then by what makes two of them the same sample. */
+static int by_prompt(const void *x, const void *y)
 {
-    static const char *const keys[] = {"policy", "params", "budget", "head_budget", "protect", "prune_after", "prefill",
-                                       "decode", "positions", "template", "seed", "weight_dtype", "max_new_tokens"};
-    str_addf(out, "%s", c->task_key);
-    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
-        char *v = json_print(json_get(c->axes, keys[k]));
-        str_addf(out, "%s\n", v);
-        mem_free(v);
-    }
-    str_addf(out, "%d", json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0));
-}
-
-static int by_layer(const void *x, const void *y)
-{
-    const struct agg_cell *const *a = x, *const *b = y;
-    int i = 0, j = 0;
-    aggregate_single(*a, &i);
-    aggregate_single(*b, &j);
-    return i - j;
-}
-
-static int by_text(const void *x, const void *y)
-{
-    return strcmp(*(const char *const *)x, *(const char *const *)y);
+    const struct agg_row *a = *(const struct agg_row *const *)x, *b = *(const struct agg_row *const *)y;
+    int d = strcmp(a->prompt_sha256, b->prompt_sha256);
+    if (d || a->sample != b->sample)
+        return d ? d : (a->sample > b->sample) - (a->sample < b->sample);
+    return strcmp(a->question_id, b->question_id);
 }
 
 static void take_column(const struct aggregate *a, const struct agg_cell *c, enum aggregate_measure m, double v[N_COLUMN])
@@ -56,9 +39,25 @@ static void take_column(const struct aggregate *a, const struct agg_cell *c, enu
     memcpy(v, value, sizeof value);
 }
 
-static int write_measure(struct h5 *f, const char *group, const struct aggregate *a, const struct agg_cell *const *line, int n,
+/* What all layers say together, as attributes of the measure. */
+static int write_agreement(struct h5 *f, const char *group, const struct study_agreement *g, struct err *e)
+{
+    const struct permutation_test *t = &g->test;
+    return h5_set_int(f, group, "n_sample", t->n_sample, e) || h5_set_double(f, group, "variance", t->variance, e) ||
+                   h5_set_double(f, group, "null_mean", t->null_mean, e) || h5_set_double(f, group, "null_sd", t->null_sd, e) ||
+                   h5_set_double(f, group, "effect", t->effect, e) || h5_set_double(f, group, "permutation_p", t->p, e) ||
+                   h5_set_int(f, group, "permutations", PERMUTATION_ROUNDS, e) ||
+                   h5_set_double(f, group, "split_half", g->split_half, e)
+               ? -1
+               : 0;
+}
+
+static int write_measure(struct h5 *f, const char *group, const struct aggregate *a, const struct study *st,
                          enum aggregate_measure m, struct err *e)
 {
+    const int n = st->n;
+    const struct agg_cell *const *line = st->line;
+    const struct study_agreement g = study_agree(a, st, m);
     const uint64_t dim[1] = {(uint64_t)n};
     double *v = mem_new((size_t)n, sizeof *v), all[N_COLUMN];
     int64_t *count = mem_new((size_t)n, sizeof *count);
@@ -77,34 +76,49 @@ static int write_measure(struct h5 *f, const char *group, const struct aggregate
     str_clear(&path);
     str_addf(&path, "%s/%s/n", group, aggregate_measure_names[m]);
     bad = bad || h5_write(f, path.p, H5_TYPE_I64, 1, dim, count, e);
+    str_clear(&path);
+    str_addf(&path, "%s/%s", group, aggregate_measure_names[m]);
+    bad = bad || write_agreement(f, path.p, &g, e);
     mem_free(v);
     mem_free(count);
     str_free(&path);
     return bad ? -1 : 0;
 }
 
-static int write_prompts(struct h5 *f, const char *group, const struct aggregate *a, const struct agg_cell *c, struct err *e)
+/* The prompts of every layer: one that lacks a sample must not hide it. */
+static int write_prompts(struct h5 *f, const char *group, const struct aggregate *a, const struct study *st, struct err *e)
 {
-    const char **hash = mem_new((size_t)c->n_row + 1, sizeof *hash);
+    const struct agg_row **row = mem_new((size_t)a->n_row + 1, sizeof *row);
+    const char **hash = mem_new((size_t)a->n_row + 1, sizeof *hash);
+    size_t n = 0, n_hash = 0;
     struct str path = {0};
-    for (int i = 0; i < c->n_row; i++)
-        hash[i] = a->row[c->first + i].prompt_sha256;
-    if (c->n_row)
-        qsort(hash, (size_t)c->n_row, sizeof *hash, by_text);
+    for (int i = 0; i < a->n_row; i++) {
+        int is_in = 0;
+        for (int k = 0; k < st->n && !is_in; k++)
+            is_in = strcmp(a->cell[a->row[i].cell].line_key, st->line[k]->line_key) == 0;
+        if (is_in)
+            row[n++] = &a->row[i];
+    }
+    if (n)
+        qsort(row, n, sizeof *row, by_prompt);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || by_prompt(&row[i], &row[i - 1]) != 0)
+            hash[n_hash++] = row[i]->prompt_sha256;
     str_addf(&path, "%s/prompt_sha256", group);
-    int rc = h5_write_strings(f, path.p, hash, (size_t)c->n_row, e);
+    int rc = h5_write_strings(f, path.p, hash, n_hash, e);
+    mem_free(row);
     mem_free(hash);
     str_free(&path);
     return rc;
 }
 
-static int write_attributes(struct h5 *f, const char *group, const struct agg_cell *c, struct err *e)
+static int write_attributes(struct h5 *f, const char *group, const struct study *st, struct err *e)
 {
+    const struct agg_cell *c = st->line[0];
     static const char *const texts[] = {"model", "task", "metric", "policy", "prune_after", "head_budget"};
     static const char *const objects[] = {"params", "task_params", "protect"};
     const struct metric_ops *metric = metric_find(aggregate_text(c, "metric"));
-    int only = json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0);
-    int bad = h5_set_double(f, group, "level", c->level, e) || h5_set_int(f, group, "only", only, e) ||
+    int bad = h5_set_double(f, group, "level", c->level, e) || h5_set_int(f, group, "only", st->only, e) ||
               h5_set_int(f, group, "higher_is_better", metric ? metric->higher_is_better : 1, e);
     for (size_t k = 0; k < sizeof texts / sizeof *texts && !bad; k++)
         bad = h5_set_string(f, group, texts[k], aggregate_text(c, texts[k]), e);
@@ -116,23 +130,19 @@ static int write_attributes(struct h5 *f, const char *group, const struct agg_ce
     return bad ? -1 : 0;
 }
 
-static int write_study(struct h5 *f, int number, const struct aggregate *a, const struct agg_cell **line, int n, struct err *e)
+static int write_study(struct h5 *f, int number, const struct aggregate *a, const struct study *st, struct err *e)
 {
-    const uint64_t dim[1] = {(uint64_t)n};
+    const uint64_t dim[1] = {(uint64_t)st->n};
     struct str group = {0}, path = {0};
-    int64_t *layer = mem_new((size_t)n, sizeof *layer);
-    qsort(line, (size_t)n, sizeof *line, by_layer);
-    for (int i = 0; i < n; i++) {
-        int l = 0;
-        aggregate_single(line[i], &l);
-        layer[i] = l;
-    }
+    int64_t *layer = mem_new((size_t)st->n, sizeof *layer);
+    for (int i = 0; i < st->n; i++)
+        layer[i] = st->layer[i];
     str_addf(&group, "/%d", number);
     str_addf(&path, "%s/layer", group.p);
-    int bad = h5_make_group(f, group.p, e) || write_attributes(f, group.p, line[0], e) ||
-              h5_write(f, path.p, H5_TYPE_I64, 1, dim, layer, e) || write_prompts(f, group.p, a, line[0], e);
+    int bad = h5_make_group(f, group.p, e) || write_attributes(f, group.p, st, e) ||
+              h5_write(f, path.p, H5_TYPE_I64, 1, dim, layer, e) || write_prompts(f, group.p, a, st, e);
     for (int m = 0; m < N_MEASURE && !bad; m++)
-        bad = write_measure(f, group.p, a, line, n, measures[m], e);
+        bad = write_measure(f, group.p, a, st, measures[m], e);
     mem_free(layer);
     str_free(&group);
     str_free(&path);
@@ -163,35 +173,24 @@ static int write_model(struct h5 *f, const char *dir, const struct agg_cell *c, 
 
 int profile_write(const char *dir, const struct aggregate *a, struct err *e)
 {
-    int rc = -1, n_study = 0, first = -1, layer;
+    int rc = -1;
     char *path = fs_join(dir, "profile.h5");
     struct str tmp = {0};
     struct h5 *f = NULL;
-    const struct agg_cell **line = mem_new((size_t)a->n_line + 1, sizeof *line);
-    struct str *key = mem_new((size_t)a->n_line + 1, sizeof *key);
-    for (int l = 0; l < a->n_line; l++)
-        if (aggregate_single(&a->line[l], &layer)) {
-            study_key(&a->line[l], &key[l]);
-            first = first < 0 ? l : first;
-        }
-    if (first < 0) {
+    struct study_list studies;
+    study_find(a, &studies);
+    if (!studies.n) {
         rc = 0;
         goto out;
     }
+    const struct agg_cell *first = studies.v[0].line[0];
     str_addf(&tmp, "%s.tmp", path);
     f = h5_open(tmp.p, H5_MODE_CREATE, e);
-    if (!f || write_model(f, dir, &a->line[first], json_size(json_get(a->line[first].axes, "kept")), e))
+    if (!f || write_model(f, dir, first, json_size(json_get(first->axes, "kept")), e))
         goto out;
-    for (int l = first; l < a->n_line; l++) {
-        int n = 0, opens = key[l].n > 0;
-        for (int k = first; k < l && opens; k++)
-            opens = strcmp(str_c(&key[k]), key[l].p) != 0;
-        for (int k = l; k < a->n_line && opens; k++)
-            if (strcmp(str_c(&key[k]), key[l].p) == 0)
-                line[n++] = &a->line[k];
-        if (n && write_study(f, n_study++, a, line, n, e))
+    for (int s = 0; s < studies.n; s++)
+        if (write_study(f, s, a, &studies.v[s], e))
             goto out;
-    }
     int bad = h5_close(f, e);
     f = NULL;
     if (bad)
@@ -205,10 +204,7 @@ out:
     h5_close(f, NULL);
     if (rc && tmp.n)
         unlink(tmp.p);
-    for (int l = 0; l < a->n_line; l++)
-        str_free(&key[l]);
-    mem_free(key);
-    mem_free(line);
+    study_list_fini(&studies);
     str_free(&tmp);
     mem_free(path);
     return rc;

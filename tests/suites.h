@@ -10,6 +10,7 @@
     SUITE(metric) \
     SUITE(stats) \
     SUITE(repr) \
+    SUITE(permutation) \
     SUITE(h5) \
     SUITE(tokenizer) \
     SUITE(dequant) \

@@ -7,6 +7,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
+#include "harness/permutation.h"
 #include "harness/profile.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
@@ -154,6 +155,7 @@ START_TEST(a_study_that_runs_knows_its_model_and_agrees_with_its_rows)
     ck_assert_int_eq(v, 3);
     ck_assert_int_eq(h5_read(f, "/0/layer", H5_TYPE_I64, layer, 3, NULL), 0);
     ck_assert_int_eq(h5_read(f, "/0/kl/mean", H5_TYPE_F64, kl, 3, NULL), 0);
+    double x[3][2], p, half; /* [layer][sample] */
     for (int l = 0; l < 3; l++) {
         struct str axis = {0};
         double sum = 0;
@@ -164,7 +166,8 @@ START_TEST(a_study_that_runs_knows_its_model_and_agrees_with_its_rows)
                 static const char *const kept[] = {"[39,395,395]", "[395,39,395]", "[395,395,39]"};
                 ck_assert_str_eq(rows_text(r.v[i], "kept"), kept[l]); /* 0.1 of 395; the last of 396 tokens is fed afterwards */
                 ck_assert_str_eq(rows_text(r.v[i], "level"), "0.1");
-                sum += json_number(json_get(r.v[i], "kl"), (double)NAN);
+                ck_assert_int_lt(n, 2);
+                sum += x[l][n] = json_number(json_get(r.v[i], "kl"), (double)NAN);
                 n++;
             }
         ck_assert_int_eq(layer[l], l);
@@ -173,6 +176,15 @@ START_TEST(a_study_that_runs_knows_its_model_and_agrees_with_its_rows)
         ck_assert_double_gt(kl[l], 0);
         str_free(&axis);
     }
+    struct permutation_test t = permutation_layers(x[0], 3, 2);
+    ck_assert_int_eq(h5_get_double(f, "/0/kl", "permutation_p", &p, NULL), 0);
+    ck_assert_double_eq_tol(p, t.p, 0.02); /* the file has its samples in another order */
+    ck_assert_int_eq(h5_get_double(f, "/0/kl", "variance", &p, NULL), 0);
+    ck_assert_double_eq_tol(p, t.variance, 1e-12);
+    ck_assert_int_eq(h5_get_int(f, "/0/kl", "n_sample", &v, NULL), 0);
+    ck_assert_int_eq(v, 2);
+    ck_assert_int_eq(h5_get_double(f, "/0/kl", "split_half", &half, NULL), 0);
+    ck_assert(isnan(half)); /* two samples have no halves that could be compared */
     h5_close(f, NULL);
     aggregate_free(&a);
     rows_free(&r);
