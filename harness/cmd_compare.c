@@ -13,12 +13,13 @@ static const char help[] =
     "worse by atol + rtol x |base|. Times are never compared. Cells that only NEW has are told and forgiven.\n\n"
     "  --rtol X    relative tolerance (default 0.001)\n"
     "  --atol X    absolute tolerance (default 0.0001)\n"
-    "  --both      any difference beyond the tolerance counts, in either direction, in every float column\n"
+    "  --both      a difference beyond the tolerance counts in either direction\n"
+    "  --all       and in every float column: standard errors, intervals, differences, p values, further metrics\n"
     "  --json      one JSON object a finding\n\n"
     "The defaults pass what another CPU's kernels change in the last bits of float32, and nothing that a reader of a\n"
     "table would see. Exit status: 0 no worse, 1 worse or cells missing, 2 not comparable.\n\n"
     "examples:\n"
-    "  depthkv compare results/published/smoke results/smoke --both\n"
+    "  depthkv compare results/published/smoke results/smoke --all\n"
     "  depthkv compare main.csv branch.csv --atol 0.02\n";
 
 static int tolerance(const char *option, const char *text, double *out)
@@ -30,9 +31,10 @@ static int tolerance(const char *option, const char *text, double *out)
 
 int cmd_compare(int argc, char **argv)
 {
-    enum { RTOL = 256, ATOL, BOTH, JSON };
+    enum { RTOL = 256, ATOL, BOTH, ALL, JSON };
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'},       {"rtol", required_argument, NULL, RTOL},
                                           {"atol", required_argument, NULL, ATOL}, {"both", no_argument, NULL, BOTH},
+                                          {"all", no_argument, NULL, ALL},
                                           {"json", no_argument, NULL, JSON},       {NULL, 0, NULL, 0}};
     struct compare_options o = {.rtol = 1e-3, .atol = 1e-4};
     struct err e = {0};
@@ -45,6 +47,7 @@ int cmd_compare(int argc, char **argv)
         case RTOL: bad = tolerance("--rtol", optarg, &o.rtol); break;
         case ATOL: bad = tolerance("--atol", optarg, &o.atol); break;
         case BOTH: o.both = 1; break;
+        case ALL: o.all = 1; break;
         case JSON: o.json = 1; break;
         default: bad = cli_bad_option("compare", c, argv, longs);
         }

@@ -88,7 +88,7 @@ static int read_number(const struct csv *c, int row, int column, double *x, stru
 static int compare_float(struct run *r, int i, int j, int column, int column_now, enum kind kind, struct err *e)
 {
     const char *name = r->base.field[column], *a = csv_at(&r->base, i, column), *b = csv_at(&r->now, j, column_now);
-    if (kind == FLOAT && !r->o->both)
+    if (kind == FLOAT && !r->o->all)
         return 0;
     if (!*a != !*b) { /* a number that came or went is no matter of degree */
         r->count->differs++;
@@ -104,7 +104,7 @@ static int compare_float(struct run *r, int i, int j, int column, int column_now
         return 0;
     int metric = csv_column(&r->base, "metric");
     int good = kind == MEAN && (y > x) == higher_is_better(name, metric < 0 ? "" : csv_at(&r->base, i, metric));
-    if (good && !r->o->both) {
+    if (good && !r->o->both && !r->o->all) {
         r->count->better++;
         tell(r, "better", &r->base, i, name, a, b);
     } else {
@@ -120,7 +120,7 @@ static int compare_row(struct run *r, int i, int j, struct err *e)
         const char *name = r->base.field[k];
         enum kind kind = kind_of(&r->base, k);
         int l = csv_column(&r->now, name);
-        if (kind == IGNORED || (l < 0 && kind == FLOAT && !r->o->both))
+        if (kind == IGNORED || (l < 0 && kind == FLOAT && !r->o->all))
             continue;
         if (l < 0 || (kind == DISCRETE && strcmp(csv_at(&r->base, i, k), csv_at(&r->now, j, l)) != 0)) {
             r->count->differs++;

@@ -4,7 +4,7 @@
  *   discrete columns   axes, counts, entries and bytes: must be equal
  *   float columns      equal when |new - base| <= atol + rtol |base|; the means of score, nll, kl, kl_max and top1 know
  *                      which way is worse; all others (standard errors, intervals, differences, p values, further
- *                      metrics) are compared only with `both`
+ *                      metrics) are compared only with `all`
  *   times              columns that end in _s, or contain rss: never compared */
 #ifndef HARNESS_COMPARE_H
 #define HARNESS_COMPARE_H
@@ -14,7 +14,8 @@
 
 struct compare_options {
     double rtol, atol;
-    int both; /* a difference counts in either direction, in every float column */
+    int both; /* a difference counts in either direction */
+    int all;  /* in every float column; implies both */
     int json; /* one object a finding */
 };
 

@@ -121,7 +121,8 @@ static int same_budget(const struct budget *a, const struct budget *b)
 static int same_protection(const struct protect *a, const struct protect *b)
 {
     return a->sinks == b->sinks && a->recent == b->recent && a->question == b->question && a->first_layers == b->first_layers &&
-           (a->compensate == b->compensate || !a->first_layers);
+           (a->compensate == b->compensate || !a->first_layers) && a->alone == b->alone && !a->boundary.den == !b->boundary.den &&
+           (!a->boundary.den || decimal_compare(a->boundary, b->boundary) == 0);
 }
 
 static int has_allocator(const struct selector *s, const struct cell *c)

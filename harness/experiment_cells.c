@@ -172,9 +172,21 @@ static int boolean(struct load *l, const struct conf *c, const char *key)
     return 0;
 }
 
+/* Both ends together can't take more than there is. */
+static struct decimal boundary(struct load *l, const struct conf *c)
+{
+    struct decimal d = {0, 0}, half = {1, 2};
+    if (c->kind != CONF_SCALAR || decimal_parse(c->text, &d, NULL) || d.num < 0 || decimal_compare(d, half) > 0) {
+        experiment_complain(l, c, c->line, "protect: boundary: expected a fraction in [0, 0.5], found %s%s%s", c->kind == CONF_SCALAR ? "'" : "",
+                            c->kind == CONF_SCALAR ? c->text : "a list or map", c->kind == CONF_SCALAR ? "'" : "");
+        return (struct decimal){0, 0};
+    }
+    return d.num ? d : (struct decimal){0, 0};
+}
+
 struct protect experiment_protect(struct load *l, const struct conf *c)
 {
-    static const char *const known[] = {"sinks", "recent", "question", "first_layers", "compensate"};
+    static const char *const known[] = {"sinks", "recent", "question", "first_layers", "compensate", "own", "boundary"};
     struct protect p = {.compensate = 1};
     if (c->kind == CONF_SCALAR && strcmp(c->text, "none") != 0)
         experiment_complain(l, c, c->line, "protect: expected a map such as {sinks: 4, recent: 32}, found '%s'", c->text);
@@ -190,8 +202,12 @@ struct protect experiment_protect(struct load *l, const struct conf *c)
             p.first_layers = (int)experiment_int(l, c->item[i], key, 0, DIMS_MAX_LAYER, 0);
         else if (!strcmp(key, known[4]))
             p.compensate = boolean(l, c->item[i], key);
+        else if (!strcmp(key, known[5]))
+            p.alone = !boolean(l, c->item[i], key);
+        else if (!strcmp(key, known[6]))
+            p.boundary = boundary(l, c->item[i]);
         else
-            experiment_complain(l, c, c->key_line[i], "protect: key '%s' unknown%s", key, experiment_hint(key, known, 5));
+            experiment_complain(l, c, c->key_line[i], "protect: key '%s' unknown%s", key, experiment_hint(key, known, 7));
     }
     return p;
 }
@@ -294,8 +310,18 @@ static char *protect_text(const struct protect *p)
         str_addf(&s, "%s\"question\":true", comma);
         comma = ",";
     }
-    if (p->first_layers && !p->compensate)
+    if (p->first_layers && !p->compensate) {
         str_addf(&s, "%s\"compensate\":false", comma);
+        comma = ",";
+    }
+    if (p->alone) {
+        str_addf(&s, "%s\"own\":false", comma);
+        comma = ",";
+    }
+    if (p->boundary.den) {
+        str_addf(&s, "%s\"boundary\":", comma);
+        str_add_json_double(&s, decimal_to_double(p->boundary));
+    }
     str_addc(&s, '}');
     return str_take(&s);
 }

@@ -150,6 +150,11 @@ void experiment_modes_check(struct load *l, const struct conf *block, const stru
                                 "policy '%s' watches attention rows with a memory of its own, which can't follow a cache that is "
                                 "cut several times: only prefill: full with decode: frozen",
                                 p->name);
+        else if ((chunked || cuts) && needs & POLICY_NEEDS_ANSWER)
+            experiment_complain(l, block, policy->v[i].line,
+                                "policy '%s' reads the answer's attention on the full cache of the whole prompt: only prefill: full "
+                                "with decode: frozen",
+                                p->name);
         else if (cuts && needs & once)
             experiment_complain(l, block, policy->v[i].line,
                                 "policy '%s' needs %s, which is known of the prompt only: decode: frozen is expected", p->name,

@@ -417,7 +417,7 @@ int group_run(const struct group *g, struct err *e)
                 experiment_prune_after_names[g->prune_after]);
         goto out;
     }
-    if (too_long(g, e) || encode_answers(&s, e) || prefill(&s, e))
+    if (too_long(g, e) || encode_answers(&s, e) || prefill(&s, e) || group_read_answers(&s, e))
         goto out;
     timing_begin(TIMING_CUTTING);
     int bad = 0;

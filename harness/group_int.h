@@ -85,6 +85,8 @@ struct group_watch {
 };
 int group_watch_step(void *ctx, const int *active, const float *const *logits, int n, struct err *e);
 void group_watch_begin(struct group_watch *w, struct group_state *s, struct sequence *const *run, int n_run);
+/* Before the cut, where a scorer reads the reference answers: gives the observer the attention that predicts them. */
+int group_read_answers(struct group_state *s, struct err *e);
 /* After decoding: what is left of nll and kl, attention mass, for the cells of the batch. */
 int group_measure(struct group_state *s, struct err *e);
 

@@ -21,16 +21,18 @@ struct outcome *group_outcome(const struct group_state *s, int cell, int questio
 struct mass_tap {
     const struct group_state *s;
     double *mass; /* [n_layer][n_kv_head][n] */
+    int from;     /* rows before this one predict nothing of interest */
 };
 
 static int add_mass(void *ctx, int layer, int head, int row, const float *weight, int n_key, struct err *e)
 {
     struct mass_tap *t = ctx;
     const struct hparams *hp = &t->s->g->model->hp;
-    (void)row;
     (void)n_key;
     (void)e;
     int n = t->s->n;
+    if (row < t->from)
+        return 0;
     double total = 0;
     for (int j = 0; j < n; j++)
         total += (double)weight[j];
@@ -69,6 +71,65 @@ static int full_mass(struct group_state *s, int q, struct err *e)
     for (size_t i = 0; i < heads * n; i++)
         s->mass[q][i] /= (double)predicting * hp->n_head;
     return 0;
+}
+
+/* One question's answer, teacher-forced on a copy of the full cache; returns how many queries predict it, -1 on error. */
+static int answer_mass(struct group_state *s, int q, double *mass, struct err *e)
+{
+    const struct group *g = s->g;
+    const struct prompt *p = &g->prompt[q];
+    int held = p->ids.n - s->n, rc = -1;
+    size_t all = (size_t)g->model->hp.n_layer * (size_t)g->model->hp.n_kv_head * (size_t)s->n;
+    struct token_ids feed = {0}; /* what is held back, then the answer: all but the last is fed */
+    struct mass_tap on = {.s = s, .mass = mass, .from = held ? held - 1 : 0};
+    struct tap tap = {.ctx = &on, .weights = add_mass};
+    for (int i = s->n; i < p->ids.n; i++)
+        token_ids_add(&feed, p->ids.id[i]);
+    for (int i = 0; i < s->answer[q].n; i++)
+        token_ids_add(&feed, s->answer[q].id[i]);
+    struct sequence t = {.n = s->n};
+    struct forced f = {.s = &t, .target = feed.id, .n_target = feed.n, .from = 1};
+    t.cache = kvcache_derive(s->full, NULL, decode_tail_capacity(0, feed.n), NULL, e);
+    if (!t.cache || decode_forced(g->model, g->work, &f, 1, &tap, NULL, NULL, e))
+        goto out;
+    const float *last = observe_last_row(s->observer); /* with nothing held back, the prefill predicts the first token */
+    for (size_t i = 0; last && i < all; i++)
+        mass[i] += (double)last[i];
+    rc = s->answer[q].n;
+out:
+    kvcache_destroy(t.cache);
+    token_ids_free(&feed);
+    return rc;
+}
+
+int group_read_answers(struct group_state *s, struct err *e)
+{
+    const struct hparams *hp = &s->g->model->hp;
+    size_t all = (size_t)hp->n_layer * (size_t)hp->n_kv_head * (size_t)s->n;
+    int rc = -1, n = 0, lacks = 0;
+    if (!observe_wants_answer(s->observer))
+        return 0;
+    double *mass = mem_try(all, sizeof *mass, "attention of the answer", e);
+    float *share = mem_try(all, sizeof *share, "attention of the answer", e);
+    if (!mass || !share)
+        goto out;
+    timing_begin(TIMING_FORCED);
+    for (int q = 0; q < s->g->n_question && !lacks && n >= 0; q++) {
+        int more = s->answer[q].n ? answer_mass(s, q, mass, e) : 0;
+        lacks = more == 0;
+        n = more < 0 ? -1 : n + more;
+    }
+    timing_end();
+    if (n < 0)
+        goto out;
+    for (size_t i = 0; i < all && !lacks; i++)
+        share[i] = (float)(mass[i] / ((double)n * hp->n_head));
+    observe_answer(s->observer, lacks ? NULL : share);
+    rc = 0;
+out:
+    mem_free(mass);
+    mem_free(share);
+    return rc;
 }
 
 static int has_nll_metric(const struct exp_task *t)

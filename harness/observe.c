@@ -180,21 +180,26 @@ static int sight_open(struct observer *o, const struct scorer *s, const struct a
     return 0;
 }
 
-static void score_layer(struct observer *o, struct scorer *s, const struct attention_stats *st)
+static void score_view(const struct observer *o, struct scorer *s, const struct policy_view *v)
 {
     int H = o->m->hp.n_kv_head;
+    float **out = mem_new((size_t)H, sizeof *out);
+    for (int h = 0; h < H; h++)
+        out[h] = s->score + ((size_t)v->layer * (size_t)H + (size_t)h) * (size_t)o->stride;
+    if (s->cell->policy->score(scorer_self(s), v, out, &s->err)) {
+        if (s->err.code == ERR_OK)
+            err_set(&s->err, ERR_POLICY, "the policy gave no reason");
+        err_wrap(&s->err, "policy '%s', layer %d", s->cell->policy->name, v->layer);
+    }
+    mem_free(out);
+}
+
+static void score_layer(struct observer *o, struct scorer *s, const struct attention_stats *st)
+{
     struct sight w;
     if (sight_open(o, s, st, &w, &s->err))
         return;
-    float **out = mem_new((size_t)H, sizeof *out);
-    for (int h = 0; h < H; h++)
-        out[h] = s->score + ((size_t)st->layer * (size_t)H + (size_t)h) * (size_t)o->stride;
-    if (s->cell->policy->score(scorer_self(s), &w.view, out, &s->err)) {
-        if (s->err.code == ERR_OK)
-            err_set(&s->err, ERR_POLICY, "the policy gave no reason");
-        err_wrap(&s->err, "policy '%s', layer %d", s->cell->policy->name, st->layer);
-    }
-    mem_free(out);
+    score_view(o, s, &w.view);
     sight_close(&w);
 }
 
@@ -235,7 +240,7 @@ static int on_attention(void *ctx, const struct attention_stats *st, struct err 
     if (o->pass.fresh)
         tally_take(o->pass.fresh, NULL, st);
     for (int i = 0; i < o->n_scorer; i++)
-        if (o->scorer[i].err.code == ERR_OK)
+        if (o->scorer[i].err.code == ERR_OK && !(o->scorer[i].needs & POLICY_NEEDS_ANSWER))
             score_layer(o, &o->scorer[i], st);
     for (int i = 0; i < o->n_watcher; i++)
         if (o->watcher[i].as.err.code == ERR_OK)
@@ -467,6 +472,47 @@ void observe_destroy(struct observer *o)
 const struct tap *observe_tap(struct observer *o)
 {
     return o->tap.attention || o->tap.weights || o->tap.stage ? &o->tap : NULL;
+}
+
+int observe_wants_answer(const struct observer *o)
+{
+    for (int i = 0; i < o->n_scorer; i++)
+        if (o->scorer[i].needs & POLICY_NEEDS_ANSWER)
+            return 1;
+    return 0;
+}
+
+void observe_answer(struct observer *o, const float *answer)
+{
+    const struct hparams *hp = &o->m->hp;
+    int n = o->pass.n_seen, H = hp->n_kv_head;
+    int32_t *pos = mem_new((size_t)n, sizeof *pos);
+    struct policy_head *head = mem_new((size_t)H, sizeof *head);
+    const float **of_head = mem_new((size_t)H, sizeof *of_head);
+    for (int j = 0; j < n; j++)
+        pos[j] = j;
+    for (int h = 0; h < H; h++)
+        head[h] = (struct policy_head){.n_entry = n, .pos = pos};
+    for (int i = 0; i < o->n_scorer; i++) {
+        struct scorer *s = &o->scorer[i];
+        struct policy_view v;
+        if (!(s->needs & POLICY_NEEDS_ANSWER) || s->err.code != ERR_OK)
+            continue;
+        if (!answer)
+            err_set(&s->err, ERR_CONFIG, "policy '%s' reads the reference answer, which this sample lacks", s->cell->policy->name);
+        observe_shape(o->m, s->cell, n, o->pass.sample, &v);
+        v.head = head;
+        v.n_query = n;
+        v.answer = of_head;
+        for (v.layer = 0; v.layer < hp->n_layer && s->err.code == ERR_OK; v.layer++) {
+            for (int h = 0; h < H; h++)
+                of_head[h] = answer + ((size_t)v.layer * (size_t)H + (size_t)h) * (size_t)n;
+            score_view(o, s, &v);
+        }
+    }
+    mem_free(pos);
+    mem_free(head);
+    mem_free(of_head);
 }
 
 const float *const *const *observe_scores(const struct observer *o, int i, struct err *e)

@@ -35,6 +35,10 @@ void observe_destroy(struct observer *o);
 /* What to hand to transformer_forward; lives as long as the observer. NULL when nobody needs anything. */
 const struct tap *observe_tap(struct observer *o);
 
+/* Scorers that read the reference answer get it after the prefill, whose whole prompt lies in the cache: answer
+ * [n_layer][n_kv_head][n_seen] as struct policy_view has it; NULL: there is none, and they fail. */
+int observe_wants_answer(const struct observer *o);
+void observe_answer(struct observer *o, const float *answer);
 /* [n_layer][n_kv_head] -> [entries] scores for cell i (index into `cell`), or NULL and the reason when its scorer failed. */
 const float *const *const *observe_scores(const struct observer *o, int i, struct err *e);
 

@@ -82,12 +82,43 @@ static int by_x(const void *p, const void *q, void *ctx)
     return (a > b) - (a < b);
 }
 
+/* A pruned layer's damage is a paired difference to the baseline, whose interval is free of what hard and easy samples
+ * differ in; kl is one by itself. */
+static int is_damage(const struct figure *f)
+{
+    return f->single && f->measure != AGG_KL;
+}
+
+struct value {
+    double mean, lo, hi; /* of y */
+    int n;
+};
+
+static struct value value_of(const struct figure *f, const struct agg_cell *c)
+{
+    const struct stats_summary *s = &c->summary[f->measure];
+    const struct stats_paired *d = &c->diff[f->measure];
+    const struct metric_ops *metric = metric_find(aggregate_text(c, "metric"));
+    struct value v = {s->mean, s->lo, s->hi, s->n};
+    if (is_damage(f)) {
+        int falls = f->measure == AGG_SCORE && (!metric || metric->higher_is_better);
+        double none = d->n ? 0 : (double)NAN;
+        v = falls ? (struct value){none - d->diff, none - d->hi, none - d->lo, d->n} : (struct value){none + d->diff, none + d->lo, none + d->hi, d->n};
+    }
+    v.lo = isfinite(v.lo) ? v.lo : v.mean;
+    v.hi = isfinite(v.hi) ? v.hi : v.mean;
+    if (f->measure == AGG_KL && v.lo <= 0)
+        v.lo = v.mean / 10; /* a logarithmic axis has no zero */
+    return v;
+}
+
 static int has_point(const struct figure *f, const struct agg_cell *c)
 {
     int layer;
+    double mean = value_of(f, c).mean;
     return !strcmp(c->task_key, f->task->task_key) && strcmp(aggregate_text(c, "policy"), "full") != 0 &&
-           aggregate_single(c, &layer) == f->single && isfinite(c->summary[f->measure].mean) &&
-           (f->single || isfinite(c->bytes)) && (f->measure != AGG_KL || c->summary[f->measure].mean > 0);
+           aggregate_single(c, &layer) == f->single && isfinite(mean) && (f->single || isfinite(c->bytes)) &&
+           (f->measure != AGG_KL || mean > 0);
 }
 
 /* Only axes in which the curves of this task differ tell anything. */
@@ -125,6 +156,8 @@ static void label_of(const struct figure *f, const struct agg_cell *c, struct st
             out->p[before] = '\0';
         }
     }
+    if (f->single && json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0))
+        str_add(out, ", all but one pruned");
     if (f->single)
         str_addf(out, ", keep %.3g", c->level);
 }
@@ -187,17 +220,14 @@ static void gp_quote(const char *text, struct str *out)
 
 static void add_data(const struct figure *f, struct str *dat)
 {
-    str_addf(dat, "# %s | %s | 95 %% low | 95 %% high | rows | keep\n", f->single ? "layer" : f->unit_name,
-             aggregate_measure_names[f->measure]);
+    str_addf(dat, "# %s | %s%s | 95 %% low | 95 %% high | rows | keep\n", f->single ? "layer" : f->unit_name,
+             aggregate_measure_names[f->measure], !is_damage(f) ? "" : f->measure == AGG_SCORE ? " lost" : " added");
     for (int i = 0; i < f->n_curve; i++) {
         str_addf(dat, "%s# %s\n", i ? "\n\n" : "", f->curve[i].label);
         for (int k = 0; k < f->curve[i].n; k++) {
             const struct agg_cell *c = &f->a->line[f->curve[i].point[k]];
-            const struct stats_summary *s = &c->summary[f->measure];
-            double lo = isfinite(s->lo) ? s->lo : s->mean, hi = isfinite(s->hi) ? s->hi : s->mean;
-            if (f->measure == AGG_KL && lo <= 0)
-                lo = s->mean / 10; /* a logarithmic axis has no zero */
-            str_addf(dat, "%.9g %.9g %.9g %.9g %d %.6g\n", x_of(f, f->curve[i].point[k]), s->mean, lo, hi, s->n, c->keep);
+            const struct value v = value_of(f, c);
+            str_addf(dat, "%.9g %.9g %.9g %.9g %d %.6g\n", x_of(f, f->curve[i].point[k]), v.mean, v.lo, v.hi, v.n, c->keep);
         }
     }
 }
@@ -206,6 +236,7 @@ static void add_axes(const struct figure *f, struct str *gp)
 {
     const struct agg_cell *c = f->task;
     struct str title = {0}, y = {0};
+    size_t longest = 0;
     const char *name = f->measure == AGG_SCORE ? aggregate_text(c, "metric") : "";
     const struct metric_ops *metric = metric_find(name);
     int64_t length;
@@ -215,11 +246,15 @@ static void add_axes(const struct figure *f, struct str *gp)
     if (f->measure == AGG_KL)
         str_add(&y, "KL divergence from the full cache, nats per token");
     else if (f->measure == AGG_NLL)
-        str_add(&y, "negative log-likelihood, nats per token");
+        str_addf(&y, "negative log-likelihood%s, nats per token", is_damage(f) ? " added" : "");
     else
-        str_addf(&y, "score: %s", name);
-    str_add(gp, "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n"
-                "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror textcolor rgb '#333333'\n"
+        str_addf(&y, is_damage(f) ? "score lost: %s" : "score: %s", name);
+    for (int k = 0; k < f->n_curve; k++)
+        longest = strlen(f->curve[k].label) > longest ? strlen(f->curve[k].label) : longest;
+    /* long names beside the plot would leave no room for it */
+    str_addf(gp, "set encoding utf8\nset key outside %s Left reverse noenhanced samplen 2 spacing 1.2\n",
+             longest > 40 ? "below maxcols 1" : "right top");
+    str_add(gp, "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror textcolor rgb '#333333'\n"
                 "set bars 0.6\nset title noenhanced ");
     gp_quote(title.p, gp);
     if (f->single)
@@ -229,7 +264,7 @@ static void add_axes(const struct figure *f, struct str *gp)
     str_add(gp, "set ylabel noenhanced ");
     gp_quote(y.p, gp);
     str_add(gp, "\nset offsets graph 0, graph 0.03, 0, 0\n");
-    if (f->measure == AGG_SCORE && metric && !strcmp(metric->unit, "fraction"))
+    if (f->measure == AGG_SCORE && !is_damage(f) && metric && !strcmp(metric->unit, "fraction"))
         str_add(gp, "set yrange [-0.03:1.03]\nset ytics 0.2\n");
     if (f->measure == AGG_KL)
         str_add(gp, "set logscale y\nset format y '%g'\n");
@@ -242,7 +277,7 @@ static void add_script(const struct figure *f, const char *name, struct str *gp)
     /* Okabe and Ito's palette, which readers with any colour vision can tell apart; points differ as well */
     static const char *const colour[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
     static const int point[] = {7, 5, 9, 11, 13, 4, 6, 8, 10};
-    double full = full_mean(f), last = 0;
+    double full = is_damage(f) ? 0 : full_mean(f), last = 0;
     for (int k = 0; k < f->n_curve; k++)
         last = fmax(last, x_of(f, f->curve[k].point[f->curve[k].n - 1]));
     /* curves stand a hair apart, so that error bars at one budget don't hide each other; the .dat has the true x */

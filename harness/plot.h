@@ -1,5 +1,5 @@
 /* Plots by gnuplot: for every task, score, kl and nll against bytes with error bars, a line per policy; for a layer
- * study the same per layer. Data (.dat) and script (.gp) are the product, the pictures are derived. */
+ * study what is lost per layer, in paired differences to the baseline. Data (.dat) and script (.gp) are the product, the pictures are derived. */
 #ifndef HARNESS_PLOT_H
 #define HARNESS_PLOT_H
 

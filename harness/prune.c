@@ -102,14 +102,20 @@ static int position(const struct prune_head *h, int slot)
     return h->pos ? h->pos[slot] : slot;
 }
 
+static int largest(int a, int b, int c)
+{
+    int m = a > b ? a : b;
+    return m > c ? m : c;
+}
+
 int prune_protect(const struct prune_request *r, const struct prune_head *head, int m, unsigned char *mark, int *cut)
 {
     struct policy_protection own = {0, 0};
     int seen = r->n_seen ? r->n_seen : r->n, used = 0, wanted = 0;
-    if (r->policy->protect)
+    if (r->policy->protect && !r->protect.alone)
         r->policy->protect(r->policy_config, m, &own);
-    int sinks = own.sinks > r->protect.sinks ? own.sinks : r->protect.sinks;
-    int recent = own.recent > r->protect.recent ? own.recent : r->protect.recent;
+    int edge = r->protect.boundary.den ? (int)decimal_floor_mul(r->protect.boundary, m) : 0;
+    int sinks = largest(own.sinks, r->protect.sinks, edge), recent = largest(own.recent, r->protect.recent, edge);
     int from = recent < 0 ? seen : recent > seen ? 0 : seen - recent;
     int begin = r->question_begin, end = r->protect.question ? r->question_end : r->question_begin;
     memset(mark, 0, (size_t)head->n);

@@ -25,6 +25,8 @@ struct protect {
     int question;     /* 1: prompt tokens of the question are protected where they are in the cache */
     int first_layers; /* k: layers 0 .. k-1 are whole */
     int compensate;   /* 1: the other layers pay for them; 0: the total grows */
+    int alone;        /* 1 (own: false): the policy's own protection does not apply, so that all policies have the same */
+    struct decimal boundary; /* fraction of a layer's entries kept at either end of the sequence; den 0: none */
 };
 
 /* m of one layer and KV head for n prompt entries; bytes_per_entry = bytes of one (key, value) pair of one head.

@@ -9,53 +9,13 @@
 #include "harness/metric.h"
 #include "harness/plot.h"
 #include "harness/profile.h"
+#include "harness/report_int.h"
 #include "harness/study_csv.h"
 #include "harness/table.h"
 
 static const char *const heads[] = {"policy", "layer budget", "kept",     "tokens", "MiB",  "MiB bf16", "n",
                                     "score",  "difference",   "p",        "kl",     "top1", "nll",      "also"};
 enum { N_HEAD = sizeof heads / sizeof *heads, LAYER_BUDGET = 1, FIRST_OPTIONAL = 7, DIFFERENCE = 8 };
-
-static void number(struct table *t, double x, int digits)
-{
-    struct str s = {0};
-    if (isfinite(x))
-        str_addf(&s, "%.*f", digits, x);
-    else
-        str_add(&s, "n/a");
-    table_add(t, &s);
-}
-
-/* Half the width of an interval says as much as its ends, in fewer columns; cells.csv has the ends. */
-static void with_half(struct table *t, double mean, double lo, double hi, const char *format)
-{
-    struct str s = {0};
-    char text[64];
-    if (!isfinite(mean)) {
-        table_add_text(t, "n/a");
-        return;
-    }
-    snprintf(text, sizeof text, format, mean);
-    str_add(&s, text);
-    if (isfinite(lo) && isfinite(hi)) {
-        snprintf(text, sizeof text, format, (hi - lo) / 2);
-        str_addf(&s, " ± %s", text[0] == '+' ? text + 1 : text);
-    }
-    table_add(t, &s);
-}
-
-static void with_ends(struct table *t, const struct stats_summary *x)
-{
-    struct str s = {0};
-    if (!isfinite(x->mean)) {
-        table_add_text(t, "n/a");
-        return;
-    }
-    str_addf(&s, "%.3f", x->mean);
-    if (isfinite(x->lo) && isfinite(x->hi))
-        str_addf(&s, " [%.3f, %.3f]", x->lo, x->hi);
-    table_add(t, &s);
-}
 
 static void add_note(struct str *s, const char *name, const char *value)
 {
@@ -73,8 +33,7 @@ static int varies(const struct aggregate *a, const struct agg_cell *c, const cha
     return 0;
 }
 
-/* What else sets a line apart: everything that is not a default, in words. */
-static void add_notes(const struct aggregate *a, const struct agg_cell *c, struct str *s)
+void report_notes(const struct aggregate *a, const struct agg_cell *c, struct str *s)
 {
     static const struct {
         const char *key, *name, *dflt;
@@ -116,18 +75,18 @@ static void add_line(const struct aggregate *a, const struct agg_cell *c, struct
     table_add(t, &text);
     aggregate_axis(c, "layer_budget", &text);
     table_add(t, &text);
-    number(t, c->keep, 3);
-    number(t, c->tokens, 0);
-    number(t, c->bytes / 1048576, 2);
-    number(t, c->bytes_bf16 / 1048576, 2);
-    number(t, c->n_ok, 0);
-    with_ends(t, &s[AGG_SCORE]);
-    with_half(t, d->n ? d->diff : none, d->lo, d->hi, "%+.3f");
-    number(t, d->n ? d->p : none, 4);
-    with_half(t, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi, "%.3g");
-    number(t, s[AGG_TOP1].mean, 3);
-    with_half(t, s[AGG_NLL].mean, s[AGG_NLL].lo, s[AGG_NLL].hi, "%.4f");
-    add_notes(a, c, &text);
+    table_add_number(t, c->keep, 3);
+    table_add_number(t, c->tokens, 0);
+    table_add_number(t, c->bytes / 1048576, 2);
+    table_add_number(t, c->bytes_bf16 / 1048576, 2);
+    table_add_number(t, c->n_ok, 0);
+    table_add_ends(t, s[AGG_SCORE].mean, s[AGG_SCORE].lo, s[AGG_SCORE].hi, "%.3f");
+    table_add_half(t, d->n ? d->diff : none, d->lo, d->hi, "%+.3f");
+    table_add_number(t, d->n ? d->p : none, 4);
+    table_add_half(t, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi, "%.3g");
+    table_add_number(t, s[AGG_TOP1].mean, 3);
+    table_add_half(t, s[AGG_NLL].mean, s[AGG_NLL].lo, s[AGG_NLL].hi, "%.4f");
+    report_notes(a, c, &text);
     table_add(t, &text);
 }
 
@@ -185,10 +144,12 @@ static void add_legend(const struct aggregate *a, const struct agg_cell *c, stru
 
 static void write_texts(const struct aggregate *a, const struct plot_list *plots, struct str *md, struct str *tex, struct str *html)
 {
+    struct study_list studies;
     str_add(html, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>depthkv results</title>\n<style>\n"
                   "body{font-family:sans-serif;margin:2em;color:#222}\ntable{border-collapse:collapse;font-size:90%}\n"
                   "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
                   ".text{text-align:left}\nimg{max-width:100%}\n</style>\n");
+    study_find(a, &studies);
     for (int l = 0; l < a->n_line; l++) {
         struct str title = {0}, legend = {0};
         struct table t;
@@ -210,6 +171,7 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
         str_add(html, "<p>");
         table_escape_html(legend.p, html);
         str_add(html, "</p>\n");
+        report_layers(a, &studies, a->line[l].task_key, &(struct report_texts){md, tex, html});
         for (int p = 0; p < plots->n; p++)
             if (strcmp(plots->item[p].task_key, a->line[l].task_key) == 0)
                 str_addf(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", plots->item[p].name, plots->item[p].name);
@@ -217,6 +179,7 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
         str_free(&title);
         str_free(&legend);
     }
+    study_list_fini(&studies);
     if (!a->n_line)
         str_add(md, "No rows yet.\n");
     str_add(html, "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"rows.jsonl\">rows.jsonl</a>; the experiment: "

@@ -1,5 +1,7 @@
 #include "harness/table.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "harness/base/mem.h"
@@ -25,6 +27,50 @@ int table_column_is_empty(const struct table *t, int column, const char *nothing
         if (strcmp(t->text[r * t->n_column + column], nothing) != 0)
             return 0;
     return 1;
+}
+
+void table_add_number(struct table *t, double x, int digits)
+{
+    struct str s = {0};
+    if (isfinite(x))
+        str_addf(&s, "%.*f", digits, x);
+    else
+        str_add(&s, "n/a");
+    table_add(t, &s);
+}
+
+void table_add_half(struct table *t, double mean, double lo, double hi, const char *format)
+{
+    struct str s = {0};
+    char text[64];
+    if (!isfinite(mean)) {
+        table_add_text(t, "n/a");
+        return;
+    }
+    snprintf(text, sizeof text, format, mean);
+    str_add(&s, text);
+    if (isfinite(lo) && isfinite(hi)) {
+        snprintf(text, sizeof text, format, (hi - lo) / 2);
+        str_addf(&s, " ± %s", text[0] == '+' ? text + 1 : text);
+    }
+    table_add(t, &s);
+}
+
+void table_add_ends(struct table *t, double mean, double lo, double hi, const char *format)
+{
+    struct str s = {0};
+    char text[3][64];
+    if (!isfinite(mean)) {
+        table_add_text(t, "n/a");
+        return;
+    }
+    snprintf(text[0], sizeof text[0], format, mean);
+    snprintf(text[1], sizeof text[1], format, lo);
+    snprintf(text[2], sizeof text[2], format, hi);
+    str_add(&s, text[0]);
+    if (isfinite(lo) && isfinite(hi))
+        str_addf(&s, " [%s, %s]", text[1], text[2]);
+    table_add(t, &s);
 }
 
 void table_drop_column(struct table *t, int column)

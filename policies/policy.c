@@ -14,7 +14,8 @@
     POLICY(tova) \
     POLICY(snapkv) \
     POLICY(h2o) \
-    POLICY(depthkv)
+    POLICY(depthkv) \
+    POLICY(oracle)
 
 #define POLICY(stem) extern const struct policy_ops policy_##stem;
 ALL_POLICIES
@@ -80,6 +81,8 @@ int policy_validate(const struct policy_ops *p, struct err *e)
         return err_set(e, ERR_POLICY, "policy '%s' has no score function", p->name);
     if ((p->needs & POLICY_NEEDS_ROWS) && !p->rows)
         return err_set(e, ERR_POLICY, "policy '%s' needs rows but does not say how many", p->name);
+    if ((p->needs & POLICY_NEEDS_ANSWER) && (p->needs != POLICY_NEEDS_ANSWER || p->needs_of || p->observe))
+        return err_set(e, ERR_POLICY, "policy '%s' needs the answer, which goes with no other need", p->name);
     if (!!p->create != !!p->destroy)
         return err_set(e, ERR_POLICY, "policy '%s' has only one of create and destroy", p->name);
     if (p->keeps_all && (p->needs || p->protect || p->uses_seed))

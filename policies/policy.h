@@ -26,7 +26,9 @@ enum policy_needs {
     POLICY_NEEDS_ROWS = 1 << 3,    /* attention rows of the last queries; how many: `rows` */
     POLICY_NEEDS_ENTROPY = 1 << 4, /* entropy of every attention row */
     POLICY_NEEDS_QUERIES = 1 << 5, /* rotated queries */
-    POLICY_NEEDS_HIDDEN = 1 << 6   /* input of the layer's attention norm */
+    POLICY_NEEDS_HIDDEN = 1 << 6,  /* input of the layer's attention norm */
+    POLICY_NEEDS_ANSWER = 1 << 7   /* attention of the reference answer, which no real policy can know; alone: a layer is
+                                      then scored after the prefill, when nothing else of it is at hand */
 };
 
 /* One KV head of one layer. Arrays are contiguous; slot j is entry j, oldest first. */
@@ -62,6 +64,8 @@ struct policy_view {
     uint64_t policy_seed;                     /* the experiment's, for random scores */
     uint64_t sample;                          /* hash of the sample, for random scores */
     int first_query; /* position of the first query that column sums saw: 0, but for chunks without `carry` */
+    const float *const *answer; /* [n_kv_head] -> [n_entry] share of the full cache's attention on these entries, from the
+                                   queries that predict the reference answers: a layer's sum to 1; NULL unless ANSWER */
 };
 
 /* What a policy protects by itself at a budget of m entries (each clamped to [0, m] by the harness). */

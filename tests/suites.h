@@ -43,10 +43,12 @@
     SUITE(baseline) \
     SUITE(plot) \
     SUITE(profile) \
+    SUITE(repr_study) \
     SUITE(report) \
     SUITE(runner) \
     SUITE(trace) \
     SUITE(kept) \
+    SUITE(control) \
     SUITE(decode) \
     SUITE(identity) \
     SUITE(chunked) \

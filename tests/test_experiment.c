@@ -201,7 +201,8 @@ START_TEST(budgets_heads_and_layers_take_all_their_forms)
     expands("  - {policy: knorm, keep_tokens: [7, 100000], head_budget: shared}\n"
             "  - {policy: depthkv, keep_bytes: [4KiB, 1.5kB], layer_budget: {proportional: [[3, 2, 1], [1, 1, 2]]}}\n"
             "  - {policy: knorm, keep: 0.5, layer_budget: {single: {layer: all, only: true}}}\n"
-            "  - {policy: knorm, keep: 1, protect: {recent: 3, question: true, first_layers: 2, compensate: false}}\n",
+            "  - {policy: knorm, keep: 1, protect: {recent: 3, question: true, first_layers: 2, compensate: false}}\n"
+            "  - {policy: knorm, keep: 1, protect: [{own: false, boundary: 0.10}, {own: true, boundary: 0}]}\n",
             "full - \"uniform\" uniform {} after all_but_last seed 1 new 16\n"
             "knorm 7 \"uniform\" shared {} after all_but_last seed 1 new 16\n"
             "knorm 100000 \"uniform\" shared {} after all_but_last seed 1 new 16\n"
@@ -212,7 +213,9 @@ START_TEST(budgets_heads_and_layers_take_all_their_forms)
             "knorm 0.5 {\"single\":{\"layer\":0,\"only\":true}} uniform {} after all_but_last seed 1 new 16\n"
             "knorm 0.5 {\"single\":{\"layer\":1,\"only\":true}} uniform {} after all_but_last seed 1 new 16\n"
             "knorm 0.5 {\"single\":{\"layer\":2,\"only\":true}} uniform {} after all_but_last seed 1 new 16\n"
-            "knorm 1 \"uniform\" uniform {\"recent\":3,\"first_layers\":2,\"question\":true,\"compensate\":false} after all_but_last seed 1 new 16\n");
+            "knorm 1 \"uniform\" uniform {\"recent\":3,\"first_layers\":2,\"question\":true,\"compensate\":false} after all_but_last seed 1 new 16\n"
+            "knorm 1 \"uniform\" uniform {\"own\":false,\"boundary\":0.1} after all_but_last seed 1 new 16\n"
+            "knorm 1 \"uniform\" uniform {} after all_but_last seed 1 new 16\n");
 }
 END_TEST
 

@@ -97,23 +97,25 @@ static const struct rows_fake study[] = {
     {"s3", 3, 0, "c0", "q", "knorm", "0.5", 1, 0.625, 0.125, .layer_budget = SINGLE(1), .bytes = 2560, .level = 0.5},
     {"s4", 4, 0, "c0", "q", "knorm", "0.1", 1, 0.0625, 2, .layer_budget = SINGLE(1), .bytes = 2560, .level = 0.1},
     {"u", 5, 0, "c0", "q", "knorm", "0.5", 1, 0.375, 0.75, .bytes = 1536},
+    {"o", 6, 0, "c0", "q", "knorm", "0.5", 1, 0.125, 4, .layer_budget = "{\"single\":{\"layer\":1,\"only\":true}}", .bytes = 1536, .level = 0.5},
 };
 
 START_TEST(a_study_of_single_layers_is_drawn_over_the_layers)
 {
     struct plot_list p;
-    draw(study, 6, &p);
+    draw(study, 7, &p);
     ck_assert_int_eq(p.n, 4);
     ck_assert_str_eq(p.item[0].name, "1-t-score");
     ck_assert_str_eq(p.item[2].name, "1-t-score-layer");
     char *dat = rows_read("plots/1-t-score-layer.dat");
-    ck_assert_str_eq(dat, "# layer | score | 95 % low | 95 % high | rows | keep\n"
-                          "# knorm, keep 0.5\n0 0.25 0.25 0.25 1 0.5\n1 0.625 0.625 0.625 1 0.5\n2 0.5 0.5 0.5 1 0.5\n"
-                          "\n\n# knorm, keep 0.1\n1 0.0625 0.0625 0.0625 1 0.1\n");
+    ck_assert_str_eq(dat, "# layer | score lost | 95 % low | 95 % high | rows | keep\n"
+                          "# knorm, keep 0.5\n0 0.5 0.5 0.5 1 0.5\n1 0.125 0.125 0.125 1 0.5\n2 0.25 0.25 0.25 1 0.5\n"
+                          "\n\n# knorm, keep 0.1\n1 0.6875 0.6875 0.6875 1 0.1\n"
+                          "\n\n# knorm, all but one pruned, keep 0.5\n1 0.625 0.625 0.625 1 0.5\n");
     mem_free(dat);
     char *gp = rows_read("plots/1-t-score-layer.gp");
     ck_assert_ptr_nonnull(strstr(gp, "set xlabel 'pruned layer'\nset xrange [-0.5:*]\n"));
-    ck_assert_ptr_nonnull(strstr(gp, "plot 0.75 with lines"));
+    ck_assert_ptr_nonnull(strstr(gp, "plot 0 with lines"));
     mem_free(gp);
     dat = rows_read("plots/1-t-score.dat"); /* the uniform cell alone, in KiB */
     ck_assert_str_eq(dat, "# KiB | score | 95 % low | 95 % high | rows | keep\n# knorm\n1.5 0.375 0.375 0.375 1 0.5\n");

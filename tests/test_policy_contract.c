@@ -24,6 +24,7 @@ struct layer {
     struct policy_head *head;
     struct policy_attention *stat;
     int32_t *pos;
+    const float **answer;
     float *pool; /* every statistic, one after the other */
     size_t used;
 };
@@ -51,7 +52,7 @@ static struct layer *build(const struct policy_ops *p, const void *config, const
     x->head = mem_new((size_t)s->n_kv, sizeof *x->head);
     x->stat = mem_new(heads, sizeof *x->stat);
     x->pos = mem_new(n, sizeof *x->pos);
-    x->pool = mem_new(2 * (size_t)s->n_kv * n * d + heads * (2 * n + (size_t)n_row * n + seen + seen * d) + seen * heads * d, sizeof *x->pool);
+    x->pool = mem_new(2 * (size_t)s->n_kv * n * d + heads * (3 * n + (size_t)n_row * n + seen + seen * d) + seen * heads * d, sizeof *x->pool);
     for (int j = 0; j < s->n; j++)
         x->pos[j] = j * s->gap;
     for (int h = 0; h < s->n_kv; h++)
@@ -65,6 +66,10 @@ static struct layer *build(const struct policy_ops *p, const void *config, const
     x->view = (struct policy_view){.layer = s->layer, .n_layer = s->n_layer, .n_head = (int)heads, .n_kv_head = s->n_kv, .n_group = s->n_group,
                                    .head_dim = s->d, .d_model = (int)(heads * d), .n_seen = (int)seen, .n_query = (int)seen, .n_row = n_row,
                                    .head = x->head, .attention = x->stat, .policy_seed = 3, .sample = 11};
+    x->answer = mem_new((size_t)s->n_kv, sizeof *x->answer);
+    for (int h = 0; h < s->n_kv; h++)
+        x->answer[h] = numbers(x, &r, needs & POLICY_NEEDS_ANSWER, n, nan);
+    x->view.answer = needs & POLICY_NEEDS_ANSWER ? x->answer : NULL;
     x->view.hidden = numbers(x, &r, needs & POLICY_NEEDS_HIDDEN, seen * heads * d, nan);
     return x;
 }
@@ -74,6 +79,7 @@ static void drop(struct layer *x)
     mem_free(x->head);
     mem_free(x->stat);
     mem_free(x->pos);
+    mem_free(x->answer);
     mem_free(x->pool);
     mem_free(x);
 }
@@ -299,9 +305,9 @@ END_TEST
 START_TEST(broken_policies_are_refused_with_the_reason)
 {
     const struct policy_ops good = *policy_find("tova"), full = *policy_find("full");
-    struct policy_ops c[10];
-    static const char *const why[10] = {"ABI 99", "name 'H2O'", "summary", "head_budget", "no score", "how many", "only one", "keeps all", "name ''", "summary"};
-    for (int i = 0; i < 10; i++)
+    struct policy_ops c[11];
+    static const char *const why[11] = {"ABI 99", "name 'H2O'", "summary", "head_budget", "no score", "how many", "only one", "keeps all", "name ''", "summary", "no other need"};
+    for (int i = 0; i < 11; i++)
         c[i] = i == 7 ? full : good;
     c[0].abi = 99;
     c[1].name = "H2O";
@@ -313,7 +319,8 @@ START_TEST(broken_policies_are_refused_with_the_reason)
     c[7].needs = POLICY_NEEDS_KEYS;
     c[8].name = "";
     c[9].paper = NULL;
-    for (int i = 0; i < 10; i++) {
+    c[10].needs |= POLICY_NEEDS_ANSWER;
+    for (int i = 0; i < 11; i++) {
         struct err e;
         memset(&e, 0xFF, sizeof e);
         ck_assert_msg(policy_validate(&c[i], &e) == -1, "case %d", i);

@@ -256,6 +256,42 @@ START_TEST(tied_scores_of_either_zero_keep_the_later_position)
 }
 END_TEST
 
+/* snapkv keeps its window, streaming its sinks and recents, unless the experiment says that none has its own. */
+START_TEST(protection_of_its_own_gives_way_to_one_that_all_share)
+{
+    static const char *const name[] = {"snapkv", "streaming", "knorm", "h2o"};
+    struct fixture *f = mem_new(1, sizeof *f);
+    unsigned char mark[4][100];
+    struct prune_head head = {100, NULL};
+    fill_scores(f, 3);
+    for (int own = 1; own >= 0; own--)
+        for (int i = 0; i < 4; i++) {
+            const struct policy_ops *p = policy_find(name[i]);
+            void *config = mem_new(1, p->config_size + 1);
+            int cut = 0, used;
+            param_defaults(p->params, config);
+            f->r.policy = p;
+            f->r.policy_config = config;
+            f->r.protect = (struct protect){.sinks = 1, .recent = 3, .boundary = {1, 10}, .alone = !own, .compensate = 1};
+            used = prune_protect(&f->r, &head, 40, mark[i], &cut);
+            if (own) {
+                ck_assert_int_eq(cut, i == 0); /* 64 last ones */
+                ck_assert_int_eq(used, i == 2 ? 8 : i == 3 ? 24 : 40);
+                param_fini(p->params, config);
+                mem_free(config);
+                continue;
+            }
+            ck_assert_int_eq(used, 8); /* a tenth of 40 at either end is more than what else is asked for */
+            ck_assert_int_eq(cut, 0);
+            for (int j = 0; j < 100; j++)
+                ck_assert_int_eq(mark[i][j], j < 4 || j >= 96);
+            param_fini(p->params, config);
+            mem_free(config);
+        }
+    mem_free(f);
+}
+END_TEST
+
 START_TEST(h2o_protects_half_of_each_layers_own_budget)
 {
     struct fixture *f = mem_new(1, sizeof *f);
@@ -372,6 +408,7 @@ Suite *make_prune_suite(void)
     tcase_add_test(t, a_nan_score_is_refused_with_its_place);
     tcase_add_test(t, any_keep_set_has_exactly_its_counts_its_protection_and_the_best_of_the_rest);
     tcase_add_test(t, tied_scores_of_either_zero_keep_the_later_position);
+    tcase_add_test(t, protection_of_its_own_gives_way_to_one_that_all_share);
     tcase_add_test(t, h2o_protects_half_of_each_layers_own_budget);
     tcase_add_test(t, the_full_cache_stays_whole_without_scores_and_so_does_keep_one);
     tcase_add_test(t, infinities_of_both_signs_have_no_mean);

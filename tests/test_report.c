@@ -1,4 +1,5 @@
 /* Tables and pages of a result folder: their very text, from rows made by hand. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,48 @@ START_TEST(a_folder_without_rows_says_so)
 }
 END_TEST
 
+#define ONE(l) "{\"single\":{\"layer\":" #l ",\"only\":false}}"
+
+/* Two samples and two layers: layer 1 costs both of them 1 and 0.5, layer 0 nothing. Variance of the means 0 and 0.75 below
+ * full: 0.28125; permuted within samples it is that (both alike) or (0.25^2) / 2 = 0.03125, each with probability 1/2. */
+static const struct rows_fake layers[] = {
+    {"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL},
+    {"f", 0, 1, "c1", "q", "full", "", 1, 1, 0, .status = NULL},
+    {"s1", 1, 0, "c0", "q", "knorm", "0.5", 1, 0, 0.5, .layer_budget = ONE(1), .level = 0.5},
+    {"s1", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.5, 0.25, .layer_budget = ONE(1), .level = 0.5},
+    {"s0", 2, 0, "c0", "q", "knorm", "0.5", 1, 1, 0, .layer_budget = ONE(0), .level = 0.5},
+    {"s0", 2, 1, "c1", "q", "knorm", "0.5", 1, 1, 0, .layer_budget = ONE(0), .level = 0.5},
+};
+static const char study[] = "### One layer pruned at a time: knorm, keep 0.5; after prompt\n\n"
+                            "| layer |   n | score |            score - full | kl                |\n"
+                            "| ----: | --: | ----: | ----------------------: | ----------------- |\n"
+                            "|     0 |   2 | 1.000 | +0.000 [+0.000, +0.000] | 0 [0, 0]          |\n"
+                            "|     1 |   2 | 0.250 | -0.750 [-1.000, -0.500] | 0.375 [0.25, 0.5] |\n";
+
+START_TEST(a_layer_study_is_told_with_intervals_and_a_test_of_its_layers)
+{
+    struct err e;
+    double sd, chance, effect, p;
+    write_rows(layers, 6);
+    ck_assert_msg(report_write(dir, &warning, &e) == 0, "%s", e.msg);
+    char *md = rows_read("table.md");
+    ck_assert_msg(strstr(md, study) != NULL, "%s", md);
+    const char *score = strstr(md, "| score   |       2 |");
+    ck_assert_ptr_nonnull(score);
+    ck_assert_int_eq(sscanf(score, "| score | 2 | %lf | %lf | %lf | %lf | n/a", &sd, &chance, &effect, &p), 4);
+    ck_assert_double_eq_tol(sd, sqrt(0.28125), 5e-4);
+    ck_assert_double_eq_tol(chance, sqrt((0.28125 + 0.03125) / 2), 0.01);
+    ck_assert_double_eq_tol(effect, 1, 0.06);
+    ck_assert_double_eq_tol(p, 0.5, 0.025); /* five standard errors */
+    char *html = rows_read("index.html"), *tex = rows_read("table.tex");
+    ck_assert_ptr_nonnull(strstr(html, "<h3>One layer pruned at a time: knorm, keep 0.5; after prompt</h3>"));
+    ck_assert_ptr_nonnull(strstr(tex, "1 & 2 & 0.250 & -0.750 [-1.000, -0.500] & 0.375 [0.25, 0.5] \\\\\n"));
+    mem_free(md);
+    mem_free(html);
+    mem_free(tex);
+}
+END_TEST
+
 Suite *make_report_suite(void)
 {
     Suite *s = suite_create("report");
@@ -261,6 +304,7 @@ Suite *make_report_suite(void)
     tcase_add_test(t, cells_csv_has_every_number);
     tcase_add_test(t, the_same_rows_in_any_order_give_the_same_files);
     tcase_add_test(t, every_task_has_a_table_of_its_own);
+    tcase_add_test(t, a_layer_study_is_told_with_intervals_and_a_test_of_its_layers);
     tcase_add_test(t, a_folder_without_rows_says_so);
     suite_add_tcase(s, t);
     return s;

@@ -10,12 +10,12 @@ compare() { # STATUS ARGS...
   got=$?
   [ $got -eq "$want" ] || fail "compare $*: status $got, expected $want: $(cat out err)"
 }
-compare 0 a a/cells.csv --both --rtol 0 --atol 0
+compare 0 a a/cells.csv --all --rtol 0 --atol 0
 [ ! -s out ] && grep -q '^5 cells compared: 0 worse, 0 better, 0 differ, 0 missing, 0 extra$' err || fail "equal: $(cat out err)"
 
 # rows in another order, times of another day
 { head -1 a/cells.csv; tail -n +2 a/cells.csv | tac | sed -E 's/,[^,]*,[^,]*$/,77,78/'; } >order.csv
-compare 0 a order.csv --both --rtol 0 --atol 0
+compare 0 a order.csv --all --rtol 0 --atol 0
 
 column() { head -1 a/cells.csv | tr , '\n' | grep -nx "$1" | cut -d: -f1; }
 # fields with commas are in quotes and come first; those that change are counted from the end
@@ -32,7 +32,8 @@ compare 1 worse.csv a --both
 compare 0 a worse.csv --atol 9
 change score_se 0.5 >moved.csv
 compare 0 a moved.csv
-compare 1 a moved.csv --both
+compare 0 a moved.csv --both
+compare 1 a moved.csv --all
 grep -q '^moved .*: score_se 0.5, expected ' out || fail "moved: $(cat out)"
 change cache_bytes 1 >bytes.csv
 compare 1 a bytes.csv --json

@@ -1,0 +1,115 @@
+/* The part of a report that is about layer studies. */
+#include <math.h>
+#include <string.h>
+
+#include "harness/report_int.h"
+#include "harness/table.h"
+
+static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1};
+enum { N_MEASURE = sizeof measures / sizeof *measures };
+
+static void add_table(struct table *t, const char *note, const struct report_texts *out)
+{
+    str_addc(out->md, '\n');
+    table_markdown(t, out->md);
+    str_addf(out->md, "\n%s\n", note);
+    str_addf(out->tex, "\n%% %s\n", note);
+    table_latex(t, out->tex);
+    table_html(t, out->html);
+    str_add(out->html, "<p>");
+    table_escape_html(note, out->html);
+    str_add(out->html, "</p>\n");
+    table_free(t);
+}
+
+static void add_title(const struct aggregate *a, const struct study *s, const struct report_texts *out)
+{
+    struct str title = {0};
+    str_add(&title, s->only ? "All layers but one pruned: " : "One layer pruned at a time: ");
+    aggregate_policy_label(a, s->line[0], &title);
+    str_addf(&title, ", keep %.3g", s->line[0]->level);
+    report_notes(a, s->line[0], &title);
+    str_addf(out->md, "\n### %s\n", title.p);
+    str_addf(out->tex, "\n%% %s\n", title.p);
+    str_add(out->html, "<h3>");
+    table_escape_html(title.p, out->html);
+    str_add(out->html, "</h3>\n");
+    str_free(&title);
+}
+
+/* Differences where there is a baseline; what means something by itself as it is. */
+static void add_layers(const struct aggregate *a, const struct study *s, const struct report_texts *out)
+{
+    enum { SCORE = 2, N_HEAD = 7 };
+    static const char *const heads[N_HEAD] = {"layer", "n", "score", "score - ", "nll - ", "kl", "top1"};
+    const char *base = a->baseline ? "baseline" : "full";
+    struct table t = {.n_column = N_HEAD};
+    for (int h = 0; h < N_HEAD; h++) {
+        struct str head = {0};
+        str_addf(&head, "%s%s", heads[h], h == SCORE + 1 || h == SCORE + 2 ? base : "");
+        table_add(&t, &head);
+    }
+    for (int i = 0; i < s->n; i++) {
+        const struct agg_cell *c = s->line[i];
+        const struct stats_summary *v = c->summary;
+        const struct stats_paired *d = c->diff;
+        const double none = (double)NAN;
+        table_add_number(&t, s->layer[i], 0);
+        table_add_number(&t, c->n_ok, 0);
+        table_add_number(&t, v[AGG_SCORE].mean, 3);
+        table_add_ends(&t, d[AGG_SCORE].n ? d[AGG_SCORE].diff : none, d[AGG_SCORE].lo, d[AGG_SCORE].hi, "%+.3f");
+        table_add_ends(&t, d[AGG_NLL].n ? d[AGG_NLL].diff : none, d[AGG_NLL].lo, d[AGG_NLL].hi, "%+.3g");
+        table_add_ends(&t, v[AGG_KL].mean, v[AGG_KL].lo, v[AGG_KL].hi, "%.3g");
+        table_add_ends(&t, v[AGG_TOP1].mean, v[AGG_TOP1].lo, v[AGG_TOP1].hi, "%.3f");
+    }
+    for (int h = N_HEAD - 1; h >= SCORE; h--)
+        if (table_column_is_empty(&t, h, "n/a"))
+            table_drop_column(&t, h);
+    add_table(&t, "[ ]: 95 % bootstrap interval over samples; differences are paired on the same samples.", out);
+}
+
+static void add_agreement(const struct aggregate *a, const struct study *s, const struct report_texts *out)
+{
+    static const char *const heads[] = {"measure", "samples", "sd over layers", "by chance", "effect", "p", "reliability"};
+    enum { N_HEAD = sizeof heads / sizeof *heads };
+    struct table t = {.n_column = N_HEAD, .left = 1};
+    struct str note = {0};
+    for (int h = 0; h < N_HEAD; h++)
+        table_add_text(&t, heads[h]);
+    for (int m = 0; m < N_MEASURE; m++) {
+        const struct study_agreement g = study_agree(a, s, measures[m]);
+        if (!g.test.n_sample)
+            continue; /* not measured */
+        table_add_text(&t, aggregate_measure_names[measures[m]]);
+        table_add_number(&t, g.test.n_sample, 0);
+        table_add_ends(&t, sqrt(g.test.variance), (double)NAN, (double)NAN, "%.3g");
+        table_add_ends(&t, sqrt(g.test.null_mean), (double)NAN, (double)NAN, "%.3g");
+        table_add_number(&t, g.test.effect, 2);
+        table_add_number(&t, g.test.p, 4);
+        table_add_number(&t, g.split_half, 3);
+    }
+    str_addf(&note, "Do layers differ? The variance of the layers' means against %d permutations of the layers within each sample: "
+                    "p = (b + 1) / (%d + 1); effect: in standard deviations of the permuted variance above its mean (by chance: the "
+                    "root of that mean). reliability: Pearson's r between two random halves of the samples, mean of %d, raised to all "
+                    "samples by Spearman and Brown.",
+             PERMUTATION_ROUNDS, PERMUTATION_ROUNDS, PERMUTATION_HALVES);
+    if (t.n_row > 1)
+        add_table(&t, note.p, out);
+    else
+        table_free(&t);
+    str_free(&note);
+}
+
+void report_layers(const struct aggregate *a, const struct study_list *studies, const char *task_key,
+                   const struct report_texts *out)
+{
+    for (int i = 0; i < studies->n; i++) {
+        const struct study *s = &studies->v[i];
+        if (strcmp(s->line[0]->task_key, task_key) != 0)
+            continue;
+        add_title(a, s, out);
+        add_layers(a, s, out);
+        if (s->n > 1)
+            add_agreement(a, s, out);
+    }
+}

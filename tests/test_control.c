@@ -1,0 +1,136 @@
+/* Controls: the oracle scorer against the plain forward pass of tests/plain.h, and protection that is matched across
+ * policies. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "tests/lab.h"
+#include "tests/plain.h"
+#include "tests/rows.h"
+#include "tests/suites.h"
+
+enum { PROMPT = 60, QUESTION = 6, SUFFIX = 3 };
+
+static int kept(const struct lab *l, int cell, int layer, int head, int pos)
+{
+    return keepset_has(l->result[cell].keep, layer, head, pos);
+}
+
+/* Share of the attention of the queries first .. last on every prompt entry before n, per (layer, KV head). */
+static double *answer_attention(const struct lab *l, const struct plain *p, int n, int first, int last)
+{
+    const struct hparams *hp = &l->model->hp;
+    double *mass = mem_new((size_t)hp->n_layer * (size_t)hp->n_kv_head * (size_t)n, sizeof *mass);
+    for (int layer = 0; layer < hp->n_layer; layer++)
+        for (int q = 0; q < hp->n_head; q++)
+            for (int i = first; i <= last; i++) {
+                const double *row = p->attention + (((size_t)layer * (size_t)hp->n_head + (size_t)q) * (size_t)p->room + (size_t)i) * (size_t)p->room;
+                double sum = 0;
+                for (int j = 0; j < n; j++)
+                    sum += row[j];
+                for (int j = 0; j < n; j++)
+                    mass[((size_t)layer * (size_t)hp->n_kv_head + (size_t)(q / hp->n_group)) * (size_t)n + (size_t)j] += row[j] / sum;
+            }
+    return mass;
+}
+
+/* Every entry that stays is attended to at least as much as every one that goes. */
+static void check_oracle(struct lab *l, enum prune_after after, int held)
+{
+    const struct hparams *hp = &l->model->hp;
+    struct token_ids answer = {0};
+    int n = PROMPT - held, m = n / 5;
+    lab_run(l, after);
+    ck_assert_int_eq(tokenizer_encode(l->model->tokenizer, "42 or so", 8, &answer, NULL), 0);
+    struct plain *p = plain_create(l->model, PROMPT + answer.n, 0);
+    for (int i = 0; i < PROMPT; i++)
+        plain_feed(p, l->prompt.ids.id[i]);
+    for (int i = 0; i + 1 < answer.n; i++)
+        plain_feed(p, answer.id[i]);
+    double *mass = answer_attention(l, p, n, PROMPT - 1, PROMPT + answer.n - 2);
+    for (int layer = 0; layer < hp->n_layer; layer++)
+        for (int h = 0; h < hp->n_kv_head; h++) {
+            const double *of = mass + ((size_t)layer * (size_t)hp->n_kv_head + (size_t)h) * (size_t)n;
+            double least = (double)INFINITY, most = 0;
+            int count = 0;
+            for (int j = 0; j < n; j++) {
+                if (kept(l, 1, layer, h, j))
+                    least = fmin(least, of[j]);
+                else
+                    most = fmax(most, of[j]);
+                count += kept(l, 1, layer, h, j);
+            }
+            ck_assert_int_eq(count, m);
+            ck_assert_msg(least > most * (1 - 1e-5), "layer %d, head %d: %.9g stays, %.9g goes", layer, h, least, most);
+        }
+    mem_free(mass);
+    plain_destroy(p);
+    token_ids_free(&answer);
+}
+
+START_TEST(the_oracle_keeps_what_predicts_the_reference_answer)
+{
+    static const struct {
+        enum prune_after after;
+        int held;
+    } c[] = {{PRUNE_AFTER_ALL_BUT_LAST, 1}, {PRUNE_AFTER_CONTEXT, QUESTION + SUFFIX}, {PRUNE_AFTER_PROMPT, 0}};
+    struct lab l;
+    lab_open(&l, "  - {policy: [oracle, random], keep: 0.2}\n", "max_new_tokens: 4\n", PROMPT, QUESTION, SUFFIX);
+    for (int i = 0; i < 3; i++)
+        check_oracle(&l, c[i].after, c[i].held);
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(the_oracle_changes_nothing_for_the_other_cells)
+{
+    struct lab l;
+    struct str with = {0}, without = {0};
+    for (int i = 0; i < 2; i++) {
+        lab_open(&l, i ? "  - {policy: [snapkv], keep: 0.2}\n" : "  - {policy: [snapkv, oracle], keep: 0.2}\n", "max_new_tokens: 4\n", PROMPT, QUESTION, SUFFIX);
+        lab_run(&l, PRUNE_AFTER_ALL_BUT_LAST);
+        for (int c = 0; c < 2; c++) {
+            lab_text(&l, c, "output", i ? &without : &with);
+            lab_text(&l, c, "kl", i ? &without : &with);
+            lab_text(&l, c, "nll", i ? &without : &with);
+            lab_text(&l, c, "attention_lost", i ? &without : &with);
+        }
+        lab_close(&l);
+    }
+    ck_assert_str_eq(with.p, without.p);
+    str_free(&with);
+    str_free(&without);
+}
+END_TEST
+
+START_TEST(without_a_reference_answer_only_the_oracle_fails)
+{
+    struct lab l;
+    struct str status = {0}, reason = {0};
+    lab_open(&l, "  - {policy: [oracle, random], keep: 0.2}\n", "max_new_tokens: 4\n", PROMPT, QUESTION, SUFFIX);
+    l.item.question[0].n_answer = 0;
+    lab_run(&l, PRUNE_AFTER_ALL_BUT_LAST);
+    lab_text(&l, 1, "status", &status);
+    lab_text(&l, 1, "reason", &reason);
+    ck_assert_str_eq(status.p, "\"failed\"");
+    ck_assert_msg(strstr(reason.p, "policy 'oracle' reads the reference answer, which this sample lacks"), "%s", reason.p);
+    str_clear(&status);
+    lab_text(&l, 2, "status", &status);
+    ck_assert_str_eq(status.p, "\"ok\"");
+    str_free(&status);
+    str_free(&reason);
+    lab_close(&l);
+}
+END_TEST
+
+Suite *make_control_suite(void)
+{
+    Suite *s = suite_create("control");
+    TCase *t = tcase_create("control");
+    tcase_add_test(t, the_oracle_keeps_what_predicts_the_reference_answer);
+    tcase_add_test(t, the_oracle_changes_nothing_for_the_other_cells);
+    tcase_add_test(t, without_a_reference_answer_only_the_oracle_fails);
+    suite_add_tcase(s, t);
+    return s;
+}
