@@ -10,6 +10,7 @@
 #include "harness/plot.h"
 #include "harness/profile.h"
 #include "harness/report_int.h"
+#include "harness/study_csv.h"
 #include "harness/table.h"
 
 static const char *const heads[] = {"policy", "layer budget", "kept",     "tokens", "MiB",  "MiB bf16", "n",
@@ -209,7 +210,7 @@ int report_write(const char *dir, struct str *warning, struct err *e)
         goto out;
     write_texts(&a, &plots, &md, &tex, &html);
     if (save(dir, "table.md", &md, e) || save(dir, "table.tex", &tex, e) || save(dir, "index.html", &html, e) ||
-        profile_write(dir, &a, e))
+        profile_write(dir, &a, e) || study_csv_write(dir, &a, e))
         goto out;
     str_add(warning, str_c(&plots.warning));
     rc = 0;
