@@ -11,71 +11,22 @@
  * Rounding to whole entries may pass rho_max by less than one entry. A total that needs more than rho_max is n/a. */
 #include <stddef.h>
 
-#include "harness/base/mem.h"
 #include "policies/allocator_guided.h"
-#include "policies/allocator_profile.h"
 
 struct config {
-    struct allocator_profile_choice choice;
-    double rho_max;
-    int transform, redistribution;
-};
-
-struct self {
-    const struct config *config;
-    unsigned char *whole; /* [n_layer] */
-    double *s;            /* [n_layer] tolerance; 0 where whole */
+    struct allocator_guided_config guided;
 };
 
 static const struct param params[] = {
-    ALLOCATOR_PROFILE_PARAMS(struct config, choice),
-    ALLOCATOR_PROFILE_METRIC(struct config, choice),
-    {"rho_max", PARAM_FLOAT, offsetof(struct config, rho_max), "0.7", 1e-9, 1, NULL, "largest pruning ratio of a layer"},
-    {"transform", PARAM_ENUM, offsetof(struct config, transform), "minmax", 0, 0, allocator_guided_transforms,
-     "how damage d becomes tolerance: max + min - d (or the metric itself), (max - d) / (max - min), rank"},
-    {"redistribution", PARAM_ENUM, offsetof(struct config, redistribution), "proportional", 0, 0, allocator_guided_redistributions,
-     "how the excess above rho_max goes to the others"},
+    ALLOCATOR_GUIDED_PROFILE(struct config, guided),
+    ALLOCATOR_GUIDED_PARAMS(struct config, guided),
     {0},
 };
-
-static void destroy(void *self)
-{
-    struct self *s = self;
-    if (!s)
-        return;
-    mem_free(s->whole);
-    mem_free(s->s);
-    mem_free(s);
-}
 
 static int create(void **self, const void *config, const struct allocator_setup *setup, struct err *e)
 {
     const struct config *c = config;
-    struct self *s = mem_new(1, sizeof *s);
-    s->config = c;
-    s->whole = mem_new((size_t)setup->n_layer, 1);
-    s->s = mem_new((size_t)setup->n_layer, sizeof *s->s);
-    s->whole[0] = 1;
-    struct allocator_profile *p = NULL;
-    if (setup->n_layer > 1)
-        p = allocator_profile_read(&c->choice, setup, 1, e);
-    else
-        err_set(e, ERR_CONFIG, "a model of one layer, which stays whole, leaves none to prune");
-    if (!p) {
-        destroy(s);
-        return -1;
-    }
-    allocator_guided_tolerance(p->mean, s->whole, setup->n_layer, (enum allocator_guided_transform)c->transform, s->s);
-    allocator_profile_free(p);
-    *self = s;
-    return 0;
-}
-
-static int allocate(const void *self, const struct allocator_input *in, int *entries, struct err *e)
-{
-    const struct self *s = self;
-    return allocator_guided_spread(in, s->whole, s->s, s->config->rho_max,
-                                   (enum allocator_guided_redistribution)s->config->redistribution, entries, e);
+    return allocator_guided_create(self, &c->guided, setup, 0, c->guided.rho_max, e);
 }
 
 extern const struct allocator_ops allocator_mga;
@@ -88,6 +39,6 @@ const struct allocator_ops allocator_mga = {
     .config_size = sizeof(struct config),
     .params = params,
     .create = create,
-    .destroy = destroy,
-    .allocate = allocate,
+    .destroy = allocator_guided_destroy,
+    .allocate = allocator_guided_allocate,
 };

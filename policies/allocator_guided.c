@@ -124,3 +124,54 @@ out:
     mem_free(kept);
     return rc;
 }
+
+struct self {
+    unsigned char *whole; /* [n_layer] */
+    double *s;            /* [n_layer] tolerance; 0 where whole */
+    double rho_max;
+    enum allocator_guided_redistribution how;
+};
+
+void allocator_guided_destroy(void *self)
+{
+    struct self *s = self;
+    if (!s)
+        return;
+    mem_free(s->whole);
+    mem_free(s->s);
+    mem_free(s);
+}
+
+static int choose_whole(int n_layer, int k, unsigned char *whole, struct err *e)
+{
+    if (k)
+        return allocator_guided_middle(n_layer, k, whole, e);
+    whole[0] = 1;
+    return n_layer > 1 ? 0 : err_set(e, ERR_CONFIG, "a model of one layer, which stays whole, leaves none to prune");
+}
+
+int allocator_guided_create(void **self, const struct allocator_guided_config *c, const struct allocator_setup *setup, int k,
+                            double rho_max, struct err *e)
+{
+    struct self *s = mem_new(1, sizeof *s);
+    s->whole = mem_new((size_t)setup->n_layer, 1);
+    s->s = mem_new((size_t)setup->n_layer, sizeof *s->s);
+    s->rho_max = rho_max;
+    s->how = (enum allocator_guided_redistribution)c->redistribution;
+    struct allocator_profile *p =
+        choose_whole(setup->n_layer, k, s->whole, e) ? NULL : allocator_profile_read(&c->choice, setup, 1, e);
+    if (!p) {
+        allocator_guided_destroy(s);
+        return -1;
+    }
+    allocator_guided_tolerance(p->mean, s->whole, setup->n_layer, (enum allocator_guided_transform)c->transform, s->s);
+    allocator_profile_free(p);
+    *self = s;
+    return 0;
+}
+
+int allocator_guided_allocate(const void *self, const struct allocator_input *in, int *entries, struct err *e)
+{
+    const struct self *s = self;
+    return allocator_guided_spread(in, s->whole, s->s, s->rho_max, s->how, entries, e);
+}
