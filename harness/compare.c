@@ -14,6 +14,8 @@ enum kind { DISCRETE, MEAN, FLOAT, IGNORED };
 struct run {
     const struct compare_options *o;
     struct csv base, now;
+    enum kind *kind; /* [base.n_column] */
+    int *now_column; /* [base.n_column]; -1: none */
     struct str *out;
     struct compare_count *count;
 };
@@ -26,7 +28,7 @@ static int ends_in(const char *s, const char *end)
 
 /* Columns up to cache_bytes_end are what an experiment asked for and what follows from it by counting; `keep` and
  * `level` are decimals that were resolved exactly. All after them were measured. */
-static enum kind kind_of(const struct csv *c, int column)
+static enum kind kind_of(const struct csv *c, int column, int last_discrete)
 {
     const char *name = c->field[column];
     if (ends_in(name, "_s") || strstr(name, "rss"))
@@ -34,8 +36,7 @@ static enum kind kind_of(const struct csv *c, int column)
     for (int m = 0; m < AGG_N_MEASURE; m++)
         if (!strcmp(name, aggregate_measure_names[m]))
             return MEAN;
-    int last = csv_column(c, "cache_bytes_end");
-    return column <= last ? DISCRETE : FLOAT;
+    return column <= last_discrete ? DISCRETE : FLOAT;
 }
 
 static int higher_is_better(const char *measure, const char *metric)
@@ -118,8 +119,8 @@ static int compare_row(struct run *r, int i, int j, struct err *e)
 {
     for (int k = 0; k < r->base.n_column; k++) {
         const char *name = r->base.field[k];
-        enum kind kind = kind_of(&r->base, k);
-        int l = csv_column(&r->now, name);
+        enum kind kind = r->kind[k];
+        int l = r->now_column[k];
         if (kind == IGNORED || (l < 0 && kind == FLOAT && !r->o->all))
             continue;
         if (l < 0 || (kind == DISCRETE && strcmp(csv_at(&r->base, i, k), csv_at(&r->now, j, l)) != 0)) {
@@ -130,6 +131,18 @@ static int compare_row(struct run *r, int i, int j, struct err *e)
         }
     }
     return 0;
+}
+
+/* What the columns are, once for all rows. */
+static void match_columns(struct run *r)
+{
+    int last_discrete = csv_column(&r->base, "cache_bytes_end");
+    r->kind = mem_new((size_t)r->base.n_column, sizeof *r->kind);
+    r->now_column = mem_new((size_t)r->base.n_column, sizeof *r->now_column);
+    for (int k = 0; k < r->base.n_column; k++) {
+        r->kind[k] = kind_of(&r->base, k, last_discrete);
+        r->now_column[k] = csv_column(&r->now, r->base.field[k]);
+    }
 }
 
 static int row_of(const struct csv *c, const char *id)
@@ -162,6 +175,8 @@ int compare_cells(const char *base, const char *now, const struct compare_option
     struct run r = {.o = o, .out = out, .count = count};
     *count = (struct compare_count){0};
     int rc = read_side(base, &r.base, e) || read_side(now, &r.now, e) ? -1 : 0;
+    if (rc == 0)
+        match_columns(&r);
     for (int i = 1; rc == 0 && i < r.base.n_row; i++) {
         int j = row_of(&r.now, csv_at(&r.base, i, csv_column(&r.base, "cell")));
         if (j < 0) {
@@ -177,6 +192,8 @@ int compare_cells(const char *base, const char *now, const struct compare_option
             count->extra++;
             tell(&r, "extra", &r.now, j, NULL, NULL, NULL);
         }
+    mem_free(r.kind);
+    mem_free(r.now_column);
     csv_free(&r.base);
     csv_free(&r.now);
     return rc;
