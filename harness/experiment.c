@@ -412,11 +412,10 @@ static int load(struct load *l, const char *const *set, int n_set, int limit)
 {
     l->root = read_included(l, l->root, l->x->dir, 0);
     apply_set(l, set, n_set);
-    if (l->root->kind == CONF_MAP)
-        read_relative_to(l);
     if (l->root->kind != CONF_MAP) {
         experiment_complain(l, l->root, l->root->line, "expected a map of keys at the top");
     } else {
+        read_relative_to(l);
         const struct conf *sweep = conf_get(l->root, "sweep");
         experiment_check_keys(l, l->root, 1);
         for (int i = 0; sweep && sweep->kind == CONF_LIST && i < sweep->n; i++)
