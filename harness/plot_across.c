@@ -7,8 +7,6 @@
 #include "harness/base/mem.h"
 #include "harness/plot_int.h"
 
-enum { MAX_AXIS = 64, MAX_PANEL = 16 };
-
 /* What a panel or a curve is: the policy and what was asked to be kept. */
 static char *label_of(const struct aggregate *a, const struct agg_cell *c, int with_keep)
 {
@@ -40,9 +38,14 @@ static int find(char *const *label, int n, const char *want)
 struct heat {
     const struct aggregate *a;
     const char *task, *model;
-    double depth[MAX_AXIS], length[MAX_AXIS];
-    int n_depth, n_length, n_panel;
-    char *panel[MAX_PANEL];
+    struct axis {
+        double *x; /* [n] ascending */
+        int n;
+        size_t cap;
+    } depth, length;
+    char **panel;
+    int n_panel, *panel_of; /* [n_panel]; [a->n_line], -1: in none */
+    size_t cap;
 };
 
 static int place_of(const struct agg_cell *c, double *depth, double *length)
@@ -60,48 +63,63 @@ static int belongs(const struct heat *h, const struct agg_cell *c)
     return !strcmp(aggregate_text(c, "task"), h->task) && !strcmp(aggregate_text(c, "model"), h->model);
 }
 
-static int insert(double *axis, int n, double x)
+static void insert(struct axis *a, double x)
 {
     int i = 0;
-    while (i < n && axis[i] < x)
+    while (i < a->n && a->x[i] < x)
         i++;
-    if ((i < n && axis[i] == x) || n == MAX_AXIS)
-        return n;
-    memmove(axis + i + 1, axis + i, (size_t)(n - i) * sizeof *axis);
-    axis[i] = x;
-    return n + 1;
+    if (i < a->n && a->x[i] == x)
+        return;
+    mem_grow(&a->x, &a->cap, (size_t)a->n + 1, sizeof *a->x);
+    memmove(a->x + i + 1, a->x + i, (size_t)(a->n++ - i) * sizeof *a->x);
+    a->x[i] = x;
 }
 
-static int index_of(const double *axis, double x)
+static int index_of(const struct axis *a, double x)
 {
     int i = 0;
-    while (axis[i] != x)
+    while (a->x[i] != x)
         i++;
     return i;
 }
 
 static void collect(struct heat *h)
 {
+    h->panel_of = mem_new((size_t)h->a->n_line, sizeof *h->panel_of);
     for (int l = 0; l < h->a->n_line; l++) {
         const struct agg_cell *c = &h->a->line[l];
         double depth, length;
+        h->panel_of[l] = -1;
         if (!belongs(h, c) || !place_of(c, &depth, &length))
             continue;
-        h->n_depth = insert(h->depth, h->n_depth, depth);
-        h->n_length = insert(h->length, h->n_length, length);
+        insert(&h->depth, depth);
+        insert(&h->length, length);
         char *label = label_of(h->a, c, 1);
-        if (find(h->panel, h->n_panel, label) == h->n_panel && h->n_panel < MAX_PANEL)
-            h->panel[h->n_panel++] = label;
-        else
+        int p = h->panel_of[l] = find(h->panel, h->n_panel, label);
+        if (p < h->n_panel) {
             mem_free(label);
+            continue;
+        }
+        mem_grow(&h->panel, &h->cap, (size_t)h->n_panel + 1, sizeof *h->panel);
+        h->panel[h->n_panel++] = label;
     }
 }
 
-static void add_tics(const char *axis, const double *x, int n, struct str *gp)
+static void free_heat(struct heat *h)
 {
-    str_addf(gp, "set %stics (", axis);
-    for (int i = 0; i < n; i++)
-        str_addf(gp, "%s'%g' %d", i ? ", " : "", x[i], i);
+    for (int p = 0; p < h->n_panel; p++)
+        mem_free(h->panel[p]);
+    mem_free(h->panel);
+    mem_free(h->panel_of);
+    mem_free(h->depth.x);
+    mem_free(h->length.x);
+}
+
+static void add_tics(const char *name, const struct axis *a, struct str *gp)
+{
+    str_addf(gp, "set %stics (", name);
+    for (int i = 0; i < a->n; i++)
+        str_addf(gp, "%s'%g' %d", i ? ", " : "", a->x[i], i);
     str_add(gp, ")\n");
 }
 
@@ -114,14 +132,10 @@ static int write_heat(const char *folder, struct heat *h, struct plot_list *out,
         for (int l = 0; l < h->a->n_line; l++) {
             const struct agg_cell *c = &h->a->line[l];
             double depth, length;
-            if (!belongs(h, c) || !place_of(c, &depth, &length))
-                continue;
-            char *label = label_of(h->a, c, 1);
             const struct stats_summary *s = &c->summary[AGG_SCORE];
-            if (!strcmp(label, h->panel[p]))
-                str_addf(&dat, "%d %d %.9g %.9g %.9g %d %g %g\n", index_of(h->length, length), index_of(h->depth, depth), s->mean,
+            if (h->panel_of[l] == p && place_of(c, &depth, &length))
+                str_addf(&dat, "%d %d %.9g %.9g %.9g %d %g %g\n", index_of(&h->length, length), index_of(&h->depth, depth), s->mean,
                          s->lo, s->hi, s->n, length, depth);
-            mem_free(label);
         }
     }
     str_addf(&name, "heat-%s-%s", h->task, h->model);
@@ -131,9 +145,9 @@ static int write_heat(const char *folder, struct heat *h, struct plot_list *out,
                  /* cividis, told apart with any colour vision and in grey */
                  "set palette defined (0 '#00224e', 0.25 '#434e6c', 0.5 '#7d7c78', 0.75 '#bcaf6f', 1 '#fee838')\n"
                  "set xlabel 'length, tokens'\nset ylabel 'depth of the needle, percent'\nset cblabel 'score'\n");
-    str_addf(&gp, "set xrange [-0.5:%g]\nset yrange [%g:-0.5]\n", h->n_length - 0.5, h->n_depth - 0.5);
-    add_tics("x", h->length, h->n_length, &gp);
-    add_tics("y", h->depth, h->n_depth, &gp);
+    str_addf(&gp, "set xrange [-0.5:%g]\nset yrange [%g:-0.5]\n", h->length.n - 0.5, h->depth.n - 0.5);
+    add_tics("x", &h->length, &gp);
+    add_tics("y", &h->depth, &gp);
     for (int i = 0; i < 2; i++) {
         str_addf(&gp, "set terminal %s size %d,%d %s\nset output '%s.%s'\nset multiplot layout %d,%d title ", i ? "pngcairo" : "svg",
                  60 + columns * 440, 60 + rows * 320, i ? "font 'sans,11'" : "font 'sans,12' background 'white'", name.p,
@@ -169,10 +183,9 @@ static int heat_maps(const char *folder, const struct aggregate *a, struct plot_
         if (seen)
             continue;
         collect(&h);
-        if (h.n_depth > 1 && h.n_length > 1)
+        if (h.depth.n > 1 && h.length.n > 1)
             rc = write_heat(folder, &h, out, gnuplot, e);
-        for (int p = 0; p < h.n_panel; p++)
-            mem_free(h.panel[p]);
+        free_heat(&h);
     }
     return rc;
 }
