@@ -29,6 +29,8 @@ struct loader {
     const char *path;
     int line;
     struct place *cells, *rows;
+    struct place *current;       /* the cells that the manifest names; NULL: it names none, then all rows count */
+    struct place *gone;          /* cells of rows that it does not name */
     size_t row_cap, cell_cap;
 };
 
@@ -59,6 +61,17 @@ static void free_places(struct place **table)
 static double number(const struct json *row, const char *key)
 {
     return json_number(json_get(row, key), (double)NAN);
+}
+
+/* 1 when the experiment, as it was last run in this folder, has this cell no more. */
+static int is_gone(struct loader *l, const char *id)
+{
+    struct place *p;
+    HASH_FIND_STR(l->current, id, p);
+    if (!l->current || p)
+        return 0;
+    l->a->n_gone += place_of(&l->gone, id, l->a->n_gone) == l->a->n_gone;
+    return 1;
 }
 
 /* Every field that the aggregation leans on, checked once. */
@@ -151,7 +164,12 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
     struct aggregate *a = l->a;
     struct agg_row r = {0};
     struct str key = {0};
-    if (check_row(l, v, e) || read_extras(l, v, &r, e)) {
+    int bad = check_row(l, v, e);
+    if (!bad && is_gone(l, json_string(json_get(v, "cell")))) {
+        json_free(v);
+        return 0;
+    }
+    if (bad || read_extras(l, v, &r, e)) {
         row_fini(&r);
         json_free(v);
         return -1;
@@ -319,32 +337,41 @@ static void find_baselines(struct aggregate *a)
 }
 
 /* What the experiment has chosen instead, from the manifest of the run. */
-static int read_baselines(struct aggregate *a, const char *dir, struct err *e)
+static void read_baselines(struct aggregate *a, const struct json *manifest)
 {
-    size_t n = 0;
     struct place *ids = NULL, *p;
-    char *path = fs_join(dir, "manifest.json"), *text = fs_exists(path) ? fs_read(path, &n, e) : mem_strdup("{}");
-    struct json *root = text ? json_parse(path, text, n ? n : strlen(text), e) : NULL;
-    const char *baseline = json_string(json_get(root, "baseline"));
-    const struct json *of = json_get(root, "baselines");
-    if (root && baseline && strcmp(baseline, "{policy: full}") != 0)
+    const char *baseline = json_string(json_get(manifest, "baseline"));
+    const struct json *of = json_get(manifest, "baselines");
+    if (baseline && strcmp(baseline, "{policy: full}") != 0)
         a->baseline = mem_strdup(baseline);
     for (int c = 0; c < a->n_cell && a->baseline; c++)
         place_of(&ids, a->cell[c].id, c);
     for (int c = 0; c < a->n_cell && a->baseline; c++) {
         const struct json *v = json_get(of, a->cell[c].id);
-        if (!v)
-            continue; /* of an earlier experiment in this folder */
         p = NULL;
         if (json_string(v))
             HASH_FIND_STR(ids, json_string(v), p);
         a->cell[c].baseline = p ? p->at : -1;
     }
     free_places(&ids);
-    json_free(root);
+}
+
+/* Its manifest, which may be missing; the caller frees *root. */
+static int read_manifest(struct loader *l, const char *dir, struct json **root, struct err *e)
+{
+    size_t n = 0;
+    char *path = fs_join(dir, "manifest.json"), *text = fs_exists(path) ? fs_read(path, &n, e) : NULL;
+    int rc = fs_exists(path) && !text ? -1 : 0;
+    *root = text ? json_parse(path, text, n, e) : NULL;
+    if (text && !*root)
+        rc = -1;
+    const struct json *of = json_get(*root, "baselines");
+    int k = 0;
+    for (const struct json *m = json_is_object(of) ? json_first(of) : NULL; m; m = json_next(m))
+        place_of(&l->current, json_key(m), k++);
     mem_free(text);
     mem_free(path);
-    return root ? 0 : -1;
+    return rc;
 }
 
 static const struct agg_row *partner(const struct aggregate *a, int cell, const struct agg_row *r)
@@ -490,15 +517,15 @@ int aggregate_load(const char *dir, struct aggregate *a, struct err *e)
     *a = (struct aggregate){0};
     char *path = fs_join(dir, "rows.jsonl"), *text = fs_read(path, &n, e);
     struct loader l = {.a = a, .path = path};
-    if (!text || read_rows(&l, text, n, e))
+    struct json *manifest = NULL;
+    if (!text || read_manifest(&l, dir, &manifest, e) || read_rows(&l, text, n, e))
         goto out;
     mem_free(text);
     text = NULL;
     sort_extras(a);
     put_in_order(a);
     find_baselines(a);
-    if (read_baselines(a, dir, e))
-        goto out;
+    read_baselines(a, manifest);
     for (int c = 0; c < a->n_cell; c++)
         summarise(a, &c, 1, &a->cell[c]);
     pool(a);
@@ -506,6 +533,9 @@ int aggregate_load(const char *dir, struct aggregate *a, struct err *e)
 out:
     free_places(&l.cells);
     free_places(&l.rows);
+    free_places(&l.current);
+    free_places(&l.gone);
+    json_free(manifest);
     mem_free(text);
     mem_free(path);
     if (rc)

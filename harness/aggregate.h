@@ -52,13 +52,15 @@ struct aggregate {
     int n_cell;
     struct agg_cell *line; /* pooled over policy_seed, same order */
     int n_line;
+    int n_gone;           /* cells that have rows, but that the experiment has no more: they are in nothing of this */
     char *baseline;       /* what differences refer to, as the experiment says; NULL: the full cache */
     char *extra_name[AGG_MAX_EXTRA]; /* f1, precision, attention_lost, ... as rows name them */
     int n_extra;
 };
 
-/* Reads DIR/rows.jsonl, and the baselines from DIR/manifest.json: a cell that no manifest names is compared with the full
- * cache of the same task, template, seed, prune_after and max_new_tokens. Of several rows of one (cell, sample, question) the last one counts; a last line without its
+/* Reads DIR/rows.jsonl, and from DIR/manifest.json the cells of the experiment, as it was last run there, and their baselines.
+ * Rows of other cells, which an edit took out, are left alone. Without a manifest all cells count, and are compared with the
+ * full cache of the same task, template, seed, prune_after and max_new_tokens. Of several rows of one (cell, sample, question) the last one counts; a last line without its
  * newline is ignored. Anything that is no row of this schema is ERR_FORMAT with file and line. */
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e);
 void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */

@@ -162,6 +162,8 @@ static int read_side(const char *path, struct csv *c, struct err *e)
     int column = rc ? -1 : csv_column(c, "cell");
     if (rc == 0 && (column < 0 || csv_column(c, "cache_bytes_end") < 0))
         rc = err_set(e, ERR_FORMAT, "%s:1: column '%s' missing: no cells.csv", file, column < 0 ? "cell" : "cache_bytes_end");
+    if (rc == 0 && c->n_row < 2) /* nothing to compare must not read as nothing worse */
+        rc = err_set(e, ERR_FORMAT, "%s: no cells", file);
     for (int i = 1; rc == 0 && i < c->n_row; i++)
         if (row_of(c, csv_at(c, i, column)) != i)
             rc = err_set(e, ERR_FORMAT, "%s:%d: cell %s twice", file, c->line[i], csv_at(c, i, column));

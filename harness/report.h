@@ -8,7 +8,8 @@
 #include "harness/base/str.h"
 
 /* cells.csv, table.md, table.tex, plots/, index.html, and profile.h5 when layers were pruned one at a time. `warning` gets
- * what a reader should know although it is no error: that gnuplot is missing (the .gp stay), that there is nothing to plot. */
+ * what a reader should know although it is no error: that gnuplot is missing (the .gp stay), that there is nothing to plot, that rows of cells
+ * were left out which the experiment no longer has. */
 int report_write(const char *dir, struct str *warning, struct err *e);
 int report_print(const char *dir, FILE *out, struct err *e); /* the table that report_write made */
 

@@ -41,6 +41,7 @@
     SUITE(keptfile) \
     SUITE(aggregate) \
     SUITE(baseline) \
+    SUITE(compare) \
     SUITE(plot) \
     SUITE(profile) \
     SUITE(repr_study) \

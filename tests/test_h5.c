@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness/base/h5.h"
+#include "harness/base/hash.h"
 #include "harness/base/mem.h"
 #include "tests/suites.h"
 
@@ -134,6 +136,27 @@ START_TEST(what_is_no_hdf5_file_is_refused)
 }
 END_TEST
 
+/* Models are told apart by the hash of their files. */
+START_TEST(the_same_content_at_another_time_gives_the_same_bytes)
+{
+    static const char *const words[] = {"a", "bc"};
+    char sha256[2][HASH_HEX];
+    for (int i = 0; i < 2; i++) {
+        time_t before = time(NULL);
+        struct h5 *f = h5_open(path, H5_MODE_CREATE, NULL);
+        ck_assert_int_eq(h5_write(f, "/a/b/x", H5_TYPE_F32, 1, (const uint64_t[]){2}, (const float[]){1, 2}, NULL), 0);
+        ck_assert_int_eq(h5_write_strings(f, "/words", words, 2, NULL), 0);
+        ck_assert_int_eq(h5_make_group(f, "/g/h", NULL), 0);
+        ck_assert_int_eq(h5_set_int(f, "/g", "n", 3, NULL), 0);
+        ck_assert_int_eq(h5_close(f, NULL), 0);
+        ck_assert_int_eq(hash_sha256_file(path, sha256[i], NULL), 0);
+        while (i == 0 && time(NULL) == before) /* HDF5's times are whole seconds */
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    ck_assert_str_eq(sha256[0], sha256[1]);
+}
+END_TEST
+
 Suite *make_h5_suite(void)
 {
     Suite *s = suite_create("h5");
@@ -143,6 +166,7 @@ Suite *make_h5_suite(void)
     tcase_add_test(t, strings_attributes_and_lists_come_back);
     tcase_add_test(t, errors_name_file_dataset_and_both_sides);
     tcase_add_test(t, what_is_no_hdf5_file_is_refused);
+    tcase_add_test(t, the_same_content_at_another_time_gives_the_same_bytes);
     suite_add_tcase(s, t);
     return s;
 }

@@ -237,6 +237,36 @@ START_TEST(every_task_has_a_table_of_its_own)
 }
 END_TEST
 
+START_TEST(cells_that_the_experiment_no_longer_has_are_left_out)
+{
+    char *all, *some;
+    write_rows(rows, 4); /* full and knorm alone */
+    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    all = rows_read("cells.csv");
+    write_rows(rows, 8);
+    rows_write("manifest.json", "{\"baseline\": \"{policy: full}\", \"baselines\": {\"f\": null, \"k\": \"f\", \"new\": \"f\"}}");
+    str_clear(&warning);
+    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    some = rows_read("cells.csv");
+    ck_assert_str_eq(some, all);
+    ck_assert_ptr_eq(strstr(warning.p, "left out: rows of 2 cells that the experiment no longer has; gnuplot is not installed"), warning.p);
+    mem_free(some);
+    mem_free(all);
+    char *journal = rows_read("rows.jsonl"); /* they are there still, for whoever puts the cells back */
+    ck_assert_ptr_nonnull(strstr(journal, "\"snapkv\""));
+    mem_free(journal);
+    some = rows_path("manifest.json");
+    ck_assert_int_eq(remove(some), 0);
+    mem_free(some);
+    str_clear(&warning);
+    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    ck_assert_ptr_null(strstr(warning.p, "left out"));
+    char *md = rows_read("table.md");
+    ck_assert_int_eq(strncmp(md, table, strlen(table)), 0);
+    mem_free(md);
+}
+END_TEST
+
 START_TEST(a_folder_without_rows_says_so)
 {
     struct err e = {.msg = "garbage"};
@@ -305,6 +335,7 @@ Suite *make_report_suite(void)
     tcase_add_test(t, the_same_rows_in_any_order_give_the_same_files);
     tcase_add_test(t, every_task_has_a_table_of_its_own);
     tcase_add_test(t, a_layer_study_is_told_with_intervals_and_a_test_of_its_layers);
+    tcase_add_test(t, cells_that_the_experiment_no_longer_has_are_left_out);
     tcase_add_test(t, a_folder_without_rows_says_so);
     suite_add_tcase(s, t);
     return s;

@@ -203,14 +203,14 @@ int h5_exists(const struct h5 *f, const char *path)
     return there;
 }
 
-static hid_t parents_property(void)
+/* Links make the groups above them; datasets carry no times, so that the same content gives the same bytes. */
+static hid_t property(hid_t class)
 {
-    hid_t p = H5Pcreate(H5P_LINK_CREATE);
-    if (p >= 0 && H5Pset_create_intermediate_group(p, 1) < 0) {
-        H5Pclose(p);
-        return H5I_INVALID_HID;
-    }
-    return p;
+    hid_t p = H5Pcreate(class);
+    if (p >= 0 && (class == H5P_LINK_CREATE ? H5Pset_create_intermediate_group(p, 1) : H5Pset_obj_track_times(p, 0)) >= 0)
+        return p;
+    drop(p);
+    return H5I_INVALID_HID;
 }
 
 int h5_make_group(struct h5 *f, const char *path, struct err *e)
@@ -219,7 +219,7 @@ int h5_make_group(struct h5 *f, const char *path, struct err *e)
     int rc = -1;
     if (strcmp(path, "/") == 0 || h5_exists(f, path))
         return 0;
-    parents = parents_property();
+    parents = property(H5P_LINK_CREATE);
     g = H5Gcreate2(f->id, path, parents, H5P_DEFAULT, H5P_DEFAULT);
     if (g < 0) {
         fail(f, path, "can't create the group", e);
@@ -267,7 +267,7 @@ out:
 
 int h5_copy(const struct h5 *from, const char *src, struct h5 *to, const char *dst, struct err *e)
 {
-    hid_t parents = parents_property();
+    hid_t parents = property(H5P_LINK_CREATE);
     int rc = 0;
     if (H5Ocopy(from->id, src, to->id, dst, H5P_DEFAULT, parents) < 0)
         rc = fail(from, src, "can't be copied", e);
@@ -317,7 +317,7 @@ static int write_any(struct h5 *f, const char *path, enum h5_type t, int rank, c
                      const void *data, struct err *e)
 {
     hid_t disk = H5I_INVALID_HID, memory = H5I_INVALID_HID, space = H5I_INVALID_HID, d = H5I_INVALID_HID,
-          parents = H5I_INVALID_HID;
+          parents = H5I_INVALID_HID, timeless = H5I_INVALID_HID;
     hsize_t size[H5_MAX_RANK] = {0};
     int rc = -1, empty = 0;
     if (rank < 0 || rank > H5_MAX_RANK)
@@ -329,9 +329,10 @@ static int write_any(struct h5 *f, const char *path, enum h5_type t, int rank, c
     disk = make_type(t, 1);
     memory = make_type(t, 0);
     space = rank ? H5Screate_simple(rank, size, NULL) : H5Screate(H5S_SCALAR);
-    parents = parents_property();
-    if (disk < 0 || memory < 0 || space < 0 || parents < 0 ||
-        (d = H5Dcreate2(f->id, path, disk, space, parents, H5P_DEFAULT, H5P_DEFAULT)) < 0) {
+    parents = property(H5P_LINK_CREATE);
+    timeless = property(H5P_DATASET_CREATE);
+    if (disk < 0 || memory < 0 || space < 0 || parents < 0 || timeless < 0 ||
+        (d = H5Dcreate2(f->id, path, disk, space, parents, timeless, H5P_DEFAULT)) < 0) {
         fail(f, path, "can't create the dataset", e);
         goto out;
     }
@@ -343,6 +344,7 @@ static int write_any(struct h5 *f, const char *path, enum h5_type t, int rank, c
 out:
     if (d >= 0 && H5Dclose(d) < 0 && rc == 0)
         rc = fail(f, path, "can't be written", e);
+    drop(timeless);
     drop(parents);
     drop(space);
     drop(memory);

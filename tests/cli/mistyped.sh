@@ -47,6 +47,13 @@ t "depthkv: nosuch/rows.jsonl: No such file or directory" report nosuch
 t "depthkv report: --measure: 'kll' unknown; did you mean 'nll'? (see: depthkv report -h)" report . --pair a,b --measure kll
 t "depthkv report: --pair: expected two policies as random,snapkv, found 'a' (see: depthkv report -h)" report . --pair a
 t "depthkv report: --json goes with --pair; cells.csv and rows.jsonl have all numbers (see: depthkv report -h)" report . --json
+t "depthkv compare: expected BASE and NEW, found 1 arguments (see: depthkv compare -h)" compare a
+t "depthkv compare: expected BASE and NEW, found 3 arguments (see: depthkv compare -h)" compare a b c
+t "depthkv compare: unknown option '--rtoll'; did you mean '--rtol'? (see: depthkv compare -h)" compare a b --rtoll 1
+t "depthkv compare: --rtol: expected a number of at least 0, found '-1' (see: depthkv compare -h)" compare a b --rtol -1
+t "depthkv compare: --atol: expected a number of at least 0, found 'x' (see: depthkv compare -h)" compare a b --atol x
+t "depthkv: nosuch.csv: No such file or directory" compare nosuch.csv x.yaml
+t "depthkv: ./cells.csv: No such file or directory" compare . x.yaml
 t "depthkv: x.yaml: Not a directory" run x.yaml -o x.yaml -q
 [ ! -e results ] || { echo "a refused command left results"; failed=1; }
 exit $failed
