@@ -115,7 +115,7 @@ static void study_table(const struct repr_relations *all, int damage, int measur
         cell(&t, "%+.3f", c->r.partial);
         cell(&t, "%.4f", c->r.partial_p);
         cell(&t, "%.4f", c->q_partial);
-        table_add_text(&t, c->q < 0.05 && c->q_shift < 0.05 ? "both nulls" : c->q < 0.05 ? "permutation alone" : "");
+        table_add_text(&t, c->q < 0.05 && c->r.p_shift < 0.05 ? "both nulls" : c->q < 0.05 ? "permutation alone" : "");
     }
     table_markdown(&t, out);
     table_free(&t);
@@ -188,8 +188,8 @@ void repr_report_markdown(const struct repr_report *r, struct str *out)
     str_add(out, "\n");
     if (r->relations)
         str_addf(out, "\nDamage from %s. rho: Spearman over layers, damage higher = worse. p: %d permutations of the layers; p shift: all "
-                      "circular shifts, which keep a curve's smoothness over depth (its least value is 1 / layers); given depth: partial "
-                      "correlation. q: Benjamini and Hochberg over everything in correlations.csv. The output error of the pruned "
+                      "circular shifts, which keep a curve's smoothness over depth (its least value is 1 / layers: fewer than 21 can't pass 0.05, and q shift hardly ever does); given depth: partial "
+                      "correlation. q: Benjamini and Hochberg over everything in correlations.csv. Last column: q below 0.05, and p shift too. The output error of the pruned "
                       "layer is not among the rivals: rows do not hold it.\n", r->profile, RANKSTATS_PERMUTATIONS);
     for (int t = 0; t < r->x->n_task; t++) {
         str_add(out, "\n## ");
