@@ -6,6 +6,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/bench.h"
+#include "harness/experiment.h"
 #include "harness/manifest.h"
 #include "harness/source_id.h"
 #include "harness/table.h"
@@ -88,14 +89,20 @@ static double parameters(const struct hparams *hp)
     return n;
 }
 
+static const char *weights_held(const struct model *m)
+{
+    return experiment_dtype_names[m->output.bf16 != NULL];
+}
+
 static void print_machine(const struct bench_report *r, struct str *out)
 {
-    static const char *const head[] = {"model", "MiB", "params", "threads", "build", "cpu"};
-    struct table t = {.n_column = 6, .left = 1};
+    static const char *const head[] = {"model", "weights", "MiB", "params", "threads", "build", "cpu"};
+    struct table t = {.n_column = 7, .left = 2};
     struct str cpu = {0};
     manifest_cpu(&cpu);
     heads(&t, head);
     cell(&t, "%s", fs_basename(r->model->path));
+    cell(&t, "%s", weights_held(r->model));
     cell(&t, "%.1f", (double)r->model->weight_bytes / (1 << 20));
     cell(&t, "%.1f M", parameters(&r->model->hp) / 1e6);
     cell(&t, "%d", transformer_threads());
@@ -386,6 +393,7 @@ void bench_print_json(const struct bench_report *r, struct str *out)
     manifest_cpu(&cpu);
     str_add(out, "{\"model\": ");
     str_add_json(out, r->model->path, strlen(r->model->path));
+    str_addf(out, ", \"weight_dtype\": \"%s\"", weights_held(r->model));
     member(out, "weight_bytes", (double)r->model->weight_bytes);
     member(out, "parameters", parameters(&r->model->hp));
     str_addf(out, ", \"threads\": %d, \"repeats\": %d, \"build\": \"%s\", \"cpu\": ", transformer_threads(), r->repeats,

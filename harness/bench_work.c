@@ -277,6 +277,44 @@ out:
     return rc;
 }
 
+/* One full cache continued with weights held as float32 (the base) and as bf16, in turns. */
+static int run_bf16(struct bench_run *b, const struct bench_test *t, struct bench_result *out, struct err *e)
+{
+    const struct model *given = b->model;
+    const enum model_dtype held[2] = {MODEL_F32, MODEL_BF16};
+    struct model *other = model_open(given->path, given->output.bf16 ? MODEL_F32 : MODEL_BF16, e);
+    struct workspace *w = workspace_create();
+    struct kvcache *full = kvcache_create(&given->hp, DEPTH, e), *cache = NULL;
+    int rc = -1;
+    double seconds[2];
+    out->relative = 1;
+    out->tokens = 1;
+    if (!other || !full || prefill(b, w, full, DEPTH, NULL, &seconds[0], e) || kvcache_seal(full, 0, e))
+        goto out;
+    cache = kvcache_derive(full, NULL, decode_tail_capacity(1, t->new_tokens), NULL, e);
+    if (!cache)
+        goto out;
+    for (int i = 0; i < n_round(b); i++) {
+        begin_round(b, t, i);
+        for (int j = 0; j < 2; j++) {
+            b->model = (held[j] == MODEL_BF16) == (given->output.bf16 != NULL) ? given : other;
+            if (held[j] == MODEL_BF16)
+                watch(b, out, i);
+            if (decode_once(b, w, &cache, 1, t->new_tokens, &seconds[j], e))
+                goto out;
+        }
+        take(b, out, i, seconds[1], seconds[0]);
+    }
+    rc = 0;
+out:
+    b->model = given;
+    kvcache_destroy(cache);
+    kvcache_destroy(full);
+    workspace_destroy(w);
+    model_close(other);
+    return rc;
+}
+
 /* ---- sweeps --------------------------------------------------------------------------------- */
 
 struct sink {
@@ -421,6 +459,8 @@ static const struct bench_test tests[] = {
      run_prefill},
     {"tg32@2048", "one token after 2048 cached ones", DEPTH, TG_STEPS, 0, READ_LIMITS, BENCH_TIMES, 1.2, 1,
      run_decode},
+    {"tg32@2048+bf16", "the same with weights held as bf16, to float32", DEPTH, TG_STEPS, 0, 0, BENCH_TIMES, 0.65, 0,
+     run_bf16},
     {"step32", "one decode step of 32 cut caches", DEPTH, STEP_STEPS, 0, STEP_LIMITS, BENCH_TIMES, 1.2, STEP_CELLS,
      run_decode},
     {"sweep32", "32 cells on one prompt, to `full` alone", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 1.6, 0, run_sweep},

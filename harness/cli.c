@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/param.h"
 #include "harness/base/str.h"
 #include "models/transformer.h"
 
@@ -105,4 +106,25 @@ void cli_catch_interrupt(void)
 int cli_interrupted(void)
 {
     return interrupts > 0;
+}
+
+int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text, struct err *e)
+{
+    enum { MAX_KNOWN = 64 };
+    const char *eq = strchr(text, '=');
+    if (!eq)
+        return err_set(e, ERR_USAGE, "--param: expected NAME=VALUE, found '%s'", text);
+    char *name = mem_strndup(text, (size_t)(eq - text));
+    const struct param *p = param_find(table, name);
+    const char *value = eq + 1, *known[MAX_KNOWN];
+    int n = 0, rc;
+    for (const struct param *k = table; k && k->name && n < MAX_KNOWN; k++)
+        known[n++] = k->name;
+    if (p)
+        rc = param_set(p, config, &value, 1, e);
+    else
+        rc = err_set(e, ERR_USAGE, "%s has no parameter '%s'%s (see: depthkv %s)", owner, name,
+                     str_did_you_mean(name, known, n), see);
+    mem_free(name);
+    return rc;
 }

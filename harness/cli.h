@@ -13,6 +13,7 @@ enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_report(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
 int cmd_import(int argc, char **argv);
@@ -20,6 +21,7 @@ int cmd_generate(int argc, char **argv);
 int cmd_samples(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_metrics(int argc, char **argv);
 
 /* Prints "depthkv: message" on stderr. CLI_USAGE for everything that the caller can mend: usage, configuration, files that
  * are missing or are not what they should be; CLI_FAILED for what broke inside: memory, a policy's contract. */
@@ -33,6 +35,9 @@ int cli_option(int argc, char **argv, const char *shorts, const struct option *l
 int cli_bad_option(const char *sub, int c, char **argv, const struct option *longs);
 /* Text of an option to a whole number within bounds; -1 and the message printed otherwise. */
 int cli_int(const char *sub, const char *option, const char *text, int64_t min, int64_t max, int64_t *out);
+/* --param NAME=VALUE of `owner` ("task 'copy'"): sets the field of its config. `see` is the command that lists them. */
+struct param;
+int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text, struct err *e);
 /* --threads N: applies it; 0 or -1 as cli_int. */
 int cli_threads(const char *sub, const char *text);
 

@@ -9,6 +9,7 @@
 #include "harness/base/mem.h"
 #include "harness/bench.h"
 #include "harness/cli.h"
+#include "harness/experiment.h"
 
 static const char help[] =
     "Time prefill, decoding and sweeps against limits of this machine that are measured in the same run.\n\n"
@@ -18,6 +19,7 @@ static const char help[] =
     "  --only LIST        some tests, comma-separated; a name, or the beginning of several: pp2048,tg,sweep;\n"
     "                     `limits` measures the machine alone\n"
     "  --threads N        threads\n"
+    "  --weight-dtype D   f32 or bf16: how weights are held (default f32)\n"
     "  --profile          where the time goes, from one more repeat: by phase (prefill, decoding, forced passes) linear,\n"
     "                     attention, statistics, scoring, cutting, I/O\n"
     "  --json, --csv      for programs; --json holds every raw time\n"
@@ -36,6 +38,7 @@ struct options {
     const char *model, *only;
     int64_t repeats;
     int format, quiet, profile;
+    enum model_dtype dtype;
     unsigned char chosen[MAX_TEST];
     int all_limits;
 };
@@ -185,7 +188,7 @@ static int bench(const struct options *o, struct str *out, struct err *e)
     struct state s = {0};
     struct bench_run b = {.repeats = (int)o->repeats, .profile = o->profile, .progress = show_progress};
     struct bench_limits *limits = NULL;
-    struct model *m = model_open(o->model, MODEL_F32, e);
+    struct model *m = model_open(o->model, o->dtype, e);
     if (!m)
         return -1;
     b.model = m;
@@ -215,15 +218,25 @@ out:
     return rc;
 }
 
+static int choose_dtype(struct options *o, const char *name)
+{
+    if (strcmp(name, experiment_dtype_names[0]) != 0 && strcmp(name, experiment_dtype_names[1]) != 0)
+        return cli_usage("bench", "--weight-dtype: '%s' is neither %s nor %s", name, experiment_dtype_names[0],
+                         experiment_dtype_names[1]);
+    o->dtype = strcmp(name, experiment_dtype_names[1]) == 0 ? MODEL_BF16 : MODEL_F32;
+    return 0;
+}
+
 /* 0, or an exit code + 1 so that -h can end with 0. */
 static int parse(int argc, char **argv, struct options *o)
 {
-    enum { ONLY = 256, THREADS, JSON, CSV, PROFILE };
+    enum { ONLY = 256, THREADS, JSON, CSV, PROFILE, WEIGHT_DTYPE };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'}, {"only", required_argument, NULL, ONLY},
         {"threads", required_argument, NULL, THREADS}, {"json", no_argument, NULL, JSON},
         {"csv", no_argument, NULL, CSV}, {"profile", no_argument, NULL, PROFILE},
-        {"quiet", no_argument, NULL, 'q'}, {NULL, 0, NULL, 0},
+        {"quiet", no_argument, NULL, 'q'}, {"weight-dtype", required_argument, NULL, WEIGHT_DTYPE},
+        {NULL, 0, NULL, 0},
     };
     int c, start = 1;
     while ((c = cli_option(argc, argv, ":hm:r:q", longs, &start)) != -1) {
@@ -237,6 +250,7 @@ static int parse(int argc, char **argv, struct options *o)
         case THREADS: bad = cli_threads("bench", optarg); break;
         case JSON: o->format = FORMAT_JSON; break;
         case PROFILE: o->profile = 1; break;
+        case WEIGHT_DTYPE: bad = choose_dtype(o, optarg); break;
         case CSV: o->format = FORMAT_CSV; break;
         default: return cli_bad_option("bench", c, argv, longs) + 1;
         }
@@ -252,7 +266,7 @@ static int parse(int argc, char **argv, struct options *o)
 
 int cmd_bench(int argc, char **argv)
 {
-    struct options o = {.repeats = 3};
+    struct options o = {.repeats = 3, .dtype = MODEL_F32};
     struct str out = {0};
     struct err e = {0};
     int rc = parse(argc, argv, &o);

@@ -105,23 +105,14 @@ out:
     return rc;
 }
 
-static int set_param(struct options *o, const char *text, struct err *e)
+static int set_param(const struct options *o, const char *text, struct err *e)
 {
-    const char *eq = strchr(text, '=');
-    if (!eq)
-        return err_set(e, ERR_USAGE, "--param: expected NAME=VALUE, found '%s'", text);
-    char *name = mem_strndup(text, (size_t)(eq - text));
-    const struct param *p = param_find(o->ops->params, name);
-    const char *value = eq + 1, *known[64];
-    int n = 0, rc;
-    for (const struct param *k = o->ops->params; k && k->name && n < 64; k++)
-        known[n++] = k->name;
-    if (p)
-        rc = param_set(p, o->config, &value, 1, e);
-    else
-        rc = err_set(e, ERR_USAGE, "task '%s' has no parameter '%s'%s (see: depthkv describe %s)", o->ops->name, name,
-                     str_did_you_mean(name, known, n), o->ops->name);
-    mem_free(name);
+    struct str owner = {0}, see = {0};
+    str_addf(&owner, "task '%s'", o->ops->name);
+    str_addf(&see, "describe %s", o->ops->name);
+    int rc = cli_param(o->ops->params, o->config, owner.p, see.p, text, e);
+    str_free(&owner);
+    str_free(&see);
     return rc;
 }
 

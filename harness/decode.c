@@ -5,7 +5,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
 
-enum { FORCED_ROWS = 128 }; /* logits rows of one forced batch: 24 MiB at 49152 tokens */
+enum { FORCED_ROWS = 128 }; /* logits rows of one forced batch, in the workspace: 24 MiB at 49152 tokens */
 
 void decode_sequence_fini(struct sequence *s)
 {
@@ -123,8 +123,7 @@ static void on_row(void *ctx, int layer, int cache, int head, int row, const flo
 }
 
 /* One forward pass; then the cuts that are due. b->failed tells of caches that could not be cut. */
-static int step(const struct model *m, struct workspace *w, struct batch *b, const struct tap *tap, float *logits,
-                struct err *e)
+static int step(const struct model *m, struct workspace *w, struct batch *b, const struct tap *tap, struct err *e)
 {
     struct tap watch = {.ctx = b, .cell = on_row, .cells = b->watched};
     int any = 0;
@@ -137,7 +136,6 @@ static int step(const struct model *m, struct workspace *w, struct batch *b, con
         .cache = b->cache,
         .n_cache = b->n_cache,
         .tap = any ? &watch : tap,
-        .logits = logits,
     };
     if (transformer_forward(m, w, &f, e))
         return -1;
@@ -209,7 +207,7 @@ static int start(const struct model *m, struct workspace *w, struct running *r, 
                 add_row(b, s->held[r[i].fed], s->n + r[i].fed, 0);
             more = 1;
         }
-        if (more && step(m, w, b, NULL, NULL, e))
+        if (more && step(m, w, b, NULL, e))
             return -1;
         for (int i = 0; i < n; i++)
             if (r[i].in_batch >= 0 && b->failed[r[i].in_batch].code != ERR_OK)
@@ -242,7 +240,7 @@ static void finish(struct running *r)
 }
 
 /* The logits of a pass to the sequences that they belong to. */
-static int pick(struct running *r, int n, const struct batch *b, float *logits, size_t vocab, int *active, const float **row)
+static int pick(struct running *r, int n, const struct batch *b, const float *logits, size_t vocab, int *active, const float **row)
 {
     int running = 0;
     for (int i = 0; i < n; i++) {
@@ -271,12 +269,11 @@ int decode_greedy(const struct model *m, struct workspace *w, struct sequence *c
     struct running *r = mem_new(n, sizeof *r);
     int *active = mem_new(n, sizeof *active);
     const float **row = mem_new(n, sizeof *row);
-    float *logits = mem_try_raw(n, vocab * sizeof *logits, "logits", e);
     batch_init(&b, n_sequence);
     timing_begin(TIMING_DECODING);
     for (int i = 0; i < n_sequence; i++)
         r[i].s = s[i];
-    if (!logits || start(m, w, r, n_sequence, &b, e))
+    if (start(m, w, r, n_sequence, &b, e))
         goto out;
     for (int i = 0; i < n_sequence; i++)
         if (s[i]->n_held == 0 && !s[i]->finish_reason) { /* the prefill has predicted the first token */
@@ -292,9 +289,9 @@ int decode_greedy(const struct model *m, struct workspace *w, struct sequence *c
             if (!s[i]->finish_reason)
                 add_next(&b, &r[i]);
         }
-        if (b.n_cache && step(m, w, &b, NULL, logits, e))
+        if (b.n_cache && step(m, w, &b, NULL, e))
             goto out;
-        running = pick(r, n_sequence, &b, logits, vocab, active, row);
+        running = pick(r, n_sequence, &b, workspace_logits(w), vocab, active, row);
         if (choose(m, s, active, row, running, watch, e))
             goto out;
         if (tick && tick()) {
@@ -312,7 +309,6 @@ out:
     mem_free(r);
     mem_free(active);
     mem_free(row);
-    mem_free(logits);
     batch_fini(&b);
     return rc;
 }
@@ -336,9 +332,8 @@ static int force_frozen(const struct model *m, struct workspace *w, const struct
                         void (*take)(void *ctx, int i, const float *logits, int n), void *ctx, struct err *e)
 {
     int rc = -1;
-    size_t vocab = (size_t)m->hp.n_vocab, room = 0;
+    size_t vocab = (size_t)m->hp.n_vocab;
     struct batch b;
-    float *logits = NULL;
     size_t *at = mem_new((size_t)n_forced + 1, sizeof *at);
     batch_init(&b, n_forced);
     for (int begin = 0, end; begin < n_forced; begin = end) {
@@ -352,15 +347,9 @@ static int force_frozen(const struct model *m, struct workspace *w, const struct
         }
         if (b.n_row == 0)
             continue;
-        if ((size_t)b.n_row > room) {
-            mem_free(logits);
-            room = (size_t)b.n_row;
-            logits = mem_try_raw(room, vocab * sizeof *logits, "logits", e);
-            if (!logits)
-                goto out;
-        }
-        if (step(m, w, &b, tap, logits, e))
+        if (step(m, w, &b, tap, e))
             goto out;
+        const float *logits = workspace_logits(w);
 #pragma omp parallel for schedule(dynamic, 1)
         for (int i = begin; i < end; i++)
             if (take && !f[i].s->evict && forced_count(&f[i]))
@@ -370,7 +359,6 @@ static int force_frozen(const struct model *m, struct workspace *w, const struct
 out:
     mem_free(at);
     batch_fini(&b);
-    mem_free(logits);
     return rc;
 }
 
@@ -381,7 +369,7 @@ struct cut_pass {
     struct evict *evict; /* a copy of the sequence's state */
     int next;            /* target that is fed next; -1: the last held-back token */
     int in_batch, count; /* of this pass: cache of the batch, or -1; logits */
-    const float *logits;
+    size_t at;           /* where they begin among the pass's */
 };
 
 static void cut_pass_rows(struct batch *b, struct cut_pass *p, int most)
@@ -407,12 +395,9 @@ static int force_cut(const struct model *m, struct workspace *w, struct cut_pass
     int rc = -1;
     size_t vocab = (size_t)m->hp.n_vocab;
     struct batch b;
-    float *logits = mem_try_raw(FORCED_ROWS, vocab * sizeof *logits, "logits", e);
     batch_init(&b, n);
-    if (!logits)
-        goto out;
     for (;;) {
-        const float *at = logits;
+        size_t at = 0;
         batch_clear(&b);
         for (int i = 0; i < n; i++) {
             p[i].in_batch = -1;
@@ -420,12 +405,12 @@ static int force_cut(const struct model *m, struct workspace *w, struct cut_pass
             if (p[i].next >= p[i].f->n_target - 1 || p[i].f->s->err.code != ERR_OK)
                 continue;
             cut_pass_rows(&b, &p[i], FORCED_ROWS / n);
-            p[i].logits = at;
+            p[i].at = at;
             at += (size_t)p[i].count * vocab;
         }
         if (b.n_cache == 0)
             break;
-        if (step(m, w, &b, NULL, logits, e))
+        if (step(m, w, &b, NULL, e))
             goto out;
         for (int i = 0; i < n; i++)
             if (p[i].in_batch >= 0 && b.failed[p[i].in_batch].code != ERR_OK)
@@ -433,12 +418,11 @@ static int force_cut(const struct model *m, struct workspace *w, struct cut_pass
 #pragma omp parallel for schedule(dynamic, 1)
         for (int i = 0; i < n; i++)
             if (take && p[i].count && p[i].f->s->err.code == ERR_OK)
-                take(ctx, p[i].i, p[i].logits, p[i].count);
+                take(ctx, p[i].i, workspace_logits(w) + p[i].at, p[i].count);
     }
     rc = 0;
 out:
     batch_fini(&b);
-    mem_free(logits);
     return rc;
 }
 

@@ -1,5 +1,7 @@
 #include "harness/estimate.h"
 
+#include <math.h>
+
 #include "harness/base/mem.h"
 #include "harness/observe.h"
 
@@ -96,8 +98,8 @@ static double activations(const struct hparams *hp, double n, int threads)
     double d = hp->d_model, heads = (double)hp->n_head * hp->head_dim, kv = 2.0 * hp->n_kv_head * hp->head_dim;
     double per_row = 3 * d + 2 * heads + kv + hp->head_dim;
     double tile = 192 * n + 256.0 * (hp->d_ff + 192); /* attention weights of a tile of queries; a block of the FFN */
-    double forced = 128.0 * hp->n_vocab;              /* logits */
-    return 4 * (n * per_row + threads * tile + forced);
+    double forced = 128.0 * hp->n_vocab;              /* logits, which lie where the prompt's rows lay */
+    return 4 * (fmax(n * per_row, forced) + threads * tile);
 }
 
 /* Scores of every scorer, column sums by blocks of queries and rows of one layer, what cells need that are cut again. */

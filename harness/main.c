@@ -14,12 +14,14 @@ static const struct {
     {"run", "run an experiment file, or continue it", cmd_run},
     {"check", "validate an experiment; print its cells, time and memory", cmd_check},
     {"report", "rebuild tables and plots from stored rows", cmd_report},
+    {"compare", "two results, cell by cell; fail when a number got worse", cmd_compare},
     {"list", "policies, allocators, tasks, metrics", cmd_list},
     {"describe", "parameters of one of them", cmd_describe},
     {"import", "make a model file from GGUF or a Hugging Face folder", cmd_import},
     {"generate", "continue a prompt", cmd_generate},
     {"samples", "print a task's samples as JSONL", cmd_samples},
     {"trace", "what one cell kept of one sample, position by position", cmd_trace},
+    {"metrics", "representation metrics of every layer, and what they say of its damage", cmd_metrics},
     {"bench", "throughput and memory against this machine's own limits", cmd_bench},
 };
 enum { N_COMMAND = sizeof command / sizeof *command };

@@ -22,9 +22,8 @@ void plot_list_fini(struct plot_list *p)
     *p = (struct plot_list){0};
 }
 
-/* gnuplot in the plots folder, without a shell; its complaints are not shown, because a run by hand shows them
- * again. 0; -1 when it failed, -2 when there is none. */
-static int run_gnuplot(const char *folder, const char *script)
+/* Without a shell; its complaints are not shown, because a run by hand shows them again. */
+int plot_gnuplot(const char *folder, const char *script)
 {
     pid_t pid = fork();
     int status;
@@ -314,7 +313,7 @@ static int write_figure(const char *folder, const struct figure *f, const char *
     str_addf(&path, "%s/%s", folder, script.p);
     if (fs_write_atomic(path.p, gp.p, gp.n, e))
         goto out;
-    if (*gnuplot && (status = run_gnuplot(folder, script.p)) != 0) {
+    if (*gnuplot && (status = plot_gnuplot(folder, script.p)) != 0) {
         *gnuplot = status != -2; /* absent: asking once is enough */
         str_clear(warning);
         if (status == -2)

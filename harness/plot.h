@@ -17,6 +17,8 @@ struct plot_list {
 
 /* Writes DIR/plots. `out` starts zeroed. A missing or failing gnuplot is a warning, not an error. */
 int plot_write(const char *dir, const struct aggregate *a, struct plot_list *out, struct err *e);
+/* Runs gnuplot on a script in `folder`. 0; -1 when it failed, -2 when there is none. */
+int plot_gnuplot(const char *folder, const char *script);
 void plot_list_fini(struct plot_list *p);
 
 #endif

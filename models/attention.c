@@ -7,6 +7,7 @@
 #include "harness/base/timing.h"
 #include "models/attention_int.h"
 #include "models/kernels.h"
+#include "models/kernels_rows.h"
 
 /* Prefill: tiles of queries of one group of heads against blocks of keys, the softmax kept up to date on the way: a
  * block's scores are turned into 2^(score - m), m being the row's maximum so far, and when m grows what has been summed
@@ -174,7 +175,7 @@ static void add_keys(struct tile *t, const float *k, const float *v, int n, int 
         kernels_gemm_nt(x, t->ld, t->query, d, k + (size_t)from * d, d, t->stack, now, hp->head_dim, 0);
         for (int s = 0; s < t->stack; s++)
             weigh(t, x + (size_t)s * t->ld, s, t->base + t->first + s % t->n + 1 - at, now);
-        kernels_gemm_nn(t->sum, d, x, t->ld, v + (size_t)from * d, d, t->stack, hp->head_dim, now, t->n_block > 0);
+        kernels_rows_add(t->sum, d, x, t->ld, 1, t->stack, v + (size_t)from * d, d, hp->head_dim, now, t->n_block > 0);
         if (t->keep) {
             memcpy(t->factor + (size_t)t->n_block * stack, t->max, stack * sizeof *t->max);
             t->begin[t->n_block] = at;

@@ -211,11 +211,18 @@ static void run(const struct operands *o, int rows, int n)
     narrow(o, rows, n);
 }
 
+void kernels_rows_add(float *y, size_t ldy, const float *x, size_t row_step, size_t k_step, int rows, const float *w,
+                      size_t ldw, int n, int k, int add)
+{
+    struct operands o = {.y = y, .ldy = ldy, .x = x, .row_step = row_step, .k_step = k_step,
+                         .w = w, .ldw = ldw, .k = (size_t)k, .add = add};
+    run(&o, rows, n);
+}
+
 void kernels_rows(float *y, size_t ldy, const float *x, size_t row_step, size_t k_step, int rows, const float *w, size_t ldw,
                   int n, int k)
 {
-    struct operands o = {.y = y, .ldy = ldy, .x = x, .row_step = row_step, .k_step = k_step, .w = w, .ldw = ldw, .k = (size_t)k};
-    run(&o, rows, n);
+    kernels_rows_add(y, ldy, x, row_step, k_step, rows, w, ldw, n, k, 0);
 }
 
 /* The sums over slices of k, each from zero, are added up in their order: rounding grows with the slice and the number of

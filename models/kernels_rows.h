@@ -12,6 +12,9 @@
  * a term where the machine has them. Single-threaded; y must not overlap x or w. */
 void kernels_rows(float *y, size_t ldy, const float *x, size_t row_step, size_t k_step, int rows, const float *w, size_t ldw,
                   int n, int k);
+/* The same, the sums added to what y holds when add is 1. */
+void kernels_rows_add(float *y, size_t ldy, const float *x, size_t row_step, size_t k_step, int rows, const float *w,
+                      size_t ldw, int n, int k, int add);
 
 /* y[rows][w->rows] = x[rows][w->cols] . w^T: sums of 384 terms as above, added up in their order. bf16 weights are widened exactly, so the result is that of
  * the same weights held as float. The first is parallel over w's panels, the second single-threaded, the third gives

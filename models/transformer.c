@@ -31,6 +31,7 @@ struct workspace {
     float *cosine, *sine; /* [n_row][head_dim / 2] */
     struct rope_table rope; /* for rows of packed caches, whose heads stand at different positions */
     float *wanted;   /* [n_wanted][d_model] */
+    float *logits;   /* [n_wanted][n_vocab] when the caller has no room of its own for them */
 };
 
 /* What a phase chooses. */
@@ -96,6 +97,11 @@ void workspace_destroy(struct workspace *w)
     mem_free(w);
 }
 
+const float *workspace_logits(const struct workspace *w)
+{
+    return w->logits;
+}
+
 static int check(const struct pass *p, struct err *e)
 {
     const struct forward *f = p->f;
@@ -147,8 +153,8 @@ static int lay_out(struct pass *p, struct err *e)
     for (int r = 0; r < p->f->n_row; r++)
         wanted += p->f->row[r].want_logits != 0;
     size_t size[] = {n * p->d, n * p->d, n * p->qkv_width, n * p->q_width, n * p->d, threads * p->ffn_stride, n * (size_t)p->hp->head_dim / 2, n * (size_t)p->hp->head_dim / 2,
-                     wanted * p->d};
-    float **view[] = {&w->x, &w->norm, &w->qkv, &w->heads, &w->delta, &w->ffn, &w->cosine, &w->sine, &w->wanted};
+                     wanted * p->d, p->f->logits ? 0 : wanted * (size_t)p->hp->n_vocab};
+    float **view[] = {&w->x, &w->norm, &w->qkv, &w->heads, &w->delta, &w->ffn, &w->cosine, &w->sine, &w->wanted, &w->logits};
     size_t total = 0, at = 0;
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         total += padded(size[i]);
@@ -380,6 +386,7 @@ static int run_layer(const struct pass *p, int l, struct err *e)
 static void logits(const struct pass *p)
 {
     int n = 0;
+    float *to = p->f->logits ? p->f->logits : p->w->logits;
     for (int r = 0; r < p->f->n_row; r++)
         if (p->f->row[r].want_logits)
             p->k->rmsnorm(p->w->wanted + (size_t)n++ * p->d, p->w->x + (size_t)r * p->d, p->m->output_norm, (int)p->d,
@@ -387,7 +394,7 @@ static void logits(const struct pass *p)
     size_t vocab = (size_t)p->hp->n_vocab;
     for (int from = 0; from < n; from += LOGIT_BLOCK) {
         int rows = n - from < LOGIT_BLOCK ? n - from : LOGIT_BLOCK;
-        float *y = p->f->logits + (size_t)from * vocab, *x = p->w->wanted + (size_t)from * p->d;
+        float *y = to + (size_t)from * vocab, *x = p->w->wanted + (size_t)from * p->d;
         if (p->f->phase == FORWARD_REFERENCE)
             kernels_ref_matmul(y, vocab, x, p->d, rows, &p->m->output);
         else
@@ -433,7 +440,7 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     embed(&p);
     for (int l = 0; l < hp->n_layer && rc == 0; l++)
         rc = run_layer(&p, l, e);
-    if (rc == 0 && f->logits)
+    if (rc == 0)
         logits(&p);
     timing_end();
     for (int r = 0; rc == 0 && r < f->n_row; r++)

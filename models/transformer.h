@@ -79,13 +79,17 @@ struct forward {
     struct kvcache *const *cache;  /* PREFILL: exactly one */
     int n_cache;
     const struct tap *tap;         /* NULL: none */
-    float *logits;                 /* [rows that want them][n_vocab], in row order; NULL when none does */
+    float *logits;                 /* [rows that want them][n_vocab], in row order; NULL: workspace_logits has them */
 };
 
 /* Activations; grows as needed and is kept between calls. Not shared between threads. */
 struct workspace;
 struct workspace *workspace_create(void);
 void workspace_destroy(struct workspace *w);
+
+/* The logits of the last call whose `logits` was NULL, until the next call. They lie where the rows of a prefill lay: many
+ * cells' take as much memory as a long prompt's activations, and are never needed together with them. */
+const float *workspace_logits(const struct workspace *w);
 
 /* Appends every row's key and value to the tails of its cache and computes the wanted logits. Errors: a tail too
  * short, a token outside the vocabulary, a position beyond the model's context, memory, a callback. On error

@@ -10,6 +10,7 @@
     SUITE(metric) \
     SUITE(stats) \
     SUITE(permutation) \
+    SUITE(repr) \
     SUITE(h5) \
     SUITE(tokenizer) \
     SUITE(dequant) \

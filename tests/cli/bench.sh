@@ -4,12 +4,12 @@
 "$DEPTHKV" bench -m tiny.h5 -r 2 --only pp8192,tg,step32,sweep32+kl,single --profile --json -q >out.json 2>err ||
   fail "--json: $(cat err)"
 [ ! -s err ] || fail "-q is not quiet: $(cat err)"
-for test in tg32@2048 step32 sweep32+kl single; do
+for test in tg32@2048 tg32@2048+bf16 step32 sweep32+kl single; do
   grep -qF "{\"test\": \"$test\", \"seconds\": [" out.json || fail "$test is missing: $(cat out.json)"
 done
 grep -q '"test": "pp8192", "skipped": "8192 tokens exceed the model' out.json || fail "pp8192 is not skipped: $(cat out.json)"
-[ "$(grep -c '"test": ' out.json)" -eq 5 ] || fail "other tests than those asked for: $(cat out.json)"
-[ "$(grep -o '"profile": {' out.json | wc -l)" -eq 4 ] || fail "profiles are missing: $(cat out.json)"
+[ "$(grep -c '"test": ' out.json)" -eq 6 ] || fail "other tests than those asked for: $(cat out.json)"
+[ "$(grep -o '"profile": {' out.json | wc -l)" -eq 5 ] || fail "profiles are missing: $(cat out.json)"
 # null would be NaN or infinity
 for key in ratio limit_s mean_s tokens_per_s expected_bytes best; do
   grep -o "\"$key\": [^,}]*" out.json | awk '

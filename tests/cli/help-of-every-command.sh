@@ -2,7 +2,7 @@
 # -h prints usage on stdout, nothing on stderr, and succeeds, for the program and each command that it lists.
 "$DEPTHKV" -h >all || exit 1
 commands=$(sed -n 's/^  \([a-z]*\)  .*/\1/p' all)
-for command in run check report list describe import generate samples trace bench; do
+for command in run check report compare list describe import generate samples trace metrics bench; do
   grep -qw "$command" <<<"$commands" || { echo "$command is not listed"; exit 1; }
 done
 for command in $commands; do

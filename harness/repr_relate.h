@@ -1,0 +1,55 @@
+/* Does a metric predict how much pruning a layer hurts? Every metric of a study, and the cheap rivals, against the damage in
+ * a profile.h5 (harness/profile.h), over its layers.
+ *
+ * damage, higher = worse: score and nll the paired difference to the baseline (turned for scores where higher is better);
+ * kl its mean; top1 one minus its mean. Where all layers but one were pruned (only: 1) it is the damage that is left when
+ * this layer is spared.
+ *
+ * Rivals: the layer's index; the mean entropy of its attention rows; the share of the full cache's attention that the
+ * pruned layer lost (from the rows beside the profile, not known when there are none). */
+#ifndef HARNESS_REPR_RELATE_H
+#define HARNESS_REPR_RELATE_H
+
+#include "harness/rankstats.h"
+#include "harness/repr_study.h"
+
+enum { REPR_RELATE_N_MEASURE = 4 };
+extern const char *const repr_relate_measures[]; /* score, nll, kl, top1 */
+
+struct repr_damage { /* one study of the profile */
+    char *name;          /* "0": its group in the file */
+    char *policy, *params, *prune_after, *label;
+    double level;
+    int only, k;
+    int64_t *layer;      /* [k] */
+    double *damage[REPR_RELATE_N_MEASURE]; /* [k]; NAN where not measured */
+    double reliability[REPR_RELATE_N_MEASURE]; /* split-half, from the profile; NAN: it has none */
+    double *attention_lost; /* [k] or NULL */
+    int shared;          /* prompts of the metrics that the study stands on */
+};
+
+struct repr_relation {
+    int damage, measure;
+    const char *metric, *definition, *stage; /* stage "" and definition "rival" for the rivals */
+    struct rankstats r;
+    double q, q_shift, q_partial; /* Benjamini and Hochberg over all relations of the call */
+};
+
+struct repr_relations {
+    struct repr_damage *damage;
+    int n_damage;
+    struct repr_relation *row;
+    int n_row;
+    size_t cap;
+    char *without_rows; /* why attention_lost is not known, or NULL */
+};
+
+/* The studies in `profile` of this task on the experiment's only model. ERR_CONFIG with the file, and what it holds, when there are none,
+ * when depth or model differ, or when all layers suffer alike in all of them. */
+int repr_relate(const char *profile, const struct experiment *x, const struct model *m, int task, const struct repr_study *s,
+                struct repr_relations *out, struct err *e);
+/* Adjusted p-values over the relations of all tasks together. */
+void repr_relate_adjust(struct repr_relations *r, int n);
+void repr_relations_fini(struct repr_relations *r);
+
+#endif
