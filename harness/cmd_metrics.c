@@ -88,7 +88,7 @@ static int run(const struct options *o, const struct experiment *x, const char *
         err_set(e, ERR_CONFIG, "%s:%d: %s holds no tokenizer", x->path, x->model->line, m->path);
         goto out;
     }
-    if (measure(&r, profile, o->quiet, e) || fs_mkdirs(dir, e) || repr_report_write(dir, &r, &warning, e))
+    if ((profile && repr_relate_check(profile, x, m, e)) || measure(&r, profile, o->quiet, e) || fs_mkdirs(dir, e) || repr_report_write(dir, &r, &warning, e))
         goto out;
     repr_report_markdown(&r, &text);
     fputs(text.p, stdout);

@@ -4,13 +4,18 @@
 #include <string.h>
 
 #include "harness/aggregate.h"
+#include "harness/beside.h"
 #include "harness/cli.h"
+#include "harness/pool.h"
 #include "harness/report.h"
 
 static const char help[] =
-    "Rebuild cells.csv, tables, plots and index.html from stored rows, and print the tables.\n\n"
+    "Rebuild cells.csv, tables, plots and index.html from stored rows, and print the tables. Where the experiment has\n"
+    "`report: {beside: ...}`, published figures follow beside ours.\n\n"
     "usage: depthkv report DIR...\n"
+    "       depthkv report DIR... --pool\n"
     "       depthkv report DIR... --pair A,B [--measure NAME] [--below KEEP] [--json]\n\n"
+    "  --pool           print only one table of all cells, pooled over tasks\n"
     "  --pair A,B       print only the paired difference of policy A minus policy B, over all budgets and\n"
     "                   tasks that both have; seeds averaged, whole contexts resampled\n"
     "  --measure NAME   score, nll, kl, top1 or kl_max (default kl)\n"
@@ -22,7 +27,7 @@ static const char help[] =
 
 struct options {
     char a[64], b[64];
-    int pair, json;
+    int pair, pool, json;
     int measure;
     double below;
 };
@@ -89,11 +94,28 @@ static int print_pair(const struct options *o, const char *dir, struct err *e)
     return rc;
 }
 
+static int print_text(const char *dir, int (*make)(const char *dir, struct str *out, struct err *e), struct err *e)
+{
+    struct str text = {0};
+    int rc = make(dir, &text, e);
+    if (rc == 0)
+        fputs(str_c(&text), stdout);
+    str_free(&text);
+    return rc;
+}
+
+/* Everything: what the folder gets, and what is printed. */
+static int rebuild(const char *dir, struct str *warning, struct err *e)
+{
+    return report_write(dir, warning, e) || report_print(dir, stdout, e) || print_text(dir, beside_markdown, e) ? -1 : 0;
+}
+
 int cmd_report(int argc, char **argv)
 {
-    enum { PAIR = 256, MEASURE, BELOW, JSON };
+    enum { PAIR = 256, POOL, MEASURE, BELOW, JSON };
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
                                           {"pair", required_argument, NULL, PAIR},
+                                          {"pool", no_argument, NULL, POOL},
                                           {"measure", required_argument, NULL, MEASURE},
                                           {"below", required_argument, NULL, BELOW},
                                           {"json", no_argument, NULL, JSON},
@@ -107,6 +129,7 @@ int cmd_report(int argc, char **argv)
             fputs(help, stdout);
             return CLI_OK;
         case PAIR: bad = parse_pair(&o, optarg); break;
+        case POOL: o.pool = 1; break;
         case MEASURE: bad = parse_measure(&o, optarg); break;
         case JSON: o.json = 1; break;
         case BELOW:
@@ -123,8 +146,9 @@ int cmd_report(int argc, char **argv)
         return cli_usage("report", "--json goes with --pair; cells.csv and rows.jsonl have all numbers");
     for (; optind < argc && !bad; optind++) {
         struct str warning = {0};
-        bad = o.pair ? print_pair(&o, argv[optind], &e)
-                     : report_write(argv[optind], &warning, &e) || report_print(argv[optind], stdout, &e);
+        bad = o.pair   ? print_pair(&o, argv[optind], &e)
+              : o.pool ? print_text(argv[optind], pool_markdown, &e)
+                       : rebuild(argv[optind], &warning, &e);
         if (warning.n)
             fprintf(stderr, "warning: %s: %s\n", argv[optind], warning.p);
         str_free(&warning);

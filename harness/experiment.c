@@ -10,6 +10,7 @@
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
+#include "harness/beside.h"
 #include "harness/experiment_int.h"
 
 const char *const experiment_prune_after_names[] = {"context", "question", "all_but_last", "prompt", NULL};
@@ -134,8 +135,12 @@ static void read_scalars(struct load *l, int limit)
     if (strcmp(x->template_name, "raw") != 0 && strcmp(x->template_name, "chat") != 0)
         experiment_complain(l, template_, template_->line, "template '%s' unknown; raw and chat are known", x->template_name);
     const struct conf *report = conf_get(l->root, "report");
-    if (report && report->n)
-        experiment_complain(l, report, report->line, "report: choosing tables and plots is not available in this version; leave it out");
+    const struct conf *beside = conf_get(report, "beside");
+    struct err e = {0};
+    if (report && report->n > (beside != NULL))
+        experiment_complain(l, report, report->line, "report: only beside is known in this version");
+    if (beside && beside_check(beside, x->dir, &e))
+        experiment_complain(l, report, 0, "%s", e.msg);
 }
 
 static void read_measure(struct load *l)

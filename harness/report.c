@@ -10,6 +10,7 @@
 #include "harness/plot.h"
 #include "harness/profile.h"
 #include "harness/report_int.h"
+#include "harness/study_csv.h"
 #include "harness/table.h"
 
 static const char *const heads[] = {"policy", "layer budget", "kept",     "tokens", "MiB",  "MiB bf16", "n",
@@ -149,6 +150,9 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
                   "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
                   ".text{text-align:left}\nimg{max-width:100%}\n</style>\n");
     study_find(a, &studies);
+    for (int p = 0; p < plots->n; p++)
+        if (!plots->item[p].task_key)
+            str_addf(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", plots->item[p].name, plots->item[p].name);
     for (int l = 0; l < a->n_line; l++) {
         struct str title = {0}, legend = {0};
         struct table t;
@@ -173,7 +177,7 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
         report_clouds(a, a->line[l].task_key, &(struct report_texts){md, tex, html});
         report_layers(a, &studies, a->line[l].task_key, &(struct report_texts){md, tex, html});
         for (int p = 0; p < plots->n; p++)
-            if (strcmp(plots->item[p].task_key, a->line[l].task_key) == 0)
+            if (plots->item[p].task_key && strcmp(plots->item[p].task_key, a->line[l].task_key) == 0)
                 str_addf(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", plots->item[p].name, plots->item[p].name);
         table_free(&t);
         str_free(&title);
@@ -207,7 +211,7 @@ int report_write(const char *dir, struct str *warning, struct err *e)
         goto out;
     write_texts(&a, &plots, &md, &tex, &html);
     if (save(dir, "table.md", &md, e) || save(dir, "table.tex", &tex, e) || save(dir, "index.html", &html, e) ||
-        profile_write(dir, &a, e))
+        profile_write(dir, &a, e) || study_csv_write(dir, &a, e))
         goto out;
     str_add(warning, str_c(&plots.warning));
     rc = 0;

@@ -101,45 +101,52 @@ static int same_json(const char *a, const char *b)
     return same;
 }
 
-/* 1 taken, 0 another task's, -1 failed. `seen` gathers what the file holds. */
-static int take_study(const struct h5 *f, const char *name, const struct exp_task *t, int n_layer, const struct repr_study *s,
-                      struct repr_damage *d, struct str *seen, struct err *e)
+static int is_study(const struct h5 *f, const char *name)
 {
-    struct str group = {0};
-    int64_t only = 0, higher = 1;
+    return strspn(name, "0123456789") == strlen(name) && h5_has(f, name, "task");
+}
+
+/* 1: a study of this very task, 0: of another one, -1: failed. `seen` gathers what the file holds. */
+static int is_of_task(const struct h5 *f, const char *group, const struct exp_task *t, struct str *seen, struct err *e)
+{
     int rc = -1;
-    char *task = NULL, *params = NULL, *policy = NULL, *policy_params = NULL, *after = NULL;
-    str_addf(&group, "/%s", name);
-    if (!(task = h5_get_string(f, group.p, "task", e)) || !(params = h5_get_string(f, group.p, "task_params", e)) ||
-        !(policy = h5_get_string(f, group.p, "policy", e)) || !(policy_params = h5_get_string(f, group.p, "params", e)) ||
-        !(after = h5_get_string(f, group.p, "prune_after", e)) || h5_get_int(f, group.p, "only", &only, e) ||
-        h5_get_int(f, group.p, "higher_is_better", &higher, e) || h5_get_double(f, group.p, "level", &d->level, e))
-        goto out;
-    str_addf(seen, "%s%s %s", seen->n ? ", " : "", task, params);
-    rc = 0;
-    if (strcmp(task, t->label) != 0 || !same_json(params, t->params))
-        goto out;
-    d->name = mem_strdup(name);
-    d->policy = mem_strdup(policy);
-    d->params = mem_strdup(policy_params);
-    d->prune_after = mem_strdup(after);
-    d->only = only != 0;
-    if (read_layers(f, group.p, n_layer, d, e) || read_damage(f, group.p, d, higher != 0, e) ||
-        count_shared(f, group.p, s, &d->shared, e)) {
-        rc = -1;
-        goto out;
+    char *task = h5_get_string(f, group, "task", e), *params = task ? h5_get_string(f, group, "task_params", e) : NULL;
+    if (params) {
+        rc = !strcmp(task, t->label) && same_json(params, t->params);
+        str_addf(seen, "%s%s %s", seen->n ? ", " : "", task, params);
     }
-    struct str label = {0};
-    str_addf(&label, "study %s: %s %s, keep %.4g, %s, prune_after %s", name, policy, policy_params, d->level,
-             d->only ? "all layers pruned but one" : "one layer pruned", after);
-    d->label = str_take(&label);
-    rc = 1;
-out:
     mem_free(task);
     mem_free(params);
-    mem_free(policy);
-    mem_free(policy_params);
-    mem_free(after);
+    return rc;
+}
+
+static int no_study(const struct h5 *f, const struct experiment *x, const struct exp_task *t, const struct str *seen, struct err *e)
+{
+    return err_set(e, ERR_CONFIG, "%s: no study of task '%s' with %s (%s:%d); there are: %s", h5_path(f), t->label, t->params, x->path,
+                   t->line, seen->n ? seen->p : "none");
+}
+
+static int read_study(const struct h5 *f, const char *name, int n_layer, const struct repr_study *s, struct repr_damage *d,
+                      struct err *e)
+{
+    struct str group = {0}, label = {0};
+    int64_t only = 0, higher = 1;
+    int rc = -1;
+    str_addf(&group, "/%s", name);
+    d->name = mem_strdup(name);
+    if (!(d->policy = h5_get_string(f, group.p, "policy", e)) || !(d->params = h5_get_string(f, group.p, "params", e)) ||
+        !(d->prune_after = h5_get_string(f, group.p, "prune_after", e)) || h5_get_int(f, group.p, "only", &only, e) ||
+        h5_get_int(f, group.p, "higher_is_better", &higher, e) || h5_get_double(f, group.p, "level", &d->level, e))
+        goto out;
+    d->only = only != 0;
+    if (read_layers(f, group.p, n_layer, d, e) || read_damage(f, group.p, d, higher != 0, e) ||
+        count_shared(f, group.p, s, &d->shared, e))
+        goto out;
+    str_addf(&label, "study %s: %s %s, keep %.4g, %s, prune_after %s", name, d->policy, d->params, d->level,
+             d->only ? "all layers pruned but one" : "one layer pruned", d->prune_after);
+    d->label = str_take(&label);
+    rc = 0;
+out:
     str_free(&group);
     return rc;
 }
@@ -276,17 +283,12 @@ int repr_relate(const char *profile, const struct experiment *x, const struct mo
         goto out;
     out->damage = mem_new(n + 1, sizeof *out->damage);
     for (size_t i = 0; i < n; i++) {
-        if (!h5_has(f, name[i], "task") || strspn(name[i], "0123456789") != strlen(name[i]))
-            continue;
-        int took = take_study(f, name[i], t, m->hp.n_layer, s, &out->damage[out->n_damage], &seen, e);
-        if (took) /* a half-read one is freed with the rest */
-            out->n_damage++;
-        if (took < 0)
-            goto out;
+        int mine = is_study(f, name[i]) ? is_of_task(f, name[i], t, &seen, e) : 0;
+        if (mine < 0 || (mine && read_study(f, name[i], m->hp.n_layer, s, &out->damage[out->n_damage++], e)))
+            goto out; /* a half-read study is freed with the rest */
     }
     if (out->n_damage == 0) {
-        err_set(e, ERR_CONFIG, "%s: no study of task '%s' with %s, line %d of %s; there are: %s", profile, t->label, t->params, t->line,
-                x->path, seen.n ? seen.p : "none");
+        no_study(f, x, t, &seen, e);
         goto out;
     }
     read_rows(profile, t, m->hp.n_layer, out);
@@ -302,6 +304,37 @@ int repr_relate(const char *profile, const struct experiment *x, const struct mo
 out:
     if (rc)
         repr_relations_fini(out);
+    h5_free_strings(name, n);
+    h5_close(f, NULL);
+    str_free(&seen);
+    return rc;
+}
+
+int repr_relate_check(const char *profile, const struct experiment *x, const struct model *m, struct err *e)
+{
+    char **name = NULL;
+    size_t n = 0;
+    struct str seen = {0};
+    int rc = -1;
+    struct h5 *f = h5_open(profile, H5_MODE_READ, e);
+    if (!f || check_model(f, x->model, m, e) || h5_list(f, "/", &name, &n, e))
+        goto out;
+    for (int t = 0; t < x->n_task; t++) {
+        int found = 0;
+        str_clear(&seen);
+        for (size_t i = 0; i < n; i++) {
+            int mine = is_study(f, name[i]) ? is_of_task(f, name[i], &x->task[t], &seen, e) : 0;
+            if (mine < 0)
+                goto out;
+            found |= mine;
+        }
+        if (!found) {
+            no_study(f, x, &x->task[t], &seen, e);
+            goto out;
+        }
+    }
+    rc = 0;
+out:
     h5_free_strings(name, n);
     h5_close(f, NULL);
     str_free(&seen);

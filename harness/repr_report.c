@@ -202,46 +202,55 @@ void repr_report_markdown(const struct repr_report *r, struct str *out)
     }
 }
 
+/* All tasks' prompts, where a run looks for those that a profile was measured on. */
+static int write_prompts(struct h5 *f, const struct repr_report *r, struct err *e)
+{
+    const char **hash = NULL;
+    size_t cap = 0, n = 0;
+    for (int t = 0; t < r->x->n_task; t++)
+        for (int i = 0; i < r->study[t].n_sample; i++) {
+            mem_grow(&hash, &cap, n + 1, sizeof *hash);
+            hash[n++] = r->study[t].prompt[i];
+        }
+    int rc = h5_write_strings(f, "/metrics/prompt_sha256", hash, n, e);
+    mem_free(hash);
+    return rc;
+}
+
+static int write_means(struct h5 *f, const struct repr_report *r, int task, struct err *e)
+{
+    const struct repr_study *s = &r->study[task];
+    const uint64_t dim[1] = {(uint64_t)s->n_layer};
+    double *v = mem_new((size_t)s->n_layer, sizeof *v);
+    struct str group = {0}, path = {0};
+    str_addf(&group, "/metrics/%d", task);
+    int bad = h5_make_group(f, group.p, e) || h5_set_string(f, group.p, "task", r->x->task[task].label, e) ||
+              h5_set_string(f, group.p, "task_params", r->x->task[task].params, e);
+    for (int i = 0; i < REPR_N_DEFINITION * REPR_N_METRIC * TAP_N_STAGE && !bad; i++) {
+        int def = i / (REPR_N_METRIC * TAP_N_STAGE), k = i / TAP_N_STAGE % REPR_N_METRIC, stage = i % TAP_N_STAGE;
+        if (!s->value[def][k][stage])
+            continue;
+        for (int l = 0; l < s->n_layer; l++)
+            v[l] = s->value[def][k][stage][l].mean;
+        str_clear(&path);
+        str_addf(&path, "%s/%s/%s/%s", group.p, repr_definition_names[def], repr_study_stages[stage], repr_metric_names[k]);
+        bad = h5_write(f, path.p, H5_TYPE_F64, 1, dim, v, e);
+    }
+    mem_free(v);
+    str_free(&group);
+    str_free(&path);
+    return bad ? -1 : 0;
+}
+
 static int write_h5(const char *path, const struct repr_report *r, struct err *e)
 {
-    int rc = -1;
     struct h5 *f = h5_open(path, H5_MODE_CREATE, e);
-    if (!f || h5_set_int(f, "/", "schema", 1, e) || h5_set_int(f, "/", "n_layer", r->m->hp.n_layer, e) ||
-        h5_set_string(f, "/", "model", r->x->model->name, e) || h5_set_string(f, "/", "model_sha256", r->m->sha256, e))
-        goto out;
-    for (int t = 0; t < r->x->n_task; t++) {
-        const struct repr_study *s = &r->study[t];
-        struct str path_of = {0};
-        const uint64_t dim[1] = {(uint64_t)s->n_layer};
-        const char **hash = mem_new((size_t)s->n_sample, sizeof *hash);
-        double *v = mem_new((size_t)s->n_layer, sizeof *v);
-        for (int i = 0; i < s->n_sample; i++)
-            hash[i] = s->prompt[i];
-        str_addf(&path_of, "/metrics/%d/prompt_sha256", t);
-        int bad = h5_write_strings(f, path_of.p, hash, (size_t)s->n_sample, e);
-        for (int i = 0; i < REPR_N_DEFINITION * REPR_N_METRIC * TAP_N_STAGE && !bad; i++) {
-            int def = i / (REPR_N_METRIC * TAP_N_STAGE), k = i / TAP_N_STAGE % REPR_N_METRIC, stage = i % TAP_N_STAGE;
-            if (!s->value[def][k][stage])
-                continue;
-            for (int l = 0; l < s->n_layer; l++)
-                v[l] = s->value[def][k][stage][l].mean;
-            str_clear(&path_of);
-            str_addf(&path_of, "/metrics/%d/%s/%s/%s", t, repr_definition_names[def], repr_study_stages[stage], repr_metric_names[k]);
-            bad = h5_write(f, path_of.p, H5_TYPE_F64, 1, dim, v, e);
-        }
-        str_clear(&path_of);
-        str_addf(&path_of, "/metrics/%d", t);
-        bad = bad || h5_set_string(f, path_of.p, "task", r->x->task[t].label, e) ||
-              h5_set_string(f, path_of.p, "task_params", r->x->task[t].params, e);
-        mem_free(hash);
-        mem_free(v);
-        str_free(&path_of);
-        if (bad)
-            goto out;
-    }
-    rc = 0;
-out:
-    return h5_close(f, rc ? NULL : e) || rc ? -1 : 0;
+    int bad = !f || h5_set_int(f, "/", "schema", 1, e) || h5_set_int(f, "/", "n_layer", r->m->hp.n_layer, e) ||
+              h5_set_string(f, "/", "model", r->x->model->name, e) || h5_set_string(f, "/", "model_sha256", r->m->sha256, e) ||
+              write_prompts(f, r, e);
+    for (int t = 0; t < r->x->n_task && !bad; t++)
+        bad = write_means(f, r, t, e);
+    return h5_close(f, bad ? NULL : e) || bad ? -1 : 0;
 }
 
 /* Seven panels: the six metrics and the attention's entropy over the layers, a curve per stage; an eighth with the damage of
@@ -276,7 +285,8 @@ static void plot_panels(const struct repr_report *r, int task, int def, const ch
                            def == REPR_SKEAN ? "nats" : "distance", "nats"};
     int n_damage = r->relations ? r->relations[task].n_damage : 0;
     for (int k = 0; k < REPR_N_METRIC; k++) {
-        str_addf(gp, "set title '%s'\nset ylabel '%s'\n%s\nplot ", repr_metric_names[k], units[k], k == 0 ? "set key below horizontal" : "unset key");
+        str_addf(gp, "set title '%s'\nset ylabel '%s'\n%s\nplot ", repr_metric_names[k], units[k],
+                 k == 0 ? "set key below horizontal\nunset xlabel" : "unset key\nset xlabel 'layer'");
         for (int stage = 0; stage < TAP_N_STAGE; stage++)
             str_addf(gp, "%s'%s.dat' index %d using 1:2:3:4 with yerrorlines lw 1.6 ps 0.7 pt %d lc rgb '%s' title '%s'",
                      stage ? ", " : "", name, k * TAP_N_STAGE + stage, 7 + 2 * stage - (stage == 1 ? 4 : 0), colour[stage],
@@ -287,7 +297,7 @@ static void plot_panels(const struct repr_report *r, int task, int def, const ch
                  "pt 7 lc rgb '#555555'\n", name, REPR_N_METRIC * TAP_N_STAGE);
     if (!n_damage)
         return;
-    str_add(gp, "set title 'damage of pruning the layer'\nset ylabel 'KL divergence, nats'\nset key below horizontal\nplot ");
+    str_add(gp, "set title 'damage of pruning the layer'\nset ylabel 'KL divergence, nats'\nset key below horizontal\nunset xlabel\nplot ");
     for (int d = 0; d < n_damage; d++)
         str_addf(gp, "%s'%s.dat' index %d using 1:2 with linespoints lw 1.6 ps 0.7 pt %d lc rgb '%s' title '%s %.3g%s'", d ? ", " : "",
                  name, REPR_N_METRIC * TAP_N_STAGE + 1 + d, 4 + d, colour[d % 4], r->relations[task].damage[d].policy,

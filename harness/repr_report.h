@@ -1,8 +1,8 @@
 /* What `depthkv metrics` writes into its folder:
  *   metrics.csv        task, definition, stage, metric, layer, n, value, se, lo, hi
  *   metrics.h5         the same means as /metrics/<task, from 0>/<definition>/<stage>/<metric>, float64 [n_layer],
- *                      beside prompt_sha256 (strings), with the task's and the model's names: what allocators may read
- *                      instead of damage
+ *                      with the task's and the model's names, and /metrics/prompt_sha256 (strings): what allocators may
+ *                      read instead of damage
  *   correlations.csv   one line per (task, study, measure, metric)
  *   metrics.md         the tables
  *   plots/metrics-<task, from 1>-<definition>.{dat,gp,svg,png} */

@@ -9,8 +9,8 @@
     SUITE(base) \
     SUITE(metric) \
     SUITE(stats) \
-    SUITE(permutation) \
     SUITE(repr) \
+    SUITE(permutation) \
     SUITE(h5) \
     SUITE(tokenizer) \
     SUITE(dequant) \
@@ -43,6 +43,7 @@
     SUITE(baseline) \
     SUITE(plot) \
     SUITE(profile) \
+    SUITE(repr_study) \
     SUITE(report) \
     SUITE(runner) \
     SUITE(trace) \
