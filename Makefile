@@ -98,14 +98,16 @@ $(O)/flags: FORCE
 FORCE:
 
 # Git id and the SHA-256 of every source file, so that a row can say what computed it.
-$(O)/source_id.c: $(SRC) $(sort $(wildcard harness/base/*.h harness/*.h models/*.h policies/*.h datasets/*.h))
+# The recipe always runs, for a commit changes the id and no file; what comes out the same is left alone.
+$(O)/source_id.c: $(SRC) $(sort $(wildcard harness/base/*.h harness/*.h models/*.h policies/*.h datasets/*.h)) FORCE
 	@mkdir -p $(@D)
 	@{ echo '#include "harness/source_id.h"'; \
 	   echo 'const char source_id_git[] = "'"$$(git describe --always --dirty 2>/dev/null || echo unknown)"'";'; \
 	   echo 'const char source_id_flags[] = "$(subst ",\",$(CC) $(BASE_CFLAGS) $(CFLAGS))";'; \
 	   echo 'const struct source_file source_files[] = {'; \
-	   sha256sum $^ | sed 's/^\([0-9a-f]*\)  \(.*\)$$/    {"\2", "\1"},/'; \
-	   echo '    {0, 0}};'; } >$@
+	   sha256sum $(filter-out FORCE,$^) | sed 's/^\([0-9a-f]*\)  \(.*\)$$/    {"\2", "\1"},/'; \
+	   echo '    {0, 0}};'; } >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(O)/source_id.o: $(O)/source_id.c $(O)/flags
 	$(Q)$(CC) $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 

@@ -54,6 +54,7 @@ int plot_gnuplot(const char *folder, const char *script)
 /* One curve: lines of the table that share a label. */
 struct curve {
     char *label;
+    int shuffled; /* 1: a cloud of shuffled profiles, drawn as points */
     int *point; /* [n] index into aggregate.line, by x */
     int n;
     size_t cap;
@@ -153,7 +154,10 @@ static void label_of(const struct figure *f, const struct agg_cell *c, struct st
             continue;
         size_t before = out->n;
         str_add(out, ", ");
-        aggregate_axis(c, keys[k], out);
+        if (strcmp(keys[k], "layer_budget") != 0 || !aggregate_shuffled(c, out))
+            aggregate_axis(c, keys[k], out);
+        else
+            str_add(out, ", shuffled");
         if (out->n == before + 2) { /* nothing protected */
             out->n = before;
             out->p[before] = '\0';
@@ -180,7 +184,7 @@ static void collect(struct figure *f)
             at++;
         if (at == f->n_curve) {
             mem_grow(&f->curve, &f->cap, (size_t)f->n_curve + 1, sizeof *f->curve);
-            f->curve[f->n_curve++] = (struct curve){.label = mem_strdup(label.p)};
+            f->curve[f->n_curve++] = (struct curve){.label = mem_strdup(label.p), .shuffled = aggregate_shuffled(c, NULL)};
         }
         struct curve *v = &f->curve[at];
         mem_grow(&v->point, &v->cap, (size_t)v->n + 1, sizeof *v->point);
@@ -290,6 +294,11 @@ static void add_script(const struct figure *f, const char *name, struct str *gp)
         if (isfinite(full) && f->measure != AGG_KL)
             str_addf(gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n  ", full);
         for (int k = 0; k < f->n_curve; k++) {
+            if (f->curve[k].shuffled) {
+                str_addf(gp, "%s'%s.dat' index %d using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title ", k ? ", \\\n  " : "", name, k);
+                plot_quote(f->curve[k].label, gp);
+                continue;
+            }
             str_addf(gp, "%s'%s.dat' index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb '%s' title ",
                      k ? ", \\\n  " : "", name, k, (k - (f->n_curve - 1) / 2.0) * step, plot_point[k % 9], plot_colour[k % 8]);
             plot_quote(f->curve[k].label, gp);

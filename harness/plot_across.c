@@ -60,7 +60,7 @@ static int place_of(const struct agg_cell *c, double *depth, double *length)
 
 static int belongs(const struct heat *h, const struct agg_cell *c)
 {
-    return !strcmp(aggregate_text(c, "task"), h->task) && !strcmp(aggregate_text(c, "model"), h->model);
+    return !strcmp(aggregate_text(c, "task"), h->task) && !strcmp(aggregate_text(c, "model"), h->model) && !aggregate_shuffled(c, NULL);
 }
 
 static void insert(struct axis *a, double x)
@@ -273,8 +273,8 @@ static int all_tasks(const char *folder, const struct aggregate *a, struct plot_
         const struct metric_ops *m = metric_find(aggregate_text(c, "metric"));
         fit &= m && !strcmp(m->unit, "fraction") && !aggregate_single(c, &layer) &&
                !strcmp(aggregate_text(c, "model"), aggregate_text(&a->line[0], "model"));
-        if (!isfinite(c->summary[AGG_SCORE].mean) || !isfinite(c->bytes))
-            continue;
+        if (!isfinite(c->summary[AGG_SCORE].mean) || !isfinite(c->bytes) || aggregate_shuffled(c, NULL))
+            continue; /* a hundred shuffled profiles would hide the rest */
         struct str budget = {0};
         aggregate_axis(c, "budget", &budget);
         char *label = label_of(a, c, 0), *b = mem_strdup(str_c(&budget));
