@@ -30,7 +30,7 @@ APT     := gcc make pkg-config libopenblas-dev libhdf5-dev libyaml-dev libcjson-
            libutf8proc-dev liblapacke-dev uthash-dev libssl-dev check gnuplot-nox python3-pip
 
 # Targets that compile need the libraries; the others must work without them.
-NOLIBS  := help setup deps check demo trainer clean distclean format format-check uninstall
+NOLIBS  := help setup deps check demo demo-real show trainer clean distclean format format-check uninstall
 ifneq ($(filter-out $(NOLIBS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for p in $(PKGS) check; do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 endif
@@ -138,7 +138,6 @@ demo-real: setup
 .PHONY: demo-real show
 show:
 	./depthkv run experiments/$(EXPERIMENT).yaml
-	@cat results/$(EXPERIMENT)/table.md
 	@echo; echo "plots: $$(ls results/$(EXPERIMENT)/plots/*.svg 2>/dev/null | paste -sd' ')"
 	@echo "all in one page: results/$(EXPERIMENT)/index.html"
 
