@@ -140,7 +140,6 @@ demo-real: setup
 .PHONY: demo-real show
 show:
 	./depthkv run experiments/$(EXPERIMENT).yaml
-	@cat results/$(EXPERIMENT)/table.md
 	@echo; echo "plots: $$(ls results/$(EXPERIMENT)/plots/*.svg 2>/dev/null | paste -sd' ')"
 	@echo "all in one page: results/$(EXPERIMENT)/index.html"
 

@@ -78,7 +78,8 @@ int aggregate_single(const struct agg_cell *c, int *layer);
 int aggregate_shuffled(const struct agg_cell *c, struct str *out);
 
 /* The paired difference A - B of a measure between two policies, over every budget below `below`, task and question
- * that both have; policy seeds are averaged first; clustered by context. *n_budget: budgets that took part. */
+ * that both have; policy seeds are averaged first; clustered by context, which the forms (lengths, depths) of one task share.
+ * *n_budget: budgets that took part. */
 int aggregate_pair(const struct aggregate *a, const char *policy, const char *other, enum aggregate_measure m,
                    double below, struct stats_paired *out, int *n_budget, struct err *e);
 

@@ -25,6 +25,7 @@ static void collect_pair(const struct aggregate *a, const char *policy, int side
         const struct agg_cell *c = &a->cell[r->cell];
         if (strcmp(aggregate_text(c, "policy"), policy) != 0 || isnan(r->value[m]) || !(c->keep < below))
             continue;
+        const char *task = aggregate_text(c, "task");
         struct str key = {0};
         struct pair_value *v;
         str_addf(&key, "%s%s\n%s\n%lld %s", c->task_key, aggregate_text(c, "budget"), aggregate_text(c, "prune_after"),
@@ -33,7 +34,8 @@ static void collect_pair(const struct aggregate *a, const char *policy, int side
         if (!v) {
             v = mem_new(1, sizeof *v);
             v->key = str_take(&key);
-            v->cluster = r->cluster ^ (int64_t)(hash_fnv1a(c->task_key, strlen(c->task_key)) >> 1); /* ids are a task's own */
+            /* ids are a task's own; in its forms (depths, lengths) they name what was drawn alike, which is one cluster */
+            v->cluster = r->cluster ^ (int64_t)(hash_fnv1a(task, strlen(task)) >> 1);
             v->budget = aggregate_text(c, "budget");
             HASH_ADD_KEYPTR(hh, *table, v->key, strlen(v->key), v);
         }

@@ -162,6 +162,7 @@ static int load(const struct options *o, struct experiment *x, struct err *e)
 
 static void summary(const char *dir, const struct runner_summary *s, const struct str *warning)
 {
+    fflush(stdout); /* the table comes before what is said of it, where both go to one place */
     fprintf(stderr, "%ld rows written, %ld were there already; %s/table.md, plots in %s/plots\n", s->rows, s->reused,
             dir, dir);
     if (warning->n)

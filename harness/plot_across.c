@@ -38,6 +38,7 @@ static int find(char *const *label, int n, const char *want)
 struct heat {
     const struct aggregate *a;
     const char *task, *model;
+    char *form; /* the other parameters of the task */
     struct axis {
         double *x; /* [n] ascending */
         int n;
@@ -46,12 +47,28 @@ struct heat {
     char **panel;
     int n_panel, *panel_of; /* [n_panel]; [a->n_line], -1: in none */
     size_t cap;
+    int least, most;         /* samples a place */
+    double full_lo, full_hi; /* scores of the full cache; NAN without */
 };
+
+static char *form_of(const struct agg_cell *c)
+{
+    struct str s = {0};
+    const struct json *params = json_get(c->axes, "task_params");
+    for (const struct json *p = json_is_object(params) ? json_first(params) : NULL; p; p = json_next(p)) {
+        char *v = json_print(p);
+        if (strcmp(json_key(p), "depth") != 0 && strcmp(json_key(p), "length") != 0)
+            str_addf(&s, "%s %s\n", json_key(p), v);
+        mem_free(v);
+    }
+    return s.n ? str_take(&s) : mem_strdup("");
+}
 
 static int place_of(const struct agg_cell *c, double *depth, double *length)
 {
     const struct json *d = json_get(json_get(c->axes, "task_params"), "depth"), *l = json_get(c->axes, "length");
-    if (!json_is_number(d) || !json_is_number(l) || !isfinite(c->summary[AGG_SCORE].mean))
+    const struct metric_ops *m = metric_find(aggregate_text(c, "metric"));
+    if (!m || strcmp(m->unit, "fraction") != 0 || !json_is_number(d) || !json_is_number(l) || !isfinite(c->summary[AGG_SCORE].mean))
         return 0;
     *depth = json_number(d, 0);
     *length = json_number(l, 0);
@@ -61,6 +78,14 @@ static int place_of(const struct agg_cell *c, double *depth, double *length)
 static int belongs(const struct heat *h, const struct agg_cell *c)
 {
     return !strcmp(aggregate_text(c, "task"), h->task) && !strcmp(aggregate_text(c, "model"), h->model) && !aggregate_shuffled(c, NULL);
+}
+
+static int same_form(const struct heat *h, const struct agg_cell *c)
+{
+    char *form = form_of(c);
+    int same = strcmp(form, h->form) == 0;
+    mem_free(form);
+    return same;
 }
 
 static void insert(struct axis *a, double x)
@@ -88,10 +113,18 @@ static void collect(struct heat *h)
     h->panel_of = mem_new((size_t)h->a->n_line, sizeof *h->panel_of);
     for (int l = 0; l < h->a->n_line; l++) {
         const struct agg_cell *c = &h->a->line[l];
-        double depth, length;
+        double depth, length, mean = c->summary[AGG_SCORE].mean;
+        int n = c->summary[AGG_SCORE].n;
         h->panel_of[l] = -1;
-        if (!belongs(h, c) || !place_of(c, &depth, &length))
+        if (!belongs(h, c) || !place_of(c, &depth, &length) || !same_form(h, c))
             continue;
+        h->least = h->least && h->least < n ? h->least : n;
+        h->most = h->most > n ? h->most : n;
+        if (!strcmp(aggregate_text(c, "policy"), "full")) { /* a panel of its own would say the same everywhere */
+            h->full_lo = fmin(h->full_lo, mean);
+            h->full_hi = fmax(h->full_hi, mean);
+            continue;
+        }
         insert(&h->depth, depth);
         insert(&h->length, length);
         char *label = label_of(h->a, c, 1);
@@ -113,58 +146,101 @@ static void free_heat(struct heat *h)
     mem_free(h->panel_of);
     mem_free(h->depth.x);
     mem_free(h->length.x);
+    mem_free(h->form);
 }
 
-static void add_tics(const char *name, const struct axis *a, struct str *gp)
+static void add_tics(const char *name, const struct axis *a, const char *unit, struct str *gp)
 {
     str_addf(gp, "set %stics (", name);
     for (int i = 0; i < a->n; i++)
-        str_addf(gp, "%s'%g' %d", i ? ", " : "", a->x[i], i);
+        str_addf(gp, "%s'%g%s' %d", i ? ", " : "", a->x[i], unit, i);
     str_add(gp, ")\n");
 }
 
-static int write_heat(const char *folder, struct heat *h, struct plot_list *out, int *gnuplot, struct err *e)
+static void add_title(const struct heat *h, struct str *gp)
 {
-    struct str dat = {0}, gp = {0}, name = {0};
-    str_add(&dat, "# length index | depth index | score | 95 % low | 95 % high | rows | length | depth\n");
+    struct str title = {0};
+    str_addf(&title, "%s, %s; score, n = %d", h->task, h->model, h->least);
+    if (h->most > h->least)
+        str_addf(&title, " to %d", h->most);
+    str_add(&title, " a place");
+    if (isfinite(h->full_lo))
+        str_addf(&title, h->full_hi > h->full_lo ? "; full cache: %.2f to %.2f" : "; full cache: %.2f everywhere", h->full_lo, h->full_hi);
+    plot_quote(title.p, gp);
+    str_free(&title);
+}
+
+static void add_heat_data(const struct heat *h, struct str *dat)
+{
+    str_add(dat, "# length index | depth index | score | 95 % low | 95 % high | rows | length | depth\n");
     for (int p = 0; p < h->n_panel; p++) {
-        str_addf(&dat, "%s# %s\n", p ? "\n\n" : "", h->panel[p]);
+        str_addf(dat, "%s# %s\n", p ? "\n\n" : "", h->panel[p]);
         for (int l = 0; l < h->a->n_line; l++) {
             const struct agg_cell *c = &h->a->line[l];
             double depth, length;
             const struct stats_summary *s = &c->summary[AGG_SCORE];
             if (h->panel_of[l] == p && place_of(c, &depth, &length))
-                str_addf(&dat, "%d %d %.9g %.9g %.9g %d %g %g\n", index_of(&h->length, length), index_of(&h->depth, depth), s->mean,
+                str_addf(dat, "%d %d %.9g %.9g %.9g %d %g %g\n", index_of(&h->length, length), index_of(&h->depth, depth), s->mean,
                          s->lo, s->hi, s->n, length, depth);
         }
     }
-    str_addf(&name, "heat-%s-%s", h->task, h->model);
-    plot_safe_name(name.p);
-    int columns = h->n_panel < 4 ? h->n_panel : 2, rows = (h->n_panel + columns - 1) / columns;
-    str_add(&gp, "set encoding utf8\nunset key\nset cbrange [0:1]\nset cbtics 0.2\nset border lc rgb '#555555'\nset tics nomirror out\n"
-                 /* cividis, told apart with any colour vision and in grey */
-                 "set palette defined (0 '#00224e', 0.25 '#434e6c', 0.5 '#7d7c78', 0.75 '#bcaf6f', 1 '#fee838')\n"
-                 "set xlabel 'length, tokens'\nset ylabel 'depth of the needle, percent'\nset cblabel 'score'\n");
-    str_addf(&gp, "set xrange [-0.5:%g]\nset yrange [%g:-0.5]\n", h->length.n - 0.5, h->depth.n - 0.5);
-    add_tics("x", &h->length, &gp);
-    add_tics("y", &h->depth, &gp);
+}
+
+/* Boxes, not an image: a place that was not measured stays white, and no viewer blurs one place into the next. */
+static void add_heat_script(const struct heat *h, const char *name, struct str *gp)
+{
+    int columns = h->n_panel < 4 ? h->n_panel : 4, rows = (h->n_panel + columns - 1) / columns;
+    int wide = 150 + columns * (60 + 62 * h->length.n), high = 70 + rows * (90 + 42 * h->depth.n);
+    str_add(gp, "set encoding utf8\nunset key\nset border 0\nset style fill solid border rgb '#ffffff'\n"
+                "set tics scale 0 textcolor rgb '#333333'\nset cbrange [0:1]\nset cbtics 0.2\n"
+                /* cividis, told apart with any colour vision and in grey */
+                "set palette defined (0 '#00224e', 0.25 '#434e6c', 0.5 '#7d7c78', 0.75 '#bcaf6f', 1 '#fee838')\n");
+    str_addf(gp, "set xrange [-0.5:%g]\nset yrange [%g:-0.5]\n", h->length.n - 0.5, h->depth.n - 0.5);
+    add_tics("x", &h->length, "", gp);
+    add_tics("y", &h->depth, " %%", gp); /* labels of tics are formats */
     for (int i = 0; i < 2; i++) {
-        str_addf(&gp, "set terminal %s size %d,%d %s\nset output '%s.%s'\nset multiplot layout %d,%d title ", i ? "pngcairo" : "svg",
-                 60 + columns * 440, 60 + rows * 320, i ? "font 'sans,11'" : "font 'sans,12' background 'white'", name.p,
-                 i ? "png" : "svg", rows, columns);
-        struct str title = {0};
-        str_addf(&title, "%s, %s", h->task, h->model);
-        plot_quote(title.p, &gp);
-        str_free(&title);
-        str_add(&gp, " noenhanced\n");
+        str_addf(gp, "set terminal %s size %d,%d %s\nset output '%s.%s'\n", i ? "pngcairo" : "svg", i ? wide * 6 / 5 : wide,
+                 i ? high * 6 / 5 : high, i ? "font 'sans,12'" : "font 'sans,13' background 'white'", name, i ? "png" : "svg");
+        str_addf(gp, "set multiplot layout %d,%d margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f title noenhanced ", rows, columns,
+                 80.0 / wide, 1 - 90.0 / wide, 55.0 / high, 1 - 75.0 / high, 60.0 / wide, 95.0 / high);
+        add_title(h, gp);
+        str_add(gp, "\n");
         for (int p = 0; p < h->n_panel; p++) {
-            str_add(&gp, "set title noenhanced ");
-            plot_quote(h->panel[p], &gp);
-            str_addf(&gp, "\nplot '%s.dat' index %d using 1:2:3 with image, \\\n  '' index %d using 1:2:(sprintf('%%.2f', $3)):"
-                     "($3 < 0.6 ? 0xffffff : 0x000000) with labels textcolor rgb variable\n", name.p, p, p);
+            str_add(gp, "set title noenhanced ");
+            plot_quote(h->panel[p], gp);
+            str_addf(gp, "\nset ylabel '%s'\nset xlabel '%s'\n", p % columns ? "" : "depth of the needle",
+                     p + columns < h->n_panel ? "" : "length, tokens");
+            str_addf(gp, p ? "unset colorbox\n" : "set colorbox user origin %.4f,%.4f size %.4f,%.4f\n", 1 - 70.0 / wide, 55.0 / high,
+                     15.0 / wide, 1 - 130.0 / high);
+            str_addf(gp, "plot '%s.dat' index %d using 1:2:(0.5):(0.5):3 with boxxyerror fillcolor palette, \\\n"
+                         "  '' index %d using 1:2:(sprintf('%%.2f', $3)):($3 < 0.5 ? 0xffffff : 0x000000) with labels textcolor rgb variable\n",
+                     name, p, p);
         }
-        str_add(&gp, "unset multiplot\nunset output\n");
+        str_add(gp, "unset multiplot\nunset output\n");
     }
+}
+
+/* The maps of a task in several forms are numbered from the second on. */
+static void name_heat(const struct heat *h, const struct plot_list *out, struct str *name)
+{
+    for (int number = 1, taken = 1; taken; number++) {
+        str_clear(name);
+        str_addf(name, "heat-%s-%s", h->task, h->model);
+        if (number > 1)
+            str_addf(name, "-%d", number);
+        plot_safe_name(name->p);
+        taken = 0;
+        for (int i = 0; i < out->n && !taken; i++)
+            taken = !strcmp(out->item[i].name, name->p);
+    }
+}
+
+static int write_heat(const char *folder, const struct heat *h, struct plot_list *out, int *gnuplot, struct err *e)
+{
+    struct str dat = {0}, gp = {0}, name = {0};
+    name_heat(h, out, &name);
+    add_heat_data(h, &dat);
+    add_heat_script(h, name.p, &gp);
     int rc = plot_save(folder, name.p, &dat, &gp, gnuplot, &out->warning, e);
     plot_list_add(out, &name, NULL);
     str_free(&dat);
@@ -172,17 +248,19 @@ static int write_heat(const char *folder, struct heat *h, struct plot_list *out,
     return rc;
 }
 
+/* One map for every task, or several where its other parameters vary. */
 static int heat_maps(const char *folder, const struct aggregate *a, struct plot_list *out, int *gnuplot, struct err *e)
 {
     int rc = 0;
     for (int l = 0; l < a->n_line && rc == 0; l++) {
-        struct heat h = {.a = a, .task = aggregate_text(&a->line[l], "task"), .model = aggregate_text(&a->line[l], "model")};
+        struct heat h = {.a = a, .task = aggregate_text(&a->line[l], "task"), .model = aggregate_text(&a->line[l], "model"),
+                         .full_lo = (double)NAN, .full_hi = (double)NAN};
         int seen = 0;
+        h.form = form_of(&a->line[l]);
         for (int k = 0; k < l && !seen; k++)
-            seen = belongs(&h, &a->line[k]);
-        if (seen)
-            continue;
-        collect(&h);
+            seen = belongs(&h, &a->line[k]) && same_form(&h, &a->line[k]);
+        if (!seen)
+            collect(&h);
         if (h.depth.n > 1 && h.length.n > 1)
             rc = write_heat(folder, &h, out, gnuplot, e);
         free_heat(&h);

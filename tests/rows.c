@@ -174,6 +174,8 @@ void rows_add_fake(struct str *s, const struct rows_fake *f)
              f->budget, *f->budget ? f->budget : "1", f->layer_budget ? f->layer_budget : "\"uniform\"", f->seed,
              f->status ? f->status : "ok");
     str_add_json_double(s, f->score);
+    if (f->length)
+        str_addf(s, ",\"length\":%d", f->length);
     str_add(s, ",\"metrics\":{\"f1\":0,\"recall\":");
     str_add_json_double(s, f->score / 2);
     str_add(s, "},\"nll\":null,\"kl\":");

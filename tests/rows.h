@@ -47,6 +47,7 @@ struct rows_fake {
     const char *layer_budget; /* as JSON; NULL: "uniform" */
     const char *task;         /* NULL: t */
     double bytes, level;      /* 0: 100; null */
+    int length;               /* of the task; 0: none */
 };
 void rows_add_fake(struct str *s, const struct rows_fake *f);
 

@@ -116,6 +116,29 @@ START_TEST(policy_seeds_pool_into_one_line_whose_unit_is_the_context)
 }
 END_TEST
 
+START_TEST(the_forms_of_a_task_share_their_contexts_and_tasks_do_not)
+{
+    struct rows_fake f[8];
+    struct aggregate a;
+    struct stats_paired p;
+    int budgets;
+    for (int other = 0; other < 2; other++) {
+        for (int i = 0; i < 8; i++) /* two policies, two contexts, at two lengths or of two tasks */
+            f[i] = (struct rows_fake){(const char *const[]){"a", "b", "c", "d"}[i / 2], i / 2, i % 2, i % 2 ? "1" : "0", "q",
+                                      i / 2 % 2 ? "knorm" : "random", "0.5", 1, 0, i / 2 % 2 ? 0.5 : 1, .length = i < 4 || other ? 64 : 128,
+                                      .task = i < 4 || !other ? "t" : "u"};
+        write_rows(f, 8);
+        ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+        ck_assert_int_eq(aggregate_pair(&a, "random", "knorm", AGG_KL, 1, &p, &budgets, NULL), 0);
+        ck_assert_int_eq(p.n, 4);
+        ck_assert_double_eq(p.diff, 0.5);
+        /* all differences are equal: two patterns of signs reach them, out of 2 ^ clusters */
+        ck_assert_double_eq_tol(p.p, other ? 2.0 / 16 : 2.0 / 4, 1e-12);
+        aggregate_free(&a);
+    }
+}
+END_TEST
+
 START_TEST(hits_and_misses_get_an_interval_with_a_width)
 {
     static const struct rows_fake f[] = {{"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL}, {"a", 0, 1, "c1", "q", "full", "", 1, 1, 0, .status = NULL}};
@@ -227,6 +250,7 @@ Suite *make_aggregate_suite(void)
     tcase_add_test(t, differences_pair_the_same_sample_and_question);
     tcase_add_test(t, a_row_that_was_computed_again_counts_once_and_failed_rows_count_nowhere);
     tcase_add_test(t, policy_seeds_pool_into_one_line_whose_unit_is_the_context);
+    tcase_add_test(t, the_forms_of_a_task_share_their_contexts_and_tasks_do_not);
     tcase_add_test(t, hits_and_misses_get_an_interval_with_a_width);
     tcase_add_test(t, the_csv_has_one_line_a_cell_and_names_parameters_where_they_differ);
     tcase_add_test(t, what_is_no_row_is_refused_with_its_line);

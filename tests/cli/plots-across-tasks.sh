@@ -5,8 +5,9 @@ experiment | sed 's/passkey: {length: 400}/passkey: {length: [400, 300], depth: 
 "$DEPTHKV" run x.yaml -o a -q >out 2>err || fail "run: $(cat err)"
 heat=a/plots/heat-passkey-tiny.dat
 [ -s "$heat" ] || fail "no heat map: $(ls a/plots)"
-[ "$(grep -c '^# ' $heat)" -eq 4 ] || fail "$(grep '^# ' $heat), expected a header and three panels"
-[ "$(grep -vc '^#\|^$' $heat)" -eq 18 ] || fail "expected 3 panels of 6 places"
+[ "$(grep -c '^# ' $heat)" -eq 3 ] || fail "$(grep '^# ' $heat), expected a header and two panels"
+[ "$(grep -vc '^#\|^$' $heat)" -eq 12 ] || fail "expected 2 panels of 6 places"
+grep -q "n = 2 a place; full cache: [01]\.[0-9][0-9]" ${heat%.dat}.gp || fail "title: $(grep multiplot ${heat%.dat}.gp)"
 # rising lengths and depths, whatever their order in the experiment
 awk '!/^#/ && NF { if ($7 != ($1 ? 400 : 300) || $8 != 50 * $2) bad = 1 } END { exit bad }' $heat || fail "places: $(cat $heat)"
 grep -q "plots/heat-passkey-tiny.svg" a/index.html || fail "index.html lacks the heat map"
@@ -17,6 +18,13 @@ score=$(($(head -1 a/cells.csv | tr , '\n' | wc -l) - $(head -1 a/cells.csv | tr
 want=$(grep '"random"' a/cells.csv | awk -F, -v back=$score '{ sum += $(NF - back); n++ } END { printf "%.6f", sum / n }')
 got=$(grep -A1 '^# random' a/plots/0-all-tasks-score.dat | awk 'NR == 2 { printf "%.6f", $2 }')
 [ "$want" = "$got" ] || fail "random: mean $got, expected $want"
+
+# another form of the task is a map of its own
+sed 's/depth: \[0, 50, 100\]/depth: [0, 50], digits: [3, 5]/' x.yaml >z.yaml
+"$DEPTHKV" run z.yaml -o c -q >out 2>err || fail "run: $(cat err)"
+for map in heat-passkey-tiny heat-passkey-tiny-2; do
+  [ "$(grep -vc '^#\|^$' c/plots/$map.dat)" -eq 8 ] || fail "$map: $(cat c/plots/$map.dat), expected 2 panels of 4 places"
+done
 
 # one task alone needs neither
 experiment >y.yaml
