@@ -116,7 +116,8 @@ static void gather(const struct agg_cell *c, struct pooled *p)
     }
 }
 
-static void add_number(struct table *t, double sum, double var, int n, const char *format)
+/* mean ± half: formats as "%.3f", the half's without a sign */
+static void add_number(struct table *t, double sum, double var, int n, const char *format, const char *half)
 {
     struct str s = {0};
     char text[64];
@@ -127,8 +128,8 @@ static void add_number(struct table *t, double sum, double var, int n, const cha
     snprintf(text, sizeof text, format, sum / n);
     str_add(&s, text);
     if (isfinite(var)) {
-        snprintf(text, sizeof text, " ± %.3f", NORMAL_95 * sqrt(var) / n);
-        str_add(&s, text);
+        snprintf(text, sizeof text, half, NORMAL_95 * sqrt(var) / n);
+        str_addf(&s, " ± %s", text);
     }
     table_add(t, &s);
 }
@@ -149,10 +150,10 @@ static void add_line(const struct aggregate *a, const struct pooled *p, struct t
     table_add(t, &s);
     str_addf(&s, "%d", p->n_sample);
     table_add(t, &s);
-    add_number(t, p->sum[0], p->var[0], p->n_task, "%.3f");
-    add_number(t, p->diff_sum[0], p->diff_var[0], p->n_diff[0], "%+.3f");
-    add_number(t, p->sum[1], p->var[1], p->n_kl, "%.3f");
-    add_number(t, p->diff_sum[1], p->diff_var[1], p->n_diff[1], "%+.3f");
+    add_number(t, p->sum[0], p->var[0], p->n_task, "%.3f", "%.3f");
+    add_number(t, p->diff_sum[0], p->diff_var[0], p->n_diff[0], "%+.3f", "%.3f");
+    add_number(t, p->sum[1], p->var[1], p->n_kl, "%.3g", "%.2g");
+    add_number(t, p->diff_sum[1], p->diff_var[1], p->n_diff[1], "%+.3g", "%.2g");
     add_modes(p->cell, &s);
     table_add(t, &s);
 }
