@@ -72,6 +72,8 @@ void aggregate_axis(const struct agg_cell *c, const char *key, struct str *out);
 void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c, struct str *out);
 /* 1 and the layer when the cell prunes one layer at a time. */
 int aggregate_single(const struct agg_cell *c, int *layer);
+/* 1 when its layer budget reads a shuffled profile; *out (may be NULL) then gets the budget for people, but for the seed. */
+int aggregate_shuffled(const struct agg_cell *c, struct str *out);
 
 /* The paired difference A - B of a measure between two policies, over every budget below `below`, task and question
  * that both have; policy seeds are averaged first; clustered by context. *n_budget: budgets that took part. */

@@ -43,6 +43,22 @@ void aggregate_axis(const struct agg_cell *c, const char *key, struct str *out)
         add_value(v, out);
 }
 
+int aggregate_shuffled(const struct agg_cell *c, struct str *out)
+{
+    const struct json *budget = json_get(c->axes, "layer_budget"), *params = json_is_object(budget) ? json_first(budget) : NULL;
+    int64_t seed;
+    if (!json_is_object(params) || json_int64(json_get(params, "shuffle"), &seed) || seed == 0)
+        return 0;
+    if (out)
+        str_add(out, json_key(params));
+    for (const struct json *p = json_first(params); p && out; p = json_next(p))
+        if (strcmp(json_key(p), "shuffle") != 0) {
+            str_addf(out, " %s=", json_key(p));
+            add_value(p, out);
+        }
+    return 1;
+}
+
 static int same_value(const struct json *a, const struct json *b)
 {
     char *x = json_print(a), *y = json_print(b);

@@ -15,7 +15,7 @@
 
 const char *const experiment_prune_after_names[] = {"context", "question", "all_but_last", "prompt", NULL};
 
-static const char *const top_keys[] = {"schema", "experiment", "model",  "tasks", "template", "samples", "seed", "measure",
+static const char *const top_keys[] = {"schema", "experiment", "model",  "tasks", "template", "samples", "first_sample", "seed", "measure",
                                        "baseline", "sweep",    "plugin", "record", "include", "report",
                                        "relative_to", NULL};
 
@@ -115,6 +115,7 @@ static void read_scalars(struct load *l, int limit)
     struct experiment *x = l->x;
     const struct conf *schema = conf_get(l->root, "schema"), *name = conf_get(l->root, "experiment"),
                       *samples = conf_get(l->root, "samples"), *seed = conf_get(l->root, "seed"),
+                      *first = conf_get(l->root, "first_sample"),
                       *template_ = conf_get(l->root, "template");
     if (!schema)
         experiment_complain(l, l->root, l->root->line, "schema is missing: write schema: 1");
@@ -130,6 +131,7 @@ static void read_scalars(struct load *l, int limit)
         experiment_complain(l, l->root, l->root->line, "samples is missing");
     if (limit > 0 && x->samples > limit)
         x->samples = limit;
+    x->first_sample = first ? (int)experiment_int(l, first, "first_sample", 0, 1000000000, 1) : 0;
     x->seed = seed ? (uint64_t)experiment_int(l, seed, "seed", 0, INT64_MAX, 1) : 1;
     x->template_name = mem_strdup(scalar(l, "template", "raw"));
     if (strcmp(x->template_name, "raw") != 0 && strcmp(x->template_name, "chat") != 0)

@@ -105,7 +105,7 @@ struct experiment {
     struct cell *cell;
     int n_cell;
     char *template_name;  /* "raw" or "chat" */
-    int samples;
+    int samples, first_sample; /* per task: first_sample .. first_sample + samples - 1 */
     uint64_t seed;
     unsigned measure;     /* enum measure bits */
     int record_kept, record_scores;

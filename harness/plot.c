@@ -11,7 +11,10 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/metric.h"
+#include "harness/plot_int.h"
+
+const char *const plot_colour[8] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
+const int plot_point[9] = {7, 5, 9, 11, 13, 4, 6, 8, 10};
 
 void plot_list_fini(struct plot_list *p)
 {
@@ -51,6 +54,7 @@ int plot_gnuplot(const char *folder, const char *script)
 /* One curve: lines of the table that share a label. */
 struct curve {
     char *label;
+    int shuffled; /* 1: a cloud of shuffled profiles, drawn as points */
     int *point; /* [n] index into aggregate.line, by x */
     int n;
     size_t cap;
@@ -150,7 +154,10 @@ static void label_of(const struct figure *f, const struct agg_cell *c, struct st
             continue;
         size_t before = out->n;
         str_add(out, ", ");
-        aggregate_axis(c, keys[k], out);
+        if (strcmp(keys[k], "layer_budget") != 0 || !aggregate_shuffled(c, out))
+            aggregate_axis(c, keys[k], out);
+        else
+            str_add(out, ", shuffled");
         if (out->n == before + 2) { /* nothing protected */
             out->n = before;
             out->p[before] = '\0';
@@ -177,7 +184,7 @@ static void collect(struct figure *f)
             at++;
         if (at == f->n_curve) {
             mem_grow(&f->curve, &f->cap, (size_t)f->n_curve + 1, sizeof *f->curve);
-            f->curve[f->n_curve++] = (struct curve){.label = mem_strdup(label.p)};
+            f->curve[f->n_curve++] = (struct curve){.label = mem_strdup(label.p), .shuffled = aggregate_shuffled(c, NULL)};
         }
         struct curve *v = &f->curve[at];
         mem_grow(&v->point, &v->cap, (size_t)v->n + 1, sizeof *v->point);
@@ -207,7 +214,7 @@ static double full_mean(const struct figure *f)
     return (double)NAN;
 }
 
-static void gp_quote(const char *text, struct str *out)
+void plot_quote(const char *text, struct str *out)
 {
     str_addc(out, '\'');
     for (; *text; text++) {
@@ -256,13 +263,13 @@ static void add_axes(const struct figure *f, struct str *gp)
              longest > 40 ? "below maxcols 1" : "right top");
     str_add(gp, "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror textcolor rgb '#333333'\n"
                 "set bars 0.6\nset title noenhanced ");
-    gp_quote(title.p, gp);
+    plot_quote(title.p, gp);
     if (f->single)
         str_add(gp, "\nset xlabel 'pruned layer'\nset xrange [-0.5:*]\n");
     else
         str_addf(gp, "\nset xlabel 'cache after pruning, %s (float32)'\nset xrange [0:*]\n", f->unit_name);
     str_add(gp, "set ylabel noenhanced ");
-    gp_quote(y.p, gp);
+    plot_quote(y.p, gp);
     str_add(gp, "\nset offsets graph 0, graph 0.03, 0, 0\n");
     if (f->measure == AGG_SCORE && !is_damage(f) && metric && !strcmp(metric->unit, "fraction"))
         str_add(gp, "set yrange [-0.03:1.03]\nset ytics 0.2\n");
@@ -274,9 +281,6 @@ static void add_axes(const struct figure *f, struct str *gp)
 
 static void add_script(const struct figure *f, const char *name, struct str *gp)
 {
-    /* Okabe and Ito's palette, which readers with any colour vision can tell apart; points differ as well */
-    static const char *const colour[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
-    static const int point[] = {7, 5, 9, 11, 13, 4, 6, 8, 10};
     double full = is_damage(f) ? 0 : full_mean(f), last = 0;
     for (int k = 0; k < f->n_curve; k++)
         last = fmax(last, x_of(f, f->curve[k].point[f->curve[k].n - 1]));
@@ -290,28 +294,31 @@ static void add_script(const struct figure *f, const char *name, struct str *gp)
         if (isfinite(full) && f->measure != AGG_KL)
             str_addf(gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n  ", full);
         for (int k = 0; k < f->n_curve; k++) {
+            if (f->curve[k].shuffled) {
+                str_addf(gp, "%s'%s.dat' index %d using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title ", k ? ", \\\n  " : "", name, k);
+                plot_quote(f->curve[k].label, gp);
+                continue;
+            }
             str_addf(gp, "%s'%s.dat' index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb '%s' title ",
-                     k ? ", \\\n  " : "", name, k, (k - (f->n_curve - 1) / 2.0) * step, point[k % 9], colour[k % 8]);
-            gp_quote(f->curve[k].label, gp);
+                     k ? ", \\\n  " : "", name, k, (k - (f->n_curve - 1) / 2.0) * step, plot_point[k % 9], plot_colour[k % 8]);
+            plot_quote(f->curve[k].label, gp);
         }
         str_add(gp, "\n");
     }
 }
 
-static int write_figure(const char *folder, const struct figure *f, const char *name, int *gnuplot, struct str *warning,
-                        struct err *e)
+int plot_save(const char *folder, const char *name, const struct str *dat, const struct str *gp, int *gnuplot, struct str *warning,
+              struct err *e)
 {
-    struct str dat = {0}, gp = {0}, path = {0}, script = {0};
+    struct str path = {0}, script = {0};
     int rc = -1, status;
-    add_data(f, &dat);
-    add_script(f, name, &gp);
     str_addf(&path, "%s/%s.dat", folder, name);
     str_addf(&script, "%s.gp", name);
-    if (fs_write_atomic(path.p, dat.p, dat.n, e))
+    if (fs_write_atomic(path.p, dat->p, dat->n, e))
         goto out;
     str_clear(&path);
     str_addf(&path, "%s/%s", folder, script.p);
-    if (fs_write_atomic(path.p, gp.p, gp.n, e))
+    if (fs_write_atomic(path.p, gp->p, gp->n, e))
         goto out;
     if (*gnuplot && (status = plot_gnuplot(folder, script.p)) != 0) {
         *gnuplot = status != -2; /* absent: asking once is enough */
@@ -323,11 +330,34 @@ static int write_figure(const char *folder, const struct figure *f, const char *
     }
     rc = 0;
 out:
-    str_free(&dat);
-    str_free(&gp);
     str_free(&path);
     str_free(&script);
     return rc;
+}
+
+static int write_figure(const char *folder, const struct figure *f, const char *name, int *gnuplot, struct str *warning,
+                        struct err *e)
+{
+    struct str dat = {0}, gp = {0};
+    add_data(f, &dat);
+    add_script(f, name, &gp);
+    int rc = plot_save(folder, name, &dat, &gp, gnuplot, warning, e);
+    str_free(&dat);
+    str_free(&gp);
+    return rc;
+}
+
+void plot_safe_name(char *name)
+{
+    for (char *p = name; *p; p++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p))
+            *p = '_';
+}
+
+void plot_list_add(struct plot_list *p, struct str *name, const char *task_key)
+{
+    mem_grow(&p->item, &p->cap, (size_t)p->n + 1, sizeof *p->item);
+    p->item[p->n++] = (struct plot_item){str_take(name), task_key};
 }
 
 /* All figures of one task, named <number>-<task>-<measure>. */
@@ -345,12 +375,9 @@ static int write_task(const char *folder, const struct aggregate *a, const struc
             struct str name = {0};
             str_addf(&name, "%d-%s-%s%s", number, aggregate_text(task, "task"), aggregate_measure_names[f.measure],
                      f.single ? "-layer" : "");
-            for (char *p = name.p; *p; p++)
-                if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p))
-                    *p = '_';
+            plot_safe_name(name.p);
             bad = write_figure(folder, &f, name.p, gnuplot, &out->warning, e);
-            mem_grow(&out->item, &out->cap, (size_t)out->n + 1, sizeof *out->item);
-            out->item[out->n++] = (struct plot_item){str_take(&name), task->task_key};
+            plot_list_add(out, &name, task->task_key);
         }
         free_figure(&f);
     }
@@ -370,6 +397,8 @@ int plot_write(const char *dir, const struct aggregate *a, struct plot_list *out
         if (!seen && write_task(folder, a, &a->line[l], ++number, out, &gnuplot, e))
             goto out;
     }
+    if (plot_across(folder, a, out, &gnuplot, e))
+        goto out;
     if (out->n == 0)
         str_add(&out->warning, "nothing to plot: no policy but full has a score");
     rc = 0;

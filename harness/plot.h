@@ -8,7 +8,7 @@
 struct plot_list {
     struct plot_item {
         char *name;           /* without folder and ending */
-        const char *task_key; /* borrowed from the aggregate */
+        const char *task_key; /* borrowed from the aggregate; NULL: over several tasks */
     } *item;
     int n;
     size_t cap;

@@ -97,7 +97,7 @@ static void make_table(const struct aggregate *a, const struct agg_cell *task, s
     for (int h = 0; h < N_HEAD; h++)
         table_add_text(t, h != DIFFERENCE ? heads[h] : a->baseline ? "- baseline" : "- full");
     for (int l = 0; l < a->n_line; l++)
-        if (strcmp(a->line[l].task_key, task->task_key) == 0)
+        if (strcmp(a->line[l].task_key, task->task_key) == 0 && !aggregate_shuffled(&a->line[l], NULL)) /* they have a table of their own */
             add_line(a, &a->line[l], t);
     for (int h = N_HEAD - 2; h >= FIRST_OPTIONAL; h--)
         if (table_column_is_empty(t, h, "n/a"))
@@ -150,6 +150,9 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
                   "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
                   ".text{text-align:left}\nimg{max-width:100%}\n</style>\n");
     study_find(a, &studies);
+    for (int p = 0; p < plots->n; p++)
+        if (!plots->item[p].task_key)
+            str_addf(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", plots->item[p].name, plots->item[p].name);
     for (int l = 0; l < a->n_line; l++) {
         struct str title = {0}, legend = {0};
         struct table t;
@@ -171,9 +174,10 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
         str_add(html, "<p>");
         table_escape_html(legend.p, html);
         str_add(html, "</p>\n");
+        report_clouds(a, a->line[l].task_key, &(struct report_texts){md, tex, html});
         report_layers(a, &studies, a->line[l].task_key, &(struct report_texts){md, tex, html});
         for (int p = 0; p < plots->n; p++)
-            if (strcmp(plots->item[p].task_key, a->line[l].task_key) == 0)
+            if (plots->item[p].task_key && strcmp(plots->item[p].task_key, a->line[l].task_key) == 0)
                 str_addf(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", plots->item[p].name, plots->item[p].name);
         table_free(&t);
         str_free(&title);

@@ -4,6 +4,7 @@
 
 #include "harness/aggregate.h"
 #include "harness/study.h"
+#include "harness/table.h"
 
 struct report_texts {
     struct str *md, *tex, *html; /* all are added to */
@@ -15,5 +16,11 @@ void report_notes(const struct aggregate *a, const struct agg_cell *c, struct st
 /* For every layer study of this task: layers x damage with intervals, and whether the layers differ at all. */
 void report_layers(const struct aggregate *a, const struct study_list *studies, const char *task_key,
                    const struct report_texts *out);
+
+/* For every cloud of shuffled profiles of this task: the percentile of every layer budget in it. */
+void report_clouds(const struct aggregate *a, const char *task_key, const struct report_texts *out);
+
+void report_heading(const char *text, const struct report_texts *out);
+void report_table(struct table *t, const char *note, const struct report_texts *out); /* frees the table */
 
 #endif

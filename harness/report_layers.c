@@ -8,7 +8,7 @@
 static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1};
 enum { N_MEASURE = sizeof measures / sizeof *measures };
 
-static void add_table(struct table *t, const char *note, const struct report_texts *out)
+void report_table(struct table *t, const char *note, const struct report_texts *out)
 {
     str_addc(out->md, '\n');
     table_markdown(t, out->md);
@@ -22,6 +22,15 @@ static void add_table(struct table *t, const char *note, const struct report_tex
     table_free(t);
 }
 
+void report_heading(const char *text, const struct report_texts *out)
+{
+    str_addf(out->md, "\n### %s\n", text);
+    str_addf(out->tex, "\n%% %s\n", text);
+    str_add(out->html, "<h3>");
+    table_escape_html(text, out->html);
+    str_add(out->html, "</h3>\n");
+}
+
 static void add_title(const struct aggregate *a, const struct study *s, const struct report_texts *out)
 {
     struct str title = {0};
@@ -29,11 +38,7 @@ static void add_title(const struct aggregate *a, const struct study *s, const st
     aggregate_policy_label(a, s->line[0], &title);
     str_addf(&title, ", keep %.3g", s->line[0]->level);
     report_notes(a, s->line[0], &title);
-    str_addf(out->md, "\n### %s\n", title.p);
-    str_addf(out->tex, "\n%% %s\n", title.p);
-    str_add(out->html, "<h3>");
-    table_escape_html(title.p, out->html);
-    str_add(out->html, "</h3>\n");
+    report_heading(title.p, out);
     str_free(&title);
 }
 
@@ -65,7 +70,7 @@ static void add_layers(const struct aggregate *a, const struct study *s, const s
     for (int h = N_HEAD - 1; h >= SCORE; h--)
         if (table_column_is_empty(&t, h, "n/a"))
             table_drop_column(&t, h);
-    add_table(&t, "[ ]: 95 % bootstrap interval over samples; differences are paired on the same samples.", out);
+    report_table(&t, "[ ]: 95 % bootstrap interval over samples; differences are paired on the same samples.", out);
 }
 
 static void add_agreement(const struct aggregate *a, const struct study *s, const struct report_texts *out)
@@ -94,7 +99,7 @@ static void add_agreement(const struct aggregate *a, const struct study *s, cons
                     "samples by Spearman and Brown.",
              PERMUTATION_ROUNDS, PERMUTATION_ROUNDS, PERMUTATION_HALVES);
     if (t.n_row > 1)
-        add_table(&t, note.p, out);
+        report_table(&t, note.p, out);
     else
         table_free(&t);
     str_free(&note);

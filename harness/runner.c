@@ -313,11 +313,15 @@ static int run_task(struct run *r, struct err *e)
         err_wrap(e, "%s:%d: task '%s'", r->x->path, r->task->line, r->task->label);
         goto out;
     }
-    int n = r->task->ops->count(self);
-    if (n < 0 || n > r->x->samples)
-        n = r->x->samples;
+    int first = r->x->first_sample, n = r->task->ops->count(self), there = n;
+    if (n >= 0 && n <= first) {
+        err_set(e, ERR_CONFIG, "%s:%d: first_sample %d: task '%s' has samples 0 to %d", r->x->path, r->task->line, first,
+                r->task->label, there - 1);
+        goto out;
+    }
+    n = n < 0 || n - first > r->x->samples ? r->x->samples : n - first;
     r->progress.total += n - r->x->samples;
-    for (int i = 0; i < n; i++) {
+    for (int i = first; i < first + n; i++) {
         struct str label = {0};
         if (run_sample(r, self, i, e))
             goto out;

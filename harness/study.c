@@ -6,8 +6,7 @@
 
 #include "harness/base/mem.h"
 
-/* What lines of one study have in common: all but the layer. */
-static void study_key(const struct agg_cell *c, struct str *out)
+void study_axes(const struct agg_cell *c, struct str *out)
 {
     static const char *const keys[] = {"policy", "params", "budget", "head_budget", "protect", "prune_after", "prefill",
                                        "decode", "positions", "template", "seed", "weight_dtype", "max_new_tokens"};
@@ -17,6 +16,12 @@ static void study_key(const struct agg_cell *c, struct str *out)
         str_addf(out, "%s\n", v);
         mem_free(v);
     }
+}
+
+/* What lines of one study have in common: all but the layer. */
+static void study_key(const struct agg_cell *c, struct str *out)
+{
+    study_axes(c, out);
     str_addf(out, "%d", json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0));
 }
 

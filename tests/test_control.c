@@ -1,10 +1,13 @@
 /* Controls: the oracle scorer against the plain forward pass of tests/plain.h, and protection that is matched across
  * policies. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/profile.h"
+#include "harness/runner.h"
 #include "tests/lab.h"
 #include "tests/plain.h"
 #include "tests/rows.h"
@@ -124,6 +127,65 @@ START_TEST(without_a_reference_answer_only_the_oracle_fails)
 }
 END_TEST
 
+/* 65 records, the last of which repeats record `twin`. */
+static void write_records(int twin)
+{
+    struct str s = {0};
+    for (int i = 0; i < 65; i++)
+        str_addf(&s, "{\"id\": \"r%d\", \"context\": \"the number of box %d is %d.\", \"question\": \" which?\", \"answers\": [\"7\"]}\n", i,
+                 i < 64 ? i : twin, i < 64 ? i : twin);
+    rows_write("r.jsonl", s.p);
+    str_free(&s);
+}
+
+static int evaluate(const char *first, struct runner_summary *sum, struct err *e)
+{
+    static const char use[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: r.jsonl, metric: f1}]\nsamples: 1\n%s\nmax_new_tokens: 2\n"
+                              "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: study/profile.h5}}}\n";
+    struct experiment x;
+    char text[600], *path = rows_path("y.yaml"), *to = rows_path(first);
+    snprintf(text, sizeof text, use, first);
+    rows_write("y.yaml", text);
+    ck_assert_msg(experiment_load(path, NULL, 0, 0, &x, NULL, e) == 0, "%s", e->msg);
+    struct runner_options o = {.dir = to, .quiet = 1};
+    int rc = runner_run(&x, &o, sum, e);
+    experiment_fini(&x);
+    mem_free(path);
+    mem_free(to);
+    return rc;
+}
+
+/* 64 prompts of calibration, one of which is the evaluation's only prompt. */
+START_TEST(one_prompt_of_64_that_calibration_shares_is_enough_to_refuse)
+{
+    static const char study[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: r.jsonl, metric: f1}]\nsamples: 64\nmax_new_tokens: 2\n"
+                                "measure: [kl]\nsweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {single: {layer: all}}}\n";
+    struct runner_summary sum = {0};
+    struct aggregate a;
+    struct err e = {0};
+    char *out;
+    rows_enter();
+    out = rows_path("study");
+    write_records(1000);
+    rows_run(study, "study", 0, &sum);
+    ck_assert_int_eq(sum.rows, 4 * 64);
+    ck_assert_int_eq(aggregate_load(out, &a, NULL), 0);
+    ck_assert_int_eq(profile_write(out, &a, NULL), 0);
+    aggregate_free(&a);
+    ck_assert_msg(evaluate("first_sample: 64", &sum, &e) == 0, "%s", e.msg); /* record 64 is another */
+    ck_assert_int_eq(sum.rows, 2);
+    write_records(17);
+    ck_assert_int_eq(evaluate("first_sample: 64 # again", &sum, &e), -1);
+    ck_assert_int_eq(e.code, ERR_CONFIG);
+    ck_assert_msg(strstr(e.msg, "y.yaml:9: ") && strstr(e.msg, "study/profile.h5 was calibrated on a prompt of this evaluation: task 'jsonl', sample 64"),
+                  "%s", e.msg);
+    ck_assert_int_eq(evaluate("first_sample: 65", &sum, &e), -1);
+    ck_assert_msg(strstr(e.msg, "y.yaml:4: first_sample 65: task 'jsonl' has samples 0 to 64"), "%s", e.msg);
+    mem_free(out);
+    rows_leave();
+}
+END_TEST
+
 Suite *make_control_suite(void)
 {
     Suite *s = suite_create("control");
@@ -131,6 +193,7 @@ Suite *make_control_suite(void)
     tcase_add_test(t, the_oracle_keeps_what_predicts_the_reference_answer);
     tcase_add_test(t, the_oracle_changes_nothing_for_the_other_cells);
     tcase_add_test(t, without_a_reference_answer_only_the_oracle_fails);
+    tcase_add_test(t, one_prompt_of_64_that_calibration_shares_is_enough_to_refuse);
     suite_add_tcase(s, t);
     return s;
 }

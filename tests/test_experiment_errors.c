@@ -79,7 +79,7 @@ START_TEST(all_mistakes_of_a_file_are_told_in_one_go)
         "x.yaml:8: samples: expected a whole number in [1, 1000000000], found '0'",
         "x.yaml:10: seed: expected a whole number in [0, 9223372036854775807], found '-1'",
         "x.yaml:9: template 'chatml' unknown; raw and chat are known",
-        "x.yaml:12: report: choosing tables and plots is not available in this version; leave it out",
+        "x.yaml:12: report: only beside is known in this version",
         "x.yaml:11: measure: score, nll and kl are known",
         "x.yaml:14: plugin: policies from outside are not available in this version",
         "x.yaml:13: record: kept: true or false is expected",

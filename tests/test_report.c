@@ -293,6 +293,44 @@ START_TEST(a_layer_study_is_told_with_intervals_and_a_test_of_its_layers)
 }
 END_TEST
 
+#define MGA(seed) "{\"sensitivity\":{\"profile\":\"p.h5\",\"shuffle\":" #seed "}}"
+
+/* uniform beats one of four shuffles and ties with two: (1 + 2 / 2) / 4; three do as well, so p = (3 + 1) / 5. */
+static const struct rows_fake cloud[] = {
+    {"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL},
+    {"u", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 2.5, .status = NULL},
+    {"m", 2, 0, "c0", "q", "knorm", "0.5", 1, 0.875, 0.5, .layer_budget = MGA(0)},
+    {"s1", 3, 0, "c0", "q", "knorm", "0.5", 1, 0.25, 4, .layer_budget = MGA(1)},
+    {"s2", 4, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 1, .layer_budget = MGA(2)},
+    {"s3", 5, 0, "c0", "q", "knorm", "0.5", 1, 0.75, 2, .layer_budget = MGA(3)},
+    {"s4", 6, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 3, .layer_budget = MGA(4)},
+    {"o", 7, 0, "c0", "q", "knorm", "0.2", 1, 0.125, 9, .status = NULL},
+    {"o1", 8, 0, "c0", "q", "knorm", "0.2", 1, 0.125, 8, .layer_budget = MGA(1)},
+};
+static const char among[] =
+    "### Among shuffled profiles: knorm, kept 0.500, 4 shuffles; after prompt\n\n"
+    "| layer budget                                               |              score | percentile |      p |           kl | percentile | p      |\n"
+    "| ---------------------------------------------------------- | -----------------: | ---------: | -----: | -----------: | ---------: | ------ |\n"
+    "| uniform                                                    |              0.500 |       50.0 | 0.8000 |          2.5 |       50.0 | 0.6000 |\n"
+    "| sensitivity profile=p.h5 shuffle=0                         |              0.875 |      100.0 | 0.2000 |          0.5 |      100.0 | 0.2000 |\n"
+    "| sensitivity profile=p.h5, shuffled: median (worst to best) | 0.5 (0.25 to 0.75) |        n/a |    n/a | 2.5 (4 to 1) |        n/a | n/a    |\n";
+
+START_TEST(every_layer_budget_has_its_place_among_shuffled_profiles)
+{
+    struct err e;
+    write_rows(cloud, 9);
+    ck_assert_msg(report_write(dir, &warning, &e) == 0, "%s", e.msg);
+    char *md = rows_read("table.md");
+    ck_assert_msg(strstr(md, among) != NULL, "%s", md);
+    ck_assert_ptr_null(strstr(md, "shuffle=1")); /* no line of its own */
+    ck_assert_ptr_nonnull(strstr(md, "kept 0.200, 1 shuffles"));
+    mem_free(md);
+    char *gp = rows_read("plots/1-t-score.gp");
+    ck_assert_msg(strstr(gp, "using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title 'knorm, sensitivity profile=p.h5, shuffled'"), "%s", gp);
+    mem_free(gp);
+}
+END_TEST
+
 Suite *make_report_suite(void)
 {
     Suite *s = suite_create("report");
@@ -305,6 +343,7 @@ Suite *make_report_suite(void)
     tcase_add_test(t, the_same_rows_in_any_order_give_the_same_files);
     tcase_add_test(t, every_task_has_a_table_of_its_own);
     tcase_add_test(t, a_layer_study_is_told_with_intervals_and_a_test_of_its_layers);
+    tcase_add_test(t, every_layer_budget_has_its_place_among_shuffled_profiles);
     tcase_add_test(t, a_folder_without_rows_says_so);
     suite_add_tcase(s, t);
     return s;
