@@ -48,3 +48,13 @@ refused "beside: .*paper.csv has no table '9'" 's/table: 1$/table: 9/'
 refused "beside: key 'scales' unknown; did you mean 'scale'" 's/    scale:/    scales:/'
 refused "statistic 'median' unknown" 's/value: keep/statistic: median/'
 refused "report: only beside is known" 's/^  beside:/  tables: 1\n  beside:/'
+
+# a layer study's common numbers, a line a study and measure; published figures may be beside those as well
+experiment | sed '/^  - policy: \[/,$d' >s.yaml
+printf '%s\n' '  - policy: h2o' '    keep: 0.25' '    layer_budget: {single: {layer: all}}' >>s.yaml
+"$DEPTHKV" run s.yaml -o s -q >/dev/null 2>err || fail "a layer study: $(cat err)"
+head -1 s/studies.csv | grep -qx 'model,task,policy,level,only,measure,layers,samples,variance,null_mean,null_sd,effect,p,split_half' ||
+  fail "head of studies.csv: $(head -1 s/studies.csv)"
+[ "$(wc -l <s/studies.csv)" -eq 6 ] || fail "five measures of one study: $(cat s/studies.csv)"
+grep -q '^"tiny","passkey","h2o",0.2[0-9]*,0,kl,2,2,' s/studies.csv || fail "what was studied: $(cat s/studies.csv)"
+[ ! -e a/studies.csv ] || fail "studies.csv without a study"
