@@ -60,6 +60,10 @@ struct curve {
     size_t cap;
 };
 
+enum { N_LABEL_KEY = 8 };
+static const char *const label_keys[N_LABEL_KEY] = {"layer_budget", "head_budget", "protect", "prune_after", "prefill", "decode",
+                                                    "positions", "weight_dtype"};
+
 struct figure {
     const struct aggregate *a;
     const struct agg_cell *task; /* a line of the task */
@@ -67,6 +71,7 @@ struct figure {
     enum aggregate_measure measure;
     double unit;                 /* bytes of one x unit */
     const char *unit_name;
+    int varies[N_LABEL_KEY];     /* the curves differ in this axis; what all have in common tells nothing */
     struct curve *curve;
     int n_curve;
     size_t cap;
@@ -119,10 +124,11 @@ static struct value value_of(const struct figure *f, const struct agg_cell *c)
 static int has_point(const struct figure *f, const struct agg_cell *c)
 {
     int layer;
+    if (strcmp(c->task_key, f->task->task_key) != 0 || !strcmp(aggregate_text(c, "policy"), "full") ||
+        aggregate_single(c, &layer) != f->single)
+        return 0;
     double mean = value_of(f, c).mean;
-    return !strcmp(c->task_key, f->task->task_key) && strcmp(aggregate_text(c, "policy"), "full") != 0 &&
-           aggregate_single(c, &layer) == f->single && isfinite(mean) && (f->single || isfinite(c->bytes)) &&
-           (f->measure != AGG_KL || mean > 0);
+    return isfinite(mean) && (f->single || isfinite(c->bytes)) && (f->measure != AGG_KL || mean > 0);
 }
 
 /* Only axes in which the curves of this task differ tell anything. */
@@ -146,16 +152,14 @@ static int task_varies(const struct figure *f, const char *key)
 
 static void label_of(const struct figure *f, const struct agg_cell *c, struct str *out)
 {
-    static const char *const keys[] = {"layer_budget", "head_budget", "protect", "prune_after", "prefill", "decode", "positions",
-                                       "weight_dtype"};
     aggregate_policy_label(f->a, c, out);
-    for (size_t k = f->single ? 1 : 0; k < sizeof keys / sizeof *keys; k++) {
-        if (!task_varies(f, keys[k]))
+    for (int k = f->single ? 1 : 0; k < N_LABEL_KEY; k++) {
+        if (!f->varies[k])
             continue;
         size_t before = out->n;
         str_add(out, ", ");
-        if (strcmp(keys[k], "layer_budget") != 0 || !aggregate_shuffled(c, out))
-            aggregate_axis(c, keys[k], out);
+        if (strcmp(label_keys[k], "layer_budget") != 0 || !aggregate_shuffled(c, out))
+            aggregate_axis(c, label_keys[k], out);
         else
             str_add(out, ", shuffled");
         if (out->n == before + 2) { /* nothing protected */
@@ -172,6 +176,8 @@ static void label_of(const struct figure *f, const struct agg_cell *c, struct st
 static void collect(struct figure *f)
 {
     double most = 0;
+    for (int k = 0; k < N_LABEL_KEY; k++)
+        f->varies[k] = task_varies(f, label_keys[k]);
     for (int l = 0; l < f->a->n_line; l++) {
         const struct agg_cell *c = &f->a->line[l];
         if (!has_point(f, c))

@@ -8,6 +8,7 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/table.h"
+#include "policies/allocator.h"
 
 static const double NORMAL_95 = 1.959963984540054;
 
@@ -67,6 +68,37 @@ static int varies(const struct aggregate *a, const char *name, const struct json
     return differs;
 }
 
+/* The text of a parameter's default; NULL when there is none. */
+static const char *default_of(const char *allocator, const char *name)
+{
+    const struct allocator_ops *ops = allocator_find(allocator);
+    const struct param *p = ops ? ops->params : NULL;
+    while (p && p->name && strcmp(p->name, name) != 0)
+        p++;
+    return p && p->name ? p->dflt : NULL;
+}
+
+/* Of a path the last folder and the file: a table has no room for more. */
+static const char *short_path(const char *text)
+{
+    const char *slash = strrchr(text, '/');
+    if (!slash || text[0] == '/')
+        return text;
+    while (slash > text && slash[-1] != '/')
+        slash--;
+    return slash;
+}
+
+static void add_param(const char *allocator, const struct json *p, struct str *s)
+{
+    struct str v = {0};
+    const char *dflt = default_of(allocator, json_key(p));
+    add_text(&v, p);
+    if (!dflt || strcmp(str_c(&v), dflt) != 0)
+        str_addf(s, " %s=%s", json_key(p), short_path(str_c(&v)));
+    str_free(&v);
+}
+
 static void add_layer_budget(const struct aggregate *a, const struct agg_cell *c, struct str *s)
 {
     const struct json *choice = choice_of(c);
@@ -76,10 +108,8 @@ static void add_layer_budget(const struct aggregate *a, const struct agg_cell *c
     }
     str_add(s, json_key(choice));
     for (const struct json *p = json_first(choice); p; p = json_next(p))
-        if (varies(a, json_key(choice), p)) {
-            str_addf(s, " %s=", json_key(p));
-            add_text(s, p);
-        }
+        if (varies(a, json_key(choice), p))
+            add_param(json_key(choice), p, s);
 }
 
 static void add_modes(const struct agg_cell *c, struct str *s)
@@ -116,7 +146,8 @@ static void gather(const struct agg_cell *c, struct pooled *p)
     }
 }
 
-static void add_number(struct table *t, double sum, double var, int n, const char *format)
+/* mean ± half: formats as "%.3f", the half's without a sign */
+static void add_number(struct table *t, double sum, double var, int n, const char *format, const char *half)
 {
     struct str s = {0};
     char text[64];
@@ -127,8 +158,8 @@ static void add_number(struct table *t, double sum, double var, int n, const cha
     snprintf(text, sizeof text, format, sum / n);
     str_add(&s, text);
     if (isfinite(var)) {
-        snprintf(text, sizeof text, " ± %.3f", NORMAL_95 * sqrt(var) / n);
-        str_add(&s, text);
+        snprintf(text, sizeof text, half, NORMAL_95 * sqrt(var) / n);
+        str_addf(&s, " ± %s", text);
     }
     table_add(t, &s);
 }
@@ -149,10 +180,10 @@ static void add_line(const struct aggregate *a, const struct pooled *p, struct t
     table_add(t, &s);
     str_addf(&s, "%d", p->n_sample);
     table_add(t, &s);
-    add_number(t, p->sum[0], p->var[0], p->n_task, "%.3f");
-    add_number(t, p->diff_sum[0], p->diff_var[0], p->n_diff[0], "%+.3f");
-    add_number(t, p->sum[1], p->var[1], p->n_kl, "%.3f");
-    add_number(t, p->diff_sum[1], p->diff_var[1], p->n_diff[1], "%+.3f");
+    add_number(t, p->sum[0], p->var[0], p->n_task, "%.3f", "%.3f");
+    add_number(t, p->diff_sum[0], p->diff_var[0], p->n_diff[0], "%+.3f", "%.3f");
+    add_number(t, p->sum[1], p->var[1], p->n_kl, "%.3g", "%.2g");
+    add_number(t, p->diff_sum[1], p->diff_var[1], p->n_diff[1], "%+.3g", "%.2g");
     add_modes(p->cell, &s);
     table_add(t, &s);
 }

@@ -33,8 +33,7 @@ static void add_study(const struct aggregate *a, const struct study *s, struct s
             str_add_csv(out, aggregate_text(s->line[0], axes[k]));
             str_addc(out, ',');
         }
-        str_add_double(out, s->line[0]->level);
-        str_addf(out, ",%d,%s,%d,%d", s->only, aggregate_measure_names[m], s->n, g.test.n_sample);
+        str_addf(out, "%.6g,%d,%s,%d,%d", s->line[0]->level, s->only, aggregate_measure_names[m], s->n, g.test.n_sample);
         number(out, g.test.variance);
         number(out, g.test.null_mean);
         number(out, g.test.null_sd);
