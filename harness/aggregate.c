@@ -392,8 +392,9 @@ static struct stats_summary summary_of(const double *x, const int64_t *cluster, 
     return (struct stats_summary){.n = p.n, .mean = p.n ? p.diff : (double)NAN, .se = p.se, .lo = p.lo, .hi = p.hi};
 }
 
-/* Hits and misses: the interval of a proportion, which has a width even when every sample hit. */
-static void wilson(const double *x, int n, struct stats_summary *s)
+/* Hits and misses: the interval of a proportion, which has a width even when every sample hit. Where contexts have several rows
+ * it takes over only when all hit or all missed, when resampling tells nothing; then a context counts once. */
+static void wilson(const double *x, int n, int n_cluster, struct stats_summary *s)
 {
     int hits = 0;
     for (int i = 0; i < n; i++) {
@@ -401,7 +402,10 @@ static void wilson(const double *x, int n, struct stats_summary *s)
             return;
         hits += x[i] == 1;
     }
-    stats_wilson(hits, s->n, &s->lo, &s->hi);
+    if (n_cluster == n)
+        stats_wilson(hits, s->n, &s->lo, &s->hi);
+    else if (hits == 0 || hits == s->n)
+        stats_wilson(hits ? n_cluster : 0, s->n ? n_cluster : 0, &s->lo, &s->hi);
 }
 
 static int by_int64(const void *x, const void *y)
@@ -422,10 +426,10 @@ static double plain_mean(const double *x, int n)
     return count ? sum / count : (double)NAN;
 }
 
-/* Fills the numbers of `out` from the rows of n_cell cells. */
-static void summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out)
+void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out)
 {
-    int n = 0, total = 0, clustered = 0;
+    int n = 0, total = 0, n_cluster = 0;
+    out->n_ok = out->n_failed = out->n_skipped = 0;
     for (int k = 0; k < n_cell; k++)
         total += a->cell[cell[k]].n_row;
     const struct agg_row **row = mem_new((size_t)total + 1, sizeof *row);
@@ -443,8 +447,9 @@ static void summarise(const struct aggregate *a, const int *cell, int n_cell, st
         }
     if (n)
         qsort(sorted, (size_t)n, sizeof *sorted, by_int64);
-    for (int i = 1; i < n; i++)
-        clustered |= sorted[i] == sorted[i - 1];
+    for (int i = 0; i < n; i++)
+        n_cluster += !i || sorted[i] != sorted[i - 1];
+    int clustered = n_cluster < n;
     for (int m = 0; m < AGG_N_MEASURE; m++) {
         for (int i = 0; i < n; i++) {
             const struct agg_row *b = partner(a, a->cell[row[i]->cell].baseline, row[i]);
@@ -452,8 +457,8 @@ static void summarise(const struct aggregate *a, const int *cell, int n_cell, st
             y[i] = b ? b->value[m] : (double)NAN;
         }
         out->summary[m] = summary_of(x, cluster, zero, n, clustered);
-        if (m == AGG_SCORE && !clustered)
-            wilson(x, n, &out->summary[m]);
+        if (m == AGG_SCORE)
+            wilson(x, n, n_cluster, &out->summary[m]);
         if (out->baseline >= 0)
             out->diff[m] = stats_paired_clustered(x, y, cluster, n);
     }
@@ -502,8 +507,7 @@ static void pool(struct aggregate *a)
             memcpy(a->line[l].extra, a->cell[member[0]].extra, AGG_MAX_EXTRA * sizeof *a->line[l].extra);
             continue;
         }
-        a->line[l].n_ok = a->line[l].n_failed = a->line[l].n_skipped = 0;
-        summarise(a, member, n, &a->line[l]);
+        aggregate_summarise(a, member, n, &a->line[l]);
     }
     mem_free(line);
     mem_free(member);
@@ -527,7 +531,7 @@ int aggregate_load(const char *dir, struct aggregate *a, struct err *e)
     find_baselines(a);
     read_baselines(a, manifest);
     for (int c = 0; c < a->n_cell; c++)
-        summarise(a, &c, 1, &a->cell[c]);
+        aggregate_summarise(a, &c, 1, &a->cell[c]);
     pool(a);
     rc = 0;
 out:

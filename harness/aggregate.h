@@ -65,11 +65,17 @@ struct aggregate {
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e);
 void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */
 
+/* Fills the counts, summaries, differences and means of `out` from the rows of these cells, as one: a context that several of
+ * them have is one cluster. out->extra is allocated anew. */
+void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out);
+
 void aggregate_csv(const struct aggregate *a, struct str *out); /* cells.csv */
 
 const char *aggregate_text(const struct agg_cell *c, const char *key); /* a text axis; "" when absent */
 /* An axis for people: {"single":{"layer":3}} reads "single layer=3". */
 void aggregate_axis(const struct agg_cell *c, const char *key, struct str *out);
+/* The parameters of its task but for length and depth, a line each; the caller frees it. */
+char *aggregate_form(const struct agg_cell *c);
 /* "snapkv window=32": the policy, and those of its parameters in which the lines of this task differ. */
 void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c, struct str *out);
 /* 1 and the layer when the cell prunes one layer at a time. */

@@ -59,6 +59,19 @@ int aggregate_shuffled(const struct agg_cell *c, struct str *out)
     return 1;
 }
 
+char *aggregate_form(const struct agg_cell *c)
+{
+    struct str s = {0};
+    const struct json *params = json_get(c->axes, "task_params");
+    for (const struct json *p = json_is_object(params) ? json_first(params) : NULL; p; p = json_next(p)) {
+        char *v = json_print(p);
+        if (strcmp(json_key(p), "depth") != 0 && strcmp(json_key(p), "length") != 0)
+            str_addf(&s, "%s %s\n", json_key(p), v);
+        mem_free(v);
+    }
+    return s.n ? str_take(&s) : mem_strdup("");
+}
+
 static int same_value(const struct json *a, const struct json *b)
 {
     char *x = json_print(a), *y = json_print(b);

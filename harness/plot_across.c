@@ -6,6 +6,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/plot_int.h"
+#include "harness/pool.h"
 
 /* What a panel or a curve is: the policy and what was asked to be kept. */
 static char *label_of(const struct aggregate *a, const struct agg_cell *c, int with_keep)
@@ -51,19 +52,6 @@ struct heat {
     double full_lo, full_hi; /* scores of the full cache; NAN without */
 };
 
-static char *form_of(const struct agg_cell *c)
-{
-    struct str s = {0};
-    const struct json *params = json_get(c->axes, "task_params");
-    for (const struct json *p = json_is_object(params) ? json_first(params) : NULL; p; p = json_next(p)) {
-        char *v = json_print(p);
-        if (strcmp(json_key(p), "depth") != 0 && strcmp(json_key(p), "length") != 0)
-            str_addf(&s, "%s %s\n", json_key(p), v);
-        mem_free(v);
-    }
-    return s.n ? str_take(&s) : mem_strdup("");
-}
-
 static int place_of(const struct agg_cell *c, double *depth, double *length)
 {
     const struct json *d = json_get(json_get(c->axes, "task_params"), "depth"), *l = json_get(c->axes, "length");
@@ -82,7 +70,7 @@ static int belongs(const struct heat *h, const struct agg_cell *c)
 
 static int same_form(const struct heat *h, const struct agg_cell *c)
 {
-    char *form = form_of(c);
+    char *form = aggregate_form(c);
     int same = strcmp(form, h->form) == 0;
     mem_free(form);
     return same;
@@ -256,7 +244,7 @@ static int heat_maps(const char *folder, const struct aggregate *a, struct plot_
         struct heat h = {.a = a, .task = aggregate_text(&a->line[l], "task"), .model = aggregate_text(&a->line[l], "model"),
                          .full_lo = (double)NAN, .full_hi = (double)NAN};
         int seen = 0;
-        h.form = form_of(&a->line[l]);
+        h.form = aggregate_form(&a->line[l]);
         for (int k = 0; k < l && !seen; k++)
             seen = belongs(&h, &a->line[k]) && same_form(&h, &a->line[k]);
         if (!seen)
@@ -270,27 +258,26 @@ static int heat_maps(const char *folder, const struct aggregate *a, struct plot_
 
 /* ---- all tasks ------------------------------------------------------------------------------- */
 
-struct pooled {
-    char *label, *budget;
-    double bytes, score, variance; /* sums over tasks */
-    int n;
+struct point {
+    struct pool_line line;
+    char *label;
 };
 
 static int by_curve(const void *p, const void *q)
 {
-    const struct pooled *a = p, *b = q;
+    const struct point *a = p, *b = q;
     int c = strcmp(a->label, b->label);
-    return c ? c : (a->bytes / a->n > b->bytes / b->n) - (a->bytes / a->n < b->bytes / b->n);
+    return c ? c : (a->line.bytes > b->line.bytes) - (a->line.bytes < b->line.bytes);
 }
 
-static int write_pooled(const char *folder, const struct pooled *v, int n, int n_task, struct plot_list *out, int *gnuplot,
+static int write_pooled(const char *folder, const struct point *v, int n, int n_task, struct plot_list *out, int *gnuplot,
                         struct err *e)
 {
     struct str dat = {0}, gp = {0}, name = {0};
     double most = 0, full = (double)NAN;
     int curves = 0;
     for (int i = 0; i < n; i++)
-        most = fmax(most, v[i].bytes / v[i].n);
+        most = fmax(most, v[i].line.bytes);
     double unit = most >= 1048576 ? 1048576 : 1024;
     str_add(&name, "0-all-tasks-score");
     str_addf(&dat, "# %s a task | mean score | 95 %% low | 95 %% high, over %d tasks\n", unit > 1024 ? "MiB" : "KiB", n_task);
@@ -301,12 +288,13 @@ static int write_pooled(const char *folder, const struct pooled *v, int n, int n
                   "set yrange [-0.03:1.03]\nset ytics 0.2\nset offsets graph 0, graph 0.03, 0, 0\n",
              n_task, unit > 1024 ? "MiB" : "KiB");
     for (int i = 0; i < n; i++) {
-        double half = 1.959963984540054 * sqrt(v[i].variance) / v[i].n, mean = v[i].score / v[i].n;
+        const struct pool_value *score = &v[i].line.score;
         if (!strcmp(v[i].label, "full"))
-            full = mean;
+            full = score->mean;
         if (!i || strcmp(v[i].label, v[i - 1].label) != 0)
             str_addf(&dat, "%s# %s\n", curves++ ? "\n\n" : "", v[i].label);
-        str_addf(&dat, "%.9g %.9g %.9g %.9g\n", v[i].bytes / v[i].n / unit, mean, fmax(mean - half, 0), fmin(mean + half, 1));
+        str_addf(&dat, "%.9g %.9g %.9g %.9g\n", v[i].line.bytes / unit, score->mean,
+                 isfinite(score->lo) ? score->lo : score->mean, isfinite(score->hi) ? score->hi : score->mean);
     }
     for (int i = 0; i < 2; i++) {
         str_addf(&gp, "set terminal %s\nset output '%s.%s'\nplot ",
@@ -335,60 +323,34 @@ static int write_pooled(const char *folder, const struct pooled *v, int n, int n
     return rc;
 }
 
-/* Tasks are fixed and weigh the same; their samples are independent, so the variances of their means add. Only what was
- * measured on every task has a point, and only scores that are fractions can be averaged. */
+/* Only what was measured on every task has a point, and only scores that are fractions can be averaged. */
 static int all_tasks(const char *folder, const struct aggregate *a, struct plot_list *out, int *gnuplot, struct err *e)
 {
-    struct pooled *v = NULL;
-    size_t cap = 0;
-    int n = 0, n_task = 0, rc = 0, fit = 1;
-    for (int l = 0; l < a->n_line; l++) {
-        const struct agg_cell *c = &a->line[l];
-        int seen = 0, layer;
-        for (int k = 0; k < l && !seen; k++)
-            seen = !strcmp(a->line[k].task_key, c->task_key);
-        n_task += !seen;
-        const struct metric_ops *m = metric_find(aggregate_text(c, "metric"));
-        fit &= m && !strcmp(m->unit, "fraction") && !aggregate_single(c, &layer) &&
-               !strcmp(aggregate_text(c, "model"), aggregate_text(&a->line[0], "model"));
-        if (!isfinite(c->summary[AGG_SCORE].mean) || !isfinite(c->bytes) || aggregate_shuffled(c, NULL))
-            continue; /* a hundred shuffled profiles would hide the rest */
-        struct str budget = {0};
-        aggregate_axis(c, "budget", &budget);
-        char *label = label_of(a, c, 0), *b = mem_strdup(str_c(&budget));
-        str_free(&budget);
-        int i = 0;
-        while (i < n && (strcmp(v[i].label, label) != 0 || strcmp(v[i].budget, b) != 0))
-            i++;
-        if (i == n) {
-            mem_grow(&v, &cap, (size_t)n + 1, sizeof *v);
-            v[n++] = (struct pooled){.label = label, .budget = b};
-        } else {
-            mem_free(label);
-            mem_free(b);
-        }
-        double se = c->summary[AGG_SCORE].se;
-        v[i].bytes += c->bytes;
-        v[i].score += c->summary[AGG_SCORE].mean;
-        v[i].variance += isfinite(se) ? se * se : 0;
-        v[i].n++;
+    struct pool_line *line;
+    int n = pool_lines(a, &line), n_task = 0, kept = 0, rc = 0, fit = 1, layer;
+    struct point *v = mem_new((size_t)n + 1, sizeof *v);
+    for (int c = 0; c < a->n_cell; c++) {
+        const struct metric_ops *m = metric_find(aggregate_text(&a->cell[c], "metric"));
+        fit &= m && !strcmp(m->unit, "fraction") && !aggregate_single(&a->cell[c], &layer) &&
+               !strcmp(aggregate_text(&a->cell[c], "model"), aggregate_text(&a->cell[0], "model"));
     }
-    int kept = 0;
     for (int i = 0; i < n; i++)
-        if (v[i].n == n_task) {
-            struct pooled t = v[kept];
-            v[kept++] = v[i];
-            v[i] = t;
-        }
+        n_task = line[i].score.n > n_task ? line[i].score.n : n_task;
+    for (int i = 0; i < n; i++) {
+        struct str label = {0};
+        if (line[i].score.n < n_task || !isfinite(line[i].bytes) || aggregate_shuffled(line[i].cell, NULL))
+            continue; /* a hundred shuffled profiles would hide the rest */
+        pool_label(a, line[i].cell, &label);
+        v[kept++] = (struct point){line[i], str_take(&label)};
+    }
     if (fit && n_task > 1 && kept > 1) {
         qsort(v, (size_t)kept, sizeof *v, by_curve);
         rc = write_pooled(folder, v, kept, n_task, out, gnuplot, e);
     }
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < kept; i++)
         mem_free(v[i].label);
-        mem_free(v[i].budget);
-    }
     mem_free(v);
+    mem_free(line);
     return rc;
 }
 

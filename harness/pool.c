@@ -10,25 +10,12 @@
 #include "harness/table.h"
 #include "policies/allocator.h"
 
-static const double NORMAL_95 = 1.959963984540054;
+/* The axes that lines of one pool share: all but the task, its length and the seed of the policy. */
+static const char *const axes[] = {"model",   "template", "seed",   "policy",    "params",       "budget",      "layer_budget", "head_budget",
+                                   "protect", "prefill",  "decode", "positions", "weight_dtype", "prune_after", "max_new_tokens"};
 
-struct pooled {
-    const struct agg_cell *cell; /* its first task's line */
-    char *key;
-    int n_task, n_sample;        /* that have a score */
-    double sum[2], var[2];       /* of score and kl */
-    double diff_sum[2], diff_var[2];
-    int n_diff[2], n_kl;
-    double keep;
-};
-
-static const enum aggregate_measure measures[2] = {AGG_SCORE, AGG_KL};
-
-/* Everything but the task. */
 static char *key_of(const struct agg_cell *c)
 {
-    static const char *const axes[] = {"model",   "template", "seed",   "policy",    "params",       "budget",      "layer_budget", "head_budget",
-                                       "protect", "prefill",  "decode", "positions", "weight_dtype", "prune_after", "max_new_tokens"};
     struct str s = {0};
     for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
         char *v = json_print(json_get(c->axes, axes[k]));
@@ -36,6 +23,115 @@ static char *key_of(const struct agg_cell *c)
         mem_free(v);
     }
     return str_take(&s);
+}
+
+static char *task_of(const struct agg_cell *c)
+{
+    char *form = aggregate_form(c);
+    struct str s = {0};
+    str_addf(&s, "%s\n%s", aggregate_text(c, "task"), form);
+    mem_free(form);
+    return str_take(&s);
+}
+
+/* Running sums over tasks: of means, and of squared distances from the mean to either end of the interval. */
+struct sums {
+    double mean, below, above;
+    int n;
+};
+
+static void add(struct sums *s, double mean, double lo, double hi)
+{
+    if (!isfinite(mean))
+        return;
+    s->mean += mean;
+    s->below += (mean - lo) * (mean - lo); /* NAN for one sample: then there is no interval */
+    s->above += (hi - mean) * (hi - mean);
+    s->n++;
+}
+
+static struct pool_value value_of(const struct sums *s)
+{
+    if (!s->n)
+        return (struct pool_value){0, (double)NAN, (double)NAN, (double)NAN};
+    double mean = s->mean / s->n;
+    return (struct pool_value){s->n, mean, mean - sqrt(s->below) / s->n, mean + sqrt(s->above) / s->n};
+}
+
+/* All cells of one key: task by task, whole contexts resampled over the task's lengths, depths and policy seeds. */
+static void pool_cells(const struct aggregate *a, char *const *task, const int *member, int n, struct pool_line *out)
+{
+    int *cell = mem_new((size_t)n + 1, sizeof *cell), *done = mem_new((size_t)n + 1, sizeof *done);
+    struct sums score = {0}, kl = {0}, score_diff = {0}, kl_diff = {0};
+    double keep = 0, bytes = 0;
+    for (int i = 0; i < n; i++) {
+        int k = 0;
+        for (int j = i; j < n; j++)
+            if (!done[j] && strcmp(task[member[j]], task[member[i]]) == 0) {
+                done[j] = 1;
+                cell[k++] = member[j];
+            }
+        if (!k)
+            continue;
+        struct agg_cell c = a->cell[cell[0]];
+        c.extra = NULL;
+        aggregate_summarise(a, cell, k, &c);
+        mem_free(c.extra);
+        const struct stats_summary *s = c.summary;
+        const struct stats_paired *d = c.diff;
+        if (isfinite(s[AGG_SCORE].mean)) {
+            out->n_sample += s[AGG_SCORE].n;
+            keep += c.keep;
+            bytes += c.bytes;
+        }
+        add(&score, s[AGG_SCORE].mean, s[AGG_SCORE].lo, s[AGG_SCORE].hi);
+        add(&kl, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi);
+        if (d[AGG_SCORE].n)
+            add(&score_diff, d[AGG_SCORE].diff, d[AGG_SCORE].lo, d[AGG_SCORE].hi);
+        if (d[AGG_KL].n)
+            add(&kl_diff, d[AGG_KL].diff, d[AGG_KL].lo, d[AGG_KL].hi);
+    }
+    out->cell = &a->cell[member[0]];
+    out->score = value_of(&score);
+    out->kl = value_of(&kl);
+    out->score_diff = value_of(&score_diff);
+    out->kl_diff = value_of(&kl_diff);
+    out->keep = score.n ? keep / score.n : (double)NAN;
+    out->bytes = score.n ? bytes / score.n : (double)NAN;
+    mem_free(cell);
+    mem_free(done);
+}
+
+int pool_lines(const struct aggregate *a, struct pool_line **out)
+{
+    int n = 0, *member = mem_new((size_t)a->n_cell + 1, sizeof *member);
+    char **key = mem_new((size_t)a->n_cell + 1, sizeof *key), **task = mem_new((size_t)a->n_cell + 1, sizeof *task);
+    *out = mem_new((size_t)a->n_cell + 1, sizeof **out);
+    for (int c = 0; c < a->n_cell; c++) {
+        key[c] = key_of(&a->cell[c]);
+        task[c] = task_of(&a->cell[c]);
+    }
+    for (int c = 0; c < a->n_cell; c++) {
+        int k = 0;
+        for (int i = c; i < a->n_cell && key[c]; i++)
+            if (key[i] && strcmp(key[i], key[c]) == 0) {
+                member[k++] = i;
+                if (i > c) {
+                    mem_free(key[i]);
+                    key[i] = NULL; /* taken */
+                }
+            }
+        if (k)
+            pool_cells(a, task, member, k, &(*out)[n++]);
+    }
+    for (int c = 0; c < a->n_cell; c++) {
+        mem_free(key[c]);
+        mem_free(task[c]);
+    }
+    mem_free(key);
+    mem_free(task);
+    mem_free(member);
+    return n;
 }
 
 static void add_text(struct str *s, const struct json *v)
@@ -125,65 +221,59 @@ static void add_modes(const struct agg_cell *c, struct str *s)
     }
 }
 
-static void gather(const struct agg_cell *c, struct pooled *p)
+void pool_label(const struct aggregate *a, const struct agg_cell *c, struct str *out)
 {
-    p->n_task += isfinite(c->summary[AGG_SCORE].mean);
-    p->n_sample += isfinite(c->summary[AGG_SCORE].mean) ? c->summary[AGG_SCORE].n : 0;
-    p->keep += isfinite(c->keep) ? c->keep : 0;
-    for (int m = 0; m < 2; m++) {
-        const struct stats_summary *s = &c->summary[measures[m]];
-        const struct stats_paired *d = &c->diff[measures[m]];
-        if (isfinite(s->mean)) {
-            p->sum[m] += s->mean;
-            p->var[m] += s->se * s->se; /* NAN for one sample: then ± is left out */
-            p->n_kl += m;
-        }
-        if (d->n && isfinite(d->diff)) {
-            p->diff_sum[m] += d->diff;
-            p->diff_var[m] += d->se * d->se;
-            p->n_diff[m]++;
-        }
+    struct str modes = {0};
+    aggregate_policy_label(a, c, out);
+    if (strcmp(aggregate_text(c, "layer_budget"), "uniform") != 0) {
+        str_add(out, ", ");
+        add_layer_budget(a, c, out);
     }
+    add_modes(c, &modes);
+    if (modes.n)
+        str_addf(out, ", %s", modes.p);
+    str_free(&modes);
 }
 
-/* mean ± half: formats as "%.3f", the half's without a sign */
-static void add_number(struct table *t, double sum, double var, int n, const char *format, const char *half)
+/* mean [low, high] */
+static void add_value(struct table *t, const struct pool_value *v, const char *format)
 {
     struct str s = {0};
-    char text[64];
-    if (!n) {
+    const double end[3] = {v->mean, v->lo, v->hi};
+    static const char *const before[3] = {"", " [", ", "};
+    if (!v->n) {
         table_add_text(t, "n/a");
         return;
     }
-    snprintf(text, sizeof text, format, sum / n);
-    str_add(&s, text);
-    if (isfinite(var)) {
-        snprintf(text, sizeof text, half, NORMAL_95 * sqrt(var) / n);
-        str_addf(&s, " ± %s", text);
+    for (int i = 0; i < (isfinite(v->lo) ? 3 : 1); i++) {
+        char text[64];
+        snprintf(text, sizeof text, format, end[i]);
+        str_addf(&s, "%s%s", before[i], text);
     }
+    str_add(&s, isfinite(v->lo) ? "]" : "");
     table_add(t, &s);
 }
 
-static void add_line(const struct aggregate *a, const struct pooled *p, struct table *t)
+static void add_line(const struct aggregate *a, const struct pool_line *p, struct table *t)
 {
     struct str s = {0};
     aggregate_policy_label(a, p->cell, &s);
     table_add(t, &s);
     add_layer_budget(a, p->cell, &s);
     table_add(t, &s);
-    if (p->n_task)
-        str_addf(&s, "%.3f", p->keep / p->n_task);
+    if (isfinite(p->keep))
+        str_addf(&s, "%.3f", p->keep);
     else
         str_add(&s, "n/a");
     table_add(t, &s);
-    str_addf(&s, "%d", p->n_task);
+    str_addf(&s, "%d", p->score.n);
     table_add(t, &s);
     str_addf(&s, "%d", p->n_sample);
     table_add(t, &s);
-    add_number(t, p->sum[0], p->var[0], p->n_task, "%.3f", "%.3f");
-    add_number(t, p->diff_sum[0], p->diff_var[0], p->n_diff[0], "%+.3f", "%.3f");
-    add_number(t, p->sum[1], p->var[1], p->n_kl, "%.3g", "%.2g");
-    add_number(t, p->diff_sum[1], p->diff_var[1], p->n_diff[1], "%+.3g", "%.2g");
+    add_value(t, &p->score, "%.3f");
+    add_value(t, &p->score_diff, "%+.3f");
+    add_value(t, &p->kl, "%.3g");
+    add_value(t, &p->kl_diff, "%+.3g");
     add_modes(p->cell, &s);
     table_add(t, &s);
 }
@@ -194,30 +284,18 @@ int pool_markdown(const char *dir, struct str *out, struct err *e)
     enum { N_HEAD = sizeof heads / sizeof *heads };
     struct aggregate a;
     struct table t = {.n_column = N_HEAD, .left = 2};
-    int n = 0;
+    struct pool_line *p;
     if (aggregate_load(dir, &a, e))
         return -1;
-    struct pooled *p = mem_new((size_t)a.n_line + 1, sizeof *p);
-    for (int l = 0; l < a.n_line; l++) {
-        char *key = key_of(&a.line[l]);
-        int i = 0;
-        while (i < n && strcmp(p[i].key, key) != 0)
-            i++;
-        if (i == n) {
-            p[n++] = (struct pooled){.cell = &a.line[l], .key = key};
-            key = NULL;
-        }
-        gather(&a.line[l], &p[i]);
-        mem_free(key);
-    }
+    int n = pool_lines(&a, &p);
     for (int k = 0; k < N_HEAD; k++)
         table_add_text(&t, heads[k]);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         add_line(&a, &p[i], &t);
-        mem_free(p[i].key);
-    }
     table_markdown(&t, out);
-    str_addf(out, "\nMeans over tasks, each weighing the same; differences to %s on the same samples; ±: 1.96 SE.\n",
+    str_addf(out,
+             "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the same samples. [ ]: 95 %% "
+             "intervals of the tasks put together (MOVER); of a difference, no width says that no sample differed, not that none could.\n",
              a.baseline ? a.baseline : "the full cache");
     table_free(&t);
     mem_free(p);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "harness/aggregate.h"
+#include "harness/pool.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "tests/rows.h"
@@ -242,6 +243,67 @@ START_TEST(a_last_line_without_newline_is_not_there_yet)
 }
 END_TEST
 
+/* knorm misses everything of task t, at both lengths, and half of task u. */
+START_TEST(tasks_are_pooled_by_their_intervals_and_lengths_are_one_task)
+{
+    static const char *const context[] = {"0", "1", "2", "3"};
+    struct rows_fake f[24];
+    struct aggregate a;
+    struct pool_line *line;
+    double lo[2], hi[2];
+    int n = 0;
+    for (int cell = 0; cell < 6; cell++) /* full and knorm for each of t at 64, t at 128, u at 64 */
+        for (int i = 0; i < 4; i++, n++)
+            f[n] = (struct rows_fake){(const char *const[]){"a", "b", "c", "d", "e", "f"}[cell], cell, i, context[i], "q",
+                                      cell % 2 ? "knorm" : "full", cell % 2 ? "0.5" : "", 1, !(cell % 2) || (cell == 5 && i % 2),
+                                      cell % 2 ? 1 + cell : 0, .length = cell / 2 == 1 ? 128 : 64, .task = cell < 4 ? "t" : "u",
+                                      .bytes = 10 + cell};
+    write_rows(f, n);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_int_eq(a.n_line, 6);
+    ck_assert_int_eq(pool_lines(&a, &line), 2);
+    ck_assert_str_eq(aggregate_text(line[1].cell, "policy"), "knorm");
+    ck_assert_int_eq(line[1].score.n, 2);
+    ck_assert_int_eq(line[1].n_sample, 12);
+    ck_assert_double_eq_tol(line[1].score.mean, 0.25, 1e-12);
+    ck_assert_double_eq_tol(line[1].bytes, ((11 + 13) / 2.0 + 15) / 2, 1e-12);
+    stats_wilson(0, 4, &lo[0], &hi[0]); /* four contexts, not eight rows */
+    stats_wilson(2, 4, &lo[1], &hi[1]);
+    ck_assert_double_eq_tol(line[1].score.lo, 0.25 - sqrt(0 + pow(0.5 - lo[1], 2)) / 2, 1e-12);
+    ck_assert_double_eq_tol(line[1].score.hi, 0.25 + sqrt(pow(hi[0], 2) + pow(hi[1] - 0.5, 2)) / 2, 1e-12);
+    ck_assert_double_eq_tol(line[1].score_diff.mean, -0.75, 1e-12);
+    ck_assert_double_eq_tol(line[1].score_diff.lo, -0.75 - fabs(-0.5 - a.line[5].diff[AGG_SCORE].lo) / 2, 1e-12);
+    ck_assert_double_eq_tol(line[1].kl.mean, ((2 + 4) / 2.0 + 6) / 2, 1e-12);
+    ck_assert_double_eq_tol(line[0].score.mean, 1, 1e-12);
+    ck_assert_double_lt(line[0].score.lo, 0.8);
+    mem_free(line);
+    aggregate_free(&a);
+}
+END_TEST
+
+START_TEST(a_task_that_a_cell_lacks_or_failed_is_not_pooled_as_zero)
+{
+    static const struct rows_fake f[] = {
+        {"a", 0, 0, "0", "q", "knorm", "0.5", 1, 1, 2, .task = "t", .bytes = 10},
+        {"a", 0, 1, "1", "q", "knorm", "0.5", 1, 0, 2, .task = "t", .bytes = 10},
+        {"b", 1, 0, "0", "q", "knorm", "0.5", 1, 1, 9, .task = "u", .bytes = 99, .status = "failed"},
+    };
+    struct aggregate a;
+    struct pool_line *line;
+    write_rows(f, 3);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_int_eq(pool_lines(&a, &line), 1);
+    ck_assert_int_eq(line[0].score.n, 1);
+    ck_assert_double_eq(line[0].score.mean, 0.5);
+    ck_assert_double_eq(line[0].bytes, 10);
+    ck_assert_double_eq(line[0].kl.mean, 2);
+    ck_assert_int_eq(line[0].score_diff.n, 0);
+    ck_assert_double_nan(line[0].score_diff.mean);
+    mem_free(line);
+    aggregate_free(&a);
+}
+END_TEST
+
 Suite *make_aggregate_suite(void)
 {
     Suite *s = suite_create("aggregate");
@@ -250,6 +312,8 @@ Suite *make_aggregate_suite(void)
     tcase_add_test(t, differences_pair_the_same_sample_and_question);
     tcase_add_test(t, a_row_that_was_computed_again_counts_once_and_failed_rows_count_nowhere);
     tcase_add_test(t, policy_seeds_pool_into_one_line_whose_unit_is_the_context);
+    tcase_add_test(t, tasks_are_pooled_by_their_intervals_and_lengths_are_one_task);
+    tcase_add_test(t, a_task_that_a_cell_lacks_or_failed_is_not_pooled_as_zero);
     tcase_add_test(t, the_forms_of_a_task_share_their_contexts_and_tasks_do_not);
     tcase_add_test(t, hits_and_misses_get_an_interval_with_a_width);
     tcase_add_test(t, the_csv_has_one_line_a_cell_and_names_parameters_where_they_differ);

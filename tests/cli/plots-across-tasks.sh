@@ -12,11 +12,17 @@ grep -q "n = 2 a place; full cache: [01]\.[0-9][0-9]" ${heat%.dat}.gp || fail "t
 awk '!/^#/ && NF { if ($7 != ($1 ? 400 : 300) || $8 != 50 * $2) bad = 1 } END { exit bad }' $heat || fail "places: $(cat $heat)"
 grep -q "plots/heat-passkey-tiny.svg" a/index.html || fail "index.html lacks the heat map"
 
-# the mean over tasks of random's scores, as cells.csv has them
-[ "$(grep -c '^# ' a/plots/0-all-tasks-score.dat)" -eq 4 ] || fail "curves: $(cat a/plots/0-all-tasks-score.dat)"
-score=$(($(head -1 a/cells.csv | tr , '\n' | wc -l) - $(head -1 a/cells.csv | tr , '\n' | grep -nx score | cut -d: -f1)))
-want=$(grep '"random"' a/cells.csv | awk -F, -v back=$score '{ sum += $(NF - back); n++ } END { printf "%.6f", sum / n }')
-got=$(grep -A1 '^# random' a/plots/0-all-tasks-score.dat | awk 'NR == 2 { printf "%.6f", $2 }')
+# the lengths and depths of one task are one task: no mean over tasks
+[ ! -e a/plots/0-all-tasks-score.dat ] || fail "one task: $(cat a/plots/0-all-tasks-score.dat)"
+sed 's/^  - passkey.*/&\n  - niah_single_1: {length: 500}/' x.yaml >w.yaml
+"$DEPTHKV" run w.yaml -o w -q >out 2>err || fail "two tasks: $(cat err)"
+plot=w/plots/0-all-tasks-score
+[ "$(grep -c '^# ' $plot.dat)" -eq 4 ] || fail "curves: $(cat $plot.dat)"
+grep -q "mean over 2 tasks" $plot.gp || fail "title: $(grep title $plot.gp)"
+# the mean of both tasks' means of random's scores, as cells.csv has them
+back=$(($(head -1 w/cells.csv | tr , '\n' | wc -l) - $(head -1 w/cells.csv | tr , '\n' | grep -nx score | cut -d: -f1)))
+want=$(grep '"random"' w/cells.csv | awk -F, -v back=$back '{ t = /"passkey"/; sum[t] += $(NF - back); n[t]++ } END { printf "%.6f", (sum[0] / n[0] + sum[1] / n[1]) / 2 }')
+got=$(grep -A1 '^# random' $plot.dat | awk 'NR == 2 { printf "%.6f", $2 }')
 [ "$want" = "$got" ] || fail "random: mean $got, expected $want"
 
 # another form of the task is a map of its own
