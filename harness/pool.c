@@ -10,14 +10,25 @@
 #include "harness/table.h"
 #include "policies/allocator.h"
 
-/* The axes that lines of one pool share: all but the task, its length and the seed of the policy. */
+/* The axes that lines of one pool share: all but the task, its length and the seed of the policy. The last one is each task's
+ * own default, unless a sweep varies it. */
 static const char *const axes[] = {"model",   "template", "seed",   "policy",    "params",       "budget",      "layer_budget", "head_budget",
                                    "protect", "prefill",  "decode", "positions", "weight_dtype", "prune_after", "max_new_tokens"};
+enum { N_AXIS = sizeof axes / sizeof *axes };
 
-static char *key_of(const struct agg_cell *c)
+static int sweeps_new_tokens(const struct aggregate *a)
+{
+    int sweeps = 0;
+    for (int c = 1; c < a->n_cell && !sweeps; c++)
+        if (strcmp(a->cell[c].task_key, a->cell[c - 1].task_key) == 0)
+            sweeps = json_number(json_get(a->cell[c].axes, axes[N_AXIS - 1]), 0) != json_number(json_get(a->cell[c - 1].axes, axes[N_AXIS - 1]), 0);
+    return sweeps;
+}
+
+static char *key_of(const struct agg_cell *c, int n_axis)
 {
     struct str s = {0};
-    for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
+    for (int k = 0; k < n_axis; k++) {
         char *v = json_print(json_get(c->axes, axes[k]));
         str_addf(&s, "%s\n", v);
         mem_free(v);
@@ -104,11 +115,11 @@ static void pool_cells(const struct aggregate *a, char *const *task, const int *
 
 int pool_lines(const struct aggregate *a, struct pool_line **out)
 {
-    int n = 0, *member = mem_new((size_t)a->n_cell + 1, sizeof *member);
+    int n = 0, n_axis = N_AXIS - !sweeps_new_tokens(a), *member = mem_new((size_t)a->n_cell + 1, sizeof *member);
     char **key = mem_new((size_t)a->n_cell + 1, sizeof *key), **task = mem_new((size_t)a->n_cell + 1, sizeof *task);
     *out = mem_new((size_t)a->n_cell + 1, sizeof **out);
     for (int c = 0; c < a->n_cell; c++) {
-        key[c] = key_of(&a->cell[c]);
+        key[c] = key_of(&a->cell[c], n_axis);
         task[c] = task_of(&a->cell[c]);
     }
     for (int c = 0; c < a->n_cell; c++) {
