@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/calibration.h"
 #include "harness/cli.h"
 #include "harness/estimate.h"
 #include "harness/runner.h"
 #include "models/transformer.h"
 
-static const char help[] = "Validate an experiment; print its cells, and the time and memory that they will take.\n\n"
+static const char help[] = "Validate an experiment; print its cells, and the time and memory that they will take. Where cells read a profile,\n"
+                           "their prompts are encoded too: one that the profile was measured on is refused, as run refuses it.\n\n"
                            "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--json]\n\n"
                            "  --set, --limit, --threads, --memory   as for run\n"
                            "  --json   one JSON object a line: the cells, then what each model takes\n\n"
@@ -168,6 +170,11 @@ int cmd_check(int argc, char **argv)
         fputs(str_c(&errors), stderr);
         str_free(&errors);
         return CLI_USAGE;
+    }
+    if (calibration_check(&x, &e)) {
+        experiment_fini(&x);
+        str_free(&errors);
+        return cli_fail(&e);
     }
     print_cells(&x, json);
     if (!json)

@@ -34,10 +34,14 @@ for seed in 1 7; do
     '    layer_budget: {mga: {profile: ref/metrics.h5, metric: /metrics/0/depthkv/att/infonce}}' >y.yaml
   "$DEPTHKV" run y.yaml -o "$seed" -q >/dev/null 2>err
   status=$?
+  "$DEPTHKV" check y.yaml >checked 2>check_err
+  check=$?
   if [ $seed = 7 ]; then
-    [ $status -eq 0 ] || fail "infonce as a profile: $(cat err)"
+    [ $status$check = 00 ] || fail "infonce as a profile: $(cat err check_err)"
   else
-    [ $status -ne 0 ] && grep -q 'ref/metrics.h5' err || fail "the evaluation's own prompts were accepted: $(cat err)"
+    [ $status$check = 22 ] && grep -q "y.yaml:12: .*ref/metrics.h5 was .*: task 'passkey', sample 0" err || fail "the evaluation's own prompts were accepted: $(cat err)"
+    cmp -s err check_err && [ ! -s checked ] || fail "check says otherwise: $(cat checked check_err)"
+    [ ! -e $seed ] || fail "a refused profile left a folder behind"
   fi
 done
 
