@@ -8,6 +8,7 @@
 #include "harness/base/str.h"
 #include "harness/aggregate.h"
 #include "harness/experiment.h"
+#include "harness/feasible.h"
 #include "harness/profile.h"
 #include "policies/allocator_profile.h"
 #include "tests/allocators.h"
@@ -452,6 +453,44 @@ START_TEST(pyramidkv_falls_with_depth_around_the_mean)
 }
 END_TEST
 
+/* Whole prompts and chunks, fractions and tokens, a protection that can't be paid. */
+START_TEST(what_can_not_be_spread_is_known_before_the_run)
+{
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
+                               "sweep:\n"
+                               "  - {policy: knorm, keep: [0.3, 0.5, 0.8], layer_budget: [uniform, free_first: {layers: [1, 2]}], "
+                               "prefill: [full, chunked: {size: 128, budget: [seen, final]}]}\n"
+                               "  - {policy: knorm, keep_tokens: [120, 160], layer_budget: free_first, prune_after: prompt}\n"
+                               "  - {policy: knorm, keep: [0.3, 0.5], protect: {first_layers: 1}}\n";
+    struct experiment x;
+    struct runner_summary sum;
+    struct str errors = {0};
+    struct rows r;
+    int n[3] = {0};
+    char *path = rows_path("x.yaml");
+    rows_run(yaml, "out", 0, &sum);
+    rows_load("out", &r);
+    ck_assert_msg(experiment_load(path, NULL, 0, 0, &x, &errors, NULL) == 0, "%s", str_c(&errors));
+    for (int c = 0; c < x.n_cell; c++) {
+        struct err why = {0};
+        const struct json *row = NULL;
+        int found = feasible_check(&x, c, &why);
+        for (int i = 0; i < r.n; i++)
+            row = strcmp(rows_text(r.v[i], "cell"), x.cell[c].id) == 0 ? r.v[i] : row;
+        const char *status = rows_text(row, "status"), *foreseen = found == 0 ? "ok" : why.code == ERR_INFEASIBLE ? "skipped" : "failed";
+        ck_assert_msg(strcmp(status, foreseen) == 0, "cell %s: %s foreseen, %s found; '%s', '%s'", x.cell[c].json, foreseen, status, why.msg,
+                      rows_text(row, "reason"));
+        if (found)
+            ck_assert_msg(strncmp(why.msg, rows_text(row, "reason"), 30) == 0, "'%s', '%s'", why.msg, rows_text(row, "reason"));
+        n[found == 0 ? 0 : why.code == ERR_INFEASIBLE ? 1 : 2]++;
+    }
+    ck_assert_msg(n[0] > 10 && n[1] > 4 && n[2] == 1, "%d, %d, %d", n[0], n[1], n[2]);
+    rows_free(&r);
+    experiment_fini(&x);
+    mem_free(path);
+}
+END_TEST
+
 Suite *make_alloc_profile_suite(void)
 {
     Suite *s = suite_create("alloc_profile");
@@ -473,6 +512,7 @@ Suite *make_alloc_profile_suite(void)
     tcase_add_test(t, a_metric_of_the_profile_can_stand_in_for_damage);
     tcase_add_test(t, a_profile_measured_on_an_evaluation_prompt_is_refused);
     tcase_add_test(t, a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_goes_on);
+    tcase_add_test(t, what_can_not_be_spread_is_known_before_the_run);
     suite_add_tcase(s, t);
     return s;
 }
