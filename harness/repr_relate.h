@@ -1,9 +1,6 @@
 /* Does a metric predict how much pruning a layer hurts? Every metric of a study, and the cheap rivals, against the damage in
- * a profile.h5 (harness/profile.h), over its layers.
- *
- * damage, higher = worse: score and nll the paired difference to the baseline (turned for scores where higher is better);
- * kl its mean; top1 one minus its mean. Where all layers but one were pruned (only: 1) it is the damage that is left when
- * this layer is spared.
+ * a profile.h5, over its layers: the damage that layer allocators read (policies/allocator_study.h). Where all layers but one
+ * were pruned (only: 1) it is the damage that is left when this layer is spared.
  *
  * Rivals: the layer's index; the mean entropy of its attention rows; the share of the full cache's attention that the
  * pruned layer lost (from the rows beside the profile, not known when there are none). */
@@ -12,9 +9,7 @@
 
 #include "harness/rankstats.h"
 #include "harness/repr_study.h"
-
-enum { REPR_RELATE_N_MEASURE = 4 };
-extern const char *const repr_relate_measures[]; /* score, nll, kl, top1 */
+#include "policies/allocator_study.h"
 
 struct repr_damage { /* one study of the profile */
     char *name;          /* "0": its group in the file */
@@ -22,9 +17,11 @@ struct repr_damage { /* one study of the profile */
     double level;
     int only, k;
     int64_t *layer;      /* [k] */
-    double *damage[REPR_RELATE_N_MEASURE]; /* [k]; NAN where not measured */
-    double reliability[REPR_RELATE_N_MEASURE]; /* split-half, from the profile; NAN: it has none */
+    double *damage[ALLOCATOR_STUDY_N_MEASURE]; /* [k]; NAN where not measured */
+    double reliability[ALLOCATOR_STUDY_N_MEASURE]; /* split-half, from the profile; NAN: it has none */
     double *attention_lost; /* [k] or NULL */
+    char **prompt;       /* [n_prompt] hashes of those that the study stands on */
+    size_t n_prompt;
     int shared;          /* prompts of the metrics that the study stands on */
 };
 

@@ -74,7 +74,7 @@ static void correlations_csv(const struct repr_report *r, struct str *s)
             const double v[] = {c->r.rho, c->r.p, c->q, c->r.p_shift, c->q_shift, c->r.partial, c->r.partial_p, c->q_partial,
                                 d->reliability[c->measure], ceiling(d, c->measure)};
             str_add_csv(s, name.p);
-            str_addf(s, ",%s,%s,%.9g,%d,%s,%s,%s,%s,%d", d->name, d->policy, d->level, d->only, repr_relate_measures[c->measure],
+            str_addf(s, ",%s,%s,%.9g,%d,%s,%s,%s,%s,%d", d->name, d->policy, d->level, d->only, allocator_study_measures[c->measure],
                      c->definition, c->stage, c->metric, c->r.n);
             for (size_t k = 0; k < sizeof v / sizeof *v; k++)
                 field(s, v[k]);
@@ -133,9 +133,9 @@ static void relations_markdown(const struct repr_report *r, int task, struct str
 {
     const struct repr_relations *all = &r->relations[task];
     for (int d = 0; d < all->n_damage; d++)
-        for (int m = 0; m < REPR_RELATE_N_MEASURE; m++) {
+        for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++) {
             const struct repr_damage *x = &all->damage[d];
-            str_addf(out, "\n### %s: damage by %s\n\n", x->label, repr_relate_measures[m]);
+            str_addf(out, "\n### %s: damage by %s\n\n", x->label, allocator_study_measures[m]);
             if (!has_damage(all, d, m)) {
                 str_addf(out, "n/a: not measured on %d layers or more, or the same on all of them.\n", RANKSTATS_MIN);
                 continue;

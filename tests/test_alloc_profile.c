@@ -161,6 +161,24 @@ START_TEST(a_profile_that_does_not_fit_is_refused_with_its_numbers)
     check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "no layer's pruning did any harm");
     write_profile(NULL, 4, &good, 0);
     check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "there are (task policy level): none");
+    static const struct {
+        int64_t layer[4];
+        const char *says;
+    } order[] = {{{0, 1, 2, 4}, "p.h5:/0/layer: entry 3 is 4; expected ascending layers of a model with 4 layers"},
+                 {{0, 2, 1, 3}, "p.h5:/0/layer: entry 2 is 1"},
+                 {{-1, 0, 1, 2}, "p.h5:/0/layer: entry 0 is -1"}};
+    for (int i = 0; i < 4; i++) {
+        char *path = rows_path("p.h5");
+        struct h5 *f = h5_open(path, H5_MODE_CREATE, NULL);
+        int bad = h5_set_int(f, "/", "schema", 1, NULL) || h5_set_int(f, "/", "n_layer", 4, NULL) || h5_set_string(f, "/", "model", "m", NULL) ||
+                  h5_set_string(f, "/", "model_sha256", "", NULL) || h5_make_group(f, "/0", NULL) || h5_set_string(f, "/0", "task", "t", NULL) ||
+                  h5_set_string(f, "/0", "policy", "p", NULL) || h5_set_double(f, "/0", "level", 0.1, NULL) || h5_set_int(f, "/0", "only", 0, NULL) ||
+                  (i < 3 && h5_set_int(f, "/0", "higher_is_better", 1, NULL)) ||
+                  h5_write(f, "/0/layer", H5_TYPE_I64, 1, (const uint64_t[]){4}, order[i % 3].layer, NULL) || h5_close(f, NULL);
+        ck_assert_int_eq(bad, 0);
+        check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_FORMAT, i < 3 ? order[i].says : "p.h5:/0: attribute 'higher_is_better' missing");
+        mem_free(path);
+    }
     rows_write("p.h5", "no HDF5");
     check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_FORMAT, "");
 }

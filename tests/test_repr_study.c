@@ -8,6 +8,7 @@
 #include "harness/base/rng.h"
 #include "harness/encode.h"
 #include "harness/repr_relate.h"
+#include "policies/allocator_profile.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 #include "tests/support.h"
@@ -227,16 +228,18 @@ struct fake {
     const double *kl;   /* [N_LAYER] */
     double split_half;  /* NAN: none */
 };
+static const double *fake_score[3]; /* [N_LAYER] paired difference, mean, baseline; NULL: NAN */
 
 static char *write_profile(const struct fake *f)
 {
-    static const char *const measures[] = {"score", "nll", "kl", "top1"}, *const columns[] = {"diff", "mean"};
+    static const char *const measures[] = {"score", "nll", "kl", "top1"}, *const columns[] = {"diff", "mean", "baseline"};
     static const int64_t layer[N_LAYER] = {0, 1, 2, 3, 4, 5};
     static const uint64_t dim[1] = {N_LAYER};
     double none[N_LAYER];
     char *path = rows_path("profile.h5");
     struct h5 *h = h5_open(path, H5_MODE_CREATE, NULL);
-    int bad = h5_set_int(h, "/", "n_layer", f->n_layer, NULL) || h5_set_string(h, "/", "model_sha256", f->sha, NULL) ||
+    int bad = h5_set_int(h, "/", "schema", 1, NULL) || h5_set_string(h, "/", "model", "six", NULL) ||
+              h5_set_int(h, "/", "n_layer", f->n_layer, NULL) || h5_set_string(h, "/", "model_sha256", f->sha, NULL) ||
               h5_write(h, "/0/layer", H5_TYPE_I64, 1, dim, layer, NULL) || h5_set_string(h, "/0", "task", f->task, NULL) ||
               h5_set_string(h, "/0", "task_params", x.task->params, NULL) || h5_set_string(h, "/0", "policy", "h2o", NULL) ||
               h5_set_string(h, "/0", "params", "{\"recent\":8}", NULL) || h5_set_string(h, "/0", "prune_after", "all_but_last", NULL) ||
@@ -244,10 +247,11 @@ static char *write_profile(const struct fake *f)
               h5_set_double(h, "/0", "level", 0.25, NULL) || h5_write_strings(h, "/0/prompt_sha256", &f->prompt, 1, NULL);
     for (int i = 0; i < N_LAYER; i++)
         none[i] = NAN;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 12; i++) {
+        int m = i / 3, column = i % 3;
         struct str name = {0};
-        str_addf(&name, "/0/%s/%s", measures[i / 2], columns[i % 2]);
-        bad = bad || h5_write(h, name.p, H5_TYPE_F64, 1, dim, i == 5 ? f->kl : none, NULL);
+        str_addf(&name, "/0/%s/%s", measures[m], columns[column]);
+        bad = bad || h5_write(h, name.p, H5_TYPE_F64, 1, dim, m == 2 && column == 1 ? f->kl : m == 0 && fake_score[column] ? fake_score[column] : none, NULL);
         str_free(&name);
     }
     bad = bad || (!isnan(f->split_half) && h5_set_double(h, "/0/kl", "split_half", f->split_half, NULL));
@@ -295,6 +299,39 @@ START_TEST(damage_in_the_order_of_a_metric_has_rho_one)
 }
 END_TEST
 
+/* One reader: what correlations call damage is what budgets follow, paired or not. */
+START_TEST(allocators_read_the_same_damage)
+{
+    static const double kl[N_LAYER] = {1, 2, 3, 4, 5, 6}, diff[N_LAYER] = {-0.5, -0.25, NAN, 0, 0.125, NAN},
+                        mean[N_LAYER] = {0.5, 0.5, 0.25, 1, 1, 0.75}, base[N_LAYER] = {1, 1, 1, 1, 1, 1},
+                        want[N_LAYER] = {0.5, 0.25, 0.75, 0, -0.125, 0.25};
+    struct repr_study s;
+    struct repr_relations r;
+    struct err e;
+    fake_score[0] = diff;
+    fake_score[1] = mean;
+    fake_score[2] = base;
+    char name[] = "all", *path = write_profile(&(struct fake){N_LAYER, model->sha256, "passkey", "p", kl, NAN});
+    memset(fake_score, 0, sizeof fake_score);
+    study(&s);
+    ck_assert_msg(repr_relate(path, &x, model, 0, &s, &r, &e) == 0, "%s", e.msg);
+    for (int measure = ALLOCATOR_STUDY_SCORE; measure <= ALLOCATOR_STUDY_KL; measure += ALLOCATOR_STUDY_KL - ALLOCATOR_STUDY_SCORE) {
+        struct allocator_profile_choice choice = {.path = path, .task = name, .policy = name, .level = -1, .measure = measure};
+        struct allocator_setup setup = {N_LAYER, "six", model->sha256, ""};
+        struct allocator_profile *p = allocator_profile_read(&choice, &setup, 0, &e);
+        ck_assert_msg(p != NULL, "%s", e.msg);
+        for (int l = 0; l < N_LAYER; l++) {
+            ck_assert_double_eq(p->damage[l], measure == ALLOCATOR_STUDY_KL ? kl[l] : want[l]);
+            ck_assert_double_eq(r.damage[0].damage[measure][l], p->damage[l]);
+        }
+        allocator_profile_free(p);
+    }
+    repr_relations_fini(&r);
+    repr_study_fini(&s);
+    mem_free(path);
+}
+END_TEST
+
 START_TEST(profiles_that_do_not_fit_are_refused_with_numbers)
 {
     static const double kl[N_LAYER] = {1, 2, 3, 4, 5, 6}, same[N_LAYER] = {2, 2, 2, 2, 2, 2}, nothing[N_LAYER] = {NAN, NAN, NAN, NAN, NAN, NAN};
@@ -302,7 +339,7 @@ START_TEST(profiles_that_do_not_fit_are_refused_with_numbers)
         struct fake f;
         const char *says[3];
     } c[] = {
-        {{7, "", "passkey", "p", kl, NAN}, {"profile.h5", "7 layers", "has 6"}},
+        {{7, "", "passkey", "p", kl, NAN}, {"profile.h5", "7 layers", "6 layers"}},
         {{N_LAYER, "abcdefabcdef00", "passkey", "p", kl, NAN}, {"profile.h5", "abcdefabcdef", "six"}},
         {{N_LAYER, "", "copy", "p", kl, NAN}, {"profile.h5", "no study of task 'passkey'", "copy {"}},
         {{N_LAYER, "", "passkey", "p", same, NAN}, {"profile.h5", "nothing to rank", "passkey"}},
@@ -347,6 +384,7 @@ Suite *make_repr_study_suite(void)
     tcase_add_test(t, views_without_dropped_words_are_the_prompt);
     tcase_add_test(t, words_go_with_the_blanks_that_follow_at_the_rate_asked_for);
     tcase_add_test(t, damage_in_the_order_of_a_metric_has_rho_one);
+    tcase_add_test(t, allocators_read_the_same_damage);
     tcase_add_test(t, profiles_that_do_not_fit_are_refused_with_numbers);
     tcase_add_test(t, too_few_samples_are_refused_with_file_and_line);
     suite_add_tcase(s, t);
