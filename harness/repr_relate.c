@@ -87,6 +87,26 @@ static int read_study(const struct h5 *f, struct allocator_study *s, int n_layer
     return read_reliability(f, s->group, d, e) || read_prompts(f, s->group, d, e) ? -1 : 0;
 }
 
+/* 1 when some measure of some study has ranks: enough layers, and not all alike. */
+static int can_rank(const struct repr_relations *r)
+{
+    for (int i = 0; i < r->n_damage * ALLOCATOR_STUDY_N_MEASURE; i++) {
+        const struct repr_damage *d = &r->damage[i / ALLOCATOR_STUDY_N_MEASURE];
+        const double *v = d->damage[i % ALLOCATOR_STUDY_N_MEASURE];
+        int known = 0, differ = 0, first = -1;
+        for (int k = 0; k < d->k; k++) {
+            if (isnan(v[k]))
+                continue;
+            first = first < 0 ? k : first;
+            known++;
+            differ |= v[k] != v[first];
+        }
+        if (known >= RANKSTATS_MIN && differ)
+            return 1;
+    }
+    return 0;
+}
+
 /* The damages of the studies of this very task. */
 static int read_damages(const struct h5 *f, const struct experiment *x, int task, int n_layer, struct repr_relations *out, struct err *e)
 {
@@ -107,7 +127,13 @@ static int read_damages(const struct h5 *f, const struct experiment *x, int task
         if (mine && read_study(f, &s[i], n_layer, &out->damage[out->n_damage++], e)) /* a half-read one is freed with the rest */
             goto out;
     }
-    rc = out->n_damage ? 0 : no_study(f, x, t, &seen, e);
+    if (out->n_damage == 0)
+        no_study(f, x, t, &seen, e);
+    else if (!can_rank(out))
+        err_set(e, ERR_CONFIG, "%s: task '%s': nothing to rank: in no study do %d or more layers have damages that differ", h5_path(f),
+                t->label, RANKSTATS_MIN);
+    else
+        rc = 0;
 out:
     allocator_study_free(s, n);
     str_free(&seen);
@@ -228,7 +254,7 @@ int repr_relate(const char *profile, const struct experiment *x, const struct mo
                 struct repr_relations *out, struct err *e)
 {
     const struct exp_task *t = &x->task[task];
-    int rc = -1, known = 0;
+    int rc = -1;
     *out = (struct repr_relations){0};
     struct h5 *f = open_profile(profile, x, m, e);
     if (!f || read_damages(f, x, task, m->hp.n_layer, out, e))
@@ -237,13 +263,6 @@ int repr_relate(const char *profile, const struct experiment *x, const struct mo
         out->damage[i].shared = count_shared(&out->damage[i], s);
     read_rows(profile, t, m->hp.n_layer, out);
     relate_all(out, s);
-    for (int i = 0; i < out->n_row; i++)
-        known += isfinite(out->row[i].r.rho);
-    if (!known) {
-        err_set(e, ERR_CONFIG, "%s: task '%s': nothing to rank: in no study do %d or more layers have damages that differ", profile,
-                t->label, RANKSTATS_MIN);
-        goto out;
-    }
     rc = 0;
 out:
     if (rc)

@@ -45,7 +45,7 @@ struct repr_relations {
  * when depth or model differ, or when all layers suffer alike in all of them. */
 int repr_relate(const char *profile, const struct experiment *x, const struct model *m, int task, const struct repr_study *s,
                 struct repr_relations *out, struct err *e);
-/* Before anything is measured: the same errors of file, model, depth and missing studies, for all tasks. */
+/* Before anything is measured: the same errors, for all tasks. */
 int repr_relate_check(const char *profile, const struct experiment *x, const struct model *m, struct err *e);
 /* Adjusted p-values over the relations of all tasks together. */
 void repr_relate_adjust(struct repr_relations *r, int n);

@@ -13,7 +13,9 @@ head -1 one/metrics.csv | grep -qx 'task,definition,stage,metric,layer,n,value,s
 cmp -s one/metrics.csv two/metrics.csv || fail "metrics depend on the number of threads"
 
 "$DEPTHKV" run x.yaml -o one -q >/dev/null 2>err || fail "run: $(cat err)"
-"$DEPTHKV" metrics x.yaml -o one -q >/dev/null 2>err && fail "two layers can't be ranked, but were"
+before=$(cat one/metrics.md)
+"$DEPTHKV" metrics x.yaml -o one --param batch=9 -q >/dev/null 2>err && fail "two layers can't be ranked, but were"
+[ "$before" = "$(cat one/metrics.md)" ] || fail "a refused profile changed the folder"
 grep -q "one/profile.h5: task 'passkey': nothing to rank: in no study do 4 or more layers" err || fail "$(cat err)"
 
 # A whole chain on a model with enough layers: damage, metrics, their correlation, and infonce as an allocator's profile, which
