@@ -47,7 +47,8 @@ static int write_agreement(struct h5 *f, const char *group, const struct study_a
                    h5_set_double(f, group, "null_mean", t->null_mean, e) || h5_set_double(f, group, "null_sd", t->null_sd, e) ||
                    h5_set_double(f, group, "effect", t->effect, e) || h5_set_double(f, group, "permutation_p", t->p, e) ||
                    h5_set_int(f, group, "permutations", PERMUTATION_ROUNDS, e) ||
-                   h5_set_double(f, group, "split_half", g->split_half, e)
+                   h5_set_double(f, group, "split_half", g->split_half, e) ||
+                   h5_set_double(f, group, "split_half_rank", g->split_half_rank, e)
                ? -1
                : 0;
 }

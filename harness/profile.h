@@ -9,7 +9,8 @@
  *     score nll kl top1            groups of float64 [k]: mean se lo hi, and diff diff_se diff_lo diff_hi diff_p (paired
  *                                  difference to the baseline), baseline (its mean); n int64 [k]
  *       attributes     what all layers say together (harness/permutation.h): permutation_p, effect, variance, null_mean,
- *                      null_sd, permutations, split_half (reliability), n_sample; NaN where samples are too few */
+ *                      null_sd, permutations, split_half and split_half_rank (reliability of the layers' means, of
+ *                      their ranks), n_sample; NaN where samples are too few */
 #ifndef HARNESS_PROFILE_H
 #define HARNESS_PROFILE_H
 

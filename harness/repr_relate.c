@@ -9,7 +9,7 @@
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 
-/* Split-half reliability of a measure; NAN where the profile has none. */
+/* Of each measure; NAN where the profile has none. */
 static int read_reliability(const struct h5 *f, const char *group, struct repr_damage *d, struct err *e)
 {
     int bad = 0;
@@ -17,7 +17,7 @@ static int read_reliability(const struct h5 *f, const char *group, struct repr_d
         struct str path = {0};
         str_addf(&path, "%s/%s", group, allocator_study_measures[m]);
         d->reliability[m] = NAN;
-        bad = h5_has(f, path.p, "split_half") && h5_get_double(f, path.p, "split_half", &d->reliability[m], e);
+        bad = h5_has(f, path.p, "split_half_rank") && h5_get_double(f, path.p, "split_half_rank", &d->reliability[m], e);
         str_free(&path);
     }
     return bad ? -1 : 0;

@@ -18,7 +18,7 @@ struct repr_damage { /* one study of the profile */
     int only, k;
     int64_t *layer;      /* [k] */
     double *damage[ALLOCATOR_STUDY_N_MEASURE]; /* [k]; NAN where not measured */
-    double reliability[ALLOCATOR_STUDY_N_MEASURE]; /* split-half, from the profile; NAN: it has none */
+    double reliability[ALLOCATOR_STUDY_N_MEASURE]; /* split-half, of the layers' ranks, from the profile; NAN: it has none */
     double *attention_lost; /* [k] or NULL */
     char **prompt;       /* [n_prompt] hashes of those that the study stands on */
     size_t n_prompt;

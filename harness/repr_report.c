@@ -53,7 +53,7 @@ static void metrics_csv(const struct repr_report *r, struct str *s)
     }
 }
 
-/* No correlation is larger than this, on average, when the metric itself has no error. */
+/* No Spearman correlation is larger than this, on average, when the metric itself has no error. */
 static double ceiling(const struct repr_damage *d, int measure)
 {
     double r = d->reliability[measure];
@@ -63,7 +63,7 @@ static double ceiling(const struct repr_damage *d, int measure)
 static void correlations_csv(const struct repr_report *r, struct str *s)
 {
     str_add(s, "task,study,policy,level,only,measure,definition,stage,metric,n,rho,p,q,p_shift,q_shift,partial_depth,partial_p,"
-               "partial_q,reliability,ceiling,prompts,prompts_shared\n");
+               "partial_q,split_half_rank,ceiling,prompts,prompts_shared\n");
     for (int t = 0; t < r->x->n_task; t++) {
         const struct repr_relations *all = &r->relations[t];
         struct str name = {0};
@@ -140,9 +140,9 @@ static void relations_markdown(const struct repr_report *r, int task, struct str
                 str_addf(out, "n/a: not measured on %d layers or more, or the same on all of them.\n", RANKSTATS_MIN);
                 continue;
             }
-            str_add(out, "Split-half reliability of the damage: ");
+            str_add(out, "Split-half reliability of the damage's ranks (Spearman's r of two halves, raised to all samples): ");
             if (isnan(x->reliability[m]))
-                str_add(out, "n/a (the profile has none)");
+                str_add(out, "n/a (the profile has none; `depthkv report` writes it for four samples or more)");
             else
                 str_addf(out, "%.3f, so no metric can be expected to reach more than |rho| %.3f", x->reliability[m], ceiling(x, m));
             str_addf(out, ". Of the metrics' %d prompts the study stands on %d.\n\n", r->study[task].n_sample, x->shared);

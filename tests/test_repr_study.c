@@ -254,7 +254,7 @@ static char *write_profile(const struct fake *f)
         bad = bad || h5_write(h, name.p, H5_TYPE_F64, 1, dim, m == 2 && column == 1 ? f->kl : m == 0 && fake_score[column] ? fake_score[column] : none, NULL);
         str_free(&name);
     }
-    bad = bad || (!isnan(f->split_half) && h5_set_double(h, "/0/kl", "split_half", f->split_half, NULL));
+    bad = bad || (!isnan(f->split_half) && (h5_set_double(h, "/0/kl", "split_half_rank", f->split_half, NULL) || h5_set_double(h, "/0/kl", "split_half", 0.5, NULL)));
     ck_assert(!bad && h5_close(h, NULL) == 0);
     return path;
 }
