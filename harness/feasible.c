@@ -1,6 +1,7 @@
 #include "harness/feasible.h"
 
 #include "harness/base/mem.h"
+#include "harness/group.h"
 
 /* Entries at the moment of pruning; 0: not known. A question that is held back has a length that only the data tell. */
 static int nominal_entries(const struct experiment *x, const struct cell *c)
@@ -21,19 +22,8 @@ int feasible_check(const struct experiment *x, int cell, struct err *why)
         return 0;
     int *available = mem_new((size_t)hp->n_layer, sizeof *available), *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
     struct prune_result result = {.entries = entries};
-    struct prune_request r = {
-        .n_layer = hp->n_layer,
-        .n_kv_head = hp->n_kv_head,
-        .available = available,
-        .policy = c->policy,
-        .policy_config = c->policy_config,
-        .budget = c->budget,
-        .bytes_per_entry = 2 * (size_t)hp->head_dim * sizeof(float),
-        .allocator = c->allocator,
-        .allocator_self = c->allocator_self,
-        .heads = c->heads,
-        .protect = c->protect,
-    };
+    struct prune_request r = group_request(c, hp);
+    r.available = available;
     while (fed < n && rc == 0) {
         int size = c->chunk.size && c->chunk.size < n - fed ? (int)c->chunk.size : n - fed;
         fed += size;

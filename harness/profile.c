@@ -117,7 +117,7 @@ static int write_attributes(struct h5 *f, const char *group, const struct study 
 {
     const struct agg_cell *c = st->line[0];
     static const char *const texts[] = {"model", "task", "metric", "policy", "prune_after", "head_budget"};
-    static const char *const objects[] = {"params", "task_params", "protect"};
+    static const char *const objects[] = {"params", "task_params", "protect", "prefill"};
     const struct metric_ops *metric = metric_find(aggregate_text(c, "metric"));
     int bad = h5_set_double(f, group, "level", c->level, e) || h5_set_int(f, group, "only", st->only, e) ||
               h5_set_int(f, group, "higher_is_better", metric ? metric->higher_is_better : 1, e);

@@ -2,8 +2,8 @@
  *
  *   attributes of /    schema 1, n_layer, model, model_sha256 ("" when the folder has no manifest)
  *   /<study>           one per task, policy and level, numbered from 0; attributes task, metric, policy, params,
- *                      task_params, level (fraction kept in the studied layer), prune_after, only (1: all layers but
- *                      this one are pruned), higher_is_better (of the score)
+ *                      task_params, level (fraction kept in the studied layer), prune_after, prefill, head_budget,
+ *                      protect, only (1: all layers but this one are pruned), higher_is_better (of the score)
  *     layer            int64 [k] studied layers, ascending
  *     prompt_sha256    strings: the prompts that the numbers stand on, sorted
  *     score nll kl top1            groups of float64 [k]: mean se lo hi, and diff diff_se diff_lo diff_hi diff_p (paired

@@ -8,6 +8,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
+#include "harness/repr_output.h"
 
 /* Of each measure; NAN where the profile has none. */
 static int read_reliability(const struct h5 *f, const char *group, struct repr_damage *d, struct err *e)
@@ -73,6 +74,9 @@ static int read_study(const struct h5 *f, struct allocator_study *s, int n_layer
     if (!(d->params = h5_get_string(f, s->group, "params", e)) || !(d->prune_after = h5_get_string(f, s->group, "prune_after", e)) ||
         allocator_study_layers(f, n_layer, s, e))
         return -1;
+    d->head_budget = h5_get_string(f, s->group, "head_budget", NULL);
+    d->protect = h5_get_string(f, s->group, "protect", NULL);
+    d->prefill = h5_get_string(f, s->group, "prefill", NULL);
     d->k = s->n;
     d->layer = s->layer;
     s->layer = NULL;
@@ -246,42 +250,61 @@ static void relate_all(struct repr_relations *out, const struct repr_study *s)
         relate(out, d, v, 1, "attention_entropy", "rival", "");
         if (out->damage[d].attention_lost)
             relate(out, d, out->damage[d].attention_lost, 0, "attention_lost", "rival", "");
+        if (out->damage[d].output_error)
+            relate(out, d, out->damage[d].output_error, 0, "output_error", "rival", "");
     }
     mem_free(v);
 }
 
-int repr_relate(const char *profile, const struct experiment *x, const struct model *m, int task, const struct repr_study *s,
-                struct repr_relations *out, struct err *e)
+static void take_output(const struct repr_output *output, struct repr_relations *out)
 {
-    const struct exp_task *t = &x->task[task];
-    int rc = -1;
+    for (int i = 0; i < out->n_damage; i++) {
+        struct repr_damage *d = &out->damage[i];
+        const char *why = "not measured";
+        double *error = mem_new((size_t)d->k, sizeof *error);
+        if (output && repr_output_mean(output, i, error, &why) == 0) {
+            d->output_error = error;
+            continue;
+        }
+        d->without_output = mem_strdup(why);
+        mem_free(error);
+    }
+}
+
+int repr_relate_damages(const char *profile, const struct experiment *x, const struct model *m, int task, struct repr_relations *out,
+                        struct err *e)
+{
     *out = (struct repr_relations){0};
     struct h5 *f = open_profile(profile, x, m, e);
-    if (!f || read_damages(f, x, task, m->hp.n_layer, out, e))
-        goto out;
+    int bad = !f || read_damages(f, x, task, m->hp.n_layer, out, e);
+    h5_close(f, NULL);
+    if (bad)
+        repr_relations_fini(out);
+    return bad ? -1 : 0;
+}
+
+int repr_relate(const char *profile, const struct experiment *x, const struct model *m, int task, const struct repr_study *s,
+                const struct repr_output *output, struct repr_relations *out, struct err *e)
+{
+    if (repr_relate_damages(profile, x, m, task, out, e))
+        return -1;
     for (int i = 0; i < out->n_damage; i++)
         out->damage[i].shared = count_shared(&out->damage[i], s);
-    read_rows(profile, t, m->hp.n_layer, out);
+    read_rows(profile, &x->task[task], m->hp.n_layer, out);
+    take_output(output, out);
     relate_all(out, s);
-    rc = 0;
-out:
-    if (rc)
-        repr_relations_fini(out);
-    h5_close(f, NULL);
-    return rc;
+    return 0;
 }
 
 int repr_relate_check(const char *profile, const struct experiment *x, const struct model *m, struct err *e)
 {
-    struct h5 *f = open_profile(profile, x, m, e);
-    int bad = !f;
-    for (int t = 0; t < x->n_task && !bad; t++) {
-        struct repr_relations r = {0};
-        bad = read_damages(f, x, t, m->hp.n_layer, &r, e);
+    for (int t = 0; t < x->n_task; t++) {
+        struct repr_relations r;
+        if (repr_relate_damages(profile, x, m, t, &r, e))
+            return -1;
         repr_relations_fini(&r);
     }
-    h5_close(f, NULL);
-    return bad ? -1 : 0;
+    return 0;
 }
 
 void repr_relate_adjust(struct repr_relations *r, int n)
@@ -318,7 +341,12 @@ void repr_relations_fini(struct repr_relations *r)
         mem_free(d->layer);
         for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++)
             mem_free(d->damage[m]);
+        mem_free(d->head_budget);
+        mem_free(d->protect);
+        mem_free(d->prefill);
         mem_free(d->attention_lost);
+        mem_free(d->output_error);
+        mem_free(d->without_output);
         h5_free_strings(d->prompt, d->n_prompt);
     }
     mem_free(r->damage);

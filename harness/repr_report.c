@@ -150,6 +150,8 @@ static void relations_markdown(const struct repr_report *r, int task, struct str
             if (!x->attention_lost)
                 str_addf(out, "\nattention_lost: n/a (%s).\n",
                          all->without_rows ? all->without_rows : x->only ? "all layers but one were pruned" : "the rows hold none");
+            if (!x->output_error)
+                str_addf(out, "\noutput_error: n/a (%s).\n", x->without_output);
         }
 }
 
@@ -189,8 +191,9 @@ void repr_report_markdown(const struct repr_report *r, struct str *out)
     if (r->relations)
         str_addf(out, "\nDamage from %s. rho: Spearman over layers, damage higher = worse. p: %d permutations of the layers; p shift: all "
                       "circular shifts, which keep a curve's smoothness over depth (its least value is 1 / layers: fewer than 21 can't pass 0.05, and q shift hardly ever does); given depth: partial "
-                      "correlation. q: Benjamini and Hochberg over everything in correlations.csv. Last column: q below 0.05, and p shift too. The output error of the pruned "
-                      "layer is not among the rivals: rows do not hold it.\n", r->profile, RANKSTATS_PERMUTATIONS);
+                      "correlation. q: Benjamini and Hochberg over everything in correlations.csv. Last column: q below 0.05, and p shift too."
+                      " output_error: relative L2 error of the attention's output (after W_o) at the "
+                      "first tokens after the cut, the layer's cache alone being cut as the study's was.\n", r->profile, RANKSTATS_PERMUTATIONS);
     for (int t = 0; t < r->x->n_task; t++) {
         str_add(out, "\n## ");
         task_name(r, t, out);

@@ -8,6 +8,7 @@
 #include "harness/base/rng.h"
 #include "harness/cli.h"
 #include "harness/encode.h"
+#include "harness/repr_output.h"
 
 static const char *const definitions[] = {"depthkv", "skean", "both", NULL}, *const denominators[] = {"printed", "standard", NULL},
                   *const curvatures[] = {"paper", "code", NULL}, *const all[] = {"all", NULL};
@@ -43,6 +44,7 @@ struct run {
     const struct repr_options *o;
     struct workspace *work;
     struct encode_context encode;
+    struct repr_output *output; /* NULL: nobody asks */
     int n_layer, width, n_sample, n_pool; /* n_pool: the prompt and its views */
     int wants[REPR_N_DEFINITION];
     double *token[REPR_N_DEFINITION]; /* [n_sample][n_layer][TAP_N_STAGE][REPR_N_TOKEN_METRIC] */
@@ -201,6 +203,7 @@ static int run_sample(struct run *r, void *self, const struct exp_task *task, in
         if (view < 0 && !bad) {
             hash_sha256(p.ids.id, (size_t)p.ids.n * sizeof *p.ids.id, out->prompt[sample]);
             out->n_token = n_token > out->n_token ? n_token : out->n_token;
+            bad = r->output && repr_output_add(r->output, &p, sample, e);
         }
         encode_prompt_fini(&p);
         if (bad) {
@@ -353,11 +356,11 @@ static int prepare(struct run *r, struct repr_study *s, int available, struct er
     return 0;
 }
 
-int repr_study_run(const struct experiment *x, const struct model *m, int task, const struct repr_options *o,
+int repr_study_run(const struct experiment *x, const struct model *m, int task, const struct repr_options *o, struct repr_output *output,
                    void (*tick)(void *ctx, int sample), void *ctx, struct repr_study *out, struct err *e)
 {
     const struct exp_task *t = &x->task[task];
-    struct run r = {.x = x, .m = m, .o = o, .n_layer = m->hp.n_layer, .width = m->hp.d_model};
+    struct run r = {.x = x, .m = m, .o = o, .output = output, .n_layer = m->hp.n_layer, .width = m->hp.d_model};
     struct dataset_env env;
     void *self = NULL;
     int rc = -1, new_tokens = 0;

@@ -27,10 +27,11 @@ on_reference() { # SEED SWEEP_LINE...
 on_reference 1 '  - policy: h2o' '    keep: 0.1' '    layer_budget: {single: {layer: all}}' >r.yaml
 "$DEPTHKV" run r.yaml -o ref -q >/dev/null 2>err || fail "a study of layers: $(cat err)"
 "$DEPTHKV" metrics r.yaml -o ref -q >out 2>err || fail "metrics beside a profile: $(cat err)"
-# 24 metrics and 3 rivals against 4 measures
-[ "$(wc -l <ref/correlations.csv)" -eq $((1 + 27 * 4)) ] || fail "$(wc -l <ref/correlations.csv) lines in correlations.csv"
+# 24 metrics and 4 rivals against 4 measures
+[ "$(wc -l <ref/correlations.csv)" -eq $((1 + 28 * 4)) ] || fail "$(wc -l <ref/correlations.csv) lines in correlations.csv"
 head -1 ref/correlations.csv | grep -q ',split_half_rank,ceiling,' || fail "head of correlations.csv"
 grep -q 'h2o,0.1,0,kl,rival,,attention_lost,12,-\?[0-9.]*,0' ref/correlations.csv || fail "attention lost is not among the rivals"
+grep -q 'h2o,0.1,0,kl,rival,,output_error,12,-\?[0-9.]*,0' ref/correlations.csv || fail "the output error is not among the rivals"
 grep -q '^| depth .*rival .* n/a |' out || fail "depth has no part beyond depth: $(grep depth out)"
 for seed in 1 7; do
   on_reference $seed '  - policy: h2o' '    keep: 0.5' \
