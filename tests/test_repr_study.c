@@ -182,6 +182,21 @@ START_TEST(the_numbers_do_not_depend_on_threads)
 }
 END_TEST
 
+/* Samples 1 and 2 of 0 to 2, by their prompts. */
+START_TEST(samples_begin_where_the_experiment_does)
+{
+    struct repr_study all, some;
+    study(&all);
+    x.first_sample = 1;
+    x.samples = 2;
+    study(&some);
+    ck_assert_int_eq(some.n_sample, 2);
+    ck_assert_int_eq(memcmp(all.prompt + 1, some.prompt, sizeof *all.prompt * 2), 0);
+    repr_study_fini(&all);
+    repr_study_fini(&some);
+}
+END_TEST
+
 START_TEST(views_without_dropped_words_are_the_prompt)
 {
     struct repr_study s;
@@ -504,6 +519,7 @@ Suite *make_repr_study_suite(void)
     tcase_add_test(t, the_stages_add_up_and_nobody_notices_who_looks);
     tcase_add_test(t, metrics_are_those_of_the_prompts_states);
     tcase_add_test(t, the_numbers_do_not_depend_on_threads);
+    tcase_add_test(t, samples_begin_where_the_experiment_does);
     tcase_add_test(t, views_without_dropped_words_are_the_prompt);
     tcase_add_test(t, words_go_with_the_blanks_that_follow_at_the_rate_asked_for);
     tcase_add_test(t, damage_in_the_order_of_a_metric_has_rho_one);
