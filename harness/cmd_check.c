@@ -4,12 +4,17 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/calibration.h"
 #include "harness/cli.h"
 #include "harness/estimate.h"
+#include "harness/feasible.h"
 #include "harness/runner.h"
 #include "models/transformer.h"
 
-static const char help[] = "Validate an experiment; print its cells, and the time and memory that they will take.\n\n"
+static const char help[] = "Validate an experiment; print its cells, and the time and memory that they will take. Where cells read a profile,\n"
+                           "their prompts are encoded too: one that the profile was measured on is refused, as run refuses it. Cells whose\n"
+                           "budget can't be spread as asked are marked n/a (or fails), with the reason, where layer count and prompt length\n"
+                           "decide it: a task's `length` stands for its prompts, the model's context where there is none.\n\n"
                            "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--json]\n\n"
                            "  --set, --limit, --threads, --memory   as for run\n"
                            "  --json   one JSON object a line: the cells, then what each model takes\n\n"
@@ -33,10 +38,25 @@ static void add_modes(const struct cell *c, struct str *s)
         str_add(s, " weights=bf16");
 }
 
-static void print_cells(const struct experiment *x, int json)
+static void print_json_cell(const struct cell *c, const struct err *why)
+{
+    struct str s = {0};
+    str_addf(&s, "{\"cell\":\"%s\",\"line\":%d,\"resolved\":", c->id, c->line);
+    str_add(&s, c->json);
+    if (why->code != ERR_OK) {
+        str_add(&s, why->code == ERR_INFEASIBLE ? ",\"skipped\":" : ",\"failed\":");
+        str_add_json(&s, why->msg, strlen(why->msg));
+    }
+    str_addc(&s, '}');
+    puts(s.p);
+    str_free(&s);
+}
+
+/* why[n_cell]: what is known ahead. */
+static void print_cells(const struct experiment *x, const struct err *why, int json)
 {
     for (int i = 0; json && i < x->n_cell; i++)
-        printf("{\"cell\":\"%s\",\"line\":%d,\"resolved\":%s}\n", x->cell[i].id, x->cell[i].line, x->cell[i].json);
+        print_json_cell(&x->cell[i], &why[i]);
     if (json)
         return;
     printf("%-16s  %-16s %-14s %-8s %-22s %-8s %s\n", "cell", "task", "policy", "budget", "layer_budget", "heads", "parameters");
@@ -44,10 +64,25 @@ static void print_cells(const struct experiment *x, int json)
         const struct cell *c = &x->cell[i];
         struct str modes = {0};
         add_modes(c, &modes);
-        printf("%s  %-16s %-14s %-8s %-22s %-8s %s %s%s\n", c->id, x->task[c->task].label, c->policy->name,
+        printf("%s  %-16s %-14s %-8s %-22s %-8s %s %s%s%s\n", c->id, x->task[c->task].label, c->policy->name,
                *c->budget_text ? c->budget_text : "-", c->layer_budget, head_budget_names[c->heads], c->params, c->protect_json,
-               str_c(&modes));
+               str_c(&modes), why[i].code == ERR_OK ? "" : why[i].code == ERR_INFEASIBLE ? " n/a" : " fails");
         str_free(&modes);
+    }
+}
+
+/* One line a reason: which line's cells, and how many of all. */
+static void print_reasons(const struct experiment *x, const struct err *why)
+{
+    for (int i = 0; i < x->n_cell; i++) {
+        int n = 0, told = why[i].code == ERR_OK;
+        for (int k = 0; k < i && !told; k++)
+            told = !strcmp(why[k].msg, why[i].msg);
+        for (int k = i; k < x->n_cell && !told; k++)
+            n += !strcmp(why[k].msg, why[i].msg);
+        if (!told)
+            printf("%s: %s:%d: %s (%d cell%s, first %s, task '%s')\n", why[i].code == ERR_INFEASIBLE ? "n/a" : "fails", x->path,
+                   x->cell[i].line, why[i].msg, n, n == 1 ? "" : "s", x->cell[i].id, x->task[x->cell[i].task].label);
     }
 }
 
@@ -169,9 +204,20 @@ int cmd_check(int argc, char **argv)
         str_free(&errors);
         return CLI_USAGE;
     }
-    print_cells(&x, json);
+    if (calibration_check(&x, &e)) {
+        experiment_fini(&x);
+        str_free(&errors);
+        return cli_fail(&e);
+    }
+    struct err *why = mem_new((size_t)x.n_cell + 1, sizeof *why);
+    for (int i = 0; i < x.n_cell; i++)
+        feasible_check(&x, i, &why[i]);
+    print_cells(&x, why, json);
     if (!json)
         printf("%d cells x %d samples, valid\n", x.n_cell, x.samples);
+    if (!json)
+        print_reasons(&x, why);
+    mem_free(why);
     print_estimate(&x, (double)memory, json);
     print_groups(&x, (double)memory, json);
     if (estimate_check(&x, (double)mem_system_free(), transformer_threads(), &e))

@@ -8,14 +8,18 @@
 #include "harness/base/mem.h"
 #include "harness/cli.h"
 #include "harness/progress.h"
+#include "harness/repr_output.h"
 #include "harness/repr_report.h"
 
 static const char help[] =
     "Measure spectral entropy, effective rank, curvature, DiME, LiDAR and InfoNCE of the hidden states at four stages of\n"
-    "every layer (pre, att, res, mlp), and correlate them with the damage in a profile.h5.\n\n"
+    "every layer (pre, att, res, mlp), and correlate them with the damage in a profile.h5, beside cheap rivals: depth, attention\n"
+    "entropy, attention lost (from the rows beside the profile), and the output error of a layer whose cache is cut as the\n"
+    "profile's was, which takes one more pass over each prompt.\n\n"
     "usage: depthkv metrics FILE.yaml [options]\n\n"
     "  -o DIR             where metrics.csv, metrics.h5, metrics.md, correlations.csv and plots go (default: results/<experiment>)\n"
-    "  --profile FILE     of a run with layer_budget: single (default: DIR/profile.h5, where there is one)\n"
+    "  --profile FILE     of a run with layer_budget: single (default: DIR/profile.h5, where there is one);\n"
+    "                     of another model or depth, without a task's study or without ranks (flat, NaN): refused first\n"
     "  --param NAME=VALUE one of the parameters below; may be repeated\n"
     "  --set KEY=VALUE    override a value of the file, as for run\n"
     "  --limit N          at most N samples a task\n"
@@ -60,8 +64,10 @@ static int measure(struct repr_report *r, const char *profile, int quiet, struct
     int bad = 0;
     progress_begin(&progress, "samples", (long)r->x->n_task * r->x->samples, quiet);
     for (int t = 0; t < r->x->n_task && !bad; t++) {
-        bad = repr_study_run(r->x, r->m, t, r->o, step, &progress, &r->study[t], e) ||
-              (profile && repr_relate(profile, r->x, r->m, t, &r->study[t], &r->relations[t], e));
+        struct repr_output *output = profile ? repr_output_open(profile, r->x, r->m, t, e) : NULL;
+        bad = (profile && !output) || repr_study_run(r->x, r->m, t, r->o, output, step, &progress, &r->study[t], e) ||
+              (profile && repr_relate(profile, r->x, r->m, t, &r->study[t], output, &r->relations[t], e));
+        repr_output_close(output);
     }
     progress_end(&progress);
     if (!bad && profile)

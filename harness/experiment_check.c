@@ -2,11 +2,9 @@
 #include <limits.h>
 #include <string.h>
 
-#include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/encode.h"
 #include "harness/experiment_int.h"
-#include "models/model_file.h"
 
 static int no_tokens(void *ctx, const char *context, size_t n, const char *question, const char *answer_prefix)
 {
@@ -89,18 +87,16 @@ void experiment_check_template(struct load *l)
     struct experiment *x = l->x;
     const struct conf *at = conf_get(l->root, "template");
     for (int m = 0; m < x->n_model && strcmp(x->template_name, "chat") == 0; m++) {
-        struct tokenizer_data d = {0};
         struct template_pieces pieces;
+        struct tokenizer *t = NULL;
         struct err e = {0};
-        struct h5 *f = x->model[m].hp.n_layer ? h5_open(x->model[m].path, H5_MODE_READ, &e) : NULL;
-        int found = f ? model_file_read_tokenizer(f, &d, &e) : 0;
-        struct tokenizer *t = found > 0 ? tokenizer_create(&d, x->model[m].path, &e) : NULL;
-        if (f && found == 0)
-            err_set(&e, ERR_CONFIG, "%s holds no tokenizer", x->model[m].path);
-        if (f && (!t || tokenizer_template(t, "chat", &pieces, &e)))
+        if (x->model[m].hp.n_layer == 0)
+            continue; /* complained of already */
+        int bad = model_open_tokenizer(x->model[m].path, &t, &e);
+        if (!bad && !t)
+            bad = err_set(&e, ERR_CONFIG, "%s holds no tokenizer", x->model[m].path);
+        if (bad || tokenizer_template(t, "chat", &pieces, &e))
             experiment_complain(l, at, at->line, "template: model '%s': %s", x->model[m].name, e.msg);
         tokenizer_destroy(t);
-        tokenizer_data_fini(&d);
-        h5_close(f, NULL);
     }
 }

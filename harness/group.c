@@ -130,6 +130,22 @@ size_t group_entry_bytes(const struct group_state *s)
     return 2 * (size_t)s->g->model->hp.head_dim * sizeof(float);
 }
 
+struct prune_request group_request(const struct cell *c, const struct hparams *hp)
+{
+    return (struct prune_request){
+        .n_layer = hp->n_layer,
+        .n_kv_head = hp->n_kv_head,
+        .policy = c->policy,
+        .policy_config = c->policy_config,
+        .budget = c->budget,
+        .bytes_per_entry = 2 * (size_t)hp->head_dim * sizeof(float),
+        .allocator = c->allocator,
+        .allocator_self = c->allocator_self,
+        .heads = c->heads,
+        .protect = c->protect,
+    };
+}
+
 int group_cut(struct group_state *s, int c, const struct cut_input *in, struct err *e)
 {
     const struct group *g = s->g;
@@ -145,27 +161,16 @@ int group_cut(struct group_state *s, int c, const struct cut_input *in, struct e
     keepset_destroy(k->keep);
     k->keep = keep;
     k->result.entries = k->entries;
-    struct prune_request r = {
-        .n_layer = hp->n_layer,
-        .n_kv_head = hp->n_kv_head,
-        .n = in->n,
-        .n_seen = in->n_seen,
-        .available = in->available,
-        .head = in->head,
-        .policy = cell->policy,
-        .policy_config = cell->policy_config,
-        .budget = cell->budget,
-        .bytes_per_entry = group_entry_bytes(s),
-        .allocator = cell->allocator,
-        .allocator_self = cell->allocator_self,
-        .heads = cell->heads,
-        .protect = cell->protect,
-        .question_begin = g->prompt[0].context_end,
-        .question_end = g->prompt[0].question_end,
-        .score = in->score,
-        .stat = in->stat,
-        .cosine = in->cosine,
-    };
+    struct prune_request r = group_request(cell, hp);
+    r.n = in->n;
+    r.n_seen = in->n_seen;
+    r.available = in->available;
+    r.head = in->head;
+    r.question_begin = g->prompt[0].context_end;
+    r.question_end = g->prompt[0].question_end;
+    r.score = in->score;
+    r.stat = in->stat;
+    r.cosine = in->cosine;
     if (prune_cut(&r, k->keep, &k->result, &k->err) && k->err.code == ERR_OK)
         err_set(&k->err, ERR_POLICY, "the cut gave no reason");
     k->result.protection_cut |= cut_before;

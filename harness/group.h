@@ -39,6 +39,9 @@ struct group {
                    const int *entries, struct err *e);
 };
 
+/* What a cell asks of a cut; the prompt, its entries and scores are left zero. */
+struct prune_request group_request(const struct cell *c, const struct hparams *hp);
+
 /* 0 when every row was emitted (failed cells are rows too); -1 when the group as a whole could not be done. */
 int group_run(const struct group *g, struct err *e);
 

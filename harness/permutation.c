@@ -5,10 +5,12 @@
 #include "harness/permutation.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
+#include "harness/rankstats.h"
 
 /* Samples that have all layers, as [sample][layer], less the sample's own mean: it moves no difference between layers, and
  * sums of small numbers round less. Returns how many. */
@@ -119,7 +121,30 @@ static double pearson(const double *x, const double *y, int n, double floor)
     return xx > n * floor && yy > n * floor ? fmax(-1, fmin(1, xy / sqrt(xx * yy))) : 0;
 }
 
-double permutation_split_half(const double *x, int n_layer, int n_sample)
+static int ascending(const void *x, const void *y)
+{
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+/* Ranks of n means; those that are equal up to rounding share theirs. */
+static void rank(double *x, int n, double same)
+{
+    double *sorted = mem_new(2 * (size_t)n, sizeof *sorted), *first = sorted + n;
+    memcpy(sorted, x, (size_t)n * sizeof *x);
+    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    for (int i = 0; i < n; i++) /* chains of neighbours take their least one's value */
+        first[i] = i && sorted[i] - sorted[i - 1] <= same ? first[i - 1] : sorted[i];
+    for (int i = 0; i < n; i++) {
+        const double *at = bsearch(&x[i], sorted, (size_t)n, sizeof *sorted, ascending);
+        x[i] = first[at - sorted];
+    }
+    memcpy(sorted, x, (size_t)n * sizeof *x);
+    rankstats_ranks(sorted, n, x);
+    mem_free(sorted);
+}
+
+static double split_half(const double *x, int n_layer, int n_sample, int of_ranks)
 {
     double *v = mem_new((size_t)n_layer * (size_t)n_sample + (size_t)n_layer + 1, sizeof *v), out = (double)NAN;
     double *a = mem_new((size_t)n_layer + 1, sizeof *a), *b = mem_new((size_t)n_layer + 1, sizeof *b);
@@ -135,7 +160,11 @@ double permutation_split_half(const double *x, int n_layer, int n_sample)
             rng_shuffle(&r, order, n, sizeof *order);
             add_means(v, order, half, n_layer, a);
             add_means(v, order + half, half, n_layer, b);
-            sum += pearson(a, b, n_layer, floor);
+            if (of_ranks) {
+                rank(a, n_layer, sqrt(floor));
+                rank(b, n_layer, sqrt(floor));
+            }
+            sum += pearson(a, b, n_layer, of_ranks ? 0 : floor);
         }
         double mean = sum / PERMUTATION_HALVES;
         if (differ) /* below -1/3 the formula runs away; a mean that low is no more than "none" */
@@ -146,4 +175,14 @@ double permutation_split_half(const double *x, int n_layer, int n_sample)
     mem_free(b);
     mem_free(order);
     return out;
+}
+
+double permutation_split_half(const double *x, int n_layer, int n_sample)
+{
+    return split_half(x, n_layer, n_sample, 0);
+}
+
+double permutation_split_half_rank(const double *x, int n_layer, int n_sample)
+{
+    return split_half(x, n_layer, n_sample, 1);
 }

@@ -24,5 +24,8 @@ struct permutation_test permutation_layers(const double *x, int n_layer, int n_s
  * fewer than three layers, fewer than PERMUTATION_MIN_HALF samples a half, or when the layers' means are equal. May be
  * negative: then the layers' differences are noise. */
 double permutation_split_half(const double *x, int n_layer, int n_sample);
+/* The same of the means' ranks, by Spearman's r on the same splits: what a Spearman correlation over the layers is to be
+ * compared with. Means that differ by no more than rounding share their ranks. */
+double permutation_split_half_rank(const double *x, int n_layer, int n_sample);
 
 #endif

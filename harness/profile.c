@@ -47,7 +47,8 @@ static int write_agreement(struct h5 *f, const char *group, const struct study_a
                    h5_set_double(f, group, "null_mean", t->null_mean, e) || h5_set_double(f, group, "null_sd", t->null_sd, e) ||
                    h5_set_double(f, group, "effect", t->effect, e) || h5_set_double(f, group, "permutation_p", t->p, e) ||
                    h5_set_int(f, group, "permutations", PERMUTATION_ROUNDS, e) ||
-                   h5_set_double(f, group, "split_half", g->split_half, e)
+                   h5_set_double(f, group, "split_half", g->split_half, e) ||
+                   h5_set_double(f, group, "split_half_rank", g->split_half_rank, e)
                ? -1
                : 0;
 }
@@ -116,7 +117,7 @@ static int write_attributes(struct h5 *f, const char *group, const struct study 
 {
     const struct agg_cell *c = st->line[0];
     static const char *const texts[] = {"model", "task", "metric", "policy", "prune_after", "head_budget"};
-    static const char *const objects[] = {"params", "task_params", "protect"};
+    static const char *const objects[] = {"params", "task_params", "protect", "prefill"};
     const struct metric_ops *metric = metric_find(aggregate_text(c, "metric"));
     int bad = h5_set_double(f, group, "level", c->level, e) || h5_set_int(f, group, "only", st->only, e) ||
               h5_set_int(f, group, "higher_is_better", metric ? metric->higher_is_better : 1, e);

@@ -286,10 +286,9 @@ out:
     return rc;
 }
 
-int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_result *out, struct err *e)
+int prune_spread(const struct prune_request *r, struct prune_result *out, struct err *e)
 {
     int m = r->n;
-    out->protection_cut = 0;
     out->m = r->n;
     out->predicted = (double)NAN;
     for (int l = 0; l < r->n_layer; l++)
@@ -302,6 +301,14 @@ int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_
         if (allocate(r, m, out->entries, &out->predicted, e))
             return -1;
     }
+    return 0;
+}
+
+int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_result *out, struct err *e)
+{
+    out->protection_cut = 0;
+    if (prune_spread(r, out, e))
+        return -1;
     /* layers are apart in the keep set; of several that fail, the first one's reason is told */
     int failed = r->n_layer, cut = 0;
     struct err *why = mem_new((size_t)r->n_layer, sizeof *why);

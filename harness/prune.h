@@ -72,6 +72,10 @@ struct prune_result {
  * *cut becomes 1 when they did not all fit. Returns how many. */
 int prune_protect(const struct prune_request *r, const struct prune_head *head, int m, unsigned char *mark, int *cut);
 
+/* What prune_cut does first: out's entries, m and predicted. Reads neither positions nor the policy's scores but what the
+ * allocator asks for. */
+int prune_spread(const struct prune_request *r, struct prune_result *out, struct err *e);
+
 /* Adds to an empty keep set of (n_layer, n_kv_head, all positions) what stays; every head of layer l then holds exactly
  * entries[l]. Question positions that were held back protect nothing. With an allocator that fixes layers by itself
  * (vector, single) first_layers are whole too, but nobody pays for them. ERR_POLICY for a NaN score in a layer that is

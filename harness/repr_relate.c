@@ -8,84 +8,41 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
+#include "harness/repr_output.h"
 
-const char *const repr_relate_measures[] = {"score", "nll", "kl", "top1", NULL};
+/* Of each measure; NAN where the profile has none. */
+static int read_reliability(const struct h5 *f, const char *group, struct repr_damage *d, struct err *e)
+{
+    int bad = 0;
+    for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE && !bad; m++) {
+        struct str path = {0};
+        str_addf(&path, "%s/%s", group, allocator_study_measures[m]);
+        d->reliability[m] = NAN;
+        bad = h5_has(f, path.p, "split_half_rank") && h5_get_double(f, path.p, "split_half_rank", &d->reliability[m], e);
+        str_free(&path);
+    }
+    return bad ? -1 : 0;
+}
 
-static int read_column(const struct h5 *f, const char *study, const char *measure, const char *column, double *v, int k,
-                       struct err *e)
+static int read_prompts(const struct h5 *f, const char *group, struct repr_damage *d, struct err *e)
 {
     struct str path = {0};
-    str_addf(&path, "/%s/%s/%s", study, measure, column);
-    int rc = h5_read(f, path.p, H5_TYPE_F64, v, (size_t)k, e);
+    str_addf(&path, "%s/prompt_sha256", group);
+    int rc = h5_read_strings(f, path.p, &d->prompt, &d->n_prompt, e);
     str_free(&path);
     return rc;
 }
 
-static int read_damage(const struct h5 *f, const char *group, struct repr_damage *d, int higher_is_better, struct err *e)
+static int count_shared(const struct repr_damage *d, const struct repr_study *s)
 {
-    static const char *const columns[] = {"diff", "diff", "mean", "mean"};
-    for (int m = 0; m < REPR_RELATE_N_MEASURE; m++) {
-        struct str path = {0};
-        double *v = d->damage[m] = mem_new((size_t)d->k, sizeof *v);
-        if (read_column(f, d->name, repr_relate_measures[m], columns[m], v, d->k, e))
-            return -1;
-        for (int i = 0; i < d->k; i++)
-            v[i] = m == 3 ? 1 - v[i] : m == 0 && higher_is_better ? -v[i] : v[i];
-        str_addf(&path, "%s/%s", group, repr_relate_measures[m]);
-        d->reliability[m] = NAN;
-        int bad = h5_has(f, path.p, "split_half") && h5_get_double(f, path.p, "split_half", &d->reliability[m], e);
-        str_free(&path);
-        if (bad)
-            return -1;
-    }
-    return 0;
-}
-
-static int count_shared(const struct h5 *f, const char *group, const struct repr_study *s, int *shared, struct err *e)
-{
-    struct str path = {0};
-    char **hash = NULL;
-    size_t n = 0;
-    str_addf(&path, "%s/prompt_sha256", group);
-    int rc = h5_read_strings(f, path.p, &hash, &n, e);
-    *shared = 0;
-    for (int i = 0; rc == 0 && i < s->n_sample; i++)
-        for (size_t k = 0; k < n; k++)
-            if (!strcmp(hash[k], s->prompt[i])) {
-                (*shared)++;
+    int shared = 0;
+    for (int i = 0; i < s->n_sample; i++)
+        for (size_t k = 0; k < d->n_prompt; k++)
+            if (!strcmp(d->prompt[k], s->prompt[i])) {
+                shared++;
                 break;
             }
-    h5_free_strings(hash, n);
-    str_free(&path);
-    return rc;
-}
-
-static int read_layers(const struct h5 *f, const char *group, int n_layer, struct repr_damage *d, struct err *e)
-{
-    struct h5_info info;
-    struct str path = {0};
-    int rc = -1;
-    str_addf(&path, "%s/layer", group);
-    if (h5_stat(f, path.p, &info, e))
-        goto out;
-    if (info.rank != 1 || info.n < 1 || info.n > (uint64_t)n_layer) {
-        err_set(e, ERR_FORMAT, "%s:%s: %llu layers, expected 1 to %d", h5_path(f), path.p, (unsigned long long)info.n, n_layer);
-        goto out;
-    }
-    d->k = (int)info.n;
-    d->layer = mem_new((size_t)d->k, sizeof *d->layer);
-    if (h5_read(f, path.p, H5_TYPE_I64, d->layer, (size_t)d->k, e))
-        goto out;
-    for (int i = 0; i < d->k; i++)
-        if (d->layer[i] < 0 || d->layer[i] >= n_layer || (i && d->layer[i] <= d->layer[i - 1])) {
-            err_set(e, ERR_FORMAT, "%s:%s: entry %d is %lld; expected ascending layers below %d", h5_path(f), path.p, i,
-                    (long long)d->layer[i], n_layer);
-            goto out;
-        }
-    rc = 0;
-out:
-    str_free(&path);
-    return rc;
+    return shared;
 }
 
 /* Same JSON, whatever its blanks. */
@@ -101,73 +58,101 @@ static int same_json(const char *a, const char *b)
     return same;
 }
 
-static int is_study(const struct h5 *f, const char *name)
-{
-    return strspn(name, "0123456789") == strlen(name) && h5_has(f, name, "task");
-}
-
-/* 1: a study of this very task, 0: of another one, -1: failed. `seen` gathers what the file holds. */
-static int is_of_task(const struct h5 *f, const char *group, const struct exp_task *t, struct str *seen, struct err *e)
-{
-    int rc = -1;
-    char *task = h5_get_string(f, group, "task", e), *params = task ? h5_get_string(f, group, "task_params", e) : NULL;
-    if (params) {
-        rc = !strcmp(task, t->label) && same_json(params, t->params);
-        str_addf(seen, "%s%s %s", seen->n ? ", " : "", task, params);
-    }
-    mem_free(task);
-    mem_free(params);
-    return rc;
-}
-
 static int no_study(const struct h5 *f, const struct experiment *x, const struct exp_task *t, const struct str *seen, struct err *e)
 {
     return err_set(e, ERR_CONFIG, "%s: no study of task '%s' with %s (%s:%d); there are: %s", h5_path(f), t->label, t->params, x->path,
                    t->line, seen->n ? seen->p : "none");
 }
 
-static int read_study(const struct h5 *f, const char *name, int n_layer, const struct repr_study *s, struct repr_damage *d,
-                      struct err *e)
+static int read_study(const struct h5 *f, struct allocator_study *s, int n_layer, struct repr_damage *d, struct err *e)
 {
-    struct str group = {0}, label = {0};
-    int64_t only = 0, higher = 1;
-    int rc = -1;
-    str_addf(&group, "/%s", name);
-    d->name = mem_strdup(name);
-    if (!(d->policy = h5_get_string(f, group.p, "policy", e)) || !(d->params = h5_get_string(f, group.p, "params", e)) ||
-        !(d->prune_after = h5_get_string(f, group.p, "prune_after", e)) || h5_get_int(f, group.p, "only", &only, e) ||
-        h5_get_int(f, group.p, "higher_is_better", &higher, e) || h5_get_double(f, group.p, "level", &d->level, e))
-        goto out;
-    d->only = only != 0;
-    if (read_layers(f, group.p, n_layer, d, e) || read_damage(f, group.p, d, higher != 0, e) ||
-        count_shared(f, group.p, s, &d->shared, e))
-        goto out;
-    str_addf(&label, "study %s: %s %s, keep %.4g, %s, prune_after %s", name, d->policy, d->params, d->level,
+    struct str label = {0};
+    d->name = mem_strdup(s->group + 1);
+    d->policy = mem_strdup(s->policy);
+    d->level = s->level;
+    d->only = s->only;
+    if (!(d->params = h5_get_string(f, s->group, "params", e)) || !(d->prune_after = h5_get_string(f, s->group, "prune_after", e)) ||
+        allocator_study_layers(f, n_layer, s, e))
+        return -1;
+    d->head_budget = h5_get_string(f, s->group, "head_budget", NULL);
+    d->protect = h5_get_string(f, s->group, "protect", NULL);
+    d->prefill = h5_get_string(f, s->group, "prefill", NULL);
+    d->k = s->n;
+    d->layer = s->layer;
+    s->layer = NULL;
+    for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++) {
+        d->damage[m] = mem_new((size_t)d->k, sizeof **d->damage);
+        if (allocator_study_damage(f, s, (enum allocator_study_measure)m, d->damage[m], e))
+            return -1;
+    }
+    str_addf(&label, "study %s: %s %s, keep %.4g, %s, prune_after %s", d->name, d->policy, d->params, d->level,
              d->only ? "all layers pruned but one" : "one layer pruned", d->prune_after);
     d->label = str_take(&label);
-    rc = 0;
+    return read_reliability(f, s->group, d, e) || read_prompts(f, s->group, d, e) ? -1 : 0;
+}
+
+/* 1 when some measure of some study has ranks: enough layers, and not all alike. */
+static int can_rank(const struct repr_relations *r)
+{
+    for (int i = 0; i < r->n_damage * ALLOCATOR_STUDY_N_MEASURE; i++) {
+        const struct repr_damage *d = &r->damage[i / ALLOCATOR_STUDY_N_MEASURE];
+        const double *v = d->damage[i % ALLOCATOR_STUDY_N_MEASURE];
+        int known = 0, differ = 0, first = -1;
+        for (int k = 0; k < d->k; k++) {
+            if (isnan(v[k]))
+                continue;
+            first = first < 0 ? k : first;
+            known++;
+            differ |= v[k] != v[first];
+        }
+        if (known >= RANKSTATS_MIN && differ)
+            return 1;
+    }
+    return 0;
+}
+
+/* The damages of the studies of this very task. */
+static int read_damages(const struct h5 *f, const struct experiment *x, int task, int n_layer, struct repr_relations *out, struct err *e)
+{
+    const struct exp_task *t = &x->task[task];
+    struct allocator_study *s = NULL;
+    int n = 0, rc = -1;
+    struct str seen = {0};
+    if (allocator_study_list(f, &s, &n, e))
+        return -1;
+    out->damage = mem_new((size_t)n + 1, sizeof *out->damage);
+    for (int i = 0; i < n; i++) {
+        char *params = h5_get_string(f, s[i].group, "task_params", e);
+        if (!params)
+            goto out;
+        int mine = !strcmp(s[i].task, t->label) && same_json(params, t->params);
+        str_addf(&seen, "%s%s %s", seen.n ? ", " : "", s[i].task, params);
+        mem_free(params);
+        if (mine && read_study(f, &s[i], n_layer, &out->damage[out->n_damage++], e)) /* a half-read one is freed with the rest */
+            goto out;
+    }
+    if (out->n_damage == 0)
+        no_study(f, x, t, &seen, e);
+    else if (!can_rank(out))
+        err_set(e, ERR_CONFIG, "%s: task '%s': nothing to rank: in no study do %d or more layers have damages that differ", h5_path(f),
+                t->label, RANKSTATS_MIN);
+    else
+        rc = 0;
 out:
-    str_free(&group);
+    allocator_study_free(s, n);
+    str_free(&seen);
     return rc;
 }
 
-static int check_model(const struct h5 *f, const struct exp_model *want, const struct model *m, struct err *e)
+static struct h5 *open_profile(const char *path, const struct experiment *x, const struct model *m, struct err *e)
 {
-    int64_t n_layer = 0;
-    if (h5_get_int(f, "/", "n_layer", &n_layer, e))
-        return -1;
-    if (n_layer != m->hp.n_layer)
-        return err_set(e, ERR_CONFIG, "%s: a profile of %lld layers; model '%s' has %d", h5_path(f), (long long)n_layer, want->name,
-                       m->hp.n_layer);
-    char *sha = h5_get_string(f, "/", "model_sha256", e);
-    if (!sha)
-        return -1;
-    int other = *sha && strcmp(sha, m->sha256) != 0;
-    if (other)
-        err_set(e, ERR_CONFIG, "%s: a profile of the model with SHA-256 %.12s...; that of '%s' is %.12s...", h5_path(f), sha, want->name,
-                m->sha256);
-    mem_free(sha);
-    return other ? -1 : 0;
+    const struct allocator_setup setup = {m->hp.n_layer, x->model->name, m->sha256, ""};
+    struct h5 *f = h5_open(path, H5_MODE_READ, e);
+    if (f && allocator_study_check_model(f, &setup, e)) {
+        h5_close(f, NULL);
+        f = NULL;
+    }
+    return f;
 }
 
 static int same_axis(const struct agg_cell *c, const char *key, const char *want)
@@ -237,7 +222,7 @@ static void relate(struct repr_relations *out, int damage, const double *value, 
         x[i] = at_layers ? value[d->layer[i]] : value[i];
         depth[i] = (double)d->layer[i];
     }
-    for (int m = 0; m < REPR_RELATE_N_MEASURE; m++) {
+    for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++) {
         mem_grow(&out->row, &out->cap, (size_t)out->n_row + 1, sizeof *out->row);
         out->row[out->n_row++] = (struct repr_relation){.damage = damage, .measure = m, .metric = metric, .definition = definition,
                                                         .stage = stage, .r = rankstats_correlate(x, d->damage[m], depth, d->k),
@@ -265,80 +250,61 @@ static void relate_all(struct repr_relations *out, const struct repr_study *s)
         relate(out, d, v, 1, "attention_entropy", "rival", "");
         if (out->damage[d].attention_lost)
             relate(out, d, out->damage[d].attention_lost, 0, "attention_lost", "rival", "");
+        if (out->damage[d].output_error)
+            relate(out, d, out->damage[d].output_error, 0, "output_error", "rival", "");
     }
     mem_free(v);
 }
 
-int repr_relate(const char *profile, const struct experiment *x, const struct model *m, int task, const struct repr_study *s,
-                struct repr_relations *out, struct err *e)
+static void take_output(const struct repr_output *output, struct repr_relations *out)
 {
-    const struct exp_task *t = &x->task[task];
-    char **name = NULL;
-    size_t n = 0;
-    struct str seen = {0};
-    int rc = -1, known = 0;
+    for (int i = 0; i < out->n_damage; i++) {
+        struct repr_damage *d = &out->damage[i];
+        const char *why = "not measured";
+        double *error = mem_new((size_t)d->k, sizeof *error);
+        if (output && repr_output_mean(output, i, error, &why) == 0) {
+            d->output_error = error;
+            continue;
+        }
+        d->without_output = mem_strdup(why);
+        mem_free(error);
+    }
+}
+
+int repr_relate_damages(const char *profile, const struct experiment *x, const struct model *m, int task, struct repr_relations *out,
+                        struct err *e)
+{
     *out = (struct repr_relations){0};
-    struct h5 *f = h5_open(profile, H5_MODE_READ, e);
-    if (!f || check_model(f, x->model, m, e) || h5_list(f, "/", &name, &n, e))
-        goto out;
-    out->damage = mem_new(n + 1, sizeof *out->damage);
-    for (size_t i = 0; i < n; i++) {
-        int mine = is_study(f, name[i]) ? is_of_task(f, name[i], t, &seen, e) : 0;
-        if (mine < 0 || (mine && read_study(f, name[i], m->hp.n_layer, s, &out->damage[out->n_damage++], e)))
-            goto out; /* a half-read study is freed with the rest */
-    }
-    if (out->n_damage == 0) {
-        no_study(f, x, t, &seen, e);
-        goto out;
-    }
-    read_rows(profile, t, m->hp.n_layer, out);
-    relate_all(out, s);
-    for (int i = 0; i < out->n_row; i++)
-        known += isfinite(out->row[i].r.rho);
-    if (!known) {
-        err_set(e, ERR_CONFIG, "%s: task '%s': nothing to rank: in no study do %d or more layers have damages that differ", profile,
-                t->label, RANKSTATS_MIN);
-        goto out;
-    }
-    rc = 0;
-out:
-    if (rc)
-        repr_relations_fini(out);
-    h5_free_strings(name, n);
+    struct h5 *f = open_profile(profile, x, m, e);
+    int bad = !f || read_damages(f, x, task, m->hp.n_layer, out, e);
     h5_close(f, NULL);
-    str_free(&seen);
-    return rc;
+    if (bad)
+        repr_relations_fini(out);
+    return bad ? -1 : 0;
+}
+
+int repr_relate(const char *profile, const struct experiment *x, const struct model *m, int task, const struct repr_study *s,
+                const struct repr_output *output, struct repr_relations *out, struct err *e)
+{
+    if (repr_relate_damages(profile, x, m, task, out, e))
+        return -1;
+    for (int i = 0; i < out->n_damage; i++)
+        out->damage[i].shared = count_shared(&out->damage[i], s);
+    read_rows(profile, &x->task[task], m->hp.n_layer, out);
+    take_output(output, out);
+    relate_all(out, s);
+    return 0;
 }
 
 int repr_relate_check(const char *profile, const struct experiment *x, const struct model *m, struct err *e)
 {
-    char **name = NULL;
-    size_t n = 0;
-    struct str seen = {0};
-    int rc = -1;
-    struct h5 *f = h5_open(profile, H5_MODE_READ, e);
-    if (!f || check_model(f, x->model, m, e) || h5_list(f, "/", &name, &n, e))
-        goto out;
     for (int t = 0; t < x->n_task; t++) {
-        int found = 0;
-        str_clear(&seen);
-        for (size_t i = 0; i < n; i++) {
-            int mine = is_study(f, name[i]) ? is_of_task(f, name[i], &x->task[t], &seen, e) : 0;
-            if (mine < 0)
-                goto out;
-            found |= mine;
-        }
-        if (!found) {
-            no_study(f, x, &x->task[t], &seen, e);
-            goto out;
-        }
+        struct repr_relations r;
+        if (repr_relate_damages(profile, x, m, t, &r, e))
+            return -1;
+        repr_relations_fini(&r);
     }
-    rc = 0;
-out:
-    h5_free_strings(name, n);
-    h5_close(f, NULL);
-    str_free(&seen);
-    return rc;
+    return 0;
 }
 
 void repr_relate_adjust(struct repr_relations *r, int n)
@@ -373,9 +339,15 @@ void repr_relations_fini(struct repr_relations *r)
         mem_free(d->prune_after);
         mem_free(d->label);
         mem_free(d->layer);
-        for (int m = 0; m < REPR_RELATE_N_MEASURE; m++)
+        for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++)
             mem_free(d->damage[m]);
+        mem_free(d->head_budget);
+        mem_free(d->protect);
+        mem_free(d->prefill);
         mem_free(d->attention_lost);
+        mem_free(d->output_error);
+        mem_free(d->without_output);
+        h5_free_strings(d->prompt, d->n_prompt);
     }
     mem_free(r->damage);
     mem_free(r->row);

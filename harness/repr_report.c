@@ -53,7 +53,7 @@ static void metrics_csv(const struct repr_report *r, struct str *s)
     }
 }
 
-/* No correlation is larger than this, on average, when the metric itself has no error. */
+/* No Spearman correlation is larger than this, on average, when the metric itself has no error. */
 static double ceiling(const struct repr_damage *d, int measure)
 {
     double r = d->reliability[measure];
@@ -63,7 +63,7 @@ static double ceiling(const struct repr_damage *d, int measure)
 static void correlations_csv(const struct repr_report *r, struct str *s)
 {
     str_add(s, "task,study,policy,level,only,measure,definition,stage,metric,n,rho,p,q,p_shift,q_shift,partial_depth,partial_p,"
-               "partial_q,reliability,ceiling,prompts,prompts_shared\n");
+               "partial_q,split_half_rank,ceiling,prompts,prompts_shared\n");
     for (int t = 0; t < r->x->n_task; t++) {
         const struct repr_relations *all = &r->relations[t];
         struct str name = {0};
@@ -74,7 +74,7 @@ static void correlations_csv(const struct repr_report *r, struct str *s)
             const double v[] = {c->r.rho, c->r.p, c->q, c->r.p_shift, c->q_shift, c->r.partial, c->r.partial_p, c->q_partial,
                                 d->reliability[c->measure], ceiling(d, c->measure)};
             str_add_csv(s, name.p);
-            str_addf(s, ",%s,%s,%.9g,%d,%s,%s,%s,%s,%d", d->name, d->policy, d->level, d->only, repr_relate_measures[c->measure],
+            str_addf(s, ",%s,%s,%.9g,%d,%s,%s,%s,%s,%d", d->name, d->policy, d->level, d->only, allocator_study_measures[c->measure],
                      c->definition, c->stage, c->metric, c->r.n);
             for (size_t k = 0; k < sizeof v / sizeof *v; k++)
                 field(s, v[k]);
@@ -133,16 +133,16 @@ static void relations_markdown(const struct repr_report *r, int task, struct str
 {
     const struct repr_relations *all = &r->relations[task];
     for (int d = 0; d < all->n_damage; d++)
-        for (int m = 0; m < REPR_RELATE_N_MEASURE; m++) {
+        for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++) {
             const struct repr_damage *x = &all->damage[d];
-            str_addf(out, "\n### %s: damage by %s\n\n", x->label, repr_relate_measures[m]);
+            str_addf(out, "\n### %s: damage by %s\n\n", x->label, allocator_study_measures[m]);
             if (!has_damage(all, d, m)) {
                 str_addf(out, "n/a: not measured on %d layers or more, or the same on all of them.\n", RANKSTATS_MIN);
                 continue;
             }
-            str_add(out, "Split-half reliability of the damage: ");
+            str_add(out, "Split-half reliability of the damage's ranks (Spearman's r of two halves, raised to all samples): ");
             if (isnan(x->reliability[m]))
-                str_add(out, "n/a (the profile has none)");
+                str_add(out, "n/a (the profile has none; `depthkv report` writes it for four samples or more)");
             else
                 str_addf(out, "%.3f, so no metric can be expected to reach more than |rho| %.3f", x->reliability[m], ceiling(x, m));
             str_addf(out, ". Of the metrics' %d prompts the study stands on %d.\n\n", r->study[task].n_sample, x->shared);
@@ -150,6 +150,8 @@ static void relations_markdown(const struct repr_report *r, int task, struct str
             if (!x->attention_lost)
                 str_addf(out, "\nattention_lost: n/a (%s).\n",
                          all->without_rows ? all->without_rows : x->only ? "all layers but one were pruned" : "the rows hold none");
+            if (!x->output_error)
+                str_addf(out, "\noutput_error: n/a (%s).\n", x->without_output);
         }
 }
 
@@ -189,8 +191,9 @@ void repr_report_markdown(const struct repr_report *r, struct str *out)
     if (r->relations)
         str_addf(out, "\nDamage from %s. rho: Spearman over layers, damage higher = worse. p: %d permutations of the layers; p shift: all "
                       "circular shifts, which keep a curve's smoothness over depth (its least value is 1 / layers: fewer than 21 can't pass 0.05, and q shift hardly ever does); given depth: partial "
-                      "correlation. q: Benjamini and Hochberg over everything in correlations.csv. Last column: q below 0.05, and p shift too. The output error of the pruned "
-                      "layer is not among the rivals: rows do not hold it.\n", r->profile, RANKSTATS_PERMUTATIONS);
+                      "correlation. q: Benjamini and Hochberg over everything in correlations.csv. Last column: q below 0.05, and p shift too."
+                      " output_error: relative L2 error of the attention's output (after W_o) at the "
+                      "first tokens after the cut, the layer's cache alone being cut as the study's was.\n", r->profile, RANKSTATS_PERMUTATIONS);
     for (int t = 0; t < r->x->n_task; t++) {
         str_add(out, "\n## ");
         task_name(r, t, out);

@@ -8,6 +8,7 @@
 #include "harness/base/rng.h"
 #include "harness/cli.h"
 #include "harness/encode.h"
+#include "harness/repr_output.h"
 
 static const char *const definitions[] = {"depthkv", "skean", "both", NULL}, *const denominators[] = {"printed", "standard", NULL},
                   *const curvatures[] = {"paper", "code", NULL}, *const all[] = {"all", NULL};
@@ -43,6 +44,7 @@ struct run {
     const struct repr_options *o;
     struct workspace *work;
     struct encode_context encode;
+    struct repr_output *output; /* NULL: nobody asks */
     int n_layer, width, n_sample, n_pool; /* n_pool: the prompt and its views */
     int wants[REPR_N_DEFINITION];
     double *token[REPR_N_DEFINITION]; /* [n_sample][n_layer][TAP_N_STAGE][REPR_N_TOKEN_METRIC] */
@@ -192,15 +194,17 @@ static int run_sample(struct run *r, void *self, const struct exp_task *task, in
 {
     struct dataset_item item = {0};
     int rc = -1, n_token = 0;
-    if (task->ops->item(self, sample, r->x->seed, new_tokens, &item, e))
+    int number = r->x->first_sample + sample;
+    if (task->ops->item(self, number, r->x->seed, new_tokens, &item, e))
         goto out;
     for (int view = -1; view < r->n_pool - 1; view++) {
         struct prompt p = {0};
-        int bad = view < 0 ? encode_prompt(r->m, &r->encode.pieces, &item, 0, &p, e) : encode_view(r, &item, sample, view, &p, e);
+        int bad = view < 0 ? encode_prompt(r->m, &r->encode.pieces, &item, 0, &p, e) : encode_view(r, &item, number, view, &p, e);
         bad = bad || feed(r, &p, sample, view, &n_token, e);
         if (view < 0 && !bad) {
             hash_sha256(p.ids.id, (size_t)p.ids.n * sizeof *p.ids.id, out->prompt[sample]);
             out->n_token = n_token > out->n_token ? n_token : out->n_token;
+            bad = r->output && repr_output_add(r->output, &p, number, e);
         }
         encode_prompt_fini(&p);
         if (bad) {
@@ -328,7 +332,10 @@ static int summarise(const struct run *r, struct repr_study *s, struct err *e)
 static int prepare(struct run *r, struct repr_study *s, int available, struct err *e)
 {
     const struct repr_options *o = r->o;
-    r->n_sample = s->n_sample = available >= 0 && available < r->x->samples ? available : r->x->samples;
+    int first = r->x->first_sample;
+    if (available >= 0 && available <= first)
+        return err_set(e, ERR_CONFIG, "first_sample %d: there are samples 0 to %d", first, available - 1);
+    r->n_sample = s->n_sample = available >= 0 && available - first < r->x->samples ? available - first : r->x->samples;
     s->batch = o->batch < 0 || o->batch > s->n_sample ? s->n_sample : (int)o->batch;
     if (s->n_sample < 2 || (o->batch > 0 && o->batch > s->n_sample))
         return err_set(e, ERR_CONFIG, "%d samples, and a batch takes %d at least", s->n_sample, o->batch > 2 ? (int)o->batch : 2);
@@ -353,11 +360,11 @@ static int prepare(struct run *r, struct repr_study *s, int available, struct er
     return 0;
 }
 
-int repr_study_run(const struct experiment *x, const struct model *m, int task, const struct repr_options *o,
+int repr_study_run(const struct experiment *x, const struct model *m, int task, const struct repr_options *o, struct repr_output *output,
                    void (*tick)(void *ctx, int sample), void *ctx, struct repr_study *out, struct err *e)
 {
     const struct exp_task *t = &x->task[task];
-    struct run r = {.x = x, .m = m, .o = o, .n_layer = m->hp.n_layer, .width = m->hp.d_model};
+    struct run r = {.x = x, .m = m, .o = o, .output = output, .n_layer = m->hp.n_layer, .width = m->hp.d_model};
     struct dataset_env env;
     void *self = NULL;
     int rc = -1, new_tokens = 0;
@@ -373,7 +380,7 @@ int repr_study_run(const struct experiment *x, const struct model *m, int task, 
         goto out;
     for (int i = 0; i < r.n_sample; i++) {
         if (run_sample(&r, self, t, new_tokens, i, out, e)) {
-            err_wrap(e, "sample %d", i);
+            err_wrap(e, "sample %d", x->first_sample + i);
             goto out;
         }
         if (tick)

@@ -7,6 +7,7 @@
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
 #include "harness/build_id.h"
+#include "harness/calibration.h"
 #include "harness/cli.h"
 #include "harness/encode.h"
 #include "harness/estimate.h"
@@ -14,6 +15,7 @@
 #include "harness/keptfile.h"
 #include "harness/manifest.h"
 #include "harness/progress.h"
+#include "harness/prompts.h"
 #include "harness/record.h"
 
 enum { N_PRUNE_AFTER = PRUNE_AFTER_PROMPT + 1 };
@@ -154,22 +156,6 @@ static int fits(struct run *r, struct group *g, struct err *e)
     return 0;
 }
 
-/* A profile is refused when it was measured on a prompt that it is to be judged by. */
-static int is_disjoint(const struct run *r, const struct prompt *prompt, int n_prompt, int sample, struct err *e)
-{
-    for (int q = 0; q < n_prompt; q++) {
-        char sha256[HASH_HEX];
-        hash_sha256(prompt[q].ids.id, (size_t)prompt[q].ids.n * sizeof(int32_t), sha256);
-        for (int c = 0; c < r->n_cell; c++)
-            if (experiment_is_calibration(r->cell[c]->calibration, sha256))
-                return err_set(e, ERR_CONFIG,
-                               "%s:%d: %s was calibrated on a prompt of this evaluation: task '%s', sample %d, sha256 %.16s...; "
-                               "choose other samples (seed, split)",
-                               r->x->path, r->cell[c]->line, r->cell[c]->calibration->path, r->task->label, sample, sha256);
-    }
-    return 0;
-}
-
 /* One group: questions[0 .. n) of the item that share the tokens fed before pruning. */
 static int run_group(struct run *r, const struct dataset_item *item, const struct prompt *prompt, const int *question,
                      int n_question, enum prune_after after, int sample, struct err *e)
@@ -193,8 +179,6 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
     r->key = mem_new(runs, sizeof *r->key);
     for (int q = 0; q < n_question; q++)
         mine[q] = prompt[question[q]];
-    if (is_disjoint(r, mine, n_question, sample, e))
-        goto out;
     for (int c = 0; c < r->n_cell; c++)
         for (int q = 0; q < n_question; q++) {
             size_t i = (size_t)c * (size_t)n_question + (size_t)q;
@@ -244,16 +228,13 @@ out:
     return rc;
 }
 
-static int run_item(struct run *r, const struct dataset_item *item, int sample, struct err *e)
+static int run_item(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens, struct err *e)
 {
-    int rc = -1, done = 0;
-    struct prompt *prompt = mem_new((size_t)item->n_question + 1, sizeof *prompt);
-    int *all = mem_new((size_t)item->n_question + 1, sizeof *all);
-    for (int q = 0; q < item->n_question; q++, done++) {
+    struct run *r = ctx;
+    int rc = -1, *all = mem_new((size_t)item->n_question + 1, sizeof *all);
+    r->new_tokens = new_tokens;
+    for (int q = 0; q < item->n_question; q++)
         all[q] = q;
-        if (encode_prompt(r->model, &r->encode.pieces, item, q, &prompt[q], e))
-            goto out;
-    }
     for (int a = 0; a < N_PRUNE_AFTER; a++) {
         enum prune_after after = (enum prune_after)a;
         int shared = after == PRUNE_AFTER_CONTEXT;
@@ -270,73 +251,24 @@ static int run_item(struct run *r, const struct dataset_item *item, int sample, 
     }
     rc = 0;
 out:
-    for (int q = 0; q < done; q++)
-        encode_prompt_fini(&prompt[q]);
-    mem_free(prompt);
     mem_free(all);
     return rc;
 }
 
-/* One sample for all cells of the task. A task's `length` counts the tokens to generate, so cells that may generate
- * different numbers of them have prompts, full caches and groups of their own: a cell's rows do not depend on which other
- * numbers a sweep tries. */
-static int run_sample(struct run *r, void *self, int sample, struct err *e)
+static void begin_task(void *ctx, int n_sample)
 {
-    const struct cell *cell = r->x->cell;
-    for (int c = 0; c < r->x->n_cell; c++) {
-        int seen = cell[c].model != r->i_model || cell[c].task != r->i_task;
-        for (int k = 0; k < c && !seen; k++)
-            seen = cell[k].model == r->i_model && cell[k].task == r->i_task && cell[k].max_new_tokens == cell[c].max_new_tokens;
-        if (seen)
-            continue;
-        struct dataset_item item = {0};
-        r->new_tokens = cell[c].max_new_tokens;
-        int bad = r->task->ops->item(self, sample, r->x->seed, r->new_tokens, &item, e);
-        if (bad)
-            err_wrap(e, "%s:%d: task '%s', sample %d", r->x->path, r->task->line, r->task->label, sample);
-        else
-            bad = run_item(r, &item, sample, e);
-        dataset_item_fini(&item);
-        if (bad)
-            return -1;
-    }
-    return 0;
+    struct run *r = ctx;
+    r->progress.total += n_sample - r->x->samples;
 }
 
-static int run_task(struct run *r, struct err *e)
+static int end_sample(void *ctx, int sample, struct err *e)
 {
-    void *self = NULL;
-    struct dataset_env env;
-    int rc = -1;
-    encode_dataset_env(&r->encode, r->x->dir, &env);
-    if (r->task->ops->open(&self, r->task->config, &env, e)) {
-        err_wrap(e, "%s:%d: task '%s'", r->x->path, r->task->line, r->task->label);
-        goto out;
-    }
-    int first = r->x->first_sample, n = r->task->ops->count(self), there = n;
-    if (n >= 0 && n <= first) {
-        err_set(e, ERR_CONFIG, "%s:%d: first_sample %d: task '%s' has samples 0 to %d", r->x->path, r->task->line, first,
-                r->task->label, there - 1);
-        goto out;
-    }
-    n = n < 0 || n - first > r->x->samples ? r->x->samples : n - first;
-    r->progress.total += n - r->x->samples;
-    for (int i = first; i < first + n; i++) {
-        struct str label = {0};
-        if (run_sample(r, self, i, e))
-            goto out;
-        str_addf(&label, "%s, sample %d", r->task->label, i);
-        progress_step(&r->progress, label.p);
-        str_free(&label);
-        if (cli_interrupted()) {
-            err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue");
-            goto out;
-        }
-    }
-    rc = 0;
-out:
-    r->task->ops->close(self);
-    return rc;
+    struct run *r = ctx;
+    struct str label = {0};
+    str_addf(&label, "%s, sample %d", r->task->label, sample);
+    progress_step(&r->progress, label.p);
+    str_free(&label);
+    return cli_interrupted() ? err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue") : 0;
 }
 
 /* 1 when some cell asks for this model with its weights held in this way. */
@@ -364,9 +296,10 @@ static int run_model(struct run *r, struct err *e)
         err_wrap(e, "%s", r->x->path);
         goto out;
     }
+    struct prompts_visitor visitor = {.ctx = r, .begin = begin_task, .item = run_item, .end = end_sample};
     for (r->i_task = 0; r->i_task < r->x->n_task; r->i_task++) {
         r->task = &r->x->task[r->i_task];
-        if (run_task(r, e))
+        if (prompts_visit(r->x, r->i_model, r->i_task, &r->encode, &visitor, e))
             goto out;
     }
     rc = 0;
@@ -382,7 +315,7 @@ int runner_run(const struct experiment *x, const struct runner_options *o, struc
     long loads = 0; /* of a model, once for every way of holding its weights */
     struct run r = {.x = x, .o = o, .sum = out};
     *out = (struct runner_summary){0};
-    if (estimate_check(x, (double)mem_system_free(), transformer_threads(), e))
+    if (estimate_check(x, (double)mem_system_free(), transformer_threads(), e) || calibration_check(x, e))
         return -1;
     r.journal = journal_open(o->dir, e);
     if (!r.journal)

@@ -133,7 +133,7 @@ struct study_agreement study_agree(const struct aggregate *a, const struct study
     int *count = mem_new((size_t)n + 1, sizeof *count);
     for (int i = 0; i < s->n; i++)
         take_layer(a, s->line[i], m, context, n, x + (size_t)i * (size_t)n, count);
-    struct study_agreement out = {permutation_layers(x, s->n, n), permutation_split_half(x, s->n, n)};
+    struct study_agreement out = {permutation_layers(x, s->n, n), permutation_split_half(x, s->n, n), permutation_split_half_rank(x, s->n, n)};
     mem_free(context);
     mem_free(x);
     mem_free(count);

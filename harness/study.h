@@ -26,7 +26,7 @@ void study_list_fini(struct study_list *s);
 
 struct study_agreement {
     struct permutation_test test;
-    double split_half;
+    double split_half, split_half_rank; /* reliability of the layers' means, of their ranks */
 };
 /* The unit is the context: its questions and policy seeds are averaged first. Contexts that lack a layer are left out. */
 struct study_agreement study_agree(const struct aggregate *a, const struct study *s, enum aggregate_measure m);

@@ -510,22 +510,6 @@ static int read_identity(const struct h5 *f, struct model *m, struct err *e)
     return 0;
 }
 
-static int read_tokenizer(const struct h5 *f, struct model *m, struct err *e)
-{
-    struct tokenizer_data d;
-    int found = model_file_read_tokenizer(f, &d, e);
-    if (found <= 0)
-        return found;
-    m->tokenizer = tokenizer_create(&d, m->path, e);
-    tokenizer_data_fini(&d);
-    if (!m->tokenizer)
-        return -1;
-    if (tokenizer_n_token(m->tokenizer) > m->hp.n_vocab)
-        return err_set(e, ERR_SHAPE, "%s:/tokenizer/token: %d tokens, expected at most n_vocab = %d", m->path,
-                       tokenizer_n_token(m->tokenizer), m->hp.n_vocab);
-    return 0;
-}
-
 struct model *model_open(const char *path, enum model_dtype held_as, struct err *e)
 {
     struct hparams hp;
@@ -564,7 +548,7 @@ struct model *model_open(const char *path, enum model_dtype held_as, struct err 
             goto out;
     }
     fill_rope(m);
-    if (read_identity(f, m, e) || read_tokenizer(f, m, e))
+    if (read_identity(f, m, e) || model_file_tokenizer(f, m->hp.n_vocab, &m->tokenizer, e))
         goto out;
     ok = 1;
 out:

@@ -66,6 +66,8 @@ void model_close(struct model *m);
 
 /* Hyper-parameters alone (cheap: `check`, and experiments that expand `layer: all`). */
 int model_open_hparams(const char *path, struct hparams *hp, char sha256[HASH_HEX], struct err *e);
+/* The tokenizer alone, without the weights; the caller's. *out is NULL when the file has none. */
+int model_open_tokenizer(const char *path, struct tokenizer **out, struct err *e);
 
 /* Derives n_group and refuses what no transformer here can be (zero, huge, indivisible). */
 int hparams_check(struct hparams *hp, struct err *e);

@@ -321,3 +321,35 @@ out:
     tokenizer_data_fini(&d);
     return rc;
 }
+
+int model_file_tokenizer(const struct h5 *f, int n_vocab, struct tokenizer **out, struct err *e)
+{
+    struct tokenizer_data d;
+    int found = model_file_read_tokenizer(f, &d, e);
+    if (found <= 0)
+        return found;
+    struct tokenizer *t = tokenizer_create(&d, h5_path(f), e);
+    tokenizer_data_fini(&d);
+    if (!t)
+        return -1;
+    if (tokenizer_n_token(t) > n_vocab) {
+        err_set(e, ERR_SHAPE, "%s:/tokenizer/token: %d tokens, expected at most n_vocab = %d", h5_path(f), tokenizer_n_token(t), n_vocab);
+        tokenizer_destroy(t);
+        return -1;
+    }
+    *out = t;
+    return 0;
+}
+
+int model_open_tokenizer(const char *path, struct tokenizer **out, struct err *e)
+{
+    struct h5 *f = h5_open(path, H5_MODE_READ, e);
+    struct hparams hp;
+    struct tokenizer *t = NULL;
+    int bad = !f || model_file_read_hparams(f, &hp, e) || model_file_tokenizer(f, hp.n_vocab, &t, e);
+    h5_close(f, NULL);
+    if (bad)
+        return -1;
+    *out = t;
+    return 0;
+}

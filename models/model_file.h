@@ -22,5 +22,7 @@ void model_file_hparams_text(const struct hparams *hp, struct str *out);
 int model_file_write_tokenizer(struct h5 *f, const struct tokenizer_data *d, struct err *e);
 /* 1: there is one, and the caller owns *d (tokenizer_data_fini); 0: there is none; -1: error. */
 int model_file_read_tokenizer(const struct h5 *f, struct tokenizer_data *d, struct err *e);
+/* The same made ready, as *out, which stays what it is where there is none; refuses more tokens than n_vocab. */
+int model_file_tokenizer(const struct h5 *f, int n_vocab, struct tokenizer **out, struct err *e);
 
 #endif

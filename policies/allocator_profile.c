@@ -9,93 +9,17 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "harness/base/str.h"
+#include "policies/allocator_study.h"
 
-enum measure { SCORE, NLL, KL, TOP1 };
-const char *const allocator_profile_measures[] = {"score", "nll", "kl", "top1", NULL};
 const char *const allocator_profile_all[] = {"all", NULL};
 
 const char *const allocator_profile_high[] = {"tolerates", "suffers", NULL};
 
 static const double SAME_LEVEL = 1e-9; /* fractions of at most 12 decimal digits */
 
-struct study {
-    const struct h5 *f;
-    const char *group; /* "/0" */
-    double level;
-    int64_t higher; /* is better, of the score */
-    int64_t *layer;
-    size_t n;
-};
-
-static double *read_column(const struct study *s, const char *measure, const char *column)
+static int matches(const char *is, const char *want)
 {
-    struct str path = {0};
-    struct h5_info info;
-    double *v = mem_new(s->n + 1, sizeof *v);
-    for (size_t i = 0; i < s->n; i++)
-        v[i] = (double)NAN;
-    str_addf(&path, "%s/%s/%s", s->group, measure, column);
-    if (h5_exists(s->f, path.p) && h5_stat(s->f, path.p, &info, NULL) == 0 && info.type == H5_TYPE_F64 && info.n == s->n)
-        h5_read(s->f, path.p, H5_TYPE_F64, v, s->n, NULL);
-    str_free(&path);
-    return v;
-}
-
-/* [n] damages of the study's layers; what was not measured is NAN. */
-static double *damage_of(const struct study *s, enum measure m)
-{
-    const char *name = allocator_profile_measures[m];
-    double *mean = read_column(s, name, "mean"), *diff = read_column(s, name, "diff"), *base = read_column(s, name, "baseline");
-    for (size_t i = 0; i < s->n; i++) {
-        double rise = isfinite(diff[i]) ? diff[i] : mean[i] - base[i]; /* paired where the samples are */
-        mean[i] = m == KL ? mean[i] : m == TOP1 ? 1 - mean[i] : m == SCORE && s->higher ? -rise : rise;
-    }
-    mem_free(diff);
-    mem_free(base);
-    return mean;
-}
-
-static int matches(const struct h5 *f, const char *group, const char *attribute, const char *want)
-{
-    char *is = strcmp(want, "all") != 0 ? h5_get_string(f, group, attribute, NULL) : NULL;
-    int same = strcmp(want, "all") == 0 || (is && strcmp(is, want) == 0);
-    mem_free(is);
-    return same;
-}
-
-/* 1 for a group that is a study of single layers; fills what is known without reading numbers. */
-static int is_study(const struct h5 *f, const char *name, const char *group, struct study *s)
-{
-    int64_t only = 0;
-    *s = (struct study){.f = f, .group = group, .higher = 1};
-    if (strspn(name, "0123456789") != strlen(name) || h5_get_double(f, group, "level", &s->level, NULL))
-        return 0;
-    h5_get_int(f, group, "only", &only, NULL);
-    h5_get_int(f, group, "higher_is_better", &s->higher, NULL);
-    return !only;
-}
-
-static int read_layers(struct study *s, int n_layer, struct err *e)
-{
-    struct str path = {0};
-    struct h5_info info;
-    int rc = -1;
-    str_addf(&path, "%s/layer", s->group);
-    if (h5_stat(s->f, path.p, &info, e))
-        goto out;
-    s->n = (size_t)info.n;
-    s->layer = mem_new(s->n + 1, sizeof *s->layer);
-    if (h5_read(s->f, path.p, H5_TYPE_I64, s->layer, s->n, e))
-        goto out;
-    for (size_t i = 0; i < s->n; i++)
-        if (s->layer[i] < 0 || s->layer[i] >= n_layer) {
-            err_set(e, ERR_FORMAT, "%s:%s: layer %lld of a model with %d layers", h5_path(s->f), path.p, (long long)s->layer[i], n_layer);
-            goto out;
-        }
-    rc = 0;
-out:
-    str_free(&path);
-    return rc;
+    return strcmp(want, "all") == 0 || strcmp(is, want) == 0;
 }
 
 /* One level's row in `p`, made when it is new; levels are in ascending order. */
@@ -123,48 +47,45 @@ static int level_row(struct allocator_profile *p, double level, int **count)
     return at;
 }
 
+/* Adds the damages of one study's layers. */
+static int add_study(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_study *s, struct allocator_profile *p,
+                     int **count, struct err *e)
+{
+    if (allocator_study_layers(f, p->n_layer, s, e))
+        return -1;
+    double *d = mem_new((size_t)s->n, sizeof *d);
+    int rc = allocator_study_damage(f, s, (enum allocator_study_measure)c->measure, d, e);
+    size_t row = rc ? 0 : (size_t)level_row(p, s->level, count) * (size_t)p->n_layer;
+    for (int k = 0; k < s->n && rc == 0; k++) {
+        p->damage[row + (size_t)s->layer[k]] += d[k];
+        (*count)[row + (size_t)s->layer[k]]++;
+    }
+    mem_free(d);
+    return rc;
+}
+
 /* Adds every study that the choice admits; `seen` lists those that are there. */
 static int gather(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_profile *p, struct str *seen,
                   struct err *e)
 {
-    char **name = NULL;
-    size_t n = 0, L = (size_t)p->n_layer;
-    int *count = NULL, rc = -1;
-    struct str group = {0};
-    if (h5_list(f, "/", &name, &n, e))
+    struct allocator_study *s = NULL;
+    int n = 0, *count = NULL, rc = -1;
+    if (allocator_study_list(f, &s, &n, e))
         return -1;
-    for (size_t i = 0; i < n; i++) {
-        struct study s;
-        str_clear(&group);
-        str_addf(&group, "/%s", name[i]);
-        if (!is_study(f, name[i], group.p, &s))
+    for (int i = 0; i < n; i++) {
+        if (s[i].only)
             continue;
-        char *task = h5_get_string(f, group.p, "task", NULL), *policy = h5_get_string(f, group.p, "policy", NULL);
-        str_addf(seen, "%s%s %s %g", seen->n ? ", " : "", task ? task : "?", policy ? policy : "?", s.level);
-        mem_free(task);
-        mem_free(policy);
-        if (!matches(f, group.p, "task", c->task) || !matches(f, group.p, "policy", c->policy) ||
-            (c->level >= 0 && fabs(c->level - s.level) > SAME_LEVEL))
-            continue;
-        int bad = read_layers(&s, p->n_layer, e);
-        double *d = bad ? NULL : damage_of(&s, (enum measure)c->measure);
-        size_t row = bad ? 0 : (size_t)level_row(p, s.level, &count) * L;
-        for (size_t k = 0; d && k < s.n; k++) {
-            p->damage[row + (size_t)s.layer[k]] += d[k];
-            count[row + (size_t)s.layer[k]]++;
-        }
-        mem_free(d);
-        mem_free(s.layer);
-        if (bad)
+        str_addf(seen, "%s%s %s %g", seen->n ? ", " : "", s[i].task, s[i].policy, s[i].level);
+        if (matches(s[i].task, c->task) && matches(s[i].policy, c->policy) &&
+            (c->level < 0 || fabs(c->level - s[i].level) <= SAME_LEVEL) && add_study(f, c, &s[i], p, &count, e))
             goto out;
     }
-    for (size_t i = 0; i < (size_t)p->n_level * L; i++)
+    for (size_t i = 0; i < (size_t)p->n_level * (size_t)p->n_layer; i++)
         p->damage[i] = count[i] ? p->damage[i] / count[i] : (double)NAN;
     rc = 0;
 out:
-    h5_free_strings(name, n);
+    allocator_study_free(s, n);
     mem_free(count);
-    str_free(&group);
     return rc;
 }
 
@@ -192,35 +113,10 @@ static int read_metric(const struct h5 *f, const struct allocator_profile_choice
     return 0;
 }
 
-static int check_model(const struct h5 *f, const struct allocator_setup *s, struct err *e)
-{
-    int64_t schema, n_layer;
-    int rc = -1;
-    char *sha = NULL, *name = NULL;
-    if (h5_get_int(f, "/", "schema", &schema, e) || h5_get_int(f, "/", "n_layer", &n_layer, e))
-        return err_wrap(e, "no profile of a layer study");
-    if (schema != 1)
-        return err_set(e, ERR_FORMAT, "%s: profile of schema %lld, expected 1", h5_path(f), (long long)schema);
-    if (n_layer != s->n_layer)
-        return err_set(e, ERR_CONFIG, "%s: a profile of %lld layers for a model of %d layers", h5_path(f), (long long)n_layer, s->n_layer);
-    sha = h5_get_string(f, "/", "model_sha256", NULL);
-    name = h5_get_string(f, "/", "model", NULL);
-    if (sha && *sha && *s->model_sha256 && strcmp(sha, s->model_sha256) != 0)
-        err_set(e, ERR_CONFIG, "%s: a profile of another model: sha256 %.12s... (%s), expected %.12s... (%s)", h5_path(f), sha,
-                name ? name : "?", s->model_sha256, s->model);
-    else if ((!sha || !*sha) && name && *s->model && strcmp(name, s->model) != 0)
-        err_set(e, ERR_CONFIG, "%s: a profile of model '%s' for model '%s'", h5_path(f), name, s->model);
-    else
-        rc = 0;
-    mem_free(sha);
-    mem_free(name);
-    return rc;
-}
-
 static int check_numbers(const char *path, const struct allocator_profile_choice *c, const struct allocator_profile *p, int first,
                          struct err *e)
 {
-    const char *measure = c->metric && *c->metric ? c->metric : allocator_profile_measures[c->measure];
+    const char *measure = c->metric && *c->metric ? c->metric : allocator_study_measures[c->measure];
     int differs = 0;
     for (int k = 0; k < p->n_level; k++)
         for (int l = first; l < p->n_layer; l++)
@@ -265,7 +161,7 @@ struct allocator_profile *allocator_profile_read(const struct allocator_profile_
     struct h5 *f = h5_open(path, H5_MODE_READ, e);
     int rc = -1;
     p->n_layer = s->n_layer;
-    if (!f || check_model(f, s, e) || (c->metric && *c->metric ? read_metric(f, c, p, e) : gather(f, c, p, &seen, e)))
+    if (!f || allocator_study_check_model(f, s, e) || (c->metric && *c->metric ? read_metric(f, c, p, e) : gather(f, c, p, &seen, e)))
         goto out;
     if (p->n_level == 0) {
         struct str level = {0};

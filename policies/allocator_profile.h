@@ -1,8 +1,4 @@
-/* What a layer study measured (profile.h5; its format stands in harness/profile.h), as a damage for every layer.
- *
- * damage, higher = the layer suffers more from being pruned:
- *   score   loss of the task's score against the baseline       nll     its rise against the baseline
- *   kl      mean divergence from the full cache                  top1    1 - the share of steps with the full cache's choice
+/* What a layer study measured (profile.h5), as a damage for every layer: allocator_study.h says what damage is.
  *
  * A file may hold several studies: one per task, policy and level (the fraction kept in the studied layer). `task`,
  * `policy` and `level` choose among them; those that remain are pooled: at every level the mean over studies, and where
@@ -17,18 +13,18 @@
 #define POLICIES_ALLOCATOR_PROFILE_H
 
 #include "policies/allocator.h"
+#include "policies/allocator_study.h"
 
 struct allocator_profile_choice {
     char *path;
     char *task, *policy; /* "all", or a name */
     double level;        /* -1: all */
-    int measure;         /* index into allocator_profile_measures */
+    int measure;         /* enum allocator_study_measure */
     char *metric;        /* NULL or "": measured damage; else a dataset of the file with one number a layer */
     int high;            /* what a high number of it means: 0 the layer tolerates pruning, 1 it suffers */
     int64_t shuffle;     /* 0: off; a seed that deals the profile out to other layers: the control "shuffled" */
 };
 
-extern const char *const allocator_profile_measures[]; /* NULL-terminated */
 extern const char *const allocator_profile_all[];      /* {"all", NULL} */
 
 extern const char *const allocator_profile_high[];     /* {"tolerates", "suffers", NULL} */
@@ -40,7 +36,7 @@ extern const char *const allocator_profile_high[];     /* {"tolerates", "suffers
         {"policy", PARAM_STRING, offsetof(type, member.policy), "all", 0, 0, NULL, "studies of this policy; all: the mean over all"}, \
         {"level", PARAM_FLOAT, offsetof(type, member.level), "all", 0, 1, allocator_profile_all, \
          "fraction kept in the studied layer; all: the mean over levels"}, \
-        {"measure", PARAM_ENUM, offsetof(type, member.measure), "kl", 0, 0, allocator_profile_measures, \
+        {"measure", PARAM_ENUM, offsetof(type, member.measure), "kl", 0, 0, allocator_study_measures, \
          "what damage is: loss of score, rise of nll, kl, or loss of top1 agreement"}, \
     { \
         "shuffle", PARAM_INT, offsetof(type, member.shuffle), "0", 0, 1e15, NULL, \

@@ -8,6 +8,7 @@
 #include "harness/base/str.h"
 #include "harness/aggregate.h"
 #include "harness/experiment.h"
+#include "harness/feasible.h"
 #include "harness/profile.h"
 #include "policies/allocator_profile.h"
 #include "tests/allocators.h"
@@ -160,6 +161,24 @@ START_TEST(a_profile_that_does_not_fit_is_refused_with_its_numbers)
     check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "no layer's pruning did any harm");
     write_profile(NULL, 4, &good, 0);
     check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "there are (task policy level): none");
+    static const struct {
+        int64_t layer[4];
+        const char *says;
+    } order[] = {{{0, 1, 2, 4}, "p.h5:/0/layer: entry 3 is 4; expected ascending layers of a model with 4 layers"},
+                 {{0, 2, 1, 3}, "p.h5:/0/layer: entry 2 is 1"},
+                 {{-1, 0, 1, 2}, "p.h5:/0/layer: entry 0 is -1"}};
+    for (int i = 0; i < 4; i++) {
+        char *path = rows_path("p.h5");
+        struct h5 *f = h5_open(path, H5_MODE_CREATE, NULL);
+        int bad = h5_set_int(f, "/", "schema", 1, NULL) || h5_set_int(f, "/", "n_layer", 4, NULL) || h5_set_string(f, "/", "model", "m", NULL) ||
+                  h5_set_string(f, "/", "model_sha256", "", NULL) || h5_make_group(f, "/0", NULL) || h5_set_string(f, "/0", "task", "t", NULL) ||
+                  h5_set_string(f, "/0", "policy", "p", NULL) || h5_set_double(f, "/0", "level", 0.1, NULL) || h5_set_int(f, "/0", "only", 0, NULL) ||
+                  (i < 3 && h5_set_int(f, "/0", "higher_is_better", 1, NULL)) ||
+                  h5_write(f, "/0/layer", H5_TYPE_I64, 1, (const uint64_t[]){4}, order[i % 3].layer, NULL) || h5_close(f, NULL);
+        ck_assert_int_eq(bad, 0);
+        check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_FORMAT, i < 3 ? order[i].says : "p.h5:/0: attribute 'higher_is_better' missing");
+        mem_free(path);
+    }
     rows_write("p.h5", "no HDF5");
     check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_FORMAT, "");
 }
@@ -452,6 +471,44 @@ START_TEST(pyramidkv_falls_with_depth_around_the_mean)
 }
 END_TEST
 
+/* Whole prompts and chunks, fractions and tokens, a protection that can't be paid. */
+START_TEST(what_can_not_be_spread_is_known_before_the_run)
+{
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
+                               "sweep:\n"
+                               "  - {policy: knorm, keep: [0.3, 0.5, 0.8], layer_budget: [uniform, free_first: {layers: [1, 2]}], "
+                               "prefill: [full, chunked: {size: 128, budget: [seen, final]}]}\n"
+                               "  - {policy: knorm, keep_tokens: [120, 160], layer_budget: free_first, prune_after: prompt}\n"
+                               "  - {policy: knorm, keep: [0.3, 0.5], protect: {first_layers: 1}}\n";
+    struct experiment x;
+    struct runner_summary sum;
+    struct str errors = {0};
+    struct rows r;
+    int n[3] = {0};
+    char *path = rows_path("x.yaml");
+    rows_run(yaml, "out", 0, &sum);
+    rows_load("out", &r);
+    ck_assert_msg(experiment_load(path, NULL, 0, 0, &x, &errors, NULL) == 0, "%s", str_c(&errors));
+    for (int c = 0; c < x.n_cell; c++) {
+        struct err why = {0};
+        const struct json *row = NULL;
+        int found = feasible_check(&x, c, &why);
+        for (int i = 0; i < r.n; i++)
+            row = strcmp(rows_text(r.v[i], "cell"), x.cell[c].id) == 0 ? r.v[i] : row;
+        const char *status = rows_text(row, "status"), *foreseen = found == 0 ? "ok" : why.code == ERR_INFEASIBLE ? "skipped" : "failed";
+        ck_assert_msg(strcmp(status, foreseen) == 0, "cell %s: %s foreseen, %s found; '%s', '%s'", x.cell[c].json, foreseen, status, why.msg,
+                      rows_text(row, "reason"));
+        if (found)
+            ck_assert_msg(strncmp(why.msg, rows_text(row, "reason"), 30) == 0, "'%s', '%s'", why.msg, rows_text(row, "reason"));
+        n[found == 0 ? 0 : why.code == ERR_INFEASIBLE ? 1 : 2]++;
+    }
+    ck_assert_msg(n[0] > 10 && n[1] > 4 && n[2] == 1, "%d, %d, %d", n[0], n[1], n[2]);
+    rows_free(&r);
+    experiment_fini(&x);
+    mem_free(path);
+}
+END_TEST
+
 Suite *make_alloc_profile_suite(void)
 {
     Suite *s = suite_create("alloc_profile");
@@ -473,6 +530,7 @@ Suite *make_alloc_profile_suite(void)
     tcase_add_test(t, a_metric_of_the_profile_can_stand_in_for_damage);
     tcase_add_test(t, a_profile_measured_on_an_evaluation_prompt_is_refused);
     tcase_add_test(t, a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_goes_on);
+    tcase_add_test(t, what_can_not_be_spread_is_known_before_the_run);
     suite_add_tcase(s, t);
     return s;
 }

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/calibration.h"
 #include "harness/profile.h"
 #include "harness/runner.h"
 #include "tests/lab.h"
@@ -127,35 +129,37 @@ START_TEST(without_a_reference_answer_only_the_oracle_fails)
 }
 END_TEST
 
-/* 65 records, the last of which repeats record `twin`. */
+/* 66 records, the last of which repeats record `twin`. */
 static void write_records(int twin)
 {
     struct str s = {0};
-    for (int i = 0; i < 65; i++)
+    for (int i = 0; i < 66; i++)
         str_addf(&s, "{\"id\": \"r%d\", \"context\": \"the number of box %d is %d.\", \"question\": \" which?\", \"answers\": [\"7\"]}\n", i,
-                 i < 64 ? i : twin, i < 64 ? i : twin);
+                 i < 65 ? i : twin, i < 65 ? i : twin);
     rows_write("r.jsonl", s.p);
     str_free(&s);
 }
 
-static int evaluate(const char *first, struct runner_summary *sum, struct err *e)
+/* Two samples from `first` on, into the folder `out`. */
+static int evaluate(int first, const char *out, struct runner_summary *sum, struct err *e)
 {
-    static const char use[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: r.jsonl, metric: f1}]\nsamples: 1\n%s\nmax_new_tokens: 2\n"
+    static const char use[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: r.jsonl, metric: f1}]\nsamples: 2\nfirst_sample: %d\nmax_new_tokens: 2\n"
                               "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: study/profile.h5}}}\n";
     struct experiment x;
-    char text[600], *path = rows_path("y.yaml"), *to = rows_path(first);
+    char text[600], *path = rows_path("y.yaml"), *to = rows_path(out);
     snprintf(text, sizeof text, use, first);
     rows_write("y.yaml", text);
     ck_assert_msg(experiment_load(path, NULL, 0, 0, &x, NULL, e) == 0, "%s", e->msg);
     struct runner_options o = {.dir = to, .quiet = 1};
     int rc = runner_run(&x, &o, sum, e);
+    ck_assert_int_eq(calibration_check(&x, NULL), rc); /* as `check` has it */
     experiment_fini(&x);
     mem_free(path);
     mem_free(to);
     return rc;
 }
 
-/* 64 prompts of calibration, one of which is the evaluation's only prompt. */
+/* 64 prompts of calibration, one of which is the last of the evaluation's: nothing of it runs. */
 START_TEST(one_prompt_of_64_that_calibration_shares_is_enough_to_refuse)
 {
     static const char study[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: r.jsonl, metric: f1}]\nsamples: 64\nmax_new_tokens: 2\n"
@@ -163,25 +167,37 @@ START_TEST(one_prompt_of_64_that_calibration_shares_is_enough_to_refuse)
     struct runner_summary sum = {0};
     struct aggregate a;
     struct err e = {0};
-    char *out;
+    char *out, *fresh;
     rows_enter();
     out = rows_path("study");
+    fresh = rows_path("fresh");
     write_records(1000);
     rows_run(study, "study", 0, &sum);
     ck_assert_int_eq(sum.rows, 4 * 64);
     ck_assert_int_eq(aggregate_load(out, &a, NULL), 0);
     ck_assert_int_eq(profile_write(out, &a, NULL), 0);
     aggregate_free(&a);
-    ck_assert_msg(evaluate("first_sample: 64", &sum, &e) == 0, "%s", e.msg); /* record 64 is another */
-    ck_assert_int_eq(sum.rows, 2);
+    ck_assert_msg(evaluate(64, "old", &sum, &e) == 0, "%s", e.msg); /* records 64 and 65 are others */
+    ck_assert_int_eq(sum.rows, 4);
+    char *before = rows_read("old/rows.jsonl");
     write_records(17);
-    ck_assert_int_eq(evaluate("first_sample: 64 # again", &sum, &e), -1);
-    ck_assert_int_eq(e.code, ERR_CONFIG);
-    ck_assert_msg(strstr(e.msg, "y.yaml:9: ") && strstr(e.msg, "study/profile.h5 was calibrated on a prompt of this evaluation: task 'jsonl', sample 64"),
-                  "%s", e.msg);
-    ck_assert_int_eq(evaluate("first_sample: 65", &sum, &e), -1);
-    ck_assert_msg(strstr(e.msg, "y.yaml:4: first_sample 65: task 'jsonl' has samples 0 to 64"), "%s", e.msg);
+    for (int resumed = 0; resumed < 2; resumed++) {
+        memset(&e, 'x', sizeof e);
+        ck_assert_int_eq(evaluate(64, resumed ? "old" : "fresh", &sum, &e), -1);
+        ck_assert_int_eq(e.code, ERR_CONFIG);
+        ck_assert_int_eq(sum.rows, 0);
+        ck_assert_msg(strstr(e.msg, "y.yaml:9: ") && strstr(e.msg, "study/profile.h5 was calibrated on a prompt of this evaluation: task 'jsonl', sample 65"),
+                      "%s", e.msg);
+    }
+    ck_assert(!fs_exists(fresh));
+    char *after = rows_read("old/rows.jsonl");
+    ck_assert_str_eq(before, after);
+    ck_assert_int_eq(evaluate(66, "fresh", &sum, &e), -1);
+    ck_assert_msg(strstr(e.msg, "y.yaml:4: first_sample 66: task 'jsonl' has samples 0 to 65"), "%s", e.msg);
+    mem_free(before);
+    mem_free(after);
     mem_free(out);
+    mem_free(fresh);
     rows_leave();
 }
 END_TEST

@@ -3,6 +3,7 @@
 
 #include "harness/base/rng.h"
 #include "harness/permutation.h"
+#include "harness/rankstats.h"
 #include "tests/suites.h"
 
 enum { L = 8, N = 12 };
@@ -144,6 +145,50 @@ START_TEST(what_too_few_samples_cannot_say_is_nan)
 }
 END_TEST
 
+/* Four samples have three splits; the layers' ranks by hand of rankstats, some of them tied. */
+START_TEST(halves_of_ranks_agree_with_their_enumeration)
+{
+    enum { LAYERS = 7 };
+    static const double x[LAYERS][4] = {{0.1, 0.2, 0.1, 0.2}, {0.2, 0.1, 0.2, 0.1}, {0, 3, 1, 1}, {1, 1, 0, 4}, {5, 0, 0, 9}, {2, 2, 2, 2}, {2, 2, 2, 2}};
+    double r = 0, square = 0;
+    for (int split = 1; split < 4; split++) {
+        double a[LAYERS], b[LAYERS];
+        for (int l = 0; l < LAYERS; l++) {
+            int other[2], n = 0;
+            for (int s = 1; s < 4; s++)
+                if (s != split)
+                    other[n++] = s;
+            a[l] = round((x[l][0] + x[l][split]) * 1e6);
+            b[l] = round((x[l][other[0]] + x[l][other[1]]) * 1e6);
+        }
+        double rho = rankstats_correlate(a, b, NULL, LAYERS).rho;
+        r += rho / 3;
+        square += rho * rho / 3;
+    }
+    double got = permutation_split_half_rank(x[0], LAYERS, 4), sd = sqrt((square - r * r) / PERMUTATION_HALVES);
+    ck_assert_double_gt(sd, 0);
+    ck_assert_double_eq_tol(got / (2 - got), r, 5 * sd); /* the formula turned round */
+}
+END_TEST
+
+/* One layer far above the rest makes Pearson's r, not the order of the others, and a monotone curve does not matter. */
+START_TEST(ranks_do_not_follow_one_large_layer)
+{
+    double x[L][N], y[L][N];
+    struct rng r;
+    rng_init(&r, 9, "outlier");
+    for (int s = 0; s < N; s++)
+        for (int l = 0; l < L; l++) {
+            x[l][s] = rng_double(&r) + (l == 3 ? 1000 : 0);
+            y[l][s] = exp(4 * l);
+        }
+    ck_assert_double_gt(permutation_split_half(x[0], L, N), 0.999);
+    ck_assert_double_lt(permutation_split_half_rank(x[0], L, N), 0.8);
+    ck_assert_double_eq_tol(permutation_split_half_rank(y[0], L, N), 1, 1e-12);
+    ck_assert(isnan(permutation_split_half_rank(x[0], 2, N)) && isnan(permutation_split_half_rank(x[0], L, 3)));
+}
+END_TEST
+
 Suite *make_permutation_suite(void)
 {
     Suite *s = suite_create("permutation");
@@ -154,6 +199,8 @@ Suite *make_permutation_suite(void)
     tcase_add_test(t, hard_and_easy_samples_make_no_difference);
     tcase_add_test(t, without_a_difference_p_is_uniform_and_the_halves_do_not_agree);
     tcase_add_test(t, split_halves_recover_a_known_reliability);
+    tcase_add_test(t, halves_of_ranks_agree_with_their_enumeration);
+    tcase_add_test(t, ranks_do_not_follow_one_large_layer);
     tcase_add_test(t, samples_without_a_layer_are_left_out_and_layers_that_agree_exactly_have_reliability_one);
     tcase_add_test(t, what_too_few_samples_cannot_say_is_nan);
     suite_add_tcase(s, t);

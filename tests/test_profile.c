@@ -183,7 +183,12 @@ START_TEST(a_study_that_runs_knows_its_model_and_agrees_with_its_rows)
     ck_assert_double_eq_tol(p, t.variance, 1e-12);
     ck_assert_int_eq(h5_get_int(f, "/0/kl", "n_sample", &v, NULL), 0);
     ck_assert_int_eq(v, 2);
+    char *prefill = h5_get_string(f, "/0", "prefill", NULL);
+    ck_assert_pstr_eq(prefill, "\"full\"");
+    mem_free(prefill);
     ck_assert_int_eq(h5_get_double(f, "/0/kl", "split_half", &half, NULL), 0);
+    ck_assert(isnan(half));
+    ck_assert_int_eq(h5_get_double(f, "/0/kl", "split_half_rank", &half, NULL), 0);
     ck_assert(isnan(half)); /* two samples have no halves that could be compared */
     h5_close(f, NULL);
     aggregate_free(&a);

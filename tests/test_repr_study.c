@@ -7,7 +7,10 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "harness/encode.h"
+#include "harness/repr_output.h"
 #include "harness/repr_relate.h"
+#include "policies/allocator_profile.h"
+#include "tests/plain.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 #include "tests/support.h"
@@ -49,7 +52,7 @@ static void teardown(void)
 static void study(struct repr_study *s)
 {
     struct err e;
-    ck_assert_msg(repr_study_run(&x, model, 0, &options, NULL, NULL, s, &e) == 0, "%s", e.msg);
+    ck_assert_msg(repr_study_run(&x, model, 0, &options, NULL, NULL, NULL, s, &e) == 0, "%s", e.msg);
 }
 
 /* ---- what the stages are -------------------------------------------------------------------- */
@@ -179,6 +182,21 @@ START_TEST(the_numbers_do_not_depend_on_threads)
 }
 END_TEST
 
+/* Samples 1 and 2 of 0 to 2, by their prompts. */
+START_TEST(samples_begin_where_the_experiment_does)
+{
+    struct repr_study all, some;
+    study(&all);
+    x.first_sample = 1;
+    x.samples = 2;
+    study(&some);
+    ck_assert_int_eq(some.n_sample, 2);
+    ck_assert_int_eq(memcmp(all.prompt + 1, some.prompt, sizeof *all.prompt * 2), 0);
+    repr_study_fini(&all);
+    repr_study_fini(&some);
+}
+END_TEST
+
 START_TEST(views_without_dropped_words_are_the_prompt)
 {
     struct repr_study s;
@@ -227,30 +245,35 @@ struct fake {
     const double *kl;   /* [N_LAYER] */
     double split_half;  /* NAN: none */
 };
+static const char *fake_after = "all_but_last", *fake_prefill = "\"full\"";
+static const double *fake_score[3]; /* [N_LAYER] paired difference, mean, baseline; NULL: NAN */
 
 static char *write_profile(const struct fake *f)
 {
-    static const char *const measures[] = {"score", "nll", "kl", "top1"}, *const columns[] = {"diff", "mean"};
+    static const char *const measures[] = {"score", "nll", "kl", "top1"}, *const columns[] = {"diff", "mean", "baseline"};
     static const int64_t layer[N_LAYER] = {0, 1, 2, 3, 4, 5};
     static const uint64_t dim[1] = {N_LAYER};
     double none[N_LAYER];
     char *path = rows_path("profile.h5");
     struct h5 *h = h5_open(path, H5_MODE_CREATE, NULL);
-    int bad = h5_set_int(h, "/", "n_layer", f->n_layer, NULL) || h5_set_string(h, "/", "model_sha256", f->sha, NULL) ||
+    int bad = h5_set_int(h, "/", "schema", 1, NULL) || h5_set_string(h, "/", "model", "six", NULL) ||
+              h5_set_int(h, "/", "n_layer", f->n_layer, NULL) || h5_set_string(h, "/", "model_sha256", f->sha, NULL) ||
               h5_write(h, "/0/layer", H5_TYPE_I64, 1, dim, layer, NULL) || h5_set_string(h, "/0", "task", f->task, NULL) ||
               h5_set_string(h, "/0", "task_params", x.task->params, NULL) || h5_set_string(h, "/0", "policy", "h2o", NULL) ||
-              h5_set_string(h, "/0", "params", "{\"recent\":8}", NULL) || h5_set_string(h, "/0", "prune_after", "all_but_last", NULL) ||
+              h5_set_string(h, "/0", "params", "{\"recent\":8}", NULL) || h5_set_string(h, "/0", "prune_after", fake_after, NULL) ||
+              h5_set_string(h, "/0", "prefill", fake_prefill, NULL) ||
               h5_set_int(h, "/0", "only", 0, NULL) || h5_set_int(h, "/0", "higher_is_better", 1, NULL) ||
               h5_set_double(h, "/0", "level", 0.25, NULL) || h5_write_strings(h, "/0/prompt_sha256", &f->prompt, 1, NULL);
     for (int i = 0; i < N_LAYER; i++)
         none[i] = NAN;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 12; i++) {
+        int m = i / 3, column = i % 3;
         struct str name = {0};
-        str_addf(&name, "/0/%s/%s", measures[i / 2], columns[i % 2]);
-        bad = bad || h5_write(h, name.p, H5_TYPE_F64, 1, dim, i == 5 ? f->kl : none, NULL);
+        str_addf(&name, "/0/%s/%s", measures[m], columns[column]);
+        bad = bad || h5_write(h, name.p, H5_TYPE_F64, 1, dim, m == 2 && column == 1 ? f->kl : m == 0 && fake_score[column] ? fake_score[column] : none, NULL);
         str_free(&name);
     }
-    bad = bad || (!isnan(f->split_half) && h5_set_double(h, "/0/kl", "split_half", f->split_half, NULL));
+    bad = bad || (!isnan(f->split_half) && (h5_set_double(h, "/0/kl", "split_half_rank", f->split_half, NULL) || h5_set_double(h, "/0/kl", "split_half", 0.5, NULL)));
     ck_assert(!bad && h5_close(h, NULL) == 0);
     return path;
 }
@@ -266,7 +289,7 @@ START_TEST(damage_in_the_order_of_a_metric_has_rho_one)
     for (int l = 0; l < N_LAYER; l++)
         kl[l] = exp(-s.value[REPR_DEPTHKV][REPR_INFONCE][TAP_ATT][l].mean); /* low infonce, high damage */
     char *path = write_profile(&(struct fake){N_LAYER, model->sha256, "passkey", s.prompt[1], kl, 0.81});
-    ck_assert_msg(repr_relate(path, &x, model, 0, &s, &r, &e) == 0, "%s", e.msg);
+    ck_assert_msg(repr_relate(path, &x, model, 0, &s, NULL, &r, &e) == 0, "%s", e.msg);
     ck_assert_int_eq(r.n_damage, 1);
     ck_assert_int_eq(r.damage[0].shared, 1);
     ck_assert(r.damage[0].reliability[2] == 0.81 && isnan(r.damage[0].reliability[0]));
@@ -295,6 +318,157 @@ START_TEST(damage_in_the_order_of_a_metric_has_rho_one)
 }
 END_TEST
 
+/* One reader: what correlations call damage is what budgets follow, paired or not. */
+START_TEST(allocators_read_the_same_damage)
+{
+    static const double kl[N_LAYER] = {1, 2, 3, 4, 5, 6}, diff[N_LAYER] = {-0.5, -0.25, NAN, 0, 0.125, NAN},
+                        mean[N_LAYER] = {0.5, 0.5, 0.25, 1, 1, 0.75}, base[N_LAYER] = {1, 1, 1, 1, 1, 1},
+                        want[N_LAYER] = {0.5, 0.25, 0.75, 0, -0.125, 0.25};
+    struct repr_study s;
+    struct repr_relations r;
+    struct err e;
+    fake_score[0] = diff;
+    fake_score[1] = mean;
+    fake_score[2] = base;
+    char name[] = "all", *path = write_profile(&(struct fake){N_LAYER, model->sha256, "passkey", "p", kl, NAN});
+    memset(fake_score, 0, sizeof fake_score);
+    study(&s);
+    ck_assert_msg(repr_relate(path, &x, model, 0, &s, NULL, &r, &e) == 0, "%s", e.msg);
+    for (int measure = ALLOCATOR_STUDY_SCORE; measure <= ALLOCATOR_STUDY_KL; measure += ALLOCATOR_STUDY_KL - ALLOCATOR_STUDY_SCORE) {
+        struct allocator_profile_choice choice = {.path = path, .task = name, .policy = name, .level = -1, .measure = measure};
+        struct allocator_setup setup = {N_LAYER, "six", model->sha256, ""};
+        struct allocator_profile *p = allocator_profile_read(&choice, &setup, 0, &e);
+        ck_assert_msg(p != NULL, "%s", e.msg);
+        for (int l = 0; l < N_LAYER; l++) {
+            ck_assert_double_eq(p->damage[l], measure == ALLOCATOR_STUDY_KL ? kl[l] : want[l]);
+            ck_assert_double_eq(r.damage[0].damage[measure][l], p->damage[l]);
+        }
+        allocator_profile_free(p);
+    }
+    repr_relations_fini(&r);
+    repr_study_fini(&s);
+    mem_free(path);
+}
+END_TEST
+
+/* Layer l's attention output for the newest token, after W_o, by the definition. */
+static void plain_output(struct plain *p, int l, double *out)
+{
+    const struct hparams *hp = &model->hp;
+    int d = hp->head_dim, query = p->n_seen - 1;
+    double *heads = mem_new((size_t)(hp->n_head * d), sizeof *heads);
+    for (int q = 0; q < hp->n_head; q++) {
+        const struct plain_list *list = plain_list(p, l, q / hp->n_group);
+        const double *row = p->attention + (((size_t)l * (size_t)hp->n_head + (size_t)q) * (size_t)p->room + (size_t)query) * (size_t)p->room;
+        for (int j = 0; j < list->n; j++)
+            for (int i = 0; i < d; i++)
+                heads[q * d + i] += row[list->entry[j].pos] * list->entry[j].v[i];
+    }
+    for (int i = 0; i < hp->d_model; i++) {
+        out[i] = 0;
+        for (int k = 0; k < hp->n_head * d; k++)
+            out[i] += (double)matrix_get(&model->layer[l].attn_out, i, k) * heads[k];
+    }
+    mem_free(heads);
+}
+
+/* The mean relative error over the tokens after the cut, with layer l cut to m entries of n. */
+static double plain_error(const struct prompt *p, int n, int l, int m)
+{
+    int d = model->hp.d_model, n_feed = p->ids.n > n ? p->ids.n - n : 1, budget[N_LAYER];
+    struct plain_rule rule = {.policy = "heavy", .recent = 8};
+    struct plain *full = plain_create(model, n + n_feed, 0), *less = plain_create(model, n + n_feed, 0);
+    double *a = mem_new(2 * (size_t)d, sizeof *a), *b = a + d, sum = 0;
+    for (int i = 0; i < n; i++) {
+        plain_feed(full, p->ids.id[i]);
+        plain_feed(less, p->ids.id[i]);
+    }
+    for (int i = 0; i < N_LAYER; i++)
+        budget[i] = i == l ? m : n;
+    ck_assert_double_gt(plain_cut(less, &rule, budget, 0), 1e-5); /* no tie for float32 to decide */
+    int first = plain_argmax(full);
+    for (int t = 0; t < n_feed; t++) {
+        int32_t token = p->ids.n > n ? p->ids.id[n + t] : first;
+        double apart = 0, norm = 0;
+        plain_feed(full, token);
+        plain_feed(less, token);
+        plain_output(full, l, a);
+        plain_output(less, l, b);
+        for (int i = 0; i < d; i++) {
+            apart += (a[i] - b[i]) * (a[i] - b[i]);
+            norm += a[i] * a[i];
+        }
+        sum += sqrt(apart / norm) / n_feed;
+    }
+    mem_free(a);
+    plain_destroy(full);
+    plain_destroy(less);
+    return sum;
+}
+
+START_TEST(the_output_error_is_that_of_the_plain_computation)
+{
+    enum { N = 60 };
+    static const double kl[N_LAYER] = {1, 2, 3, 4, 5, 6};
+    static const char *const after[] = {"all_but_last", "context", "prompt"};
+    static const int held[] = {1, 9, 0};
+    for (int k = 0; k < 3; k++) {
+        struct prompt p = {.context_end = N - 9, .question_end = N - 3};
+        struct err e;
+        const char *why = "";
+        double error[N_LAYER], want[N_LAYER] = {0};
+        fake_after = after[k];
+        char *path = write_profile(&(struct fake){N_LAYER, model->sha256, "passkey", "p", kl, NAN});
+        struct repr_output *o = repr_output_open(path, &x, model, 0, &e);
+        ck_assert_msg(o != NULL, "%s", e.msg);
+        ck_assert_int_eq(repr_output_mean(o, 0, error, &why), -1);
+        for (int sample = 0; sample < 2; sample++) { /* its mean over prompts */
+            p.ids.n = 0;
+            for (int i = 0; i < N; i++)
+                token_ids_add(&p.ids, (i * 37 + 11 + 50 * sample) % 250);
+            ck_assert_msg(repr_output_add(o, &p, sample, &e) == 0, "%s", e.msg);
+            for (int l = 0; l < N_LAYER; l++)
+                want[l] += plain_error(&p, N - held[k], l, (N - held[k]) / 4) / 2;
+        }
+        ck_assert_msg(repr_output_mean(o, 0, error, &why) == 0, "%s", why);
+        for (int l = 0; l < N_LAYER; l++)
+            ck_assert_msg(want[l] > 1e-3 && fabs(error[l] - want[l]) < 1e-4 * want[l], "%s, layer %d: %.9g, not %.9g", after[k], l, error[l], want[l]);
+        repr_output_close(o);
+        token_ids_free(&p.ids);
+        mem_free(path);
+    }
+    fake_after = after[0];
+}
+END_TEST
+
+START_TEST(the_output_error_is_a_rival_or_says_why_not)
+{
+    static const double kl[N_LAYER] = {1, 2, 3, 4, 5, 6};
+    for (int known = 0; known < 2; known++) {
+        struct repr_study s;
+        struct repr_relations r;
+        struct err e;
+        int rows = 0;
+        fake_prefill = known ? "\"full\"" : "{\"chunked\":{\"size\":64}}";
+        char *path = write_profile(&(struct fake){N_LAYER, model->sha256, "passkey", "p", kl, NAN});
+        struct repr_output *o = repr_output_open(path, &x, model, 0, &e);
+        ck_assert_msg(o != NULL, "%s", e.msg);
+        ck_assert_msg(repr_study_run(&x, model, 0, &options, o, NULL, NULL, &s, &e) == 0, "%s", e.msg);
+        ck_assert_msg(repr_relate(path, &x, model, 0, &s, o, &r, &e) == 0, "%s", e.msg);
+        for (int i = 0; i < r.n_row; i++)
+            rows += r.row[i].measure == ALLOCATOR_STUDY_KL && !strcmp(r.row[i].metric, "output_error") && isfinite(r.row[i].r.rho);
+        ck_assert_int_eq(rows, known);
+        ck_assert((r.damage[0].output_error != NULL) == known);
+        if (!known)
+            ck_assert_msg(strstr(r.damage[0].without_output, "prefill is {\"chunked\""), "%s", r.damage[0].without_output);
+        repr_output_close(o);
+        repr_relations_fini(&r);
+        repr_study_fini(&s);
+        mem_free(path);
+    }
+}
+END_TEST
+
 START_TEST(profiles_that_do_not_fit_are_refused_with_numbers)
 {
     static const double kl[N_LAYER] = {1, 2, 3, 4, 5, 6}, same[N_LAYER] = {2, 2, 2, 2, 2, 2}, nothing[N_LAYER] = {NAN, NAN, NAN, NAN, NAN, NAN};
@@ -302,7 +476,7 @@ START_TEST(profiles_that_do_not_fit_are_refused_with_numbers)
         struct fake f;
         const char *says[3];
     } c[] = {
-        {{7, "", "passkey", "p", kl, NAN}, {"profile.h5", "7 layers", "has 6"}},
+        {{7, "", "passkey", "p", kl, NAN}, {"profile.h5", "7 layers", "6 layers"}},
         {{N_LAYER, "abcdefabcdef00", "passkey", "p", kl, NAN}, {"profile.h5", "abcdefabcdef", "six"}},
         {{N_LAYER, "", "copy", "p", kl, NAN}, {"profile.h5", "no study of task 'passkey'", "copy {"}},
         {{N_LAYER, "", "passkey", "p", same, NAN}, {"profile.h5", "nothing to rank", "passkey"}},
@@ -313,12 +487,13 @@ START_TEST(profiles_that_do_not_fit_are_refused_with_numbers)
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct repr_relations r;
         struct err e;
-        memset(&e, 'x', sizeof e);
         char *path = write_profile(&c[i].f);
-        ck_assert_int_eq(repr_relate_check(path, &x, model, &e), i < 3 ? -1 : 0); /* what can be told before anything runs */
-        ck_assert_int_eq(repr_relate(path, &x, model, 0, &s, &r, &e), -1);
-        for (int k = 0; k < 3; k++)
-            ck_assert_msg(e.code == ERR_CONFIG && strstr(e.msg, c[i].says[k]) != NULL, "case %zu: '%s' lacks '%s'", i, e.msg, c[i].says[k]);
+        for (int late = 0; late < 2; late++) { /* before anything is measured, and afterwards */
+            memset(&e, 'x', sizeof e);
+            ck_assert_int_eq(late ? repr_relate(path, &x, model, 0, &s, NULL, &r, &e) : repr_relate_check(path, &x, model, &e), -1);
+            for (int k = 0; k < 3; k++)
+                ck_assert_msg(e.code == ERR_CONFIG && strstr(e.msg, c[i].says[k]) != NULL, "case %zu: '%s' lacks '%s'", i, e.msg, c[i].says[k]);
+        }
         mem_free(path);
     }
     repr_study_fini(&s);
@@ -331,7 +506,7 @@ START_TEST(too_few_samples_are_refused_with_file_and_line)
     struct err e;
     memset(&e, 'x', sizeof e);
     options.batch = 9;
-    ck_assert_int_eq(repr_study_run(&x, model, 0, &options, NULL, NULL, &s, &e), -1);
+    ck_assert_int_eq(repr_study_run(&x, model, 0, &options, NULL, NULL, NULL, &s, &e), -1);
     ck_assert_msg(strstr(e.msg, "x.yaml:6: task 'passkey'") && strstr(e.msg, "3 samples") && strstr(e.msg, "9"), "%s", e.msg);
 }
 END_TEST
@@ -344,9 +519,13 @@ Suite *make_repr_study_suite(void)
     tcase_add_test(t, the_stages_add_up_and_nobody_notices_who_looks);
     tcase_add_test(t, metrics_are_those_of_the_prompts_states);
     tcase_add_test(t, the_numbers_do_not_depend_on_threads);
+    tcase_add_test(t, samples_begin_where_the_experiment_does);
     tcase_add_test(t, views_without_dropped_words_are_the_prompt);
     tcase_add_test(t, words_go_with_the_blanks_that_follow_at_the_rate_asked_for);
     tcase_add_test(t, damage_in_the_order_of_a_metric_has_rho_one);
+    tcase_add_test(t, allocators_read_the_same_damage);
+    tcase_add_test(t, the_output_error_is_that_of_the_plain_computation);
+    tcase_add_test(t, the_output_error_is_a_rival_or_says_why_not);
     tcase_add_test(t, profiles_that_do_not_fit_are_refused_with_numbers);
     tcase_add_test(t, too_few_samples_are_refused_with_file_and_line);
     suite_add_tcase(s, t);

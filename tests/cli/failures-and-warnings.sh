@@ -9,6 +9,13 @@ grep -qE '^depthkv: 4 rows failed, first: x.yaml:12: protect: first_layers 1 nee
   fail "the first failure is not told: $(cat err)"
 grep -q 'failed 2' out || fail "the table does not count failures: $(cat out)"
 [ "$(grep -c '"status":"failed"' a/rows.jsonl)" -eq 4 ] && [ "$(grep -c '"status":"ok"' a/rows.jsonl)" -eq 6 ] || fail "rows"
+# and known ahead by `check`, which finds no error in it
+"$DEPTHKV" check x.yaml --set 'sweep.1.protect={first_layers: 1}' --set 'sweep.1.keep=[0.25, 0.75]' >out 2>err || fail "check: $(cat err)"
+grep -qE '^fails: x.yaml:12: protect: first_layers 1 need 39[0-9] entries of a total of 19[0-9], which leaves -19[0-9] for 1 other layers \(2 cells, first [0-9a-f]{16}, task .passkey.\)$' out ||
+  fail "what fails is not told ahead: $(cat out)"
+[ "$(grep -cE '^[0-9a-f]{16} .* fails$' out)" -eq 2 ] || fail "cells are not marked: $(cat out)"
+"$DEPTHKV" check x.yaml --json --set 'sweep.1.layer_budget=free_first' >out || fail "check of cells that are n/a"
+[ "$(grep -c '"skipped":"layer_budget .free_first.: 1 whole layers need' out)" -eq 4 ] || fail "check --json does not tell: $(cat out)"
 # all cells well, and outputs that were cut off
 "$DEPTHKV" run x.yaml -o b -q >out 2>err || fail "nothing failed, but: $(cat err)"
 grep -q '^warning: 10 of 10 outputs were cut off by max_new_tokens; raise it if answers may be longer$' err || fail "no warning: $(cat err)"

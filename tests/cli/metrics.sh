@@ -13,7 +13,9 @@ head -1 one/metrics.csv | grep -qx 'task,definition,stage,metric,layer,n,value,s
 cmp -s one/metrics.csv two/metrics.csv || fail "metrics depend on the number of threads"
 
 "$DEPTHKV" run x.yaml -o one -q >/dev/null 2>err || fail "run: $(cat err)"
-"$DEPTHKV" metrics x.yaml -o one -q >/dev/null 2>err && fail "two layers can't be ranked, but were"
+before=$(cat one/metrics.md)
+"$DEPTHKV" metrics x.yaml -o one --param batch=9 -q >/dev/null 2>err && fail "two layers can't be ranked, but were"
+[ "$before" = "$(cat one/metrics.md)" ] || fail "a refused profile changed the folder"
 grep -q "one/profile.h5: task 'passkey': nothing to rank: in no study do 4 or more layers" err || fail "$(cat err)"
 
 # A whole chain on a model with enough layers: damage, metrics, their correlation, and infonce as an allocator's profile, which
@@ -25,19 +27,25 @@ on_reference() { # SEED SWEEP_LINE...
 on_reference 1 '  - policy: h2o' '    keep: 0.1' '    layer_budget: {single: {layer: all}}' >r.yaml
 "$DEPTHKV" run r.yaml -o ref -q >/dev/null 2>err || fail "a study of layers: $(cat err)"
 "$DEPTHKV" metrics r.yaml -o ref -q >out 2>err || fail "metrics beside a profile: $(cat err)"
-# 24 metrics and 3 rivals against 4 measures
-[ "$(wc -l <ref/correlations.csv)" -eq $((1 + 27 * 4)) ] || fail "$(wc -l <ref/correlations.csv) lines in correlations.csv"
+# 24 metrics and 4 rivals against 4 measures
+[ "$(wc -l <ref/correlations.csv)" -eq $((1 + 28 * 4)) ] || fail "$(wc -l <ref/correlations.csv) lines in correlations.csv"
+head -1 ref/correlations.csv | grep -q ',split_half_rank,ceiling,' || fail "head of correlations.csv"
 grep -q 'h2o,0.1,0,kl,rival,,attention_lost,12,-\?[0-9.]*,0' ref/correlations.csv || fail "attention lost is not among the rivals"
+grep -q 'h2o,0.1,0,kl,rival,,output_error,12,-\?[0-9.]*,0' ref/correlations.csv || fail "the output error is not among the rivals"
 grep -q '^| depth .*rival .* n/a |' out || fail "depth has no part beyond depth: $(grep depth out)"
 for seed in 1 7; do
   on_reference $seed '  - policy: h2o' '    keep: 0.5' \
     '    layer_budget: {mga: {profile: ref/metrics.h5, metric: /metrics/0/depthkv/att/infonce}}' >y.yaml
   "$DEPTHKV" run y.yaml -o "$seed" -q >/dev/null 2>err
   status=$?
+  "$DEPTHKV" check y.yaml >checked 2>check_err
+  check=$?
   if [ $seed = 7 ]; then
-    [ $status -eq 0 ] || fail "infonce as a profile: $(cat err)"
+    [ $status$check = 00 ] || fail "infonce as a profile: $(cat err check_err)"
   else
-    [ $status -ne 0 ] && grep -q 'ref/metrics.h5' err || fail "the evaluation's own prompts were accepted: $(cat err)"
+    [ $status$check = 22 ] && grep -q "y.yaml:12: .*ref/metrics.h5 was .*: task 'passkey', sample 0" err || fail "the evaluation's own prompts were accepted: $(cat err)"
+    cmp -s err check_err && [ ! -s checked ] || fail "check says otherwise: $(cat checked check_err)"
+    [ ! -e $seed ] || fail "a refused profile left a folder behind"
   fi
 done
 

@@ -1,0 +1,80 @@
+#include "harness/calibration.h"
+
+#include "harness/cli.h"
+#include "harness/prompts.h"
+
+struct check {
+    const struct experiment *x;
+    int model, task;
+};
+
+static int see(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens, struct err *e)
+{
+    const struct check *k = ctx;
+    const struct experiment *x = k->x;
+    for (int q = 0; q < item->n_question; q++) {
+        char sha256[HASH_HEX];
+        hash_sha256(prompt[q].ids.id, (size_t)prompt[q].ids.n * sizeof(int32_t), sha256);
+        for (int c = 0; c < x->n_cell; c++) {
+            const struct cell *cell = &x->cell[c];
+            if (cell->model == k->model && cell->task == k->task && cell->max_new_tokens == new_tokens &&
+                experiment_is_calibration(cell->calibration, sha256))
+                return err_set(e, ERR_CONFIG,
+                               "%s:%d: %s was calibrated on a prompt of this evaluation: task '%s', sample %d, sha256 %.16s...; "
+                               "choose other samples (first_sample, seed, split)",
+                               x->path, cell->line, cell->calibration->path, x->task[k->task].label, sample, sha256);
+        }
+    }
+    return 0;
+}
+
+static int may_stop(void *ctx, int sample, struct err *e)
+{
+    (void)ctx;
+    (void)sample;
+    return cli_interrupted() ? err_set(e, ERR_INTERRUPTED, "stopped; nothing was written") : 0;
+}
+
+static int reads_profile(const struct experiment *x, int model, int task)
+{
+    for (int c = 0; c < x->n_cell; c++)
+        if (x->cell[c].model == model && (task < 0 || x->cell[c].task == task) && x->cell[c].calibration)
+            return 1;
+    return 0;
+}
+
+static int check_model(const struct experiment *x, int model, struct err *e)
+{
+    const struct exp_model *of = &x->model[model];
+    struct model m = {.hp = of->hp};
+    struct encode_context c = {.model = &m};
+    int rc = -1;
+    if (model_open_tokenizer(of->path, &m.tokenizer, e))
+        return err_wrap(e, "%s:%d", x->path, of->line);
+    if (!m.tokenizer) {
+        err_set(e, ERR_CONFIG, "%s:%d: %s holds no tokenizer", x->path, of->line, of->path);
+        goto out;
+    }
+    if (tokenizer_template(m.tokenizer, x->template_name, &c.pieces, e)) {
+        err_wrap(e, "%s", x->path);
+        goto out;
+    }
+    for (int t = 0; t < x->n_task; t++) {
+        struct check k = {x, model, t};
+        struct prompts_visitor v = {.ctx = &k, .calibrated = 1, .item = see, .end = may_stop};
+        if (reads_profile(x, model, t) && prompts_visit(x, model, t, &c, &v, e))
+            goto out;
+    }
+    rc = 0;
+out:
+    tokenizer_destroy(m.tokenizer);
+    return rc;
+}
+
+int calibration_check(const struct experiment *x, struct err *e)
+{
+    for (int m = 0; m < x->n_model; m++)
+        if (reads_profile(x, m, -1) && check_model(x, m, e))
+            return -1;
+    return 0;
+}

@@ -1,0 +1,23 @@
+/* The prompts of an experiment, in the order of a run: every sample of a task, once for every number of tokens that its
+ * cells may generate. A task's `length` counts those, so cells that may generate different numbers of them have prompts,
+ * full caches and groups of their own: a cell's rows do not depend on which other numbers a sweep tries. */
+#ifndef HARNESS_PROMPTS_H
+#define HARNESS_PROMPTS_H
+
+#include "harness/encode.h"
+
+struct prompts_visitor {
+    void *ctx;
+    int calibrated; /* 1: only the prompts of cells that read a profile */
+    void (*begin)(void *ctx, int n_sample); /* (optional) the task has so many, at most the experiment's `samples` */
+    /* prompt[item->n_question]; lent */
+    int (*item)(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens, struct err *e);
+    int (*end)(void *ctx, int sample, struct err *e); /* (optional) after a sample's last item */
+};
+
+/* Of one task, by the tokenizer of c->model, which is model number `model` of the experiment. Errors of the task's data
+ * name file, line, task and sample; those of a visitor end it as they are. */
+int prompts_visit(const struct experiment *x, int model, int task, const struct encode_context *c, const struct prompts_visitor *v,
+                  struct err *e);
+
+#endif
