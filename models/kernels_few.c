@@ -19,6 +19,7 @@ typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
 enum {
     KEYS = 8,         /* lanes */
     LINE = 64,        /* bytes */
+    FAR = 8192,
     VALUES_AHEAD = 4096 / sizeof(float)
 };
 
@@ -56,8 +57,11 @@ INLINE void score_block(float *score, size_t ld, const float *q, const float *k,
             sum[g][r] = (lanes8){0};
     }
     for (size_t i = 0; i < d; i += KERNELS_FEW_STEP) {
-        for (int line = 0; line < 2 * G; line++) /* a block is as many lines as its steps ask for */
-            __builtin_prefetch(ahead + (i / KERNELS_FEW_STEP * 2 * (size_t)G + (size_t)line) * LINE);
+        for (int line = 0; line < 2 * G; line++) { /* a block is as many lines as its steps ask for */
+            const char *at_line = ahead + (i / KERNELS_FEW_STEP * 2 * (size_t)G + (size_t)line) * LINE;
+            __builtin_prefetch(at_line);
+            __builtin_prefetch(at_line + FAR, 0, 2);
+        }
         for (int g = 0; g < G; g++) {
             lanes8 x[KERNELS_FEW_STEP];
             transpose(x, k + i, at[g]);
