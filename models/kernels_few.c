@@ -19,7 +19,7 @@ typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
 enum {
     KEYS = 8,         /* lanes */
     LINE = 64,        /* bytes */
-    FAR = 8192,
+    FAR = 8192,       /* bytes beyond the block that the first-level cache is to hold: as yet for the second */
     VALUES_AHEAD = 4096 / sizeof(float)
 };
 
@@ -58,9 +58,9 @@ INLINE void score_block(float *score, size_t ld, const float *q, const float *k,
     }
     for (size_t i = 0; i < d; i += KERNELS_FEW_STEP) {
         for (int line = 0; line < 2 * G; line++) { /* a block is as many lines as its steps ask for */
-            const char *at_line = ahead + (i / KERNELS_FEW_STEP * 2 * (size_t)G + (size_t)line) * LINE;
-            __builtin_prefetch(at_line);
-            __builtin_prefetch(at_line + FAR, 0, 2);
+            const char *next = ahead + (i / KERNELS_FEW_STEP * 2 * (size_t)G + (size_t)line) * LINE;
+            __builtin_prefetch(next);
+            __builtin_prefetch(next + FAR, 0, 2);
         }
         for (int g = 0; g < G; g++) {
             lanes8 x[KERNELS_FEW_STEP];
