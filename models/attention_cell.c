@@ -5,7 +5,8 @@
  *   for every (row, head): the chunks' parts put together in the order of the keys
  *
  * Within a chunk the queries are the lanes: scores[key][row] = key . query, one fixed order over head_dim, and then
- * out[row] = sum over keys in order. Chunks begin at fixed keys. So a row's bits do not depend on what it is stacked with. */
+ * out[row] = sum over keys in order. Chunks begin at fixed keys. So a row's bits do not depend on what it is stacked with.
+ * A few rows alone have scores[row][key], from kernels that compute the same sums in the same order. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
