@@ -19,6 +19,8 @@ enum { BENCH_MAX_REPEAT = 100 };
 struct bench_result {
     double second[BENCH_MAX_REPEAT];   /* [n] of one repeat, divided by `steps` */
     double base[BENCH_MAX_REPEAT];     /* [n] what a relative test is compared with, run beside it; unused otherwise */
+    double bandwidth[BENCH_MAX_REPEAT][2]; /* [n] right before and right after second[i]; when paired */
+    int paired;                        /* 1: `bytes` are judged by it */
     int n;
     double tokens;                     /* done in the time of second[i] */
     double rss, expected;              /* bytes, 0: not asked for */
@@ -29,6 +31,7 @@ struct bench_result {
 
 struct bench_run {
     const struct model *model;
+    const struct bench_limits *limits;
     struct bench_cells *cells;         /* the cells of its sweeps */
     struct token_ids prompt;           /* as many tokens as the longest test needs */
     int repeats, profile;              /* profile: one more repeat, with the clocks running */
@@ -62,8 +65,9 @@ struct bench_row {
     const struct bench_test *test;
     struct bench_result r;
     double mean, sd;                   /* of second[] */
-    double limit;                      /* seconds; of a relative test the mean of base[] */
+    double limit;                      /* seconds; mean over the repeats that are in the ratio */
     double ratio, ratio_sd, ratio_best; /* mean and deviation over the repeats; of the best one */
+    int moved;                         /* repeats that are in no ratio, because their bandwidth moved meanwhile */
     double before[BENCH_N_LIMIT], after[BENCH_N_LIMIT]; /* NAN: not measured */
     double others;                     /* share of the CPUs that other processes took meanwhile; NAN: unknown */
     char skipped[ERR_MSG_SIZE];                 /* why it did not run, or did not end well; "" when it did */

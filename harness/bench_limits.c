@@ -235,30 +235,62 @@ static uint64_t read_words(const uint64_t *x, size_t from, size_t to)
     return sum[0];
 }
 
-static int measure_bandwidth(struct bench_limits *l, double *rate, struct err *e)
+struct bench_stream {
+    uint64_t *word;
+    size_t part; /* words of one thread */
+    int threads;
+};
+
+struct bench_stream *bench_stream_create(const struct bench_limits *l, struct err *e)
 {
-    int threads = transformer_threads();
-    size_t words = l->stream_bytes / sizeof(uint64_t), part = words / (size_t)threads / 8 * 8;
-    uint64_t *x = mem_try_raw(words, sizeof *x, "bench's stream", e);
-    volatile uint64_t sink = 0; /* the sums are used, so the reads happen */
-    if (!x)
-        return -1;
+    struct bench_stream *s = mem_new(1, sizeof *s);
+    size_t words = l->stream_bytes / sizeof *s->word;
+    s->threads = transformer_threads();
+    s->part = words / (size_t)s->threads / 8 * 8;
+    s->word = mem_try_raw(words, sizeof *s->word, "bench's stream", e);
+    if (!s->word) {
+        mem_free(s);
+        return NULL;
+    }
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < words; i++)
-        x[i] = i * 0x9e3779b97f4a7c15u; /* pages of zeros may be one page */
-    *rate = 0;
+        s->word[i] = i * 0x9e3779b97f4a7c15u; /* pages of zeros may be one page */
+    return s;
+}
+
+void bench_stream_destroy(struct bench_stream *s)
+{
+    if (!s)
+        return;
+    mem_free(s->word);
+    mem_free(s);
+}
+
+double bench_stream_rate(const struct bench_stream *s)
+{
+    volatile uint64_t sink = 0; /* the sums are used, so the reads happen */
+    double rate = 0;
     for (int t = 0; t < TRIES_LATER; t++) {
         uint64_t sum = 0;
         double start = clock_seconds();
 #pragma omp parallel for schedule(static) reduction(+ : sum)
-        for (int i = 0; i < threads; i++)
-            sum += read_words(x, (size_t)i * part, (size_t)(i + 1) * part);
-        double r = (double)(part * (size_t)threads * sizeof *x) / (clock_seconds() - start);
+        for (int i = 0; i < s->threads; i++)
+            sum += read_words(s->word, (size_t)i * s->part, (size_t)(i + 1) * s->part);
+        double r = (double)(s->part * (size_t)s->threads * sizeof *s->word) / (clock_seconds() - start);
         sink += sum;
-        *rate = r > *rate ? r : *rate;
+        rate = r > rate ? r : rate;
     }
+    return rate;
+}
+
+static int measure_bandwidth(struct bench_limits *l, double *rate, struct err *e)
+{
+    struct bench_stream *s = bench_stream_create(l, e);
+    if (!s)
+        return -1;
+    *rate = bench_stream_rate(s);
     snprintf(l->stream_shape, sizeof l->stream_shape, "%zu MiB", l->stream_bytes >> 20);
-    mem_free(x);
+    bench_stream_destroy(s);
     return 0;
 }
 

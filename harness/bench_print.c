@@ -33,30 +33,48 @@ static double mean_of(const double *x, int n, double *sd)
     return mean;
 }
 
-static double limit_seconds(const struct bench_row *row)
+static int differ(double a, double b)
+{
+    return fabs(a - b) > DRIFT * bench_best(a, b); /* never when either is no number */
+}
+
+/* What repeat i could have taken: its base, or work over rates. */
+static double limit_seconds(const struct bench_row *row, int i)
 {
     const struct bench_result *r = &row->r;
     const double work[BENCH_N_LIMIT] = {r->linear_flop, r->qk_flop, r->pv_flop, r->rows32_flop, r->bytes};
     double seconds = 0;
-    for (int i = 0; i < BENCH_N_LIMIT; i++)
-        if (work[i] > 0)
-            seconds += work[i] / bench_best(row->before[i], row->after[i]);
+    if (r->relative)
+        return r->base[i];
+    for (int l = 0; l < BENCH_N_LIMIT; l++) {
+        const double *pair = l == BENCH_BANDWIDTH && r->paired ? r->bandwidth[i] : NULL;
+        if (work[l] > 0)
+            seconds += work[l] / (pair ? bench_best(pair[0], pair[1]) : bench_best(row->before[l], row->after[l]));
+    }
     return seconds;
 }
 
 void bench_row_judge(struct bench_row *row)
 {
     const struct bench_result *r = &row->r;
-    double ratio[BENCH_MAX_REPEAT], ignored;
+    double ratio[BENCH_MAX_REPEAT], limit[BENCH_MAX_REPEAT], ignored;
+    int n = 0, share = row->test->direction == BENCH_SHARE;
     row->mean = mean_of(r->second, r->n, &row->sd);
-    row->limit = r->relative ? mean_of(r->base, r->n, &ignored) : limit_seconds(row);
+    row->moved = 0;
+    for (int i = 0; i < r->n; i++)
+        row->moved += r->paired && differ(r->bandwidth[i][0], r->bandwidth[i][1]);
+    row->moved = row->moved < r->n ? row->moved : 0; /* where none was steady, all count */
     for (int i = 0; i < r->n; i++) {
-        double limit = r->relative ? r->base[i] : row->limit;
-        ratio[i] = row->test->direction == BENCH_SHARE ? limit / r->second[i] : r->second[i] / limit;
-        if (i == 0 || (row->test->direction == BENCH_SHARE ? ratio[i] > row->ratio_best : ratio[i] < row->ratio_best))
-            row->ratio_best = ratio[i];
+        if (row->moved && differ(r->bandwidth[i][0], r->bandwidth[i][1]))
+            continue;
+        limit[n] = limit_seconds(row, i);
+        ratio[n] = share ? limit[n] / r->second[i] : r->second[i] / limit[n];
+        if (n == 0 || (share ? ratio[n] > row->ratio_best : ratio[n] < row->ratio_best))
+            row->ratio_best = ratio[n];
+        n++;
     }
-    row->ratio = mean_of(ratio, r->n, &row->ratio_sd);
+    row->limit = mean_of(limit, n, &ignored);
+    row->ratio = mean_of(ratio, n, &row->ratio_sd);
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -160,9 +178,12 @@ static void print_notes(const struct bench_report *r, struct str *out)
         if (row->others > OTHERS)
             str_addf(out, "\n%s: other processes took %.0f %% of the CPUs meanwhile: end them and measure again\n",
                      row->test->name, 100 * row->others);
+        if (row->moved)
+            str_addf(out, "\n%s: the bandwidth moved during %d of %d repeats, which are not in the ratio\n", row->test->name,
+                     row->moved, row->r.n);
         for (int i = 0; i < BENCH_N_LIMIT; i++) {
             double a = row->before[i], b = row->after[i];
-            if (fabs(a - b) > DRIFT * bench_best(a, b)) /* never when either is no number */
+            if (differ(a, b) && !(i == BENCH_BANDWIDTH && row->r.paired))
                 str_addf(out, "\n%s: the limit %s moved meanwhile: %.1f before, %.1f after (%s); the better one counts\n",
                          row->test->name, bench_limit_info[i].name, a / 1e9, b / 1e9, bench_limit_info[i].unit);
         }
@@ -363,6 +384,15 @@ static void test_json(const struct bench_row *row, struct str *out)
     numbers(out, "seconds", row->r.second, row->r.n);
     if (row->r.relative)
         numbers(out, "base_seconds", row->r.base, row->r.n);
+    if (row->r.paired) {
+        double rate[2][BENCH_MAX_REPEAT];
+        for (int i = 0; i < row->r.n; i++)
+            for (int j = 0; j < 2; j++)
+                rate[j][i] = row->r.bandwidth[i][j];
+        numbers(out, "bandwidth_before", rate[0], row->r.n);
+        numbers(out, "bandwidth_after", rate[1], row->r.n);
+        member(out, "repeats_moved", row->moved);
+    }
     member(out, "mean_s", row->mean);
     member(out, "sd_s", row->sd);
     member(out, "tokens_per_s", row->r.tokens / row->mean);

@@ -244,10 +244,11 @@ static int run_decode(struct bench_run *b, const struct bench_test *t, struct be
     const struct hparams *hp = &b->model->hp;
     struct workspace *w = workspace_create();
     struct kvcache *full = kvcache_create(hp, DEPTH, e), *cache[STEP_CELLS] = {NULL};
+    struct bench_stream *stream = bench_stream_create(b->limits, e);
     int rc = -1, n = t->variant, steps = t->new_tokens;
-    double seconds, bytes = 0;
+    double seconds, bytes = 0, before = 0;
     b->progress(t->name, 0, b->repeats);
-    if (!full || prefill(b, w, full, DEPTH, NULL, &seconds, e) || kvcache_seal(full, 0, e))
+    if (!stream || !full || prefill(b, w, full, DEPTH, NULL, &seconds, e) || kvcache_seal(full, 0, e))
         goto out;
     for (int i = 0; i < n; i++) {
         struct keepset *keep = n == 1 ? NULL : random_keep(hp, DEPTH, share[i % 4], (uint64_t)i, e);
@@ -259,6 +260,7 @@ static int run_decode(struct bench_run *b, const struct bench_test *t, struct be
         bytes += (double)kvcache_bytes(cache[i]) + bench_mean_entries(0, steps) * bench_entry_bytes(hp);
     }
     out->tokens = n;
+    out->paired = 1;
     out->bytes = bytes + (n == 1 ? bench_weight_bytes(b->model) : 0);
     out->rows32_flop = n == 1 ? 0 : bench_linear_flop(hp, n) + bench_output_flop(hp, n);
     for (int i = 0; i < n_round(b); i++) {
@@ -266,6 +268,12 @@ static int run_decode(struct bench_run *b, const struct bench_test *t, struct be
         watch(b, out, i);
         if (decode_once(b, w, cache, n, steps, &seconds, e))
             goto out;
+        double after = bench_stream_rate(stream);
+        if (i >= 1 && i <= b->repeats) {
+            out->bandwidth[out->n][0] = before;
+            out->bandwidth[out->n][1] = after;
+        }
+        before = after;
         take(b, out, i, seconds, 0);
     }
     rc = 0;
@@ -273,6 +281,7 @@ out:
     for (int i = 0; i < n; i++)
         kvcache_destroy(cache[i]);
     kvcache_destroy(full);
+    bench_stream_destroy(stream);
     workspace_destroy(w);
     return rc;
 }

@@ -26,8 +26,8 @@ static const char help[] =
     "  -q, --quiet        no progress on stderr\n\n"
     "tests:\n";
 static const char help_end[] =
-    "\nratio: of prefills limit / time (1 is the machine's limit), of the others time / limit. models/PERFORMANCE.md\n"
-    "defines the limits.\n\n"
+    "\nratio: of prefills limit / time (1 is the machine's limit), of the others time / limit. Where reading memory is the\n"
+    "limit it is measured before and after every repeat. models/PERFORMANCE.md defines the limits.\n\n"
     "examples:\n"
     "  depthkv bench -m model.h5\n"
     "  depthkv bench -m model.h5 --only pp2048,tg -r 5 --json\n";
@@ -200,6 +200,7 @@ static int bench(const struct options *o, struct str *out, struct err *e)
         goto out;
     bench_prompt(m, longest + 1, &b.prompt);
     limits = bench_limits_create(&m->hp);
+    b.limits = limits;
     measure_all(&s, &b, limits, o->all_limits, e);
     struct bench_report report = {.model = m, .row = s.row, .n_row = s.n_row, .limits = limits,
                                   .point = (const double (*)[BENCH_N_LIMIT])s.point, .n_point = s.n_point,

@@ -5,7 +5,8 @@
  *   for every (row, head): the chunks' parts put together in the order of the keys
  *
  * Within a chunk the queries are the lanes: scores[key][row] = key . query, one fixed order over head_dim, and then
- * out[row] = sum over keys in order. Chunks begin at fixed keys. So a row's bits do not depend on what it is stacked with. */
+ * out[row] = sum over keys in order. Chunks begin at fixed keys. So a row's bits do not depend on what it is stacked with.
+ * A few rows alone have scores[row][key], from kernels that compute the same sums in the same order. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "harness/base/mem.h"
 #include "models/attention_int.h"
 #include "models/kernels.h"
+#include "models/kernels_few.h"
 #include "models/kernels_rows.h"
 
 enum {
@@ -191,33 +193,54 @@ static void weigh(float *score, size_t ld, int rows, int n, const int *visible, 
                 score[(size_t)k * ld + (size_t)s] = 0;
 }
 
+/* The same for few rows, which have their scores in a row each: the sums come with the values. */
+static void weigh_rows(float *score, size_t ld, int rows, int n, const int *visible, float *top)
+{
+    for (int s = 0; s < rows; s++) {
+        float *x = score + (size_t)s * ld;
+        top[s] = visible[s] ? kernels_max(x, visible[s]) : -INFINITY;
+        kernels_exp2(x, visible[s], top[s]);
+        memset(x + visible[s], 0, (size_t)(n - visible[s]) * sizeof *x);
+    }
+}
+
 static void run_task(const struct attention_cells *c, const struct attention_job *j, const struct task *t, float *buffer)
 {
     const struct hparams *hp = j->hp;
     const struct owner *head = &c->owner[t->owner];
-    size_t d = (size_t)hp->head_dim, ld = lanes_of(t->n);
+    int few = t->n <= KERNELS_FEW_ROWS && hp->head_dim % KERNELS_FEW_STEP == 0;
+    size_t d = (size_t)hp->head_dim, ld = few ? CHUNK : lanes_of(t->n);
+    size_t row_step = few ? d : 1, dim_step = few ? 1 : ld; /* of queries */
+    size_t score_step = few ? ld : 1, key_step = few ? 1 : ld;
     float scale = LOG2E / sqrtf((float)hp->head_dim);
     float *query = buffer, *score = query + (size_t)STACK * d, *value = score + (size_t)CHUNK * STACK;
     float *top = value + (size_t)STACK * d, *total = top + STACK;
     int visible[STACK], first = t->chunk * CHUNK, n = (t->tail ? head->n_tail : head->n_seg) - first;
     n = n < CHUNK ? n : CHUNK;
-    memset(query, 0, d * ld * sizeof *query);
+    if (!few)
+        memset(query, 0, d * ld * sizeof *query);
     for (int s = 0; s < t->n; s++) {
         int row;
         const struct owner *o = locate(c, t, hp->n_group, t->from + s, &row);
         int g = row / o->rows, r = row % o->rows;
         const float *q = j->q + (size_t)(o->first + r) * j->ldq + (size_t)(o->head * hp->n_group + g) * d;
         for (size_t i = 0; i < d; i++)
-            query[i * ld + (size_t)s] = q[i] * scale;
+            query[i * dim_step + (size_t)s * row_step] = q[i] * scale;
         visible[s] = t->tail ? o->n_tail - o->rows + r + 1 - first : n;
         visible[s] = visible[s] < 0 ? 0 : visible[s] > n ? n : visible[s];
     }
     const struct kv_tail *tail = kvcache_tail(j->cache[head->cache], j->layer, head->head);
     const float *k = (t->tail ? tail->k : head->segment->k) + (size_t)first * d;
     const float *v = (t->tail ? tail->v : head->segment->v) + (size_t)first * d;
-    kernels_rows(score, ld, k, d, 1, n, query, ld, (int)ld, hp->head_dim);
-    weigh(score, ld, t->n, n, visible, top, total);
-    kernels_rows(value, d, score, 1, ld, t->n, v, d, hp->head_dim, n);
+    if (few) {
+        kernels_few_scores(score, ld, query, t->n, k, n, hp->head_dim, v);
+        weigh_rows(score, ld, t->n, n, visible, top);
+        kernels_few_values(value, total, score, ld, t->n, v, n, hp->head_dim);
+    } else {
+        kernels_rows(score, ld, k, d, 1, n, query, ld, (int)ld, hp->head_dim);
+        weigh(score, ld, t->n, n, visible, top, total);
+        kernels_rows(value, d, score, 1, ld, t->n, v, d, hp->head_dim, n);
+    }
     for (int s = 0; s < t->n; s++) {
         int row;
         const struct owner *o = locate(c, t, hp->n_group, t->from + s, &row);
@@ -228,7 +251,7 @@ static void run_task(const struct attention_cells *c, const struct attention_job
         memcpy(part + PART_EXTRA, value + (size_t)s * d, d * sizeof *part);
         size_t at = o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) + (size_t)(t->tail ? o->n_seg : 0) + (size_t)first;
         for (int i = 0; o->show && i < n; i++)
-            c->weight[at + (size_t)i] = score[(size_t)i * ld + (size_t)s];
+            c->weight[at + (size_t)i] = score[(size_t)i * key_step + (size_t)s * score_step];
     }
 }
 

@@ -179,6 +179,12 @@ CLONES void kernels_exp2_columns(float *score, size_t ld, int n, float *top, flo
     }
 }
 
+CLONES void kernels_exp2(float *x, int n, float top)
+{
+    for (int i = 0; i < n; i++)
+        x[i] = fast_exp2(x[i] - top);
+}
+
 CLONES float kernels_max(const float *x, int n)
 {
     enum { WIDE = 4 * LANES };

@@ -27,6 +27,7 @@ float kernels_exp2_sum(float *x, int n, float top);
 /* The same for ld rows at once, which are the columns of score[n][ld]; ld is a multiple of 8. top[ld]: their maxima,
  * total[ld]: their sums, key by key. A column that holds nothing but -infinity gives no usable weights. */
 void kernels_exp2_columns(float *score, size_t ld, int n, float *top, float *total);
+void kernels_exp2(float *x, int n, float top); /* without the sum */
 float kernels_max(const float *x, int n);
 void kernels_scale(float *x, int n, float by);
 

@@ -44,7 +44,8 @@ INLINE void load16(lanes16 *to, const struct operands *o, size_t at, const int h
     }
 }
 
-INLINE void tile16(const struct operands *o, int row, int col, const int R, const int V, const int half)
+/* ahead: how many bytes before their use weights are asked for; 0: not at all. */
+INLINE void tile16(const struct operands *o, int row, int col, const int R, const int V, const int half, const int ahead)
 {
     lanes16 sum[6][6];
     const float *x = o->x + (size_t)row * o->row_step;
@@ -54,8 +55,12 @@ INLINE void tile16(const struct operands *o, int row, int col, const int R, cons
             sum[r][v] = (lanes16){0};
     for (size_t i = 0; i < o->k; i++) {
         lanes16 b[6];
-        for (int v = 0; v < V; v++)
-            load16(&b[v], o, i * o->ldw + (size_t)(col + 16 * v), half);
+        for (int v = 0; v < V; v++) {
+            size_t at = i * o->ldw + (size_t)(col + 16 * v);
+            if (ahead)
+                __builtin_prefetch((half ? (const char *)(o->w16 + at) : (const char *)(o->w + at)) + ahead);
+            load16(&b[v], o, at, half);
+        }
         for (int r = 0; r < R; r++) {
             float a = x[(size_t)r * o->row_step + i * o->k_step];
             for (int v = 0; v < V; v++)
@@ -103,13 +108,13 @@ INLINE void strip16(const struct operands *o, int rows, int col, const int R, co
 {
     int r = 0;
     for (; r + R <= rows; r += R)
-        tile16(o, r, col, R, V, half);
+        tile16(o, r, col, R, V, half, 0);
     switch (rows - r) {
-    case 5: tile16(o, r, col, 5, V, half); break;
-    case 4: tile16(o, r, col, 4, V, half); break;
-    case 3: tile16(o, r, col, 3, V, half); break;
-    case 2: tile16(o, r, col, 2, V, half); break;
-    case 1: tile16(o, r, col, 1, V, half); break;
+    case 5: tile16(o, r, col, 5, V, half, 0); break;
+    case 4: tile16(o, r, col, 4, V, half, 0); break;
+    case 3: tile16(o, r, col, 3, V, half, 0); break;
+    case 2: tile16(o, r, col, 2, V, half, 0); break;
+    case 1: tile16(o, r, col, 1, V, half, 0); break;
     default: break;
     }
 }
@@ -153,7 +158,10 @@ INLINE void columns(const struct operands *o, int rows, int n, int col, const in
 /* 32 registers of 16 lanes: whole panels, so that weights stream from memory in order. */
 INLINE void wide_columns(const struct operands *o, int rows, int n, const int half)
 {
+    enum { AHEAD = 5120 };
     int col = 0;
+    for (; rows == 1 && col + 96 <= n; col += 96) /* one row waits for memory only, and the hardware stops at every page */
+        tile16(o, 0, col, 1, 6, half, AHEAD);
     for (; col + 96 <= n; col += 96)
         strip16(o, rows, col, 4, 6, half);
     for (; col + 64 <= n; col += 64)

@@ -21,7 +21,8 @@ struct kvcache_pool {
     size_t n, cap;
 };
 
-/* One allocation for all segments that a cache gathers: large enough for huge pages, of which few must be cleared. */
+/* One allocation for many arrays of keys and values: large enough for huge pages, of which few must be cleared, and whose
+ * addresses are found without waiting when a step reads all of them once. */
 struct kv_block {
     int refs;
     float *data;
@@ -40,29 +41,26 @@ size_t kvcache_index(const struct kvcache *c, int layer, int kv_head)
     return (size_t)layer * (size_t)c->n_kv_head + (size_t)kv_head;
 }
 
-static void free_arrays(int32_t *pos, float *k, float *v, int capacity, int head_dim)
+/* Entries of a segment or a tail, and the block if they were its last ones. */
+static void free_arrays(int32_t *pos, float *k, float *v, struct kv_block *block, int capacity, int head_dim)
 {
     if (k)
         atomic_fetch_sub(&resident, (size_t)capacity * entry_bytes(head_dim));
     mem_free(pos);
-    mem_free(k);
-    mem_free(v);
+    if (!block) {
+        mem_free(k);
+        mem_free(v);
+    } else if (--block->refs == 0) {
+        mem_free(block->data);
+        mem_free(block);
+    }
 }
 
 static void segment_release(struct kv_segment *s)
 {
     if (!s || --s->refs > 0)
         return;
-    if (s->block) {
-        atomic_fetch_sub(&resident, (size_t)s->n * entry_bytes(s->head_dim));
-        mem_free(s->pos);
-        if (--s->block->refs == 0) {
-            mem_free(s->block->data);
-            mem_free(s->block);
-        }
-    } else {
-        free_arrays(s->pos, s->k, s->v, s->n, s->head_dim);
-    }
+    free_arrays(s->pos, s->k, s->v, s->block, s->n, s->head_dim);
     mem_free(s);
 }
 
@@ -94,11 +92,42 @@ int kvcache_alloc_tail(struct kvcache *c, size_t index, int cap, struct err *e)
     return 0;
 }
 
+enum { BLOCK_BYTES = 28 << 20 }; /* below what the allocator would give back to the system when it is freed */
+
+/* A block of keys and values for `refs` segments or tails of `entries` together. */
+static struct kv_block *block_create(int refs, size_t entries, int head_dim, struct err *e)
+{
+    float *data = mem_try_raw(2 * entries, (size_t)head_dim * sizeof *data, "cached keys and values", e);
+    if (!data)
+        return NULL;
+    struct kv_block *block = mem_new(1, sizeof *block);
+    *block = (struct kv_block){.refs = refs, .data = data};
+    atomic_fetch_add(&resident, entries * entry_bytes(head_dim));
+    return block;
+}
+
+/* The tails of all heads, in as few blocks as may be. */
 static int alloc_tails(struct kvcache *c, int capacity, struct err *e)
 {
-    for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
-        if (kvcache_alloc_tail(c, i, capacity, e))
+    size_t heads = (size_t)c->n_layer * (size_t)c->n_kv_head, array = (size_t)capacity * (size_t)c->head_dim;
+    size_t most = BLOCK_BYTES / ((size_t)capacity * entry_bytes(c->head_dim) + 1);
+    most = most ? most : 1;
+    for (size_t first = 0; capacity && first < heads; first += most) {
+        int n = (int)(heads - first < most ? heads - first : most);
+        struct kv_block *block = block_create(n, (size_t)n * (size_t)capacity, c->head_dim, e);
+        for (int i = 0; block && i < n; i++) {
+            float *k = block->data + 2 * (size_t)i * array;
+            c->tail[first + (size_t)i] = (struct kv_tail){.cap = capacity, .k = k, .v = k + array, .block = block};
+        }
+        for (int i = 0; block && i < n; i++) {
+            struct kv_tail *t = &c->tail[first + (size_t)i];
+            t->pos = mem_try((size_t)capacity, sizeof *t->pos, "cache positions", e);
+            if (!t->pos)
+                return -1;
+        }
+        if (!block)
             return -1;
+    }
     return 0;
 }
 
@@ -128,7 +157,7 @@ void kvcache_destroy(struct kvcache *c)
         return;
     for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++) {
         segment_release(c->segment[i]);
-        free_arrays(c->tail[i].pos, c->tail[i].k, c->tail[i].v, c->tail[i].cap, c->head_dim);
+        free_arrays(c->tail[i].pos, c->tail[i].k, c->tail[i].v, c->tail[i].block, c->tail[i].cap, c->head_dim);
     }
     mem_free(c->segment);
     mem_free(c->tail);
@@ -141,7 +170,8 @@ int kvcache_seal(struct kvcache *c, int tail_capacity, struct err *e)
         struct kv_tail *t = &c->tail[i];
         assert(!c->segment[i]); /* sealed once */
         struct kv_segment *s = mem_new(1, sizeof *s);
-        *s = (struct kv_segment){.refs = 1, .n = t->n, .head_dim = c->head_dim, .pos = t->pos, .k = t->k, .v = t->v};
+        *s = (struct kv_segment){.refs = 1, .n = t->n, .head_dim = c->head_dim, .pos = t->pos, .k = t->k, .v = t->v,
+                                 .block = t->block};
         /* the segment accounts for n entries; the unused rest of the tail's room is no longer counted */
         atomic_fetch_sub(&resident, (size_t)(t->cap - t->n) * entry_bytes(c->head_dim));
         c->segment[i] = s;
@@ -221,22 +251,17 @@ static void gather(const struct job *j, const struct keepset *keep, const struct
     }
 }
 
-enum { BLOCK_BYTES = 28 << 20 }; /* below what the allocator would give back to the system when it is freed */
-
 /* A block for jobs [0, n). */
 static int place_block(const struct job *job, int n, size_t entries, int head_dim, struct err *e)
 {
     size_t d = (size_t)head_dim, at = 0;
-    float *data = mem_try_raw(2 * entries, d * sizeof *data, "cached keys and values", e);
-    if (!data)
+    struct kv_block *block = block_create(n, entries, head_dim, e);
+    if (!block)
         return -1;
-    struct kv_block *block = mem_new(1, sizeof *block);
-    *block = (struct kv_block){.refs = n, .data = data};
-    atomic_fetch_add(&resident, entries * entry_bytes(head_dim));
     for (int i = 0; i < n; i++) {
         struct kv_segment *s = job[i].to;
         s->block = block;
-        s->k = data + at;
+        s->k = block->data + at;
         s->v = s->k + (size_t)s->n * d;
         at += 2 * (size_t)s->n * d;
     }

@@ -20,7 +20,7 @@
 #include "models/model.h"
 #include "models/rope.h"
 
-struct kv_block; /* memory of the segments that were gathered together */
+struct kv_block; /* memory of segments, or of tails, that were made together */
 
 struct kv_segment {
     int refs;
@@ -35,6 +35,7 @@ struct kv_tail {
     int mark;     /* n before the forward pass that is under way */
     int32_t *pos; /* [cap] distinct; increasing unless entries were evicted (kvcache_evict) */
     float *k, *v; /* [cap][head_dim] */
+    struct kv_block *block; /* that k and v lie in; NULL: arrays of their own */
 };
 
 struct kvcache;      /* one sequence */

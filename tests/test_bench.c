@@ -81,6 +81,25 @@ START_TEST(a_limit_is_work_over_the_better_rate)
 }
 END_TEST
 
+START_TEST(bytes_are_judged_by_the_bandwidth_beside_each_repeat)
+{
+    struct bench_row r = row_of(&times);
+    r.before[BENCH_BANDWIDTH] = r.after[BENCH_BANDWIDTH] = 1000; /* of the whole test: not used */
+    r.r = (struct bench_result){.second = {3, 3, 5}, .bandwidth = {{100, 100}, {49, 50}, {100, 50}}, .n = 3, .bytes = 100, .paired = 1};
+    bench_row_judge(&r);
+    ck_assert_int_eq(r.moved, 1); /* the third */
+    ck_assert_double_eq(r.limit, 1.5);
+    ck_assert_double_eq(r.ratio, 2.25); /* mean of 3/1 and 3/2 */
+    ck_assert_double_eq(r.ratio_best, 1.5);
+    ck_assert_double_eq_tol(r.mean, 11.0 / 3, 1e-12);
+    r.r.bandwidth[0][0] = 10;
+    r.r.bandwidth[1][1] = 20;
+    bench_row_judge(&r);
+    ck_assert_int_eq(r.moved, 0); /* none was steady: all count, by the better rate of each */
+    ck_assert_double_eq_tol(r.ratio, (3 + 3 * 0.49 + 5) / 3, 1e-12);
+}
+END_TEST
+
 START_TEST(a_relative_row_is_judged_repeat_by_repeat)
 {
     struct bench_row r = row_of(&times);
@@ -164,6 +183,10 @@ START_TEST(measured_limits_are_positive_numbers)
     ck_assert(rate[BENCH_QK] > 0 && rate[BENCH_ROWS32] > 0);
     ck_assert(isnan(rate[BENCH_SQUARE]) && isnan(rate[BENCH_BANDWIDTH]));
     ck_assert(strstr(bench_limits_shape(l, BENCH_QK), " x 3,") != NULL);
+    struct bench_stream *s = bench_stream_create(l, &e);
+    ck_assert_msg(s != NULL, "%s", e.msg);
+    ck_assert(bench_stream_rate(s) > 0);
+    bench_stream_destroy(s);
     bench_limits_destroy(l);
 }
 END_TEST
@@ -240,6 +263,7 @@ Suite *make_bench_suite(void)
     tcase_add_test(work, formulas_equal_counting_by_hand);
     tcase_add_test(work, a_step_reads_all_weights_but_an_embedding_that_is_not_the_output);
     tcase_add_test(rows, a_limit_is_work_over_the_better_rate);
+    tcase_add_test(rows, bytes_are_judged_by_the_bandwidth_beside_each_repeat);
     tcase_add_test(rows, a_relative_row_is_judged_repeat_by_repeat);
     tcase_add_test(rows, every_test_of_the_list_has_a_direction_a_goal_and_limits_or_a_base);
     tcase_add_test(rows, json_and_csv_hold_every_row_and_quote_what_is_odd);

@@ -10,6 +10,8 @@ done
 grep -q '"test": "pp8192", "skipped": "8192 tokens exceed the model' out.json || fail "pp8192 is not skipped: $(cat out.json)"
 [ "$(grep -c '"test": ' out.json)" -eq 6 ] || fail "other tests than those asked for: $(cat out.json)"
 [ "$(grep -o '"profile": {' out.json | wc -l)" -eq 5 ] || fail "profiles are missing: $(cat out.json)"
+[ "$(grep -o '"bandwidth_before": \[[^]]*\], "bandwidth_after": \[[^]]*\]' out.json | tr -cd , | wc -c)" -eq 6 ] ||
+  fail "tg32 and step32 have the bandwidth beside each of two repeats: $(cat out.json)"
 # null would be NaN or infinity
 for key in ratio limit_s mean_s tokens_per_s expected_bytes best; do
   grep -o "\"$key\": [^,}]*" out.json | awk '
