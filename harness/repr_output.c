@@ -38,10 +38,9 @@ static int load_cells(const struct repr_output *o, struct study *s, struct err *
     char *dir = fs_dirname(o->x->path);
     str_addf(&sweep, "sweep=[{policy: {\"%s\": ", d->policy);
     str_add(&sweep, d->params);
-    str_add(&sweep, "}, keep: ");
-    str_add_double(&sweep, d->level);
-    str_addf(&sweep, ", prune_after: %s, layer_budget: {single: {layer: all}}, prefill: full, decode: frozen, positions: original, "
-                     "weight_dtype: f32, policy_seed: 1", d->prune_after);
+    /* a mean over rows: without the digits that its rounding has added */
+    str_addf(&sweep, "}, keep: %.12g, prune_after: %s, layer_budget: {single: {layer: all}}, prefill: full, decode: frozen, positions: original, "
+                     "weight_dtype: f32, policy_seed: 1", d->level, d->prune_after);
     if (d->head_budget)
         str_addf(&sweep, ", head_budget: %s", d->head_budget);
     str_addf(&sweep, ", protect: %s}]", d->protect ? d->protect : "{}");

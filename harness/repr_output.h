@@ -11,7 +11,8 @@
  *
  * in the Euclidean norm, then the mean over prompts. Nothing of what later layers or later tokens make of it is seen: that is
  * the damage. Not known (with the reason) for studies of `only: true`, of a chunked prefill, of a scorer that reads the
- * reference answer, and where the scorer fails. A random scorer has policy_seed 1. */
+ * reference answer, and where the scorer fails. A random scorer has policy_seed 1; a budget that was given in tokens or bytes is
+ * the fraction that it came to on average. */
 #ifndef HARNESS_REPR_OUTPUT_H
 #define HARNESS_REPR_OUTPUT_H
 
