@@ -206,7 +206,7 @@ static void add_param(const char *allocator, const struct json *p, struct str *s
     str_free(&v);
 }
 
-static void add_layer_budget(const struct aggregate *a, const struct agg_cell *c, struct str *s)
+void pool_layer_budget(const struct aggregate *a, const struct agg_cell *c, const char *without, struct str *s)
 {
     const struct json *choice = choice_of(c);
     if (!choice) {
@@ -215,7 +215,7 @@ static void add_layer_budget(const struct aggregate *a, const struct agg_cell *c
     }
     str_add(s, json_key(choice));
     for (const struct json *p = json_first(choice); p; p = json_next(p))
-        if (varies(a, json_key(choice), p))
+        if ((!without || strcmp(json_key(p), without) != 0) && varies(a, json_key(choice), p))
             add_param(json_key(choice), p, s);
 }
 
@@ -238,7 +238,7 @@ void pool_label(const struct aggregate *a, const struct agg_cell *c, struct str 
     aggregate_policy_label(a, c, out);
     if (strcmp(aggregate_text(c, "layer_budget"), "uniform") != 0) {
         str_add(out, ", ");
-        add_layer_budget(a, c, out);
+        pool_layer_budget(a, c, NULL, out);
     }
     add_modes(c, &modes);
     if (modes.n)
@@ -270,7 +270,7 @@ static void add_line(const struct aggregate *a, const struct pool_line *p, struc
     struct str s = {0};
     aggregate_policy_label(a, p->cell, &s);
     table_add(t, &s);
-    add_layer_budget(a, p->cell, &s);
+    pool_layer_budget(a, p->cell, NULL, &s);
     table_add(t, &s);
     if (isfinite(p->keep))
         str_addf(&s, "%.3f", p->keep);

@@ -29,6 +29,8 @@ struct pool_line {
 int pool_lines(const struct aggregate *a, struct pool_line **out);
 /* "snapkv window=32, mga by=kl, protect: ...": what is not the default, and in which lines differ. */
 void pool_label(const struct aggregate *a, const struct agg_cell *c, struct str *out);
+/* Of it the layer budget alone: "mga rho_max=1"; without one of its parameters, if not NULL. */
+void pool_layer_budget(const struct aggregate *a, const struct agg_cell *c, const char *without, struct str *out);
 /* The table of `report DIR --pool`. */
 int pool_markdown(const char *dir, struct str *out, struct err *e);
 

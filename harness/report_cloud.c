@@ -6,6 +6,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/metric.h"
+#include "harness/pool.h"
 #include "harness/report_int.h"
 #include "harness/table.h"
 
@@ -128,11 +129,12 @@ static void add_cloud(const struct aggregate *a, int first, const char *axes, co
         table_add_text(&t, heads[h]);
     for (int l = 0; l < a->n_line; l++)
         if (same(&a->line[l], axes, NULL, 0)) {
-            aggregate_axis(&a->line[l], "layer_budget", &text);
+            pool_layer_budget(a, &a->line[l], NULL, &text);
             table_add(&t, &text);
             add_cells(&t, &a->line[l], cloud);
         }
-    str_addf(&text, "%s, shuffled: median (worst to best)", budget);
+    pool_layer_budget(a, c, "shuffle", &text);
+    str_add(&text, ", shuffled: median (worst to best)");
     table_add(&t, &text);
     for (int k = 0; k < MEASURES; k++)
         add_range(&t, &cloud[k], sign_of(c, measures[k]));

@@ -339,11 +339,11 @@ static const struct rows_fake cloud[] = {
 };
 static const char among[] =
     "### Among shuffled profiles: knorm, kept 0.500, 4 shuffles; after prompt\n\n"
-    "| layer budget                                               |              score | percentile |      p |           kl | percentile | p      |\n"
-    "| ---------------------------------------------------------- | -----------------: | ---------: | -----: | -----------: | ---------: | ------ |\n"
-    "| uniform                                                    |              0.500 |       50.0 | 0.8000 |          2.5 |       50.0 | 0.6000 |\n"
-    "| sensitivity profile=p.h5 shuffle=0                         |              0.875 |      100.0 | 0.2000 |          0.5 |      100.0 | 0.2000 |\n"
-    "| sensitivity profile=p.h5, shuffled: median (worst to best) | 0.5 (0.25 to 0.75) |        n/a |    n/a | 2.5 (4 to 1) |        n/a | n/a    |\n";
+    "| layer budget                                  |              score | percentile |      p |           kl | percentile | p      |\n"
+    "| --------------------------------------------- | -----------------: | ---------: | -----: | -----------: | ---------: | ------ |\n"
+    "| uniform                                       |              0.500 |       50.0 | 0.8000 |          2.5 |       50.0 | 0.6000 |\n"
+    "| sensitivity                                   |              0.875 |      100.0 | 0.2000 |          0.5 |      100.0 | 0.2000 |\n"
+    "| sensitivity, shuffled: median (worst to best) | 0.5 (0.25 to 0.75) |        n/a |    n/a | 2.5 (4 to 1) |        n/a | n/a    |\n";
 
 START_TEST(every_layer_budget_has_its_place_among_shuffled_profiles)
 {
