@@ -327,13 +327,15 @@ static int write_pooled(const char *folder, const struct point *v, int n, int n_
 static int all_tasks(const char *folder, const struct aggregate *a, struct plot_list *out, int *gnuplot, struct err *e)
 {
     struct pool_line *line;
-    int n = pool_lines(a, &line), n_task = 0, kept = 0, rc = 0, fit = 1, layer;
-    struct point *v = mem_new((size_t)n + 1, sizeof *v);
+    int n, n_task = 0, kept = 0, rc = 0, layer;
     for (int c = 0; c < a->n_cell; c++) {
         const struct metric_ops *m = metric_find(aggregate_text(&a->cell[c], "metric"));
-        fit &= m && !strcmp(m->unit, "fraction") && !aggregate_single(&a->cell[c], &layer) &&
-               !strcmp(aggregate_text(&a->cell[c], "model"), aggregate_text(&a->cell[0], "model"));
+        if (!m || strcmp(m->unit, "fraction") != 0 || aggregate_single(&a->cell[c], &layer) ||
+            strcmp(aggregate_text(&a->cell[c], "model"), aggregate_text(&a->cell[0], "model")) != 0)
+            return 0;
     }
+    n = pool_lines(a, &line);
+    struct point *v = mem_new((size_t)n + 1, sizeof *v);
     for (int i = 0; i < n; i++)
         n_task = line[i].score.n > n_task ? line[i].score.n : n_task;
     for (int i = 0; i < n; i++) {
@@ -343,7 +345,7 @@ static int all_tasks(const char *folder, const struct aggregate *a, struct plot_
         pool_label(a, line[i].cell, &label);
         v[kept++] = (struct point){line[i], str_take(&label)};
     }
-    if (fit && n_task > 1 && kept > 1) {
+    if (n_task > 1 && kept > 1) {
         qsort(v, (size_t)kept, sizeof *v, by_curve);
         rc = write_pooled(folder, v, kept, n_task, out, gnuplot, e);
     }

@@ -85,9 +85,10 @@ static void pool_cells(const struct aggregate *a, char *const *task, const int *
         if (!k)
             continue;
         struct agg_cell c = a->cell[cell[0]];
-        c.extra = NULL;
-        aggregate_summarise(a, cell, k, &c);
-        mem_free(c.extra);
+        if (k > 1) { /* a single cell is summarised already */
+            aggregate_summarise(a, cell, k, &c);
+            mem_free(c.extra);
+        }
         const struct stats_summary *s = c.summary;
         const struct stats_paired *d = c.diff;
         if (isfinite(s[AGG_SCORE].mean)) {

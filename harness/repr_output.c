@@ -5,6 +5,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/decode.h"
 #include "harness/group.h"
 #include "harness/observe.h"
 #include "harness/repr_relate.h"
@@ -154,13 +155,8 @@ static int read_prompt(struct repr_output *o, const struct prompt *p, struct cel
         goto out;
     for (int i = n; i < p->ids.n; i++)
         token_ids_add(&r->feed, p->ids.id[i]);
-    if (held == 0) {
-        const float *logits = workspace_logits(o->work);
-        int best = 0;
-        for (int i = 1; i < hp->n_vocab; i++)
-            best = logits[i] > logits[best] ? i : best;
-        token_ids_add(&r->feed, best);
-    }
+    if (held == 0)
+        token_ids_add(&r->feed, decode_argmax(workspace_logits(o->work), hp->n_vocab));
     rc = 0;
 out:
     mem_free(row);
