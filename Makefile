@@ -97,6 +97,10 @@ $(O)/flags: FORCE
 	@printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_NOW)' >$@
 FORCE:
 
+# What of the flags may change a number: neither warnings nor where headers lie nor debugging; and not how the compiler is
+# called, for the compiler itself says its version.
+NUMBER_FLAGS = $(filter-out -W% -I% -g%,$(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(BASE_LDFLAGS) $(LDFLAGS))
+
 # Git id and the SHA-256 of every source file, so that a row can say what computed it.
 # The recipe always runs, for a commit changes the id and no file; what comes out the same is left alone.
 $(O)/source_id.c: $(SRC) $(sort $(wildcard harness/base/*.h harness/*.h models/*.h policies/*.h datasets/*.h)) FORCE
@@ -104,6 +108,7 @@ $(O)/source_id.c: $(SRC) $(sort $(wildcard harness/base/*.h harness/*.h models/*
 	@{ echo '#include "harness/source_id.h"'; \
 	   echo 'const char source_id_git[] = "'"$$(git describe --always --dirty 2>/dev/null || echo unknown)"'";'; \
 	   echo 'const char source_id_flags[] = "$(subst ",\",$(CC) $(BASE_CFLAGS) $(CFLAGS))";'; \
+	   echo 'const char source_id_number_flags[] = "$(subst ",\",$(NUMBER_FLAGS))";'; \
 	   echo 'const struct source_file source_files[] = {'; \
 	   sha256sum $(filter-out FORCE,$^) | sed 's/^\([0-9a-f]*\)  \(.*\)$$/    {"\2", "\1"},/'; \
 	   echo '    {0, 0}};'; } >$@.new

@@ -8,6 +8,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/plan.h"
 #include "harness/record.h"
 
 const char *const aggregate_measure_names[] = {"score", "nll", "kl", "top1", "kl_max", NULL};
@@ -29,8 +30,10 @@ struct loader {
     const char *path;
     int line;
     struct place *cells, *rows;
-    struct place *current;       /* the cells that the manifest names; NULL: it names none, then all rows count */
-    struct place *gone;          /* cells of rows that it does not name */
+    struct plan *plan;           /* which rows belong; NULL: an older version wrote the folder */
+    struct place *current;       /* without a plan: the cells that the manifest names; NULL: it names none, then all rows count */
+    struct place *gone;          /* cells of rows that the experiment has no more */
+    struct place *builds;        /* without a plan: of the rows that count */
     size_t row_cap, cell_cap;
 };
 
@@ -63,15 +66,24 @@ static double number(const struct json *row, const char *key)
     return json_number(json_get(row, key), (double)NAN);
 }
 
-/* 1 when the experiment, as it was last run in this folder, has this cell no more. */
-static int is_gone(struct loader *l, const char *id)
+/* The one place that says which rows of the journal count: those of the experiment as it was last run in this folder. */
+static int is_left_out(struct loader *l, const struct json *row)
 {
-    struct place *p;
-    HASH_FIND_STR(l->current, id, p);
-    if (!l->current || p)
-        return 0;
-    l->a->n_gone += place_of(&l->gone, id, l->a->n_gone) == l->a->n_gone;
-    return 1;
+    struct place *p = NULL;
+    const char *id = json_string(json_get(row, "cell")), *build = json_string(json_get(row, "build"));
+    enum plan_verdict v = PLAN_BELONGS;
+    if (l->plan) {
+        v = plan_judge(l->plan, row);
+    } else if (l->current && id) {
+        HASH_FIND_STR(l->current, id, p);
+        v = p ? PLAN_BELONGS : PLAN_CELL;
+    }
+    l->a->left_out[v]++;
+    if (v == PLAN_CELL && id)
+        l->a->n_gone += place_of(&l->gone, id, l->a->n_gone) == l->a->n_gone;
+    if (v == PLAN_BELONGS && !l->plan)
+        l->a->n_build += place_of(&l->builds, build ? build : "", l->a->n_build) == l->a->n_build;
+    return v != PLAN_BELONGS;
 }
 
 /* Every field that the aggregation leans on, checked once. */
@@ -164,12 +176,11 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
     struct aggregate *a = l->a;
     struct agg_row r = {0};
     struct str key = {0};
-    int bad = check_row(l, v, e);
-    if (!bad && is_gone(l, json_string(json_get(v, "cell")))) {
+    if (json_is_object(v) && is_left_out(l, v)) {
         json_free(v);
         return 0;
     }
-    if (bad || read_extras(l, v, &r, e)) {
+    if (check_row(l, v, e) || read_extras(l, v, &r, e)) {
         row_fini(&r);
         json_free(v);
         return -1;
@@ -181,6 +192,8 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
     r.question_id = mem_strdup(json_string(json_get(v, "question_id")));
     r.cluster = (int64_t)(hash_fnv1a(r.context_id, strlen(r.context_id)) >> 1);
     strncpy(r.prompt_sha256, json_string(json_get(v, "prompt_sha256")), sizeof r.prompt_sha256 - 1);
+    if (json_string(json_get(v, "data")))
+        strncpy(r.data, json_string(json_get(v, "data")), sizeof r.data - 1);
     for (int m = 0; m < AGG_N_MEASURE; m++)
         r.value[m] = r.ok ? number(v, aggregate_measure_names[m]) : (double)NAN;
     for (int m = 0; m < N_MEAN; m++)
@@ -201,6 +214,7 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
         a->n_row++;
     } else {
         row_fini(&a->row[at]); /* computed again: the later row counts */
+        a->n_replaced += !l->plan;
     }
     a->row[at] = r;
     struct agg_cell *c = &a->cell[r.cell];
@@ -211,7 +225,7 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
     json_free(c->axes);
     c->axes = v;
     c->id = json_string(json_get(v, "cell"));
-    c->order = (int)number(v, "cell_index");
+    c->order = l->plan ? plan_order(l->plan, c->id) : (int)number(v, "cell_index");
     return 0;
 }
 
@@ -367,6 +381,7 @@ static int read_manifest(struct loader *l, const char *dir, struct json **root, 
         rc = -1;
     const struct json *of = json_get(*root, "baselines");
     int k = 0;
+    l->a->unlisted = *root && !l->plan;
     for (const struct json *m = json_is_object(of) ? json_first(of) : NULL; m; m = json_next(m))
         place_of(&l->current, json_key(m), k++);
     mem_free(text);
@@ -522,7 +537,7 @@ int aggregate_load(const char *dir, struct aggregate *a, struct err *e)
     char *path = fs_join(dir, "rows.jsonl"), *text = fs_read(path, &n, e);
     struct loader l = {.a = a, .path = path};
     struct json *manifest = NULL;
-    if (!text || read_manifest(&l, dir, &manifest, e) || read_rows(&l, text, n, e))
+    if (!text || plan_read(dir, &l.plan, e) || read_manifest(&l, dir, &manifest, e) || read_rows(&l, text, n, e))
         goto out;
     mem_free(text);
     text = NULL;
@@ -539,6 +554,8 @@ out:
     free_places(&l.rows);
     free_places(&l.current);
     free_places(&l.gone);
+    free_places(&l.builds);
+    plan_destroy(l.plan);
     json_free(manifest);
     mem_free(text);
     mem_free(path);

@@ -11,6 +11,7 @@
 #include "harness/base/err.h"
 #include "harness/base/json.h"
 #include "harness/base/str.h"
+#include "harness/plan.h"
 #include "harness/stats.h"
 
 enum aggregate_measure { AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1, AGG_KL_MAX, AGG_N_MEASURE };
@@ -25,6 +26,7 @@ struct agg_row {
     int64_t cluster;    /* hash of the context id */
     char *context_id, *question_id;
     char prompt_sha256[65];
+    char data[17];      /* of the question with its answers (rowkey.h); "": an older version wrote the row */
     double value[AGG_N_MEASURE];
     double mean[9];     /* of the columns in aggregate.c's table: bytes, keep, times */
     double *extra;      /* [AGG_MAX_EXTRA] further metrics, in the order of extra_name; NAN where a task has it not */
@@ -52,17 +54,23 @@ struct aggregate {
     int n_cell;
     struct agg_cell *line; /* pooled over policy_seed, same order */
     int n_line;
-    int n_gone;           /* cells that have rows, but that the experiment has no more: they are in nothing of this */
+    int left_out[PLAN_N_VERDICT]; /* rows that are in nothing of this, by reason */
+    int n_gone;           /* cells of those that the experiment has no more */
+    int unlisted;         /* 1: the folder's run has not written which rows belong to it; then these count: */
+    int n_replaced, n_build; /* rows that others took the place of; builds of the program that rows are by */
     char *baseline;       /* what differences refer to, as the experiment says; NULL: the full cache */
     char *extra_name[AGG_MAX_EXTRA]; /* f1, precision, attention_lost, ... as rows name them */
     int n_extra;
 };
 
-/* Reads DIR/rows.jsonl, and from DIR/manifest.json the cells of the experiment, as it was last run there, and their baselines.
- * Rows of other cells, which an edit took out, are left alone. Without a manifest all cells count, and are compared with the
- * full cache of the same task, template, seed, prune_after and max_new_tokens. Of several rows of one (cell, sample, question) the last one counts; a last line without its
+/* Reads DIR/rows.jsonl, of which only the rows count that belong to the experiment as it was last run there (DIR/plan.jsonl,
+ * see plan.h), and the cells' baselines from DIR/manifest.json. Without a plan the manifest's cells count, with all their rows;
+ * without either all cells do, and are compared with the full cache of the same task, template, seed, prune_after and
+ * max_new_tokens. Of several rows of one (cell, sample, question) the last one counts; a last line without its
  * newline is ignored. Anything that is no row of this schema is ERR_FORMAT with file and line. */
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e);
+/* What a reader should know of rows that don't count, or that may not belong together; nothing when all is well. */
+void aggregate_tell(const struct aggregate *a, struct str *out);
 void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */
 
 /* Fills the counts, summaries, differences and means of `out` from the rows of these cells, as one: a context that several of

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/aggregate.h"
+#include "harness/base/hash.h"
 #include "harness/base/mem.h"
 
 const char *aggregate_text(const struct agg_cell *c, const char *key)
@@ -135,6 +136,34 @@ static void csv_paired(const struct stats_paired *d, struct str *out)
     csv_number(d->n ? d->p : none, out);
 }
 
+/* Which samples a cell's rows are of, "0..3 7", and one hash of their questions in that order, failed ones too: what two cells
+ * must have in common before one of them can be better. Without the hash where rows don't say theirs. */
+static void csv_data(const struct aggregate *a, const struct agg_cell *c, struct str *out)
+{
+    enum { MAX_RANGE = 16 };
+    const struct agg_row *row = a->row + c->first;
+    struct hash_sha256_ctx *h = hash_sha256_create();
+    char hex[HASH_HEX];
+    int known = c->n_row > 0, ranges = 0;
+    str_addc(out, ',');
+    for (int i = 0, end; i < c->n_row; i = end) {
+        for (end = i + 1; end < c->n_row && row[end].sample <= row[end - 1].sample + 1; end++)
+            ;
+        if (ranges++ < MAX_RANGE)
+            str_addf(out, "%s%lld", i ? " " : "", (long long)row[i].sample);
+        if (ranges <= MAX_RANGE && row[end - 1].sample > row[i].sample)
+            str_addf(out, "..%lld", (long long)row[end - 1].sample);
+    }
+    for (int i = 0; i < c->n_row; i++) {
+        known = known && row[i].data[0];
+        hash_sha256_update(h, &row[i].sample, sizeof row[i].sample);
+        hash_sha256_update(h, row[i].question_id, strlen(row[i].question_id) + 1);
+        hash_sha256_update(h, row[i].data, strlen(row[i].data) + 1);
+    }
+    hash_sha256_finish(h, hex);
+    str_addf(out, "%s,%.16s", ranges > MAX_RANGE ? " ..." : "", known ? hex : "");
+}
+
 void aggregate_csv(const struct aggregate *a, struct str *out)
 {
     static const char *const axes[] = {"cell",        "model",        "task",        "length",      "task_params", "template",
@@ -144,7 +173,7 @@ void aggregate_csv(const struct aggregate *a, struct str *out)
     enum { N_AXES = sizeof axes / sizeof *axes };
     for (int k = 0; k < N_AXES; k++)
         str_addf(out, "%s%s", k ? "," : "", axes[k]);
-    str_add(out, ",baseline,n,n_failed,keep,keep_tokens,keep_bytes,level,cache_bytes,cache_bytes_bf16,cache_bytes_end");
+    str_add(out, ",baseline,samples,data,n,n_failed,keep,keep_tokens,keep_bytes,level,cache_bytes,cache_bytes_bf16,cache_bytes_end");
     for (int m = 0; m < AGG_N_MEASURE; m++) {
         const char *name = aggregate_measure_names[m];
         str_addf(out, ",%s,%s_se,%s_lo,%s_hi,%s_diff,%s_diff_se,%s_diff_lo,%s_diff_hi,%s_diff_p", name, name, name, name, name,
@@ -163,6 +192,7 @@ void aggregate_csv(const struct aggregate *a, struct str *out)
             csv_axis(json_get(cell->axes, axes[k]), out);
         }
         str_addf(out, ",%s", cell->baseline >= 0 ? a->cell[cell->baseline].id : "");
+        csv_data(a, cell, out);
         str_addf(out, ",%d,%d", cell->n_ok, cell->n_failed);
         const double means[] = {cell->keep, cell->tokens, cell->keep_bytes, cell->level, cell->bytes, cell->bytes_bf16, cell->bytes_end};
         for (size_t k = 0; k < sizeof means / sizeof *means; k++)
@@ -177,4 +207,17 @@ void aggregate_csv(const struct aggregate *a, struct str *out)
         csv_number(cell->decode_s, out);
         str_addc(out, '\n');
     }
+}
+
+void aggregate_tell(const struct aggregate *a, struct str *out)
+{
+    plan_tell(a->left_out, a->n_gone, out);
+    if (!a->unlisted)
+        return;
+    str_addf(out, "%sthere is no plan.jsonl (an older version ran this): all rows of its cells count, whichever samples, model or build "
+                  "they are of", out->n ? "; " : "");
+    if (a->n_replaced)
+        str_addf(out, "; %d rows gave way to later ones of the same cell, sample and question", a->n_replaced);
+    if (a->n_build > 1)
+        str_addf(out, "; rows of %d builds are mixed", a->n_build);
 }

@@ -1,31 +1,128 @@
 #include "harness/build_id.h"
 
+#include <gnu/libc-version.h>
 #include <string.h>
 
-#include "harness/base/str.h"
+#include "harness/base/lapack.h"
+#include "harness/base/regex.h"
+#include "harness/base/unicode.h"
 #include "harness/experiment.h"
 #include "harness/source_id.h"
+#include "models/kernels.h"
 
-/* Path prefixes of what every number goes through. Tables, plots and commands are left out: they change no row. */
-static const char *const engine[] = {
-    "harness/base/", "models/", "datasets/", "policies/policy.", "policies/allocator", "harness/encode.",
-    "harness/observe.", "harness/tally.", "harness/evict.", "harness/prune", "harness/decode.", "harness/measure.", "harness/group", "harness/metric",
+/* Path prefixes of what only reads rows, prints, or asks: no row changes with them. Whatever is not named here counts, so
+ * that a new file does. */
+static const char *const reporting[] = {
+    "harness/aggregate", "harness/base/csv.", "harness/beside.", "harness/bench", "harness/cli.", "harness/cmd_", "harness/compare.",
+    "harness/keptfile.", "harness/main.", "harness/manifest.", "harness/permutation.", "harness/plan.", "harness/plot", "harness/pool.",
+    "harness/profile.", "harness/progress.", "harness/rankstats.", "harness/report", "harness/repr", "harness/stats.", "harness/study",
+    "harness/table.", "models/import", "models/gguf.", "models/safetensors.", "models/dequant.",
 };
+
+/* 1 when the file is "policies/<name>.c" of a policy, or "policies/alloc_<name>.c". */
+static int is_of_one_cell(const char *path)
+{
+    static const char folder[] = "policies/", prefix[] = "alloc_";
+    const char *name = path + sizeof folder - 1;
+    size_t n = strlen(path);
+    char stem[64];
+    if (strncmp(path, folder, sizeof folder - 1) != 0 || strcmp(path + n - 2, ".c") != 0 || n - sizeof folder - 1 >= sizeof stem)
+        return 0;
+    memcpy(stem, name, n - sizeof folder - 1);
+    stem[n - sizeof folder - 1] = '\0';
+    return policy_find(stem) || (!strncmp(stem, prefix, sizeof prefix - 1) && allocator_find(stem + sizeof prefix - 1));
+}
+
+int build_id_covers(const char *path)
+{
+    for (size_t i = 0; i < sizeof reporting / sizeof *reporting; i++)
+        if (strncmp(path, reporting[i], strlen(reporting[i])) == 0)
+            return 0;
+    return !is_of_one_cell(path);
+}
 
 static void add(struct str *s, const struct source_file *f)
 {
     str_addf(s, "%s %s\n", f->path, f->sha256);
 }
 
-void build_id_engine(char hex[HASH_HEX])
+void build_id_sources(char hex[HASH_HEX])
 {
     struct str s = {0};
     for (const struct source_file *f = source_files; f->path; f++)
-        for (size_t i = 0; i < sizeof engine / sizeof *engine; i++)
-            if (strncmp(f->path, engine[i], strlen(engine[i])) == 0) {
-                add(&s, f);
-                break;
-            }
+        if (build_id_covers(f->path))
+            add(&s, f);
+    hash_sha256(str_c(&s), s.n, hex);
+    str_free(&s);
+}
+
+/* What -march=native and the like stand for, and what a sanitizer switches off. */
+static void describe_target(struct str *out)
+{
+    str_add(out, "target "
+#if defined(__x86_64__)
+                 "x86-64"
+#elif defined(__aarch64__)
+                 "aarch64"
+#else
+                 "other"
+#endif
+#ifdef __SSE4_2__
+                 " sse4.2"
+#endif
+#ifdef __AVX__
+                 " avx"
+#endif
+#ifdef __AVX2__
+                 " avx2"
+#endif
+#ifdef __FMA__
+                 " fma"
+#endif
+#ifdef __AVX512F__
+                 " avx512f"
+#endif
+#ifdef __AVX512VL__
+                 " avx512vl"
+#endif
+#ifdef __AVX512BW__
+                 " avx512bw"
+#endif
+#ifdef __AVX512DQ__
+                 " avx512dq"
+#endif
+#ifdef __OPTIMIZE__
+                 " optimized"
+#endif
+#ifdef __FAST_MATH__
+                 " fast-math"
+#endif
+#ifdef __SANITIZE_ADDRESS__
+                 " sanitized"
+#endif
+                 "\n");
+}
+
+void build_id_describe(struct str *out)
+{
+    char sources[HASH_HEX];
+    build_id_sources(sources);
+    str_addf(out, "sources %s\n", sources);
+    str_addf(out, "compiler %s\n", __VERSION__);
+    str_addf(out, "flags %s\n", source_id_number_flags);
+    describe_target(out);
+    str_addf(out, "kernels %s\n", kernels_set());
+    str_addf(out, "blas %s\n", kernels_blas());
+    str_addf(out, "lapack %s\n", lapack_version());
+    str_addf(out, "libc %s\n", gnu_get_libc_version());
+    str_addf(out, "pcre2 %s\n", regex_version());
+    str_addf(out, "utf8proc %s\n", unicode_version());
+}
+
+void build_id_engine(char hex[HASH_HEX])
+{
+    struct str s = {0};
+    build_id_describe(&s);
     hash_sha256(str_c(&s), s.n, hex);
     str_free(&s);
 }

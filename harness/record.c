@@ -105,8 +105,8 @@ void record_json(const struct row *r, struct str *s)
     static const char *const status[] = {"ok", "skipped", "failed"};
     const struct exp_task *t = &r->x->task[r->cell->task];
     int ok = r->status == ROW_OK;
-    str_addf(s, "{\"schema\":%d,\"cell\":\"%s\",\"key\":\"%s\",\"build\":\"%s\",\"cell_index\":%d", RECORD_SCHEMA,
-             r->cell->id, r->key, source_id_git, (int)(r->cell - r->x->cell));
+    str_addf(s, "{\"schema\":%d,\"cell\":\"%s\",\"key\":\"%s\",\"engine\":\"%.16s\",\"build\":\"%s\",\"cell_index\":%d", RECORD_SCHEMA,
+             r->cell->id, r->key, r->engine ? r->engine : "", source_id_git, (int)(r->cell - r->x->cell));
     text(s, "model", r->x->model[r->cell->model].name);
     text(s, "task", t->label);
     whole(s, "task_version", t->ops->version);
@@ -117,6 +117,7 @@ void record_json(const struct row *r, struct str *s)
     text(s, "question_id", r->question_id);
     text(s, "context_id", r->context_id);
     text(s, "prompt_sha256", r->prompt_sha256);
+    str_addf(s, ",\"data\":\"%.16s\"", r->data);
     add_axes(r, s);
     text(s, "status", status[r->status]);
     text(s, "reason", r->reason);

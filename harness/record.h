@@ -17,7 +17,9 @@ enum row_status { ROW_OK, ROW_SKIPPED, ROW_FAILED };
 struct row {
     const struct experiment *x;
     const struct cell *cell;
-    const char *key;          /* 64 hex digits: cell, inputs, sources */
+    const char *key;          /* 64 hex digits: all that the row depends on (rowkey.h) */
+    const char *engine;       /* 64 hex digits (build_id.h), of which the row has 16 */
+    char data[HASH_HEX];      /* the key's part of the question, likewise */
     enum row_status status;
     const char *reason;       /* "" when ok */
     int sample;               /* from 0 */

@@ -213,10 +213,8 @@ int report_write(const char *dir, struct str *warning, struct err *e)
     if (save(dir, "table.md", &md, e) || save(dir, "table.tex", &tex, e) || save(dir, "index.html", &html, e) ||
         profile_write(dir, &a, e) || study_csv_write(dir, &a, e))
         goto out;
-    if (a.n_gone)
-        str_addf(warning, "left out: rows of %d cell%s that the experiment no longer has%s", a.n_gone, a.n_gone == 1 ? "" : "s",
-                 plots.warning.n ? "; " : "");
-    str_add(warning, str_c(&plots.warning));
+    aggregate_tell(&a, warning);
+    str_addf(warning, "%s%s", warning->n && plots.warning.n ? "; " : "", str_c(&plots.warning));
     rc = 0;
 out:
     str_free(&csv);

@@ -14,9 +14,11 @@
 #include "harness/group.h"
 #include "harness/keptfile.h"
 #include "harness/manifest.h"
+#include "harness/plan.h"
 #include "harness/progress.h"
 #include "harness/prompts.h"
 #include "harness/record.h"
+#include "harness/rowkey.h"
 
 enum { N_PRUNE_AFTER = PRUNE_AFTER_PROMPT + 1 };
 const int64_t runner_memory = (int64_t)2 << 30;
@@ -30,6 +32,8 @@ struct run {
     struct workspace *work;
     struct progress progress;
     char engine[HASH_HEX];
+    struct plan *plan;
+    char (*cell_key)[HASH_HEX]; /* [x->n_cell] of those whose model is loaded */
     /* of the task that runs now */
     struct model *model;
     struct encode_context encode;
@@ -39,52 +43,17 @@ struct run {
     /* of the group that runs now */
     struct cell **cell;     /* [n_cell] */
     char (*key)[HASH_HEX];  /* [n_cell][n_question] */
+    char (*data)[HASH_HEX]; /* [n_question] */
     int n_cell, n_question;
     int longest; /* prompt that the workspace has grown to */
 };
-
-static void hash_text(struct hash_sha256_ctx *h, const char *s)
-{
-    hash_sha256_update(h, s, strlen(s) + 1); /* with the NUL, so that joints can't shift */
-}
-
-static void hash_texts(struct hash_sha256_ctx *h, char *const *s, int n)
-{
-    hash_sha256_update(h, &n, sizeof n); /* so that a text can't move from one list to the next */
-    for (int i = 0; i < n; i++)
-        hash_text(h, s[i]);
-}
-
-/* What a row depends on: the cell, the model's content, this very question, what is measured, and the sources. */
-static void make_key(const struct run *r, const struct cell *c, const struct dataset_item *item, int q,
-                     const struct prompt *p, char hex[HASH_HEX])
-{
-    const struct dataset_question *dq = &item->question[q];
-    char sources[HASH_HEX];
-    struct hash_sha256_ctx *h = hash_sha256_create();
-    build_id_cell(c, sources);
-    hash_text(h, c->json);
-    hash_text(h, c->inputs);
-    hash_text(h, r->model->sha256);
-    hash_text(h, r->engine);
-    hash_text(h, sources);
-    hash_sha256_update(h, &r->x->measure, sizeof r->x->measure);
-    hash_sha256_update(h, p->ids.id, (size_t)p->ids.n * sizeof *p->ids.id);
-    hash_sha256_update(h, &p->context_end, sizeof p->context_end);
-    hash_sha256_update(h, &p->question_end, sizeof p->question_end);
-    hash_texts(h, dq->answer, dq->n_answer);
-    hash_texts(h, dq->stop, dq->n_stop);
-    hash_texts(h, dq->classes, dq->n_class);
-    hash_sha256_update(h, &dq->max_new_tokens, sizeof dq->max_new_tokens);
-    for (int i = 0; i < r->task->n_metric; i++)
-        hash_text(h, r->task->metric[i]->name);
-    hash_sha256_finish(h, hex);
-}
 
 static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *keep, struct err *e)
 {
     struct run *r = ctx;
     row->key = r->key[(size_t)c * (size_t)r->n_question + (size_t)q];
+    row->engine = r->engine;
+    memcpy(row->data, r->data[q], HASH_HEX);
     if (r->kept && keptfile_add(r->kept, row, keep, e))
         return -1;
     if (journal_append(r->journal, row, e))
@@ -177,12 +146,15 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
     unsigned char *wanted = mem_new(runs, 1);
     struct prompt *mine = mem_new((size_t)n_question, sizeof *mine);
     r->key = mem_new(runs, sizeof *r->key);
-    for (int q = 0; q < n_question; q++)
+    r->data = mem_new((size_t)n_question, sizeof *r->data);
+    for (int q = 0; q < n_question; q++) {
         mine[q] = prompt[question[q]];
+        rowkey_question(item, question[q], &mine[q], r->data[q]);
+    }
     for (int c = 0; c < r->n_cell; c++)
         for (int q = 0; q < n_question; q++) {
             size_t i = (size_t)c * (size_t)n_question + (size_t)q;
-            make_key(r, r->cell[c], item, question[q], &mine[q], r->key[i]);
+            rowkey_join(r->cell_key[r->cell[c] - r->x->cell], r->data[q], r->key[i]);
             const char *id = item->question[question[q]].id;
             wanted[i] = !journal_has(r->journal, r->key[i], sample, id) ||
                         (r->kept && !keptfile_has(r->kept, r->cell[c]->id, sample, id)); /* recording was switched on later */
@@ -224,7 +196,8 @@ out:
     mem_free(wanted);
     mem_free(mine);
     mem_free(r->key);
-    r->key = NULL;
+    mem_free(r->data);
+    r->key = r->data = NULL;
     return rc;
 }
 
@@ -280,6 +253,56 @@ static int is_used(const struct experiment *x, int model, enum model_dtype dtype
     return 0;
 }
 
+static int plan_item(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens, struct err *e)
+{
+    struct run *r = ctx;
+    (void)e;
+    for (int q = 0; q < item->n_question; q++) {
+        char sha256[HASH_HEX];
+        rowkey_question(item, q, &prompt[q], sha256);
+        plan_add_question(r->plan, r->i_model, r->i_task, new_tokens, sample, item->question[q].id, sha256);
+    }
+    return 0;
+}
+
+static int plan_sample(void *ctx, int sample, struct err *e)
+{
+    (void)ctx;
+    (void)sample;
+    return cli_interrupted() ? err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue") : 0;
+}
+
+/* Says in the folder what runs now, and which rows belong to it as far as the models are loaded. */
+static int announce(const struct run *r, struct err *e)
+{
+    char *config = fs_join(r->o->dir, "config.yaml");
+    struct str text = {0};
+    experiment_print(r->x, r->o->dir, &text);
+    int bad = fs_write_atomic(config, str_c(&text), text.n, e) || manifest_write(r->o->dir, r->x, r->o->argc, r->o->argv, 0, e) ||
+              plan_write(r->plan, r->o->dir, e);
+    str_free(&text);
+    mem_free(config);
+    return bad ? -1 : 0;
+}
+
+/* Before the first row of a model: which cells and questions it has, so that a run that is stopped leaves tables of all its rows
+ * that are there, and of no others. Prompts are made and encoded once more for it, which is little beside running them. */
+static int plan_model(struct run *r, struct err *e)
+{
+    struct prompts_visitor visitor = {.ctx = r, .item = plan_item, .end = plan_sample};
+    for (int c = 0; c < r->x->n_cell; c++) {
+        const struct cell *cell = &r->x->cell[c];
+        if (cell->model != r->i_model || cell->weight_dtype != r->dtype)
+            continue;
+        rowkey_cell(r->x, cell, r->model, r->engine, r->cell_key[c]);
+        plan_add_cell(r->plan, cell, r->cell_key[c]);
+    }
+    for (r->i_task = 0; r->i_task < r->x->n_task; r->i_task++)
+        if (prompts_visit(r->x, r->i_model, r->i_task, &r->encode, &visitor, e))
+            return -1;
+    return announce(r, e);
+}
+
 static int run_model(struct run *r, struct err *e)
 {
     const struct exp_model *m = &r->x->model[r->i_model];
@@ -296,6 +319,8 @@ static int run_model(struct run *r, struct err *e)
         err_wrap(e, "%s", r->x->path);
         goto out;
     }
+    if (plan_model(r, e))
+        goto out;
     struct prompts_visitor visitor = {.ctx = r, .begin = begin_task, .item = run_item, .end = end_sample};
     for (r->i_task = 0; r->i_task < r->x->n_task; r->i_task++) {
         r->task = &r->x->task[r->i_task];
@@ -321,6 +346,8 @@ int runner_run(const struct experiment *x, const struct runner_options *o, struc
     if (!r.journal)
         return -1;
     build_id_engine(r.engine);
+    r.plan = plan_create(x, r.engine);
+    r.cell_key = mem_new((size_t)x->n_cell + 1, sizeof *r.cell_key);
     r.work = workspace_create();
     r.cell = mem_new((size_t)x->n_cell + 1, sizeof *r.cell);
     if (x->record_kept) {
@@ -328,13 +355,7 @@ int runner_run(const struct experiment *x, const struct runner_options *o, struc
         if (!r.kept)
             goto out;
     }
-    char *config = fs_join(o->dir, "config.yaml");
-    struct str text = {0};
-    experiment_print(x, o->dir, &text);
-    int bad = fs_write_atomic(config, str_c(&text), text.n, e);
-    str_free(&text);
-    mem_free(config);
-    if (bad || manifest_write(o->dir, x, o->argc, o->argv, 0, e))
+    if (!plan_is_there(o->dir) && announce(&r, e)) /* otherwise the folder tells of the run before until this one knows its rows */
         goto out;
     for (int i = 0; i < x->n_model; i++)
         loads += is_used(x, i, MODEL_F32) + is_used(x, i, MODEL_BF16);
@@ -351,6 +372,8 @@ int runner_run(const struct experiment *x, const struct runner_options *o, struc
 out:
     progress_end(&r.progress);
     keptfile_close(r.kept);
+    plan_destroy(r.plan);
+    mem_free(r.cell_key);
     mem_free(r.cell);
     workspace_destroy(r.work);
     journal_close(r.journal);

@@ -8,6 +8,7 @@ struct source_file {
 
 extern const char source_id_git[];   /* git describe --always --dirty */
 extern const char source_id_flags[]; /* compiler and flags */
+extern const char source_id_number_flags[]; /* those that may change a number: no warnings, paths or debugging */
 extern const struct source_file source_files[]; /* ends with a NULL path */
 
 #endif

@@ -40,6 +40,15 @@ const char *kernels_blas(void)
     return openblas_get_config();
 }
 
+const char *kernels_set(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("x86-64-v4") ? "x86-64-v4" : __builtin_cpu_supports("x86-64-v3") ? "x86-64-v3" : "x86-64";
+#else
+    return "default";
+#endif
+}
+
 void kernels_gemm_nt(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, int m, int n, int k,
                      int add)
 {

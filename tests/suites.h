@@ -39,6 +39,7 @@
     SUITE(encode) \
     SUITE(journal) \
     SUITE(keptfile) \
+    SUITE(plan) \
     SUITE(aggregate) \
     SUITE(baseline) \
     SUITE(compare) \

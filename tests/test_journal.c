@@ -44,6 +44,7 @@ static struct row make_row(const char *key, int sample, const char *question)
     cell.policy = policy_find("snapkv");
     cell.allocator = allocator_find("uniform");
     struct row r = {.x = &x, .cell = &cell, .key = key, .reason = "", .sample = sample, .question_id = question, .context_id = "c",
+                    .engine = "0123456789abcdef and more", .data = "fedcba9876543210 and more",
                     .prompt_sha256 = "ab", .prompt_tokens = 12, .n_layer = 2, .output = "", .finish_reason = "eos", .first_divergence = -1,
                     .group_cells = 3};
     record_unknown(&r);
@@ -82,10 +83,10 @@ START_TEST(a_row_has_every_column_in_a_fixed_order)
     r.prefill_s = 0.5;
     r.decode_s = 0.25;
     record_json(&r, &s);
-    str_addf(&want, "{\"schema\":1,\"cell\":\"0123456789abcdef\",\"key\":\"k\",\"build\":\"%s\",\"cell_index\":0,\"model\":\"m\",", source_id_git);
+    str_addf(&want, "{\"schema\":1,\"cell\":\"0123456789abcdef\",\"key\":\"k\",\"engine\":\"0123456789abcdef\",\"build\":\"%s\",\"cell_index\":0,\"model\":\"m\",", source_id_git);
     str_addf(&want, "\"task\":\"t \\\"1\\\"\",\"task_version\":%d,", dataset_find("passkey")->version);
     str_add(&want, "\"task_params\":{\"length\":9},\"length\":9,\"sample\":5,\"seed\":2,"
-                   "\"question_id\":\"q\\n\",\"context_id\":\"c\",\"prompt_sha256\":\"ab\",\"policy\":\"snapkv\",\"params\":{\"window\":3},"
+                   "\"question_id\":\"q\\n\",\"context_id\":\"c\",\"prompt_sha256\":\"ab\",\"data\":\"fedcba9876543210\",\"policy\":\"snapkv\",\"params\":{\"window\":3},"
                    "\"keep\":0.275,\"keep_tokens\":2,\"keep_bytes\":88,\"budget\":\"0.5\",\"level\":null,\"layer_budget\":\"uniform\","
                    "\"head_budget\":\"uniform\",\"protect\":{},\"positions\":\"original\",\"prefill\":\"full\",\"decode\":\"frozen\","
                    "\"prune_after\":\"context\",\"policy_seed\":4,\"weight_dtype\":\"f32\",\"max_new_tokens\":7,\"template\":\"raw\",\"status\":\"ok\",\"reason\":\"\","

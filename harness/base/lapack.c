@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <lapacke.h>
 
@@ -35,4 +36,13 @@ int lapack_eigen(double *a, int n, int vectors, double *w, struct err *e)
     if (check(a, (size_t)n * (size_t)n, e))
         return -1;
     return result(LAPACKE_dsyevd(LAPACK_COL_MAJOR, vectors ? 'V' : 'N', 'L', n, a, n, w), "eigenvalues", n, n, e);
+}
+
+const char *lapack_version(void)
+{
+    static char text[48];
+    lapack_int major = 0, minor = 0, patch = 0;
+    LAPACKE_ilaver(&major, &minor, &patch);
+    snprintf(text, sizeof text, "%d.%d.%d", (int)major, (int)minor, (int)patch);
+    return text;
 }

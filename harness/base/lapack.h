@@ -13,4 +13,6 @@ int lapack_singular_values(double *a, int m, int n, double *s, struct err *e);
  * overwritten. */
 int lapack_eigen(double *a, int n, int vectors, double *w, struct err *e);
 
+const char *lapack_version(void); /* "3.11.0" */
+
 #endif

@@ -53,3 +53,11 @@ int regex_next(const struct regex *r, const char *text, size_t n, size_t from, s
     pcre2_match_data_free(data);
     return rc > 0 ? 1 : rc == PCRE2_ERROR_NOMATCH ? 0 : -1;
 }
+
+const char *regex_version(void)
+{
+    static char text[64];
+    if (!text[0] && pcre2_config(PCRE2_CONFIG_VERSION, NULL) < (int)sizeof text)
+        pcre2_config(PCRE2_CONFIG_VERSION, text);
+    return text;
+}

@@ -16,4 +16,6 @@ void regex_destroy(struct regex *r);
 int regex_next(const struct regex *r, const char *text, size_t n, size_t from, size_t *begin, size_t *end,
                struct err *e);
 
+const char *regex_version(void); /* of the library, with its date */
+
 #endif

@@ -104,3 +104,8 @@ int unicode_is_word(int32_t c)
     return c == '_' || (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO) ||
            (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO);
 }
+
+const char *unicode_version(void)
+{
+    return utf8proc_version();
+}

@@ -23,4 +23,6 @@ int unicode_is_space(int32_t point); /* str.isspace() */
 int unicode_is_digit(int32_t point); /* \d: decimal digits of any script */
 int unicode_is_word(int32_t point);  /* \w: letters, numbers, underscore; no combining marks */
 
+const char *unicode_version(void); /* of the library; its tables follow it */
+
 #endif

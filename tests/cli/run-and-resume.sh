@@ -43,7 +43,7 @@ cmp -s a/table.md table || fail "report changed the table"
 
 # a cell taken out leaves the table, not the journal; put back, it is there again, and nothing is computed
 "$DEPTHKV" run x.yaml -o a -q --set 'sweep.1.policy=h2o' >out 2>err || fail "fewer cells: $(cat err)"
-grep -q '^warning: left out: rows of 2 cells that the experiment no longer has' err || fail "no word of cells that went: $(cat err)"
+grep -q '^warning: left out: 4 rows of 2 cells that the experiment no longer has' err || fail "no word of cells that went: $(cat err)"
 ! grep -q '^| random' out && grep -q '^| h2o' out && [ "$(wc -l <a/cells.csv)" -eq 4 ] || fail "the table still has them: $(cat out)"
 "$DEPTHKV" report a >again 2>err && cmp -s out again || fail "report prints another table than run"
 cmp -s a/rows.jsonl whole || [ "$(comparable a/rows.jsonl)" = "$(comparable whole)" ] || fail "rows were lost"
