@@ -43,6 +43,7 @@ void import_close(struct import_source *s)
         s->destroy(s->ctx);
     tokenizer_data_fini(&s->tokenizer);
     mem_free(s->name);
+    str_free(&s->notes);
     memset(s, 0, sizeof *s);
 }
 

@@ -7,6 +7,7 @@
 
 #include "harness/base/err.h"
 #include "harness/base/hash.h"
+#include "harness/base/str.h"
 #include "models/model.h"
 #include "models/tokenizer.h"
 
@@ -14,6 +15,7 @@ struct import_source {
     struct hparams hp;               /* passed hparams_check */
     int has_tokenizer;
     struct tokenizer_data tokenizer;
+    struct str notes;                /* lines on what was read but not used, for whoever imports */
     char *name;                      /* what it was imported from, without folders */
     char sha256[HASH_HEX];           /* of that file, or of "<sha256>  <name>\n" for every file of the folder used */
     void *ctx;

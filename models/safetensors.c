@@ -287,15 +287,23 @@ const struct safetensors_tensor *safetensors_find(const struct safetensors *s, c
     return s->n_tensor ? bsearch(&want, s->tensor, s->n_tensor, sizeof *s->tensor, by_name) : NULL;
 }
 
-void safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *dst)
+void safetensors_read_part(const struct safetensors *s, const struct safetensors_tensor *t, size_t first, size_t n,
+                           float *dst)
 {
-    if (t->type == SAFETENSORS_F32 && t->n > 0)
-        memcpy(dst, t->data, t->bytes);
-    for (size_t i = 0; i < t->n && t->type != SAFETENSORS_F32; i++) {
-        uint16_t h = (uint16_t)(t->data[2 * i] | t->data[2 * i + 1] << 8);
+    size_t size = t->type == SAFETENSORS_F32 ? 4 : 2;
+    const uint8_t *at = t->data + first * size;
+    if (t->type == SAFETENSORS_F32 && n > 0)
+        memcpy(dst, at, n * size);
+    for (size_t i = 0; i < n && t->type != SAFETENSORS_F32; i++) {
+        uint16_t h = (uint16_t)(at[2 * i] | at[2 * i + 1] << 8);
         dst[i] = t->type == SAFETENSORS_F16 ? half_from_f16(h) : half_from_bf16(h);
     }
-    mapped_release(&s->file[t->file].map, t->data, t->bytes);
+    mapped_release(&s->file[t->file].map, at, n * size);
+}
+
+void safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *dst)
+{
+    safetensors_read_part(s, t, 0, t->n, dst);
 }
 
 int safetensors_n_file(const struct safetensors *s)

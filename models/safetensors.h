@@ -37,6 +37,10 @@ const struct safetensors_tensor *safetensors_find(const struct safetensors *s, c
 /* All values as float; type must not be OTHER. The file's pages of this tensor are given back. */
 void safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *dst);
 
+/* Values [first, first + n) of it, which must be there. */
+void safetensors_read_part(const struct safetensors *s, const struct safetensors_tensor *t, size_t first, size_t n,
+                           float *dst);
+
 int safetensors_n_file(const struct safetensors *s);
 const char *safetensors_file(const struct safetensors *s, int i); /* its path */
 

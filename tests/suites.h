@@ -17,6 +17,7 @@
     SUITE(model) \
     SUITE(gguf) \
     SUITE(safetensors) \
+    SUITE(import_config) \
     SUITE(transformer) \
     SUITE(oracle) \
     SUITE(smollm2) \

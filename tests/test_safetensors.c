@@ -15,183 +15,34 @@
 #include "models/import_hf_tokenizer.h"
 #include "models/model.h"
 #include "models/safetensors.h"
+#include "tests/hf.h"
 #include "tests/suites.h"
 #include "tests/support.h"
 
-static char folder[64], output[96];
-
-static void setup(void)
-{
-    strcpy(folder, "/tmp/depthkv-hf-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    snprintf(output, sizeof output, "%s/out.h5", folder);
-}
-
-static void teardown(void)
-{
-    DIR *d = opendir(folder);
-    for (struct dirent *f; (f = readdir(d));)
-        if (f->d_name[0] != '.') {
-            char *path = fs_join(folder, f->d_name);
-            unlink(path);
-            mem_free(path);
-        }
-    closedir(d);
-    rmdir(folder);
-}
-
-static void write_file(const char *name, const char *data, size_t n)
-{
-    char *path = fs_join(folder, name);
-    FILE *f = fopen(path, "wb");
-    ck_assert_ptr_nonnull(f);
-    ck_assert_uint_eq(fwrite(data, 1, n, f), n);
-    fclose(f);
-    mem_free(path);
-}
-
-static void write_text(const char *name, const char *text)
-{
-    write_file(name, text, strlen(text));
-}
-
-/* ---- a tiny model: 1 layer, width 8, 2 query heads of 4, 1 KV head, feed-forward 6, 5 tokens, untied ---- */
-
-static const struct row {
-    const char *name;
-    int rank, dim[2];
-} rows[] = {
-    {"lm_head.weight", 2, {5, 8}},
-    {"model.embed_tokens.weight", 2, {5, 8}},
-    {"model.layers.0.input_layernorm.weight", 1, {8, 1}},
-    {"model.layers.0.mlp.down_proj.weight", 2, {8, 6}},
-    {"model.layers.0.mlp.gate_proj.weight", 2, {6, 8}},
-    {"model.layers.0.mlp.up_proj.weight", 2, {6, 8}},
-    {"model.layers.0.post_attention_layernorm.weight", 1, {8, 1}},
-    {"model.layers.0.self_attn.k_proj.weight", 2, {4, 8}},
-    {"model.layers.0.self_attn.o_proj.weight", 2, {8, 8}},
-    {"model.layers.0.self_attn.q_proj.weight", 2, {8, 8}},
-    {"model.layers.0.self_attn.v_proj.weight", 2, {4, 8}},
-    {"model.norm.weight", 1, {8, 1}},
-};
-enum { N_ROW = sizeof rows / sizeof *rows };
-
-static float value_at(int tensor, int i)
-{
-    return (float)((tensor * 11 + i * 3) % 64) * 0.125f - 4; /* exact in 16 bits too */
-}
-
-/* Rows first .. end - 1 as one safetensors file; element type by row: F32, F16, BF16 in turn. */
-static void build(struct str *out, int first, int end)
-{
-    static const char *const type[] = {"F32", "F16", "BF16"};
-    struct str head = {0}, data = {0};
-    str_add(&head, "{\"__metadata__\":{\"format\":\"pt\"}");
-    for (int r = first; r < end; r++) {
-        int n = rows[r].dim[0] * rows[r].dim[1];
-        size_t begin = data.n;
-        for (int i = 0; i < n; i++) {
-            float x = value_at(r, i);
-            uint16_t h = r % 3 == 1 ? half_to_f16(x) : half_to_bf16(x);
-            str_addn(&data, r % 3 == 0 ? (const char *)&x : (const char *)&h, r % 3 == 0 ? 4 : 2);
-        }
-        str_addf(&head, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%d", rows[r].name, type[r % 3], rows[r].dim[0]);
-        if (rows[r].rank == 2)
-            str_addf(&head, ",%d", rows[r].dim[1]);
-        str_addf(&head, "],\"data_offsets\":[%zu,%zu]}", begin, data.n);
-    }
-    str_addc(&head, '}');
-    for (int i = 0; i < 8; i++)
-        str_addc(out, (char)((uint64_t)head.n >> 8 * i & 255));
-    str_addn(out, head.p, head.n);
-    str_addn(out, data.p, data.n);
-    str_free(&head);
-    str_free(&data);
-}
-
-#define SIZES                                                                                                  \
-    "\"model_type\":\"llama\",\"num_hidden_layers\":1,\"hidden_size\":8,\"num_attention_heads\":2,"            \
-    "\"num_key_value_heads\":1,\"intermediate_size\":6,\"vocab_size\":5,\"max_position_embeddings\":128,"      \
-    "\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-05,\"tie_word_embeddings\":false,\"eos_token_id\":3"
-#define LLAMA3 \
-    "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64," \
-    "\"rope_type\":\"llama3\""
-#define V4 "{" SIZES ",\"rope_theta\":500000.0,\"rope_scaling\":{" LLAMA3 "}}"
-#define V5 "{" SIZES ",\"rope_parameters\":{\"rope_theta\":500000.0," LLAMA3 "}}"
-
-#define SMOLLM_PRE                                                                                          \
-    "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":" \
-    "true},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}]}"
-#define VOCAB "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}"
-#define ADDED \
-    "\"added_tokens\":[{\"id\":3,\"content\":\"<|im_end|>\",\"special\":true}," \
-    "{\"id\":4,\"content\":\"<x>\",\"special\":false}]"
-#define TOKENIZER(merges) \
-    "{" ADDED ",\"normalizer\":null," SMOLLM_PRE ",\"model\":{\"type\":\"BPE\"," VOCAB ",\"merges\":" merges "}}"
-
-static void write_folder(void)
-{
-    struct str s = {0};
-    build(&s, 0, N_ROW);
-    write_file("model.safetensors", s.p, s.n);
-    write_text("config.json", V4);
-    write_text("tokenizer.json", TOKENIZER("[\"a b\"]"));
-    str_free(&s);
-}
-
-static int import(struct err *e)
-{
-    struct import_source s;
-    if (import_open(folder, &s, e))
-        return -1;
-    int rc = import_write(&s, output, &(struct import_options){.dtype = MODEL_F32}, e);
-    import_close(&s);
-    return rc;
-}
-
-/* "" when it works, otherwise the message; there must be no output then. */
-static const char *import_says(void)
-{
-    static struct err e;
-    memset(&e, 0, sizeof e);
-    int rc = import(&e);
-    ck_assert_int_eq(fs_exists(output), rc == 0);
-    return e.msg;
-}
-
-static struct model *import_and_open(void)
-{
-    struct err e = {0};
-    ck_assert_msg(import(&e) == 0, "%s", e.msg);
-    struct model *m = model_open(output, MODEL_F32, &e);
-    ck_assert_msg(m != NULL, "%s", e.msg);
-    return m;
-}
-
 START_TEST(a_folder_becomes_a_model_with_its_values)
 {
-    write_folder();
-    struct model *m = import_and_open();
+    hf_write_folder();
+    struct model *m = hf_import_and_open();
     ck_assert_int_eq(m->hp.tied, 0);
     ck_assert_int_eq(m->hp.head_dim, 4);
     ck_assert_int_eq(m->hp.rope_scaling, MODEL_ROPE_LLAMA3);
     ck_assert(m->hp.rope_base == 500000 && m->hp.rope_factor == 8 && m->hp.rope_original_context == 64);
     for (int i = 0; i < 64; i++) {
-        ck_assert(support_at(&m->layer[0].qkv, (size_t)(i)) == value_at(9, i));
-        ck_assert(support_at(&m->layer[0].attn_out, (size_t)(i)) == value_at(8, i));
+        ck_assert(support_at(&m->layer[0].qkv, (size_t)(i)) == hf_value_at(9, i));
+        ck_assert(support_at(&m->layer[0].attn_out, (size_t)(i)) == hf_value_at(8, i));
     }
     for (int i = 0; i < 32; i++) {
-        ck_assert(support_at(&m->layer[0].qkv, (size_t)(64 + i)) == value_at(7, i));
-        ck_assert(support_at(&m->layer[0].qkv, (size_t)(96 + i)) == value_at(10, i));
+        ck_assert(support_at(&m->layer[0].qkv, (size_t)(64 + i)) == hf_value_at(7, i));
+        ck_assert(support_at(&m->layer[0].qkv, (size_t)(96 + i)) == hf_value_at(10, i));
     }
     for (int i = 0; i < 48; i++) {
-        ck_assert(support_at(&m->layer[0].gate_up, (size_t)(i)) == value_at(4, i));
-        ck_assert(support_at(&m->layer[0].gate_up, (size_t)(48 + i)) == value_at(5, i));
-        ck_assert(support_at(&m->layer[0].down, (size_t)(i)) == value_at(3, i));
+        ck_assert(support_at(&m->layer[0].gate_up, (size_t)(i)) == hf_value_at(4, i));
+        ck_assert(support_at(&m->layer[0].gate_up, (size_t)(48 + i)) == hf_value_at(5, i));
+        ck_assert(support_at(&m->layer[0].down, (size_t)(i)) == hf_value_at(3, i));
     }
     for (int i = 0; i < 40; i++) {
-        ck_assert(support_at(&m->output, (size_t)(i)) == value_at(0, i));
-        ck_assert(support_at(&m->embedding, (size_t)(i)) == value_at(1, i));
+        ck_assert(support_at(&m->output, (size_t)(i)) == hf_value_at(0, i));
+        ck_assert(support_at(&m->embedding, (size_t)(i)) == hf_value_at(1, i));
     }
     ck_assert_int_eq(tokenizer_n_token(m->tokenizer), 5);
     ck_assert_int_eq(tokenizer_is_end(m->tokenizer, 3), 1);
@@ -202,14 +53,14 @@ END_TEST
 
 START_TEST(both_forms_of_config_and_of_merges_give_the_same_model)
 {
-    static const char *const config[] = {V4, V5};
-    static const char *const merges[] = {TOKENIZER("[\"a b\"]"), TOKENIZER("[[\"a\",\"b\"]]")};
+    static const char *const config[] = {HF_V4, HF_V5};
+    static const char *const merges[] = {HF_TOKENIZER("[\"a b\"]"), HF_TOKENIZER("[[\"a\",\"b\"]]")};
     char sha256[HASH_HEX] = "";
     for (int i = 0; i < 4; i++) {
-        write_folder();
-        write_text("config.json", config[i % 2]);
-        write_text("tokenizer.json", merges[i / 2]);
-        struct model *m = import_and_open();
+        hf_write_folder();
+        hf_write_text("config.json", config[i % 2]);
+        hf_write_text("tokenizer.json", merges[i / 2]);
+        struct model *m = hf_import_and_open();
         struct token_ids ids = {0};
         ck_assert_int_eq(tokenizer_encode(m->tokenizer, "aab", 3, &ids, NULL), 0);
         ck_assert_int_eq(ids.n, 2);
@@ -226,31 +77,31 @@ END_TEST
 static void write_shards(const char *last_file)
 {
     struct str s = {0}, index = {0};
-    write_folder();
-    char *single = fs_join(folder, "model.safetensors");
+    hf_write_folder();
+    char *single = fs_join(hf_folder, "model.safetensors");
     unlink(single);
     mem_free(single);
-    build(&s, 0, 5);
-    write_file("a.safetensors", s.p, s.n);
+    hf_build(&s, 0, 5, NULL);
+    hf_write("a.safetensors", s.p, s.n);
     str_clear(&s);
-    build(&s, 5, N_ROW);
-    write_file("b.safetensors", s.p, s.n);
+    hf_build(&s, 5, HF_N_ROW, NULL);
+    hf_write("b.safetensors", s.p, s.n);
     str_add(&index, "{\"metadata\":{},\"weight_map\":{");
-    for (int r = 0; r < N_ROW; r++)
-        str_addf(&index, "%s\"%s\":\"%s\"", r ? "," : "", rows[r].name,
-                 r == N_ROW - 1 ? last_file : r < 5 ? "a.safetensors" : "b.safetensors");
+    for (int r = 0; r < HF_N_ROW; r++)
+        str_addf(&index, "%s\"%s\":\"%s\"", r ? "," : "", hf_row_name(r),
+                 r == HF_N_ROW - 1 ? last_file : r < 5 ? "a.safetensors" : "b.safetensors");
     str_add(&index, "}}");
-    write_text("model.safetensors.index.json", index.p);
+    hf_write_text("model.safetensors.index.json", index.p);
     str_free(&index);
     str_free(&s);
 }
 
 START_TEST(shards_give_the_model_of_one_file)
 {
-    write_folder();
-    struct model *one = import_and_open();
+    hf_write_folder();
+    struct model *one = hf_import_and_open();
     write_shards("b.safetensors");
-    struct model *two = import_and_open();
+    struct model *two = hf_import_and_open();
     ck_assert_str_eq(one->sha256, two->sha256);
     ck_assert_str_ne(one->source_sha256, two->source_sha256);
     model_close(two);
@@ -269,7 +120,7 @@ START_TEST(an_index_that_lies_is_refused)
              {"c.safetensors", "c.safetensors: No such file"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         write_shards(c[i].file);
-        const char *says = import_says();
+        const char *says = hf_import_says();
         ck_assert_msg(strstr(says, c[i].says), "case %zu: '%s' does not say '%s'", i, says, c[i].says);
     }
 }
@@ -286,31 +137,31 @@ static const struct {
     {"config.json", "{\"model_type\":\"llama\"}", "'num_hidden_layers' missing"},
     {"config.json", "{\"model_type\":\"llama\",\"num_hidden_layers\":1.5}", "'num_hidden_layers' is no integer"},
     {"config.json", "{\"model_type\":\"llama\",\"num_hidden_layers\":1e300}", "'num_hidden_layers' is no integer"},
-    {"config.json", "{" SIZES ",\"attention_bias\":true}", "attention_bias is true"},
-    {"config.json", "{" SIZES ",\"head_dim\":2}", "shape (8,8), expected (4,8) from n_head"},
-    {"config.json", "{" SIZES ",\"head_dim\":3}", "head_dim is 3"},
-    {"config.json", "{" SIZES ",\"quantization_config\":{}}", "quantised"},
-    {"config.json", "{" SIZES ",\"rope_scaling\":{\"rope_type\":\"yarn\"}}", "rope_type 'yarn'"},
-    {"config.json", "{" SIZES ",\"rope_scaling\":{\"rope_type\":\"linear\"}}", "rope_factor is -1"},
-    {"config.json", "{" SIZES ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}", "partial_rotary_factor is 0.5"},
-    {"config.json", "{" SIZES ",\"rope_parameters\":7}", "'rope_parameters' is no object"},
+    {"config.json", "{" HF_SIZES ",\"attention_bias\":true}", "attention_bias is true"},
+    {"config.json", "{" HF_SIZES ",\"head_dim\":2}", "shape (8,8), expected (4,8) from n_head"},
+    {"config.json", "{" HF_SIZES ",\"head_dim\":3}", "head_dim is 3"},
+    {"config.json", "{" HF_SIZES ",\"quantization_config\":{}}", "quantised"},
+    {"config.json", "{" HF_SIZES ",\"rope_scaling\":{\"rope_type\":\"yarn\"}}", "rope_type 'yarn'"},
+    {"config.json", "{" HF_SIZES ",\"rope_scaling\":{\"rope_type\":\"linear\"}}", "'rope_scaling.factor' missing"},
+    {"config.json", "{" HF_SIZES ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}", "partial_rotary_factor is 0.5"},
+    {"config.json", "{" HF_SIZES ",\"rope_parameters\":7}", "'rope_parameters' is no object"},
     {"tokenizer.json", "{", "not valid JSON"},
     {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", "model type 'Unigram'"},
-    {"tokenizer.json", "{" SMOLLM_PRE ",\"normalizer\":{\"type\":\"NFC\"},\"model\":{\"type\":\"BPE\",\"vocab\":{}}}",
+    {"tokenizer.json", "{" HF_SMOLLM_PRE ",\"normalizer\":{\"type\":\"NFC\"},\"model\":{\"type\":\"BPE\",\"vocab\":{}}}",
      "normalizer 'NFC'"},
     {"tokenizer.json", "{\"pre_tokenizer\":{\"type\":\"Whitespace\"},\"model\":{\"type\":\"BPE\",\"vocab\":{}}}",
      "Whitespace"},
-    {"tokenizer.json", "{" SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}",
+    {"tokenizer.json", "{" HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}",
      "id 0 belongs to 'a' and to 'b'"},
-    {"tokenizer.json", "{" SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":5},\"merges\":[]}}",
+    {"tokenizer.json", "{" HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":5},\"merges\":[]}}",
      "has id 5, but vocab_size is 5"},
-    {"tokenizer.json", "{" SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}",
+    {"tokenizer.json", "{" HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}",
      "has no id below"},
-    {"tokenizer.json", "{" SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":1e18},\"merges\":[]}}",
+    {"tokenizer.json", "{" HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":1e18},\"merges\":[]}}",
      "has no id below"},
-    {"tokenizer.json", "{" SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[3]}}",
+    {"tokenizer.json", "{" HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[3]}}",
      "merge 0 is neither"},
-    {"tokenizer.json", "{" SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a z\"]}}",
+    {"tokenizer.json", "{" HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a z\"]}}",
      "merge 0"},
     {"tokenizer_config.json", "nonsense", "tokenizer_config.json:1:1"},
     {"model.safetensors", "short", "truncated, or no safetensors"},
@@ -318,9 +169,9 @@ static const struct {
 
 START_TEST(wrong_files_of_a_folder_are_refused_by_name)
 {
-    write_folder();
-    write_text(wrong[_i].file, wrong[_i].text);
-    const char *says = import_says();
+    hf_write_folder();
+    hf_write_text(wrong[_i].file, wrong[_i].text);
+    const char *says = hf_import_says();
     ck_assert_msg(strstr(says, wrong[_i].says), "case %d: '%s' does not say '%s'", _i, says, wrong[_i].says);
 }
 END_TEST
@@ -364,8 +215,8 @@ START_TEST(wrong_headers_are_refused_by_name)
         str_addc(&s, (char)(strlen(header[_i].header) >> 8 * i & 255));
     str_add(&s, header[_i].header);
     str_addn(&s, "\0\0\0\0", 4);
-    write_file("model.safetensors", s.p, s.n);
-    struct safetensors *t = safetensors_open(folder, &e);
+    hf_write("model.safetensors", s.p, s.n);
+    struct safetensors *t = safetensors_open(hf_folder, &e);
     ck_assert_int_eq(t != NULL, header[_i].says[0] == '\0');
     ck_assert_msg(strstr(e.msg, header[_i].says), "case %d: '%s' does not say '%s'", _i, e.msg, header[_i].says);
     safetensors_close(t);
@@ -380,8 +231,8 @@ START_TEST(a_header_longer_than_the_file_is_refused)
         struct err e = {0};
         char data[16] = "";
         memcpy(data, length[i], 8);
-        write_file("model.safetensors", data, sizeof data);
-        ck_assert_ptr_null(safetensors_open(folder, &e));
+        hf_write("model.safetensors", data, sizeof data);
+        ck_assert_ptr_null(safetensors_open(hf_folder, &e));
         ck_assert_msg(strstr(e.msg, "truncated, or no safetensors"), "case %d: %s", i, e.msg);
     }
 }
@@ -389,17 +240,64 @@ END_TEST
 
 START_TEST(missing_parts_of_a_folder_are_named)
 {
-    char *weights = fs_join(folder, "model.safetensors"), *tokenizer = fs_join(folder, "tokenizer.json");
-    write_folder();
+    char *weights = fs_join(hf_folder, "model.safetensors"), *tokenizer = fs_join(hf_folder, "tokenizer.json");
+    hf_write_folder();
     unlink(weights);
-    ck_assert_ptr_nonnull(strstr(import_says(), "neither model.safetensors nor"));
-    write_folder();
+    ck_assert_ptr_nonnull(strstr(hf_import_says(), "neither model.safetensors nor"));
+    hf_write_folder();
     unlink(tokenizer); /* a model without tokenizer is a model */
-    struct model *m = import_and_open();
+    struct model *m = hf_import_and_open();
     ck_assert_ptr_null(m->tokenizer);
     model_close(m);
     mem_free(tokenizer);
     mem_free(weights);
+}
+END_TEST
+
+/* The head is tensor 0, the embedding tensor 1. */
+START_TEST(a_tied_model_uses_the_output_matrix_that_the_file_has)
+{
+    static const struct {
+        struct hf_change change;
+        int says_tied, tied, embedding, output; /* what the model has, and whose values */
+    } c[] = {{{0}, 1, 0, 1, 0}, /* two different ones: not tied, whatever the config says */
+             {{.head_is_embedding = 1}, 1, 1, 1, 1},
+             {{.skip = "lm_head.weight"}, 1, 1, 1, 1},
+             {{.skip = "model.embed_tokens.weight"}, 1, 1, 0, 0},
+             {{.head_is_embedding = 1}, 0, 0, 1, 1},
+             {{.bare = 1}, 0, 0, 1, 0},
+             {{.bare = 1, .skip = "lm_head.weight"}, 1, 1, 1, 1},
+             {{.tensor = 0, .at = 39, .value = 3, .head_is_embedding = 1}, 1, 0, 1, 0}}; /* the last value differs */
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct str s = {0};
+        hf_write_folder();
+        hf_build(&s, 0, HF_N_ROW, &c[i].change);
+        hf_write("model.safetensors", s.p, s.n);
+        if (c[i].says_tied)
+            hf_write_text("config.json", "{" HF_SIZES_TIED("true") "}");
+        struct model *m = hf_import_and_open();
+        ck_assert_msg(m->hp.tied == c[i].tied, "case %zu", i);
+        for (int k = 0; k < 40; k++) {
+            float in = hf_value_at(c[i].embedding, k), out = hf_value_at(c[i].output ? 1 : 0, k);
+            if (c[i].change.value != 0)
+                out = k == 39 ? 3 : in;
+            ck_assert_msg(support_at(&m->embedding, (size_t)k) == in, "case %zu: embedding %d", i, k);
+            ck_assert_msg(support_at(&m->output, (size_t)k) == out, "case %zu: output %d", i, k);
+        }
+        model_close(m);
+        str_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(a_model_with_neither_output_matrix_nor_tie_is_refused)
+{
+    struct str s = {0};
+    hf_write_folder();
+    hf_build(&s, 0, HF_N_ROW, &(struct hf_change){.skip = "lm_head.weight"});
+    hf_write("model.safetensors", s.p, s.n);
+    ck_assert_ptr_nonnull(strstr(hf_import_says(), "tensor 'lm_head.weight' missing"));
+    str_free(&s);
 }
 END_TEST
 
@@ -420,12 +318,12 @@ START_TEST(bos_is_added_only_where_the_folder_says_so)
              {"{\"add_bos_token\":true}", "null", 0}}; /* and which token would that be */
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct str s = {0};
-        write_folder();
-        str_addf(&s, "{" ADDED "," SMOLLM_PRE ",\"post_processor\":%s,\"model\":{\"type\":\"BPE\"," VOCAB ",\"merges\":[]}}",
+        hf_write_folder();
+        str_addf(&s, "{" HF_ADDED "," HF_SMOLLM_PRE ",\"post_processor\":%s,\"model\":{\"type\":\"BPE\"," HF_VOCAB ",\"merges\":[]}}",
                  c[i].post);
-        write_text("tokenizer.json", s.p);
-        write_text("tokenizer_config.json", c[i].config);
-        struct model *m = import_and_open();
+        hf_write_text("tokenizer.json", s.p);
+        hf_write_text("tokenizer_config.json", c[i].config);
+        struct model *m = hf_import_and_open();
         ck_assert_msg(tokenizer_add_bos(m->tokenizer) == c[i].want, "case %zu", i);
         model_close(m);
         str_free(&s);
@@ -446,7 +344,7 @@ static void write_bytes_tokenizer(int swapped)
         str_addf(&s, "%s\"\\u%04x\":%d", b ? "," : "", printable ? b : fresh++, swapped && b < 2 ? 1 - b : b);
     }
     str_add(&s, "}}}");
-    write_text("tokenizer.json", s.p);
+    hf_write_text("tokenizer.json", s.p);
     str_free(&s);
 }
 
@@ -460,7 +358,7 @@ START_TEST(byte_level_bpe_without_merges_is_kept_as_bytes)
         struct token_ids ids = {0};
         struct err e = {0};
         write_bytes_tokenizer(swapped);
-        ck_assert_msg(import_hf_tokenizer_read(folder, config, 260, &d, &e) == 1, "%s", e.msg);
+        ck_assert_msg(import_hf_tokenizer_read(hf_folder, config, 260, &d, &e) == 1, "%s", e.msg);
         ck_assert_int_eq(d.kind, swapped ? TOKENIZER_BPE : TOKENIZER_BYTES);
         ck_assert_int_eq(d.eos, 256);
         ck_assert_int_eq(d.n_token, 260);
@@ -483,20 +381,20 @@ START_TEST(flips_and_truncations_of_the_weights_never_crash)
     static const unsigned char flip[] = {0xFF, 0x80, 0x01, 0x10};
     struct str s = {0};
     struct err e;
-    write_folder();
-    build(&s, 0, N_ROW);
+    hf_write_folder();
+    hf_build(&s, 0, HF_N_ROW, NULL);
     for (size_t n = 0; n < s.n; n += 13) {
-        write_file("model.safetensors", s.p, n);
-        ck_assert_int_eq(import(&e), -1);
-        ck_assert(!fs_exists(output));
+        hf_write("model.safetensors", s.p, n);
+        ck_assert_int_eq(hf_import(&e), -1);
+        ck_assert(!fs_exists(hf_output));
     }
     for (size_t i = 0; i < s.n && i < 1400; i++) {
         char was = s.p[i];
         s.p[i] = (char)(was ^ flip[i % 4]);
-        write_file("model.safetensors", s.p, s.n);
-        int rc = import(&e);
-        ck_assert_int_eq(fs_exists(output), rc == 0);
-        unlink(output);
+        hf_write("model.safetensors", s.p, s.n);
+        int rc = hf_import(&e);
+        ck_assert_int_eq(fs_exists(hf_output), rc == 0);
+        unlink(hf_output);
         s.p[i] = was;
     }
     str_free(&s);
@@ -506,21 +404,21 @@ END_TEST
 START_TEST(flips_of_the_json_files_never_crash)
 {
     static const char *const file[] = {"config.json", "tokenizer.json"};
-    static const char *const text[] = {V5, TOKENIZER("[\"a b\"]")};
+    static const char *const text[] = {HF_V5, HF_TOKENIZER("[\"a b\"]")};
     struct err e;
-    write_folder();
+    hf_write_folder();
     for (int k = 0; k < 2; k++) {
         char *copy = mem_strdup(text[k]);
         for (size_t i = 0; copy[i]; i++) {
             char was = copy[i];
             copy[i] = (char)(was ^ (i % 2 ? 1 : 0x14));
-            write_text(file[k], copy);
-            int rc = import(&e);
-            ck_assert_int_eq(fs_exists(output), rc == 0);
-            unlink(output);
+            hf_write_text(file[k], copy);
+            int rc = hf_import(&e);
+            ck_assert_int_eq(fs_exists(hf_output), rc == 0);
+            unlink(hf_output);
             copy[i] = was;
         }
-        write_text(file[k], copy);
+        hf_write_text(file[k], copy);
         mem_free(copy);
     }
 }
@@ -531,7 +429,7 @@ Suite *make_safetensors_suite(void)
     Suite *s = suite_create("safetensors");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 60);
-    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_checked_fixture(t, hf_setup, hf_teardown);
     tcase_add_test(t, a_folder_becomes_a_model_with_its_values);
     tcase_add_test(t, both_forms_of_config_and_of_merges_give_the_same_model);
     tcase_add_test(t, shards_give_the_model_of_one_file);
@@ -540,6 +438,8 @@ Suite *make_safetensors_suite(void)
     tcase_add_loop_test(t, wrong_headers_are_refused_by_name, 0, sizeof header / sizeof *header);
     tcase_add_test(t, a_header_longer_than_the_file_is_refused);
     tcase_add_test(t, missing_parts_of_a_folder_are_named);
+    tcase_add_test(t, a_tied_model_uses_the_output_matrix_that_the_file_has);
+    tcase_add_test(t, a_model_with_neither_output_matrix_nor_tie_is_refused);
     tcase_add_test(t, bos_is_added_only_where_the_folder_says_so);
     tcase_add_test(t, byte_level_bpe_without_merges_is_kept_as_bytes);
     tcase_add_test(t, flips_and_truncations_of_the_weights_never_crash);

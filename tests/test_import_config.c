@@ -1,0 +1,153 @@
+/* config.json: every key is used, harmless, refused by name, or told. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/base/json.h"
+#include "harness/base/mem.h"
+#include "models/import_hf_config.h"
+#include "tests/suites.h"
+#include "tests/support.h"
+
+#define SIZES                                                                                             \
+    "\"model_type\":\"llama\",\"num_hidden_layers\":1,\"hidden_size\":16,\"num_attention_heads\":2,"      \
+    "\"num_key_value_heads\":1,\"intermediate_size\":6,\"vocab_size\":5,\"max_position_embeddings\":128"
+
+/* keys: what stands beside the sizes, with a comma in front, or "". */
+static int read_config(const char *keys, struct hparams *hp, struct str *notes, struct err *e)
+{
+    struct str text = {0};
+    memset(hp, 0, sizeof *hp);
+    str_addf(&text, "{" SIZES "%s}", keys);
+    struct json *c = json_parse("config.json", text.p, text.n, e);
+    ck_assert_ptr_nonnull(c);
+    int rc = import_hf_config_read(c, "config.json", hp, notes, e);
+    json_free(c);
+    str_free(&text);
+    return rc;
+}
+
+static int zeros(void *ctx, const char *name, float *dst, size_t n, struct err *e)
+{
+    (void)ctx;
+    (void)name;
+    (void)e;
+    memset(dst, 0, n * sizeof *dst);
+    return 0;
+}
+
+START_TEST(rotation_is_read_as_transformers_reads_it_or_refused)
+{
+    struct json *all = support_json("tests/vectors/rope.json");
+    int n_read = 0, n_refused = 0;
+    for (const struct json *c = json_first(all); c; c = json_next(c)) {
+        struct str notes = {0};
+        struct err e = {0};
+        struct hparams hp;
+        const struct json *want = json_next(json_first(c));
+        char *keys = json_print(json_first(c));
+        keys[0] = ','; /* of {...}: what is within, behind a comma */
+        keys[strlen(keys) - 1] = 0;
+        int rc = read_config(keys[1] ? keys : "", &hp, &notes, &e);
+        ck_assert_msg(notes.n == 0, "%s: %s", keys, str_c(&notes));
+        if (rc) {
+            n_refused++;
+            ck_assert_msg(strstr(e.msg, "config.json") && (strstr(e.msg, "rope_") || strstr(e.msg, "original_max")),
+                          "%s: %s", keys, e.msg);
+        } else {
+            n_read++;
+            ck_assert_msg(json_is_array(want), "%s was accepted; transformers: %s", keys, json_string(want));
+            struct model *m = model_build(&hp, zeros, NULL, NULL);
+            int i = 0;
+            for (const struct json *f = json_first(want); f; f = json_next(f), i++)
+                ck_assert_msg(fabs(m->rope_freq[i] / json_number(f, 0) - 1) < 1e-6, "%s: frequency %d is %g, expected %g", keys,
+                              i, m->rope_freq[i], json_number(f, 0));
+            ck_assert_int_eq(i, hp.head_dim / 2);
+            model_close(m);
+        }
+        mem_free(keys);
+        str_free(&notes);
+    }
+    /* the rest contradicts itself, or is of a sort that is not computed here */
+    ck_assert_msg(n_read >= 190 && n_read + n_refused == json_size(all), "%d read, %d refused", n_read, n_refused);
+    json_free(all);
+}
+END_TEST
+
+static const struct {
+    const char *keys, *says; /* NULL: read, and nothing told; otherwise the error, or with '+' in front what is told */
+} keys[] = {
+    {"", NULL},
+    {",\"rope_parameters\":null,\"rope_scaling\":{\"type\":\"linear\",\"factor\":4.0}", NULL},
+    {",\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":10000},\"rope_theta\":10000", NULL},
+    {",\"rope_theta\":20000,\"rope_parameters\":{\"rope_theta\":10000}", "rope_theta is 10000, but rope_theta is 20000"},
+    {",\"rope_scaling\":{\"type\":\"linear\",\"factor\":4.0},\"rope_parameters\":{\"rope_theta\":5e5}",
+     "rope_theta is 10000, but rope_parameters.rope_theta is 500000"},
+    {",\"rope_scaling\":{\"type\":\"linear\",\"factor\":4.0},\"rope_parameters\":{\"rope_type\":\"llama3\"}",
+     "rope_scaling says 'linear', and rope_parameters says 'llama3'"},
+    {",\"rope_scaling\":{\"type\":\"linear\",\"rope_type\":\"default\"}", "rope_scaling.rope_type is 'default', and"},
+    {",\"rope_scaling\":{\"factor\":4.0}", "rope_scaling.factor is 4, which has no part in rope_type 'default'"},
+    {",\"rope_scaling\":{\"rope_type\":\"longrope\",\"factor\":4.0}", "rope_type 'longrope'; known: default, linear, llama3"},
+    {",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4.0,\"attention_factor\":1.2}", "rope_scaling.attention_factor"},
+    {",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":\"4\"}", "'rope_scaling.factor' is no number"},
+    {",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4,\"factor\":2}", "rope_scaling: key 'factor' appears twice"},
+    {",\"rope_scaling\":{\"rope_type\":3}", "'rope_scaling.rope_type' is no text"},
+    {",\"rope_scaling\":\"linear\"", "'rope_scaling' is no object"},
+    {",\"rope_scaling\":[]", "'rope_scaling' is no object"},
+    {",\"rope_theta\":null", "'rope_theta' is no number"},
+    {",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\"}}", "rope_parameters.full_attention: one rotation"},
+    {",\"partial_rotary_factor\":0.5", "partial_rotary_factor is 0.5"},
+    {",\"hidden_act\":\"swish\"", NULL},
+    {",\"hidden_act\":\"gelu\"", "hidden_act is \"gelu\", expected 'silu'"},
+    {",\"hidden_act\":null", "hidden_act is null, expected 'silu'"},
+    {",\"attention_bias\":1", "attention_bias is 1, expected nothing"},
+    {",\"mlp_bias\":true", "mlp_bias is true"},
+    {",\"sliding_window\":4096", "sliding_window is 4096, expected null"},
+    {",\"sliding_window\":4096,\"use_sliding_window\":false,\"max_window_layers\":3", NULL},
+    {",\"use_sliding_window\":true", "use_sliding_window is true"},
+    {",\"layer_types\":[\"full_attention\"]", NULL},
+    {",\"layer_types\":[\"full_attention\",\"sliding_attention\"]", "layer_types is"},
+    {",\"attn_logit_softcapping\":50.0", "attn_logit_softcapping is 50"},
+    {",\"query_pre_attn_scalar\":256", "query_pre_attn_scalar is 256"},
+    {",\"residual_multiplier\":0.22", "residual_multiplier is 0.22, expected 1"},
+    {",\"embedding_multiplier\":1,\"logits_scaling\":1.0", NULL},
+    {",\"logits_scaling\":8", "logits_scaling is 8"},
+    {",\"attention_multiplier\":0.0078125", "attention_multiplier is"},
+    {",\"tie_word_embeddings\":\"yes\"", "'tie_word_embeddings' is neither true nor false"},
+    {",\"quantization_config\":{\"bits\":4}", "quantization_config"},
+    {",\"quantization_config\":null", NULL},
+    {",\"num_local_experts\":8", "num_local_experts is 8"},
+    {",\"pruned_heads\":{},\"is_encoder_decoder\":false,\"use_cache\":true,\"torch_dtype\":\"bfloat16\"", NULL},
+    {",\"pruned_heads\":{\"0\":[1]}", "pruned_heads is"},
+    {",\"head_dim\":null", NULL},
+    {",\"wobble\":2.5", "+key \"wobble\" (2.5) is not known"},
+    {",\"wobble\":null", NULL},
+    {",\"a\\u001bb\":1", "+key \"a\\u001bb\""},
+};
+
+START_TEST(every_key_is_used_harmless_refused_or_told)
+{
+    struct str notes = {0};
+    struct err e = {0};
+    struct hparams hp;
+    const char *says = keys[_i].says;
+    int rc = read_config(keys[_i].keys, &hp, &notes, &e);
+    ck_assert_msg(rc == (says && *says != '+' ? -1 : 0), "%s: %d, %s", keys[_i].keys, rc, e.msg);
+    if (rc)
+        ck_assert_msg(strstr(e.msg, says) != NULL, "%s: '%s' does not say '%s'", keys[_i].keys, e.msg, says);
+    else
+        ck_assert_msg(says ? strstr(str_c(&notes), says + 1) != NULL : notes.n == 0, "%s: told '%s'", keys[_i].keys, str_c(&notes));
+    str_free(&notes);
+}
+END_TEST
+
+Suite *make_import_config_suite(void)
+{
+    Suite *s = suite_create("import_config");
+    TCase *t = tcase_create("core");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, rotation_is_read_as_transformers_reads_it_or_refused);
+    tcase_add_loop_test(t, every_key_is_used_harmless_refused_or_told, 0, sizeof keys / sizeof *keys);
+    suite_add_tcase(s, t);
+    return s;
+}
