@@ -128,3 +128,13 @@ int cli_param(const struct param *table, void *config, const char *owner, const 
     mem_free(name);
     return rc;
 }
+
+struct model *cli_open_model(const char *path, enum model_dtype held_as, struct err *e)
+{
+    struct model *m = model_open(path, held_as, e);
+    struct str text = {0};
+    if (m && model_open_changed(m, &text))
+        fprintf(stderr, "warning: %s\n", text.p);
+    str_free(&text);
+    return m;
+}

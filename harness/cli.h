@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "harness/base/err.h"
+#include "models/model.h"
 
 /* Exit codes of every subcommand. */
 enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
@@ -40,6 +41,9 @@ struct param;
 int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text, struct err *e);
 /* --threads N: applies it; 0 or -1 as cli_int. */
 int cli_threads(const char *sub, const char *text);
+
+/* model_open; a warning on stderr when the model is not what its file says. */
+struct model *cli_open_model(const char *path, enum model_dtype held_as, struct err *e);
 
 /* Ctrl-C: the first one asks for a clean stop, the second one ends the process. */
 void cli_catch_interrupt(void);

@@ -188,7 +188,7 @@ static int bench(const struct options *o, struct str *out, struct err *e)
     struct state s = {0};
     struct bench_run b = {.repeats = (int)o->repeats, .profile = o->profile, .progress = show_progress};
     struct bench_limits *limits = NULL;
-    struct model *m = model_open(o->model, o->dtype, e);
+    struct model *m = cli_open_model(o->model, o->dtype, e);
     if (!m)
         return -1;
     b.model = m;

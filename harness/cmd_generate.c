@@ -70,7 +70,7 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     struct sequence s = {0}, *run = &s;
     struct workspace *w = workspace_create();
     float *logits = NULL;
-    struct model *m = model_open(o->model, MODEL_F32, e);
+    struct model *m = cli_open_model(o->model, MODEL_F32, e);
     if (!m)
         goto out;
     if (!m->tokenizer) {

@@ -75,7 +75,7 @@ static int samples(const struct options *o, struct err *e)
     void *self = NULL;
     struct dataset_env env;
     struct encode_context c = {0};
-    struct model *m = model_open(o->model, MODEL_F32, e);
+    struct model *m = cli_open_model(o->model, MODEL_F32, e);
     if (!m)
         return -1;
     if (!m->tokenizer) {

@@ -91,7 +91,7 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     const struct exp_task *task = &x->task[c->task];
     struct cell *cells[2] = {NULL, c};
     struct workspace *w = workspace_create();
-    struct model *m = model_open(x->model[c->model].path, c->weight_dtype, e);
+    struct model *m = cli_open_model(x->model[c->model].path, c->weight_dtype, e);
     if (!m)
         goto out;
     if (!m->tokenizer) {

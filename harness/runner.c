@@ -24,7 +24,7 @@ enum { N_PRUNE_AFTER = PRUNE_AFTER_PROMPT + 1 };
 const int64_t runner_memory = (int64_t)2 << 30;
 
 struct run {
-    const struct experiment *x;
+    struct experiment *x;
     const struct runner_options *o;
     struct runner_summary *sum;
     struct journal *journal;
@@ -305,11 +305,12 @@ static int plan_model(struct run *r, struct err *e)
 
 static int run_model(struct run *r, struct err *e)
 {
-    const struct exp_model *m = &r->x->model[r->i_model];
+    struct exp_model *m = &r->x->model[r->i_model];
     int rc = -1;
-    r->model = model_open(m->path, r->dtype, e);
+    r->model = cli_open_model(m->path, r->dtype, e);
     if (!r->model)
         return err_wrap(e, "%s:%d", r->x->path, m->line);
+    memcpy(m->sha256, r->model->sha256, sizeof m->sha256); /* from here on what was loaded, not what the file says */
     if (!r->model->tokenizer) {
         err_set(e, ERR_CONFIG, "%s:%d: %s holds no tokenizer", r->x->path, m->line, m->path);
         goto out;
@@ -334,7 +335,7 @@ out:
     return rc;
 }
 
-int runner_run(const struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e)
+int runner_run(struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e)
 {
     int rc = -1;
     long loads = 0; /* of a model, once for every way of holding its weights */

@@ -27,6 +27,6 @@ struct runner_summary {
 
 /* ERR_INTERRUPTED after Ctrl-C; what was finished is in the journal. What can't fit into memory, and a profile that shares a
  * prompt with the experiment (calibration.h), are refused before the folder is made. */
-int runner_run(const struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e);
+int runner_run(struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e);
 
 #endif

@@ -1,18 +1,16 @@
-/* Opening a model file: shapes are checked for every tensor before memory is asked for, then each tensor is read in
- * slices and packed into one arena, in the panels that the kernels read (matrix.h). Q, K and V of a layer are one
- * matrix there, and so are gate and up, so that the forward pass multiplies by each group in one product. */
+/* Hyper-parameters, the table of tensors that they imply, and their place in memory: one arena in which every tensor is
+ * packed in the panels that the kernels read (matrix.h). Q, K and V of a layer are one matrix there, and so are gate and
+ * up, so that the forward pass multiplies by each group in one product. */
 #include "models/model.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/base/fs.h"
-#include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
-#include "models/half.h"
 #include "models/model_file.h"
+#include "models/model_int.h"
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
 
@@ -183,14 +181,19 @@ struct hash_sha256_ctx *model_hash_begin(const struct hparams *hp)
     return c;
 }
 
-void model_hash_tensor(struct hash_sha256_ctx *c, const struct model_tensor *t, const char *type, const void *data,
-                       size_t bytes)
+void model_hash_name(struct hash_sha256_ctx *c, const struct model_tensor *t, const char *type)
 {
     struct str s = {0};
     str_addf(&s, "%s %s %d %d\n", t->name, type, t->dim[0], t->dim[1]);
     hash_sha256_update(c, s.p, s.n);
-    hash_sha256_update(c, data, bytes);
     str_free(&s);
+}
+
+void model_hash_tensor(struct hash_sha256_ctx *c, const struct model_tensor *t, const char *type, const void *data,
+                       size_t bytes)
+{
+    model_hash_name(c, t, type);
+    hash_sha256_update(c, data, bytes);
 }
 
 /* ---- the arena ------------------------------------------------------------------------------- */
@@ -256,7 +259,7 @@ static void attach(struct model *m, enum place p, int layer, void *at, enum mode
 
 /* A model with its arena laid out and only the matrices' padding written; place[i] is where tensor i, if it is a
  * vector, belongs. */
-static struct model *lay_out(const struct hparams *hp, enum model_dtype held_as, void ***place, struct err *e)
+struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, void ***place, struct err *e)
 {
     int n = model_n_tensor(hp), layer;
     size_t total = 0, end = 0, size = held_as == MODEL_BF16 ? 2 : 4;
@@ -307,7 +310,7 @@ static const struct matrix *matrix_of(const struct model *m, enum place p, int l
 }
 
 /* Rows [from, from + n) of tensor i, row-major in src (f32, or bf16 for matrices of a model held so), to their place. */
-static void put(struct model *m, int i, void *place, const void *src, int from, int n)
+void model_put(struct model *m, int i, void *place, const void *src, int from, int n)
 {
     int layer, first;
     enum place p = locate(&m->hp, i, &layer);
@@ -333,7 +336,7 @@ static void put(struct model *m, int i, void *place, const void *src, int from, 
 /* Radians per position of pair i, i + head_dim / 2: base^(-2 i / head_dim). "linear" divides by the factor.
  * "llama3" (Llama 3.1) divides the frequencies whose wavelength exceeds the original context / low_freq_factor,
  * keeps those below original context / high_freq_factor, and blends between. */
-static void fill_rope(struct model *m)
+void model_fill_rope(struct model *m)
 {
     const struct hparams *hp = &m->hp;
     const double two_pi = 6.283185307179586476925286766559;
@@ -372,7 +375,7 @@ struct model *model_build(const struct hparams *given,
     void **place = NULL;
     if (hparams_check(&hp, e))
         return NULL;
-    struct model *m = lay_out(&hp, MODEL_F32, &place, e);
+    struct model *m = model_lay_out(&hp, MODEL_F32, &place, e);
     if (!m)
         return NULL;
     struct hash_sha256_ctx *hash = model_hash_begin(&hp);
@@ -384,197 +387,17 @@ struct model *model_build(const struct hparams *given,
         float *x = mem_try(count, sizeof *x, t.name, e);
         rc = x ? fetch(ctx, t.name, x, count, e) : -1;
         if (rc == 0) {
-            put(m, i, place[i], x, 0, t.dim[0]);
+            model_put(m, i, place[i], x, 0, t.dim[0]);
             model_hash_tensor(hash, &t, "f32", x, count * 4);
         }
         mem_free(x);
     }
     hash_sha256_finish(hash, m->sha256);
     mem_free(place);
-    fill_rope(m);
+    model_fill_rope(m);
     if (rc) {
         model_close(m);
         return NULL;
     }
     return m;
-}
-
-/* ---- opening a file -------------------------------------------------------------------------- */
-
-static void add_shape(struct str *s, int rank, const uint64_t *dim)
-{
-    str_addc(s, '(');
-    for (int i = 0; i < rank; i++)
-        str_addf(s, "%s%llu", i ? "," : "", (unsigned long long)dim[i]);
-    str_addc(s, ')');
-}
-
-/* Checks one dataset against its row of the table; *stored grows by what the file holds for it. */
-static int check_tensor(const struct h5 *f, const struct model_tensor *t, const char *path, enum h5_type *type,
-                        uint64_t *stored, struct err *e)
-{
-    struct h5_info info;
-    if (h5_stat(f, path, &info, e))
-        return -1;
-    if (info.type != H5_TYPE_F32 && info.type != H5_TYPE_F16 && info.type != H5_TYPE_BF16)
-        return err_set(e, ERR_FORMAT, "%s:%s: elements are %s, expected f32, f16 or bf16", h5_path(f), path,
-                       h5_type_name(info.type));
-    uint64_t want[2] = {(uint64_t)t->dim[0], (uint64_t)t->dim[1]};
-    if (info.rank != t->rank || info.dim[0] != want[0] || (t->rank == 2 && info.dim[1] != want[1])) {
-        struct str found = {0}, expected = {0};
-        add_shape(&found, info.rank, info.dim);
-        add_shape(&expected, t->rank, want);
-        err_set(e, ERR_SHAPE, "%s:%s: shape %s, expected %s from %s", h5_path(f), path, found.p, expected.p,
-                t->why);
-        str_free(&found);
-        str_free(&expected);
-        return -1;
-    }
-    if (info.stored != info.n * h5_type_size(info.type))
-        return err_set(e, ERR_FORMAT, "%s:%s: %llu bytes stored, expected %llu uncompressed", h5_path(f), path,
-                       (unsigned long long)info.stored, (unsigned long long)(info.n * h5_type_size(info.type)));
-    *type = info.type;
-    *stored += info.stored;
-    return 0;
-}
-
-enum { SLICE = 4 << 20 }; /* bytes of a tensor that are read and packed at a time */
-
-/* n elements as the file has them -> floats, or bf16, in place when nothing changes. */
-static const void *convert(enum h5_type type, int to_bf16, const void *raw, void *out, size_t n)
-{
-    if (type == (to_bf16 ? H5_TYPE_BF16 : H5_TYPE_F32))
-        return raw;
-#pragma omp parallel for schedule(static) if (n > 1 << 16)
-    for (size_t i = 0; i < n; i++) {
-        float x = type == H5_TYPE_F32   ? ((const float *)raw)[i]
-                  : type == H5_TYPE_F16 ? half_from_f16(((const uint16_t *)raw)[i])
-                                        : half_from_bf16(((const uint16_t *)raw)[i]);
-        if (to_bf16)
-            ((uint16_t *)out)[i] = half_to_bf16(x);
-        else
-            ((float *)out)[i] = x;
-    }
-    return out;
-}
-
-/* Reads tensor i slice by slice to its place. */
-static int read_tensor(const struct h5 *f, struct model *m, int i, enum h5_type type, int to_bf16, void *place,
-                       struct err *e)
-{
-    struct model_tensor t;
-    char name[sizeof t.name + 1];
-    int rc = -1;
-    model_tensor_at(&m->hp, i, &t);
-    snprintf(name, sizeof name, "/%s", t.name);
-    int rows = SLICE / 4 / t.dim[1];
-    rows = rows < 16 ? 16 : rows > t.dim[0] ? t.dim[0] : rows;
-    size_t most = (size_t)rows * (size_t)t.dim[1];
-    void *raw = mem_try_raw(most, h5_type_size(type), name, e), *out = raw ? mem_try_raw(most, sizeof(float), name, e) : NULL;
-    if (!out)
-        goto done;
-    for (int from = 0; from < t.dim[0]; from += rows) {
-        int n = t.dim[0] - from < rows ? t.dim[0] - from : rows;
-        if (h5_read_rows(f, name, type, (uint64_t)from, (uint64_t)n, raw, e))
-            goto done;
-        put(m, i, place, convert(type, to_bf16 && t.rank == 2, raw, out, (size_t)n * (size_t)t.dim[1]), from, n);
-    }
-    rc = 0;
-done:
-    mem_free(raw);
-    mem_free(out);
-    return rc;
-}
-
-static int read_identity(const struct h5 *f, struct model *m, struct err *e)
-{
-    struct {
-        const char *name;
-        char *to;
-    } hex[] = {{"sha256", m->sha256}, {"source_sha256", m->source_sha256}};
-    m->path = mem_strdup(h5_path(f));
-    m->source_name = h5_get_string(f, "/", "source_name", e);
-    if (!m->source_name)
-        return -1;
-    for (int i = 0; i < 2; i++) {
-        char *s = h5_get_string(f, "/", hex[i].name, e);
-        if (!s)
-            return -1;
-        int ok = strlen(s) == HASH_HEX - 1 && strspn(s, "0123456789abcdef") == HASH_HEX - 1;
-        if (ok)
-            memcpy(hex[i].to, s, HASH_HEX);
-        mem_free(s);
-        if (!ok)
-            return err_set(e, ERR_FORMAT, "%s:/: attribute '%s' is no SHA-256", h5_path(f), hex[i].name);
-    }
-    return 0;
-}
-
-struct model *model_open(const char *path, enum model_dtype held_as, struct err *e)
-{
-    struct hparams hp;
-    struct model *m = NULL;
-    enum h5_type *type = NULL;
-    void **place = NULL;
-    uint64_t stored = 0;
-    int ok = 0, n = 0;
-    struct h5 *f = h5_open(path, H5_MODE_READ, e);
-    if (!f || model_file_read_hparams(f, &hp, e))
-        goto out;
-    if (held_as == MODEL_F16) {
-        err_set(e, ERR_UNSUPPORTED, "%s: weights are held as f32 or bf16, not as f16", path);
-        goto out;
-    }
-    n = model_n_tensor(&hp);
-    type = mem_new((size_t)n, sizeof *type);
-    for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < n; i++) {
-            struct model_tensor t;
-            char name[sizeof t.name + 1];
-            model_tensor_at(&hp, i, &t);
-            snprintf(name, sizeof name, "/%s", t.name);
-            int rc = pass == 0 ? check_tensor(f, &t, name, &type[i], &stored, e)
-                               : read_tensor(f, m, i, type[i], held_as == MODEL_BF16, place[i], e);
-            if (rc)
-                goto out;
-        }
-        /* only a file that really has the bytes may ask for as much memory */
-        if (pass == 0 && stored > (uint64_t)fs_size(path)) {
-            err_set(e, ERR_FORMAT, "%s: %lld bytes, but its tensors need %llu: truncated", path,
-                    (long long)fs_size(path), (unsigned long long)stored);
-            goto out;
-        }
-        if (pass == 0 && !(m = lay_out(&hp, held_as, &place, e)))
-            goto out;
-    }
-    fill_rope(m);
-    if (read_identity(f, m, e) || model_file_tokenizer(f, m->hp.n_vocab, &m->tokenizer, e))
-        goto out;
-    ok = 1;
-out:
-    mem_free(place);
-    mem_free(type);
-    h5_close(f, NULL);
-    if (!ok) {
-        model_close(m);
-        m = NULL;
-    }
-    return m;
-}
-
-int model_open_hparams(const char *path, struct hparams *hp, char sha256[HASH_HEX], struct err *e)
-{
-    struct h5 *f = h5_open(path, H5_MODE_READ, e);
-    struct model id = {0};
-    int rc = -1;
-    if (!f || model_file_read_hparams(f, &id.hp, e) || read_identity(f, &id, e))
-        goto out;
-    *hp = id.hp;
-    memcpy(sha256, id.sha256, HASH_HEX);
-    rc = 0;
-out:
-    mem_free(id.path);
-    mem_free(id.source_name);
-    h5_close(f, NULL);
-    return rc;
 }

@@ -55,6 +55,8 @@ struct model {
     char *path, *source_name;
     char source_sha256[HASH_HEX];      /* of the file or folder that was imported */
     char sha256[HASH_HEX];             /* of the weights and hyper-parameters as loaded: the model's identity */
+    char stated_sha256[HASH_HEX];      /* what the file says it is: another one when it was changed after import; "": no file */
+    char tokenizer_sha256[HASH_HEX];   /* tokenizer_hash of the one that was loaded; "": there is none */
     size_t weight_bytes;               /* held in memory */
     void *arena;                       /* all weights, one allocation */
 };
@@ -64,7 +66,11 @@ struct model {
 struct model *model_open(const char *path, enum model_dtype held_as, struct err *e);
 void model_close(struct model *m);
 
-/* Hyper-parameters alone (cheap: `check`, and experiments that expand `layer: all`). */
+/* 1 when the model is not what its file says: it was changed after it was imported. Appends a sentence that tells so. */
+struct str;
+int model_open_changed(const struct model *m, struct str *out);
+
+/* Hyper-parameters alone (cheap: `check`, and experiments that expand `layer: all`); the hash as the file states it. */
 int model_open_hparams(const char *path, struct hparams *hp, char sha256[HASH_HEX], struct err *e);
 /* The tokenizer alone, without the weights; the caller's. *out is NULL when the file has none. */
 int model_open_tokenizer(const char *path, struct tokenizer **out, struct err *e);

@@ -5,6 +5,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
+#include "models/tokenizer_hash.h"
 #include "models/tokenizer_int.h"
 
 void tokenizer_data_fini(struct tokenizer_data *d)
@@ -308,6 +309,7 @@ struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *n
         load_special(t, name, e) || load_merges(t, d, name, e))
         goto fail;
     tokenizer_read_template(t, d->chat_template);
+    tokenizer_hash(d, t->sha256);
     return t;
 fail:
     tokenizer_destroy(t);
@@ -343,6 +345,11 @@ void tokenizer_decode(const struct tokenizer *t, const int32_t *id, int n, int w
 int tokenizer_n_token(const struct tokenizer *t)
 {
     return t->n_token;
+}
+
+void tokenizer_sha256(const struct tokenizer *t, char hex[HASH_HEX])
+{
+    memcpy(hex, t->sha256, HASH_HEX);
 }
 
 int tokenizer_bos(const struct tokenizer *t)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "harness/base/err.h"
+#include "harness/base/hash.h"
 
 enum tokenizer_kind { TOKENIZER_BYTES, TOKENIZER_BPE };
 enum token_type {
@@ -68,6 +69,7 @@ struct str;
 void tokenizer_decode(const struct tokenizer *t, const int32_t *id, int n, int with_control, struct str *out);
 
 int tokenizer_n_token(const struct tokenizer *t);
+void tokenizer_sha256(const struct tokenizer *t, char hex[HASH_HEX]); /* its identity: tokenizer_hash of its data */
 int tokenizer_bos(const struct tokenizer *t);  /* -1: none */
 int tokenizer_add_bos(const struct tokenizer *t);
 int tokenizer_is_end(const struct tokenizer *t, int32_t id); /* 1 for eos and whatever else ends a turn */

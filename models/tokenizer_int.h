@@ -2,6 +2,7 @@
 #ifndef MODELS_TOKENIZER_INT_H
 #define MODELS_TOKENIZER_INT_H
 
+#include "harness/base/hash.h"
 #include "harness/base/regex.h"
 #include "models/tokenizer.h"
 
@@ -26,6 +27,7 @@ struct tokenizer {
     int special_first[257]; /* those that begin with byte b are special[special_first[b]] up to special_first[b + 1] */
     struct regex *words, *digits;     /* digits NULL: no split at digits */
     char *chat_prefix;      /* before the user's text; NULL: no template that is recognised */
+    char sha256[HASH_HEX];  /* tokenizer_hash of what it was made from */
     char *template_begin;   /* first line of the model's template, for messages */
 };
 

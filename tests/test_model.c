@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
+#include "harness/base/str.h"
 #include "models/model.h"
 #include "models/model_file.h"
 #include "tests/smollm2.h"
@@ -328,6 +330,80 @@ START_TEST(a_tokenizer_comes_back_as_it_was_written)
 }
 END_TEST
 
+/* Puts other bytes where `old` stands in the file, as an editor of weights does; the file's attributes stay. */
+static void edit_file(const void *old, const void *new, size_t n)
+{
+    size_t size;
+    char *file = fs_read(path, &size, NULL), *at = memmem(file, size, old, n);
+    ck_assert_ptr_nonnull(at);
+    memcpy(at, new, n);
+    ck_assert_int_eq(fs_write_atomic(path, file, size, NULL), 0);
+    mem_free(file);
+}
+
+START_TEST(a_model_is_what_was_loaded_and_not_what_its_file_says)
+{
+    struct str text = {0};
+    support_model_file(path, 2, 2);
+    struct model *m = model_open(path, MODEL_F32, NULL);
+    ck_assert_str_eq(m->sha256, m->stated_sha256);
+    ck_assert_int_eq(model_open_changed(m, &text), 0);
+    float norm[2];
+    memcpy(norm, m->output_norm, sizeof norm);
+    edit_file(norm, (const float[]){3 * norm[0], norm[1]}, sizeof norm);
+    struct model *other = model_open(path, MODEL_F32, NULL);
+    ck_assert_str_eq(other->stated_sha256, m->sha256);
+    ck_assert_str_ne(other->sha256, m->sha256);
+    ck_assert_str_eq(other->tokenizer_sha256, m->tokenizer_sha256);
+    ck_assert_int_eq(model_open_changed(other, &text), 1);
+    ck_assert_msg(strstr(text.p, "changed after it was imported"), "%s", text.p);
+    edit_file((const float[]){3 * norm[0], norm[1]}, norm, sizeof norm);
+    struct model *again = model_open(path, MODEL_BF16, NULL); /* how weights are held is no part of it */
+    ck_assert_str_eq(again->sha256, m->sha256);
+    model_close(m);
+    model_close(other);
+    model_close(again);
+    str_free(&text);
+}
+END_TEST
+
+/* Each line changes one thing that a tokenizer's behaviour depends on. */
+START_TEST(another_tokenizer_has_another_identity)
+{
+    char *token[] = {(char[]){"a"}, (char[]){"b"}, (char[]){"ab"}, (char[]){"<end>"}}, *other_token[] = {token[0], token[1], token[2], (char[]){"<End>"}};
+    char *merge[] = {(char[]){"a b"}}, pre[] = "gpt2", other_pre[] = "smollm", chat[] = "x", other_chat[] = "y";
+    uint8_t type[] = {0, 0, 0, TOKEN_CONTROL}, other_type[] = {0, 0, 0, TOKEN_ADDED};
+    int extra[] = {2}, other_extra[] = {1};
+    const struct tokenizer_data d = {.kind = TOKENIZER_BPE, .pre = pre, .n_token = 4, .token = token, .type = type, .n_merge = 1,
+                                     .merge = merge, .bos = -1, .eos = 3, .pad = 0, .unk = -1, .add_bos = 1,
+                                     .chat_template = chat, .eos_extra = extra, .n_eos_extra = 1};
+    struct tokenizer_data v[13];
+    char hex[13][HASH_HEX];
+    for (int i = 0; i < 13; i++)
+        v[i] = d;
+    v[1].token = other_token;
+    v[2].type = other_type;
+    v[3].n_merge = 0;
+    v[4].bos = 0;
+    v[5].eos = 2;
+    v[6].pad = 1;
+    v[7].unk = 0;
+    v[8].add_bos = 0;
+    v[9].pre = other_pre;
+    v[10].chat_template = other_chat;
+    v[11].eos_extra = other_extra;
+    v[12].n_eos_extra = 0;
+    for (int i = 0; i < 13; i++) {
+        struct tokenizer *t = tokenizer_create(&v[i], "v", NULL);
+        ck_assert_ptr_nonnull(t);
+        tokenizer_sha256(t, hex[i]);
+        tokenizer_destroy(t);
+        for (int j = 0; j < i; j++)
+            ck_assert_msg(strcmp(hex[i], hex[j]) != 0, "tokenizers %d and %d", j, i);
+    }
+}
+END_TEST
+
 /* An identity is a promise to every row that names it: it has to follow from the file, whatever has changed since the
  * file was written. */
 START_TEST(the_identity_of_the_reference_model_follows_from_its_file)
@@ -391,6 +467,8 @@ Suite *make_model_suite(void)
     tcase_add_test(t, a_file_with_wrong_attributes_is_refused_by_name);
     tcase_add_test(t, a_truncated_model_file_is_refused);
     tcase_add_test(t, a_tokenizer_comes_back_as_it_was_written);
+    tcase_add_test(t, a_model_is_what_was_loaded_and_not_what_its_file_says);
+    tcase_add_test(t, another_tokenizer_has_another_identity);
     tcase_add_test(t, the_identity_of_the_reference_model_follows_from_its_file);
     tcase_add_test(t, smollm2_is_the_model_it_is_said_to_be);
     suite_add_tcase(s, t);
