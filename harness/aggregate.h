@@ -77,7 +77,8 @@ void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */
  * them have is one cluster. out->extra is allocated anew. */
 void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out);
 
-void aggregate_csv(const struct aggregate *a, struct str *out); /* cells.csv */
+struct quote;
+void aggregate_csv(const struct aggregate *a, struct quote *out); /* cells.csv */
 
 const char *aggregate_text(const struct agg_cell *c, const char *key); /* a text axis; "" when absent */
 /* An axis for people: {"single":{"layer":3}} reads "single layer=3". */

@@ -5,6 +5,7 @@
 #include "harness/aggregate.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 
 const char *aggregate_text(const struct agg_cell *c, const char *key)
 {
@@ -99,26 +100,25 @@ void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c,
     }
 }
 
-static void csv_axis(const struct json *v, struct str *out)
+static void csv_axis(const struct json *v, struct quote *out)
 {
-    char *printed = json_print(v);
+    char *printed = json_is_string(v) || json_is_number(v) || json_is_null(v) ? NULL : json_print(v);
     if (json_is_string(v))
-        str_add_csv(out, json_string(v));
+        quote_add(out, "%s", json_string(v));
     else if (json_is_number(v))
-        str_add(out, printed);
-    else if (v && !json_is_null(v))
-        str_add_csv(out, printed);
+        quote_add_number(out, json_number(v, 0));
+    else if (v && printed)
+        quote_add(out, "%s", printed);
     mem_free(printed);
 }
 
-static void csv_number(double x, struct str *out)
+static void csv_number(double x, struct quote *out)
 {
-    str_addc(out, ',');
-    if (isfinite(x))
-        str_add_double(out, x);
+    quote_add(out, ",");
+    quote_add_number(out, x);
 }
 
-static void csv_summary(const struct stats_summary *s, struct str *out)
+static void csv_summary(const struct stats_summary *s, struct quote *out)
 {
     csv_number(s->mean, out);
     csv_number(s->se, out);
@@ -126,7 +126,7 @@ static void csv_summary(const struct stats_summary *s, struct str *out)
     csv_number(s->hi, out);
 }
 
-static void csv_paired(const struct stats_paired *d, struct str *out)
+static void csv_paired(const struct stats_paired *d, struct quote *out)
 {
     const double none = (double)NAN;
     csv_number(d->n ? d->diff : none, out);
@@ -138,21 +138,21 @@ static void csv_paired(const struct stats_paired *d, struct str *out)
 
 /* Which samples a cell's rows are of, "0..3 7", and one hash of their questions in that order, failed ones too: what two cells
  * must have in common before one of them can be better. Without the hash where rows don't say theirs. */
-static void csv_data(const struct aggregate *a, const struct agg_cell *c, struct str *out)
+static void csv_data(const struct aggregate *a, const struct agg_cell *c, struct quote *out)
 {
     enum { MAX_RANGE = 16 };
     const struct agg_row *row = a->row + c->first;
     struct hash_sha256_ctx *h = hash_sha256_create();
     char hex[HASH_HEX];
+    struct str samples = {0};
     int known = c->n_row > 0, ranges = 0;
-    str_addc(out, ',');
     for (int i = 0, end; i < c->n_row; i = end) {
         for (end = i + 1; end < c->n_row && row[end].sample <= row[end - 1].sample + 1; end++)
             ;
         if (ranges++ < MAX_RANGE)
-            str_addf(out, "%s%lld", i ? " " : "", (long long)row[i].sample);
+            str_addf(&samples, "%s%lld", i ? " " : "", (long long)row[i].sample);
         if (ranges <= MAX_RANGE && row[end - 1].sample > row[i].sample)
-            str_addf(out, "..%lld", (long long)row[end - 1].sample);
+            str_addf(&samples, "..%lld", (long long)row[end - 1].sample);
     }
     for (int i = 0; i < c->n_row; i++) {
         known = known && row[i].data[0];
@@ -161,39 +161,63 @@ static void csv_data(const struct aggregate *a, const struct agg_cell *c, struct
         hash_sha256_update(h, row[i].data, strlen(row[i].data) + 1);
     }
     hash_sha256_finish(h, hex);
-    str_addf(out, "%s,%.16s", ranges > MAX_RANGE ? " ..." : "", known ? hex : "");
+    str_add(&samples, ranges > MAX_RANGE ? " ..." : "");
+    hex[16] = '\0';
+    quote_add(out, ",");
+    quote_add_word(out, str_c(&samples));
+    quote_add(out, ",");
+    quote_add_word(out, known ? hex : "");
+    str_free(&samples);
 }
 
-void aggregate_csv(const struct aggregate *a, struct str *out)
+/* Of a summary, then of a paired difference. */
+static const char *const endings[] = {"", "_se", "_lo", "_hi", "_diff", "_diff_se", "_diff_lo", "_diff_hi", "_diff_p"};
+enum { N_SUMMARY = 4 };
+
+static void add_heads(const char *name, size_t n, struct quote *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct str head = {0};
+        str_addf(&head, "%s%s", name, endings[i]);
+        quote_add(out, ",");
+        quote_add_word(out, head.p);
+        str_free(&head);
+    }
+}
+
+void aggregate_csv(const struct aggregate *a, struct quote *out)
 {
     static const char *const axes[] = {"cell",        "model",        "task",        "length",      "task_params", "template",
                                        "seed",        "policy",       "params",      "budget",      "layer_budget", "head_budget",
                                        "protect",     "prune_after",  "prefill",     "decode",      "positions",   "policy_seed",
                                        "weight_dtype", "max_new_tokens", "metric"};
     enum { N_AXES = sizeof axes / sizeof *axes };
-    for (int k = 0; k < N_AXES; k++)
-        str_addf(out, "%s%s", k ? "," : "", axes[k]);
-    str_add(out, ",baseline,samples,data,n,n_failed,keep,keep_tokens,keep_bytes,level,cache_bytes,cache_bytes_bf16,cache_bytes_end");
+    for (int k = 0; k < N_AXES; k++) {
+        if (k)
+            quote_add(out, ",");
+        quote_add_word(out, axes[k]);
+    }
+    quote_add(out, ",baseline,samples,data,n,n_failed,keep,keep_tokens,keep_bytes,level,cache_bytes,cache_bytes_bf16,cache_bytes_end");
     for (int m = 0; m < AGG_N_MEASURE; m++) {
         const char *name = aggregate_measure_names[m];
-        str_addf(out, ",%s,%s_se,%s_lo,%s_hi,%s_diff,%s_diff_se,%s_diff_lo,%s_diff_hi,%s_diff_p", name, name, name, name, name,
-                 name, name, name, name);
+        add_heads(name, sizeof endings / sizeof *endings, out);
     }
     for (int i = 0; i < a->n_extra; i++) {
         const char *name = a->extra_name[i];
-        str_addf(out, ",%s,%s_se,%s_lo,%s_hi", name, name, name, name);
+        add_heads(name, N_SUMMARY, out);
     }
-    str_add(out, ",prefill_s,decode_s\n");
+    quote_add(out, ",prefill_s,decode_s\n");
     for (int c = 0; c < a->n_cell; c++) {
         const struct agg_cell *cell = &a->cell[c];
         for (int k = 0; k < N_AXES; k++) {
             if (k)
-                str_addc(out, ',');
+                quote_add(out, ",");
             csv_axis(json_get(cell->axes, axes[k]), out);
         }
-        str_addf(out, ",%s", cell->baseline >= 0 ? a->cell[cell->baseline].id : "");
+        quote_add(out, ",");
+        quote_add_word(out, cell->baseline >= 0 ? a->cell[cell->baseline].id : "");
         csv_data(a, cell, out);
-        str_addf(out, ",%d,%d", cell->n_ok, cell->n_failed);
+        quote_add(out, ",%d,%d", cell->n_ok, cell->n_failed);
         const double means[] = {cell->keep, cell->tokens, cell->keep_bytes, cell->level, cell->bytes, cell->bytes_bf16, cell->bytes_end};
         for (size_t k = 0; k < sizeof means / sizeof *means; k++)
             csv_number(means[k], out);
@@ -205,7 +229,7 @@ void aggregate_csv(const struct aggregate *a, struct str *out)
             csv_summary(&cell->extra[i], out);
         csv_number(cell->prefill_s, out);
         csv_number(cell->decode_s, out);
-        str_addc(out, '\n');
+        quote_add(out, "\n");
     }
 }
 

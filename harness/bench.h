@@ -3,6 +3,7 @@
 #ifndef HARNESS_BENCH_H
 #define HARNESS_BENCH_H
 
+#include "harness/base/quote.h"
 #include "harness/base/err.h"
 #include "harness/base/str.h"
 #include "harness/base/timing.h"
@@ -84,8 +85,8 @@ struct bench_report {
     const double (*point)[BENCH_N_LIMIT]; /* [n_point] in the order in which they were measured */
     int n_point, repeats;
 };
-void bench_print_table(const struct bench_report *r, struct str *out);
-void bench_print_csv(const struct bench_report *r, struct str *out);
+void bench_print_table(const struct bench_report *r, struct quote *out); /* Markdown */
+void bench_print_csv(const struct bench_report *r, struct quote *out); /* CSV */
 void bench_print_json(const struct bench_report *r, struct str *out);
 
 #endif

@@ -112,7 +112,7 @@ static const char *weights_held(const struct model *m)
     return experiment_dtype_names[m->output.bf16 != NULL];
 }
 
-static void print_machine(const struct bench_report *r, struct str *out)
+static void print_machine(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"model", "weights", "MiB", "params", "threads", "build", "cpu"};
     struct table t = {.n_column = 7, .left = 2};
@@ -126,7 +126,7 @@ static void print_machine(const struct bench_report *r, struct str *out)
     cell(&t, "%d", transformer_threads());
     cell(&t, "%s", source_id_git);
     cell(&t, "%s; %s", str_c(&cpu), kernels_blas());
-    table_markdown(&t, out);
+    table_write(&t, out);
     table_free(&t);
     str_free(&cpu);
 }
@@ -146,7 +146,7 @@ static int extremes(const struct bench_report *r, int i, double *best, double *l
     return n;
 }
 
-static void print_limits(const struct bench_report *r, struct str *out)
+static void print_limits(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"limit", "best", "least", "unit", "shape", "what"};
     struct table t = {.n_column = 6, .left = 1};
@@ -163,34 +163,34 @@ static void print_limits(const struct bench_report *r, struct str *out)
         cell(&t, "%s", bench_limit_info[i].what);
     }
     if (t.n_row > 1) {
-        str_add(out, "\n");
-        table_markdown(&t, out);
+        quote_add(out, "\n");
+        table_write(&t, out);
     }
     table_free(&t);
 }
 
-static void print_notes(const struct bench_report *r, struct str *out)
+static void print_notes(const struct bench_report *r, struct quote *out)
 {
     for (int k = 0; k < r->n_row; k++) {
         const struct bench_row *row = &r->row[k];
         if (row->skipped[0])
-            str_addf(out, "\n%s: no figures: %s\n", row->test->name, row->skipped);
+            quote_add(out, "\n%s: no figures: %s\n", row->test->name, row->skipped);
         if (row->others > OTHERS)
-            str_addf(out, "\n%s: other processes took %.0f %% of the CPUs meanwhile: end them and measure again\n",
+            quote_add(out, "\n%s: other processes took %.0f %% of the CPUs meanwhile: end them and measure again\n",
                      row->test->name, 100 * row->others);
         if (row->moved)
-            str_addf(out, "\n%s: the bandwidth moved during %d of %d repeats, which are not in the ratio\n", row->test->name,
+            quote_add(out, "\n%s: the bandwidth moved during %d of %d repeats, which are not in the ratio\n", row->test->name,
                      row->moved, row->r.n);
         for (int i = 0; i < BENCH_N_LIMIT; i++) {
             double a = row->before[i], b = row->after[i];
             if (differ(a, b) && !(i == BENCH_BANDWIDTH && row->r.paired))
-                str_addf(out, "\n%s: the limit %s moved meanwhile: %.1f before, %.1f after (%s); the better one counts\n",
+                quote_add(out, "\n%s: the limit %s moved meanwhile: %.1f before, %.1f after (%s); the better one counts\n",
                          row->test->name, bench_limit_info[i].name, a / 1e9, b / 1e9, bench_limit_info[i].unit);
         }
     }
 }
 
-static void print_memory(const struct bench_report *r, struct str *out)
+static void print_memory(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"test", "resident MiB", "weights + caches MiB", "percent", "goal", "what"};
     struct table t = {.n_column = 6, .left = 1};
@@ -207,8 +207,8 @@ static void print_memory(const struct bench_report *r, struct str *out)
         cell(&t, "peak resident memory of the process");
     }
     if (t.n_row > 1) {
-        str_add(out, "\n");
-        table_markdown(&t, out);
+        quote_add(out, "\n");
+        table_write(&t, out);
     }
     table_free(&t);
 }
@@ -238,7 +238,7 @@ static double rest_of(const struct bench_result *r, int p)
            (p == TIMING_PHASE_PREFILL ? unaccounted(r) : 0);
 }
 
-static void print_profile(const struct bench_report *r, struct str *out)
+static void print_profile(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"% of the time", "phase", "all", "linear", "attention", "statistics", "scoring",
                                        "cutting", "I/O", "rest", "seconds"};
@@ -261,13 +261,13 @@ static void print_profile(const struct bench_report *r, struct str *out)
             cell(&t, "%.3f", all);
         }
     if (t.n_row > 1) {
-        str_add(out, "\n");
-        table_markdown(&t, out);
+        quote_add(out, "\n");
+        table_write(&t, out);
     }
     table_free(&t);
 }
 
-void bench_print_table(const struct bench_report *r, struct str *out)
+void bench_print_table(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"test", "t/s", "seconds", "limit", "ratio", "best", "goal", "what"};
     struct table t = {.n_column = 8, .left = 1};
@@ -287,8 +287,8 @@ void bench_print_table(const struct bench_report *r, struct str *out)
         cell(&t, "%s", row->test->what);
     }
     if (t.n_row > 1) {
-        str_add(out, "\n");
-        table_markdown(&t, out);
+        quote_add(out, "\n");
+        table_write(&t, out);
     }
     table_free(&t);
     print_memory(r, out);
@@ -304,35 +304,44 @@ static const char *direction_name(const struct bench_row *row)
     return row->test->direction == BENCH_SHARE ? "limit/time" : "time/limit";
 }
 
-void bench_print_csv(const struct bench_report *r, struct str *out)
+void bench_print_csv(const struct bench_report *r, struct quote *out)
 {
-    str_add(out, "test,skipped,repeats,tokens_per_s,seconds,seconds_sd,limit_s,ratio,ratio_sd,ratio_best,ratio_is,goal,rss_bytes,"
+    quote_add(out, "test,skipped,repeats,tokens_per_s,seconds,seconds_sd,limit_s,ratio,ratio_sd,ratio_best,ratio_is,goal,rss_bytes,"
                  "expected_bytes");
     for (int i = 0; i < BENCH_N_LIMIT; i++)
-        str_addf(out, ",%s_before,%s_after", bench_limit_info[i].name, bench_limit_info[i].name);
-    str_add(out, "\n");
+        for (int j = 0; j < 2; j++) {
+            struct str head = {0};
+            str_addf(&head, j ? "%s_after" : "%s_before", bench_limit_info[i].name);
+            quote_add(out, ",");
+            quote_add_word(out, head.p);
+            str_free(&head);
+        }
+    quote_add(out, "\n");
     for (int k = 0; k < r->n_row; k++) {
         const struct bench_row *row = &r->row[k];
-        str_addf(out, "%s,", row->test->name);
-        str_add_csv(out, row->skipped);
-        str_addf(out, ",%d", row->r.n);
+        quote_add_word(out, row->test->name);
+        quote_add(out, ",");
+        quote_add(out, "%s", row->skipped);
+        quote_add(out, ",%d", row->r.n);
         const double x[] = {row->r.tokens / row->mean, row->mean, row->sd, row->limit, row->ratio, row->ratio_sd,
                             row->ratio_best};
         for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
-            str_add(out, ",");
+            quote_add(out, ",");
             if (!row->skipped[0])
-                str_add_double(out, x[i]);
+                quote_add_number(out, x[i]);
         }
-        str_addf(out, ",%s,%g,%.0f,%.0f", direction_name(row), row->test->goal, row->r.rss, row->r.expected);
+        quote_add(out, ",");
+        quote_add_word(out, direction_name(row));
+        quote_add(out, ",%g,%.0f,%.0f", row->test->goal, row->r.rss, row->r.expected);
         for (int i = 0; i < BENCH_N_LIMIT; i++) {
             const double pair[2] = {row->before[i], row->after[i]};
             for (int j = 0; j < 2; j++) {
-                str_add(out, ",");
+                quote_add(out, ",");
                 if (!isnan(pair[j]))
-                    str_add_double(out, pair[j]);
+                    quote_add_number(out, pair[j]);
             }
         }
-        str_add(out, "\n");
+        quote_add(out, "\n");
     }
 }
 

@@ -200,7 +200,7 @@ static int names_of(const struct beside *b, int column, const char ***out)
     return n;
 }
 
-static void print(const struct beside *b, struct str *out)
+static void print(const struct beside *b, struct quote *out)
 {
     const char **rows, **columns;
     int n_row = names_of(b, b->row, &rows), n_column = names_of(b, b->column, &columns);
@@ -215,14 +215,14 @@ static void print(const struct beside *b, struct str *out)
             add_published(b, rows[r], columns[c], &t);
             add_ours(b, rows[r], columns[c], &t);
         }
-    str_addf(out, "\n## Table %s of %s, and ours\n\n", text_of(b->c, "table", ""), fs_basename(b->published.path));
-    table_markdown(&t, out);
+    quote_add(out, "\n## Table %s of %s, and ours\n\n", text_of(b->c, "table", ""), fs_basename(b->published.path));
+    table_write(&t, out);
     table_free(&t);
     mem_free(rows);
     mem_free(columns);
 }
 
-int beside_markdown(const char *dir, struct str *out, struct err *e)
+int beside_markdown(const char *dir, struct quote *out, struct err *e)
 {
     struct beside b = {0};
     char *config = fs_join(dir, "config.yaml"), *from = NULL, *base = NULL;

@@ -20,6 +20,7 @@
 #ifndef HARNESS_BESIDE_H
 #define HARNESS_BESIDE_H
 
+#include "harness/base/quote.h"
 #include "harness/conf.h"
 #include "harness/base/err.h"
 
@@ -27,6 +28,6 @@
  * ERR_CONFIG with file and line. */
 int beside_check(const struct conf *beside, const char *dir, struct err *e);
 /* The table as Markdown; nothing where the folder's config.yaml asks for none. */
-int beside_markdown(const char *dir, struct str *out, struct err *e);
+int beside_markdown(const char *dir, struct quote *out, struct err *e);
 
 #endif

@@ -9,12 +9,13 @@
 
 #include "harness/base/mem.h"
 #include "harness/base/param.h"
+#include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "models/transformer.h"
 
 int cli_fail(const struct err *e)
 {
-    fprintf(stderr, "depthkv: %s\n", e->msg);
+    quote_show(stderr, "depthkv: %s\n", e->msg);
     if (e->code == ERR_INTERRUPTED)
         return CLI_INTERRUPTED;
     return e->code == ERR_NOMEM || e->code == ERR_POLICY ? CLI_FAILED : CLI_USAGE;
@@ -23,11 +24,11 @@ int cli_fail(const struct err *e)
 int cli_usage(const char *sub, const char *fmt, ...)
 {
     va_list ap;
-    fprintf(stderr, "depthkv %s: ", sub);
+    quote_show(stderr, "depthkv %s: ", sub);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    quote_vshow(stderr, fmt, ap);
     va_end(ap);
-    fprintf(stderr, " (see: depthkv %s -h)\n", sub);
+    quote_show(stderr, " (see: depthkv %s -h)\n", sub);
     return CLI_USAGE;
 }
 

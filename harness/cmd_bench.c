@@ -7,6 +7,7 @@
 
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/bench.h"
 #include "harness/cli.h"
 #include "harness/experiment.h"
@@ -45,10 +46,10 @@ struct options {
 
 static void print_help(void)
 {
-    fputs(help, stdout);
+    quote_show_lines(stdout, help);
     for (int i = 0; i < bench_test_count(); i++)
-        printf("  %-15s %s\n", bench_test_at(i)->name, bench_test_at(i)->what);
-    fputs(help_end, stdout);
+        quote_show(stdout, "  %-15s %s\n", bench_test_at(i)->name, bench_test_at(i)->what);
+    quote_show_lines(stdout, help_end);
 }
 
 /* A test's whole name chooses it alone; the beginning of names chooses all of them. */
@@ -97,11 +98,11 @@ static void show_progress(const char *test, int repeat, int n)
     if (quiet)
         return;
     if (repeat == 0)
-        fprintf(stderr, "%s: warming up\n", test);
+        quote_show(stderr, "%s: warming up\n", test);
     else if (repeat <= n)
-        fprintf(stderr, "%s: %d of %d\n", test, repeat, n);
+        quote_show(stderr, "%s: %d of %d\n", test, repeat, n);
     else
-        fprintf(stderr, "%s: profile\n", test);
+        quote_show(stderr, "%s: profile\n", test);
 }
 
 /* What stands against a test on this model; "" when nothing does. */
@@ -146,7 +147,7 @@ static void measure_all(struct state *s, struct bench_run *b, struct bench_limit
         unsigned wanted = all_limits ? (1u << BENCH_N_LIMIT) - 1 : limits_of(s, k - 1) | limits_of(s, k);
         double *point = s->point[s->n_point++];
         if (wanted && !quiet)
-            fputs("limits of the machine\n", stderr);
+            quote_show(stderr, "limits of the machine\n");
         int bad = bench_limits_measure(limits, why.code == ERR_INTERRUPTED ? 0 : wanted, point, &why);
         if (k > 0)
             memcpy(s->row[k - 1].after, point, sizeof s->row[k - 1].after);
@@ -182,7 +183,24 @@ static void choose_rows(struct state *s, const struct options *o, const struct m
     }
 }
 
-static int bench(const struct options *o, struct str *out, struct err *e)
+/* Also of a bench that was stopped: what it has. */
+static void print_report(const struct bench_report *r, int format)
+{
+    struct quote page = {.language = format == FORMAT_CSV ? QUOTE_CSV : QUOTE_MARKDOWN};
+    struct str json = {0};
+    if (format == FORMAT_JSON)
+        bench_print_json(r, &json);
+    else if (format == FORMAT_CSV)
+        bench_print_csv(r, &page);
+    else
+        bench_print_table(r, &page);
+    quote_print(&page, stdout);
+    quote_show_lines(stdout, str_c(&json));
+    quote_free(&page);
+    str_free(&json);
+}
+
+static int bench(const struct options *o, struct err *e)
 {
     int rc = -1, longest = 0;
     struct state s = {0};
@@ -205,9 +223,7 @@ static int bench(const struct options *o, struct str *out, struct err *e)
     struct bench_report report = {.model = m, .row = s.row, .n_row = s.n_row, .limits = limits,
                                   .point = (const double (*)[BENCH_N_LIMIT])s.point, .n_point = s.n_point,
                                   .repeats = b.repeats};
-    (o->format == FORMAT_JSON  ? bench_print_json
-     : o->format == FORMAT_CSV ? bench_print_csv
-                               : bench_print_table)(&report, out);
+    print_report(&report, o->format);
     rc = s.failed ? -1 : 0;
 out:
     bench_limits_destroy(limits);
@@ -268,16 +284,13 @@ static int parse(int argc, char **argv, struct options *o)
 int cmd_bench(int argc, char **argv)
 {
     struct options o = {.repeats = 3, .dtype = MODEL_F32};
-    struct str out = {0};
     struct err e = {0};
     int rc = parse(argc, argv, &o);
     if (rc)
         return rc - 1;
     quiet = o.quiet;
     cli_catch_interrupt();
-    int bad = bench(&o, &out, &e);
-    fputs(str_c(&out), stdout);
+    int bad = bench(&o, &e);
     rc = bad ? cli_fail(&e) : CLI_OK;
-    str_free(&out);
     return rc;
 }

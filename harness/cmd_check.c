@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/calibration.h"
 #include "harness/cli.h"
 #include "harness/estimate.h"
@@ -48,7 +49,8 @@ static void print_json_cell(const struct cell *c, const struct err *why)
         str_add_json(&s, why->msg, strlen(why->msg));
     }
     str_addc(&s, '}');
-    puts(s.p);
+    quote_show_lines(stdout, s.p);
+    quote_show(stdout, "\n");
     str_free(&s);
 }
 
@@ -59,12 +61,12 @@ static void print_cells(const struct experiment *x, const struct err *why, int j
         print_json_cell(&x->cell[i], &why[i]);
     if (json)
         return;
-    printf("%-16s  %-16s %-14s %-8s %-22s %-8s %s\n", "cell", "task", "policy", "budget", "layer_budget", "heads", "parameters");
+    quote_show(stdout, "%-16s  %-16s %-14s %-8s %-22s %-8s %s\n", "cell", "task", "policy", "budget", "layer_budget", "heads", "parameters");
     for (int i = 0; i < x->n_cell; i++) {
         const struct cell *c = &x->cell[i];
         struct str modes = {0};
         add_modes(c, &modes);
-        printf("%s  %-16s %-14s %-8s %-22s %-8s %s %s%s%s\n", c->id, x->task[c->task].label, c->policy->name,
+        quote_show(stdout, "%s  %-16s %-14s %-8s %-22s %-8s %s %s%s%s\n", c->id, x->task[c->task].label, c->policy->name,
                *c->budget_text ? c->budget_text : "-", c->layer_budget, head_budget_names[c->heads], c->params, c->protect_json,
                str_c(&modes), why[i].code == ERR_OK ? "" : why[i].code == ERR_INFEASIBLE ? " n/a" : " fails");
         str_free(&modes);
@@ -81,7 +83,7 @@ static void print_reasons(const struct experiment *x, const struct err *why)
         for (int k = i; k < x->n_cell && !told; k++)
             n += !strcmp(why[k].msg, why[i].msg);
         if (!told)
-            printf("%s: %s:%d: %s (%d cell%s, first %s, task '%s')\n", why[i].code == ERR_INFEASIBLE ? "n/a" : "fails", x->path,
+            quote_show(stdout, "%s: %s:%d: %s (%d cell%s, first %s, task '%s')\n", why[i].code == ERR_INFEASIBLE ? "n/a" : "fails", x->path,
                    x->cell[i].line, why[i].msg, n, n == 1 ? "" : "s", x->cell[i].id, x->task[x->cell[i].task].label);
     }
 }
@@ -89,11 +91,11 @@ static void print_reasons(const struct experiment *x, const struct err *why)
 static void print_time(double s)
 {
     if (s < 90)
-        printf("%.0f s", s < 1 ? 1 : s);
+        quote_show(stdout, "%.0f s", s < 1 ? 1 : s);
     else if (s < 5400)
-        printf("%.0f min", s / 60);
+        quote_show(stdout, "%.0f min", s / 60);
     else
-        printf("%.1f h", s / 3600);
+        quote_show(stdout, "%.1f h", s / 3600);
 }
 
 static void print_estimate(const struct experiment *x, double memory, int json)
@@ -106,15 +108,15 @@ static void print_estimate(const struct experiment *x, double memory, int json)
         if (json) {
             struct str name = {0};
             str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
-            printf("{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
+            quote_show(stdout, "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
                    "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f}\n",
                    name.p, x->n_cell, x->samples, t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache, t.cut_caches, total);
             str_free(&name);
             continue;
         }
-        printf("%s: about ", x->model[m].name);
+        quote_show(stdout, "%s: about ", x->model[m].name);
         print_time(t.seconds);
-        printf(" on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB: weights %.0f, full cache %.1f, cut "
+        quote_show(stdout, " on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB: weights %.0f, full cache %.1f, cut "
                "caches %.1f\n",
                threads, t.flop / 1e9, t.groups, estimate_flops / 1e9, total / 1048576, t.weights / 1048576, t.full_cache / 1048576,
                t.cut_caches / 1048576);
@@ -146,13 +148,14 @@ static void print_groups(const struct experiment *x, double memory, int json)
             str_addf(&s, ",\"weight_bytes\":%.0f,\"activation_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"score_bytes\":%.0f,"
                          "\"cell_bytes\":%.0f,\"largest_cell\":\"%s\",\"largest_cell_bytes\":%.0f}",
                      g.weights, g.activations, g.full_cache, g.scores, cells, top->id, g.largest);
-            puts(s.p);
+            quote_show_lines(stdout, s.p);
+            quote_show(stdout, "\n");
             str_free(&s);
         } else if (!g.prompt) {
-            printf("  %s, after %s, %d new tokens: %d cells; its prompts are known when it runs\n", task,
+            quote_show(stdout, "  %s, after %s, %d new tokens: %d cells; its prompts are known when it runs\n", task,
                    experiment_prune_after_names[f->prune_after], f->max_new_tokens, g.n_cell);
         } else {
-            printf("  %s, prompts of %d tokens, after %s: %d cells, about %.0f MiB: weights %.0f%s, full cache %.1f, activations %.1f, "
+            quote_show(stdout, "  %s, prompts of %d tokens, after %s: %d cells, about %.0f MiB: weights %.0f%s, full cache %.1f, activations %.1f, "
                    "scores %.1f, cells %.1f (line %d alone %.1f)\n",
                    task, g.prompt, experiment_prune_after_names[f->prune_after], g.n_cell, (estimate_base(&g) + cells) / MIB,
                    g.weights / MIB, f->weight_dtype == MODEL_BF16 ? " as bf16" : "", g.full_cache / MIB, g.activations / MIB,
@@ -176,7 +179,7 @@ int cmd_check(int argc, char **argv)
     struct err e = {0};
     while ((c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
         if (c == 'h') {
-            fputs(help, stdout);
+            quote_show_lines(stdout, help);
             return CLI_OK;
         } else if (c == SET) {
             if (n_set == MAX_SET)
@@ -200,7 +203,7 @@ int cmd_check(int argc, char **argv)
     if (argc - optind != 1)
         return cli_usage("check", "expected one FILE.yaml");
     if (experiment_load(argv[optind], set, n_set, (int)limit, &x, &errors, &e)) {
-        fputs(str_c(&errors), stderr);
+        quote_show_lines(stderr, str_c(&errors));
         str_free(&errors);
         return CLI_USAGE;
     }
@@ -214,14 +217,14 @@ int cmd_check(int argc, char **argv)
         feasible_check(&x, i, &why[i]);
     print_cells(&x, why, json);
     if (!json)
-        printf("%d cells x %d samples, valid\n", x.n_cell, x.samples);
+        quote_show(stdout, "%d cells x %d samples, valid\n", x.n_cell, x.samples);
     if (!json)
         print_reasons(&x, why);
     mem_free(why);
     print_estimate(&x, (double)memory, json);
     print_groups(&x, (double)memory, json);
     if (estimate_check(&x, (double)mem_system_free(), transformer_threads(), &e))
-        fprintf(stderr, "warning: %s\n", e.msg);
+        quote_show(stderr, "warning: %s\n", e.msg);
     experiment_fini(&x);
     str_free(&errors);
     return CLI_OK;

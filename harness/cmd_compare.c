@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "harness/base/quote.h"
 #include "harness/cli.h"
 #include "harness/compare.h"
 
@@ -44,7 +45,7 @@ int cmd_compare(int argc, char **argv)
     while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1)
         switch (c) {
         case 'h':
-            fputs(help, stdout);
+            quote_show_lines(stdout, help);
             return CLI_OK;
         case RTOL: bad = tolerance("--rtol", optarg, &o.rtol); break;
         case ATOL: bad = tolerance("--atol", optarg, &o.atol); break;
@@ -61,8 +62,8 @@ int cmd_compare(int argc, char **argv)
     struct compare_count n;
     bad = compare_cells(argv[optind], argv[optind + 1], &o, &out, &n, &e);
     if (!bad) {
-        fputs(str_c(&out), stdout);
-        fprintf(stderr, "%d cells compared: %d worse, %d better, %d differ, %d missing, %d extra\n", n.n_cell, n.worse, n.better,
+        quote_show_lines(stdout, str_c(&out));
+        quote_show(stderr, "%d cells compared: %d worse, %d better, %d differ, %d missing, %d extra\n", n.n_cell, n.worse, n.better,
                 n.differs, n.missing, n.extra);
     }
     str_free(&out);

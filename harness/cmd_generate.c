@@ -5,6 +5,7 @@
 
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cli.h"
 #include "harness/decode.h"
@@ -36,7 +37,7 @@ static void show_tokens(const struct tokenizer *t, const char *what, const int32
         struct str s = {0}, quoted = {0};
         tokenizer_decode(t, &id[i], 1, 1, &s);
         str_add_json(&quoted, str_c(&s), s.n);
-        printf("%s %d %d %s\n", what, i, id[i], quoted.p);
+        quote_show(stdout, "%s %d %d %s\n", what, i, id[i], quoted.p);
         str_free(&s);
         str_free(&quoted);
     }
@@ -100,9 +101,10 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
         show_tokens(m->tokenizer, "prompt", p.ids.id, p.ids.n);
         show_tokens(m->tokenizer, "output", s.out.id, s.out.n);
     } else {
-        printf("%s\n", str_c(&s.text));
+        quote_show_lines(stdout, str_c(&s.text));
+        quote_show(stdout, "\n");
     }
-    fprintf(stderr, "prompt: %d tokens, %.2f s; output: %d tokens, %.2f s (%s)\n", p.ids.n, t1 - t0, s.out.n, t2 - t1,
+    quote_show(stderr, "prompt: %d tokens, %.2f s; output: %d tokens, %.2f s (%s)\n", p.ids.n, t1 - t0, s.out.n, t2 - t1,
             s.finish_reason);
     rc = 0;
 out:
@@ -140,7 +142,7 @@ int cmd_generate(int argc, char **argv)
     while ((c = cli_option(argc, argv, ":hm:n:c", longs, &start)) != -1) {
         switch (c) {
         case 'h':
-            fputs(help, stdout);
+            quote_show_lines(stdout, help);
             return CLI_OK;
         case 'm': o.model = optarg; break;
         case 'n':

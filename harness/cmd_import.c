@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cli.h"
 #include "models/import.h"
@@ -32,7 +33,7 @@ static int progress(void *ctx, int done, int total)
 {
     const int *show = ctx;
     if (*show)
-        fprintf(stderr, "\r  tensor %d of %d ", done + 1, total);
+        quote_show(stderr, "\r  tensor %d of %d ", done + 1, total);
     return cli_interrupted();
 }
 
@@ -51,7 +52,7 @@ static int run(const char *src, const char *out, enum model_dtype dtype, int qui
     cli_catch_interrupt();
     int rc = import_write(&s, out, &o, e);
     if (show)
-        fputs("\r\033[K", stderr);
+        quote_show(stderr, "\r\033[K");
     import_close(&s);
     return rc;
 }
@@ -78,7 +79,7 @@ int cmd_import(int argc, char **argv)
             break;
         case 'q': quiet = 1; break;
         case 'h':
-            fputs(help, stdout);
+            quote_show_lines(stdout, help);
             return CLI_OK;
         default: return cli_bad_option("import", c, argv, options);
         }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/base/quote.h"
 #include "harness/cli.h"
 #include "harness/experiment.h"
 
@@ -24,7 +25,7 @@ static int parse(int argc, char **argv, const char *help, int *json, int *rc)
             continue;
         }
         if (c == 'h')
-            fputs(help, stdout);
+            quote_show_lines(stdout, help);
         *rc = c == 'h' ? CLI_OK : cli_bad_option(argv[0], c, argv, longs);
         return 1;
     }
@@ -137,7 +138,8 @@ static void print_json(const struct thing *t, int all)
         str_addc(&s, ']');
     }
     str_addc(&s, '}');
-    puts(s.p);
+    quote_show_lines(stdout, s.p);
+    quote_show(stdout, "\n");
     str_free(&s);
 }
 
@@ -147,7 +149,7 @@ static void print_params(const struct param *p)
     for (; p && p->name; p++) {
         struct str domain = {0};
         param_domain(p, &domain);
-        printf("  %-16s %s\n  %-16s   %s; default: %s\n", p->name, p->help, "", str_c(&domain),
+        quote_show(stdout, "  %-16s %s\n  %-16s   %s; default: %s\n", p->name, p->help, "", str_c(&domain),
                !p->dflt ? "required" : *p->dflt ? p->dflt : "none");
         str_free(&domain);
     }
@@ -173,7 +175,7 @@ int cmd_list(int argc, char **argv)
             if (json)
                 print_json(&t, 0);
             else
-                printf("  %-18s %s\n", t.name, t.summary);
+                quote_show(stdout, "  %-18s %s\n", t.name, t.summary);
             str_free(&t.more);
         }
     }
@@ -198,7 +200,10 @@ int cmd_describe(int argc, char **argv)
             if (strcmp(t.name, name) == 0 && json) {
                 print_json(&t, 1);
             } else if (strcmp(t.name, name) == 0) {
-                printf("%s%s %s: %s\nsource: %s\n%s", found ? "\n" : "", t.kind, t.name, t.summary, t.source, str_c(&t.more));
+                if (found)
+                    quote_show(stdout, "\n");
+                quote_show(stdout, "%s %s: %s\nsource: %s\n", t.kind, t.name, t.summary, t.source);
+                quote_show_lines(stdout, str_c(&t.more));
                 print_params(t.params);
             }
             found += strcmp(t.name, name) == 0;

@@ -6,6 +6,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/cli.h"
 #include "harness/progress.h"
 #include "harness/repr_output.h"
@@ -40,14 +41,14 @@ struct options {
 
 static void print_help(void)
 {
-    fputs(help, stdout);
+    quote_show_lines(stdout, help);
     for (const struct param *p = repr_study_params; p->name; p++) {
         struct str domain = {0};
         param_domain(p, &domain);
-        printf("  %-13s %s (%s; default %s)\n", p->name, p->help, str_c(&domain), p->dflt);
+        quote_show(stdout, "  %-13s %s (%s; default %s)\n", p->name, p->help, str_c(&domain), p->dflt);
         str_free(&domain);
     }
-    fputs(examples, stdout);
+    quote_show_lines(stdout, examples);
 }
 
 static void step(void *ctx, int sample)
@@ -78,7 +79,8 @@ static int measure(struct repr_report *r, const char *profile, int quiet, struct
 static int run(const struct options *o, const struct experiment *x, const char *dir, const char *profile, struct err *e)
 {
     int rc = -1;
-    struct str warning = {0}, text = {0};
+    struct str warning = {0};
+    struct quote text = {.language = QUOTE_MARKDOWN};
     if (x->n_model != 1)
         return err_set(e, ERR_CONFIG, "%s:%d: metrics are of one model; the file lists %d", x->path, x->model[1].line, x->n_model);
     struct model *m = cli_open_model(x->model->path, MODEL_F32, e);
@@ -97,9 +99,9 @@ static int run(const struct options *o, const struct experiment *x, const char *
     if ((profile && repr_relate_check(profile, x, m, e)) || measure(&r, profile, o->quiet, e) || fs_mkdirs(dir, e) || repr_report_write(dir, &r, &warning, e))
         goto out;
     repr_report_markdown(&r, &text);
-    fputs(text.p, stdout);
+    quote_print(&text, stdout);
     if (warning.n)
-        fprintf(stderr, "warning: %s\n", warning.p);
+        quote_show(stderr, "warning: %s\n", warning.p);
     rc = 0;
 out:
     for (int t = 0; t < x->n_task; t++) {
@@ -109,7 +111,7 @@ out:
     mem_free(r.study);
     mem_free(relations);
     str_free(&warning);
-    str_free(&text);
+    quote_free(&text);
     model_close(m);
     return rc;
 }
@@ -165,7 +167,7 @@ int cmd_metrics(int argc, char **argv)
     if (rc)
         return rc - 1;
     if (experiment_load(o.file, o.set, o.n_set, (int)o.limit, &x, &errors, &e)) {
-        fputs(str_c(&errors), stderr);
+        quote_show_lines(stderr, str_c(&errors));
         str_free(&errors);
         return CLI_USAGE;
     }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/base/quote.h"
 #include "harness/aggregate.h"
 #include "harness/beside.h"
 #include "harness/cli.h"
@@ -73,7 +74,8 @@ static void print_pair_json(const struct options *o, const char *dir, const stru
         str_add_json_double(&s, number[i].value);
     }
     str_addf(&s, ",\"n\":%d,\"budgets\":%d}", p->n, n_budget);
-    puts(s.p);
+    quote_show_lines(stdout, s.p);
+    quote_show(stdout, "\n");
     str_free(&s);
 }
 
@@ -88,19 +90,19 @@ static int print_pair(const struct options *o, const char *dir, struct err *e)
     if (rc == 0 && o->json)
         print_pair_json(o, dir, &p, n_budget);
     else if (rc == 0)
-        printf("%s: %s of %s - %s: %+.4g, 95 %% interval [%+.4g, %+.4g], p = %.4g, %d pairs, %d budgets below %g\n", dir,
+        quote_show(stdout, "%s: %s of %s - %s: %+.4g, 95 %% interval [%+.4g, %+.4g], p = %.4g, %d pairs, %d budgets below %g\n", dir,
                aggregate_measure_names[o->measure], o->a, o->b, p.diff, p.lo, p.hi, p.p, p.n, n_budget, o->below);
     aggregate_free(&a);
     return rc;
 }
 
-static int print_text(const char *dir, int (*make)(const char *dir, struct str *out, struct err *e), struct err *e)
+static int print_text(const char *dir, int (*make)(const char *dir, struct quote *out, struct err *e), struct err *e)
 {
-    struct str text = {0};
+    struct quote text = {.language = QUOTE_MARKDOWN};
     int rc = make(dir, &text, e);
     if (rc == 0)
-        fputs(str_c(&text), stdout);
-    str_free(&text);
+        quote_print(&text, stdout);
+    quote_free(&text);
     return rc;
 }
 
@@ -126,7 +128,7 @@ int cmd_report(int argc, char **argv)
     while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1)
         switch (c) {
         case 'h':
-            fputs(help, stdout);
+            quote_show_lines(stdout, help);
             return CLI_OK;
         case PAIR: bad = parse_pair(&o, optarg); break;
         case POOL: o.pool = 1; break;
@@ -144,13 +146,14 @@ int cmd_report(int argc, char **argv)
         return cli_usage("report", "expected a result folder");
     if (o.json && !o.pair)
         return cli_usage("report", "--json goes with --pair; cells.csv and rows.jsonl have all numbers");
+    cli_catch_interrupt(); /* which ends what draws the plots, too */
     for (; optind < argc && !bad; optind++) {
         struct str warning = {0};
         bad = o.pair   ? print_pair(&o, argv[optind], &e)
               : o.pool ? print_text(argv[optind], pool_markdown, &e)
                        : rebuild(argv[optind], &warning, &e);
         if (warning.n)
-            fprintf(stderr, "warning: %s: %s\n", argv[optind], warning.p);
+            quote_show(stderr, "warning: %s: %s\n", argv[optind], warning.p);
         str_free(&warning);
     }
     return bad ? cli_fail(&e) : CLI_OK;

@@ -5,6 +5,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cli.h"
 #include "harness/experiment.h"
@@ -102,7 +103,7 @@ static int parse(int argc, char **argv, struct options *o)
         int bad = 0;
         switch (c) {
         case 'h':
-            fputs(help, stdout);
+            quote_show_lines(stdout, help);
             return CLI_OK + 1;
         case 'o': o->dir = optarg; break;
         case 'q': o->quiet = 1; break;
@@ -152,9 +153,9 @@ static int load(const struct options *o, struct experiment *x, struct err *e)
         rc = experiment_load_text("command line", text.p, o->set, o->n_set, (int)o->limit, x, &errors, e);
     }
     if (rc)
-        fprintf(stderr, "%s", errors.n ? errors.p : "");
+        quote_show_lines(stderr, str_c(&errors));
     if (rc && !errors.n)
-        fprintf(stderr, "depthkv: %s\n", e->msg);
+        quote_show(stderr, "depthkv: %s\n", e->msg);
     str_free(&errors);
     str_free(&text);
     return rc;
@@ -163,17 +164,17 @@ static int load(const struct options *o, struct experiment *x, struct err *e)
 static void summary(const char *dir, const struct runner_summary *s, const struct str *warning)
 {
     fflush(stdout); /* the table comes before what is said of it, where both go to one place */
-    fprintf(stderr, "%ld rows written, %ld were there already; %s/table.md, plots in %s/plots\n", s->rows, s->reused,
+    quote_show(stderr, "%ld rows written, %ld were there already; %s/table.md, plots in %s/plots\n", s->rows, s->reused,
             dir, dir);
     if (warning->n)
-        fprintf(stderr, "warning: %s\n", warning->p);
+        quote_show(stderr, "warning: %s\n", warning->p);
     if (s->cut_off * 100 > s->outputs)
-        fprintf(stderr, "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
+        quote_show(stderr, "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
                 s->cut_off, s->outputs);
     if (s->skipped)
-        fprintf(stderr, "%ld rows are n/a, first: %s\n", s->skipped, s->first_skip);
+        quote_show(stderr, "%ld rows are n/a, first: %s\n", s->skipped, s->first_skip);
     if (s->failed)
-        fprintf(stderr, "depthkv: %ld rows failed, first: %s\n", s->failed, s->first_failure);
+        quote_show(stderr, "depthkv: %ld rows failed, first: %s\n", s->failed, s->first_failure);
 }
 
 int cmd_run(int argc, char **argv)

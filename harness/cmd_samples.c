@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cli.h"
 #include "harness/encode.h"
@@ -55,7 +56,8 @@ static int print_item(const struct encode_context *c, const struct dataset_item 
         add_list(&s, "answers", q->answer, q->n_answer);
         add_list(&s, "stop", q->stop, q->n_stop);
         str_add(&s, "}");
-        puts(s.p);
+        quote_show_lines(stdout, s.p);
+        quote_show(stdout, "\n");
         encode_prompt_fini(&p);
         str_free(&s);
     }
@@ -156,7 +158,7 @@ int cmd_samples(int argc, char **argv)
     while (!bad && (c = cli_option(argc, argv, ":hm:n:", longs, &start)) != -1) {
         switch (c) {
         case 'h':
-            fputs(help, stdout);
+            quote_show_lines(stdout, help);
             return CLI_OK;
         case 'm': o.model = optarg; break;
         case 'n': bad = cli_int("samples", "-n", optarg, 1, 1000000, &o.n); break;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/cli.h"
 #include "harness/group.h"
 
@@ -51,7 +52,7 @@ static int inspect(void *ctx, int cell, const float *const *const *score, const 
     if (cell != t->wanted)
         return 0;
     unsigned char *mark = mem_new((size_t)keep->n, 1);
-    puts("layer\thead\tposition\ttoken\tscore\tprotected\tkept");
+    quote_show(stdout, "layer\thead\tposition\ttoken\tscore\tprotected\tkept\n");
     for (int l = 0; l < keep->n_layer; l++) {
         mark_protected(t, keep, entries[l], mark);
         for (int h = 0; (t->layer < 0 || l == t->layer) && h < keep->n_kv_head; h++)
@@ -61,7 +62,7 @@ static int inspect(void *ctx, int cell, const float *const *const *score, const 
                 str_add_json(&quoted, str_c(&token), token.n);
                 if (score && !isnan(score[l][h][j])) /* nothing is known of what an earlier cut evicted */
                     str_add_double(&number, (double)score[l][h][j]);
-                printf("%d\t%d\t%d\t%s\t%s\t%d\t%d\n", l, h, j, quoted.p, str_c(&number), mark[j], keepset_has(keep, l, h, j));
+                quote_show(stdout, "%d\t%d\t%d\t%s\t%s\t%d\t%d\n", l, h, j, quoted.p, str_c(&number), mark[j], keepset_has(keep, l, h, j));
                 str_free(&token);
                 str_free(&quoted);
                 str_free(&number);
@@ -169,7 +170,7 @@ int cmd_trace(int argc, char **argv)
     while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
         switch (c) {
         case 'h':
-            fputs(help, stdout);
+            quote_show_lines(stdout, help);
             return CLI_OK;
         case CELL: id = optarg; break;
         case SAMPLE: bad = cli_int("trace", "--sample", optarg, 0, 1000000000, &sample); break;
@@ -188,7 +189,7 @@ int cmd_trace(int argc, char **argv)
     if (argc - optind != 1 || !id)
         return cli_usage("trace", "expected FILE.yaml and --cell ID");
     if (experiment_load(argv[optind], set, n_set, 0, &x, &errors, &e)) {
-        fputs(str_c(&errors), stderr);
+        quote_show_lines(stderr, str_c(&errors));
         str_free(&errors);
         return CLI_USAGE;
     }

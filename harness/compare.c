@@ -66,16 +66,19 @@ static void tell(struct run *r, const char *verdict, const struct csv *c, int ro
         str_add(out, "}\n");
         return;
     }
-    str_addf(out, "%-8s %s", verdict, id);
+    struct str line = {0};
+    str_addf(&line, "%-8s %s", verdict, id);
     for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
         int k = csv_column(c, named[i]);
         const char *v = k < 0 ? "" : csv_at(c, row, k);
         if (*v && strcmp(v, "{}") != 0 && !(i == 6 && !strcmp(v, "uniform")))
-            str_addf(out, " %s", v);
+            str_addf(&line, " %s", v);
     }
     if (column)
-        str_addf(out, ": %s %s, expected %s", column, *now ? now : "(empty)", *base ? base : "(empty)");
+        str_addf(&line, ": %s %s, expected %s", column, *now ? now : "(empty)", *base ? base : "(empty)");
+    quote_text(QUOTE_LINE, line.p, out); /* one line, whatever the names hold */
     str_addc(out, '\n');
+    str_free(&line);
 }
 
 static int read_number(const struct csv *c, int row, int column, double *x, struct err *e)

@@ -9,6 +9,7 @@
 #ifndef HARNESS_COMPARE_H
 #define HARNESS_COMPARE_H
 
+#include "harness/base/quote.h"
 #include "harness/base/err.h"
 #include "harness/base/str.h"
 

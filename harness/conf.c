@@ -300,3 +300,23 @@ void conf_print(const struct conf *c, struct str *out)
     }
     str_addc(out, c->kind == CONF_LIST ? ']' : '}');
 }
+
+/* Up to what ends a comment of YAML 1.1: also a carriage return, NEL, and the separators of lines and paragraphs. */
+static size_t comment_length(const char *text)
+{
+    size_t n = strcspn(text, "\r\n");
+    static const char *const end[] = {"\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < sizeof end / sizeof *end; i++) {
+        const char *at = strstr(text, end[i]);
+        n = at && (size_t)(at - text) < n ? (size_t)(at - text) : n;
+    }
+    return n;
+}
+
+char *conf_first_comment(const char *text)
+{
+    if (!text || text[0] != '#')
+        return mem_strdup("");
+    text += strspn(text, "# ");
+    return mem_strndup(text, comment_length(text));
+}

@@ -38,4 +38,7 @@ int conf_set(struct conf *root, const char *path, const struct conf *value, stru
 /* Flow-style YAML of the node, one line; strings are quoted where they must be. */
 void conf_print(const struct conf *c, struct str *out);
 
+/* What the comment says that a text begins with, up to a line break of YAML 1.1; "" without. Caller frees. */
+char *conf_first_comment(const char *text);
+
 #endif

@@ -9,6 +9,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/base/rng.h"
 #include "harness/beside.h"
 #include "harness/experiment_int.h"
@@ -40,6 +41,13 @@ static const struct {
     {"output_dir", "use run -o DIR"},
 };
 
+/* One line, whatever the file has put into it. */
+static void add_error(struct str *errors, const char *text)
+{
+    quote_text(QUOTE_LINE, text, errors);
+    str_addc(errors, '\n');
+}
+
 void experiment_complain(struct load *l, const struct conf *at, int line, const char *fmt, ...)
 {
     struct str s = {0};
@@ -52,7 +60,7 @@ void experiment_complain(struct load *l, const struct conf *at, int line, const 
         str_addf(&s, "%s:%d: ", at && at->file ? at->file : l->x->path, line);
     str_add(&s, text);
     if (l->errors && l->n_error < MAX_ERROR)
-        str_addf(l->errors, "%s\n", s.p);
+        add_error(l->errors, s.p);
     if (l->n_error++ == 0)
         err_set(l->first, ERR_CONFIG, "%s", s.p);
     str_free(&s);
@@ -374,8 +382,11 @@ static void write_resolved(struct load *l)
     static const char *const defaults[][2] = {{"prune_after", "all_but_last"}, {"prefill", "full"}, {"decode", "frozen"},
                                               {"positions", "original"}, {"weight_dtype", "f32"}};
     struct str *out = &l->x->resolved;
-    if (l->x->question && *l->x->question)
-        str_addf(out, "# %s\n", l->x->question);
+    if (l->x->question && *l->x->question) {
+        str_add(out, "# ");
+        quote_text(QUOTE_LINE, l->x->question, out);
+        str_add(out, "\n");
+    }
     for (int i = 0; i < l->root->n; i++) {
         const char *key = l->root->key[i];
         if (strcmp(key, "include") == 0 || strcmp(key, "relative_to") == 0)
@@ -460,12 +471,7 @@ static int load_conf(const char *path, struct conf *root, const char *text, cons
     struct err mine = {0};
     struct load l = {.x = x, .root = root, .errors = errors, .first = &mine};
     *x = (struct experiment){.path = mem_strdup(path), .dir = fs_dirname(path)};
-    if (text && text[0] == '#') {
-        text += strspn(text, "# ");
-        x->question = mem_strndup(text, strcspn(text, "\n"));
-    } else {
-        x->question = mem_strdup("");
-    }
+    x->question = conf_first_comment(text);
     if (load(&l, set, n_set, limit) == 0)
         return 0;
     if (e)
@@ -482,7 +488,7 @@ int experiment_load_text(const char *name, const char *text, const char *const *
     struct conf *root = conf_parse(name, text, strlen(text), &mine);
     if (!root) {
         if (errors)
-            str_addf(errors, "%s\n", mine.msg);
+            add_error(errors, mine.msg);
         if (e)
             *e = mine;
         return -1;
@@ -499,7 +505,7 @@ int experiment_load(const char *path, const char *const *set, int n_set, int lim
     char *text = fs_read(path, &n, &mine);
     if (!text) {
         if (errors)
-            str_addf(errors, "%s\n", mine.msg);
+            add_error(errors, mine.msg);
         return err_set(e, ERR_CONFIG, "%s", mine.msg);
     }
     int rc = -1;
@@ -508,7 +514,7 @@ int experiment_load(const char *path, const char *const *set, int n_set, int lim
     } else {
         err_set(e, ERR_CONFIG, "%s:1: no text: the file holds a NUL byte", path);
         if (errors)
-            str_addf(errors, "%s:1: no text: the file holds a NUL byte\n", path);
+            add_error(errors, e ? e->msg : "no text: the file holds a NUL byte");
     }
     mem_free(text);
     return rc;

@@ -4,6 +4,7 @@
 
 #include "harness/base/str.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/cli.h"
 #include "harness/source_id.h"
 
@@ -28,15 +29,13 @@ enum { N_COMMAND = sizeof command / sizeof *command };
 
 static void help(FILE *f)
 {
-    fputs("depthkv: benchmark and ablation harness for pruning the KV cache of transformers\n\n"
-          "usage: depthkv COMMAND [options]        (depthkv COMMAND -h for its options)\n\n",
-          f);
+    quote_show(f, "depthkv: benchmark and ablation harness for pruning the KV cache of transformers\n\n"
+          "usage: depthkv COMMAND [options]        (depthkv COMMAND -h for its options)\n\n");
     for (int i = 0; i < N_COMMAND; i++)
-        fprintf(f, "  %-10s %s\n", command[i].name, command[i].summary);
-    fputs("\nexamples:\n"
+        quote_show(f, "  %-10s %s\n", command[i].name, command[i].summary);
+    quote_show(f, "\nexamples:\n"
           "  depthkv check experiments/quickstart.yaml\n"
-          "  depthkv run experiments/quickstart.yaml\n",
-          f);
+          "  depthkv run experiments/quickstart.yaml\n");
 }
 
 int main(int argc, char **argv)
@@ -51,7 +50,7 @@ int main(int argc, char **argv)
         return CLI_OK;
     }
     if (!strcmp(argv[1], "--version")) {
-        printf("depthkv %s\n", source_id_git);
+        quote_show(stdout, "depthkv %s\n", source_id_git);
         return CLI_OK;
     }
     const char *names[N_COMMAND];
@@ -60,7 +59,7 @@ int main(int argc, char **argv)
         if (!strcmp(argv[1], names[i]))
             return command[i].run(argc - 1, argv + 1);
     }
-    fprintf(stderr, "depthkv: unknown command '%s'%s (see: depthkv -h)\n", argv[1],
+    quote_show(stderr, "depthkv: unknown command '%s'%s (see: depthkv -h)\n", argv[1],
             str_did_you_mean(argv[1], names, N_COMMAND));
     return CLI_USAGE;
 }

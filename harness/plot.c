@@ -1,16 +1,14 @@
 #include "harness/plot.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "harness/base/fs.h"
+#include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/gnuplot.h"
 #include "harness/plot_int.h"
 
 const char *const plot_colour[8] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
@@ -23,32 +21,6 @@ void plot_list_fini(struct plot_list *p)
     mem_free(p->item);
     str_free(&p->warning);
     *p = (struct plot_list){0};
-}
-
-/* Without a shell; its complaints are not shown, because a run by hand shows them again. */
-int plot_gnuplot(const char *folder, const char *script)
-{
-    pid_t pid = fork();
-    int status;
-    if (pid < 0)
-        return -1;
-    if (pid == 0) {
-        int null = open("/dev/null", O_RDWR);
-        if (null >= 0) {
-            dup2(null, 0);
-            dup2(null, 1);
-            dup2(null, 2);
-        }
-        if (chdir(folder) == 0)
-            execlp("gnuplot", "gnuplot", script, (char *)NULL);
-        _exit(127);
-    }
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -1;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        return -2;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
 
 /* One curve: lines of the table that share a label. */
@@ -220,35 +192,26 @@ static double full_mean(const struct figure *f)
     return (double)NAN;
 }
 
-void plot_quote(const char *text, struct str *out)
+static void add_data(const struct figure *f, struct quote *dat)
 {
-    str_addc(out, '\'');
-    for (; *text; text++) {
-        if (*text == '\'')
-            str_addc(out, '\'');
-        str_addc(out, *text == '\n' ? ' ' : *text);
-    }
-    str_addc(out, '\'');
-}
-
-static void add_data(const struct figure *f, struct str *dat)
-{
-    str_addf(dat, "# %s | %s%s | 95 %% low | 95 %% high | rows | keep\n", f->single ? "layer" : f->unit_name,
+    quote_add(dat, "# %s | %s%s | 95 %% low | 95 %% high | rows | keep\n", f->single ? "layer" : f->unit_name,
              aggregate_measure_names[f->measure], !is_damage(f) ? "" : f->measure == AGG_SCORE ? " lost" : " added");
     for (int i = 0; i < f->n_curve; i++) {
-        str_addf(dat, "%s# %s\n", i ? "\n\n" : "", f->curve[i].label);
+        if (i)
+            quote_add(dat, "\n\n");
+        quote_add(dat, "# %s\n", f->curve[i].label);
         for (int k = 0; k < f->curve[i].n; k++) {
             const struct agg_cell *c = &f->a->line[f->curve[i].point[k]];
             const struct value v = value_of(f, c);
-            str_addf(dat, "%.9g %.9g %.9g %.9g %d %.6g\n", x_of(f, f->curve[i].point[k]), v.mean, v.lo, v.hi, v.n, c->keep);
+            quote_add(dat, "%.9g %.9g %.9g %.9g %d %.6g\n", x_of(f, f->curve[i].point[k]), v.mean, v.lo, v.hi, v.n, c->keep);
         }
     }
 }
 
-static void add_axes(const struct figure *f, struct str *gp)
+static void add_axes(const struct figure *f, struct quote *gp)
 {
     const struct agg_cell *c = f->task;
-    struct str title = {0}, y = {0};
+    struct str title = {0}, x = {0}, y = {0};
     size_t longest = 0;
     const char *name = f->measure == AGG_SCORE ? aggregate_text(c, "metric") : "";
     const struct metric_ops *metric = metric_find(name);
@@ -262,113 +225,140 @@ static void add_axes(const struct figure *f, struct str *gp)
         str_addf(&y, "negative log-likelihood%s, nats per token", is_damage(f) ? " added" : "");
     else
         str_addf(&y, is_damage(f) ? "score lost: %s" : "score: %s", name);
+    str_addf(&x, "cache after pruning, %s (float32)", f->unit_name);
     for (int k = 0; k < f->n_curve; k++)
         longest = strlen(f->curve[k].label) > longest ? strlen(f->curve[k].label) : longest;
     /* long names beside the plot would leave no room for it */
-    str_addf(gp, "set encoding utf8\nset key outside %s Left reverse noenhanced samplen 2 spacing 1.2\n",
-             longest > 40 ? "below maxcols 1" : "right top");
-    str_add(gp, "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror textcolor rgb '#333333'\n"
-                "set bars 0.6\nset title noenhanced ");
-    plot_quote(title.p, gp);
-    if (f->single)
-        str_add(gp, "\nset xlabel 'pruned layer'\nset xrange [-0.5:*]\n");
+    if (longest > 40)
+        quote_add(gp, "set encoding utf8\nset key outside below maxcols 1 Left reverse noenhanced samplen 2 spacing 1.2\n");
     else
-        str_addf(gp, "\nset xlabel 'cache after pruning, %s (float32)'\nset xrange [0:*]\n", f->unit_name);
-    str_add(gp, "set ylabel noenhanced ");
-    plot_quote(y.p, gp);
-    str_add(gp, "\nset offsets graph 0, graph 0.03, 0, 0\n");
+        quote_add(gp, "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n");
+    quote_add(gp, "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror textcolor rgb '#333333'\n"
+                  "set bars 0.6\nset title noenhanced %s", title.p);
+    if (f->single)
+        quote_add(gp, "\nset xlabel 'pruned layer'\nset xrange [-0.5:*]\n");
+    else
+        quote_add(gp, "\nset xlabel %s\nset xrange [0:*]\n", x.p);
+    quote_add(gp, "set ylabel noenhanced %s\nset offsets graph 0, graph 0.03, 0, 0\n", y.p);
     if (f->measure == AGG_SCORE && !is_damage(f) && metric && !strcmp(metric->unit, "fraction"))
-        str_add(gp, "set yrange [-0.03:1.03]\nset ytics 0.2\n");
+        quote_add(gp, "set yrange [-0.03:1.03]\nset ytics 0.2\n");
     if (f->measure == AGG_KL)
-        str_add(gp, "set logscale y\nset format y '%g'\n");
+        quote_add(gp, "set logscale y\nset format y '%%g'\n");
     str_free(&title);
+    str_free(&x);
     str_free(&y);
 }
 
-static void add_script(const struct figure *f, const char *name, struct str *gp)
+/* Where the picture goes: 0: SVG, 1: PNG. */
+void plot_terminal(const char *name, int png, struct quote *gp)
+{
+    struct str file = {0};
+    str_addf(&file, png ? "%s.png" : "%s.svg", name);
+    if (png)
+        quote_add(gp, "set terminal pngcairo size 1080,600 font 'sans,12'\n");
+    else
+        quote_add(gp, "set terminal svg size 900,500 font 'sans,13' background 'white'\n");
+    quote_add(gp, "set output %s\n", file.p);
+    str_free(&file);
+}
+
+static void add_script(const struct figure *f, const char *name, struct quote *gp)
 {
     double full = is_damage(f) ? 0 : full_mean(f), last = 0;
+    struct str dat = {0};
     for (int k = 0; k < f->n_curve; k++)
         last = fmax(last, x_of(f, f->curve[k].point[f->curve[k].n - 1]));
     /* curves stand a hair apart, so that error bars at one budget don't hide each other; the .dat has the true x */
     double step = f->single ? fmin(0.12, 0.6 / f->n_curve) : fmin(0.006, 0.04 / f->n_curve) * last;
     add_axes(f, gp);
+    str_addf(&dat, "%s.dat", name);
     for (int i = 0; i < 2; i++) {
-        str_addf(gp, "set terminal %s\nset output '%s.%s'\nplot ",
-                 i ? "pngcairo size 1080,600 font 'sans,12'" : "svg size 900,500 font 'sans,13' background 'white'", name,
-                 i ? "png" : "svg");
+        plot_terminal(name, i, gp);
+        quote_add(gp, "plot ");
         if (isfinite(full) && f->measure != AGG_KL)
-            str_addf(gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n  ", full);
+            quote_add(gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n  ", full);
         for (int k = 0; k < f->n_curve; k++) {
-            if (f->curve[k].shuffled) {
-                str_addf(gp, "%s'%s.dat' index %d using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title ", k ? ", \\\n  " : "", name, k);
-                plot_quote(f->curve[k].label, gp);
-                continue;
-            }
-            str_addf(gp, "%s'%s.dat' index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb '%s' title ",
-                     k ? ", \\\n  " : "", name, k, (k - (f->n_curve - 1) / 2.0) * step, plot_point[k % 9], plot_colour[k % 8]);
-            plot_quote(f->curve[k].label, gp);
+            if (k)
+                quote_add(gp, ", \\\n  ");
+            if (f->curve[k].shuffled)
+                quote_add(gp, "%s index %d using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title %s", dat.p, k, f->curve[k].label);
+            else
+                quote_add(gp, "%s index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s", dat.p, k,
+                          (k - (f->n_curve - 1) / 2.0) * step, plot_point[k % 9], plot_colour[k % 8], f->curve[k].label);
         }
-        str_add(gp, "\n");
+        quote_add(gp, "\n");
     }
-}
-
-int plot_save(const char *folder, const char *name, const struct str *dat, const struct str *gp, int *gnuplot, struct str *warning,
-              struct err *e)
-{
-    struct str path = {0}, script = {0};
-    int rc = -1, status;
-    str_addf(&path, "%s/%s.dat", folder, name);
-    str_addf(&script, "%s.gp", name);
-    if (fs_write_atomic(path.p, dat->p, dat->n, e))
-        goto out;
-    str_clear(&path);
-    str_addf(&path, "%s/%s", folder, script.p);
-    if (fs_write_atomic(path.p, gp->p, gp->n, e))
-        goto out;
-    if (*gnuplot && (status = plot_gnuplot(folder, script.p)) != 0) {
-        *gnuplot = status != -2; /* absent: asking once is enough */
-        str_clear(warning);
-        if (status == -2)
-            str_addf(warning, "gnuplot is not installed; the plots' scripts are in %s", folder);
-        else
-            str_addf(warning, "gnuplot could not make the picture of %s", path.p);
-    }
-    rc = 0;
-out:
-    str_free(&path);
-    str_free(&script);
-    return rc;
-}
-
-static int write_figure(const char *folder, const struct figure *f, const char *name, int *gnuplot, struct str *warning,
-                        struct err *e)
-{
-    struct str dat = {0}, gp = {0};
-    add_data(f, &dat);
-    add_script(f, name, &gp);
-    int rc = plot_save(folder, name, &dat, &gp, gnuplot, warning, e);
     str_free(&dat);
-    str_free(&gp);
-    return rc;
 }
 
-void plot_safe_name(char *name)
+/* gnuplot's end, and what is to be told of it: the first failure, and how many there were. */
+static int draw(const char *folder, const char *name, struct plot_list *out, struct err *e)
 {
-    for (char *p = name; *p; p++)
+    struct str why = {0};
+    enum gnuplot_end end = GNUPLOT_LATE;
+    if (out->stuck)
+        gnuplot_remove(folder, name);
+    else
+        end = gnuplot_run(folder, name, &why);
+    out->stuck |= end == GNUPLOT_LATE;
+    if (end == GNUPLOT_ABSENT && !out->warning.n)
+        str_addf(&out->warning, "gnuplot is not installed; the plots' scripts are in %s", folder);
+    else if ((end == GNUPLOT_FAILED || end == GNUPLOT_LATE) && out->n_failed++ == 0)
+        str_addf(&out->warning, "gnuplot could not make the picture of %s/%s.gp: %s", folder, name, str_c(&why));
+    str_free(&why);
+    out->item[out->n - 1].drawn = end == GNUPLOT_DONE;
+    return end == GNUPLOT_INTERRUPTED ? err_set(e, ERR_INTERRUPTED, "interrupted while %s/%s.gp was drawn", folder, name) : 0;
+}
+
+int plot_save(const char *folder, struct str *name, const char *task_key, struct quote *dat, struct quote *gp,
+              struct plot_list *out, struct err *e)
+{
+    struct str data = {0}, script = {0};
+    str_addf(&data, "%s/%s.dat", folder, name->p);
+    str_addf(&script, "%s/%s.gp", folder, name->p);
+    gnuplot_remove(folder, name->p); /* before its data change: whenever this ends, no picture shows others */
+    int bad = quote_save(dat, data.p, e) || quote_save(gp, script.p, e);
+    mem_grow(&out->item, &out->cap, (size_t)out->n + 1, sizeof *out->item);
+    out->item[out->n++] = (struct plot_item){.name = str_take(name), .task_key = task_key};
+    bad = bad || draw(folder, out->item[out->n - 1].name, out, e);
+    quote_free(dat);
+    quote_free(gp);
+    str_free(&data);
+    str_free(&script);
+    return bad ? -1 : 0;
+}
+
+/* How many pictures are missing, behind the reason of the first. */
+void plot_list_tell(struct plot_list *p)
+{
+    if (p->n_failed > 1)
+        str_addf(&p->warning, " (and %d more)", p->n_failed - 1);
+}
+
+static int write_figure(const char *folder, const struct figure *f, struct str *name, struct plot_list *out, struct err *e)
+{
+    struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
+    add_data(f, &dat);
+    add_script(f, name->p, &gp);
+    return plot_save(folder, name, f->task->task_key, &dat, &gp, out, e);
+}
+
+void plot_safe_name(struct str *name)
+{
+    enum { MOST = 100, HASH = 9 }; /* with a folder in front and .gp.tmp.1234567 behind, far below the 255 of a file system */
+    uint64_t hash = hash_fnv1a(name->p, name->n);
+    for (char *p = name->p; *p; p++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p))
             *p = '_';
-}
-
-void plot_list_add(struct plot_list *p, struct str *name, const char *task_key)
-{
-    mem_grow(&p->item, &p->cap, (size_t)p->n + 1, sizeof *p->item);
-    p->item[p->n++] = (struct plot_item){str_take(name), task_key};
+    if (name->n <= MOST)
+        return;
+    name->n = MOST - HASH;
+    str_addf(name, "-%08x", (unsigned)(hash & 0xFFFFFFFF));
 }
 
 /* All figures of one task, named <number>-<task>-<measure>. */
 static int write_task(const char *folder, const struct aggregate *a, const struct agg_cell *task, int number,
-                      struct plot_list *out, int *gnuplot, struct err *e)
+                      struct plot_list *out, struct err *e)
 {
     static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_KL, AGG_NLL};
     int bad = 0;
@@ -381,9 +371,8 @@ static int write_task(const char *folder, const struct aggregate *a, const struc
             struct str name = {0};
             str_addf(&name, "%d-%s-%s%s", number, aggregate_text(task, "task"), aggregate_measure_names[f.measure],
                      f.single ? "-layer" : "");
-            plot_safe_name(name.p);
-            bad = write_figure(folder, &f, name.p, gnuplot, &out->warning, e);
-            plot_list_add(out, &name, task->task_key);
+            plot_safe_name(&name);
+            bad = write_figure(folder, &f, &name, out, e);
         }
         free_figure(&f);
     }
@@ -393,20 +382,21 @@ static int write_task(const char *folder, const struct aggregate *a, const struc
 int plot_write(const char *dir, const struct aggregate *a, struct plot_list *out, struct err *e)
 {
     char *folder = fs_join(dir, "plots");
-    int rc = -1, gnuplot = 1, number = 0;
+    int rc = -1, number = 0;
     if (fs_mkdirs(folder, e))
         goto out;
     for (int l = 0; l < a->n_line; l++) {
         int seen = 0;
         for (int k = 0; k < l && !seen; k++)
             seen = !strcmp(a->line[k].task_key, a->line[l].task_key);
-        if (!seen && write_task(folder, a, &a->line[l], ++number, out, &gnuplot, e))
+        if (!seen && write_task(folder, a, &a->line[l], ++number, out, e))
             goto out;
     }
-    if (plot_across(folder, a, out, &gnuplot, e))
+    if (plot_across(folder, a, out, e))
         goto out;
     if (out->n == 0)
         str_add(&out->warning, "nothing to plot: no policy but full has a score");
+    plot_list_tell(out);
     rc = 0;
 out:
     mem_free(folder);

@@ -8,17 +8,18 @@
 struct plot_list {
     struct plot_item {
         char *name;           /* without folder and ending */
+        int drawn;            /* 1: there are pictures of it */
         const char *task_key; /* borrowed from the aggregate; NULL: over several tasks */
     } *item;
     int n;
     size_t cap;
-    struct str warning; /* why there are no pictures; empty when there are */
+    int n_failed, stuck; /* pictures that gnuplot could not make; 1: it was too slow, and is not tried again */
+    struct str warning;  /* why there are no pictures; empty when there are */
 };
 
-/* Writes DIR/plots. `out` starts zeroed. A missing or failing gnuplot is a warning, not an error. */
+/* Writes DIR/plots. `out` starts zeroed. A missing, failing or slow gnuplot is a warning, not an error; being
+ * asked to stop is one. */
 int plot_write(const char *dir, const struct aggregate *a, struct plot_list *out, struct err *e);
-/* Runs gnuplot on a script in `folder`. 0; -1 when it failed, -2 when there is none. */
-int plot_gnuplot(const char *folder, const char *script);
 void plot_list_fini(struct plot_list *p);
 
 #endif

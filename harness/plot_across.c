@@ -137,15 +137,22 @@ static void free_heat(struct heat *h)
     mem_free(h->form);
 }
 
-static void add_tics(const char *name, const struct axis *a, const char *unit, struct str *gp)
+/* Behind "set xtics ". */
+static void add_tics(const struct axis *a, const char *unit, struct quote *gp)
 {
-    str_addf(gp, "set %stics (", name);
-    for (int i = 0; i < a->n; i++)
-        str_addf(gp, "%s'%g%s' %d", i ? ", " : "", a->x[i], unit, i);
-    str_add(gp, ")\n");
+    quote_add(gp, "(");
+    for (int i = 0; i < a->n; i++) {
+        struct str label = {0};
+        str_addf(&label, "%g%s", a->x[i], unit);
+        if (i)
+            quote_add(gp, ", ");
+        quote_add(gp, "%s %d", label.p, i);
+        str_free(&label);
+    }
+    quote_add(gp, ")\n");
 }
 
-static void add_title(const struct heat *h, struct str *gp)
+static void add_title(const struct heat *h, struct quote *gp)
 {
     struct str title = {0};
     str_addf(&title, "%s, %s; score, n = %d", h->task, h->model, h->least);
@@ -154,58 +161,71 @@ static void add_title(const struct heat *h, struct str *gp)
     str_add(&title, " a place");
     if (isfinite(h->full_lo))
         str_addf(&title, h->full_hi > h->full_lo ? "; full cache: %.2f to %.2f" : "; full cache: %.2f everywhere", h->full_lo, h->full_hi);
-    plot_quote(title.p, gp);
+    quote_add(gp, "%s\n", title.p);
     str_free(&title);
 }
 
-static void add_heat_data(const struct heat *h, struct str *dat)
+static void add_heat_data(const struct heat *h, struct quote *dat)
 {
-    str_add(dat, "# length index | depth index | score | 95 % low | 95 % high | rows | length | depth\n");
+    quote_add(dat, "# length index | depth index | score | 95 %% low | 95 %% high | rows | length | depth\n");
     for (int p = 0; p < h->n_panel; p++) {
-        str_addf(dat, "%s# %s\n", p ? "\n\n" : "", h->panel[p]);
+        if (p)
+            quote_add(dat, "\n\n");
+        quote_add(dat, "# %s\n", h->panel[p]);
         for (int l = 0; l < h->a->n_line; l++) {
             const struct agg_cell *c = &h->a->line[l];
             double depth, length;
             const struct stats_summary *s = &c->summary[AGG_SCORE];
             if (h->panel_of[l] == p && place_of(c, &depth, &length))
-                str_addf(dat, "%d %d %.9g %.9g %.9g %d %g %g\n", index_of(&h->length, length), index_of(&h->depth, depth), s->mean,
+                quote_add(dat, "%d %d %.9g %.9g %.9g %d %g %g\n", index_of(&h->length, length), index_of(&h->depth, depth), s->mean,
                          s->lo, s->hi, s->n, length, depth);
         }
     }
 }
 
 /* Boxes, not an image: a place that was not measured stays white, and no viewer blurs one place into the next. */
-static void add_heat_script(const struct heat *h, const char *name, struct str *gp)
+static void add_heat_script(const struct heat *h, const char *name, struct quote *gp)
 {
     int columns = h->n_panel < 4 ? h->n_panel : 4, rows = (h->n_panel + columns - 1) / columns;
     int wide = 150 + columns * (60 + 62 * h->length.n), high = 70 + rows * (90 + 42 * h->depth.n);
-    str_add(gp, "set encoding utf8\nunset key\nset border 0\nset style fill solid border rgb '#ffffff'\n"
+    struct str dat = {0};
+    quote_add(gp, "set encoding utf8\nunset key\nset border 0\nset style fill solid border rgb '#ffffff'\n"
                 "set tics scale 0 textcolor rgb '#333333'\nset cbrange [0:1]\nset cbtics 0.2\n"
                 /* cividis, told apart with any colour vision and in grey */
                 "set palette defined (0 '#00224e', 0.25 '#434e6c', 0.5 '#7d7c78', 0.75 '#bcaf6f', 1 '#fee838')\n");
-    str_addf(gp, "set xrange [-0.5:%g]\nset yrange [%g:-0.5]\n", h->length.n - 0.5, h->depth.n - 0.5);
-    add_tics("x", &h->length, "", gp);
-    add_tics("y", &h->depth, " %%", gp); /* labels of tics are formats */
+    quote_add(gp, "set xrange [-0.5:%g]\nset yrange [%g:-0.5]\n", h->length.n - 0.5, h->depth.n - 0.5);
+    quote_add(gp, "set xtics ");
+    add_tics(&h->length, "", gp);
+    quote_add(gp, "set ytics ");
+    add_tics(&h->depth, " %%", gp); /* labels of tics are formats */
+    str_addf(&dat, "%s.dat", name);
     for (int i = 0; i < 2; i++) {
-        str_addf(gp, "set terminal %s size %d,%d %s\nset output '%s.%s'\n", i ? "pngcairo" : "svg", i ? wide * 6 / 5 : wide,
-                 i ? high * 6 / 5 : high, i ? "font 'sans,12'" : "font 'sans,13' background 'white'", name, i ? "png" : "svg");
-        str_addf(gp, "set multiplot layout %d,%d margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f title noenhanced ", rows, columns,
-                 80.0 / wide, 1 - 90.0 / wide, 55.0 / high, 1 - 75.0 / high, 60.0 / wide, 95.0 / high);
+        struct str file = {0};
+        str_addf(&file, i ? "%s.png" : "%s.svg", name);
+        if (i)
+            quote_add(gp, "set terminal pngcairo size %d,%d font 'sans,12'\n", wide * 6 / 5, high * 6 / 5);
+        else
+            quote_add(gp, "set terminal svg size %d,%d font 'sans,13' background 'white'\n", wide, high);
+        quote_add(gp, "set output %s\n", file.p);
+        quote_add(gp, "set multiplot layout %d,%d margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f title noenhanced ", rows, columns,
+                  80.0 / wide, 1 - 90.0 / wide, 55.0 / high, 1 - 75.0 / high, 60.0 / wide, 95.0 / high);
         add_title(h, gp);
-        str_add(gp, "\n");
         for (int p = 0; p < h->n_panel; p++) {
-            str_add(gp, "set title noenhanced ");
-            plot_quote(h->panel[p], gp);
-            str_addf(gp, "\nset ylabel '%s'\nset xlabel '%s'\n", p % columns ? "" : "depth of the needle",
-                     p + columns < h->n_panel ? "" : "length, tokens");
-            str_addf(gp, p ? "unset colorbox\n" : "set colorbox user origin %.4f,%.4f size %.4f,%.4f\n", 1 - 70.0 / wide, 55.0 / high,
-                     15.0 / wide, 1 - 130.0 / high);
-            str_addf(gp, "plot '%s.dat' index %d using 1:2:(0.5):(0.5):3 with boxxyerror fillcolor palette, \\\n"
-                         "  '' index %d using 1:2:(sprintf('%%.2f', $3)):($3 < 0.5 ? 0xffffff : 0x000000) with labels textcolor rgb variable\n",
-                     name, p, p);
+            quote_add(gp, "set title noenhanced %s\nset ylabel %s\nset xlabel %s\n", h->panel[p], p % columns ? "" : "depth of the needle",
+                      p + columns < h->n_panel ? "" : "length, tokens");
+            if (p)
+                quote_add(gp, "unset colorbox\n");
+            else
+                quote_add(gp, "set colorbox user origin %.4f,%.4f size %.4f,%.4f\n", 1 - 70.0 / wide, 55.0 / high, 15.0 / wide,
+                          1 - 130.0 / high);
+            quote_add(gp, "plot %s index %d using 1:2:(0.5):(0.5):3 with boxxyerror fillcolor palette, \\\n"
+                          "  '' index %d using 1:2:(sprintf('%%.2f', $3)):($3 < 0.5 ? 0xffffff : 0x000000) with labels textcolor rgb variable\n",
+                      dat.p, p, p);
         }
-        str_add(gp, "unset multiplot\nunset output\n");
+        quote_add(gp, "unset multiplot\nunset output\n");
+        str_free(&file);
     }
+    str_free(&dat);
 }
 
 /* The maps of a task in several forms are numbered from the second on. */
@@ -216,28 +236,25 @@ static void name_heat(const struct heat *h, const struct plot_list *out, struct 
         str_addf(name, "heat-%s-%s", h->task, h->model);
         if (number > 1)
             str_addf(name, "-%d", number);
-        plot_safe_name(name->p);
+        plot_safe_name(name);
         taken = 0;
         for (int i = 0; i < out->n && !taken; i++)
             taken = !strcmp(out->item[i].name, name->p);
     }
 }
 
-static int write_heat(const char *folder, const struct heat *h, struct plot_list *out, int *gnuplot, struct err *e)
+static int write_heat(const char *folder, const struct heat *h, struct plot_list *out, struct err *e)
 {
-    struct str dat = {0}, gp = {0}, name = {0};
+    struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
+    struct str name = {0};
     name_heat(h, out, &name);
     add_heat_data(h, &dat);
     add_heat_script(h, name.p, &gp);
-    int rc = plot_save(folder, name.p, &dat, &gp, gnuplot, &out->warning, e);
-    plot_list_add(out, &name, NULL);
-    str_free(&dat);
-    str_free(&gp);
-    return rc;
+    return plot_save(folder, &name, NULL, &dat, &gp, out, e);
 }
 
 /* One map for every task, or several where its other parameters vary. */
-static int heat_maps(const char *folder, const struct aggregate *a, struct plot_list *out, int *gnuplot, struct err *e)
+static int heat_maps(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e)
 {
     int rc = 0;
     for (int l = 0; l < a->n_line && rc == 0; l++) {
@@ -250,7 +267,7 @@ static int heat_maps(const char *folder, const struct aggregate *a, struct plot_
         if (!seen)
             collect(&h);
         if (h.depth.n > 1 && h.length.n > 1)
-            rc = write_heat(folder, &h, out, gnuplot, e);
+            rc = write_heat(folder, &h, out, e);
         free_heat(&h);
     }
     return rc;
@@ -270,61 +287,67 @@ static int by_curve(const void *p, const void *q)
     return c ? c : (a->line.bytes > b->line.bytes) - (a->line.bytes < b->line.bytes);
 }
 
-static int write_pooled(const char *folder, const struct point *v, int n, int n_task, struct plot_list *out, int *gnuplot,
-                        struct err *e)
+static int write_pooled(const char *folder, const struct point *v, int n, int n_task, struct plot_list *out, struct err *e)
 {
-    struct str dat = {0}, gp = {0}, name = {0};
+    struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
+    struct str name = {0}, file = {0}, title = {0}, x = {0};
     double most = 0, full = (double)NAN;
     int curves = 0;
     for (int i = 0; i < n; i++)
         most = fmax(most, v[i].line.bytes);
     double unit = most >= 1048576 ? 1048576 : 1024;
+    const char *unit_name = unit > 1024 ? "MiB" : "KiB";
     str_add(&name, "0-all-tasks-score");
-    str_addf(&dat, "# %s a task | mean score | 95 %% low | 95 %% high, over %d tasks\n", unit > 1024 ? "MiB" : "KiB", n_task);
-    str_addf(&gp, "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n"
-                  "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
-                  "set tics nomirror textcolor rgb '#333333'\nset bars 0.6\nset title 'mean over %d tasks' noenhanced\n"
-                  "set xlabel 'mean cache after pruning, %s (float32)'\nset xrange [0:*]\nset ylabel 'mean score'\n"
-                  "set yrange [-0.03:1.03]\nset ytics 0.2\nset offsets graph 0, graph 0.03, 0, 0\n",
-             n_task, unit > 1024 ? "MiB" : "KiB");
+    str_addf(&file, "%s.dat", name.p);
+    str_addf(&title, "mean over %d tasks", n_task);
+    str_addf(&x, "mean cache after pruning, %s (float32)", unit_name);
+    quote_add(&dat, "# %s a task | mean score | 95 %% low | 95 %% high, over %d tasks\n", unit_name, n_task);
+    quote_add(&gp, "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n"
+                   "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
+                   "set tics nomirror textcolor rgb '#333333'\nset bars 0.6\nset title %s noenhanced\n"
+                   "set xlabel %s\nset xrange [0:*]\nset ylabel 'mean score'\n"
+                   "set yrange [-0.03:1.03]\nset ytics 0.2\nset offsets graph 0, graph 0.03, 0, 0\n",
+              title.p, x.p);
     for (int i = 0; i < n; i++) {
         const struct pool_value *score = &v[i].line.score;
         if (!strcmp(v[i].label, "full"))
             full = score->mean;
-        if (!i || strcmp(v[i].label, v[i - 1].label) != 0)
-            str_addf(&dat, "%s# %s\n", curves++ ? "\n\n" : "", v[i].label);
-        str_addf(&dat, "%.9g %.9g %.9g %.9g\n", v[i].line.bytes / unit, score->mean,
-                 isfinite(score->lo) ? score->lo : score->mean, isfinite(score->hi) ? score->hi : score->mean);
+        if (i && strcmp(v[i].label, v[i - 1].label) != 0)
+            quote_add(&dat, "\n\n");
+        if (!i || strcmp(v[i].label, v[i - 1].label) != 0) {
+            quote_add(&dat, "# %s\n", v[i].label);
+            curves++;
+        }
+        quote_add(&dat, "%.9g %.9g %.9g %.9g\n", v[i].line.bytes / unit, score->mean, isfinite(score->lo) ? score->lo : score->mean,
+                  isfinite(score->hi) ? score->hi : score->mean);
     }
     for (int i = 0; i < 2; i++) {
-        str_addf(&gp, "set terminal %s\nset output '%s.%s'\nplot ",
-                 i ? "pngcairo size 1080,600 font 'sans,12'" : "svg size 900,500 font 'sans,13' background 'white'", name.p,
-                 i ? "png" : "svg");
+        plot_terminal(name.p, i, &gp);
+        quote_add(&gp, "plot ");
         if (isfinite(full))
-            str_addf(&gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache'", full);
+            quote_add(&gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache'", full);
         for (int k = 0, curve = 0, drawn = 0; k < n; k++) {
             if (k && !strcmp(v[k].label, v[k - 1].label))
                 continue;
             if (strcmp(v[k].label, "full") != 0) {
-                str_addf(&gp, "%s'%s.dat' index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb '%s' title ",
-                         drawn || isfinite(full) ? ", \\\n  " : "", name.p, curve, (drawn - curves / 2.0) * 0.003 * most / unit,
-                         plot_point[drawn % 9], plot_colour[drawn % 8]);
-                plot_quote(v[k].label, &gp);
+                if (drawn || isfinite(full))
+                    quote_add(&gp, ", \\\n  ");
+                quote_add(&gp, "%s index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s", file.p, curve,
+                          (drawn - curves / 2.0) * 0.003 * most / unit, plot_point[drawn % 9], plot_colour[drawn % 8], v[k].label);
                 drawn++;
             }
             curve++;
         }
-        str_add(&gp, "\n");
+        quote_add(&gp, "\n");
     }
-    int rc = plot_save(folder, name.p, &dat, &gp, gnuplot, &out->warning, e);
-    plot_list_add(out, &name, NULL);
-    str_free(&dat);
-    str_free(&gp);
-    return rc;
+    str_free(&file);
+    str_free(&title);
+    str_free(&x);
+    return plot_save(folder, &name, NULL, &dat, &gp, out, e);
 }
 
 /* Only what was measured on every task has a point, and only scores that are fractions can be averaged. */
-static int all_tasks(const char *folder, const struct aggregate *a, struct plot_list *out, int *gnuplot, struct err *e)
+static int all_tasks(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e)
 {
     struct pool_line *line;
     int n, n_task = 0, kept = 0, rc = 0, layer;
@@ -347,7 +370,7 @@ static int all_tasks(const char *folder, const struct aggregate *a, struct plot_
     }
     if (n_task > 1 && kept > 1) {
         qsort(v, (size_t)kept, sizeof *v, by_curve);
-        rc = write_pooled(folder, v, kept, n_task, out, gnuplot, e);
+        rc = write_pooled(folder, v, kept, n_task, out, e);
     }
     for (int i = 0; i < kept; i++)
         mem_free(v[i].label);
@@ -356,7 +379,7 @@ static int all_tasks(const char *folder, const struct aggregate *a, struct plot_
     return rc;
 }
 
-int plot_across(const char *folder, const struct aggregate *a, struct plot_list *out, int *gnuplot, struct err *e)
+int plot_across(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e)
 {
-    return heat_maps(folder, a, out, gnuplot, e) || all_tasks(folder, a, out, gnuplot, e) ? -1 : 0;
+    return heat_maps(folder, a, out, e) || all_tasks(folder, a, out, e) ? -1 : 0;
 }

@@ -2,6 +2,7 @@
 #ifndef HARNESS_PLOT_INT_H
 #define HARNESS_PLOT_INT_H
 
+#include "harness/base/quote.h"
 #include "harness/metric.h"
 #include "harness/plot.h"
 
@@ -9,13 +10,14 @@
 extern const char *const plot_colour[8];
 extern const int plot_point[9];
 
-void plot_quote(const char *text, struct str *gp); /* a string of gnuplot */
-void plot_safe_name(char *name);                   /* in place: letters, digits, _ and - stay */
-/* Writes name.dat and name.gp, and runs gnuplot while *gnuplot says that there is one. */
-int plot_save(const char *folder, const char *name, const struct str *dat, const struct str *gp, int *gnuplot, struct str *warning,
-              struct err *e);
-void plot_list_add(struct plot_list *p, struct str *name, const char *task_key); /* takes the name */
+/* A file name out of a label: letters, digits, _ and -; what is too long gets its hash for an end. In place. */
+void plot_safe_name(struct str *name);
+/* Writes name.dat and name.gp, has gnuplot draw them, and lists the figure; takes the name. `task_key`: see plot_list. */
+int plot_save(const char *folder, struct str *name, const char *task_key, struct quote *dat, struct quote *gp,
+              struct plot_list *out, struct err *e);
+void plot_terminal(const char *name, int png, struct quote *gp); /* the output of a figure of one panel */
+void plot_list_tell(struct plot_list *p); /* when all is drawn: completes the warning */
 /* Figures over several tasks: heat maps of depth and length, accuracy against bytes over all tasks. */
-int plot_across(const char *folder, const struct aggregate *a, struct plot_list *out, int *gnuplot, struct err *e);
+int plot_across(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e);
 
 #endif

@@ -290,7 +290,7 @@ static void add_line(const struct aggregate *a, const struct pool_line *p, struc
     table_add(t, &s);
 }
 
-int pool_markdown(const char *dir, struct str *out, struct err *e)
+int pool_markdown(const char *dir, struct quote *out, struct err *e)
 {
     static const char *const heads[] = {"policy", "layer budget", "kept", "tasks", "n", "score", "difference", "kl", "difference of kl", "also"};
     enum { N_HEAD = sizeof heads / sizeof *heads };
@@ -304,8 +304,8 @@ int pool_markdown(const char *dir, struct str *out, struct err *e)
         table_add_text(&t, heads[k]);
     for (int i = 0; i < n; i++)
         add_line(&a, &p[i], &t);
-    table_markdown(&t, out);
-    str_addf(out,
+    table_write(&t, out);
+    quote_add(out,
              "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the same samples. [ ]: 95 %% "
              "intervals of the tasks put together (MOVER); of a difference, no width says that no sample differed, not that none could.\n",
              a.baseline ? a.baseline : "the full cache");

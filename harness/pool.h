@@ -10,6 +10,7 @@
 #ifndef HARNESS_POOL_H
 #define HARNESS_POOL_H
 
+#include "harness/base/quote.h"
 #include "harness/aggregate.h"
 
 struct pool_value {
@@ -32,6 +33,6 @@ void pool_label(const struct aggregate *a, const struct agg_cell *c, struct str 
 /* Of it the layer budget alone: "mga rho_max=1"; without one of its parameters, if not NULL. */
 void pool_layer_budget(const struct aggregate *a, const struct agg_cell *c, const char *without, struct str *out);
 /* The table of `report DIR --pool`. */
-int pool_markdown(const char *dir, struct str *out, struct err *e);
+int pool_markdown(const char *dir, struct quote *out, struct err *e);
 
 #endif

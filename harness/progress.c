@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "harness/base/clock.h"
+#include "harness/base/quote.h"
 
 enum { BAR = 24 };
 static const double LINE_EVERY_S = 15; /* off a terminal: often enough to see that it lives, rarely enough for a log */
@@ -39,14 +40,16 @@ void progress_step(struct progress *p, const char *label)
     memset(bar, '.', BAR);
     memset(bar, '#', (size_t)full);
     bar[BAR] = '\0';
-    fprintf(stderr, "%s[%s] %ld/%ld %s  %.2f/s  %s left  %s%s", p->terminal ? "\r" : "", bar, p->done, p->total, p->unit,
-            rate, left, label, p->terminal ? "\x1b[K" : "\n");
+    if (p->terminal)
+        quote_show(stderr, "\r[%s] %ld/%ld %s  %.2f/s  %s left  %s\x1b[K", bar, p->done, p->total, p->unit, rate, left, label);
+    else
+        quote_show(stderr, "[%s] %ld/%ld %s  %.2f/s  %s left  %s\n", bar, p->done, p->total, p->unit, rate, left, label);
     p->shown = p->terminal;
 }
 
 void progress_end(struct progress *p)
 {
     if (p->shown)
-        fputc('\n', stderr);
+        quote_show(stderr, "\n");
     p->shown = 0;
 }

@@ -142,58 +142,74 @@ static void add_legend(const struct aggregate *a, const struct agg_cell *c, stru
              a->baseline ? "baseline" : "full", a->baseline ? a->baseline : "the full cache");
 }
 
-static void write_texts(const struct aggregate *a, const struct plot_list *plots, struct str *md, struct str *tex, struct str *html)
+/* Of one task; NULL: over several. */
+static void add_figures(const struct plot_list *plots, const char *task_key, struct quote *html)
+{
+    for (int p = 0; p < plots->n; p++) {
+        const char *name = plots->item[p].name, *key = plots->item[p].task_key;
+        if (key && task_key ? strcmp(key, task_key) != 0 : key != task_key)
+            continue;
+        if (plots->item[p].drawn)
+            quote_add(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", name, name);
+        else
+            quote_add(html, "<p>%s has no picture: <a href=\"plots/%s.gp\">script</a>, <a href=\"plots/%s.dat\">data</a></p>\n", name,
+                      name, name);
+    }
+}
+
+static void add_task(const struct aggregate *a, const struct study_list *studies, const struct agg_cell *task,
+                     const struct report_texts *out)
+{
+    struct str title = {0}, legend = {0};
+    struct table t;
+    add_title(task, &title);
+    add_legend(a, task, &legend);
+    make_table(a, task, &t);
+    if (!quote_is_empty(out->md))
+        quote_add(out->md, "\n");
+    quote_add(out->md, "## %s\n\n", title.p);
+    table_write(&t, out->md);
+    quote_add(out->md, "\n%s\n", legend.p);
+    if (!quote_is_empty(out->tex))
+        quote_add(out->tex, "\n");
+    quote_add(out->tex, "%% %s\n%% %s\n", title.p, legend.p);
+    table_write(&t, out->tex);
+    quote_add(out->html, "<h2>%s</h2>\n", title.p);
+    table_write(&t, out->html);
+    quote_add(out->html, "<p>%s</p>\n", legend.p);
+    report_clouds(a, task->task_key, out);
+    report_layers(a, studies, task->task_key, out);
+    table_free(&t);
+    str_free(&title);
+    str_free(&legend);
+}
+
+static void write_texts(const struct aggregate *a, const struct plot_list *plots, const struct report_texts *out)
 {
     struct study_list studies;
-    str_add(html, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>depthkv results</title>\n<style>\n"
-                  "body{font-family:sans-serif;margin:2em;color:#222}\ntable{border-collapse:collapse;font-size:90%}\n"
-                  "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
-                  ".text{text-align:left}\nimg{max-width:100%}\n</style>\n");
+    quote_add(out->html, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>depthkv results</title>\n<style>\n"
+                         "body{font-family:sans-serif;margin:2em;color:#222}\ntable{border-collapse:collapse;font-size:90%%}\n"
+                         "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
+                         ".text{text-align:left}\nimg{max-width:100%%}\n</style>\n");
     study_find(a, &studies);
-    for (int p = 0; p < plots->n; p++)
-        if (!plots->item[p].task_key)
-            str_addf(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", plots->item[p].name, plots->item[p].name);
+    add_figures(plots, NULL, out->html);
     for (int l = 0; l < a->n_line; l++) {
-        struct str title = {0}, legend = {0};
-        struct table t;
         if (!opens_task(a, l))
             continue;
-        add_title(&a->line[l], &title);
-        add_legend(a, &a->line[l], &legend);
-        make_table(a, &a->line[l], &t);
-        str_addf(md, "%s## %s\n\n", md->n ? "\n" : "", title.p);
-        table_markdown(&t, md);
-        str_addf(md, "\n%s\n", legend.p);
-        str_addf(tex, "%s%% %s\n%% ", tex->n ? "\n" : "", title.p);
-        str_addf(tex, "%s\n", legend.p);
-        table_latex(&t, tex);
-        str_add(html, "<h2>");
-        table_escape_html(title.p, html);
-        str_add(html, "</h2>\n");
-        table_html(&t, html);
-        str_add(html, "<p>");
-        table_escape_html(legend.p, html);
-        str_add(html, "</p>\n");
-        report_clouds(a, a->line[l].task_key, &(struct report_texts){md, tex, html});
-        report_layers(a, &studies, a->line[l].task_key, &(struct report_texts){md, tex, html});
-        for (int p = 0; p < plots->n; p++)
-            if (plots->item[p].task_key && strcmp(plots->item[p].task_key, a->line[l].task_key) == 0)
-                str_addf(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", plots->item[p].name, plots->item[p].name);
-        table_free(&t);
-        str_free(&title);
-        str_free(&legend);
+        add_task(a, &studies, &a->line[l], out);
+        add_figures(plots, a->line[l].task_key, out->html);
     }
     study_list_fini(&studies);
     if (!a->n_line)
-        str_add(md, "No rows yet.\n");
-    str_add(html, "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"rows.jsonl\">rows.jsonl</a>; the experiment: "
-                  "<a href=\"config.yaml\">config.yaml</a>, <a href=\"manifest.json\">manifest.json</a>.</p>\n</html>\n");
+        quote_add(out->md, "No rows yet.\n");
+    quote_add(out->html, "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"rows.jsonl\">rows.jsonl</a>; the experiment: "
+                         "<a href=\"config.yaml\">config.yaml</a>, <a href=\"manifest.json\">manifest.json</a>.</p>\n</html>\n");
 }
 
-static int save(const char *dir, const char *name, const struct str *text, struct err *e)
+static int save(const char *dir, const char *name, const struct quote *page, struct err *e)
 {
     char *path = fs_join(dir, name);
-    int rc = fs_write_atomic(path, str_c(text), text->n, e);
+    int rc = quote_save(page, path, e);
     mem_free(path);
     return rc;
 }
@@ -202,14 +218,15 @@ int report_write(const char *dir, struct str *warning, struct err *e)
 {
     struct aggregate a;
     struct plot_list plots = {0};
-    struct str csv = {0}, md = {0}, tex = {0}, html = {0};
+    struct quote csv = {.language = QUOTE_CSV}, md = {.language = QUOTE_MARKDOWN}, tex = {.language = QUOTE_LATEX},
+                 html = {.language = QUOTE_HTML};
     int rc = -1;
     if (aggregate_load(dir, &a, e))
         return -1;
     aggregate_csv(&a, &csv);
     if (save(dir, "cells.csv", &csv, e) || plot_write(dir, &a, &plots, e))
         goto out;
-    write_texts(&a, &plots, &md, &tex, &html);
+    write_texts(&a, &plots, &(struct report_texts){&md, &tex, &html});
     if (save(dir, "table.md", &md, e) || save(dir, "table.tex", &tex, e) || save(dir, "index.html", &html, e) ||
         profile_write(dir, &a, e) || study_csv_write(dir, &a, e))
         goto out;
@@ -217,10 +234,10 @@ int report_write(const char *dir, struct str *warning, struct err *e)
     str_addf(warning, "%s%s", warning->n && plots.warning.n ? "; " : "", str_c(&plots.warning));
     rc = 0;
 out:
-    str_free(&csv);
-    str_free(&md);
-    str_free(&tex);
-    str_free(&html);
+    quote_free(&csv);
+    quote_free(&md);
+    quote_free(&tex);
+    quote_free(&html);
     plot_list_fini(&plots);
     aggregate_free(&a);
     return rc;
@@ -231,7 +248,7 @@ int report_print(const char *dir, FILE *out, struct err *e)
     size_t n = 0;
     char *path = fs_join(dir, "table.md"), *text = fs_read(path, &n, e);
     if (text)
-        fwrite(text, 1, n, out);
+        quote_show_lines(out, text);
     int rc = text ? 0 : -1;
     mem_free(text);
     mem_free(path);

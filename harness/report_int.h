@@ -7,7 +7,7 @@
 #include "harness/table.h"
 
 struct report_texts {
-    struct str *md, *tex, *html; /* all are added to */
+    struct quote *md, *tex, *html; /* all are added to */
 };
 
 /* What else sets a line apart: everything that is not a default, in words. */

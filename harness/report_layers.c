@@ -10,25 +10,21 @@ enum { N_MEASURE = sizeof measures / sizeof *measures };
 
 void report_table(struct table *t, const char *note, const struct report_texts *out)
 {
-    str_addc(out->md, '\n');
-    table_markdown(t, out->md);
-    str_addf(out->md, "\n%s\n", note);
-    str_addf(out->tex, "\n%% %s\n", note);
-    table_latex(t, out->tex);
-    table_html(t, out->html);
-    str_add(out->html, "<p>");
-    table_escape_html(note, out->html);
-    str_add(out->html, "</p>\n");
+    quote_add(out->md, "\n");
+    table_write(t, out->md);
+    quote_add(out->md, "\n%s\n", note);
+    quote_add(out->tex, "\n%% %s\n", note);
+    table_write(t, out->tex);
+    table_write(t, out->html);
+    quote_add(out->html, "<p>%s</p>\n", note);
     table_free(t);
 }
 
 void report_heading(const char *text, const struct report_texts *out)
 {
-    str_addf(out->md, "\n### %s\n", text);
-    str_addf(out->tex, "\n%% %s\n", text);
-    str_add(out->html, "<h3>");
-    table_escape_html(text, out->html);
-    str_add(out->html, "</h3>\n");
+    quote_add(out->md, "\n### %s\n", text);
+    quote_add(out->tex, "\n%% %s\n", text);
+    quote_add(out->html, "<h3>%s</h3>\n", text);
 }
 
 static void add_title(const struct aggregate *a, const struct study *s, const struct report_texts *out)

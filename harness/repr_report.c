@@ -7,26 +7,34 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
-#include "harness/plot.h"
+#include "harness/plot_int.h"
 #include "harness/table.h"
 
-static void field(struct str *s, double x)
+static void field(struct quote *s, double x)
 {
-    str_addc(s, ',');
-    if (isfinite(x))
-        str_add_double(s, x);
+    quote_add(s, ",");
+    quote_add_number(s, x);
 }
 
-static void metrics_line(struct str *s, const char *task, const char *definition, const char *stage, const char *metric, int layer,
+static void word(struct quote *s, const char *text)
+{
+    quote_add(s, ",");
+    quote_add_word(s, text);
+}
+
+static void metrics_line(struct quote *s, const char *task, const char *definition, const char *stage, const char *metric, int layer,
                          const struct stats_summary *v)
 {
-    str_add_csv(s, task);
-    str_addf(s, ",%s,%s,%s,%d,%d", definition, stage, metric, layer, v->n);
+    quote_add(s, "%s", task);
+    word(s, definition);
+    word(s, stage);
+    word(s, metric);
+    quote_add(s, ",%d,%d", layer, v->n);
     field(s, v->mean);
     field(s, v->se);
     field(s, v->lo);
     field(s, v->hi);
-    str_addc(s, '\n');
+    quote_add(s, "\n");
 }
 
 static void task_name(const struct repr_report *r, int task, struct str *s)
@@ -34,9 +42,9 @@ static void task_name(const struct repr_report *r, int task, struct str *s)
     str_addf(s, "%s %s", r->x->task[task].label, r->x->task[task].params);
 }
 
-static void metrics_csv(const struct repr_report *r, struct str *s)
+static void metrics_csv(const struct repr_report *r, struct quote *s)
 {
-    str_add(s, "task,definition,stage,metric,layer,n,value,se,lo,hi\n");
+    quote_add(s, "task,definition,stage,metric,layer,n,value,se,lo,hi\n");
     for (int t = 0; t < r->x->n_task; t++) {
         const struct repr_study *v = &r->study[t];
         struct str name = {0};
@@ -60,9 +68,9 @@ static double ceiling(const struct repr_damage *d, int measure)
     return isnan(r) ? r : sqrt(fmax(r, 0));
 }
 
-static void correlations_csv(const struct repr_report *r, struct str *s)
+static void correlations_csv(const struct repr_report *r, struct quote *s)
 {
-    str_add(s, "task,study,policy,level,only,measure,definition,stage,metric,n,rho,p,q,p_shift,q_shift,partial_depth,partial_p,"
+    quote_add(s, "task,study,policy,level,only,measure,definition,stage,metric,n,rho,p,q,p_shift,q_shift,partial_depth,partial_p,"
                "partial_q,split_half_rank,ceiling,prompts,prompts_shared\n");
     for (int t = 0; t < r->x->n_task; t++) {
         const struct repr_relations *all = &r->relations[t];
@@ -73,12 +81,18 @@ static void correlations_csv(const struct repr_report *r, struct str *s)
             const struct repr_damage *d = &all->damage[c->damage];
             const double v[] = {c->r.rho, c->r.p, c->q, c->r.p_shift, c->q_shift, c->r.partial, c->r.partial_p, c->q_partial,
                                 d->reliability[c->measure], ceiling(d, c->measure)};
-            str_add_csv(s, name.p);
-            str_addf(s, ",%s,%s,%.9g,%d,%s,%s,%s,%s,%d", d->name, d->policy, d->level, d->only, allocator_study_measures[c->measure],
-                     c->definition, c->stage, c->metric, c->r.n);
+            quote_add(s, "%s", name.p);
+            word(s, d->name);
+            word(s, d->policy);
+            quote_add(s, ",%.9g,%d", d->level, d->only);
+            word(s, allocator_study_measures[c->measure]);
+            word(s, c->definition);
+            word(s, c->stage);
+            word(s, c->metric);
+            quote_add(s, ",%d", c->r.n);
             for (size_t k = 0; k < sizeof v / sizeof *v; k++)
                 field(s, v[k]);
-            str_addf(s, ",%d,%d\n", r->study[t].n_sample, d->shared);
+            quote_add(s, ",%d,%d\n", r->study[t].n_sample, d->shared);
         }
         str_free(&name);
     }
@@ -91,7 +105,7 @@ static void cell(struct table *t, const char *format, double x)
     table_add_text(t, isfinite(x) ? text : "n/a");
 }
 
-static void study_table(const struct repr_relations *all, int damage, int measure, struct str *out)
+static void study_table(const struct repr_relations *all, int damage, int measure, struct quote *out)
 {
     static const char *const head[] = {"metric", "definition", "stage", "layers", "rho", "p", "q", "p shift", "q shift", "given depth",
                                        "p given depth", "q given depth", ""};
@@ -117,7 +131,7 @@ static void study_table(const struct repr_relations *all, int damage, int measur
         cell(&t, "%.4f", c->q_partial);
         table_add_text(&t, c->q < 0.05 && c->r.p_shift < 0.05 ? "both nulls" : c->q < 0.05 ? "permutation alone" : "");
     }
-    table_markdown(&t, out);
+    table_write(&t, out);
     table_free(&t);
 }
 
@@ -129,34 +143,34 @@ static int has_damage(const struct repr_relations *all, int damage, int measure)
     return 0;
 }
 
-static void relations_markdown(const struct repr_report *r, int task, struct str *out)
+static void relations_markdown(const struct repr_report *r, int task, struct quote *out)
 {
     const struct repr_relations *all = &r->relations[task];
     for (int d = 0; d < all->n_damage; d++)
         for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++) {
             const struct repr_damage *x = &all->damage[d];
-            str_addf(out, "\n### %s: damage by %s\n\n", x->label, allocator_study_measures[m]);
+            quote_add(out, "\n### %s: damage by %s\n\n", x->label, allocator_study_measures[m]);
             if (!has_damage(all, d, m)) {
-                str_addf(out, "n/a: not measured on %d layers or more, or the same on all of them.\n", RANKSTATS_MIN);
+                quote_add(out, "n/a: not measured on %d layers or more, or the same on all of them.\n", RANKSTATS_MIN);
                 continue;
             }
-            str_add(out, "Split-half reliability of the damage's ranks (Spearman's r of two halves, raised to all samples): ");
+            quote_add(out, "Split-half reliability of the damage's ranks (Spearman's r of two halves, raised to all samples): ");
             if (isnan(x->reliability[m]))
-                str_add(out, "n/a (the profile has none; `depthkv report` writes it for four samples or more)");
+                quote_add(out, "n/a (the profile has none; `depthkv report` writes it for four samples or more)");
             else
-                str_addf(out, "%.3f, so no metric can be expected to reach more than |rho| %.3f", x->reliability[m], ceiling(x, m));
-            str_addf(out, ". Of the metrics' %d prompts the study stands on %d.\n\n", r->study[task].n_sample, x->shared);
+                quote_add(out, "%.3f, so no metric can be expected to reach more than |rho| %.3f", x->reliability[m], ceiling(x, m));
+            quote_add(out, ". Of the metrics' %d prompts the study stands on %d.\n\n", r->study[task].n_sample, x->shared);
             study_table(all, d, m, out);
             if (!x->attention_lost)
-                str_addf(out, "\nattention_lost: n/a (%s).\n",
+                quote_add(out, "\nattention_lost: n/a (%s).\n",
                          all->without_rows ? all->without_rows : x->only ? "all layers but one were pruned" : "the rows hold none");
             if (!x->output_error)
-                str_addf(out, "\noutput_error: n/a (%s).\n", x->without_output);
+                quote_add(out, "\noutput_error: n/a (%s).\n", x->without_output);
         }
 }
 
 /* Means over layers: the form of DepthKV's tables 8 to 10. */
-static void means_markdown(const struct repr_study *s, struct str *out)
+static void means_markdown(const struct repr_study *s, struct quote *out)
 {
     struct table t = {.n_column = 3 + TAP_N_STAGE, .left = 2};
     table_add_text(&t, "metric");
@@ -178,31 +192,32 @@ static void means_markdown(const struct repr_study *s, struct str *out)
             }
             table_add_text(&t, "");
         }
-    table_markdown(&t, out);
+    table_write(&t, out);
     table_free(&t);
 }
 
-void repr_report_markdown(const struct repr_report *r, struct str *out)
+void repr_report_markdown(const struct repr_report *r, struct quote *out)
 {
-    str_addf(out, "# Representation metrics: %s\n\nModel %s, seed %llu. ", r->x->name, r->x->model->name, (unsigned long long)r->x->seed);
-    str_add(out, "Parameters: ");
-    param_json(repr_study_params, r->o, out);
-    str_add(out, "\n");
+    quote_add(out, "# Representation metrics: %s\n\nModel %s, seed %llu. ", r->x->name, r->x->model->name, (unsigned long long)r->x->seed);
+    struct str text = {0};
+    param_json(repr_study_params, r->o, &text);
+    quote_add(out, "Parameters: %s\n", text.p);
     if (r->relations)
-        str_addf(out, "\nDamage from %s. rho: Spearman over layers, damage higher = worse. p: %d permutations of the layers; p shift: all "
+        quote_add(out, "\nDamage from %s. rho: Spearman over layers, damage higher = worse. p: %d permutations of the layers; p shift: all "
                       "circular shifts, which keep a curve's smoothness over depth (its least value is 1 / layers: fewer than 21 can't pass 0.05, and q shift hardly ever does); given depth: partial "
                       "correlation. q: Benjamini and Hochberg over everything in correlations.csv. Last column: q below 0.05, and p shift too."
                       " output_error: relative L2 error of the attention's output (after W_o) at the "
                       "first tokens after the cut, the layer's cache alone being cut as the study's was.\n", r->profile, RANKSTATS_PERMUTATIONS);
     for (int t = 0; t < r->x->n_task; t++) {
-        str_add(out, "\n## ");
-        task_name(r, t, out);
-        str_addf(out, "\n\n%d samples, prompts up to %d tokens, batches of %d. Means over layers:\n\n", r->study[t].n_sample,
+        str_clear(&text);
+        task_name(r, t, &text);
+        quote_add(out, "\n## %s\n\n%d samples, prompts up to %d tokens, batches of %d. Means over layers:\n\n", text.p, r->study[t].n_sample,
                  r->study[t].n_token, r->study[t].batch);
         means_markdown(&r->study[t], out);
         if (r->relations)
             relations_markdown(r, t, out);
     }
+    str_free(&text);
 }
 
 /* All tasks' prompts, where a run looks for those that a profile was measured on. */
@@ -258,116 +273,122 @@ static int write_h5(const char *path, const struct repr_report *r, struct err *e
 
 /* Seven panels: the six metrics and the attention's entropy over the layers, a curve per stage; an eighth with the damage of
  * every study by kl, where there is a profile. */
-static void plot_data(const struct repr_report *r, int task, int def, struct str *dat)
+static void plot_data(const struct repr_report *r, int task, int def, struct quote *dat)
 {
     const struct repr_study *s = &r->study[task];
     for (int k = 0; k < REPR_N_METRIC; k++)
         for (int stage = 0; stage < TAP_N_STAGE; stage++) {
-            str_addf(dat, "# %s %s: layer, value, 95 %% low, 95 %% high\n", repr_metric_names[k], repr_study_stages[stage]);
+            quote_add(dat, "# %s %s: layer, value, 95 %% low, 95 %% high\n", repr_metric_names[k], repr_study_stages[stage]);
             for (int l = 0; l < s->n_layer; l++) {
                 const struct stats_summary *v = &s->value[def][k][stage][l];
-                str_addf(dat, "%d %.9g %.9g %.9g\n", l, v->mean, isfinite(v->lo) ? v->lo : v->mean, isfinite(v->hi) ? v->hi : v->mean);
+                quote_add(dat, "%d %.9g %.9g %.9g\n", l, v->mean, isfinite(v->lo) ? v->lo : v->mean, isfinite(v->hi) ? v->hi : v->mean);
             }
-            str_add(dat, "\n\n");
+            quote_add(dat, "\n\n");
         }
-    str_add(dat, "# attention entropy\n");
+    quote_add(dat, "# attention entropy\n");
     for (int l = 0; l < s->n_layer; l++)
-        str_addf(dat, "%d %.9g %.9g %.9g\n", l, s->entropy[l].mean, s->entropy[l].lo, s->entropy[l].hi);
+        quote_add(dat, "%d %.9g %.9g %.9g\n", l, s->entropy[l].mean, s->entropy[l].lo, s->entropy[l].hi);
     for (int d = 0; r->relations && d < r->relations[task].n_damage; d++) {
         const struct repr_damage *x = &r->relations[task].damage[d];
-        str_addf(dat, "\n\n# damage by kl, %s\n", x->label);
+        quote_add(dat, "\n\n# damage by kl, %s\n", x->label);
         for (int i = 0; i < x->k; i++)
-            str_addf(dat, "%lld %.9g\n", (long long)x->layer[i], x->damage[2][i]);
+            quote_add(dat, "%lld %.9g\n", (long long)x->layer[i], x->damage[2][i]);
     }
 }
 
-static void plot_panels(const struct repr_report *r, int task, int def, const char *name, struct str *gp)
+static void plot_panels(const struct repr_report *r, int task, int def, const char *name, struct quote *gp)
 {
     static const char *const colour[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7"};
     const char *units[] = {"nats", "", def == REPR_SKEAN ? "radians" : "1 - cosine", def == REPR_SKEAN ? "nats" : "1 - cosine",
                            def == REPR_SKEAN ? "nats" : "distance", "nats"};
     int n_damage = r->relations ? r->relations[task].n_damage : 0;
+    struct str dat = {0};
+    str_addf(&dat, "%s.dat", name);
     for (int k = 0; k < REPR_N_METRIC; k++) {
-        str_addf(gp, "set title '%s'\nset ylabel '%s'\n%s\nplot ", repr_metric_names[k], units[k],
-                 k == 0 ? "set key below horizontal\nunset xlabel" : "unset key\nset xlabel 'layer'");
-        for (int stage = 0; stage < TAP_N_STAGE; stage++)
-            str_addf(gp, "%s'%s.dat' index %d using 1:2:3:4 with yerrorlines lw 1.6 ps 0.7 pt %d lc rgb '%s' title '%s'",
-                     stage ? ", " : "", name, k * TAP_N_STAGE + stage, 7 + 2 * stage - (stage == 1 ? 4 : 0), colour[stage],
-                     repr_study_stages[stage]);
-        str_add(gp, "\n");
+        quote_add(gp, "set title %s\nset ylabel %s\n", repr_metric_names[k], units[k]);
+        if (k == 0)
+            quote_add(gp, "set key below horizontal\nunset xlabel\nplot ");
+        else
+            quote_add(gp, "unset key\nset xlabel 'layer'\nplot ");
+        for (int stage = 0; stage < TAP_N_STAGE; stage++) {
+            if (stage)
+                quote_add(gp, ", ");
+            quote_add(gp, "%s index %d using 1:2:3:4 with yerrorlines lw 1.6 ps 0.7 pt %d lc rgb %s title %s", dat.p,
+                      k * TAP_N_STAGE + stage, 7 + 2 * stage - (stage == 1 ? 4 : 0), colour[stage], repr_study_stages[stage]);
+        }
+        quote_add(gp, "\n");
     }
-    str_addf(gp, "set title 'attention entropy'\nset ylabel 'nats'\nplot '%s.dat' index %d using 1:2:3:4 with yerrorlines lw 1.6 ps 0.7 "
-                 "pt 7 lc rgb '#555555'\n", name, REPR_N_METRIC * TAP_N_STAGE);
-    if (!n_damage)
-        return;
-    str_add(gp, "set title 'damage of pruning the layer'\nset ylabel 'KL divergence, nats'\nset key below horizontal\nunset xlabel\nplot ");
-    for (int d = 0; d < n_damage; d++)
-        str_addf(gp, "%s'%s.dat' index %d using 1:2 with linespoints lw 1.6 ps 0.7 pt %d lc rgb '%s' title '%s %.3g%s'", d ? ", " : "",
-                 name, REPR_N_METRIC * TAP_N_STAGE + 1 + d, 4 + d, colour[d % 4], r->relations[task].damage[d].policy,
-                 r->relations[task].damage[d].level, r->relations[task].damage[d].only ? " all but it" : "");
-    str_add(gp, "\n");
-}
-
-static int plot(const char *folder, const struct repr_report *r, int task, int def, struct str *warning, struct err *e)
-{
-    struct str name = {0}, dat = {0}, gp = {0}, path = {0};
-    int rc = -1;
-    str_addf(&name, "metrics-%d-%s", task + 1, repr_definition_names[def]);
-    plot_data(r, task, def, &dat);
-    str_add(&gp, "set encoding utf8\nset grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
-                 "set tics nomirror textcolor rgb '#333333'\nset bars 0.4\nset xlabel 'layer'\nset xrange [-0.5:*]\n"
-                 "set key top right noenhanced samplen 1.5 opaque\nset offsets graph 0, graph 0.02, graph 0.03, graph 0.03\n");
-    for (int i = 0; i < 2; i++) {
-        str_addf(&gp, "set terminal %s\nset output '%s.%s'\nset multiplot layout 2,4 title \"%s, %s, definitions of %s\" noenhanced\n",
-                 i ? "pngcairo size 1760,820 font 'sans,11'" : "svg size 1500,700 font 'sans,12' background 'white'", name.p,
-                 i ? "png" : "svg", r->x->task[task].label, r->x->model->name, def == REPR_SKEAN ? "Skean et al." : "DepthKV");
-        plot_panels(r, task, def, name.p, &gp);
-        str_add(&gp, "unset multiplot\n");
+    quote_add(gp, "set title 'attention entropy'\nset ylabel 'nats'\nplot %s index %d using 1:2:3:4 with yerrorlines lw 1.6 ps 0.7 "
+                  "pt 7 lc rgb '#555555'\n", dat.p, REPR_N_METRIC * TAP_N_STAGE);
+    if (n_damage)
+        quote_add(gp, "set title 'damage of pruning the layer'\nset ylabel 'KL divergence, nats'\nset key below horizontal\n"
+                      "unset xlabel\nplot ");
+    for (int d = 0; d < n_damage; d++) {
+        const struct repr_damage *x = &r->relations[task].damage[d];
+        struct str title = {0};
+        str_addf(&title, "%s %.3g%s", x->policy, x->level, x->only ? " all but it" : "");
+        if (d)
+            quote_add(gp, ", ");
+        quote_add(gp, "%s index %d using 1:2 with linespoints lw 1.6 ps 0.7 pt %d lc rgb %s title %s", dat.p,
+                  REPR_N_METRIC * TAP_N_STAGE + 1 + d, 4 + d, colour[d % 4], title.p);
+        str_free(&title);
     }
-    str_addf(&path, "%s/%s.dat", folder, name.p);
-    if (fs_write_atomic(path.p, dat.p, dat.n, e))
-        goto out;
-    str_clear(&path);
-    str_addf(&path, "%s/%s.gp", folder, name.p);
-    if (fs_write_atomic(path.p, gp.p, gp.n, e))
-        goto out;
-    str_addf(&name, ".gp");
-    int status = plot_gnuplot(folder, name.p);
-    if (status) {
-        str_clear(warning);
-        str_addf(warning, status == -2 ? "gnuplot is not installed; the script of the plot is %s" : "gnuplot could not make the picture of %s",
-                 path.p);
-    }
-    rc = 0;
-out:
-    str_free(&name);
+    if (n_damage)
+        quote_add(gp, "\n");
     str_free(&dat);
-    str_free(&gp);
-    str_free(&path);
-    return rc;
 }
 
-static int write_text(const char *dir, const char *name, const struct repr_report *r,
-                      void (*print)(const struct repr_report *, struct str *), struct err *e)
+static int plot(const char *folder, const struct repr_report *r, int task, int def, struct plot_list *plots, struct err *e)
 {
-    struct str s = {0};
+    struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
+    struct str name = {0}, title = {0};
+    str_addf(&name, "metrics-%d-%s", task + 1, repr_definition_names[def]);
+    str_addf(&title, "%s, %s, definitions of %s", r->x->task[task].label, r->x->model->name, def == REPR_SKEAN ? "Skean et al." : "DepthKV");
+    plot_data(r, task, def, &dat);
+    quote_add(&gp, "set encoding utf8\nset grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
+                   "set tics nomirror textcolor rgb '#333333'\nset bars 0.4\nset xlabel 'layer'\nset xrange [-0.5:*]\n"
+                   "set key top right noenhanced samplen 1.5 opaque\nset offsets graph 0, graph 0.02, graph 0.03, graph 0.03\n");
+    for (int i = 0; i < 2; i++) {
+        struct str file = {0};
+        str_addf(&file, i ? "%s.png" : "%s.svg", name.p);
+        if (i)
+            quote_add(&gp, "set terminal pngcairo size 1760,820 font 'sans,11'\n");
+        else
+            quote_add(&gp, "set terminal svg size 1500,700 font 'sans,12' background 'white'\n");
+        quote_add(&gp, "set output %s\nset multiplot layout 2,4 title %s noenhanced\n", file.p, title.p);
+        plot_panels(r, task, def, name.p, &gp);
+        quote_add(&gp, "unset multiplot\n");
+        str_free(&file);
+    }
+    str_free(&title);
+    return plot_save(folder, &name, NULL, &dat, &gp, plots, e);
+}
+
+static int write_text(const char *dir, const char *name, enum quote_language language, const struct repr_report *r,
+                      void (*print)(const struct repr_report *, struct quote *), struct err *e)
+{
+    struct quote s = {.language = language};
     char *path = fs_join(dir, name);
     print(r, &s);
-    int rc = fs_write_atomic(path, s.p, s.n, e);
+    int rc = quote_save(&s, path, e);
     mem_free(path);
-    str_free(&s);
+    quote_free(&s);
     return rc;
 }
 
 int repr_report_write(const char *dir, const struct repr_report *r, struct str *warning, struct err *e)
 {
+    struct plot_list list = {0};
     char *h5 = fs_join(dir, "metrics.h5"), *plots = fs_join(dir, "plots");
-    int bad = fs_mkdirs(plots, e) || write_text(dir, "metrics.csv", r, metrics_csv, e) || write_h5(h5, r, e) ||
-              write_text(dir, "metrics.md", r, repr_report_markdown, e) ||
-              (r->relations && write_text(dir, "correlations.csv", r, correlations_csv, e));
+    int bad = fs_mkdirs(plots, e) || write_text(dir, "metrics.csv", QUOTE_CSV, r, metrics_csv, e) || write_h5(h5, r, e) ||
+              write_text(dir, "metrics.md", QUOTE_MARKDOWN, r, repr_report_markdown, e) ||
+              (r->relations && write_text(dir, "correlations.csv", QUOTE_CSV, r, correlations_csv, e));
     for (int t = 0; t < r->x->n_task; t++)
         for (int def = 0; def < REPR_N_DEFINITION && !bad; def++)
-            bad = r->study[t].value[def][0][0] && plot(plots, r, t, def, warning, e);
+            bad = r->study[t].value[def][0][0] && plot(plots, r, t, def, &list, e);
+    plot_list_tell(&list);
+    str_add(warning, str_c(&list.warning));
+    plot_list_fini(&list);
     mem_free(h5);
     mem_free(plots);
     return bad ? -1 : 0;

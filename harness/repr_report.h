@@ -9,6 +9,7 @@
 #ifndef HARNESS_REPR_REPORT_H
 #define HARNESS_REPR_REPORT_H
 
+#include "harness/base/quote.h"
 #include "harness/repr_relate.h"
 
 struct repr_report {
@@ -22,6 +23,6 @@ struct repr_report {
 
 /* warning: what could not be made though nothing failed (no gnuplot). */
 int repr_report_write(const char *dir, const struct repr_report *r, struct str *warning, struct err *e);
-void repr_report_markdown(const struct repr_report *r, struct str *out);
+void repr_report_markdown(const struct repr_report *r, struct quote *out);
 
 #endif

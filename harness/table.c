@@ -99,35 +99,11 @@ static int is_left(const struct table *t, int column)
     return column < t->left || column == t->n_column - 1;
 }
 
-/* Columns of a terminal: bytes that start a character. */
-static int width(const char *s)
+static void markdown(const struct table *t, struct quote *out)
 {
-    int n = 0;
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xC0) != 0x80;
-    return n;
-}
-
-static void escape(const char *text, const char *special, const char *const *replacement, struct str *out)
-{
-    for (; *text; text++) {
-        const char *at = strchr(special, *text);
-        if (at)
-            str_add(out, replacement[at - special]);
-        else
-            str_addc(out, *text == '\n' ? ' ' : *text);
-    }
-}
-
-void table_markdown(const struct table *t, struct str *out)
-{
-    static const char *const bar[] = {"\\|"};
     int *wide = mem_new((size_t)t->n_column, sizeof *wide);
-    struct str field = {0};
     for (int i = 0; i < t->n_text; i++) {
-        str_clear(&field);
-        escape(t->text[i], "|", bar, &field);
-        int w = width(str_c(&field));
+        int w = quote_width(QUOTE_MARKDOWN, t->text[i]);
         if (w > wide[i % t->n_column])
             wide[i % t->n_column] = w;
     }
@@ -135,61 +111,70 @@ void table_markdown(const struct table *t, struct str *out)
         if (wide[c] < 3)
             wide[c] = 3; /* of the rule below the head */
     for (int r = 0; r < t->n_row; r++) {
-        for (int c = 0; c < t->n_column; c++) {
-            str_clear(&field);
-            escape(t->text[r * t->n_column + c], "|", bar, &field);
-            int pad = wide[c] - width(str_c(&field));
-            str_addf(out, "%s%*s%s%*s", c ? " | " : "| ", is_left(t, c) ? 0 : pad, "", str_c(&field), is_left(t, c) ? pad : 0, "");
-        }
-        str_add(out, " |\n");
+        for (int c = 0; c < t->n_column; c++)
+            quote_add(out, "| %*s ", is_left(t, c) ? -wide[c] : wide[c], t->text[r * t->n_column + c]);
+        quote_add(out, "|\n");
         for (int c = 0; r == 0 && c < t->n_column; c++) {
-            str_add(out, c ? " | " : "| ");
-            for (int k = 0; k < wide[c]; k++)
-                str_addc(out, k == wide[c] - 1 && !is_left(t, c) ? ':' : '-');
+            quote_add(out, "| ");
+            for (int k = 0; k < wide[c] - 1; k++)
+                quote_add(out, "-");
+            if (is_left(t, c))
+                quote_add(out, "- ");
+            else
+                quote_add(out, ": ");
         }
         if (r == 0)
-            str_add(out, " |\n");
+            quote_add(out, "|\n");
     }
-    str_free(&field);
     mem_free(wide);
 }
 
-void table_latex(const struct table *t, struct str *out)
+static void latex(const struct table *t, struct quote *out)
 {
-    static const char *const tex[] = {"\\_", "\\%", "\\&", "\\#", "\\{", "\\}", "\\$", "\\textbackslash{}", "\\~{}", "\\^{}",
-                                      "\\textless{}", "\\textgreater{}"};
-    str_add(out, "\\begin{tabular}{");
+    quote_add(out, "\\begin{tabular}{");
     for (int c = 0; c < t->n_column; c++)
-        str_addc(out, is_left(t, c) ? 'l' : 'r');
-    str_add(out, "}\n\\hline\n");
+        if (is_left(t, c))
+            quote_add(out, "l");
+        else
+            quote_add(out, "r");
+    quote_add(out, "}\n\\hline\n");
     for (int r = 0; r < t->n_row; r++) {
         for (int c = 0; c < t->n_column; c++) {
-            str_add(out, c ? " & " : "");
-            escape(t->text[r * t->n_column + c], "_%&#{}$\\~^<>", tex, out);
+            if (c)
+                quote_add(out, " & ");
+            quote_add(out, "%s", t->text[r * t->n_column + c]);
         }
-        str_add(out, r == 0 ? " \\\\\n\\hline\n" : " \\\\\n");
+        quote_add(out, " \\\\\n");
+        if (r == 0)
+            quote_add(out, "\\hline\n");
     }
-    str_add(out, "\\hline\n\\end{tabular}\n");
+    quote_add(out, "\\hline\n\\end{tabular}\n");
 }
 
-void table_escape_html(const char *text, struct str *out)
+static void html(const struct table *t, struct quote *out)
 {
-    static const char *const entity[] = {"&lt;", "&gt;", "&amp;", "&quot;"};
-    escape(text, "<>&\"", entity, out);
-}
-
-void table_html(const struct table *t, struct str *out)
-{
-    str_add(out, "<table>\n");
+    quote_add(out, "<table>\n");
     for (int r = 0; r < t->n_row; r++) {
         const char *tag = r ? "td" : "th";
-        str_add(out, "<tr>");
+        quote_add(out, "<tr>");
         for (int c = 0; c < t->n_column; c++) {
-            str_addf(out, "<%s%s>", tag, is_left(t, c) ? " class=\"text\"" : "");
-            table_escape_html(t->text[r * t->n_column + c], out);
-            str_addf(out, "</%s>", tag);
+            const char *text = t->text[r * t->n_column + c];
+            if (is_left(t, c))
+                quote_add(out, "<%s class=\"text\">%s</%s>", tag, text, tag);
+            else
+                quote_add(out, "<%s>%s</%s>", tag, text, tag);
         }
-        str_add(out, "</tr>\n");
+        quote_add(out, "</tr>\n");
     }
-    str_add(out, "</table>\n");
+    quote_add(out, "</table>\n");
+}
+
+void table_write(const struct table *t, struct quote *out)
+{
+    if (out->language == QUOTE_LATEX)
+        latex(t, out);
+    else if (out->language == QUOTE_HTML)
+        html(t, out);
+    else
+        markdown(t, out);
 }

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "harness/base/quote.h"
 #include "harness/base/str.h"
 
 struct table {
@@ -25,9 +26,7 @@ void table_drop_column(struct table *t, int column);
 int table_column_is_empty(const struct table *t, int column, const char *nothing);
 void table_free(struct table *t); /* leaves a zeroed struct but for n_column and left */
 
-void table_markdown(const struct table *t, struct str *out);
-void table_latex(const struct table *t, struct str *out);
-void table_html(const struct table *t, struct str *out);
-void table_escape_html(const char *text, struct str *out);
+/* The table in the language of the page: Markdown, LaTeX or HTML. */
+void table_write(const struct table *t, struct quote *out);
 
 #endif

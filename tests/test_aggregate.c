@@ -9,6 +9,7 @@
 #include "harness/pool.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 
@@ -160,12 +161,13 @@ START_TEST(the_csv_has_one_line_a_cell_and_names_parameters_where_they_differ)
         {"c", 7, 0, "c0", "q", "snapkv", "0.5", 1, 0.5, 0.25, NULL, .window = 64},
     };
     struct aggregate a;
-    struct str csv = {0}, label = {0};
+    struct quote csv = {.language = QUOTE_CSV};
+    struct str label = {0};
     write_rows(f, 3);
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
     aggregate_csv(&a, &csv);
     int lines = 0, commas[4] = {0}, quoted = 0;
-    for (const char *p = csv.p; *p; p++) {
+    for (const char *p = csv.page.p; *p; p++) {
         quoted ^= *p == '"';
         commas[lines] += *p == ',' && !quoted;
         lines += *p == '\n';
@@ -173,15 +175,15 @@ START_TEST(the_csv_has_one_line_a_cell_and_names_parameters_where_they_differ)
     ck_assert_int_eq(lines, 4);
     for (int i = 1; i < 4; i++)
         ck_assert_int_eq(commas[i], commas[0]);
-    ck_assert_ptr_nonnull(strstr(csv.p, "\"{\"\"window\"\":32}\""));
-    ck_assert_ptr_nonnull(strstr(csv.p, ",recall,recall_se,"));
-    ck_assert_ptr_null(strstr(csv.p, "nan"));
+    ck_assert_ptr_nonnull(strstr(csv.page.p, "\"{\"\"window\"\":32}\""));
+    ck_assert_ptr_nonnull(strstr(csv.page.p, ",recall,recall_se,"));
+    ck_assert_ptr_null(strstr(csv.page.p, "nan"));
     aggregate_policy_label(&a, &a.line[2], &label);
     ck_assert_str_eq(label.p, "snapkv window=64");
     str_clear(&label);
     aggregate_policy_label(&a, &a.line[0], &label);
     ck_assert_str_eq(label.p, "full");
-    str_free(&csv);
+    quote_free(&csv);
     str_free(&label);
     aggregate_free(&a);
 }

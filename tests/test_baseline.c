@@ -5,6 +5,7 @@
 #include "harness/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/report.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
@@ -163,12 +164,14 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
     ck_assert_int_eq(base->baseline, -1);
     ck_assert_int_eq(base->diff[AGG_KL].n, 0);
     ck_assert_double_eq_tol(cell_of(&a, "full", "")->diff[AGG_KL].diff, -mean_kl(&r, "random", "0.5"), 1e-12);
-    struct str csv = {0}, part = {0};
+    struct quote csv = {.language = QUOTE_CSV};
+    struct str part = {0}, warning = {0};
     aggregate_csv(&a, &csv);
     str_addf(&part, ",%s,0..2,", base->id); /* the columns `baseline` and `samples` */
-    ck_assert_ptr_nonnull(strstr(csv.p, part.p));
+    ck_assert_ptr_nonnull(strstr(csv.page.p, part.p));
     aggregate_free(&a);
-    ck_assert_int_eq(report_write(out, &csv, NULL), 0);
+    str_free(&warning);
+    ck_assert_int_eq(report_write(out, &warning, NULL), 0);
     table = rows_read("out/table.md");
     ck_assert_ptr_nonnull(strstr(table, "- baseline"));
     ck_assert_ptr_nonnull(strstr(table, "paired difference to {policy: random, keep: 0.5} on the same samples"));
@@ -192,7 +195,8 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
     ck_assert_ptr_null(a.baseline);
     aggregate_free(&a);
     str_free(&y);
-    str_free(&csv);
+    quote_free(&csv);
+    str_free(&warning);
     str_free(&part);
     mem_free(out);
     rows_free(&r);

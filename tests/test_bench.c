@@ -161,14 +161,16 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     ck_assert_double_eq(number(json_get(first, "profile"), "other"), 1);
     ck_assert_str_eq(json_string(json_get(second, "skipped")), row[1].skipped);
     json_free(root);
-    str_clear(&out);
-    bench_print_csv(&r, &out);
-    ck_assert_msg(strstr(out.p, "\npp1,\"\",1,2,4,0,2,0.5,0,0.5,limit/time,0.5,0,0,100,200,") != NULL, "%s", out.p);
-    ck_assert_msg(strstr(out.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,,time/limit,2,0,0,,,") != NULL, "%s", out.p);
-    str_clear(&out);
-    bench_print_table(&r, &out);
-    ck_assert_msg(strstr(out.p, "| pp1 ") && strstr(out.p, "tg1: no figures: it says"), "%s", out.p);
     str_free(&out);
+    struct quote page = {.language = QUOTE_CSV};
+    bench_print_csv(&r, &page);
+    ck_assert_msg(strstr(page.page.p, "\npp1,\"\",1,2,4,0,2,0.5,0,0.5,limit/time,0.5,0,0,100,200,") != NULL, "%s", page.page.p);
+    ck_assert_msg(strstr(page.page.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,,time/limit,2,0,0,,,") != NULL, "%s", page.page.p);
+    quote_free(&page);
+    page.language = QUOTE_MARKDOWN;
+    bench_print_table(&r, &page);
+    ck_assert_msg(strstr(page.page.p, "| pp1 ") && strstr(page.page.p, "tg1: no figures: it says"), "%s", page.page.p);
+    quote_free(&page);
     bench_limits_destroy(limits);
     model_close(m);
 }

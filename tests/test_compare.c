@@ -37,17 +37,19 @@ static void write_file(const char *name, const char *text)
 
 START_TEST(fields_come_back_as_written)
 {
-    static const char *const text[] = {"", "plain", "a,b", "say \"so\"", "two\nlines", "\"", "\xc3\xa9"};
+    static const char *const text[] = {"", "plain", "a,b", "say \"so\"", "two\nlines", "\"", "\xc3\xa9", "=1+1", "'=1+1", "'x", "-"};
     enum { N = sizeof text / sizeof *text };
-    struct str s = {0};
+    struct quote s = {.language = QUOTE_CSV};
     struct csv c;
-    str_add(&s, "a,b,c,d,e,f,g\n");
+    quote_add(&s, "a,b,c,d,e,f,g,h,i,j,k\n");
     for (int r = 0; r < 2; r++)
-        for (int i = 0; i < N; i++) {
-            str_add_csv(&s, text[i]);
-            str_addc(&s, i == N - 1 ? '\n' : ',');
-        }
-    write_file("a", s.p);
+        for (int i = 0; i < N; i++)
+            if (i == N - 1)
+                quote_add(&s, "%s\n", text[i]);
+            else
+                quote_add(&s, "%s,", text[i]);
+    ck_assert_ptr_nonnull(strstr(s.page.p, "\"'=1+1\",\"''=1+1\",\"'x\",\"'-\"\n"));
+    write_file("a", s.page.p);
     ck_assert_int_eq(csv_read("a", &c, NULL), 0);
     ck_assert_int_eq(c.n_column, N);
     ck_assert_int_eq(c.n_row, 3);
@@ -59,7 +61,7 @@ START_TEST(fields_come_back_as_written)
     ck_assert_int_eq(c.line[2], 4); /* the first row takes two lines */
     csv_free(&c);
     csv_free(&c);
-    str_free(&s);
+    quote_free(&s);
 }
 END_TEST
 

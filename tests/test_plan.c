@@ -8,6 +8,7 @@
 #include "harness/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/build_id.h"
 #include "harness/plan.h"
 #include "harness/rowkey.h"
@@ -56,12 +57,13 @@ static const char turned[] = "samples: 20\nsweep:\n  - {policy: random, keep: 0.
 /* cells.csv but for the columns of times, which stand at the end. */
 static char *cells(const char *out, struct aggregate *a)
 {
-    struct str csv = {0}, kept = {0};
+    struct quote csv = {.language = QUOTE_CSV};
+    struct str kept = {0};
     char *dir = rows_path(out);
     struct err e;
     ck_assert_msg(aggregate_load(dir, a, &e) == 0, "%s", e.msg);
     aggregate_csv(a, &csv);
-    for (char *p = csv.p, *end; *p; p = end + 1) {
+    for (char *p = csv.page.p, *end; *p; p = end + 1) {
         end = strchr(p, '\n');
         char *q = end;
         for (int comma = 0; comma < 2; comma += *q == ',')
@@ -69,7 +71,7 @@ static char *cells(const char *out, struct aggregate *a)
         str_addn(&kept, p, (size_t)(q - p));
         str_addc(&kept, '\n');
     }
-    str_free(&csv);
+    quote_free(&csv);
     mem_free(dir);
     return str_take(&kept);
 }

@@ -38,24 +38,26 @@ START_TEST(a_table_is_padded_aligned_and_escaped)
 {
     static const char *const text[] = {"policy", "n", "also", "a|b", "12", "x_1 & 2%", "\xc3\xa9", "3", "<i>"};
     struct table t = {.n_column = 3, .left = 1};
-    struct str s = {0};
+    struct quote s = {.language = QUOTE_MARKDOWN};
     fill(&t, text, 9);
     ck_assert_int_eq(t.n_row, 3);
-    table_markdown(&t, &s);
-    ck_assert_str_eq(s.p, "| policy |   n | also     |\n"
+    table_write(&t, &s);
+    ck_assert_str_eq(s.page.p, "| policy |   n | also     |\n"
                           "| ------ | --: | -------- |\n"
                           "| a\\|b   |  12 | x_1 & 2% |\n"
-                          "| \xc3\xa9      |   3 | <i>      |\n");
-    str_clear(&s);
-    table_latex(&t, &s);
-    ck_assert_str_eq(s.p, "\\begin{tabular}{lrl}\n\\hline\npolicy & n & also \\\\\n\\hline\na|b & 12 & x\\_1 \\& 2\\% \\\\\n"
+                          "| \xc3\xa9      |   3 | \\<i>     |\n");
+    quote_free(&s);
+    s.language = QUOTE_LATEX;
+    table_write(&t, &s);
+    ck_assert_str_eq(s.page.p, "\\begin{tabular}{lrl}\n\\hline\npolicy & n & also \\\\\n\\hline\na\\textbar{}b & 12 & x\\_1 \\& 2\\% \\\\\n"
                           "\xc3\xa9 & 3 & \\textless{}i\\textgreater{} \\\\\n\\hline\n\\end{tabular}\n");
-    str_clear(&s);
-    table_html(&t, &s);
-    ck_assert_str_eq(s.p, "<table>\n<tr><th class=\"text\">policy</th><th>n</th><th class=\"text\">also</th></tr>\n"
+    quote_free(&s);
+    s.language = QUOTE_HTML;
+    table_write(&t, &s);
+    ck_assert_str_eq(s.page.p, "<table>\n<tr><th class=\"text\">policy</th><th>n</th><th class=\"text\">also</th></tr>\n"
                           "<tr><td class=\"text\">a|b</td><td>12</td><td class=\"text\">x_1 &amp; 2%</td></tr>\n"
                           "<tr><td class=\"text\">\xc3\xa9</td><td>3</td><td class=\"text\">&lt;i&gt;</td></tr>\n</table>\n");
-    str_free(&s);
+    quote_free(&s);
     table_free(&t);
 }
 END_TEST
@@ -64,16 +66,16 @@ START_TEST(a_column_that_says_nothing_is_dropped)
 {
     static const char *const text[] = {"a", "b", "c", "1", "n/a", "x", "2", "n/a", "y"};
     struct table t = {.n_column = 3, .left = 1};
-    struct str s = {0};
+    struct quote s = {.language = QUOTE_MARKDOWN};
     fill(&t, text, 9);
     ck_assert(table_column_is_empty(&t, 1, "n/a") && !table_column_is_empty(&t, 0, "1") && !table_column_is_empty(&t, 1, ""));
     table_drop_column(&t, 1);
-    table_markdown(&t, &s);
-    ck_assert_str_eq(s.p, "| a   | c   |\n| --- | --- |\n| 1   | x   |\n| 2   | y   |\n");
+    table_write(&t, &s);
+    ck_assert_str_eq(s.page.p, "| a   | c   |\n| --- | --- |\n| 1   | x   |\n| 2   | y   |\n");
     table_drop_column(&t, 0); /* the only text column at the left */
     ck_assert_int_eq(t.left, 0);
     ck_assert_int_eq(t.n_column, 1);
-    str_free(&s);
+    quote_free(&s);
     table_free(&t);
     table_free(&t);
 }
@@ -127,11 +129,11 @@ START_TEST(the_table_is_what_was_computed_by_hand)
     ck_assert_str_eq(md, table);
     mem_free(md);
     char *tex = rows_read("table.tex");
-    ck_assert_ptr_nonnull(strstr(tex, "knorm & uniform & 0.500 & 10 & 1.00 & n/a & 2 & 0.500 [0.500, 0.500] & -0.500 ± 0.000 & 0.5000 & 0.25 ± 0 & after prompt \\\\\n"));
+    ck_assert_ptr_nonnull(strstr(tex, "knorm & uniform & 0.500 & 10 & 1.00 & n/a & 2 & 0.500 [0.500, 0.500] & -0.500 $\\pm$ 0.000 & 0.5000 & 0.25 $\\pm$ 0 & after prompt \\\\\n"));
     mem_free(tex);
     char *html = rows_read("index.html");
     ck_assert_ptr_nonnull(strstr(html, "<td class=\"text\">snapkv window=64</td>"));
-    ck_assert_ptr_nonnull(strstr(html, "<img src=\"plots/1-t-score.svg\""));
+    ck_assert_ptr_nonnull(strstr(html, "<p>1-t-score has no picture: <a href=\"plots/1-t-score.gp\">script</a>"));
     mem_free(html);
     char *profile = rows_path("profile.h5");
     ck_assert(!fs_exists(profile)); /* no layer was pruned alone */
@@ -229,9 +231,9 @@ START_TEST(every_task_has_a_table_of_its_own)
     ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
     char *md = rows_read("table.md"), *html = rows_read("index.html");
     ck_assert_int_eq(strncmp(md, table, strlen(table)), 0); /* another task changes nothing in the first one's */
-    ck_assert_int_eq(strncmp(md + strlen(table), "\n## u<v>; model m\n\n", 19), 0);
+    ck_assert_int_eq(strncmp(md + strlen(table), "\n## u\\<v>; model m\n\n", 20), 0);
     ck_assert_ptr_nonnull(strstr(html, "<h2>u&lt;v&gt;; model m</h2>"));
-    ck_assert_ptr_nonnull(strstr(html, "plots/2-u_v_-score.svg"));
+    ck_assert_ptr_nonnull(strstr(html, "plots/2-u_v_-score.gp"));
     mem_free(md);
     mem_free(html);
 }

@@ -4,6 +4,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 
 struct reader {
     struct csv *c;
@@ -39,6 +40,7 @@ static int take_field(struct reader *r, char **out)
         r->line++;
     r->p = *p ? p + 1 : p;
     *to = '\0';
+    *out += quoted && **out == '\'' && quote_is_formula(*out);
     return more;
 }
 

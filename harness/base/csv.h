@@ -1,4 +1,5 @@
-/* CSV files with a header, as str_add_csv writes them (RFC 4180: quotes doubled, line feeds inside quotes). */
+/* CSV files with a header, as pages of QUOTE_CSV hold them (RFC 4180: quotes doubled, line feeds inside quotes; a '
+ * before what a spreadsheet would run is not part of the text). */
 #ifndef HARNESS_BASE_CSV_H
 #define HARNESS_BASE_CSV_H
 

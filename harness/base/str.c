@@ -92,17 +92,6 @@ void str_add_json_double(struct str *s, double x)
         str_add(s, "null");
 }
 
-void str_add_csv(struct str *s, const char *text)
-{
-    str_addc(s, '"');
-    for (; *text; text++) {
-        if (*text == '"')
-            str_addc(s, '"');
-        str_addc(s, *text);
-    }
-    str_addc(s, '"');
-}
-
 /* Length of the well-formed UTF-8 sequence at p, or 0. */
 static size_t utf8_len(const unsigned char *p, size_t n)
 {
@@ -120,12 +109,33 @@ static size_t utf8_len(const unsigned char *p, size_t n)
     return len;
 }
 
+size_t str_point(const char *p, size_t n, int32_t *point)
+{
+    static const unsigned char lead[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    size_t len = utf8_len((const unsigned char *)p, n);
+    *point = len ? (unsigned char)*p & lead[len] : 0;
+    for (size_t i = 1; i < len; i++)
+        *point = *point << 6 | ((unsigned char)p[i] & 0x3F);
+    return len;
+}
+
+int str_is_hidden(int32_t c)
+{
+    static const int32_t range[][2] = {{0, 0x1F},         {0x7F, 0x9F},     {0x61C, 0x61C},   {0x200E, 0x200F},   {0x2028, 0x202E},
+                                       {0x2066, 0x2069},  {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F}};
+    for (size_t i = 0; i < sizeof range / sizeof *range; i++)
+        if (c >= range[i][0] && c <= range[i][1])
+            return 1;
+    return (c & 0xFFFE) == 0xFFFE;
+}
+
 void str_add_json(struct str *s, const char *text, size_t n)
 {
+    int32_t point;
     const unsigned char *p = (const unsigned char *)text;
     str_addc(s, '"');
     for (size_t i = 0; i < n;) {
-        size_t len = utf8_len(p + i, n - i);
+        size_t len = str_point(text + i, n - i, &point);
         if (len == 0) {
             str_add(s, "\xEF\xBF\xBD");
             i++;
@@ -141,8 +151,9 @@ void str_add_json(struct str *s, const char *text, size_t n)
         } else if (p[i] == '\r') {
             str_add(s, "\\r");
             i++;
-        } else if (p[i] < 0x20 || p[i] == 0x7F) {
-            str_addf(s, "\\u%04x", p[i++]);
+        } else if (point <= 0xFFFF && str_is_hidden(point)) { /* a pair of surrogates would be no YAML */
+            str_addf(s, "\\u%04x", (unsigned)point);
+            i += len;
         } else {
             str_addn(s, text + i, len);
             i += len;

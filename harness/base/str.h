@@ -23,12 +23,15 @@ char *str_take(struct str *s);                                   /* caller frees
 
 /* Shortest text that reads back as exactly this double; locale-independent; nan and inf as such. */
 void str_add_double(struct str *s, double x);
-/* JSON: quoted and escaped; bytes that are not UTF-8 become U+FFFD. */
+/* The code point at p (n > 0 bytes are left) and its length; 0: no well-formed UTF-8 begins there. */
+size_t str_point(const char *p, size_t n, int32_t *point);
+/* 1: a control character, or one that moves or hides what stands around it: C0, C1, line and paragraph separators, marks,
+ * overrides and isolates of direction, byte order marks, annotations, tags, what is no character. */
+int str_is_hidden(int32_t point);
+/* JSON: quoted and escaped, hidden characters too; bytes that are not UTF-8 become U+FFFD. */
 void str_add_json(struct str *s, const char *text, size_t n);
 /* JSON number, or null when x is not finite. */
 void str_add_json_double(struct str *s, double x);
-/* CSV: in quotes, with quotes doubled (RFC 4180). */
-void str_add_csv(struct str *s, const char *text);
 
 /* Whole-string conversions, independent of the locale: 0, or -1 when anything is left over or out of range. */
 int str_to_int64(const char *text, int64_t *out);
