@@ -281,6 +281,16 @@ static const struct pair *lookup(const struct gguf *g, const char *key)
     return g->n_pair ? bsearch(&want, g->pair, (size_t)g->n_pair, sizeof *g->pair, by_key) : NULL;
 }
 
+int gguf_n_key(const struct gguf *g)
+{
+    return g->n_pair;
+}
+
+const char *gguf_key_at(const struct gguf *g, int i)
+{
+    return g->pair[i].key;
+}
+
 int gguf_has(const struct gguf *g, const char *key)
 {
     return lookup(g, key) != NULL;

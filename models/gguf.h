@@ -35,6 +35,8 @@ void gguf_close(struct gguf *g); /* NULL is fine */
 
 /* Metadata. The *_get functions return 1 when the key is there with a fitting type, 0 when it is absent, and -1
  * with an error that names the key when it is something else. */
+int gguf_n_key(const struct gguf *g);
+const char *gguf_key_at(const struct gguf *g, int i); /* in order of name */
 int gguf_has(const struct gguf *g, const char *key);
 int gguf_get_int(const struct gguf *g, const char *key, int64_t *out, struct err *e);   /* any integer or bool */
 int gguf_get_real(const struct gguf *g, const char *key, double *out, struct err *e);   /* any number */

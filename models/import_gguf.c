@@ -114,7 +114,7 @@ out:
     return rc;
 }
 
-/* ---- hyper-parameters ------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 /* An integer key; `dflt` below zero: it must be there. */
 static int get_int(const struct source *s, const char *key, int dflt, int *out, struct err *e)
@@ -137,36 +137,121 @@ static int get_real(const struct source *s, const char *key, double dflt, double
     return gguf_get_real(s->g, key, out, e) < 0 ? -1 : 0;
 }
 
-static int refuse_nonzero(const struct source *s, const char *key, const char *what, struct err *e)
+/* ---- the keys -------------------------------------------------------------------------------- */
+
+enum rule {
+    USED,
+    HARMLESS, /* changes nothing that is computed here */
+    OFF,      /* refused unless 0 or false */
+    ONE       /* refused unless 1, or 0, by which llama.cpp means the same */
+};
+
+/* What may stand under "llama." and "tokenizer."; all other keys there are refused, those elsewhere describe the file. */
+static const struct {
+    const char *key;
+    enum rule rule;
+} keys[] = {
+    {"llama.block_count", USED}, {"llama.context_length", USED}, {"llama.embedding_length", USED},
+    {"llama.feed_forward_length", USED}, {"llama.attention.head_count", USED}, {"llama.attention.head_count_kv", USED},
+    {"llama.attention.key_length", USED}, {"llama.attention.value_length", USED},
+    {"llama.attention.layer_norm_rms_epsilon", USED}, {"llama.rope.dimension_count", USED}, {"llama.rope.freq_base", USED},
+    {"llama.rope.scale_linear", USED}, {"llama.rope.scaling.type", USED}, {"llama.rope.scaling.factor", USED},
+    {"llama.vocab_size", HARMLESS}, {"llama.rope.scaling.original_context_length", HARMLESS},
+    {"llama.rope.scaling.finetuned", HARMLESS}, {"llama.tensor_data_layout", HARMLESS},
+    {"llama.attention.layer_norm_epsilon", HARMLESS}, {"llama.expert_used_count", HARMLESS},
+    {"llama.expert_count", OFF}, {"llama.attention.sliding_window", OFF}, {"llama.use_parallel_residual", OFF},
+    {"llama.attention.clamp_kqv", OFF}, {"llama.attention.max_alibi_bias", OFF}, {"llama.attention.scale", OFF},
+    {"llama.attn_logit_softcapping", OFF}, {"llama.final_logit_softcapping", OFF},
+    {"llama.logit_scale", ONE}, {"llama.residual_scale", ONE}, {"llama.embedding_scale", ONE},
+    {"llama.rope.scaling.attn_factor", ONE},
+    {"tokenizer.ggml.model", USED}, {"tokenizer.ggml.pre", USED}, {"tokenizer.ggml.tokens", USED},
+    {"tokenizer.ggml.token_type", USED}, {"tokenizer.ggml.merges", USED}, {"tokenizer.ggml.bos_token_id", USED},
+    {"tokenizer.ggml.eos_token_id", USED}, {"tokenizer.ggml.eot_token_id", USED}, {"tokenizer.ggml.eom_token_id", HARMLESS},
+    {"tokenizer.ggml.padding_token_id", USED}, {"tokenizer.ggml.unknown_token_id", USED},
+    {"tokenizer.ggml.add_bos_token", USED}, {"tokenizer.chat_template", USED},
+    {"tokenizer.ggml.scores", HARMLESS}, {"tokenizer.ggml.token_type_count", HARMLESS},
+    {"tokenizer.ggml.seperator_token_id", HARMLESS}, {"tokenizer.ggml.separator_token_id", HARMLESS},
+    {"tokenizer.ggml.cls_token_id", HARMLESS}, {"tokenizer.ggml.mask_token_id", HARMLESS},
+    {"tokenizer.ggml.prefix_token_id", HARMLESS}, {"tokenizer.ggml.suffix_token_id", HARMLESS},
+    {"tokenizer.ggml.middle_token_id", HARMLESS}, {"tokenizer.ggml.fim_pre_token_id", HARMLESS},
+    {"tokenizer.ggml.fim_suf_token_id", HARMLESS}, {"tokenizer.ggml.fim_mid_token_id", HARMLESS},
+    {"tokenizer.ggml.fim_pad_token_id", HARMLESS}, {"tokenizer.ggml.fim_rep_token_id", HARMLESS},
+    {"tokenizer.ggml.fim_sep_token_id", HARMLESS}, {"tokenizer.huggingface.json", HARMLESS},
+    {"tokenizer.chat_templates", HARMLESS}, {"tokenizer.ggml.remove_extra_whitespaces", OFF},
+    {"tokenizer.ggml.add_eos_token", OFF}, {"tokenizer.ggml.add_sep_token", OFF}, {"tokenizer.ggml.add_space_prefix", OFF},
+};
+enum { N_KEY = sizeof keys / sizeof *keys };
+
+static int check_key(const struct source *s, const char *key, struct err *e)
 {
-    int v = 0;
-    if (get_int(s, key, 0, &v, e))
+    double v = 0;
+    int k = 0;
+    if (strncmp(key, "llama.", 6) != 0 && strncmp(key, "tokenizer.", 10) != 0)
+        return 0;
+    if (strncmp(key, "tokenizer.chat_template.", 24) == 0)
+        return 0; /* further templates, by name; the one in force has none */
+    while (k < N_KEY && strcmp(keys[k].key, key) != 0)
+        k++;
+    if (k == N_KEY)
+        return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%.200s' is not known here, and might change the numbers", s->path,
+                       key);
+    if (keys[k].rule != OFF && keys[k].rule != ONE)
+        return 0;
+    if (gguf_get_real(s->g, key, &v, e) < 0)
         return -1;
-    return v ? err_set(e, ERR_UNSUPPORTED, "%s: %s (%s is %d)", s->path, what, key, v) : 0;
+    if (v != 0 && !(keys[k].rule == ONE && v == 1))
+        return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%s' is %g, expected %s: there is no such thing here", s->path,
+                       key, v, keys[k].rule == ONE ? "1" : "0");
+    return 0;
 }
 
+static int check_keys(const struct source *s, struct err *e)
+{
+    int64_t parts = 1;
+    if (gguf_get_int(s->g, "split.count", &parts, e) < 0)
+        return -1;
+    if (parts > 1)
+        return err_set(e, ERR_UNSUPPORTED, "%s: one of %lld files of a model that was split; join them first (llama.cpp's "
+                                           "llama-gguf-split --merge) and import the whole", s->path, (long long)parts);
+    for (int i = 0; i < gguf_n_key(s->g); i++)
+        if (check_key(s, gguf_key_at(s->g, i), e))
+            return -1;
+    return 0;
+}
+
+/* ---- hyper-parameters ------------------------------------------------------------------------ */
+
+/* As llama.cpp reads it: the factor's old name counts where the new one is absent, a factor of 0 is 1, and the type is
+ * linear where none is given. */
 static int read_rope(const struct source *s, struct hparams *hp, struct err *e)
 {
     char *type = NULL;
     int dims = 0, rc = -1;
-    double old_factor = 1;
+    double old_factor = 0;
     if (get_int(s, "llama.rope.dimension_count", hp->head_dim, &dims, e) ||
         get_real(s, "llama.rope.freq_base", 10000, &hp->rope_base, e) ||
-        get_real(s, "llama.rope.scale_linear", 1, &old_factor, e) ||
+        get_real(s, "llama.rope.scale_linear", 0, &old_factor, e) ||
         get_real(s, "llama.rope.scaling.factor", old_factor, &hp->rope_factor, e) ||
         gguf_get_string(s->g, "llama.rope.scaling.type", &type, e) < 0)
         goto out;
     if (dims != hp->head_dim) {
-        err_set(e, ERR_UNSUPPORTED, "%s: rotation of %d of %d dimensions", s->path, dims, hp->head_dim);
+        err_set(e, ERR_UNSUPPORTED, "%s: rotation of %d of %d dimensions (llama.rope.dimension_count); whole heads rotate here",
+                s->path, dims, hp->head_dim);
         goto out;
     }
-    if (type && strcmp(type, "linear") != 0 && strcmp(type, "none") != 0) {
-        err_set(e, ERR_UNSUPPORTED, "%s: rope scaling '%s'", s->path, type);
+    int none = type && strcmp(type, "none") == 0;
+    if (type && !none && strcmp(type, "linear") != 0) {
+        err_set(e, ERR_UNSUPPORTED, "%s: rope scaling '%s'; known: none, linear", s->path, type);
         goto out;
     }
-    hp->rope_scaling = (type ? type[0] == 'l' : old_factor != 1) ? MODEL_ROPE_LINEAR : MODEL_ROPE_PLAIN;
-    if (hp->rope_scaling == MODEL_ROPE_PLAIN)
+    if (gguf_find(s->g, "rope_freqs.weight")) {
+        err_set(e, ERR_UNSUPPORTED, "%s: tensor 'rope_freqs.weight': a factor for each frequency of the rotation is not read; "
+                                    "import the Hugging Face folder, whose config.json says what it was made from", s->path);
+        goto out;
+    }
+    if (none || hp->rope_factor == 0)
         hp->rope_factor = 1;
+    hp->rope_scaling = hp->rope_factor == 1 ? MODEL_ROPE_PLAIN : MODEL_ROPE_LINEAR;
     rc = 0;
 out:
     mem_free(type);
@@ -179,7 +264,7 @@ static int read_hparams(const struct source *s, struct hparams *hp, struct err *
     double eps = 0;
     int value_dim = 0, rc = -1;
     const struct gguf_tensor *embedding = gguf_find(s->g, "token_embd.weight");
-    int found = gguf_get_string(s->g, "general.architecture", &arch, e);
+    int found = check_keys(s, e) ? -1 : gguf_get_string(s->g, "general.architecture", &arch, e);
     if (found < 0)
         goto out;
     if (!found || strcmp(arch, "llama") != 0) {
@@ -201,8 +286,7 @@ static int read_hparams(const struct source *s, struct hparams *hp, struct err *
         get_int(s, "llama.attention.key_length", hp->n_head ? hp->d_model / hp->n_head : 0, &hp->head_dim, e) ||
         get_int(s, "llama.attention.value_length", hp->head_dim, &value_dim, e) ||
         get_real(s, "llama.attention.layer_norm_rms_epsilon", 1e-5, &eps, e) ||
-        refuse_nonzero(s, "llama.expert_count", "mixture of experts", e) ||
-        refuse_nonzero(s, "llama.attention.sliding_window", "sliding-window attention", e) || read_rope(s, hp, e))
+        read_rope(s, hp, e))
         goto out;
     if (value_dim != hp->head_dim) {
         err_set(e, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions", s->path, hp->head_dim, value_dim);

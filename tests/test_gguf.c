@@ -1,6 +1,7 @@
 /* GGUF files made here, byte by byte: a good one is imported and opens with the values that went in; every way of
  * being wrong ends with an error that names the thing, and leaves no file. */
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,11 @@ struct spec {
     uint32_t version, code, rank;  /* code and rank: of the output norm */
     uint64_t n_key, n_tensor, offset, dim, token_bytes, align;
     int one_type_short, bos;
+    struct more {                  /* further keys, by type: a text, or the bits of a number */
+        const char *key, *text;
+        enum gguf_type type;
+        uint32_t bits;
+    } more[3];
 };
 
 static void put(struct str *s, uint64_t v, int bytes)
@@ -123,6 +129,12 @@ static int put_keys(struct str *s, const struct spec *p)
     put_key(s, p, &n, "tokenizer.ggml.merges", &v);
     put_number(s, p, &n, "tokenizer.ggml.bos_token_id", GGUF_U32, p->bos ? (uint64_t)p->bos : 3);
     put_number(s, p, &n, "tokenizer.ggml.eos_token_id", GGUF_U32, 3);
+    for (const struct more *m = p->more; m < p->more + 3 && m->key; m++) {
+        if (m->text)
+            put_string(s, p, &n, m->key, m->text);
+        else
+            put_number(s, p, &n, m->key, m->type, m->bits);
+    }
     str_free(&v);
     return n;
 }
@@ -355,7 +367,61 @@ static const struct {
     {{.bos = 4}, "bos_token_id is 4, but there are 4 tokens"},
     {{.pre = "llama-bpe"}, "pre-tokenizer 'llama-bpe'; known: gpt-2, smollm"},
     {{.skip = "tokenizer.ggml.merges"}, "'tokenizer.ggml.merges' missing"},
+    {{.more = {{"split.count", NULL, GGUF_U32, 2}}}, "one of 2 files of a model that was split"},
+    {{.arch = "bert", .more = {{"split.count", NULL, GGUF_U32, 2}}}, "one of 2 files"},
+    {{.more = {{"llama.wobble", NULL, GGUF_U32, 0}}}, "'llama.wobble' is not known"},
+    {{.more = {{"llama.expert_count", NULL, GGUF_U32, 8}}}, "'llama.expert_count' is 8, expected 0"},
+    {{.more = {{"llama.attention.sliding_window", NULL, GGUF_U32, 64}}}, "'llama.attention.sliding_window' is 64"},
+    {{.more = {{"llama.logit_scale", NULL, GGUF_F32, 0x40000000}}}, "'llama.logit_scale' is 2, expected 1"},
+    {{.more = {{"llama.rope.scaling.attn_factor", NULL, GGUF_F32, 0x40000000}}}, "attn_factor' is 2"},
+    {{.more = {{"llama.rope.scaling.type", "yarn", 0, 0}}}, "rope scaling 'yarn'; known: none, linear"},
+    {{.more = {{"llama.rope.dimension_count", NULL, GGUF_U32, 4}}}, "rotation of 4 of 8 dimensions"},
+    {{.more = {{"tokenizer.ggml.add_eos_token", NULL, GGUF_BOOL, 1}}}, "add_eos_token' is 1"},
+    {{.more = {{"tokenizer.ggml.precompiled_charsmap", "x", 0, 0}}}, "precompiled_charsmap' is not known"},
+    {{.extra_tensor = "rope_freqs.weight"}, "'rope_freqs.weight': a factor for each frequency"},
 };
+
+enum { QUARTER = 0x3E800000, ONE = 0x3F800000, TWO = 0x40000000, FOUR = 0x40800000 }; /* as floats */
+
+/* As llama.cpp reads them: llama-model.cpp, load_hparams, and llama-context.cpp, which puts "none" above a factor. */
+START_TEST(rotation_is_read_from_every_place_of_a_gguf_file)
+{
+    static const struct {
+        struct more more[3];
+        double factor; /* 1: plain */
+    } c[] = {
+        {{{0}}, 1},
+        {{{"llama.rope.scaling.factor", NULL, GGUF_F32, FOUR}}, 4},
+        {{{"llama.rope.scale_linear", NULL, GGUF_F32, FOUR}}, 4},
+        {{{"llama.rope.scaling.factor", NULL, GGUF_F32, TWO}, {"llama.rope.scale_linear", NULL, GGUF_F32, FOUR}}, 2},
+        {{{"llama.rope.scaling.factor", NULL, GGUF_F32, 0}, {"llama.rope.scale_linear", NULL, GGUF_F32, FOUR}}, 1},
+        {{{"llama.rope.scaling.type", "linear", 0, 0}, {"llama.rope.scaling.factor", NULL, GGUF_F32, FOUR}}, 4},
+        {{{"llama.rope.scaling.type", "linear", 0, 0}, {"llama.rope.scale_linear", NULL, GGUF_F32, FOUR}}, 4},
+        {{{"llama.rope.scaling.type", "none", 0, 0}, {"llama.rope.scaling.factor", NULL, GGUF_F32, FOUR}}, 1},
+        {{{"llama.rope.scaling.type", "none", 0, 0}, {"llama.rope.scale_linear", NULL, GGUF_F32, FOUR}}, 1},
+        {{{"llama.rope.scaling.type", "linear", 0, 0}}, 1},
+        {{{"llama.rope.scaling.attn_factor", NULL, GGUF_F32, ONE}, {"llama.rope.dimension_count", NULL, GGUF_U32, 8},
+          {"llama.rope.scaling.factor", NULL, GGUF_F32, QUARTER}}, 0.25},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct spec spec = {0};
+        struct str s = {0};
+        struct err e = {0};
+        memcpy(spec.more, c[i].more, sizeof spec.more);
+        build(&s, &spec);
+        ck_assert_msg(import_bytes(s.p, s.n, &e) == 0, "case %zu: %s", i, e.msg);
+        struct model *m = model_open(output, MODEL_F32, NULL);
+        ck_assert_ptr_nonnull(m);
+        ck_assert_msg(m->hp.rope_factor == c[i].factor, "case %zu: factor %g", i, m->hp.rope_factor);
+        for (int k = 0; k < HEAD_DIM / 2; k++) {
+            double want = pow(100000, -2.0 * k / HEAD_DIM) / c[i].factor;
+            ck_assert_msg(fabs(m->rope_freq[k] / want - 1) < 1e-12, "case %zu: frequency %d is %g", i, k, m->rope_freq[k]);
+        }
+        model_close(m);
+        str_free(&s);
+    }
+}
+END_TEST
 
 START_TEST(hostile_files_are_refused_by_name_and_leave_nothing)
 {
@@ -516,6 +582,7 @@ Suite *make_gguf_suite(void)
     tcase_add_test(t, a_gguf_file_becomes_a_model_with_its_values);
     tcase_add_test(t, sixteen_bit_storage_rounds_the_matrices_alone);
     tcase_add_loop_test(t, hostile_files_are_refused_by_name_and_leave_nothing, 0, sizeof wrong / sizeof *wrong);
+    tcase_add_test(t, rotation_is_read_from_every_place_of_a_gguf_file);
     tcase_add_test(t, what_is_no_gguf_file_is_refused);
     tcase_add_test(t, every_truncation_is_refused);
     tcase_add_test(t, flipped_bytes_never_crash);
