@@ -54,3 +54,45 @@ uint16_t half_to_bf16(float x)
         return (uint16_t)(u >> 16 | 0x40); /* stays a NaN */
     return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
+
+/* Whole panels are looked at without a branch, so that the good ones go at the speed of memory. */
+enum { PANEL = 1024 };
+
+size_t half_find_bad_f32(const float *x, size_t n)
+{
+    for (size_t at = 0; at < n; at += PANEL) {
+        size_t end = n - at < PANEL ? n : at + PANEL;
+        uint32_t bad = 0;
+        for (size_t i = at; i < end; i++)
+            bad += (to_bits(x[i]) & 0x7F800000) == 0x7F800000;
+        for (size_t i = at; i < end && bad; i++)
+            if ((to_bits(x[i]) & 0x7F800000) == 0x7F800000)
+                return i;
+    }
+    return n;
+}
+
+/* `exponent`: its bits, all of them set in what is no number. */
+static size_t find_bad(const uint16_t *x, size_t n, uint16_t exponent)
+{
+    for (size_t at = 0; at < n; at += PANEL) {
+        size_t end = n - at < PANEL ? n : at + PANEL;
+        uint32_t bad = 0;
+        for (size_t i = at; i < end; i++)
+            bad += (x[i] & exponent) == exponent;
+        for (size_t i = at; i < end && bad; i++)
+            if ((x[i] & exponent) == exponent)
+                return i;
+    }
+    return n;
+}
+
+size_t half_find_bad_f16(const uint16_t *x, size_t n)
+{
+    return find_bad(x, n, 0x7C00);
+}
+
+size_t half_find_bad_bf16(const uint16_t *x, size_t n)
+{
+    return find_bad(x, n, 0x7F80);
+}

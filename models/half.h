@@ -2,11 +2,18 @@
 #ifndef MODELS_HALF_H
 #define MODELS_HALF_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 float half_from_f16(uint16_t h);  /* IEEE binary16: exact, subnormals and infinities too */
 uint16_t half_to_f16(float x);    /* beyond 65504: infinity */
 float half_from_bf16(uint16_t h); /* the upper half of a float: exact */
 uint16_t half_to_bf16(float x);
+
+/* The first of n values that is no number (NaN or infinite); n when there is none. Told by the bits, because compilers
+ * may take isnan for false. */
+size_t half_find_bad_f32(const float *x, size_t n);
+size_t half_find_bad_f16(const uint16_t *x, size_t n);
+size_t half_find_bad_bf16(const uint16_t *x, size_t n);
 
 #endif

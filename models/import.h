@@ -38,7 +38,12 @@ void import_close(struct import_source *s);
 /* Writes `out`; on error whatever was there before is untouched and nothing is left beside it. */
 int import_write(const struct import_source *s, const char *out, const struct import_options *o, struct err *e);
 
-/* For the readers of sources: adds `id` to d->eos_extra unless it is eos, there already, or no token. */
+/* For the readers of sources: refuses values that are NaN or infinite, with the tensor's name in the source and the place
+ * of the first. x[n] are values first .. of a tensor with rows of `cols` (0: a vector). */
+int import_check_finite(const char *path, const char *tensor, const float *x, size_t n, size_t first, size_t cols,
+                        struct err *e);
+
+/* Adds `id` to d->eos_extra unless it is eos, there already, or no token. */
 void import_add_end(struct tokenizer_data *d, int64_t id);
 /* Adds the control tokens that end a turn in the chat template but are not eos (<|im_end|>, <|eot_id|>). */
 void import_add_turn_ends(struct tokenizer_data *d);

@@ -58,13 +58,15 @@ static int fetch(void *ctx, const struct model_tensor *t, float *dst, struct err
     if (heads == 0) {
         dequant_run(g->type, g->data, dst, g->n);
         gguf_release(s->g, g);
-        return 0;
+        return import_check_finite(s->path, name, dst, g->n, 0, g->rank > 1 ? cols : 0, e);
     }
     size_t head_dim = rows / (size_t)heads;
     for (size_t r = 0; r < rows; r++) {
         size_t in_head = r % head_dim, pair = in_head / 2, member = in_head % 2;
         size_t to = r - in_head + member * (head_dim / 2) + pair;
         dequant_run(g->type, g->data + r * row_bytes, dst + to * cols, cols);
+        if (import_check_finite(s->path, name, dst + to * cols, cols, r * cols, cols, e))
+            return -1;
     }
     gguf_release(s->g, g);
     return 0;

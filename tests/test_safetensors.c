@@ -1,6 +1,6 @@
 /* Hugging Face folders made here: good ones are imported (both forms of config.json, one file and shards, all three
  * element types); every way of being wrong ends with an error that names the thing. */
-#include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,6 +301,45 @@ START_TEST(a_model_with_neither_output_matrix_nor_tie_is_refused)
 }
 END_TEST
 
+START_TEST(weights_that_are_no_numbers_are_refused_with_their_place)
+{
+    static const struct {
+        struct hf_change change;
+        const char *says;
+    } c[] = {{{.tensor = 0, .at = 39, .value = NAN}, "model.safetensors: tensor 'lm_head.weight': value (4,7) is "},
+             {{.tensor = 1, .at = 8, .value = INFINITY}, "tensor 'model.embed_tokens.weight': value (1,0) is inf"},
+             {{.tensor = 11, .at = 5, .value = -INFINITY}, "tensor 'model.norm.weight': value 5 is -inf"},
+             {{.tensor = 9, .at = 63, .value = NAN}, "tensor 'model.layers.0.self_attn.q_proj.weight': value (7,7) is "}};
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct str s = {0};
+        hf_write_folder();
+        hf_build(&s, 0, HF_N_ROW, &c[i].change);
+        hf_write("model.safetensors", s.p, s.n);
+        const char *says = hf_import_says();
+        ck_assert_msg(strstr(says, c[i].says), "case %zu: '%s' does not say '%s'", i, says, c[i].says);
+        str_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(a_weight_too_large_for_the_type_asked_for_is_refused)
+{
+    struct import_source s;
+    struct err e = {0};
+    struct str bytes = {0};
+    hf_write_folder();
+    hf_build(&bytes, 0, HF_N_ROW, &(struct hf_change){.tensor = 3, .at = 6, .value = 70000});
+    hf_write("model.safetensors", bytes.p, bytes.n);
+    ck_assert_int_eq(import_open(hf_folder, &s, &e), 0);
+    ck_assert_int_eq(import_write(&s, hf_output, &(struct import_options){.dtype = MODEL_F16}, &e), -1);
+    ck_assert_msg(strstr(e.msg, "tensor 'layers/0/down': value (1,0) is too large for f16"), "%s", e.msg);
+    ck_assert(!fs_exists(hf_output));
+    ck_assert_int_eq(import_write(&s, hf_output, &(struct import_options){.dtype = MODEL_BF16}, &e), 0);
+    import_close(&s);
+    str_free(&bytes);
+}
+END_TEST
+
 START_TEST(bos_is_added_only_where_the_folder_says_so)
 {
     static const struct {
@@ -440,6 +479,8 @@ Suite *make_safetensors_suite(void)
     tcase_add_test(t, missing_parts_of_a_folder_are_named);
     tcase_add_test(t, a_tied_model_uses_the_output_matrix_that_the_file_has);
     tcase_add_test(t, a_model_with_neither_output_matrix_nor_tie_is_refused);
+    tcase_add_test(t, weights_that_are_no_numbers_are_refused_with_their_place);
+    tcase_add_test(t, a_weight_too_large_for_the_type_asked_for_is_refused);
     tcase_add_test(t, bos_is_added_only_where_the_folder_says_so);
     tcase_add_test(t, byte_level_bpe_without_merges_is_kept_as_bytes);
     tcase_add_test(t, flips_and_truncations_of_the_weights_never_crash);
