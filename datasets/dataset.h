@@ -65,6 +65,7 @@ struct dataset_ops {
     int version;                         /* raised when the samples change */
     int max_new_tokens;                  /* the task's own */
     const char *metric;                  /* the task's own, by name */
+    const char *target_delimiter;        /* default of that common parameter; NULL: a blank */
     size_t config_size;
     const struct param *params; /* "length", where a task has one, counts prompt plus max_new_tokens */
     /* (optional) name in rows, where it differs from the task's (jsonl: its `name`) */
@@ -87,5 +88,15 @@ const struct dataset_ops *dataset_at(int i);
 const struct dataset_ops *dataset_find(const char *name);
 int dataset_validate(const struct dataset_ops *d, struct err *e);
 void dataset_item_fini(struct dataset_item *item);
+
+/* The parameters of a task as users give them: its own, then those that every task takes. They are set in one config of
+ * dataset_config_size bytes, which begins with the task's own; `open` and `item` see no more of it. */
+const struct param *dataset_params(const struct dataset_ops *d); /* lives as long as the program */
+size_t dataset_config_size(const struct dataset_ops *d);
+/* {"length":1024,...}, appended: canonical. A common parameter stands in it only where it is not the task's default, so
+ * that a task is named by what is said of it. */
+void dataset_params_json(const struct dataset_ops *d, const void *config, struct str *out);
+/* What stands between prompt and answer, where neither has white space there (harness/target.h). */
+const char *dataset_target_delimiter(const struct dataset_ops *d, const void *config);
 
 #endif

@@ -188,6 +188,7 @@ const struct dataset_ops dataset_text = {
     .version = 1,
     .max_new_tokens = 16,
     .metric = "nll",
+    .target_delimiter = "", /* the text goes on where it was cut */
     .config_size = sizeof(struct config),
     .params = params,
     .open = open,

@@ -359,7 +359,6 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
     struct workspace *w = workspace_create();
     struct cell **cell = mem_new((size_t)n_cell, sizeof *cell);
     struct str answer = {0};
-    struct token_ids answer_ids = {0};
     struct sink sink = {.file = tmpfile(), .hp = hp};
     for (int i = 0; i < n_cell; i++)
         cell[i] = &x->cell[i];
@@ -377,7 +376,7 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
         err_set(e, ERR_IO, "no temporary file for rows");
         goto out;
     }
-    if (tokenizer_encode(b->model->tokenizer, str_c(&answer), answer.n, &answer_ids, e))
+    if (tokenizer_encode(b->model->tokenizer, str_c(&answer), answer.n, &p.target, e))
         goto out;
     if (out->rss == 0) /* of the warm-up: later samples find their memory with the process, as those of a run do */
         mem_trim();
@@ -387,7 +386,7 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
         goto out;
     *seconds = close_window(b, start);
     double segments = sink.segment_bytes < (double)g.batch_bytes ? sink.segment_bytes : (double)g.batch_bytes;
-    double tails = (double)n_cell * decode_tail_capacity(1, answer_ids.n > NEW_TOKENS ? answer_ids.n : NEW_TOKENS);
+    double tails = (double)n_cell * decode_tail_capacity(1, p.target.n > NEW_TOKENS ? p.target.n : NEW_TOKENS);
     out->expected = (double)b->model->weight_bytes + segments + (DEPTH - 1 + tails) * bench_entry_bytes(hp);
     if (peak && (double)clock_peak_rss() > out->rss)
         out->rss = (double)clock_peak_rss();
@@ -396,7 +395,7 @@ out:
     if (sink.file)
         fclose(sink.file);
     str_free(&answer);
-    token_ids_free(&answer_ids);
+    token_ids_free(&p.target);
     mem_free(cell);
     workspace_destroy(w);
     return rc;

@@ -67,7 +67,7 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     struct dataset_question q = {.text = mem_strdup(""), .answer_prefix = mem_strdup("")};
     struct dataset_item item = {.context = mem_strndup(text, n_text), .n_context = n_text, .question = &q, .n_question = 1};
     struct prompt p = {0};
-    struct template_pieces pieces;
+    struct encode_context ec = {0};
     struct sequence s = {0}, *run = &s;
     struct workspace *w = workspace_create();
     float *logits = NULL;
@@ -78,7 +78,8 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
         err_set(e, ERR_CONFIG, "%s holds no tokenizer", o->model);
         goto out;
     }
-    if (tokenizer_template(m->tokenizer, o->template_name, &pieces, e) || encode_prompt(m, &pieces, &item, 0, &p, e))
+    ec.model = m;
+    if (tokenizer_template(m->tokenizer, o->template_name, &ec.pieces, e) || encode_prompt(&ec, &item, 0, &p, e))
         goto out;
     if (p.ids.n + o->n > m->hp.context_length) {
         err_set(e, ERR_CONFIG, "a prompt of %d tokens + -n %lld exceed the model's context of %d", p.ids.n, (long long)o->n,

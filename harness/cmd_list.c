@@ -88,7 +88,7 @@ static void get(enum kind kind, int i, struct thing *t)
         *t = (struct thing){"head_budget", head_budget_names[i], i < N_HEAD ? head_summary[i] : "", "none", NULL, {0}};
     } else if (kind == TASKS) {
         const struct dataset_ops *d = dataset_at(i);
-        *t = (struct thing){"task", d->name, d->summary, d->source, d->params, {0}};
+        *t = (struct thing){"task", d->name, d->summary, d->source, dataset_params(d), {0}};
         str_addf(&t->more, "version: %d\nmax_new_tokens: %d\nmetric: %s\n", d->version, d->max_new_tokens, d->metric);
     } else if (kind != METRICS) {
         const struct mode *m = &modes_of(kind)[i];
@@ -149,8 +149,10 @@ static void print_params(const struct param *p)
     for (; p && p->name; p++) {
         struct str domain = {0};
         param_domain(p, &domain);
-        quote_show(stdout, "  %-16s %s\n  %-16s   %s; default: %s\n", p->name, p->help, "", str_c(&domain),
-               !p->dflt ? "required" : *p->dflt ? p->dflt : "none");
+        const char *dflt = !p->dflt ? "required" : *p->dflt ? p->dflt : "none";
+        const char *quote = strspn(dflt, " ") == strlen(dflt) ? "'" : ""; /* a blank is seen only between quotes */
+        quote_show(stdout, "  %-16s %s\n  %-16s   %s; default: %s%s%s\n", p->name, p->help, "", str_c(&domain), quote,
+                   dflt, quote);
         str_free(&domain);
     }
 }

@@ -37,13 +37,26 @@ static void add_list(struct str *s, const char *name, char *const *text, int n)
     str_addc(s, ']');
 }
 
+/* The first answer as nll, the oracle and yap read it; null without one. */
+static void add_target(struct str *s, const struct encode_context *c, const struct prompt *p)
+{
+    struct str text = {0};
+    tokenizer_decode(c->model->tokenizer, p->target.id, p->target.n, 0, &text);
+    str_add(s, ",\"target\":");
+    if (p->target.n)
+        str_add_json(s, text.p, text.n);
+    else
+        str_add(s, "null");
+    str_free(&text);
+}
+
 static int print_item(const struct encode_context *c, const struct dataset_item *item, int sample, struct err *e)
 {
     for (int i = 0; i < item->n_question; i++) {
         const struct dataset_question *q = &item->question[i];
         struct prompt p = {0};
         struct str s = {0};
-        if (encode_prompt(c->model, &c->pieces, item, i, &p, e))
+        if (encode_prompt(c, item, i, &p, e))
             return -1;
         str_addf(&s, "{\"sample\":%d,\"prompt_tokens\":%d,\"context_tokens\":%d,\"evidence_tokens\":%d", sample, p.ids.n,
                  p.context_end, p.n_evidence);
@@ -54,6 +67,7 @@ static int print_item(const struct encode_context *c, const struct dataset_item 
         add_field(&s, "question", q->text);
         add_field(&s, "answer_prefix", q->answer_prefix);
         add_list(&s, "answers", q->answer, q->n_answer);
+        add_target(&s, c, &p);
         add_list(&s, "stop", q->stop, q->n_stop);
         str_add(&s, "}");
         quote_show_lines(stdout, s.p);
@@ -85,6 +99,7 @@ static int samples(const struct options *o, struct err *e)
         goto out;
     }
     c.model = m;
+    c.target_delimiter = dataset_target_delimiter(o->ops, o->config);
     if (tokenizer_template(m->tokenizer, o->template_name, &c.pieces, e))
         goto out;
     encode_dataset_env(&c, ".", &env);
@@ -112,7 +127,7 @@ static int set_param(const struct options *o, const char *text, struct err *e)
     struct str owner = {0}, see = {0};
     str_addf(&owner, "task '%s'", o->ops->name);
     str_addf(&see, "describe %s", o->ops->name);
-    int rc = cli_param(o->ops->params, o->config, owner.p, see.p, text, e);
+    int rc = cli_param(dataset_params(o->ops), o->config, owner.p, see.p, text, e);
     str_free(&owner);
     str_free(&see);
     return rc;
@@ -121,7 +136,7 @@ static int set_param(const struct options *o, const char *text, struct err *e)
 /* A parameter without default must be given. */
 static int check_required(const struct options *o, const char *const *param, int n_param, struct err *e)
 {
-    for (const struct param *p = o->ops->params; p && p->name; p++) {
+    for (const struct param *p = dataset_params(o->ops); p && p->name; p++) {
         int given = p->dflt != NULL;
         for (int i = 0; i < n_param; i++)
             given |= strncmp(param[i], p->name, strlen(p->name)) == 0 && param[i][strlen(p->name)] == '=';
@@ -181,8 +196,8 @@ int cmd_samples(int argc, char **argv)
         return cli_usage("samples", "-m MODEL is missing");
     if (find_task(argv[optind], &o))
         return CLI_USAGE;
-    o.config = mem_new(1, o.ops->config_size + 1);
-    param_defaults(o.ops->params, o.config);
+    o.config = mem_new(1, dataset_config_size(o.ops));
+    param_defaults(dataset_params(o.ops), o.config);
     for (int i = 0; i < n_param; i++)
         if (set_param(&o, param[i], &e)) {
             cli_fail(&e);
@@ -194,7 +209,7 @@ int cmd_samples(int argc, char **argv)
     }
     rc = samples(&o, &e) ? cli_fail(&e) : CLI_OK;
 out:
-    param_fini(o.ops->params, o.config);
+    param_fini(dataset_params(o.ops), o.config);
     mem_free(o.config);
     return rc;
 }

@@ -104,6 +104,7 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
         goto out;
     }
     ec.model = m;
+    ec.target_delimiter = dataset_target_delimiter(task->ops, task->config);
     for (int i = 0; i < x->n_cell && !cells[0]; i++)
         if (x->cell[i].policy->keeps_all && x->cell[i].task == c->task && x->cell[i].model == c->model &&
             x->cell[i].prune_after == c->prune_after && x->cell[i].max_new_tokens == c->max_new_tokens &&
@@ -119,7 +120,7 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
         err_set(e, ERR_USAGE, "--sample %d: task '%s' has samples 0 to %d", sample, task->label, n - 1);
         goto out;
     }
-    if (task->ops->item(self, sample, x->seed, c->max_new_tokens, &item, e) || encode_prompt(m, &ec.pieces, &item, 0, &prompt, e))
+    if (task->ops->item(self, sample, x->seed, c->max_new_tokens, &item, e) || encode_prompt(&ec, &item, 0, &prompt, e))
         goto out;
     struct trace t = {.m = m, .cell = c, .prompt = &prompt, .wanted = cells[0] != c, .layer = layer};
     struct group g = {.x = x, .model = m, .work = w, .cell = cells, .n_cell = 1 + t.wanted, .item = &item, .question = &question,

@@ -7,6 +7,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
+#include "harness/target.h"
 
 static int encode(const struct model *m, const char *text, size_t n, struct token_ids *ids,
                   struct token_ids *end, struct err *e)
@@ -57,15 +58,27 @@ out:
     return rc;
 }
 
-int encode_prompt(const struct model *m, const struct template_pieces *t, const struct dataset_item *item,
-                  int question, struct prompt *out, struct err *e)
+static int encode_target(const struct encode_context *c, const struct dataset_item *item, const struct dataset_question *q,
+                         struct token_ids *out, struct err *e)
 {
+    const char *const before[] = {c->pieces.prefix, item->context, q->text, c->pieces.suffix, q->answer_prefix};
+    if (!c->target_delimiter || !q->n_answer)
+        return 0;
+    return target_encode(c->model->tokenizer, before, 5, c->target_delimiter, q->answer[0], out, e);
+}
+
+int encode_prompt(const struct encode_context *c, const struct dataset_item *item, int question, struct prompt *out,
+                  struct err *e)
+{
+    const struct model *m = c->model;
+    const struct template_pieces *t = &c->pieces;
     const struct dataset_question *q = &item->question[question];
     struct prompt p = {0};
     struct token_ids end = {0};
     int rc = -1, first = tokenizer_add_bos(m->tokenizer) && tokenizer_bos(m->tokenizer) >= 0;
     if (encode_pieces(m, t, item->context, item->n_context, q->text, q->answer_prefix, &p,
-                      item->n_evidence ? &end : NULL, e))
+                      item->n_evidence ? &end : NULL, e) ||
+        encode_target(c, item, q, &p.target, e))
         goto out;
     if (item->n_evidence)
         mark_evidence(item, strlen(t->prefix), first, end.id, &p);
@@ -85,6 +98,7 @@ out:
 void encode_prompt_fini(struct prompt *p)
 {
     token_ids_free(&p->ids);
+    token_ids_free(&p->target);
     mem_free(p->evidence);
     *p = (struct prompt){0};
 }

@@ -13,11 +13,19 @@ struct prompt {
     int question_end;   /* and of the second */
     unsigned char *evidence; /* [context_end] 1: the token holds part of the answer; NULL: not known */
     int n_evidence;
+    struct token_ids target; /* the first reference answer behind its delimiter (target.h); empty: there is none */
+};
+
+/* Whose tokens, in which template, and what stands between a prompt and its answer. */
+struct encode_context {
+    const struct model *model;
+    struct template_pieces pieces;
+    const char *target_delimiter; /* of the task; NULL: nobody reads targets, and none are encoded */
 };
 
 /* `question` is an index into item->question. On success the caller calls encode_prompt_fini. */
-int encode_prompt(const struct model *m, const struct template_pieces *t, const struct dataset_item *item,
-                  int question, struct prompt *out, struct err *e);
+int encode_prompt(const struct encode_context *c, const struct dataset_item *item, int question, struct prompt *out,
+                  struct err *e);
 void encode_prompt_fini(struct prompt *p);
 
 /* How many prompt tokens are fed before pruning. At least one token is held back, but for PROMPT. */
@@ -25,10 +33,6 @@ int encode_n_before(const struct prompt *p, enum prune_after a);
 
 /* The environment that lends this model's tokenizer to datasets. `env->ctx` points at `c`, which must live as
  * long as env is used. */
-struct encode_context {
-    const struct model *model;
-    struct template_pieces pieces;
-};
 void encode_dataset_env(struct encode_context *c, const char *base_dir, struct dataset_env *env);
 
 /* Folder of the books: $DEPTHKV_DATA, or datasets/books beside or above the program, or share/depthkv/books above it. */

@@ -524,7 +524,8 @@ uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample
 {
     const struct exp_task *t = &x->task[task];
     struct str s = {0};
-    str_addf(&s, "%s %d %s", t->ops->name, t->ops->version, t->params);
+    str_addf(&s, "%s %d ", t->ops->name, t->ops->version);
+    param_json(t->ops->params, t->config, &s); /* without what every task takes: no sample is drawn from it */
     uint64_t h = rng_mix(rng_mix(hash_fnv1a(s.p, s.n), x->seed), (uint64_t)sample);
     str_free(&s);
     return h;
@@ -538,7 +539,7 @@ void experiment_fini(struct experiment *x)
     }
     for (int i = 0; i < x->n_task; i++) {
         struct exp_task *t = &x->task[i];
-        param_fini(t->ops->params, t->config);
+        param_fini(dataset_params(t->ops), t->config);
         mem_free(t->config);
         mem_free(t->label);
         mem_free(t->params);

@@ -30,7 +30,7 @@ struct exp_task {
     const struct dataset_ops *ops;
     void *config;
     char *label;          /* what rows print as task */
-    char *params;         /* canonical JSON of the config */
+    char *params;         /* canonical JSON of the config, see dataset_params_json */
     int length;           /* its parameter `length`, or 0 */
     const struct metric_ops **metric; /* [n_metric]; the first one is `score` */
     int n_metric;

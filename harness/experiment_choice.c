@@ -11,7 +11,7 @@ int experiment_find_policy(const char *name, struct noun *out)
 {
     const struct policy_ops *p = policy_find(name);
     if (p)
-        *out = (struct noun){p, p->name, p->params, p->config_size, 0};
+        *out = (struct noun){.ops = p, .name = p->name, .params = p->params, .config_size = p->config_size};
     return p ? 0 : -1;
 }
 
@@ -19,15 +19,21 @@ int experiment_find_allocator(const char *name, struct noun *out)
 {
     const struct allocator_ops *a = allocator_find(name);
     if (a)
-        *out = (struct noun){a, a->name, a->params, a->config_size, 0};
+        *out = (struct noun){.ops = a, .name = a->name, .params = a->params, .config_size = a->config_size};
     return a ? 0 : -1;
+}
+
+static void task_json(const void *ops, const void *config, struct str *out)
+{
+    dataset_params_json(ops, config, out);
 }
 
 int experiment_find_dataset(const char *name, struct noun *out)
 {
     const struct dataset_ops *d = dataset_find(name);
     if (d)
-        *out = (struct noun){d, d->name, d->params, d->config_size, 0};
+        *out = (struct noun){.ops = d, .name = d->name, .params = dataset_params(d), .config_size = dataset_config_size(d),
+                             .json = task_json};
     return d ? 0 : -1;
 }
 
@@ -162,7 +168,10 @@ static void add_choice(struct load *l, const struct noun *noun, const struct val
         mem_free(c.config);
         return;
     }
-    param_json(noun->params, c.config, &json);
+    if (noun->json)
+        noun->json(noun->ops, c.config, &json);
+    else
+        param_json(noun->params, c.config, &json);
     c.params = str_take(&json);
     mem_grow(&out->v, &out->cap, (size_t)out->n + 1, sizeof *out->v);
     out->v[out->n++] = c;

@@ -25,6 +25,7 @@ struct noun {
     const char *name;
     const struct param *params;
     size_t config_size;
+    void (*json)(const void *ops, const void *config, struct str *out); /* canonical parameters; NULL: as the table has them */
     int bare;     /* 1: {name: value} gives its first parameter, as in {interval: 512} */
 };
 struct choice {

@@ -45,7 +45,8 @@ static int find(const struct mode *table, const char *name, struct noun *out)
 {
     for (; table->name; table++)
         if (strcmp(table->name, name) == 0) {
-            *out = (struct noun){table, table->name, table->params, table->config_size, table->params == interval_params};
+            *out = (struct noun){.ops = table, .name = table->name, .params = table->params, .config_size = table->config_size,
+                                  .bare = table->params == interval_params};
             return 0;
         }
     return -1;

@@ -33,7 +33,8 @@ static int too_long(const struct group *g, struct err *e)
 static int longest_continuation(const struct group_state *s, int q)
 {
     int longest = new_tokens(s->g, q);
-    return s->answer[q].n > longest ? s->answer[q].n : longest;
+    int answer = s->g->prompt[q].target.n;
+    return answer > longest ? answer : longest;
 }
 
 int group_wanted(const struct group *g, int c)
@@ -391,17 +392,6 @@ out:
     return rc;
 }
 
-static int encode_answers(struct group_state *s, struct err *e)
-{
-    const struct group *g = s->g;
-    for (int q = 0; q < g->n_question; q++) {
-        const struct dataset_question *dq = &g->item->question[g->question[q]];
-        if (dq->n_answer && tokenizer_encode(g->model->tokenizer, dq->answer[0], strlen(dq->answer[0]), &s->answer[q], e))
-            return -1;
-    }
-    return 0;
-}
-
 int group_run(const struct group *g, struct err *e)
 {
     int rc = -1;
@@ -413,7 +403,6 @@ int group_run(const struct group *g, struct err *e)
     s.bytes = mem_new(runs, sizeof *s.bytes);
     s.policy_bytes = mem_new(runs, sizeof *s.policy_bytes);
     s.result = mem_new(runs, sizeof *s.result);
-    s.answer = mem_new((size_t)g->n_question, sizeof *s.answer);
     s.reference = mem_new((size_t)g->n_question, sizeof *s.reference);
     s.y = mem_new((size_t)g->n_question, sizeof *s.y);
     s.mass = mem_new((size_t)g->n_question, sizeof *s.mass);
@@ -422,7 +411,7 @@ int group_run(const struct group *g, struct err *e)
                 experiment_prune_after_names[g->prune_after]);
         goto out;
     }
-    if (too_long(g, e) || encode_answers(&s, e) || prefill(&s, e) || group_read_answers(&s, e))
+    if (too_long(g, e) || prefill(&s, e) || group_read_answers(&s, e))
         goto out;
     timing_begin(TIMING_CUTTING);
     int bad = 0;

@@ -38,7 +38,6 @@ struct group_state {
     struct sequence *sequence;  /* [n_cell][n_question] */
     size_t *bytes, *policy_bytes; /* [n_cell][n_question] after pruning: keys and values, the policy's statistics */
     struct outcome *result;     /* [n_cell][n_question] */
-    struct token_ids *answer;   /* [n_question] first reference answer, encoded by itself */
     struct reference *reference; /* [n_question] the full cache along y */
     struct token_ids *y;        /* [n_question] the full cache's greedy tokens */
     double **mass;              /* [n_question] -> [n_layer][n_kv_head][n] attention of the queries that predict y,

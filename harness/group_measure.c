@@ -1,5 +1,5 @@
 /* What a group measures after decoding: teacher forcing on the full cache's answer (kl, top1) and on the reference
- * answer (nll), and where the full cache's attention goes. */
+ * answer behind its delimiter (nll; target.h), and where the full cache's attention goes. */
 #include <math.h>
 #include <string.h>
 
@@ -85,8 +85,8 @@ static int answer_mass(struct group_state *s, int q, double *mass, struct err *e
     struct tap tap = {.ctx = &on, .weights = add_mass};
     for (int i = s->n; i < p->ids.n; i++)
         token_ids_add(&feed, p->ids.id[i]);
-    for (int i = 0; i < s->answer[q].n; i++)
-        token_ids_add(&feed, s->answer[q].id[i]);
+    for (int i = 0; i < s->g->prompt[q].target.n; i++)
+        token_ids_add(&feed, s->g->prompt[q].target.id[i]);
     struct sequence t = {.n = s->n};
     struct forced f = {.s = &t, .target = feed.id, .n_target = feed.n, .from = 1};
     t.cache = kvcache_derive(s->full, NULL, decode_tail_capacity(0, feed.n), NULL, e);
@@ -95,7 +95,7 @@ static int answer_mass(struct group_state *s, int q, double *mass, struct err *e
     const float *last = observe_last_row(s->observer); /* with nothing held back, the prefill predicts the first token */
     for (size_t i = 0; last && i < all; i++)
         mass[i] += (double)last[i];
-    rc = s->answer[q].n;
+    rc = s->g->prompt[q].target.n;
 out:
     kvcache_destroy(t.cache);
     token_ids_free(&feed);
@@ -115,7 +115,7 @@ int group_read_answers(struct group_state *s, struct err *e)
         goto out;
     timing_begin(TIMING_FORCED);
     for (int q = 0; q < s->g->n_question && !lacks && n >= 0; q++) {
-        int more = s->answer[q].n ? answer_mass(s, q, mass, e) : 0;
+        int more = s->g->prompt[q].target.n ? answer_mass(s, q, mass, e) : 0;
         lacks = more == 0;
         n = more < 0 ? -1 : n + more;
     }
@@ -142,7 +142,7 @@ static int has_nll_metric(const struct exp_task *t)
 
 static void add_loss(struct group_state *s, struct outcome *o, int q, const float *logits)
 {
-    o->loss += measure_loss(logits, s->answer[q].id[o->n_loss++], s->g->model->hp.n_vocab);
+    o->loss += measure_loss(logits, s->g->prompt[q].target.id[o->n_loss++], s->g->model->hp.n_vocab);
 }
 
 /* Whether step t of a sequence, about to be chosen, stands on the first t tokens of the list, all steps before having. */
@@ -176,7 +176,7 @@ int group_watch_step(void *ctx, const int *active, const float *const *logits, i
         struct outcome *o = &s->result[at];
         if (w->want_kl && t->out.n < s->reference[q].n_step && stands_on(t, &s->y[q], o->divergence.n))
             measure_divergence_add(&o->divergence, &s->reference[q], logits[i]);
-        if (w->want_nll && t->out.n < s->answer[q].n && stands_on(t, &s->answer[q], o->n_loss))
+        if (w->want_nll && t->out.n < s->g->prompt[q].target.n && stands_on(t, &s->g->prompt[q].target, o->n_loss))
             add_loss(s, o, q, logits[i]);
     }
     timing_end();
@@ -248,13 +248,13 @@ int group_measure(struct group_state *s, struct err *e)
             const struct outcome *o = group_outcome(s, c, q);
             int runs = (t->cache || t->evict) && t->err.code == ERR_OK;
             int kl = runs && want.want_kl && o->divergence.n < s->y[q].n;
-            int nll = runs && want.want_nll && o->n_loss < s->answer[q].n;
+            int nll = runs && want.want_nll && o->n_loss < s->g->prompt[q].target.n;
             /* the one that shares more with what was decoded goes first: a pass leaves the cache with its own tokens */
             int nll_first = nll && (!kl || o->n_loss > o->divergence.n);
             if (kl)
                 add_rest(&rest[nll_first], t, &s->y[q], o->divergence.n, 0);
             if (nll)
-                add_rest(&rest[!nll_first], t, &s->answer[q], o->n_loss, 1);
+                add_rest(&rest[!nll_first], t, &s->g->prompt[q].target, o->n_loss, 1);
         }
     for (int k = 0; k < 2; k++)
         if (decode_forced(g->model, g->work, rest[k].f, rest[k].n, NULL, take_rest, &rest[k], e))
@@ -287,7 +287,6 @@ void group_state_fini(struct group_state *s)
             decode_sequence_fini(group_sequence(s, c, q));
     }
     for (int q = 0; q < g->n_question; q++) {
-        token_ids_free(&s->answer[q]);
         token_ids_free(&s->y[q]);
         measure_reference_fini(&s->reference[q]);
         mem_free(s->mass[q]);
@@ -303,7 +302,6 @@ void group_state_fini(struct group_state *s)
     mem_free(s->bytes);
     mem_free(s->policy_bytes);
     mem_free(s->result);
-    mem_free(s->answer);
     mem_free(s->reference);
     mem_free(s->y);
     mem_free(s->mass);

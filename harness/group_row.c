@@ -87,7 +87,7 @@ static void fill_scores(const struct group_state *s, int c, int q, struct row *r
         .classes = dq->classes,
         .n_class = dq->n_class,
         .output_tokens = t->out.n,
-        .answer_tokens = s->answer[q].n,
+        .answer_tokens = s->g->prompt[q].target.n,
     };
     for (int i = 0; i < task->n_metric; i++) {
         const struct metric_ops *m = task->metric[i];

@@ -13,7 +13,7 @@ static int visit_item(const struct encode_context *c, const struct dataset_item 
     int rc = -1, done = 0;
     struct prompt *prompt = mem_new((size_t)item->n_question + 1, sizeof *prompt);
     for (; done < item->n_question; done++)
-        if (encode_prompt(c->model, &c->pieces, item, done, &prompt[done], e))
+        if (encode_prompt(c, item, done, &prompt[done], e))
             goto out;
     rc = v->item(v->ctx, item, prompt, sample, new_tokens, e);
 out:
@@ -55,6 +55,7 @@ int prompts_visit(const struct experiment *x, int model, int task, const struct 
     struct encode_context ec = *c;
     struct dataset_env env;
     int rc = -1, first = x->first_sample;
+    ec.target_delimiter = dataset_target_delimiter(t->ops, t->config);
     encode_dataset_env(&ec, x->dir, &env);
     if (t->ops->open(&self, t->config, &env, e)) {
         err_wrap(e, "%s:%d: task '%s'", x->path, t->line, t->label);

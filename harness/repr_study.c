@@ -183,7 +183,7 @@ static int encode_view(struct run *r, const struct dataset_item *item, int sampl
     copy.n_evidence = 0; /* its bytes have moved */
     copy.question = &question;
     question.text = text.p ? text.p : question.text + strlen(question.text);
-    int rc = encode_prompt(r->m, &r->encode.pieces, &copy, 0, out, e);
+    int rc = encode_prompt(&r->encode, &copy, 0, out, e);
     str_free(&context);
     str_free(&text);
     return rc;
@@ -199,7 +199,7 @@ static int run_sample(struct run *r, void *self, const struct exp_task *task, in
         goto out;
     for (int view = -1; view < r->n_pool - 1; view++) {
         struct prompt p = {0};
-        int bad = view < 0 ? encode_prompt(r->m, &r->encode.pieces, &item, 0, &p, e) : encode_view(r, &item, number, view, &p, e);
+        int bad = view < 0 ? encode_prompt(&r->encode, &item, 0, &p, e) : encode_view(r, &item, number, view, &p, e);
         bad = bad || feed(r, &p, sample, view, &n_token, e);
         if (view < 0 && !bad) {
             hash_sha256(p.ids.id, (size_t)p.ids.n * sizeof *p.ids.id, out->prompt[sample]);

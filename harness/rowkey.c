@@ -46,6 +46,8 @@ void rowkey_question(const struct dataset_item *item, int q, const struct prompt
     if (p->evidence)
         hash_sha256_update(h, p->evidence, (size_t)p->context_end);
     hash_texts(h, dq->answer, dq->n_answer);
+    hash_sha256_update(h, &p->target.n, sizeof p->target.n);
+    hash_sha256_update(h, p->target.id, (size_t)p->target.n * sizeof *p->target.id);
     hash_texts(h, dq->stop, dq->n_stop);
     hash_texts(h, dq->classes, dq->n_class);
     hash_sha256_update(h, &dq->max_new_tokens, sizeof dq->max_new_tokens);

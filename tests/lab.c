@@ -40,6 +40,7 @@ void lab_open(struct lab *l, const char *sweep, const char *top, int n_prompt, i
     }
     l->prompt.context_end = n_prompt - n_suffix - n_question;
     l->prompt.question_end = n_prompt - n_suffix;
+    ck_assert_int_eq(tokenizer_encode(l->model->tokenizer, answer_text, strlen(answer_text), &l->prompt.target, &e), 0);
     l->item = (struct dataset_item){.context_id = id_text, .context = question_text, .question = &question, .n_question = 1};
     l->result = mem_new((size_t)l->x.n_cell, sizeof *l->result);
     rows_leave(); /* all is in memory */
@@ -113,6 +114,7 @@ void lab_close(struct lab *l)
 {
     lab_clear(l);
     token_ids_free(&l->prompt.ids);
+    token_ids_free(&l->prompt.target);
     mem_free(l->result);
     model_close(l->model);
     experiment_fini(&l->x);

@@ -115,6 +115,7 @@ START_TEST(without_a_reference_answer_only_the_oracle_fails)
     struct str status = {0}, reason = {0};
     lab_open(&l, "  - {policy: [oracle, random], keep: 0.2}\n", "max_new_tokens: 4\n", PROMPT, QUESTION, SUFFIX);
     l.item.question[0].n_answer = 0;
+    token_ids_free(&l.prompt.target);
     lab_run(&l, PRUNE_AFTER_ALL_BUT_LAST);
     lab_text(&l, 1, "status", &status);
     lab_text(&l, 1, "reason", &reason);

@@ -50,10 +50,10 @@ static void set_item(const char *context, const char *text, const char *answer_p
 
 static struct prompt encode(const char *prefix, const char *suffix)
 {
-    const struct template_pieces t = {prefix, suffix};
+    const struct encode_context c = {.model = &model, .pieces = {prefix, suffix}};
     struct prompt p;
     struct err e;
-    ck_assert_msg(encode_prompt(&model, &t, &item, 0, &p, &e) == 0, "%s", e.msg);
+    ck_assert_msg(encode_prompt(&c, &item, 0, &p, &e) == 0, "%s", e.msg);
     return p;
 }
 
@@ -142,11 +142,11 @@ END_TEST
 
 START_TEST(an_empty_prompt_is_refused)
 {
-    const struct template_pieces t = {"", ""};
+    const struct encode_context c = {.model = &model, .pieces = {"", ""}};
     struct prompt p;
     struct err e = {.msg = "garbage"};
     set_item("", "", "");
-    ck_assert_int_eq(encode_prompt(&model, &t, &item, 0, &p, &e), -1);
+    ck_assert_int_eq(encode_prompt(&c, &item, 0, &p, &e), -1);
     ck_assert_int_eq(e.code, ERR_CONFIG);
     ck_assert_str_eq(e.msg, "the prompt is empty");
 }

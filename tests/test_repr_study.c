@@ -116,7 +116,7 @@ static int prompt_states(int sample, struct seen *out)
     encode_dataset_env(&ec, x.dir, &env);
     ck_assert_int_eq(x.task->ops->open(&self, x.task->config, &env, NULL), 0);
     ck_assert_int_eq(x.task->ops->item(self, sample, x.seed, 4, &item, NULL), 0);
-    ck_assert_int_eq(encode_prompt(model, &ec.pieces, &item, 0, &p, NULL), 0);
+    ck_assert_int_eq(encode_prompt(&ec, &item, 0, &p, NULL), 0);
     int n = p.ids.n;
     struct kvcache *c = kvcache_create(&model->hp, n, NULL);
     float *logits = mem_new((size_t)n * (size_t)model->hp.n_vocab, sizeof *logits);

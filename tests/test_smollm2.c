@@ -102,12 +102,12 @@ static void encode(const struct model *m, const struct json *v, struct token_ids
     struct err e = {0};
     const char *question = json_string(json_get(v, "question"));
     char *text = question ? mem_strdup(question) : smollm2_excerpt(v), empty[1] = "";
-    struct template_pieces pieces;
+    struct encode_context c = {.model = m};
     struct prompt p;
     struct dataset_question asked = {.text = empty, .answer_prefix = empty};
     struct dataset_item item = {.context = text, .n_context = strlen(text), .question = &asked, .n_question = 1};
-    ck_assert_msg(tokenizer_template(m->tokenizer, question ? "chat" : "raw", &pieces, &e) == 0, "%s", e.msg);
-    ck_assert_msg(encode_prompt(m, &pieces, &item, 0, &p, &e) == 0, "%s", e.msg);
+    ck_assert_msg(tokenizer_template(m->tokenizer, question ? "chat" : "raw", &c.pieces, &e) == 0, "%s", e.msg);
+    ck_assert_msg(encode_prompt(&c, &item, 0, &p, &e) == 0, "%s", e.msg);
     *out = p.ids;
     p.ids = (struct token_ids){0};
     encode_prompt_fini(&p);
