@@ -38,6 +38,7 @@
     SUITE(experiment_errors) \
     SUITE(estimate) \
     SUITE(encode) \
+    SUITE(json) \
     SUITE(target) \
     SUITE(journal) \
     SUITE(keptfile) \

@@ -2,8 +2,11 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "harness/base/json_check.h"
+#include "harness/base/mem.h"
 #include "harness/base/str.h"
 
 /* struct json is never defined: a node is a cJSON under another name, so that this file is the only
@@ -18,28 +21,66 @@ static const struct json *outward(const cJSON *v)
     return (const struct json *)(const void *)v;
 }
 
-struct json *json_parse(const char *name, const char *text, size_t n, struct err *e)
+static cJSON *parse(const char *name, int line, const char *text, size_t n, struct err *e)
 {
-    const char *end = NULL;
-    cJSON *root = cJSON_ParseWithLengthOpts(text, n, &end, 0);
-    const char *why = "not valid JSON";
-    if (root) {
-        const char *p = end;
-        while (p < text + n && strchr(" \t\r\n", *p) && *p)
-            p++;
-        if (p == text + n || *p == '\0')
-            return (struct json *)(void *)root;
-        cJSON_Delete(root);
-        end = p;
-        why = "text after the JSON value";
-    }
-    int line = 1, column = 1;
-    for (const char *p = text; end && p < end && p < text + n; p++) {
-        column = *p == '\n' ? 1 : column + 1;
+    struct json_fault fault = {0, "not valid JSON"};
+    int column = 1;
+    cJSON *root = json_check(text, n, &fault) ? NULL : cJSON_ParseWithLengthOpts(text, n, NULL, 0);
+    if (root)
+        return root;
+    for (const char *p = text; p < text + fault.at; p++) {
+        column = *p == '\n' ? 1 : column + (((unsigned char)*p & 0xC0) != 0x80);
         line += *p == '\n';
     }
-    err_set(e, ERR_FORMAT, "%s:%d:%d: %s", name, line, column, why);
+    err_set(e, ERR_FORMAT, "%s:%d:%d: %s", name, line, column, fault.why);
     return NULL;
+}
+
+struct json *json_parse(const char *name, const char *text, size_t n, struct err *e)
+{
+    return (struct json *)(void *)parse(name, 1, text, n, e);
+}
+
+/* The next number of a valid text: its begin at or after p. */
+static const char *next_number(const char *p)
+{
+    for (; *p != '-' && (*p < '0' || *p > '9'); p++)
+        if (*p == '"')
+            for (p++; *p != '"'; p++)
+                p += *p == '\\';
+    return p;
+}
+
+/* Gives every number the text that it stands in, in the order of the text; the library frees what hangs there. */
+static const char *keep_numbers(cJSON *v, const char *text)
+{
+    for (; v; v = v->next) {
+        if (cJSON_IsNumber(v)) {
+            const char *begin = next_number(text);
+            size_t length = strspn(begin, "0123456789+-.eE");
+            v->valuestring = cJSON_malloc(length + 1);
+            if (v->valuestring) {
+                memcpy(v->valuestring, begin, length);
+                v->valuestring[length] = '\0';
+            }
+            text = begin + length;
+        }
+        text = v->child ? keep_numbers(v->child, text) : text;
+    }
+    return text;
+}
+
+struct json *json_parse_record(const char *name, int line, const char *text, size_t n, struct err *e)
+{
+    cJSON *root = parse(name, line, text, n, e);
+    if (root)
+        keep_numbers(root, text);
+    return (struct json *)(void *)root;
+}
+
+const char *json_number_text(const struct json *v)
+{
+    return cJSON_IsNumber(in(v)) ? in(v)->valuestring : NULL;
 }
 
 void json_free(struct json *root)
@@ -52,14 +93,23 @@ const struct json *json_get(const struct json *object, const char *key)
     return outward(cJSON_GetObjectItemCaseSensitive(in(object), key));
 }
 
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 int json_has_duplicate(const struct json *object, const char **key)
 {
-    for (const struct json *a = json_first(object); a; a = json_next(a))
-        if (json_get(object, json_key(a)) != a) {
-            *key = json_key(a);
-            return 1;
-        }
-    return 0;
+    int n = 0, found = 0;
+    const char **name = mem_new((size_t)json_size(object) + 1, sizeof *name);
+    for (const struct json *a = json_is_object(object) ? json_first(object) : NULL; a; a = json_next(a))
+        name[n++] = json_key(a);
+    qsort(name, (size_t)n, sizeof *name, by_key);
+    for (int i = 1; i < n && !found; i++)
+        if ((found = strcmp(name[i - 1], name[i]) == 0))
+            *key = name[i];
+    mem_free(name);
+    return found;
 }
 
 int json_size(const struct json *v)

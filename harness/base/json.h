@@ -11,9 +11,13 @@
 
 struct json; /* a node; the root owns the tree */
 
-/* Parses exactly n bytes (nothing but blanks may follow). NULL and ERR_FORMAT with line and column.
- * `name` names the source in the message. */
+/* Parses exactly n bytes (nothing but blanks may follow) to the letter of RFC 8259, and of texts those alone that a C string
+ * holds: a NUL is refused, written as \u0000 too. NULL and ERR_FORMAT with line, column and reason. `name` names the source
+ * in the message. */
 struct json *json_parse(const char *name, const char *text, size_t n, struct err *e);
+/* The same of one record of a file that begins in that line; numbers keep the text that they are written as. A NUL or
+ * another byte that is no part of a number follows the n bytes. */
+struct json *json_parse_record(const char *name, int line, const char *text, size_t n, struct err *e);
 void json_free(struct json *root);
 
 const struct json *json_get(const struct json *object, const char *key); /* case-sensitive; NULL when absent */
@@ -33,6 +37,7 @@ int json_is_null(const struct json *v);
 const char *json_string(const struct json *v);        /* NULL when it is none */
 double json_number(const struct json *v, double dflt);
 int json_int64(const struct json *v, int64_t *out);   /* 0, or -1 when it is no integer below 2^53 */
+const char *json_number_text(const struct json *v);   /* of a record's number, as it is written; otherwise NULL */
 int json_bool(const struct json *v, int dflt);
 char *json_print(const struct json *v);               /* compact text that reads back exactly; NULL: null; mem_free */
 
