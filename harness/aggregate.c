@@ -223,6 +223,7 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
         return 0;
     }
     json_free(c->axes);
+    json_overwrite(v, "max_new_tokens", "cell_max_new_tokens"); /* of a record that says its own: the cell's is the axis */
     c->axes = v;
     c->id = json_string(json_get(v, "cell"));
     c->order = l->plan ? plan_order(l->plan, c->id) : (int)number(v, "cell_index");

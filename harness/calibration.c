@@ -28,6 +28,18 @@ static int see(void *ctx, const struct dataset_item *item, const struct prompt *
     return 0;
 }
 
+/* A sample without a prompt shares none. */
+static int pass_over(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why, struct err *e)
+{
+    (void)ctx;
+    (void)item;
+    (void)sample;
+    (void)new_tokens;
+    (void)why;
+    (void)e;
+    return 0;
+}
+
 static int may_stop(void *ctx, int sample, struct err *e)
 {
     (void)ctx;
@@ -61,7 +73,7 @@ static int check_model(const struct experiment *x, int model, struct err *e)
     }
     for (int t = 0; t < x->n_task; t++) {
         struct check k = {x, model, t};
-        struct prompts_visitor v = {.ctx = &k, .calibrated = 1, .item = see, .end = may_stop};
+        struct prompts_visitor v = {.ctx = &k, .calibrated = 1, .item = see, .end = may_stop, .failed = pass_over};
         if (reads_profile(x, model, t) && prompts_visit(x, model, t, &c, &v, e))
             goto out;
     }

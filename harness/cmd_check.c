@@ -10,9 +10,11 @@
 #include "harness/estimate.h"
 #include "harness/feasible.h"
 #include "harness/runner.h"
+#include "harness/tryout.h"
 #include "models/transformer.h"
 
-static const char help[] = "Validate an experiment; print its cells, and the time and memory that they will take. Where cells read a profile,\n"
+static const char help[] = "Validate an experiment; print its cells, and the time and memory that they will take. The first sample of every task\n"
+                           "is made: a task that can't make one is refused, and fewer samples than asked for are told. Where cells read a profile,\n"
                            "their prompts are encoded too: one that the profile was measured on is refused, as run refuses it. Cells whose\n"
                            "budget can't be spread as asked are marked n/a (or fails), with the reason, where layer count and prompt length\n"
                            "decide it: a task's `length` stands for its prompts, the model's context where there is none.\n\n"
@@ -98,6 +100,15 @@ static void print_time(double s)
         quote_show(stdout, "%.1f h", s / 3600);
 }
 
+/* The most samples that a task has. */
+static int most_samples(const struct experiment *x)
+{
+    int n = 0;
+    for (int t = 0; t < x->n_task; t++)
+        n = x->task[t].n_sample > n ? x->task[t].n_sample : n;
+    return n;
+}
+
 static void print_estimate(const struct experiment *x, double memory, int json)
 {
     int threads = transformer_threads();
@@ -110,7 +121,7 @@ static void print_estimate(const struct experiment *x, double memory, int json)
             str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
             quote_show(stdout, "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
                    "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f}\n",
-                   name.p, x->n_cell, x->samples, t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache, t.cut_caches, total);
+                   name.p, x->n_cell, most_samples(x), t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache, t.cut_caches, total);
             str_free(&name);
             continue;
         }
@@ -164,6 +175,41 @@ static void print_groups(const struct experiment *x, double memory, int json)
     }
 }
 
+/* Tasks whose data end before `samples` do. */
+static void print_fewer(const struct experiment *x, int json)
+{
+    for (int t = 0; t < x->n_task; t++) {
+        const struct exp_task *task = &x->task[t];
+        if (task->n_sample >= x->samples)
+            continue;
+        if (!json) {
+            quote_show(stdout, "task '%s': %d samples from number %d on; %d are asked for\n", task->label, task->n_sample,
+                       x->first_sample, x->samples);
+            continue;
+        }
+        struct str s = {0};
+        str_add(&s, "{\"task\":");
+        str_add_json(&s, task->label, strlen(task->label));
+        str_addf(&s, ",\"task_params\":%s,\"samples\":%d,\"asked\":%d}", task->params, task->n_sample, x->samples);
+        quote_show(stdout, "%s\n", s.p);
+        str_free(&s);
+    }
+}
+
+/* 0 when the first samples can be made; otherwise says why not and gives the exit code. */
+static int try_out(const struct experiment *x)
+{
+    struct str errors = {0}, warnings = {0};
+    struct err e = {0};
+    int rc = tryout_samples(x, &errors, &warnings, &e) ? cli_fail(&e) : errors.n ? CLI_USAGE : CLI_OK;
+    quote_show_lines(stderr, str_c(&errors));
+    for (const char *p = str_c(&warnings); *p; p += strcspn(p, "\n") + 1)
+        quote_show(stderr, "warning: %.*s\n", (int)strcspn(p, "\n"), p);
+    str_free(&errors);
+    str_free(&warnings);
+    return rc;
+}
+
 int cmd_check(int argc, char **argv)
 {
     enum { SET = 256, LIMIT, THREADS, MEMORY, JSON };
@@ -207,17 +253,19 @@ int cmd_check(int argc, char **argv)
         str_free(&errors);
         return CLI_USAGE;
     }
-    if (calibration_check(&x, &e)) {
+    int rc = calibration_check(&x, &e) ? cli_fail(&e) : try_out(&x);
+    if (rc) {
         experiment_fini(&x);
         str_free(&errors);
-        return cli_fail(&e);
+        return rc;
     }
     struct err *why = mem_new((size_t)x.n_cell + 1, sizeof *why);
     for (int i = 0; i < x.n_cell; i++)
         feasible_check(&x, i, &why[i]);
     print_cells(&x, why, json);
     if (!json)
-        quote_show(stdout, "%d cells x %d samples, valid\n", x.n_cell, x.samples);
+        quote_show(stdout, "%d cells x %d samples, valid\n", x.n_cell, most_samples(&x));
+    print_fewer(&x, json);
     if (!json)
         print_reasons(&x, why);
     mem_free(why);

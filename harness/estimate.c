@@ -64,12 +64,13 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
         if (f->model != model || !estimate_opens_group(x, first))
             continue;
         double n = x->task[f->task].length, cut = 0;
+        int samples = x->task[f->task].n_sample;
         n = n > 0 ? n - f->max_new_tokens : hp->context_length;
         double held = weights(hp, f->weight_dtype);
         out->weights = held > out->weights ? held : out->weights; /* one form is loaded at a time */
-        out->groups += x->samples;
+        out->groups += samples;
         out->full_cache = n * entry > out->full_cache ? n * entry : out->full_cache;
-        out->flop += x->samples * n * row_flop(hp, n / 2, 0);
+        out->flop += samples * n * row_flop(hp, n / 2, 0);
         for (int i = first; i < x->n_cell; i++) {
             const struct cell *c = &x->cell[i];
             if (!same_group(f, c))
@@ -79,8 +80,8 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
             rows += c->policy->keeps_all || (x->measure & MEASURE_KL) ? c->max_new_tokens : 0;
             rows += x->measure & MEASURE_NLL ? ANSWER : 0;
             if (c->chunk.size) /* at most: cells that keep the same share their chunks */
-                out->flop += x->samples * n * row_flop(hp, kept * n / 2 + (double)c->chunk.size / 2, 0);
-            out->flop += x->samples * rows * row_flop(hp, kept * n, 1);
+                out->flop += samples * n * row_flop(hp, kept * n / 2 + (double)c->chunk.size / 2, 0);
+            out->flop += samples * rows * row_flop(hp, kept * n, 1);
             cut += kept < 1 ? kept * n * entry : 0; /* whole caches are shared */
         }
         cut = cut < memory ? cut : memory;

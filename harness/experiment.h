@@ -34,6 +34,7 @@ struct exp_task {
     int length;           /* its parameter `length`, or 0 */
     const struct metric_ops **metric; /* [n_metric]; the first one is `score` */
     int n_metric;
+    int n_sample;         /* that a run visits: the experiment's `samples`, or as many as the data have from first_sample on */
     int line;
 };
 

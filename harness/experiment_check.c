@@ -34,6 +34,36 @@ static size_t no_head(void *ctx, const char *text, size_t n, int max_tokens)
     return n;
 }
 
+/* The key's node at or after a line, in the tree's order. */
+static const struct conf *find_key(const struct conf *c, const char *key, int from, int *line)
+{
+    for (int i = 0; c && i < c->n; i++) {
+        if (c->kind == CONF_MAP && strcmp(c->key[i], key) == 0 && c->key_line[i] >= from) {
+            *line = c->key_line[i];
+            return c->item[i];
+        }
+        const struct conf *found = find_key(c->item[i], key, from, line);
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+/* Complains of a task's data: at the line of the parameter that the message begins with, otherwise at the task's. */
+static void complain_of_data(struct load *l, const struct conf *at, const struct exp_task *t, const char *msg)
+{
+    static const char begin[] = "parameter '";
+    int line = t->line;
+    if (strncmp(msg, begin, strlen(begin)) == 0) {
+        const char *p = msg + strlen(begin);
+        char *key = mem_strndup(p, strcspn(p, "'"));
+        const struct conf *found = find_key(at, key, t->line, &line);
+        at = found ? found : at;
+        mem_free(key);
+    }
+    experiment_complain(l, at, line, "task '%s': %s", t->label, msg);
+}
+
 /* What would end a run in its second hour: data that are missing or broken, prompts that no model holds. */
 void experiment_check_tasks(struct load *l)
 {
@@ -42,12 +72,17 @@ void experiment_check_tasks(struct load *l)
     struct dataset_env env = {.prompt_tokens = no_tokens, .truncate_middle = no_truncation, .head_bytes = no_head,
                               .data_dir = encode_data_dir(), .base_dir = x->dir};
     for (int t = 0; t < x->n_task; t++) {
-        const struct exp_task *task = &x->task[t];
+        struct exp_task *task = &x->task[t];
         struct err e = {0};
         void *self = NULL;
-        int told = 0;
+        int told = 0, there = -1;
         if (task->ops->open(&self, task->config, &env, &e))
-            experiment_complain(l, at, task->line, "task '%s': %s", task->label, e.msg);
+            complain_of_data(l, at, task, e.msg);
+        else
+            there = task->ops->count(self);
+        if (there >= 0 && there <= x->first_sample)
+            experiment_complain(l, at, task->line, "first_sample %d: task '%s' has samples 0 to %d", x->first_sample, task->label, there - 1);
+        task->n_sample = there < 0 || there - x->first_sample > x->samples ? x->samples : there - x->first_sample;
         task->ops->close(self);
         for (int m = 0; m < x->n_model; m++)
             if (x->model[m].hp.context_length > 0 && task->length > x->model[m].hp.context_length)

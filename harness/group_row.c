@@ -20,6 +20,7 @@ void group_row_init(const struct group_state *s, int c, int q, struct row *row)
         .question_id = g->item->question[g->question[q]].id,
         .context_id = g->item->context_id,
         .prompt_tokens = p->ids.n,
+        .max_new_tokens = g->item->question[g->question[q]].max_new_tokens,
         .n = s->n,
         .keep = (double)NAN,
         .level = (double)NAN,

@@ -179,7 +179,7 @@ static const struct metric_ops table[] = {
     {"retrieval", "share of the numbers in the output that name the right paragraph",
      "LongBench (Bai et al. 2023, arXiv:2308.14508) retrieval_score", "fraction", 1, 1, NULL, retrieval},
     {"last_number", "1 when the last number of the output is the answer",
-     "as usual for GSM8K (Cobbe et al. 2021, arXiv:2110.14168)", "fraction", 1, 1, NULL, last_number},
+     "GSM8K (Cobbe et al. 2021, arXiv:2110.14168); answers as in lm-evaluation-harness: what follows \"####\", no commas, $, final stop", "fraction", 1, 1, NULL, last_number},
     {"yap", "tokens of the output beyond those of the first answer", "excess length, max(0, output - answer)",
      "tokens", 0, 1, NULL, yap},
     {"nll", "negative log-likelihood of the first answer, teacher-forced", "mean per token, computed by the engine",

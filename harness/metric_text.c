@@ -261,7 +261,8 @@ static double share_of_numbers(const char *output, const char *truth, size_t n_t
 
 double metric_text_count(const char *output, const char *answer)
 {
-    return share_of_numbers(output, answer, strlen(answer));
+    const char *end;
+    return next_number(answer, &end) ? share_of_numbers(output, answer, strlen(answer)) : (double)NAN;
 }
 
 /* The truth is the number after "Paragraph " in the answer; answers in other words give their first number. */
@@ -287,24 +288,48 @@ static const char *number_end(const char *p)
     return p;
 }
 
-/* 1 when text[0, n) and the answer are the same but for commas. */
+/* An answer of GSM8K as lm-evaluation-harness reads it: without what stands up to the last "####", commas, dollar signs and a
+ * full stop at the end; blanks around it aside. Caller frees. */
+static char *bare_answer(const char *answer)
+{
+    static const char mark[] = "####";
+    for (const char *p; (p = strstr(answer, mark));)
+        answer = p + strlen(mark);
+    char *copy = mem_strdup(answer + strspn(answer, " \t\r\n")), *end = copy;
+    for (const char *p = copy; *p; p++)
+        if (*p != ',' && *p != '$')
+            *end++ = *p;
+    while (end > copy && strchr(" \t\r\n", end[-1]))
+        end--;
+    end -= end > copy && end[-1] == '.';
+    *end = '\0';
+    return copy;
+}
+
+/* 1 when text[0, n) is the answer but for commas. */
 static int same_number(const char *text, size_t n, const char *answer)
 {
-    for (const char *end = text + n;;) {
-        while (text < end && *text == ',')
-            text++;
-        while (*answer == ',')
-            answer++;
-        if (text == end || !*answer)
-            return text == end && !*answer;
-        if (*text++ != *answer++)
+    for (const char *end = text + n; text < end; text++) {
+        if (*text == ',')
+            continue;
+        if (*text != *answer++)
             return 0;
     }
+    return !*answer;
+}
+
+/* 1 when all of the text is one number. */
+static int is_number(const char *text)
+{
+    text += *text == '-';
+    return *text >= '0' && *text <= '9' && *number_end(text) == '\0';
 }
 
 double metric_text_last_number(const char *output, const char *answer)
 {
     const char *last = NULL, *end = output;
+    char *truth = bare_answer(answer);
+    double score = is_number(truth) ? 0 : (double)NAN;
     for (const char *p = output; *p;) {
         const char *digit = p + (*p == '-');
         if (*digit < '0' || *digit > '9') {
@@ -314,5 +339,8 @@ double metric_text_last_number(const char *output, const char *answer)
         last = p;
         p = end = number_end(digit);
     }
-    return last ? same_number(last, (size_t)(end - last), answer) : 0;
+    if (last && score == 0)
+        score = same_number(last, (size_t)(end - last), truth);
+    mem_free(truth);
+    return score;
 }

@@ -13,6 +13,10 @@ struct prompts_visitor {
     /* prompt[item->n_question]; lent */
     int (*item)(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens, struct err *e);
     int (*end)(void *ctx, int sample, struct err *e); /* (optional) after a sample's last item */
+    /* (optional) a sample that can't be made (item is NULL), or not encoded; without it, such a sample ends the visit. Errors
+     * of the system end it all the same. */
+    int (*failed)(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why, struct err *e);
+    int most; /* samples to visit; 0: all */
 };
 
 /* Of one task, by the tokenizer of c->model, which is model number `model` of the experiment. Errors of the task's data

@@ -74,7 +74,9 @@ static void add_axes(const struct row *r, struct str *s)
     text(s, "prune_after", experiment_prune_after_names[c->prune_after]);
     whole(s, "policy_seed", (int64_t)c->policy_seed);
     text(s, "weight_dtype", experiment_dtype_names[c->weight_dtype == MODEL_BF16]);
-    whole(s, "max_new_tokens", c->max_new_tokens);
+    whole(s, "max_new_tokens", r->max_new_tokens ? r->max_new_tokens : c->max_new_tokens);
+    if (r->max_new_tokens && r->max_new_tokens != c->max_new_tokens)
+        whole(s, "cell_max_new_tokens", c->max_new_tokens); /* the axis */
     text(s, "template", r->x->template_name);
 }
 

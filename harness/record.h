@@ -26,6 +26,7 @@ struct row {
     const char *question_id, *context_id;
     char prompt_sha256[HASH_HEX];
     int prompt_tokens, n;     /* whole prompt; entries at the moment of pruning */
+    int max_new_tokens;       /* that its question might generate, where a record says its own; 0: the cell's */
     double keep;              /* resolved whole: entries kept / (n x layers) */
     int64_t keep_tokens, keep_bytes; /* m; bytes of the pruned prompt cache, float32 */
     double level;             /* `single`: keep of the studied layer; NAN otherwise */

@@ -91,6 +91,7 @@ static int emit_failed(struct run *r, const struct group *g, const struct err *w
                 .question_id = g->item->question[g->question[q]].id,
                 .context_id = g->item->context_id,
                 .prompt_tokens = g->prompt[q].ids.n,
+                .max_new_tokens = g->item->question[g->question[q]].max_new_tokens,
                 .n_layer = g->model->hp.n_layer,
                 .output = "",
                 .finish_reason = "",
@@ -228,6 +229,53 @@ out:
     return rc;
 }
 
+/* The second part of the keys of a sample that has no prompt: why. */
+static void failed_data(const struct err *why, char hex[HASH_HEX])
+{
+    hash_sha256(why->msg, strlen(why->msg), hex);
+}
+
+static void failed_question(const struct dataset_item *item, int q, int sample, struct str *id)
+{
+    str_clear(id);
+    if (item)
+        str_add(id, item->question[q].id);
+    else
+        str_addf(id, "%d", sample);
+}
+
+/* A sample that can't be made, or not encoded: a failed row for each cell and question. */
+static int run_failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why, struct err *e)
+{
+    struct run *r = ctx;
+    struct str reason = {0}, id = {0};
+    char key[1][HASH_HEX], data[1][HASH_HEX];
+    int rc = 0;
+    str_addf(&reason, "sample %d can't be made: %s", sample, why->msg);
+    failed_data(why, data[0]);
+    r->key = key;
+    r->data = data;
+    r->n_question = 1;
+    for (int c = 0; c < r->x->n_cell && rc == 0; c++) {
+        const struct cell *cell = &r->x->cell[c];
+        if (cell->model != r->i_model || cell->task != r->i_task || cell->max_new_tokens != new_tokens || cell->weight_dtype != r->dtype)
+            continue;
+        for (int q = 0; q < (item ? item->n_question : 1) && rc == 0; q++) {
+            failed_question(item, q, sample, &id);
+            struct row row = {.x = r->x, .cell = cell, .status = ROW_FAILED, .reason = reason.p, .sample = sample, .question_id = id.p,
+                              .context_id = item ? item->context_id : id.p, .n_layer = r->model->hp.n_layer, .output = "",
+                              .finish_reason = "", .first_divergence = -1, .group_cells = 1};
+            record_unknown(&row);
+            rowkey_join(r->cell_key[c], data[0], key[0]);
+            rc = emit(r, 0, 0, &row, NULL, e);
+        }
+    }
+    r->key = r->data = NULL;
+    str_free(&reason);
+    str_free(&id);
+    return rc;
+}
+
 static void begin_task(void *ctx, int n_sample)
 {
     struct run *r = ctx;
@@ -265,6 +313,21 @@ static int plan_item(void *ctx, const struct dataset_item *item, const struct pr
     return 0;
 }
 
+static int plan_failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why, struct err *e)
+{
+    struct run *r = ctx;
+    struct str id = {0};
+    char sha256[HASH_HEX];
+    (void)e;
+    failed_data(why, sha256);
+    for (int q = 0; q < (item ? item->n_question : 1); q++) {
+        failed_question(item, q, sample, &id);
+        plan_add_question(r->plan, r->i_model, r->i_task, new_tokens, sample, id.p, sha256);
+    }
+    str_free(&id);
+    return 0;
+}
+
 static int plan_sample(void *ctx, int sample, struct err *e)
 {
     (void)ctx;
@@ -289,7 +352,7 @@ static int announce(const struct run *r, struct err *e)
  * that are there, and of no others. Prompts are made and encoded once more for it, which is little beside running them. */
 static int plan_model(struct run *r, struct err *e)
 {
-    struct prompts_visitor visitor = {.ctx = r, .item = plan_item, .end = plan_sample};
+    struct prompts_visitor visitor = {.ctx = r, .item = plan_item, .end = plan_sample, .failed = plan_failed};
     for (int c = 0; c < r->x->n_cell; c++) {
         const struct cell *cell = &r->x->cell[c];
         if (cell->model != r->i_model || cell->weight_dtype != r->dtype)
@@ -322,7 +385,7 @@ static int run_model(struct run *r, struct err *e)
     }
     if (plan_model(r, e))
         goto out;
-    struct prompts_visitor visitor = {.ctx = r, .begin = begin_task, .item = run_item, .end = end_sample};
+    struct prompts_visitor visitor = {.ctx = r, .begin = begin_task, .item = run_item, .end = end_sample, .failed = run_failed};
     for (r->i_task = 0; r->i_task < r->x->n_task; r->i_task++) {
         r->task = &r->x->task[r->i_task];
         if (prompts_visit(r->x, r->i_model, r->i_task, &r->encode, &visitor, e))

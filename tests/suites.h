@@ -22,6 +22,7 @@
     SUITE(oracle) \
     SUITE(smollm2) \
     SUITE(dataset) \
+    SUITE(jsonl) \
     SUITE(tasks) \
     SUITE(qa) \
     SUITE(trainer) \

@@ -84,11 +84,11 @@ START_TEST(broken_records_are_refused_with_file_and_line)
 {
     static const struct { const char *text, *what; } c[] = {
         {"", "no record"},
-        {"{\"context\":\"c\",\"answers\":[]}\n{\"context\":", ":2: not valid"},
+        {"{\"context\":\"c\",\"answers\":[]}\n{\"context\":", ":2:12: expected a value"},
         {"[]", ":1: expected a JSON object"},
         {"{\"answers\":[]}", ":1: field 'context'"},
         {"{\"context\":\"c\"}", ":1: field 'answers'"},
-        {"{\"context\":\"c\",\"answers\":[1]}", "holds something"},
+        {"{\"context\":\"c\",\"answers\":[true]}", "found true"},
         {"{\"context\":\"c\",\"context\":\"d\",\"answers\":[]}", "twice"},
         {"{\"context\":\"c\",\"answers\":[],\"id\":\"x\"}\n{\"context\":\"c\",\"answers\":[],\"id\":\"x\"}", ":2: id 'x'"},
         {"{\"context\":\"c\",\"answers\":[],\"group\":\"g\"}\n{\"context\":\"d\",\"answers\":[],\"group\":\"g\"}", ":2: group"},

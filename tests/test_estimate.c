@@ -8,7 +8,7 @@
  * Q 16, K 8, V 8, O 16, three of 12: 84. A position of the cache: 2 layers x 1 head x 2 x (key, value) x 4 bytes = 32. */
 static struct exp_model model = {.hp = {.n_layer = 2, .d_model = 4, .n_head = 2, .n_kv_head = 1, .n_group = 2, .head_dim = 2, .d_ff = 3,
                                         .n_vocab = 10, .context_length = 64, .tied = 1}};
-static struct exp_task task = {.length = 24};
+static struct exp_task task = {.length = 24, .n_sample = 5};
 static struct cell cell[3];
 static struct experiment x = {.model = &model, .n_model = 1, .task = &task, .n_task = 1, .cell = cell, .samples = 5, .measure = MEASURE_SCORE};
 

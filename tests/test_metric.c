@@ -104,6 +104,39 @@ START_TEST(without_answers_there_is_no_score)
 }
 END_TEST
 
+START_TEST(last_number_reads_answers_as_lm_eval_does)
+{
+    static const struct {
+        const char *output, *answer;
+        double want; /* -1: no score */
+    } c[] = {
+        {" 52850", "She counts 5 keys.\n#### 52850", 1}, {" 52850", "#### 52850", 1}, {" 52850", "52850", 1}, {" 52850", "####52850", 1},
+        {"so 52,850.", "#### 52850", 1}, {"so 52850", "5 + 6 #### 52,850", 1}, {"1000", "#### $1,000", 1}, {"1000", "$1000.", 1},
+        {"-7", "#### -7", 1}, {"7", "#### -7", 0}, {"3.50", "#### 3.50", 1}, {"3.5", "#### 3.50", 0}, {" 5", "5 keys #### 52850", 0},
+        {"1 #### 2", "a #### 1 #### 2", 1}, {"no number", "#### 52850", 0}, {"", "#### 52850", 0}, {"52850\n", " 52850\n", 1},
+        {"5", "five", -1}, {"", "", -1}, {"5", "####", -1}, {"5", "5 #### five", -1}, {"5", "5 keys", -1},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        char *answer[] = {mem_strdup(c[i].answer)};
+        struct metric_input in = {.output = c[i].output, .answer = answer, .n_answer = 1};
+        double v = 7;
+        metric_find("last_number")->score(&in, &v);
+        ck_assert_msg(c[i].want < 0 ? isnan(v) : v == c[i].want, "case %zu: '%s' for '%s' is %g", i, c[i].output, c[i].answer, v);
+        mem_free(answer[0]);
+    }
+}
+END_TEST
+
+START_TEST(a_count_in_words_has_no_score)
+{
+    char text[] = "five", *answer[] = {text};
+    struct metric_input in = {.output = "5", .answer = answer, .n_answer = 1};
+    double v = 7;
+    metric_find("count")->score(&in, &v);
+    ck_assert(isnan(v));
+}
+END_TEST
+
 START_TEST(retrieval_takes_the_first_number_where_no_paragraph_is_named)
 {
     static const struct {
@@ -151,6 +184,8 @@ Suite *make_metric_suite(void)
     TCase *t = tcase_create("metric");
     tcase_add_test(t, scores_equal_those_of_the_reference_implementations);
     tcase_add_test(t, every_row_of_the_table_is_complete_and_names_are_unique);
+    tcase_add_test(t, last_number_reads_answers_as_lm_eval_does);
+    tcase_add_test(t, a_count_in_words_has_no_score);
     tcase_add_test(t, yap_is_the_excess_in_tokens_and_never_negative);
     tcase_add_test(t, without_answers_there_is_no_score);
     tcase_add_test(t, retrieval_takes_the_first_number_where_no_paragraph_is_named);

@@ -186,6 +186,14 @@ int json_bool(const struct json *v, int dflt)
     return cJSON_IsBool(in(v)) ? cJSON_IsTrue(in(v)) : dflt;
 }
 
+void json_overwrite(struct json *object, const char *to, const char *from)
+{
+    cJSON *root = (cJSON *)(void *)object, *old = cJSON_GetObjectItemCaseSensitive(root, to),
+          *new = cJSON_GetObjectItemCaseSensitive(root, from);
+    if (cJSON_IsNumber(old) && cJSON_IsNumber(new))
+        cJSON_SetNumberHelper(old, new->valuedouble);
+}
+
 /* By our own hand, because cJSON rounds to 15 digits where 17 are needed. */
 static void print(const cJSON *v, struct str *out)
 {

@@ -39,6 +39,8 @@ double json_number(const struct json *v, double dflt);
 int json_int64(const struct json *v, int64_t *out);   /* 0, or -1 when it is no integer below 2^53 */
 const char *json_number_text(const struct json *v);   /* of a record's number, as it is written; otherwise NULL */
 int json_bool(const struct json *v, int dflt);
+/* Gives the object's number `to` the value of its number `from`, where it has both. */
+void json_overwrite(struct json *object, const char *to, const char *from);
 char *json_print(const struct json *v);               /* compact text that reads back exactly; NULL: null; mem_free */
 
 #endif
