@@ -202,6 +202,14 @@ smoke: $(BIN)
 	  ./$(BIN) run experiments/$$name.yaml -q -o $(SMOKE_OUT)/$$name >/dev/null && \
 	  ./$(BIN) compare results/published/$$name $(SMOKE_OUT)/$$name --both --rtol 0.05 --atol 0.02 || exit 1; done
 
+## intervals: how often the intervals of tables hold the true value (the figures of experiments/README.md; a minute)
+.PHONY: intervals
+intervals: $(O)/tests/intervals/coverage
+	@$<
+$(O)/tests/intervals/coverage: $(O)/tests/intervals/coverage.o $(LIB_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(LDLIBS)
+
 ## cli: the command-line tests alone (CLI="name name" for some)
 .PHONY: cli
 cli: $(BIN)

@@ -399,37 +399,6 @@ static const struct agg_row *partner(const struct aggregate *a, int cell, const 
     return bsearch(&like, a->row + a->cell[cell].first, (size_t)a->cell[cell].n_row, sizeof like, by_place);
 }
 
-/* Mean, SE and interval; by clusters as soon as one has several values. */
-static struct stats_summary summary_of(const double *x, const int64_t *cluster, const double *zero, int n, int clustered)
-{
-    if (!clustered)
-        return stats_mean(x, n);
-    struct stats_paired p = stats_paired_clustered(x, zero, cluster, n);
-    return (struct stats_summary){.n = p.n, .mean = p.n ? p.diff : (double)NAN, .se = p.se, .lo = p.lo, .hi = p.hi};
-}
-
-/* Hits and misses: the interval of a proportion, which has a width even when every sample hit. Where contexts have several rows
- * it takes over only when all hit or all missed, when resampling tells nothing; then a context counts once. */
-static void wilson(const double *x, int n, int n_cluster, struct stats_summary *s)
-{
-    int hits = 0;
-    for (int i = 0; i < n; i++) {
-        if (!isnan(x[i]) && x[i] != 0 && x[i] != 1)
-            return;
-        hits += x[i] == 1;
-    }
-    if (n_cluster == n)
-        stats_wilson(hits, s->n, &s->lo, &s->hi);
-    else if (hits == 0 || hits == s->n)
-        stats_wilson(hits ? n_cluster : 0, s->n ? n_cluster : 0, &s->lo, &s->hi);
-}
-
-static int by_int64(const void *x, const void *y)
-{
-    int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
-    return (a > b) - (a < b);
-}
-
 static double plain_mean(const double *x, int n)
 {
     double sum = 0;
@@ -444,46 +413,40 @@ static double plain_mean(const double *x, int n)
 
 void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out)
 {
-    int n = 0, total = 0, n_cluster = 0;
+    int n = 0, total = 0;
     out->n_ok = out->n_failed = out->n_skipped = 0;
     for (int k = 0; k < n_cell; k++)
         total += a->cell[cell[k]].n_row;
     const struct agg_row **row = mem_new((size_t)total + 1, sizeof *row);
-    double *x = mem_new((size_t)total + 1, sizeof *x), *y = mem_new((size_t)total + 1, sizeof *y),
-           *zero = mem_new((size_t)total + 1, sizeof *zero);
-    int64_t *cluster = mem_new((size_t)total + 1, sizeof *cluster), *sorted = mem_new((size_t)total + 1, sizeof *sorted);
+    double *x = mem_new((size_t)total + 1, sizeof *x), *y = mem_new((size_t)total + 1, sizeof *y);
+    int64_t *cluster = mem_new((size_t)total + 1, sizeof *cluster);
     for (int k = 0; k < n_cell; k++)
         for (int i = 0; i < a->cell[cell[k]].n_row; i++) {
             const struct agg_row *r = &a->row[a->cell[cell[k]].first + i];
             out->n_ok += r->ok;
             out->n_failed += !r->ok && !r->skipped;
             out->n_skipped += r->skipped;
-            cluster[n] = sorted[n] = r->cluster;
+            cluster[n] = r->cluster;
             row[n++] = r;
         }
-    if (n)
-        qsort(sorted, (size_t)n, sizeof *sorted, by_int64);
-    for (int i = 0; i < n; i++)
-        n_cluster += !i || sorted[i] != sorted[i - 1];
-    int clustered = n_cluster < n;
     for (int m = 0; m < AGG_N_MEASURE; m++) {
         for (int i = 0; i < n; i++) {
             const struct agg_row *b = partner(a, a->cell[row[i]->cell].baseline, row[i]);
             x[i] = row[i]->value[m];
             y[i] = b ? b->value[m] : (double)NAN;
         }
-        out->summary[m] = summary_of(x, cluster, zero, n, clustered);
-        if (m == AGG_SCORE)
-            wilson(x, n, n_cluster, &out->summary[m]);
+        const struct stats_range *range = n ? aggregate_range(&a->cell[row[0]->cell], (enum aggregate_measure)m) : NULL;
+        out->summary[m] = stats_mean_clustered(x, cluster, n, range);
         if (out->baseline >= 0)
-            out->diff[m] = stats_paired_clustered(x, y, cluster, n);
+            out->diff[m] = stats_paired_clustered(x, y, cluster, n, range);
     }
     out->extra = mem_new(AGG_MAX_EXTRA, sizeof *out->extra);
     for (int m = 0; m < a->n_extra; m++) {
         for (int i = 0; i < n; i++)
             x[i] = row[i]->extra[m];
-        out->extra[m] = summary_of(x, cluster, zero, n, clustered);
+        out->extra[m] = stats_mean_clustered(x, cluster, n, aggregate_range_of_column(a->extra_name[m]));
     }
+    aggregate_range_identities(a, out);
     double *const mean[N_MEAN] = {&out->bytes, &out->bytes_bf16, &out->bytes_end, &out->keep,
                                   &out->tokens, &out->level, &out->prefill_s, &out->decode_s, &out->keep_bytes};
     for (int m = 0; m < N_MEAN; m++) {
@@ -494,9 +457,7 @@ void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell,
     mem_free(row);
     mem_free(x);
     mem_free(y);
-    mem_free(zero);
     mem_free(cluster);
-    mem_free(sorted);
 }
 
 static void pool(struct aggregate *a)

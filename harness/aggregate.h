@@ -77,6 +77,13 @@ void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */
  * them have is one cluster. out->extra is allocated anew. */
 void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out);
 
+/* aggregate_range.c: [0, 1] for fractions, NULL for what has no known range. */
+const struct stats_range *aggregate_range(const struct agg_cell *c, enum aggregate_measure m);
+const struct stats_range *aggregate_range_of_column(const char *name); /* of a further metric */
+/* What the full cache has by definition, not from samples (kl 0, top1 1, no attention lost, all evidence kept), gets an interval
+ * without width, the only ones there are. */
+void aggregate_range_identities(const struct aggregate *a, struct agg_cell *c);
+
 struct quote;
 void aggregate_csv(const struct aggregate *a, struct quote *out); /* cells.csv */
 

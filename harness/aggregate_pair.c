@@ -14,6 +14,7 @@ struct pair_value {
     int n[2];
     int64_t cluster;
     const char *budget;
+    const struct stats_range *range;
     UT_hash_handle hh;
 };
 
@@ -37,6 +38,7 @@ static void collect_pair(const struct aggregate *a, const char *policy, int side
             /* ids are a task's own; in its forms (depths, lengths) they name what was drawn alike, which is one cluster */
             v->cluster = r->cluster ^ (int64_t)(hash_fnv1a(task, strlen(task)) >> 1);
             v->budget = aggregate_text(c, "budget");
+            v->range = aggregate_range(c, m);
             HASH_ADD_KEYPTR(hh, *table, v->key, strlen(v->key), v);
         }
         v->sum[side] += r->value[m];
@@ -56,6 +58,7 @@ int aggregate_pair(const struct aggregate *a, const char *policy, const char *ot
     double *x = mem_new(size, sizeof *x), *y = mem_new(size, sizeof *y);
     const char **budget = mem_new(size, sizeof *budget);
     int64_t *cluster = mem_new(size, sizeof *cluster);
+    const struct stats_range *range = table ? table->range : NULL;
     HASH_ITER(hh, table, v, next)
     {
         if (v->n[0] && v->n[1]) {
@@ -67,12 +70,14 @@ int aggregate_pair(const struct aggregate *a, const char *policy, const char *ot
             x[n] = v->sum[0] / v->n[0];
             y[n] = v->sum[1] / v->n[1];
             cluster[n++] = v->cluster;
+            if (v->range != range)
+                range = NULL; /* tasks whose scores have different ranges have none together */
         }
         HASH_DEL(table, v);
         mem_free(v->key);
         mem_free(v);
     }
-    *out = stats_paired_clustered(x, y, cluster, n);
+    *out = stats_paired_clustered(x, y, cluster, n, range);
     *n_budget = budgets;
     mem_free(x);
     mem_free(y);

@@ -1,5 +1,6 @@
 /* `depthkv report`: tables and plots from stored rows; nothing is run again. */
 #include <getopt.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,10 +74,25 @@ static void print_pair_json(const struct options *o, const char *dir, const stru
         str_addf(&s, ",\"%s\":", number[i].key);
         str_add_json_double(&s, number[i].value);
     }
-    str_addf(&s, ",\"n\":%d,\"budgets\":%d}", p->n, n_budget);
+    str_addf(&s, ",\"contexts\":%d,\"n\":%d,\"budgets\":%d}", p->n_unit, p->n, n_budget);
     quote_show_lines(stdout, s.p);
     quote_show(stdout, "\n");
     str_free(&s);
+}
+
+static void print_pair_text(const struct options *o, const char *dir, const struct stats_paired *p, int n_budget)
+{
+    const char *why = stats_why_no_interval(p->lo, p->hi, p->n_unit);
+    quote_show(stdout, "%s: %s of %s - %s: %+.4g, 95 %% interval ", dir, aggregate_measure_names[o->measure], o->a, o->b, p->diff);
+    if (why)
+        quote_show(stdout, "n/a (%s)", why);
+    else
+        quote_show(stdout, "[%+.4g, %+.4g]", p->lo, p->hi);
+    if (isfinite(p->p))
+        quote_show(stdout, ", p = %.4g", p->p);
+    else
+        quote_show(stdout, ", p n/a");
+    quote_show(stdout, ", %d pairs in %d contexts, %d budgets below %g\n", p->n, p->n_unit, n_budget, o->below);
 }
 
 static int print_pair(const struct options *o, const char *dir, struct err *e)
@@ -90,8 +106,7 @@ static int print_pair(const struct options *o, const char *dir, struct err *e)
     if (rc == 0 && o->json)
         print_pair_json(o, dir, &p, n_budget);
     else if (rc == 0)
-        quote_show(stdout, "%s: %s of %s - %s: %+.4g, 95 %% interval [%+.4g, %+.4g], p = %.4g, %d pairs, %d budgets below %g\n", dir,
-               aggregate_measure_names[o->measure], o->a, o->b, p.diff, p.lo, p.hi, p.p, p.n, n_budget, o->below);
+        print_pair_text(o, dir, &p, n_budget);
     aggregate_free(&a);
     return rc;
 }

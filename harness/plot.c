@@ -86,10 +86,6 @@ static struct value value_of(const struct figure *f, const struct agg_cell *c)
         double none = d->n ? 0 : (double)NAN;
         v = falls ? (struct value){none - d->diff, none - d->hi, none - d->lo, d->n} : (struct value){none + d->diff, none + d->lo, none + d->hi, d->n};
     }
-    v.lo = isfinite(v.lo) ? v.lo : v.mean;
-    v.hi = isfinite(v.hi) ? v.hi : v.mean;
-    if (f->measure == AGG_KL && v.lo <= 0)
-        v.lo = v.mean / 10; /* a logarithmic axis has no zero */
     return v;
 }
 
@@ -192,6 +188,14 @@ static double full_mean(const struct figure *f)
     return (double)NAN;
 }
 
+void plot_ends(double lo, double hi, struct quote *dat)
+{
+    if (isfinite(lo) && isfinite(hi))
+        quote_add(dat, " %.9g %.9g", lo, hi);
+    else
+        quote_add(dat, " NaN NaN");
+}
+
 static void add_data(const struct figure *f, struct quote *dat)
 {
     quote_add(dat, "# %s | %s%s | 95 %% low | 95 %% high | rows | keep\n", f->single ? "layer" : f->unit_name,
@@ -203,7 +207,9 @@ static void add_data(const struct figure *f, struct quote *dat)
         for (int k = 0; k < f->curve[i].n; k++) {
             const struct agg_cell *c = &f->a->line[f->curve[i].point[k]];
             const struct value v = value_of(f, c);
-            quote_add(dat, "%.9g %.9g %.9g %.9g %d %.6g\n", x_of(f, f->curve[i].point[k]), v.mean, v.lo, v.hi, v.n, c->keep);
+            quote_add(dat, "%.9g %.9g", x_of(f, f->curve[i].point[k]), v.mean);
+            plot_ends(v.lo, v.hi, dat);
+            quote_add(dat, " %d %.6g\n", v.n, c->keep);
         }
     }
 }
@@ -280,11 +286,17 @@ static void add_script(const struct figure *f, const char *name, struct quote *g
         for (int k = 0; k < f->n_curve; k++) {
             if (k)
                 quote_add(gp, ", \\\n  ");
-            if (f->curve[k].shuffled)
+            if (f->curve[k].shuffled) {
                 quote_add(gp, "%s index %d using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title %s", dat.p, k, f->curve[k].label);
+                continue;
+            }
+            quote_add(gp, "%s index %d using ($1%+.4g):2:", dat.p, k, (k - (f->n_curve - 1) / 2.0) * step);
+            if (f->measure == AGG_KL)
+                quote_add(gp, "($3 <= 0 ? $2 / 10 : $3)"); /* a logarithmic axis has no zero, which would hide the whole bar */
             else
-                quote_add(gp, "%s index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s", dat.p, k,
-                          (k - (f->n_curve - 1) / 2.0) * step, plot_point[k % 9], plot_colour[k % 8], f->curve[k].label);
+                quote_add(gp, "3");
+            quote_add(gp, ":4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s", plot_point[k % 9], plot_colour[k % 8],
+                      f->curve[k].label);
         }
         quote_add(gp, "\n");
     }

@@ -165,6 +165,17 @@ static void add_title(const struct heat *h, struct quote *gp)
     str_free(&title);
 }
 
+static void add_place(const struct heat *h, const struct stats_summary *s, double length, double depth, struct quote *dat)
+{
+    quote_add(dat, "%d %d ", index_of(&h->length, length), index_of(&h->depth, depth));
+    if (isfinite(s->mean))
+        quote_add(dat, "%.9g", s->mean);
+    else
+        quote_add(dat, "NaN");
+    plot_ends(s->lo, s->hi, dat);
+    quote_add(dat, " %d %g %g\n", s->n, length, depth);
+}
+
 static void add_heat_data(const struct heat *h, struct quote *dat)
 {
     quote_add(dat, "# length index | depth index | score | 95 %% low | 95 %% high | rows | length | depth\n");
@@ -177,8 +188,7 @@ static void add_heat_data(const struct heat *h, struct quote *dat)
             double depth, length;
             const struct stats_summary *s = &c->summary[AGG_SCORE];
             if (h->panel_of[l] == p && place_of(c, &depth, &length))
-                quote_add(dat, "%d %d %.9g %.9g %.9g %d %g %g\n", index_of(&h->length, length), index_of(&h->depth, depth), s->mean,
-                         s->lo, s->hi, s->n, length, depth);
+                add_place(h, s, length, depth, dat);
         }
     }
 }
@@ -318,8 +328,9 @@ static int write_pooled(const char *folder, const struct point *v, int n, int n_
             quote_add(&dat, "# %s\n", v[i].label);
             curves++;
         }
-        quote_add(&dat, "%.9g %.9g %.9g %.9g\n", v[i].line.bytes / unit, score->mean, isfinite(score->lo) ? score->lo : score->mean,
-                  isfinite(score->hi) ? score->hi : score->mean);
+        quote_add(&dat, "%.9g %.9g", v[i].line.bytes / unit, score->mean);
+        plot_ends(score->lo, score->hi, &dat);
+        quote_add(&dat, "\n");
     }
     for (int i = 0; i < 2; i++) {
         plot_terminal(name.p, i, &gp);

@@ -10,6 +10,8 @@
 extern const char *const plot_colour[8];
 extern const int plot_point[9];
 
+/* Both ends of an error bar; NaN, which is a point without one, where they are not known. */
+void plot_ends(double lo, double hi, struct quote *dat);
 /* A file name out of a label: letters, digits, _ and -; what is too long gets its hash for an end. In place. */
 void plot_safe_name(struct str *name);
 /* Writes name.dat and name.gp, has gnuplot draw them, and lists the figure; takes the name. `task_key`: see plot_list. */

@@ -56,7 +56,7 @@ static void add(struct sums *s, double mean, double lo, double hi)
     if (!isfinite(mean))
         return;
     s->mean += mean;
-    s->below += (mean - lo) * (mean - lo); /* NAN for one sample: then there is no interval */
+    s->below += (mean - lo) * (mean - lo); /* NAN where the task has no interval: then there is none for all */
     s->above += (hi - mean) * (hi - mean);
     s->n++;
 }
@@ -247,23 +247,9 @@ void pool_label(const struct aggregate *a, const struct agg_cell *c, struct str 
     str_free(&modes);
 }
 
-/* mean [low, high] */
 static void add_value(struct table *t, const struct pool_value *v, const char *format)
 {
-    struct str s = {0};
-    const double end[3] = {v->mean, v->lo, v->hi};
-    static const char *const before[3] = {"", " [", ", "};
-    if (!v->n) {
-        table_add_text(t, "n/a");
-        return;
-    }
-    for (int i = 0; i < (isfinite(v->lo) ? 3 : 1); i++) {
-        char text[64];
-        snprintf(text, sizeof text, format, end[i]);
-        str_addf(&s, "%s%s", before[i], text);
-    }
-    str_add(&s, isfinite(v->lo) ? "]" : "");
-    table_add(t, &s);
+    table_add_ends(t, v->n ? v->mean : (double)NAN, v->lo, v->hi, format);
 }
 
 static void add_line(const struct aggregate *a, const struct pool_line *p, struct table *t)
@@ -307,7 +293,7 @@ int pool_markdown(const char *dir, struct quote *out, struct err *e)
     table_write(&t, out);
     quote_add(out,
              "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the same samples. [ ]: 95 %% "
-             "intervals of the tasks put together (MOVER); of a difference, no width says that no sample differed, not that none could.\n",
+             "intervals of the tasks put together (MOVER; table.md says how a task has its own); n/a: a task has none; exact: by definition.\n",
              a.baseline ? a.baseline : "the full cache");
     table_free(&t);
     mem_free(p);

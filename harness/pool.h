@@ -6,7 +6,7 @@
  *     mean - sqrt(sum_k (m_k - lo_k)^2) / K, mean + sqrt(sum_k (hi_k - m_k)^2) / K
  *
  * from each task's mean m_k and 95 % interval [lo_k, hi_k] (method of variance estimates recovery: Zou and Donner, Statistics in
- * Medicine 27, 2008, 1693-1702). So it follows intervals that are not symmetric, and has a width where every sample failed. */
+ * Medicine 27, 2008, 1693-1702). So it follows intervals that are not symmetric, and has a width where every sample failed, or none differs. */
 #ifndef HARNESS_POOL_H
 #define HARNESS_POOL_H
 
@@ -15,7 +15,7 @@
 
 struct pool_value {
     int n;               /* tasks that have it; 0: all else is NAN */
-    double mean, lo, hi; /* lo, hi: NAN where a task has one sample */
+    double mean, lo, hi; /* lo, hi: NAN where a task has no interval */
 };
 
 struct pool_line {

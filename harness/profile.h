@@ -10,7 +10,8 @@
  *                                  difference to the baseline), baseline (its mean); n int64 [k]
  *       attributes     what all layers say together (harness/permutation.h): permutation_p, effect, variance, null_mean,
  *                      null_sd, permutations, split_half and split_half_rank (reliability of the layers' means, of
- *                      their ranks), n_sample; NaN where samples are too few */
+ *                      their ranks), n_sample; NaN where samples are too few
+ *                      (se, lo and hi as in harness/stats.h) */
 #ifndef HARNESS_PROFILE_H
 #define HARNESS_PROFILE_H
 

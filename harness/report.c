@@ -81,11 +81,11 @@ static void add_line(const struct aggregate *a, const struct agg_cell *c, struct
     table_add_number(t, c->bytes_bf16 / 1048576, 2);
     table_add_number(t, c->n_ok, 0);
     table_add_ends(t, s[AGG_SCORE].mean, s[AGG_SCORE].lo, s[AGG_SCORE].hi, "%.3f");
-    table_add_half(t, d->n ? d->diff : none, d->lo, d->hi, "%+.3f");
+    table_add_ends(t, d->n ? d->diff : none, d->lo, d->hi, "%+.3f");
     table_add_number(t, d->n ? d->p : none, 4);
-    table_add_half(t, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi, "%.3g");
+    table_add_ends(t, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi, "%.3g");
     table_add_number(t, s[AGG_TOP1].mean, 3);
-    table_add_half(t, s[AGG_NLL].mean, s[AGG_NLL].lo, s[AGG_NLL].hi, "%.4f");
+    table_add_ends(t, s[AGG_NLL].mean, s[AGG_NLL].lo, s[AGG_NLL].hi, "%.4f");
     report_notes(a, c, &text);
     table_add(t, &text);
 }
@@ -135,8 +135,9 @@ static void add_legend(const struct aggregate *a, const struct agg_cell *c, stru
     str_addf(s, "score: %s", name);
     if (m)
         str_addf(s, " (%s; %s is better)", m->unit, m->higher_is_better ? "higher" : "lower");
-    str_add(s, "; [ ]: 95 % interval (Wilson's for hits and misses, otherwise bootstrap over samples); ±: half of a 95 % bootstrap "
-               "interval; ");
+    str_add(s, "; ");
+    str_add(s, report_intervals);
+    str_add(s, "; ");
     str_addf(s, "\"- %s\": paired difference to %s on the same samples, with its permutation p; kl: nats per token from the full "
                 "cache, lower is better.",
              a->baseline ? "baseline" : "full", a->baseline ? a->baseline : "the full cache");

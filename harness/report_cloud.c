@@ -42,11 +42,10 @@ static double percentile(const struct cloud *c, double x, double *p)
 {
     int below = 0, equal = 0;
     for (int i = 0; i < c->n; i++) {
-        equal += fabs(c->v[i] - x) <= 1e-12 * fmax(fabs(c->v[i]), fabs(x));
-        below += c->v[i] < x;
+        int ties = fabs(c->v[i] - x) <= 1e-12 * fmax(fabs(c->v[i]), fabs(x)); /* equal up to rounding */
+        equal += ties;
+        below += !ties && c->v[i] < x;
     }
-    for (int i = 0; i < c->n; i++) /* equal up to rounding is no less */
-        below -= c->v[i] < x && fabs(c->v[i] - x) <= 1e-12 * fmax(fabs(c->v[i]), fabs(x));
     *p = (c->n - below + 1.0) / (c->n + 1.0);
     return 100 * (below + 0.5 * equal) / c->n;
 }
@@ -58,7 +57,7 @@ static void add_cells(struct table *t, const struct agg_cell *c, const struct cl
         double p, mean = c->summary[measures[k]].mean;
         int known = isfinite(mean) && cloud[k].n > 0;
         double at = known ? percentile(&cloud[k], goodness(c, measures[k]), &p) : (double)NAN;
-        table_add_ends(t, mean, (double)NAN, (double)NAN, formats[k]);
+        table_add_value(t, mean, formats[k]);
         table_add_number(t, at, 1);
         table_add_number(t, known ? p : (double)NAN, 4);
     }

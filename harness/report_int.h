@@ -10,6 +10,8 @@ struct report_texts {
     struct quote *md, *tex, *html; /* all are added to */
 };
 
+extern const char report_intervals[]; /* what [ ], n/a and exact say, for the note below a table */
+
 /* What else sets a line apart: everything that is not a default, in words. */
 void report_notes(const struct aggregate *a, const struct agg_cell *c, struct str *s);
 

@@ -8,6 +8,10 @@
 static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1};
 enum { N_MEASURE = sizeof measures / sizeof *measures };
 
+const char report_intervals[] = "[ ]: 95 % interval over samples (over contexts, where one has several rows): of fractions the score interval "
+                                "(Wilson's for hits and misses, Tango's for their paired differences), of what has no range bootstrap percentiles; "
+                                "n/a: fewer than two samples, or all equal where nothing bounds another; exact: by definition";
+
 void report_table(struct table *t, const char *note, const struct report_texts *out)
 {
     quote_add(out->md, "\n");
@@ -66,7 +70,10 @@ static void add_layers(const struct aggregate *a, const struct study *s, const s
     for (int h = N_HEAD - 1; h >= SCORE; h--)
         if (table_column_is_empty(&t, h, "n/a"))
             table_drop_column(&t, h);
-    report_table(&t, "[ ]: 95 % bootstrap interval over samples; differences are paired on the same samples.", out);
+    struct str note = {0};
+    str_addf(&note, "%s; differences are paired on the same samples.", report_intervals);
+    report_table(&t, note.p, out);
+    str_free(&note);
 }
 
 static void add_agreement(const struct aggregate *a, const struct study *s, const struct report_texts *out)
@@ -83,8 +90,8 @@ static void add_agreement(const struct aggregate *a, const struct study *s, cons
             continue; /* not measured */
         table_add_text(&t, aggregate_measure_names[measures[m]]);
         table_add_number(&t, g.test.n_sample, 0);
-        table_add_ends(&t, sqrt(g.test.variance), (double)NAN, (double)NAN, "%.3g");
-        table_add_ends(&t, sqrt(g.test.null_mean), (double)NAN, (double)NAN, "%.3g");
+        table_add_value(&t, sqrt(g.test.variance), "%.3g");
+        table_add_value(&t, sqrt(g.test.null_mean), "%.3g");
         table_add_number(&t, g.test.effect, 2);
         table_add_number(&t, g.test.p, 4);
         table_add_number(&t, g.split_half, 3);

@@ -271,6 +271,16 @@ static int write_h5(const char *path, const struct repr_report *r, struct err *e
     return h5_close(f, bad ? NULL : e) || bad ? -1 : 0;
 }
 
+static void add_point(int layer, const struct stats_summary *v, struct quote *dat)
+{
+    if (isfinite(v->mean))
+        quote_add(dat, "%d %.9g", layer, v->mean);
+    else
+        quote_add(dat, "%d NaN", layer);
+    plot_ends(v->lo, v->hi, dat);
+    quote_add(dat, "\n");
+}
+
 /* Seven panels: the six metrics and the attention's entropy over the layers, a curve per stage; an eighth with the damage of
  * every study by kl, where there is a profile. */
 static void plot_data(const struct repr_report *r, int task, int def, struct quote *dat)
@@ -281,13 +291,13 @@ static void plot_data(const struct repr_report *r, int task, int def, struct quo
             quote_add(dat, "# %s %s: layer, value, 95 %% low, 95 %% high\n", repr_metric_names[k], repr_study_stages[stage]);
             for (int l = 0; l < s->n_layer; l++) {
                 const struct stats_summary *v = &s->value[def][k][stage][l];
-                quote_add(dat, "%d %.9g %.9g %.9g\n", l, v->mean, isfinite(v->lo) ? v->lo : v->mean, isfinite(v->hi) ? v->hi : v->mean);
+                add_point(l, v, dat);
             }
             quote_add(dat, "\n\n");
         }
     quote_add(dat, "# attention entropy\n");
     for (int l = 0; l < s->n_layer; l++)
-        quote_add(dat, "%d %.9g %.9g %.9g\n", l, s->entropy[l].mean, s->entropy[l].lo, s->entropy[l].hi);
+        add_point(l, &s->entropy[l], dat);
     for (int d = 0; r->relations && d < r->relations[task].n_damage; d++) {
         const struct repr_damage *x = &r->relations[task].damage[d];
         quote_add(dat, "\n\n# damage by kl, %s\n", x->label);

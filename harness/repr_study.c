@@ -271,7 +271,7 @@ static int contrast(const struct run *r, struct repr_study *s, int def, int laye
             goto out;
     }
     for (int k = 0; k < 3; k++)
-        s->value[def][REPR_DIME + k][stage][layer] = stats_mean(v[k], count[k]);
+        s->value[def][REPR_DIME + k][stage][layer] = stats_mean(v[k], count[k], NULL);
     rc = 0;
 out:
     mem_free(a);
@@ -288,7 +288,7 @@ static void average(const struct run *r, struct repr_study *s, int def, int laye
             size_t row = ((size_t)i * (size_t)r->n_layer + (size_t)layer) * TAP_N_STAGE + (size_t)stage;
             v[i] = r->token[def][row * REPR_N_TOKEN_METRIC + (size_t)k];
         }
-        s->value[def][k][stage][layer] = stats_mean(v, r->n_sample);
+        s->value[def][k][stage][layer] = stats_mean(v, r->n_sample, NULL);
     }
     mem_free(v);
 }
@@ -304,7 +304,7 @@ static int summarise(const struct run *r, struct repr_study *s, struct err *e)
         rng_shuffle(&rng, order + p * s->batch, s->batch, sizeof *order);
     }
     for (int l = 0; l < r->n_layer; l++)
-        s->entropy[l] = stats_mean(r->entropy + (size_t)l * (size_t)r->n_sample, r->n_sample);
+        s->entropy[l] = stats_mean(r->entropy + (size_t)l * (size_t)r->n_sample, r->n_sample, NULL);
     for (int def = 0; def < REPR_N_DEFINITION; def++)
         for (int k = 0; r->wants[def] && k < REPR_N_METRIC; k++)
             for (int stage = 0; stage < TAP_N_STAGE; stage++)

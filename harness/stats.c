@@ -6,14 +6,9 @@
 
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
+#include "harness/bounded.h"
 
 enum { EXACT_UP_TO = 13 }; /* 2^13 sign patterns are fewer than the resamples of the random test */
-
-/* The unit of resampling: a value, or the sum of a cluster's values. */
-struct unit {
-    double sum;
-    int n;
-};
 
 static int by_value(const void *a, const void *b)
 {
@@ -23,13 +18,13 @@ static int by_value(const void *a, const void *b)
 
 static int by_unit(const void *a, const void *b)
 {
-    const struct unit *x = a, *y = b;
+    const struct bounded_unit *x = a, *y = b;
     return x->sum != y->sum ? (x->sum > y->sum) - (x->sum < y->sum) : x->n - y->n;
 }
 
 /* Everything below sorts its input first, so that neither sums nor resamples depend on the order in which rows
  * happened to arrive. */
-static double mean_of(const struct unit *u, int n)
+static double mean_of(const struct bounded_unit *u, int n)
 {
     double sum = 0;
     int count = 0;
@@ -42,7 +37,7 @@ static double mean_of(const struct unit *u, int n)
 
 /* Standard error of the mean over all values, from the spread of the units' sums around what their sizes predict:
  * sqrt(G / (G - 1) sum_g (s_g - n_g mean)^2) / N. For units of one value it is sd / sqrt(n). */
-static double se_of(const struct unit *u, int n, double mean)
+static double se_of(const struct bounded_unit *u, int n, double mean)
 {
     double square = 0;
     int count = 0;
@@ -62,7 +57,7 @@ static double quantile(const double *sorted, int n, double q)
     return i + 1 < n ? sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
 }
 
-static void bootstrap(const struct unit *u, int n, double *lo, double *hi)
+static void bootstrap(const struct bounded_unit *u, int n, double *lo, double *hi)
 {
     *lo = *hi = NAN;
     if (n < 2)
@@ -74,7 +69,7 @@ static void bootstrap(const struct unit *u, int n, double *lo, double *hi)
         double sum = 0;
         int count = 0;
         for (int i = 0; i < n; i++) {
-            const struct unit *pick = &u[rng_below(&r, (uint64_t)n)];
+            const struct bounded_unit *pick = &u[rng_below(&r, (uint64_t)n)];
             sum += pick->sum;
             count += pick->n;
         }
@@ -88,7 +83,7 @@ static void bootstrap(const struct unit *u, int n, double *lo, double *hi)
 
 /* Share of sign patterns whose |sum| reaches the observed one. Sums that differ only by rounding count as equal:
  * a pattern's complement must never fall on the other side. */
-static double sign_flip_p(const struct unit *u, int n)
+static double sign_flip_p(const struct bounded_unit *u, int n)
 {
     double seen = 0, scale = 0;
     for (int i = 0; i < n; i++) {
@@ -112,78 +107,118 @@ static double sign_flip_p(const struct unit *u, int n)
     return exact ? (double)reached / rounds : (reached + 1.0) / (rounds + 1.0);
 }
 
-struct stats_summary stats_mean(const double *x, int n)
-{
-    struct stats_summary s = {0};
-    struct unit *u = mem_new((size_t)n + 1, sizeof *u);
-    for (int i = 0; i < n; i++)
-        if (!isnan(x[i]))
-            u[s.n++] = (struct unit){x[i], 1};
-    qsort(u, (size_t)s.n, sizeof *u, by_unit);
-    s.mean = mean_of(u, s.n);
-    s.se = se_of(u, s.n, s.mean);
-    bootstrap(u, s.n, &s.lo, &s.hi);
-    mem_free(u);
-    return s;
-}
-
-void stats_wilson(int k, int n, double *lo, double *hi)
-{
-    static const double z = 1.959963984540054; /* 97.5 % point of the normal distribution */
-    *lo = *hi = NAN;
-    if (n < 1)
-        return;
-    double p = (double)k / n, shrink = 1 + z * z / n;
-    double middle = (p + z * z / (2.0 * n)) / shrink;
-    double half = z / shrink * sqrt(p * (1 - p) / n + z * z / (4.0 * n * n));
-    *lo = k == 0 ? 0 : middle - half; /* the ends are exact; rounding would leave them just outside */
-    *hi = k == n ? 1 : middle + half;
-}
-
-struct pair {
+/* One value, or the difference of a pair. */
+struct value {
     int64_t group;
-    double diff;
+    double x;
 };
 
 static int by_group(const void *a, const void *b)
 {
-    const struct pair *x = a, *y = b;
-    return x->group != y->group ? (x->group > y->group) - (x->group < y->group) : by_value(&x->diff, &y->diff);
+    const struct value *x = a, *y = b;
+    return x->group != y->group ? (x->group > y->group) - (x->group < y->group) : by_value(&x->x, &y->x);
 }
 
-struct stats_paired stats_paired_clustered(const double *a, const double *b, const int64_t *group, int n)
+/* All units have the same mean, but for the rounding of values of this size: they tell nothing of how much means vary. */
+static int all_equal(const struct bounded_unit *u, int n, double size)
 {
-    struct stats_paired s = {.p = NAN};
-    struct pair *d = mem_new((size_t)n + 1, sizeof *d);
-    struct unit *u = mem_new((size_t)n + 1, sizeof *u);
-    int n_unit = 0;
-    for (int i = 0; i < n; i++)
-        if (!isnan(a[i] - b[i]))
-            d[s.n++] = (struct pair){group[i], a[i] - b[i]};
-    qsort(d, (size_t)s.n, sizeof *d, by_group);
-    for (int i = 0; i < s.n; i++) {
-        if (i == 0 || d[i].group != d[i - 1].group)
-            n_unit++;
-        u[n_unit - 1].sum += d[i].diff;
-        u[n_unit - 1].n++;
+    double least = INFINITY, most = -INFINITY;
+    for (int i = 0; i < n; i++) {
+        least = fmin(least, u[i].sum / u[i].n);
+        most = fmax(most, u[i].sum / u[i].n);
     }
-    qsort(u, (size_t)n_unit, sizeof *u, by_unit);
-    s.diff = mean_of(u, n_unit);
-    s.se = se_of(u, n_unit, s.diff);
-    bootstrap(u, n_unit, &s.lo, &s.hi);
-    if (n_unit > 1)
-        s.p = sign_flip_p(u, n_unit);
-    mem_free(d);
+    return most - least <= 1e-12 * size;
+}
+
+/* A value outside of its range is none of which the range would say anything. */
+static int is_inside(const struct value *v, int n, const struct stats_range *r)
+{
+    int inside = 1;
+    for (int i = 0; i < n; i++)
+        inside = inside && v[i].x >= r->least - 1e-9 && v[i].x <= r->most + 1e-9;
+    return inside;
+}
+
+/* Of n values; `size` is that of the numbers that they were computed from. Sorts them. */
+static struct stats_paired describe(struct value *v, int n, double size, const struct stats_range *range, int with_p)
+{
+    struct stats_paired s = {.n = n, .se = NAN, .lo = NAN, .hi = NAN, .p = NAN};
+    struct bounded_unit *u = mem_new((size_t)n + 1, sizeof *u);
+    if (n)
+        qsort(v, (size_t)n, sizeof *v, by_group);
+    for (int i = 0; i < n; i++) {
+        if (i == 0 || v[i].group != v[i - 1].group)
+            s.n_unit++;
+        u[s.n_unit - 1].sum += v[i].x;
+        u[s.n_unit - 1].n++;
+    }
+    if (n)
+        qsort(u, (size_t)s.n_unit, sizeof *u, by_unit);
+    s.diff = mean_of(u, s.n_unit);
+    if (s.n_unit > 1) {
+        int equal = all_equal(u, s.n_unit, size);
+        if (!equal)
+            s.se = se_of(u, s.n_unit, s.diff);
+        if (range && is_inside(v, n, range)) {
+            bounded_interval(u, s.n_unit, range->least, range->most, &s.lo, &s.hi);
+            s.lo = fmin(s.lo, s.diff); /* the mean has its own rounding */
+            s.hi = fmax(s.hi, s.diff);
+        } else if (!equal) {
+            bootstrap(u, s.n_unit, &s.lo, &s.hi);
+        }
+        if (with_p)
+            s.p = sign_flip_p(u, s.n_unit);
+    }
     mem_free(u);
     return s;
 }
 
-struct stats_paired stats_paired(const double *a, const double *b, int n)
+struct stats_summary stats_mean_clustered(const double *x, const int64_t *group, int n, const struct stats_range *range)
 {
-    int64_t *group = mem_new((size_t)n + 1, sizeof *group);
+    struct value *v = mem_new((size_t)n + 1, sizeof *v);
+    double size = 0;
+    int k = 0;
     for (int i = 0; i < n; i++)
-        group[i] = i;
-    struct stats_paired s = stats_paired_clustered(a, b, group, n);
-    mem_free(group);
+        if (!isnan(x[i])) {
+            v[k++] = (struct value){group ? group[i] : i, x[i]};
+            size = fmax(size, fabs(x[i]));
+        }
+    struct stats_paired s = describe(v, k, size, range, 0);
+    mem_free(v);
+    return (struct stats_summary){s.n, s.n_unit, s.diff, s.se, s.lo, s.hi};
+}
+
+struct stats_summary stats_mean(const double *x, int n, const struct stats_range *range)
+{
+    return stats_mean_clustered(x, NULL, n, range);
+}
+
+struct stats_paired stats_paired_clustered(const double *a, const double *b, const int64_t *group, int n, const struct stats_range *range)
+{
+    struct value *v = mem_new((size_t)n + 1, sizeof *v);
+    double size = 0, wide = range ? range->most - range->least : 0;
+    const struct stats_range differences = {-wide, wide};
+    int k = 0;
+    for (int i = 0; i < n; i++)
+        if (!isnan(a[i] - b[i])) {
+            v[k++] = (struct value){group ? group[i] : i, a[i] - b[i]};
+            size = fmax(size, fmax(fabs(a[i]), fabs(b[i])));
+        }
+    struct stats_paired s = describe(v, k, size, range ? &differences : NULL, 1);
+    mem_free(v);
     return s;
+}
+
+struct stats_paired stats_paired(const double *a, const double *b, int n, const struct stats_range *range)
+{
+    return stats_paired_clustered(a, b, NULL, n, range);
+}
+
+const char *stats_why_no_interval(double lo, double hi, int n_unit)
+{
+    if (isfinite(lo) && isfinite(hi))
+        return NULL;
+    return n_unit == 0 ? "nothing was measured"
+           : n_unit == 1 ? "one sample tells nothing of how much others differ"
+                         : "all samples are equal, and the measure has no range that would bound another";
 }

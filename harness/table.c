@@ -39,37 +39,50 @@ void table_add_number(struct table *t, double x, int digits)
     table_add(t, &s);
 }
 
-void table_add_half(struct table *t, double mean, double lo, double hi, const char *format)
+void table_add_value(struct table *t, double x, const char *format)
 {
-    struct str s = {0};
     char text[64];
+    if (isfinite(x))
+        snprintf(text, sizeof text, format, x);
+    table_add_text(t, isfinite(x) ? text : "n/a");
+}
+
+/* One digit more, up to nine, in a format of one double like "%+.3f". */
+static int refine(char *format)
+{
+    char *dot = strchr(format, '.');
+    if (!dot || dot[1] < '0' || dot[1] > '8')
+        return 0;
+    dot[1]++;
+    return 1;
+}
+
+void table_interval(struct str *s, double mean, double lo, double hi, const char *format)
+{
+    char text[3][64], own[16];
+    snprintf(own, sizeof own, "%s", format);
     if (!isfinite(mean)) {
-        table_add_text(t, "n/a");
+        str_add(s, "n/a");
         return;
     }
-    snprintf(text, sizeof text, format, mean);
-    str_add(&s, text);
-    if (isfinite(lo) && isfinite(hi)) {
-        snprintf(text, sizeof text, format, (hi - lo) / 2);
-        str_addf(&s, " ± %s", text[0] == '+' ? text + 1 : text);
-    }
-    table_add(t, &s);
+    do {
+        snprintf(text[0], sizeof text[0], own, mean);
+        snprintf(text[1], sizeof text[1], own, lo);
+        snprintf(text[2], sizeof text[2], own, hi);
+    } while (lo < hi && strcmp(text[1], text[2]) == 0 && refine(own)); /* too narrow for these digits is not without width */
+    str_add(s, text[0]);
+    if (!isfinite(lo) || !isfinite(hi))
+        str_add(s, " [n/a]");
+    else if (lo < hi)
+        str_addf(s, " [%s, %s]", text[1], text[2]);
+    else
+        str_add(s, " (exact)");
 }
 
 void table_add_ends(struct table *t, double mean, double lo, double hi, const char *format)
 {
     struct str s = {0};
-    char text[3][64];
-    if (!isfinite(mean)) {
-        table_add_text(t, "n/a");
-        return;
-    }
-    snprintf(text[0], sizeof text[0], format, mean);
-    snprintf(text[1], sizeof text[1], format, lo);
-    snprintf(text[2], sizeof text[2], format, hi);
-    str_add(&s, text[0]);
-    if (isfinite(lo) && isfinite(hi))
-        str_addf(&s, " [%s, %s]", text[1], text[2]);
+    table_interval(&s, mean, lo, hi, format);
     table_add(t, &s);
 }
 

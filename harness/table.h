@@ -18,9 +18,11 @@ void table_add(struct table *t, struct str *text); /* the next field; takes the 
 void table_add_text(struct table *t, const char *text);
 /* Numbers: "n/a" where one is not finite; `format` takes one double. */
 void table_add_number(struct table *t, double x, int digits);
-void table_add_ends(struct table *t, double mean, double lo, double hi, const char *format); /* 0.5 [0.2, 0.8] */
-/* 0.5 ± 0.3: half the width of an interval says as much as its ends, in fewer columns; cells.csv has the ends. */
-void table_add_half(struct table *t, double mean, double lo, double hi, const char *format);
+void table_add_value(struct table *t, double x, const char *format);
+/* 0.5 [0.2, 0.8]; "0.5 [n/a]" where the interval is not known; "0 (exact)" where lo = hi: by definition, not by sampling. More digits
+ * than `format` asks for where both ends would read the same. */
+void table_add_ends(struct table *t, double mean, double lo, double hi, const char *format);
+void table_interval(struct str *s, double mean, double lo, double hi, const char *format); /* the same text, elsewhere */
 /* Leaves out a column in which every row below the head is empty or the same `nothing`. */
 void table_drop_column(struct table *t, int column);
 int table_column_is_empty(const struct table *t, int column, const char *nothing);

@@ -269,12 +269,21 @@ START_TEST(tasks_are_pooled_by_their_intervals_and_lengths_are_one_task)
     ck_assert_int_eq(line[1].n_sample, 12);
     ck_assert_double_eq_tol(line[1].score.mean, 0.25, 1e-12);
     ck_assert_double_eq_tol(line[1].bytes, ((11 + 13) / 2.0 + 15) / 2, 1e-12);
-    stats_wilson(0, 4, &lo[0], &hi[0]); /* four contexts, not eight rows */
-    stats_wilson(2, 4, &lo[1], &hi[1]);
+    static const double hits[] = {0, 0, 0, 0, 1, 1};
+    const struct stats_range fraction = {0, 1};
+    for (int k = 0; k < 2; k++) { /* four contexts, not eight rows */
+        struct stats_summary own = stats_mean(hits + 2 * k, 4, &fraction);
+        lo[k] = own.lo;
+        hi[k] = own.hi;
+    }
     ck_assert_double_eq_tol(line[1].score.lo, 0.25 - sqrt(0 + pow(0.5 - lo[1], 2)) / 2, 1e-12);
     ck_assert_double_eq_tol(line[1].score.hi, 0.25 + sqrt(pow(hi[0], 2) + pow(hi[1] - 0.5, 2)) / 2, 1e-12);
     ck_assert_double_eq_tol(line[1].score_diff.mean, -0.75, 1e-12);
     ck_assert_double_eq_tol(line[1].score_diff.lo, -0.75 - fabs(-0.5 - a.line[5].diff[AGG_SCORE].lo) / 2, 1e-12);
+    /* all four contexts of t are lost: its own interval ends at -(4 - z^2) / (4 + z^2) */
+    ck_assert_double_eq_tol(line[1].score_diff.hi, -0.75 + sqrt(pow(1 - 0.020213, 2) + pow(a.line[5].diff[AGG_SCORE].hi + 0.5, 2)) / 2, 1e-5);
+    ck_assert(line[0].kl.lo == 0 && line[0].kl.hi == 0); /* the full cache against itself */
+    ck_assert(isnan(line[1].kl.lo)); /* equal values without a range */
     ck_assert_double_eq_tol(line[1].kl.mean, ((2 + 4) / 2.0 + 6) / 2, 1e-12);
     ck_assert_double_eq_tol(line[0].score.mean, 1, 1e-12);
     ck_assert_double_lt(line[0].score.lo, 0.8);

@@ -38,7 +38,8 @@ static void draw(const struct rows_fake *f, int n, struct plot_list *p)
     aggregate_free(&a);
 }
 
-/* Equal values, so that intervals have no width and every number is known. */
+/* Equal values, so that every number is known: of a mean m of two the ends are m - m z^2 / (2 + z^2) and m + (1 - m) z^2 / (2 + z^2),
+ * and kl, which nothing bounds, has none. */
 static const struct rows_fake sweep[] = {
     {"f", 0, 0, "c0", "q", "full", "", 1, 0.875, 0, .bytes = 4194304}, {"f", 0, 1, "c1", "q", "full", "", 1, 0.875, 0, .bytes = 4194304},
     {"a", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 2097152}, {"a", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 2097152},
@@ -55,13 +56,13 @@ START_TEST(the_data_are_the_means_in_the_order_of_bytes)
     ck_assert_str_eq(p.item[1].name, "1-t-kl");
     char *dat = rows_read("plots/1-t-score.dat");
     ck_assert_str_eq(dat, "# MiB | score | 95 % low | 95 % high | rows | keep\n"
-                          "# knorm\n1 0.25 0.25 0.25 2 0.25\n2 0.5 0.5 0.5 2 0.5\n"
-                          "\n\n# random\n2 0.125 0.125 0.125 2 0.5\n");
+                          "# knorm\n1 0.25 0.0855950569 0.743214829 2 0.25\n2 0.5 0.171190114 0.828809886 2 0.5\n"
+                          "\n\n# random\n2 0.125 0.0427975284 0.700417301 2 0.5\n");
     mem_free(dat);
     dat = rows_read("plots/1-t-kl.dat");
     ck_assert_str_eq(dat, "# MiB | kl | 95 % low | 95 % high | rows | keep\n"
-                          "# knorm\n1 1 1 1 2 0.25\n2 0.25 0.25 0.25 2 0.5\n"
-                          "\n\n# random\n2 0.5 0.5 0.5 2 0.5\n");
+                          "# knorm\n1 1 NaN NaN 2 0.25\n2 0.25 NaN NaN 2 0.5\n"
+                          "\n\n# random\n2 0.5 NaN NaN 2 0.5\n");
     mem_free(dat);
     plot_list_fini(&p);
 }
@@ -83,6 +84,7 @@ START_TEST(the_script_names_its_data_and_the_full_cache)
     mem_free(gp);
     gp = rows_read("plots/1-t-kl.gp");
     ck_assert_ptr_nonnull(strstr(gp, "set logscale y\n"));
+    ck_assert_ptr_nonnull(strstr(gp, ":2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines")); /* a low end of 0 has no place there; the data keep it */
     ck_assert_ptr_null(strstr(gp, "full cache'")); /* its kl is zero, which no logarithmic axis has */
     mem_free(gp);
     plot_list_fini(&p);
@@ -109,16 +111,16 @@ START_TEST(a_study_of_single_layers_is_drawn_over_the_layers)
     ck_assert_str_eq(p.item[2].name, "1-t-score-layer");
     char *dat = rows_read("plots/1-t-score-layer.dat");
     ck_assert_str_eq(dat, "# layer | score lost | 95 % low | 95 % high | rows | keep\n"
-                          "# knorm, keep 0.5\n0 0.5 0.5 0.5 1 0.5\n1 0.125 0.125 0.125 1 0.5\n2 0.25 0.25 0.25 1 0.5\n"
-                          "\n\n# knorm, keep 0.1\n1 0.6875 0.6875 0.6875 1 0.1\n"
-                          "\n\n# knorm, all but one pruned, keep 0.5\n1 0.625 0.625 0.625 1 0.5\n");
+                          "# knorm, keep 0.5\n0 0.5 NaN NaN 1 0.5\n1 0.125 NaN NaN 1 0.5\n2 0.25 NaN NaN 1 0.5\n"
+                          "\n\n# knorm, keep 0.1\n1 0.6875 NaN NaN 1 0.1\n"
+                          "\n\n# knorm, all but one pruned, keep 0.5\n1 0.625 NaN NaN 1 0.5\n");
     mem_free(dat);
     char *gp = rows_read("plots/1-t-score-layer.gp");
     ck_assert_ptr_nonnull(strstr(gp, "set xlabel 'pruned layer'\nset xrange [-0.5:*]\n"));
     ck_assert_ptr_nonnull(strstr(gp, "plot 0 with lines"));
     mem_free(gp);
     dat = rows_read("plots/1-t-score.dat"); /* the uniform cell alone, in KiB */
-    ck_assert_str_eq(dat, "# KiB | score | 95 % low | 95 % high | rows | keep\n# knorm\n1.5 0.375 0.375 0.375 1 0.5\n");
+    ck_assert_str_eq(dat, "# KiB | score | 95 % low | 95 % high | rows | keep\n# knorm\n1.5 0.375 NaN NaN 1 0.5\n");
     mem_free(dat);
     plot_list_fini(&p);
 }

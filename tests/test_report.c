@@ -92,7 +92,8 @@ static void write_rows(const struct rows_fake *f, int n)
     str_free(&s);
 }
 
-/* Two samples: full hits both, knorm gets 0.5 twice (no interval has a width then), snapkv 0.25 and 0.75. */
+/* Two samples: full hits both, knorm gets 0.5 twice, snapkv 0.25 and 0.75. Where so few samples have the mean m, the ends are
+ * m - m z^2 / (2 + z^2) and m + (1 - m) z^2 / (2 + z^2), of a difference those of (m + 1) / 2 stretched to [-1, 1]. */
 static const struct rows_fake rows[] = {
     {"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .bytes = 2097152},
     {"f", 0, 1, "c1", "q", "full", "", 1, 1, 0, .bytes = 2097152},
@@ -105,19 +106,42 @@ static const struct rows_fake rows[] = {
      .status = "failed"},
 };
 
+#define INTERVALS "[ ]: 95 % interval over samples (over contexts, where one has several rows): of fractions the score interval (Wilson's for " \
+    "hits and misses, Tango's for their paired differences), of what has no range bootstrap percentiles; n/a: fewer than two samples, " \
+    "or all equal where nothing bounds another; exact: by definition; "
 static const char table[] =
     "## t; model m\n"
     "\n"
-    "| policy           | layer budget               |  kept | tokens |  MiB | MiB bf16 |   n |                score |         - full |      p |       kl | also                   |\n"
-    "| ---------------- | -------------------------- | ----: | -----: | ---: | -------: | --: | -------------------: | -------------: | -----: | -------: | ---------------------- |\n"
-    "| full             | uniform                    | 1.000 |     10 | 2.00 |      n/a |   2 | 1.000 [0.342, 1.000] |            n/a |    n/a |    0 ± 0 | after prompt           |\n"
-    "| knorm            | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.500, 0.500] | -0.500 ± 0.000 | 0.5000 | 0.25 ± 0 | after prompt           |\n"
-    "| snapkv window=32 | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.250, 0.750] | -0.500 ± 0.250 | 0.5000 |  0.5 ± 0 | after prompt           |\n"
-    "| snapkv window=64 | proportional weights=[1,2] | 0.500 |     10 | 1.00 |      n/a |   1 | 0.000 [0.000, 0.793] |         -1.000 |    n/a |      0.5 | after prompt; failed 1 |\n"
+    "| policy           | layer budget               |  kept | tokens |  MiB | MiB bf16 |   n |                score |                  - full |      p |         kl | also                   |\n"
+    "| ---------------- | -------------------------- | ----: | -----: | ---: | -------: | --: | -------------------: | ----------------------: | -----: | ---------: | ---------------------- |\n"
+    "| full             | uniform                    | 1.000 |     10 | 2.00 |      n/a |   2 | 1.000 [0.342, 1.000] |                     n/a |    n/a |  0 (exact) | after prompt           |\n"
+    "| knorm            | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.171, 0.829] | -0.500 [-0.829, +0.486] | 0.5000 | 0.25 [n/a] | after prompt           |\n"
+    "| snapkv window=32 | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.171, 0.829] | -0.500 [-0.829, +0.486] | 0.5000 |  0.5 [n/a] | after prompt           |\n"
+    "| snapkv window=64 | proportional weights=[1,2] | 0.500 |     10 | 1.00 |      n/a |   1 |          0.000 [n/a] |            -1.000 [n/a] |    n/a |  0.5 [n/a] | after prompt; failed 1 |\n"
     "\n"
-    "score: f1 (fraction; higher is better); [ ]: 95 % interval (Wilson's for hits and misses, otherwise bootstrap over samples); ±: half of a "
-    "95 % bootstrap interval; \"- full\": paired difference to the full cache on the same samples, with its permutation p; kl: nats per token "
-    "from the full cache, lower is better.\n";
+    "score: f1 (fraction; higher is better); " INTERVALS "\"- full\": paired difference to the full cache on the same samples, with its "
+    "permutation p; kl: nats per token from the full cache, lower is better.\n";
+
+START_TEST(an_interval_is_told_as_it_is)
+{
+    static const struct {
+        double mean, lo, hi;
+        const char *format, *text;
+    } c[] = {{0.5, 0.25, 0.75, "%.3f", "0.500 [0.250, 0.750]"},
+             {-1, -1, -0.613, "%+.3f", "-1.000 [-1.000, -0.613]"},
+             {0.25, NAN, NAN, "%.3g", "0.25 [n/a]"},
+             {NAN, 0, 1, "%.3g", "n/a"},
+             {0, 0, 0, "%.3g", "0 (exact)"},
+             {5.50901, 5.50899, 5.50904, "%.4f", "5.50901 [5.50899, 5.50904]"}, /* four digits would say that it has no width */
+             {0.9999, 0.9998, 1, "%.3f", "0.9999 [0.9998, 1.0000]"}};
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct str s = {0};
+        table_interval(&s, c[i].mean, c[i].lo, c[i].hi, c[i].format);
+        ck_assert_str_eq(s.p, c[i].text);
+        str_free(&s);
+    }
+}
+END_TEST
 
 START_TEST(the_table_is_what_was_computed_by_hand)
 {
@@ -129,7 +153,7 @@ START_TEST(the_table_is_what_was_computed_by_hand)
     ck_assert_str_eq(md, table);
     mem_free(md);
     char *tex = rows_read("table.tex");
-    ck_assert_ptr_nonnull(strstr(tex, "knorm & uniform & 0.500 & 10 & 1.00 & n/a & 2 & 0.500 [0.500, 0.500] & -0.500 $\\pm$ 0.000 & 0.5000 & 0.25 $\\pm$ 0 & after prompt \\\\\n"));
+    ck_assert_ptr_nonnull(strstr(tex, "knorm & uniform & 0.500 & 10 & 1.00 & n/a & 2 & 0.500 [0.171, 0.829] & -0.500 [-0.829, +0.486] & 0.5000 & 0.25 [n/a] & after prompt \\\\\n"));
     mem_free(tex);
     char *html = rows_read("index.html");
     ck_assert_ptr_nonnull(strstr(html, "<td class=\"text\">snapkv window=64</td>"));
@@ -176,10 +200,10 @@ START_TEST(cells_csv_has_every_number)
         const char *column, *want;
     } c[] = {{1, "cell", "f"}, {1, "policy", "full"}, {1, "baseline", ""}, {1, "n", "2"}, {1, "score", "1"}, {1, "score_diff", ""},
              {2, "cell", "k"}, {2, "baseline", "f"}, {2, "params", "{window:32}"}, {2, "budget", "0.5"}, {2, "keep", "0.5"},
-             {2, "keep_tokens", "10"}, {2, "keep_bytes", "80"}, {2, "cache_bytes", "1048576"}, {2, "score", "0.5"}, {2, "score_se", "0"},
-             {2, "score_lo", "0.5"}, {2, "score_hi", "0.5"}, {2, "score_diff", "-0.5"}, {2, "score_diff_p", "0.5"}, {2, "kl", "0.25"},
+             {2, "keep_tokens", "10"}, {2, "keep_bytes", "80"}, {2, "cache_bytes", "1048576"}, {2, "score", "0.5"}, {2, "score_se", ""},
+             {2, "kl_lo", ""}, {2, "kl_hi", ""}, {1, "kl_lo", "0"}, {1, "kl_hi", "0"}, {1, "kl_se", "0"}, {2, "score_diff", "-0.5"}, {2, "score_diff_p", "0.5"}, {2, "kl", "0.25"},
              {2, "kl_diff", "0.25"}, {2, "nll", ""}, {2, "recall", "0.25"}, {3, "score", "0.5"}, {3, "score_se", "0.25"},
-             {3, "score_lo", "0.25"}, {3, "score_hi", "0.75"}, {4, "n", "1"}, {4, "n_failed", "1"}, {4, "layer_budget", "{proportional:{weights:[1,2]}}"},
+             {4, "score_lo", ""}, {4, "n", "1"}, {4, "n_failed", "1"}, {4, "layer_budget", "{proportional:{weights:[1,2]}}"},
              {4, "score_diff", "-1"}, {4, "score_diff_p", ""}};
     write_rows(rows, 8);
     ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
@@ -298,8 +322,8 @@ static const struct rows_fake layers[] = {
 static const char study[] = "### One layer pruned at a time: knorm, keep 0.5; after prompt\n\n"
                             "| layer |   n | score |            score - full | kl                |\n"
                             "| ----: | --: | ----: | ----------------------: | ----------------- |\n"
-                            "|     0 |   2 | 1.000 | +0.000 [+0.000, +0.000] | 0 [0, 0]          |\n"
-                            "|     1 |   2 | 0.250 | -0.750 [-1.000, -0.500] | 0.375 [0.25, 0.5] |\n";
+                            "|     0 |   2 | 1.000 | +0.000 [-0.658, +0.658] | 0 [n/a]           |\n"
+                            "|     1 |   2 | 0.250 | -0.750 [-0.953, +0.401] | 0.375 [0.25, 0.5] |\n";
 
 START_TEST(a_layer_study_is_told_with_intervals_and_a_test_of_its_layers)
 {
@@ -318,7 +342,7 @@ START_TEST(a_layer_study_is_told_with_intervals_and_a_test_of_its_layers)
     ck_assert_double_eq_tol(p, 0.5, 0.025); /* five standard errors */
     char *html = rows_read("index.html"), *tex = rows_read("table.tex");
     ck_assert_ptr_nonnull(strstr(html, "<h3>One layer pruned at a time: knorm, keep 0.5; after prompt</h3>"));
-    ck_assert_ptr_nonnull(strstr(tex, "1 & 2 & 0.250 & -0.750 [-1.000, -0.500] & 0.375 [0.25, 0.5] \\\\\n"));
+    ck_assert_ptr_nonnull(strstr(tex, "1 & 2 & 0.250 & -0.750 [-0.953, +0.401] & 0.375 [0.25, 0.5] \\\\\n"));
     mem_free(md);
     mem_free(html);
     mem_free(tex);
@@ -370,6 +394,7 @@ Suite *make_report_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_table_is_padded_aligned_and_escaped);
     tcase_add_test(t, a_column_that_says_nothing_is_dropped);
+    tcase_add_test(t, an_interval_is_told_as_it_is);
     tcase_add_test(t, the_table_is_what_was_computed_by_hand);
     tcase_add_test(t, cells_csv_has_every_number);
     tcase_add_test(t, the_same_rows_in_any_order_give_the_same_files);
