@@ -29,7 +29,7 @@ static double mean_of(const double *x, int n, double *sd)
     double mean = n ? sum / n : (double)NAN;
     for (int i = 0; i < n; i++)
         square += (x[i] - mean) * (x[i] - mean);
-    *sd = n > 1 ? sqrt(square / (n - 1)) : 0;
+    *sd = n > 1 ? sqrt(square / (n - 1)) : (double)NAN; /* one repeat tells nothing of it */
     return mean;
 }
 
@@ -267,6 +267,17 @@ static void print_profile(const struct bench_report *r, struct quote *out)
     table_free(&t);
 }
 
+/* As many digits more as a deviation needs that would read 0 and is not. */
+static void with_sd(struct table *t, int digits, double mean, double sd)
+{
+    while (sd > 0 && digits < 9 && sd < 0.5 * pow(10, -digits))
+        digits++;
+    if (isnan(sd))
+        cell(t, "%.*f ± n/a", digits, mean);
+    else
+        cell(t, "%.*f ± %.*f", digits, mean, digits, sd);
+}
+
 void bench_print_table(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"test", "t/s", "seconds", "limit", "ratio", "best", "goal", "what"};
@@ -278,10 +289,10 @@ void bench_print_table(const struct bench_report *r, struct quote *out)
         if (row->skipped[0])
             continue;
         cell(&t, "%s", row->test->name);
-        cell(&t, "%.2f ± %.2f", row->r.tokens / row->mean, row->r.tokens / row->mean * (row->sd / row->mean));
-        cell(&t, "%.4f ± %.4f", row->mean, row->sd);
+        with_sd(&t, 2, row->r.tokens / row->mean, row->r.tokens / row->mean * (row->sd / row->mean));
+        with_sd(&t, 4, row->mean, row->sd);
         cell(&t, "%.4f", row->limit);
-        cell(&t, "%.3f ± %.3f", row->ratio, row->ratio_sd);
+        with_sd(&t, 3, row->ratio, row->ratio_sd);
         cell(&t, "%.3f", row->ratio_best);
         cell(&t, "%s %.2f", row->test->direction == BENCH_SHARE ? ">=" : "<=", row->test->goal);
         cell(&t, "%s", row->test->what);

@@ -164,12 +164,19 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     str_free(&out);
     struct quote page = {.language = QUOTE_CSV};
     bench_print_csv(&r, &page);
-    ck_assert_msg(strstr(page.page.p, "\npp1,\"\",1,2,4,0,2,0.5,0,0.5,limit/time,0.5,0,0,100,200,") != NULL, "%s", page.page.p);
+    ck_assert_msg(strstr(page.page.p, "\npp1,\"\",1,2,4,,2,0.5,,0.5,limit/time,0.5,0,0,100,200,") != NULL, "%s", page.page.p);
     ck_assert_msg(strstr(page.page.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,,time/limit,2,0,0,,,") != NULL, "%s", page.page.p);
     quote_free(&page);
     page.language = QUOTE_MARKDOWN;
     bench_print_table(&r, &page);
     ck_assert_msg(strstr(page.page.p, "| pp1 ") && strstr(page.page.p, "tg1: no figures: it says"), "%s", page.page.p);
+    ck_assert_msg(strstr(page.page.p, "2.00 ± n/a | 4.0000 ± n/a |") != NULL, "%s", page.page.p); /* one repeat */
+    quote_free(&page);
+    row[0].r.n = 2;
+    row[0].r.second[1] = 4.00002;
+    bench_row_judge(&row[0]);
+    bench_print_table(&r, &page);
+    ck_assert_msg(strstr(page.page.p, "| 4.00001 ± 0.00001 |") != NULL, "%s", page.page.p); /* four digits would read 0 */
     quote_free(&page);
     bench_limits_destroy(limits);
     model_close(m);
