@@ -3,14 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "harness/base/cpu.h"
 #include "harness/base/mem.h"
 #include "harness/decode.h"
-
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
 
 enum { LANES = 8 }; /* of every sum: a fixed order, whatever the machine's registers */
 
@@ -53,7 +48,7 @@ static double add_lanes(const double *part)
     return sum;
 }
 
-CLONES static double exp_sum(const float *x, int n, double top)
+CPU_CLONES static double exp_sum(const float *x, int n, double top)
 {
     double part[LANES] = {0};
     int i = 0;
@@ -65,7 +60,7 @@ CLONES static double exp_sum(const float *x, int n, double top)
     return add_lanes(part);
 }
 
-CLONES static double kl_sum(const float *full, double full_sum, const float *cell, double cell_sum, int n)
+CPU_CLONES static double kl_sum(const float *full, double full_sum, const float *cell, double cell_sum, int n)
 {
     double part[LANES] = {0};
     int i = 0;

@@ -5,14 +5,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "harness/base/cpu.h"
+
 /* One binary for every x86-64: the loader picks the widest version. Contraction to fused multiply-add is asked for
  * here only, where every block shape contracts alike. */
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#ifdef __clang__
+#pragma clang fp contract(fast)
 #else
-#define CLONES
-#endif
 #pragma GCC optimize("fp-contract=fast")
+#endif
 
 typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 enum { LANES = 16, EIGHT = 8 };
@@ -73,7 +74,7 @@ static inline __attribute__((always_inline)) float reduce(lanes v)
     return s[0];
 }
 
-CLONES void kernels_widen(float *y, const uint16_t *x, size_t n)
+CPU_CLONES void kernels_widen(float *y, const uint16_t *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         uint32_t bits = (uint32_t)x[i] << 16;
@@ -81,25 +82,25 @@ CLONES void kernels_widen(float *y, const uint16_t *x, size_t n)
     }
 }
 
-CLONES void kernels_axpy(float *y, float a, const float *x, int n)
+CPU_CLONES void kernels_axpy(float *y, float a, const float *x, int n)
 {
     for (int i = 0; i < n; i++)
         y[i] += a * x[i];
 }
 
-CLONES void kernels_add(float *x, const float *y, int n)
+CPU_CLONES void kernels_add(float *x, const float *y, int n)
 {
     for (int i = 0; i < n; i++)
         x[i] += y[i];
 }
 
-CLONES void kernels_scale(float *x, int n, float by)
+CPU_CLONES void kernels_scale(float *x, int n, float by)
 {
     for (int i = 0; i < n; i++)
         x[i] *= by;
 }
 
-CLONES void kernels_rmsnorm(float *y, const float *x, const float *w, int n, float eps, float offset)
+CPU_CLONES void kernels_rmsnorm(float *y, const float *x, const float *w, int n, float eps, float offset)
 {
     double part[8] = {0}, sum = 0; /* eight chains, so that the additions overlap */
     int i = 0;
@@ -115,7 +116,7 @@ CLONES void kernels_rmsnorm(float *y, const float *x, const float *w, int n, flo
         y[i] = x[i] * scale * (offset + w[i]);
 }
 
-CLONES void kernels_rope(float *x, const float *cosine, const float *sine, int n)
+CPU_CLONES void kernels_rope(float *x, const float *cosine, const float *sine, int n)
 {
     int half = n / 2;
     for (int i = 0; i < half; i++) {
@@ -147,7 +148,7 @@ static inline __attribute__((always_inline)) float fast_exp2(float x)
     return p;
 }
 
-CLONES float kernels_exp2_sum(float *x, int n, float top)
+CPU_CLONES float kernels_exp2_sum(float *x, int n, float top)
 {
     float part[LANES] = {0};
     int i = 0;
@@ -165,7 +166,7 @@ CLONES float kernels_exp2_sum(float *x, int n, float top)
     return reduce(v);
 }
 
-CLONES void kernels_exp2_columns(float *score, size_t ld, int n, float *top, float *total)
+CPU_CLONES void kernels_exp2_columns(float *score, size_t ld, int n, float *top, float *total)
 {
     for (size_t c = 0; c < ld; c += EIGHT) {
         float high[EIGHT], sum[EIGHT] = {0}; /* in registers */
@@ -188,13 +189,13 @@ CLONES void kernels_exp2_columns(float *score, size_t ld, int n, float *top, flo
     }
 }
 
-CLONES void kernels_exp2(float *x, int n, float top)
+CPU_CLONES void kernels_exp2(float *x, int n, float top)
 {
     for (int i = 0; i < n; i++)
         x[i] = fast_exp2(x[i] - top);
 }
 
-CLONES float kernels_max(const float *x, int n)
+CPU_CLONES float kernels_max(const float *x, int n)
 {
     enum { WIDE = 4 * LANES };
     float part[WIDE];
@@ -211,7 +212,7 @@ CLONES float kernels_max(const float *x, int n)
     return part[0];
 }
 
-CLONES void kernels_gated(float *y, const float *gate, const float *up, int n, enum model_activation act)
+CPU_CLONES void kernels_gated(float *y, const float *gate, const float *up, int n, enum model_activation act)
 {
     if (act == MODEL_SILU) {
         for (int i = 0; i < n; i++)

@@ -7,7 +7,13 @@
 
 #include <string.h>
 
+#include "harness/base/cpu.h"
+
+#ifdef __clang__
+#pragma clang fp contract(fast)
+#else
 #pragma GCC optimize("fp-contract=fast")
+#endif
 
 typedef float lanes4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
@@ -193,11 +199,11 @@ __attribute__((target("arch=x86-64-v3"))) static void middle_values(float *out, 
 void kernels_few_scores(float *score, size_t ld, const float *q, int rows, const float *k, int n, int d, const float *next)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("x86-64-v4")) {
+    if (CPU_HAS_V4) {
         wide_scores(score, ld, q, rows, k, n, (size_t)d, next);
         return;
     }
-    if (__builtin_cpu_supports("x86-64-v3")) {
+    if (CPU_HAS_V3) {
         middle_scores(score, ld, q, rows, k, n, (size_t)d, next);
         return;
     }
@@ -208,11 +214,11 @@ void kernels_few_scores(float *score, size_t ld, const float *q, int rows, const
 void kernels_few_values(float *out, float *total, const float *weight, size_t ld, int rows, const float *v, int n, int d)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("x86-64-v4")) {
+    if (CPU_HAS_V4) {
         wide_values(out, total, weight, ld, rows, v, n, (size_t)d);
         return;
     }
-    if (__builtin_cpu_supports("x86-64-v3")) {
+    if (CPU_HAS_V3) {
         middle_values(out, total, weight, ld, rows, v, n, (size_t)d);
         return;
     }

@@ -10,9 +10,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "harness/base/cpu.h"
 #include "models/kernels.h"
 
+#ifdef __clang__
+#pragma clang fp contract(fast)
+#else
 #pragma GCC optimize("fp-contract=fast")
+#endif
 
 typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
@@ -207,11 +212,11 @@ static void narrow(const struct operands *o, int rows, int n)
 static void run(const struct operands *o, int rows, int n)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("x86-64-v4")) {
+    if (CPU_HAS_V4) {
         wide(o, rows, n);
         return;
     }
-    if (__builtin_cpu_supports("x86-64-v3")) {
+    if (CPU_HAS_V3) {
         middle(o, rows, n);
         return;
     }
