@@ -12,7 +12,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-BUILDS := release debug san cov
+BUILDS := release debug san cov fuzz
 ifeq ($(filter $(BUILD),$(BUILDS)),)
 $(error BUILD=$(BUILD) is unknown; use one of: $(BUILDS))
 endif
@@ -30,7 +30,7 @@ APT     := gcc make pkg-config libopenblas-dev libhdf5-dev libyaml-dev libcjson-
            libutf8proc-dev liblapacke-dev uthash-dev libssl-dev check gnuplot-nox python3-pip
 
 # Targets that compile need the libraries; the others must work without them.
-NOLIBS  := help setup deps check demo demo-real show trainer clean distclean format format-check uninstall
+NOLIBS  := help setup deps check fuzz demo demo-real show trainer clean distclean format format-check uninstall
 ifneq ($(filter-out $(NOLIBS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for p in $(PKGS) check; do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 endif
@@ -42,12 +42,18 @@ CHK_LIBS   := $(shell pkg-config --libs check 2>/dev/null)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion \
         -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Wcast-qual -Wundef
+# clang takes NAN, a float by the standard, for one that is promoted by mistake, and warns of how vectors are handed to
+# functions that are always inlined.
+WARN_clang := -Wno-double-promotion -Wno-psabi
+KIND       := $(if $(findstring clang,$(CC)),clang,gcc)
 OPT_release := -O3 -g
 OPT_debug   := -Og -g3
 OPT_san     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_cov     := -O0 -g --coverage
+OPT_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
+               -fno-sanitize-recover=undefined,float-cast-overflow
 BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(OPT_$(BUILD)) -ffp-contract=off -fopenmp \
-               $(WARN) $(if $(filter 1,$(WERROR)),-Werror) $(PKG_CFLAGS)
+               $(WARN) $(WARN_$(KIND)) $(if $(filter 1,$(WERROR)),-Werror) $(PKG_CFLAGS)
 BASE_LDFLAGS := $(filter -fsanitize=% --coverage,$(OPT_$(BUILD))) -fopenmp -rdynamic
 BASE_LIBS    := $(PKG_LIBS) -ldl -lm
 
@@ -57,8 +63,11 @@ TEST_SRC := $(sort $(wildcard tests/*.c))
 OBJ      := $(SRC:%.c=$(O)/%.o)
 LIB_OBJ  := $(LIB_SRC:%.c=$(O)/%.o) $(O)/source_id.o
 TEST_OBJ := $(TEST_SRC:%.c=$(O)/%.o)
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz*.c))
+FUZZ_OBJ := $(FUZZ_SRC:%.c=$(O)/%.o)
 BIN      := $(if $(filter release,$(BUILD)),depthkv,$(O)/depthkv)
 TESTBIN  := $(O)/tests/run-tests
+FUZZBIN  := $(O)/tests/fuzz/fuzz
 
 ifeq ($(V),1)
 Q :=
@@ -78,16 +87,20 @@ $(BIN): $(OBJ) $(O)/source_id.o
 	$(say) LINK $@
 	$(Q)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(LDLIBS)
 
-$(TESTBIN): $(LIB_OBJ) $(TEST_OBJ)
+$(TESTBIN): $(LIB_OBJ) $(TEST_OBJ) $(FUZZ_OBJ)
 	$(say) LINK $@
 	$(Q)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(CHK_LIBS) $(BASE_LIBS) $(LDLIBS)
+
+$(FUZZBIN): $(LIB_OBJ) $(FUZZ_OBJ) $(O)/tests/fuzz/entry.o
+	$(say) LINK $@
+	$(Q)$(CC) $(BASE_LDFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(LDLIBS)
 
 $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(if $(filter tests/%,$<),$(CHK_CFLAGS)) -MMD -MP -c -o $@ $<
 
--include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
 
 # Rewritten only when compiler or flags change, so that switching flags never mixes objects.
 FLAGS_NOW := $(CC) $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(BASE_LDFLAGS) $(LDFLAGS)
@@ -225,6 +238,20 @@ san:
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
 	CK_TIMEOUT_MULTIPLIER=10 OMP_NUM_THREADS=2 $(MAKE) --no-print-directory BUILD=san unit cli
 
+FUZZ_FORMATS := gguf hf tokenizer yaml jsonl journal model profile kept
+FUZZ_APT     := clang libclang-rt-dev libomp-dev
+T ?=
+S ?= 60
+W ?= 1
+
+## fuzz: hostile bytes for every reader, led by coverage (T=format S=seconds W=workers; needs clang; tests/README.md)
+.PHONY: fuzz
+fuzz:
+	$(if $(filter-out $(FUZZ_FORMATS),$(T)),@echo "T=$(T) is unknown; use: $(FUZZ_FORMATS)" >&2; exit 1)
+	@tests/setup.sh $(FUZZ_APT)
+	@$(AGAIN) BUILD=fuzz CC="$(if $(filter ccache,$(CC)),ccache )clang" build/fuzz/tests/fuzz/fuzz
+	@tests/fuzz/run.sh build/fuzz/tests/fuzz/fuzz $(S) $(W) $(or $(T),$(FUZZ_FORMATS))
+
 ## cov: lines that the unit tests reach, a file a line
 cov:
 	@find build/cov -name '*.gcda' -delete 2>/dev/null || true
@@ -239,7 +266,7 @@ test: check
 	@$(AGAIN) BUILD=san build/san/tests/run-tests
 	@$(MAKE) --no-print-directory san
 
-FORMATTED := $(wildcard harness/base/*.[ch] harness/*.[ch] models/*.[ch] policies/*.[ch] datasets/*.[ch] tests/*.[ch])
+FORMATTED := $(wildcard harness/base/*.[ch] harness/*.[ch] models/*.[ch] policies/*.[ch] datasets/*.[ch] tests/*.[ch] tests/fuzz/*.[ch])
 
 ## format: rewrite all sources as .clang-format says
 format:

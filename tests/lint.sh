@@ -29,7 +29,7 @@ for folder in "${folders[@]}"; do
       < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' "$file" | grep -vE "^$(allowed "$folder")" || true)
   done
 done
-for file in "${sources[@]}" tests/*.[ch]; do
+for file in "${sources[@]}" tests/*.[ch] tests/fuzz/*.[ch]; do
   while IFS= read -r header; do [ -f "$header" ] || breach "$file includes \"$header\": not a path from the root"; done \
     < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' "$file")
 done
@@ -103,11 +103,11 @@ done
 compare suite "$(listed tests/suites.h SUITE)" "$(stems test_ "${suites[@]}")"
 
 # ---- size, comments, paths ------------------------------------------------------------------
-for file in "${sources[@]}" tests/*.[ch]; do
+for file in "${sources[@]}" tests/*.[ch] tests/fuzz/*.[ch]; do
   lines=$(wc -l <"$file")
   [ "$lines" -lt 600 ] || breach "$file has $lines lines; below 600 are asked for"
 done
-tracked=$(git ls-files 2>/dev/null | grep -vE '\.(txt|json|jsonl|h5|gz|png|svg)$' || true)
+tracked=$(git ls-files 2>/dev/null | grep -vE '\.(txt|json|jsonl|h5|gz|png|svg)$|^tests/fuzz/(corpus|regressions)/' || true)
 if [ -n "$tracked" ]; then
   while IFS= read -r line; do breach "a path of one machine: $line"; done \
     < <(grep -nE '(^|[^[:alnum:]_./$}-])/(home|work|root|Users|mnt)/' $tracked 2>/dev/null | grep -v '^tests/lint.sh:' || true)
@@ -117,7 +117,7 @@ fi
 
 # ---- scripts --------------------------------------------------------------------------------
 if command -v shellcheck >/dev/null; then
-  shellcheck -S warning -e SC2046,SC2086 tests/*.sh tests/cli/*.sh .ci/run || breach "shellcheck complains (above)"
+  shellcheck -S warning -e SC2046,SC2086 tests/*.sh tests/cli/*.sh tests/fuzz/*.sh .ci/run || breach "shellcheck complains (above)"
 fi
 
 [ "$breaches" -eq 0 ] && echo "lint: clean"

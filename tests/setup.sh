@@ -21,10 +21,17 @@ libssl-dev|openssl-devel|openssl|openssl@3|pkg-config --exists libcrypto
 check|check-devel|check|check|pkg-config --exists check
 gnuplot-nox|gnuplot|gnuplot|gnuplot|command -v gnuplot
 python3-pip|python3-pip|python-pip|python|python3 -m pip --version
+clang|clang|clang|llvm|command -v clang
+libclang-rt-dev|compiler-rt|compiler-rt|llvm|clang_links -fsanitize=fuzzer
+libomp-dev|libomp-devel|openmp|libomp|clang_links -fsanitize=fuzzer -fopenmp
 '
 
 header() {
   echo "#include <$1>" | ${CC:-gcc} -E -x c - -I/usr/include/lapacke $(pkg-config --cflags lapacke 2>/dev/null)
+}
+
+clang_links() { # FLAG...
+  echo 'int LLVMFuzzerTestOneInput(const void *d, unsigned long n) { return !d && n; }' | clang -x c - "$@" -o /dev/null
 }
 
 column() { # NUMBER PACKAGE

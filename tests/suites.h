@@ -59,7 +59,8 @@
     SUITE(identity) \
     SUITE(chunked) \
     SUITE(evict) \
-    SUITE(bench)
+    SUITE(bench) \
+    SUITE(regressions)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);
 ALL_SUITES
