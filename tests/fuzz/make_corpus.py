@@ -186,7 +186,7 @@ sweep:
     write("yaml", "forms", """schema: 1
 experiment: &name "forms \\u00e9"
 model: [m.h5]
-tasks: [passkey: {length: [64, 96]}, {text: {}}]
+tasks: [passkey: {length: [64, 96]}, {text: {length: 64}}]
 samples: 2
 first_sample: 1
 record: {kept: true}
