@@ -5,6 +5,7 @@
 #include "harness/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/base/quote.h"
 #include "harness/record.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -14,7 +15,7 @@ int fuzz_journal(const char *data, size_t n)
 {
     struct fuzz_part part[N_PART];
     struct aggregate a = {0};
-    struct str csv = {0};
+    struct quote csv = {.language = QUOTE_CSV};
     struct err e;
     char *dir = fuzz_path("out");
     fuzz_split(data, n, part, N_PART);
@@ -26,7 +27,7 @@ int fuzz_journal(const char *data, size_t n)
         aggregate_csv(&a, &csv);
         aggregate_free(&a);
     }
-    str_free(&csv);
+    quote_free(&csv);
     struct journal *j = journal_open(dir, &fuzz_said);
     ok &= j != NULL;
     if (j) {

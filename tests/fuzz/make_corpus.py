@@ -135,7 +135,8 @@ def all_hf():
     write("hf", "plain", compact(CONFIG), compact(header(["F32"])), compact(tokenizer()), compact(own),
           compact({"eos_token_id": [5, 1]}))
     write("hf", "scaled", compact({**CONFIG, "rope_scaling": LLAMA3}), compact(header(["F16", "BF16"])))
-    write("hf", "untied", compact({**CONFIG, "rope_parameters": {**LLAMA3, "rope_theta": 5e5}, "tie_word_embeddings": False}),
+    write("hf", "untied", compact({**{k: v for k, v in CONFIG.items() if k != "rope_theta"}, "rope_parameters": {**LLAMA3, "rope_theta": 5e5},
+                                     "tie_word_embeddings": False}),
           compact(header(["BF16"], True)), compact(tokenizer("smollm", True)), "", "", TEMPLATE)
     head = header(["F16"])
     write("hf", "shards", compact({**CONFIG, "rope_scaling": {"type": "linear", "factor": 2.0}}), compact(head), "", "", "", "",
