@@ -7,6 +7,7 @@
 /* One line a suite: SUITE(stem) declares make_<stem>_suite and runs it. */
 #define ALL_SUITES \
     SUITE(base) \
+    SUITE(quote) \
     SUITE(metric) \
     SUITE(stats) \
     SUITE(repr) \
