@@ -1,11 +1,15 @@
 /* Plots: data and scripts, which are the product; and what happens without a gnuplot, or with one that fails. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/cli.h"
+#include "harness/gnuplot.h"
 #include "harness/plot.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
@@ -176,6 +180,142 @@ START_TEST(without_gnuplot_there_is_a_warning_and_the_scripts_stay)
 }
 END_TEST
 
+static void fake_gnuplot(const char *script)
+{
+    rows_write("gnuplot", script);
+    char *path = rows_path("gnuplot");
+    ck_assert_int_eq(chmod(path, 0755), 0);
+    mem_free(path);
+    struct str both = {0};
+    str_addf(&both, "%s:/usr/bin:/bin", dir); /* which the script needs */
+    setenv("PATH", both.p, 1);
+    str_free(&both);
+}
+
+static int exists(const char *name)
+{
+    char *path = rows_path(name);
+    int is = fs_exists(path);
+    mem_free(path);
+    return is;
+}
+
+START_TEST(no_picture_stays_beside_data_that_it_does_not_show)
+{
+    struct plot_list p;
+    fake_gnuplot("#!/bin/sh\nn=${1%.gp}\necho new >$n.svg\necho new >$n.png\n");
+    draw(sweep, 8, &p);
+    ck_assert(p.item[0].drawn && p.item[1].drawn && exists("plots/1-t-score.svg") && exists("plots/1-t-score.png"));
+    plot_list_fini(&p);
+    /* half of a picture is none, and its last line says why */
+    fake_gnuplot("#!/bin/sh\necho half >${1%.gp}.svg\necho 'plot x' >&2\necho '     ^' >&2\necho 'line 9: no such data' >&2\nexit 1\n");
+    draw(sweep, 8, &p);
+    ck_assert(!p.item[0].drawn && !p.item[1].drawn && !exists("plots/1-t-score.svg") && !exists("plots/1-t-score.png"));
+    ck_assert_msg(strstr(p.warning.p, "1-t-score.gp: line 9: no such data (and 1 more)") != NULL, "%s", p.warning.p);
+    plot_list_fini(&p);
+    rows_write("plots/1-t-kl.svg", "old");
+    setenv("PATH", "/nonexistent", 1);
+    draw(sweep, 8, &p);
+    ck_assert(!exists("plots/1-t-kl.svg"));
+    const char *told = strstr(p.warning.p, "not installed");
+    ck_assert(told && !strstr(told + 1, "not installed")); /* once for all figures */
+    plot_list_fini(&p);
+}
+END_TEST
+
+/* The process whose number is in the file; 0 when it is gone. */
+static int runs(const char *name)
+{
+    char *text = rows_read(name);
+    int pid = atoi(text);
+    mem_free(text);
+    ck_assert_int_gt(pid, 1);
+    for (int i = 0; i < 500 && kill(pid, 0) == 0; i++) { /* killed, and to be reaped by init */
+        struct str stat = {0};
+        char state = 0;
+        str_addf(&stat, "/proc/%d/stat", pid);
+        FILE *f = fopen(stat.p, "r");
+        str_free(&stat);
+        if (!f || fscanf(f, "%*d %*s %c", &state) != 1 || state == 'Z')
+            pid = 0;
+        if (f)
+            fclose(f);
+        if (!pid)
+            return 0;
+        usleep(10000);
+    }
+    return kill(pid, 0) == 0;
+}
+
+#define SLEEPY "#!/bin/sh\necho x >>calls\necho $$ >me\nsleep 1000 &\necho $! >child\n"
+
+START_TEST(a_gnuplot_that_hangs_is_ended_with_what_it_started)
+{
+    struct plot_list p;
+    fake_gnuplot(SLEEPY "wait\n");
+    gnuplot_limit_s = 1;
+    draw(sweep, 8, &p);
+    ck_assert_msg(strstr(p.warning.p, "1-t-score.gp: it took more than 1 s and was ended (and 1 more)") != NULL, "%s", p.warning.p);
+    char *calls = rows_read("plots/calls");
+    ck_assert_str_eq(calls, "x\n"); /* the second figure would hang as well */
+    ck_assert(!runs("plots/me") && !runs("plots/child"));
+    mem_free(calls);
+    plot_list_fini(&p);
+}
+END_TEST
+
+START_TEST(a_signal_ends_gnuplot_and_the_report)
+{
+    struct aggregate a;
+    struct plot_list p = {0};
+    struct err e = {0};
+    draw(sweep, 8, &p); /* rows.jsonl */
+    plot_list_fini(&p);
+    fake_gnuplot(SLEEPY "kill -TERM $PPID\nwait\n");
+    cli_catch_interrupt();
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_int_eq(plot_write(dir, &a, &p, &e), -1);
+    ck_assert_int_eq(e.code, ERR_INTERRUPTED);
+    ck_assert(!runs("plots/me") && !runs("plots/child") && !exists("plots/1-t-score.svg"));
+    aggregate_free(&a);
+    plot_list_fini(&p);
+}
+END_TEST
+
+START_TEST(file_names_are_safe_bounded_and_each_its_own)
+{
+    struct rows_fake f[8];
+    char *longer[2];
+    struct plot_list p;
+    for (int i = 0; i < 2; i++) {
+        struct str s = {0};
+        for (int k = 0; k < 300; k++)
+            str_addc(&s, 'x');
+        str_addc(&s, i ? 'a' : 'b');
+        longer[i] = str_take(&s);
+    }
+    const char *const task[] = {"a/b", "a_b", "../..", "", longer[0], longer[1], "'q", ".hidden"};
+    for (int i = 0; i < 8; i++) {
+        static const char *const cell[] = {"c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"};
+        f[i] = sweep[2];
+        f[i].cell = cell[i];
+        f[i].index = i;
+        f[i].task = task[i];
+    }
+    draw(f, 8, &p);
+    ck_assert_int_ge(p.n, 16);
+    for (int i = 0; i < p.n; i++) {
+        ck_assert_uint_lt(strlen(p.item[i].name), 110);
+        ck_assert_uint_eq(strspn(p.item[i].name, "abcdefghijklmnopqrstuvwxyz0123456789_-"), strlen(p.item[i].name));
+        for (int k = 0; k < i; k++)
+            ck_assert_str_ne(p.item[i].name, p.item[k].name);
+    }
+    plot_list_fini(&p);
+    mem_free(longer[0]);
+    mem_free(longer[1]);
+}
+END_TEST
+
 START_TEST(nothing_but_full_is_nothing_to_plot)
 {
     struct plot_list p;
@@ -196,6 +336,10 @@ Suite *make_plot_suite(void)
     tcase_add_test(t, a_study_of_single_layers_is_drawn_over_the_layers);
     tcase_add_test(t, curves_are_named_by_what_sets_them_apart);
     tcase_add_test(t, without_gnuplot_there_is_a_warning_and_the_scripts_stay);
+    tcase_add_test(t, no_picture_stays_beside_data_that_it_does_not_show);
+    tcase_add_test(t, a_gnuplot_that_hangs_is_ended_with_what_it_started);
+    tcase_add_test(t, a_signal_ends_gnuplot_and_the_report);
+    tcase_add_test(t, file_names_are_safe_bounded_and_each_its_own);
     tcase_add_test(t, nothing_but_full_is_nothing_to_plot);
     suite_add_tcase(s, t);
     return s;
