@@ -145,7 +145,7 @@ static void print_json(const struct thing *t, int all)
 
 static void print_params(const struct param *p)
 {
-    puts(p && p->name ? "parameters:" : "parameters: none");
+    quote_show(stdout, "%s\n", p && p->name ? "parameters:" : "parameters: none");
     for (; p && p->name; p++) {
         struct str domain = {0};
         param_domain(p, &domain);
@@ -170,7 +170,7 @@ int cmd_list(int argc, char **argv)
             continue;
         found = 1;
         if (!json)
-            puts(kinds[k]);
+            quote_show(stdout, "%s\n", kinds[k]);
         for (int i = 0; i < count(k); i++) {
             struct thing t;
             get(k, i, &t);

@@ -1,15 +1,59 @@
 #!/usr/bin/env bash
 # Rules of the tree that a compiler does not know: lint.sh OBJECT_FOLDER (objects must be built). Prints every breach
-# and exits 1 when there is one.
+# and exits 1 when there is one. lint.sh --texts FILE... looks only for texts that leave unquoted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-objects=$1
 breaches=0
 
 breach() {
   echo "lint: $*"
   breaches=$((breaches + 1))
 }
+
+# ---- texts on their way out -----------------------------------------------------------------
+# A page (struct quote) knows its language and quotes every text that is put into it, and its formats are literals; types and
+# compiler see to that. What is left to find are the ways around pages: printing to a stream or writing a file without one,
+# opening a page's bytes, the functions behind the macros that insist on literals, and a shell. A file may do what its line
+# here allows, for the reason that stands there.
+may() { # FILE WAY
+  case "$1 $2" in
+  'harness/base/quote.c '*) ;;                              # the pages themselves
+  'harness/base/mem.c stream') ;;                           # one literal, when there is no memory for a page
+  'harness/base/clock.c stream') ;;                         # a number into /proc
+  'harness/bench_work.c stream') ;;                         # rows as JSON, into a temporary file that is timed
+  'harness/cli.c macro') ;;                                 # cli_usage hands its own checked format on
+  harness/base/fs.*' file') ;;                              # the function itself
+  'harness/manifest.c file' | 'harness/plan.c file') ;;     # JSON: str_add_json
+  'harness/runner.c file') ;;                               # config.yaml: conf_print
+  'harness/gnuplot.c program') ;;                           # execv of gnuplot, the only one
+  *) return 1 ;;
+  esac
+}
+texts() { # FILE...
+  local file line kind instead code
+  while IFS=$'\t' read -r file line kind instead code; do
+    may "$file" "$kind" || breach "$file:$line: text leaves unquoted; use $instead: $code"
+  done < <(awk '
+    BEGIN {
+      OFS = "\t"; word = "(^|[^A-Za-z0-9_])"
+      way["stream"] = word "(v?f?printf|v?dprintf|f?puts|f?putc|putchar|fwrite|perror|psignal)(_unlocked)? *[(]|" word "write *[(] *(STD[A-Z]*_FILENO|[012]) *,"
+      way["file"] = word "fs_write_atomic *[(]"
+      way["page"] = "(->|[.])page *([.]|->|[,;)&])|&[A-Za-z0-9_>.-]*(->|[.])page([^A-Za-z0-9_]|$)"
+      way["macro"] = word "quote_(addf|showf|vshow) *[(]"
+      way["program"] = word "(system|popen|exec[lv]p?e?|execvpe|fexecve|posix_spawnp?) *[(]"
+      instead["stream"] = "quote_show or quote_print"; instead["file"] = "quote_save"; instead["page"] = "quote_add"
+      instead["macro"] = "quote_add or quote_show"; instead["program"] = "gnuplot_run"
+    }
+    { code = $0; gsub(/"([^"\\]|\\.)*"/, "\"\"", code); gsub(/\/[*][^*]*[*]\//, "", code) }
+    { for (kind in way) if (code ~ way[kind]) print FILENAME, FNR, kind, instead[kind], $0 }' "$@" | grep -v '^harness/base/quote\.h' || true)
+}
+if [ "$1" = --texts ]; then
+  shift
+  texts "$@"
+  [ "$breaches" -eq 0 ]
+  exit
+fi
+objects=$1
 
 shopt -s nullglob
 folders=(harness/base harness models policies datasets)
@@ -33,6 +77,8 @@ for file in "${sources[@]}" tests/*.[ch] tests/fuzz/*.[ch]; do
   while IFS= read -r header; do [ -f "$header" ] || breach "$file includes \"$header\": not a path from the root"; done \
     < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' "$file")
 done
+
+texts "${sources[@]}"
 
 # ---- one source file per library ------------------------------------------------------------
 libraries='hdf5\.h|hdf5_hl\.h cblas\.h|openblas_config\.h yaml\.h cJSON\.h pcre2\.h utf8proc\.h lapacke\.h openssl/.*\.h dlfcn\.h'
