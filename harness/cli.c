@@ -135,7 +135,7 @@ struct model *cli_open_model(const char *path, enum model_dtype held_as, struct 
     struct model *m = model_open(path, held_as, e);
     struct str text = {0};
     if (m && model_open_changed(m, &text))
-        fprintf(stderr, "warning: %s\n", text.p);
+        quote_show(stderr, "warning: %s\n", text.p);
     str_free(&text);
     return m;
 }

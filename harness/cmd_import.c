@@ -48,7 +48,7 @@ static int run(const char *src, const char *out, enum model_dtype dtype, int qui
     if (import_open(src, &s, e))
         return -1;
     for (const char *line = str_c(&s.notes), *end; (end = strchr(line, '\n')); line = end + 1)
-        fprintf(stderr, "warning: %.*s\n", (int)(end - line), line);
+        quote_show(stderr, "warning: %.*s\n", (int)(end - line), line);
     cli_catch_interrupt();
     int rc = import_write(&s, out, &o, e);
     if (show)
