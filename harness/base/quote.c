@@ -7,7 +7,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 
-enum { GNUPLOT_MOST = 160 }; /* bytes of a text in a figure, which has no room for more */
+enum { GNUPLOT_MOST = 300 }; /* bytes of a text in a figure, which has no room for more */
 
 /* ---- one text -------------------------------------------------------------------------------- */
 
