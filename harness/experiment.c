@@ -192,7 +192,9 @@ static void read_record(struct load *l)
         int on = c->item[i]->kind == CONF_SCALAR && strcmp(c->item[i]->text, "true") == 0;
         int off = c->item[i]->kind == CONF_SCALAR && strcmp(c->item[i]->text, "false") == 0;
         if (!on && !off)
-            experiment_complain(l, c->item[i], c->item[i]->line, "record: %s: true or false is expected", c->key[i]);
+            experiment_complain(l, c->item[i], c->item[i]->line, "record: %s: true or false is expected, found %s%s%s", c->key[i],
+                                c->item[i]->kind == CONF_SCALAR ? "'" : "", c->item[i]->kind == CONF_SCALAR ? c->item[i]->text : "a list or map",
+                                c->item[i]->kind == CONF_SCALAR ? "'" : "");
         else if (strcmp(c->key[i], "kept") == 0)
             l->x->record_kept = on;
         else if (strcmp(c->key[i], "scores") == 0 && on)

@@ -168,7 +168,8 @@ static int boolean(struct load *l, const struct conf *c, const char *key)
 {
     if (c->kind == CONF_SCALAR && (!strcmp(c->text, "true") || !strcmp(c->text, "false")))
         return c->text[0] == 't';
-    experiment_complain(l, c, c->line, "protect: %s: true or false is expected", key);
+    experiment_complain(l, c, c->line, "protect: %s: true or false is expected, found %s%s%s", key, c->kind == CONF_SCALAR ? "'" : "",
+                        c->kind == CONF_SCALAR ? c->text : "a list or map", c->kind == CONF_SCALAR ? "'" : "");
     return 0;
 }
 

@@ -32,6 +32,13 @@ run induction '{induction: {length: 256, wording: compact}}' 2 "$cut" >nll
 near 'induction, oracle' "$(sed -n 2p nll)" 0 1e-3
 [ "$(grep '"policy":"oracle"' induction/rows.jsonl | grep -c '"score":1[,}]')" -eq 2 ] || fail "the oracle misses on induction"
 
+# SmolLM2, where it was fetched: 1.2544 a token without the blank
+SMOLLM2="$ROOT/models/cache/smollm2-135m-instruct.h5"
+if [ -e "$SMOLLM2" ]; then
+  REFERENCE="$SMOLLM2" run smollm2 '{niah_single_2: {length: 130}}' 1 "$full" 'max_new_tokens: 2' >nll
+  near 'SmolLM2' "$(cat nll)" 0.1171 1e-4
+fi
+
 # the delimiter is a task's: without one the answer stands where no model writes it, and a record that brings its own blank,
 # or a prompt that ends in one, gets no second one
 near 'without a delimiter' "$(run none '{passkey: {length: 256, wording: compact, target_delimiter: ""}}' 1 "$full")" 9.6078 1e-2
