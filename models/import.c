@@ -24,9 +24,8 @@ int import_open(const char *path, struct import_source *s, struct err *e)
         /* the tokenizer's own checks, before anything is written */
         struct tokenizer *t = tokenizer_create(&fresh.tokenizer, path, e);
         rc = t ? 0 : -1;
-        if (rc == 0 && tokenizer_n_token(t) > fresh.hp.n_vocab)
-            rc = err_set(e, ERR_SHAPE, "%s: the tokenizer has %d tokens, the embedding %d rows", path,
-                         tokenizer_n_token(t), fresh.hp.n_vocab);
+        if (rc == 0)
+            rc = tokenizer_set_rows(t, fresh.hp.n_vocab, path, e);
         tokenizer_destroy(t);
     }
     if (rc) {
@@ -77,7 +76,7 @@ void import_add_turn_ends(struct tokenizer_data *d)
     static const char *const ends[] = {"<|im_end|>", "<|eot_id|>"};
     for (size_t k = 0; d->chat_template && k < sizeof ends / sizeof *ends; k++)
         for (int i = 0; i < d->n_token && strstr(d->chat_template, ends[k]); i++)
-            if (d->type[i] == TOKEN_CONTROL && strcmp(d->token[i], ends[k]) == 0)
+            if ((d->type[i] & TOKEN_TYPE) == TOKEN_CONTROL && strcmp(d->token[i], ends[k]) == 0)
                 import_add_end(d, i);
 }
 

@@ -178,8 +178,8 @@ out:
 /* SHA-256 of "<sha256>  <name>\n" for the files that are there, in this order. */
 static int hash_folder(const struct source *s, char hex[HASH_HEX], struct err *e)
 {
-    static const char *const small[] = {"config.json", "generation_config.json", "tokenizer.json",
-                                        "tokenizer_config.json", "chat_template.jinja"};
+    static const char *const small[] = {"config.json", "generation_config.json", "tokenizer.json", "special_tokens_map.json",
+                                        "tokenizer_config.json", "added_tokens.json", "chat_template.jinja"};
     enum { N_SMALL = sizeof small / sizeof *small };
     struct str list = {0};
     int rc = 0;

@@ -8,6 +8,7 @@
 #include "harness/base/str.h"
 #include "models/dims.h"
 #include "models/import.h"
+#include "models/import_hf_added.h"
 
 static const char *word(const struct json *o, const char *key)
 {
@@ -42,6 +43,17 @@ static const char *pre_rule(const struct json *p)
     return NULL;
 }
 
+/* Absent, null, or a Sequence of nothing (which may hold such Sequences). */
+static int is_no_normalizer(const struct json *p)
+{
+    if (!p || json_is_null(p))
+        return 1;
+    int none = strcmp(word(p, "type"), "Sequence") == 0;
+    for (const struct json *i = json_first(json_get(p, "normalizers")); i && none; i = json_next(i))
+        none = is_no_normalizer(i);
+    return none;
+}
+
 static int check_kind(const struct json *root, const char *file, struct tokenizer_data *d, struct err *e)
 {
     const struct json *model = json_get(root, "model"), *normalizer = json_get(root, "normalizer"),
@@ -50,7 +62,7 @@ static int check_kind(const struct json *root, const char *file, struct tokenize
     static const char *const must_be_off[] = {"byte_fallback", "ignore_merges"};
     if (strcmp(word(model, "type"), "BPE") != 0)
         return err_set(e, ERR_UNSUPPORTED, "%s: model type '%s', expected 'BPE'", file, word(model, "type"));
-    if (normalizer && !json_is_null(normalizer))
+    if (!is_no_normalizer(normalizer))
         return err_set(e, ERR_UNSUPPORTED, "%s: normalizer '%s', expected none", file, word(normalizer, "type"));
     for (int i = 0; i < 2; i++) {
         if (*word(model, must_be_empty[i]))
@@ -88,7 +100,8 @@ static int place(struct tokenizer_data *d, int64_t id, const char *text, const c
     return 0;
 }
 
-/* Sizes the table by the largest id, so that a hostile id costs at most DIMS_MAX_VOCAB pointers. */
+/* Sizes the table by the largest id, so that a hostile id costs at most DIMS_MAX_VOCAB pointers. Added tokens may stand right
+ * behind the rows of the embedding (a padding token, mostly): the tokenizer refuses a text that holds one. */
 static int size_table(const struct json *vocab, const struct json *added, int n_vocab, const char *file,
                       struct tokenizer_data *d, struct err *e)
 {
@@ -100,12 +113,15 @@ static int size_table(const struct json *vocab, const struct json *added, int n_
             if (id < 0)
                 return err_set(e, ERR_FORMAT, "%s: token '%s' has no id below %d", file,
                                k == 0 ? json_key(v) : word(v, "content"), (int)DIMS_MAX_VOCAB);
-            if (id >= n)
+            if (k == 0 && id >= n_vocab)
                 return err_set(e, ERR_SHAPE, "%s: token '%s' has id %lld, but vocab_size is %d", file,
-                               k == 0 ? json_key(v) : word(v, "content"), (long long)id, n_vocab);
+                               json_key(v), (long long)id, n_vocab);
+            n = id >= n ? id + 1 : n;
         }
-    d->token = mem_try((size_t)n, sizeof *d->token, "tokens", e);
-    d->type = d->token ? mem_try((size_t)n, 1, "token types", e) : NULL;
+    if (n > n_vocab + (int64_t)json_size(added))
+        return err_set(e, ERR_SHAPE, "%s: added token of id %lld, but vocab_size is %d", file, (long long)n - 1, n_vocab);
+    d->token = mem_try((size_t)n + IMPORT_HF_ADDED_MAX_NEW, sizeof *d->token, "tokens", e);
+    d->type = d->token ? mem_try((size_t)n + IMPORT_HF_ADDED_MAX_NEW, 1, "token types", e) : NULL;
     if (!d->type)
         return -1;
     d->n_token = (int)n;
@@ -118,14 +134,15 @@ static int read_added(const struct json *added, const char *file, struct tokeniz
     for (const struct json *v = json_first(added); v; v = json_next(v)) {
         int64_t id = id_of(json_get(v, "id"));
         const char *text = word(v, "content");
-        if (!*text)
-            return err_set(e, ERR_FORMAT, "%s: added token %lld has no content", file, (long long)id);
+        int type = import_hf_added_type(v, file, e);
+        if (type < 0)
+            return -1;
         if (d->type[id] != TOKEN_NORMAL || (d->token[id] && strcmp(d->token[id], text) != 0))
             return err_set(e, ERR_FORMAT, "%s: added token '%s': its id %lld belongs to '%s'", file, text,
                            (long long)id, d->token[id]);
         if (!d->token[id] && place(d, id, text, file, e))
             return -1;
-        d->type[id] = json_bool(json_get(v, "special"), 0) ? TOKEN_CONTROL : TOKEN_ADDED;
+        d->type[id] = (uint8_t)type;
     }
     return 0;
 }
@@ -169,38 +186,28 @@ static int read_tokens(const struct json *root, const char *file, int n_vocab, s
             return -1;
     if (read_added(added, file, d, e))
         return -1;
+    if (read_merges(json_get(model, "merges"), file, d, e))
+        return -1;
+    return 0;
+}
+
+/* What is still without a text: rows of the embedding that have no token. */
+static void fill_gaps(struct tokenizer_data *d)
+{
     for (int i = 0; i < d->n_token; i++)
         if (!d->token[i]) {
             struct str s = {0};
             str_addf(&s, "[PAD%d]", i);
             d->token[i] = str_take(&s);
         }
-    if (read_merges(json_get(model, "merges"), file, d, e))
-        return -1;
     if (tokenizer_data_is_bytes(d)) { /* the pre-token rule has nothing to do then */
         d->kind = TOKENIZER_BYTES;
         mem_free(d->pre);
         d->pre = NULL;
     }
-    return 0;
 }
 
 /* ---- special tokens and the chat template ---------------------------------------------------- */
-
-static int find(const struct tokenizer_data *d, const char *text)
-{
-    for (int i = 0; text && i < d->n_token; i++)
-        if (strcmp(d->token[i], text) == 0)
-            return i;
-    return -1;
-}
-
-/* "eos_token": a string, or an object with its content. */
-static int named_token(const struct tokenizer_data *d, const struct json *config, const char *key)
-{
-    const struct json *v = json_get(config, key);
-    return find(d, json_is_object(v) ? json_string(json_get(v, "content")) : json_string(v));
-}
 
 /* "eos_token_id": an integer or a list of them; the first one. */
 static int first_id(const struct tokenizer_data *d, const struct json *config, const char *key)
@@ -219,18 +226,37 @@ static void add_ends(struct tokenizer_data *d, const struct json *v)
         import_add_end(d, id_of(v));
 }
 
-/* 1 when the post-processor puts `bos` in front of a single text. */
-static int template_adds_bos(const struct json *p, const char *bos)
+/* What a post-processor does to a single text: *bos becomes the id that it puts in front. Everything else that would
+ * change the ids is refused. */
+static int read_post_processor(const struct json *p, const char *file, int *bos, struct err *e)
 {
-    if (strcmp(word(p, "type"), "Sequence") == 0) {
+    const char *type = word(p, "type");
+    if (!p || json_is_null(p) || strcmp(type, "ByteLevel") == 0)
+        return 0;
+    if (strcmp(type, "Sequence") == 0) {
         for (const struct json *i = json_first(json_get(p, "processors")); i; i = json_next(i))
-            if (template_adds_bos(i, bos))
-                return 1;
+            if (read_post_processor(i, file, bos, e))
+                return -1;
         return 0;
     }
-    const struct json *first = json_first(json_get(p, "single"));
-    return strcmp(word(p, "type"), "TemplateProcessing") == 0 &&
-           strcmp(word(json_get(first, "SpecialToken"), "id"), bos) == 0;
+    if (strcmp(type, "TemplateProcessing") != 0)
+        return err_set(e, ERR_UNSUPPORTED, "%s: post_processor '%s'; known: ByteLevel, TemplateProcessing, Sequence", file, type);
+    int texts = 0;
+    for (const struct json *i = json_first(json_get(p, "single")); i; i = json_next(i)) {
+        const char *name = word(json_get(i, "SpecialToken"), "id");
+        const struct json *ids = json_get(json_get(json_get(p, "special_tokens"), name), "ids");
+        texts += json_get(i, "Sequence") != NULL;
+        if (!json_get(i, "SpecialToken"))
+            continue;
+        if (texts || *bos >= 0)
+            return err_set(e, ERR_UNSUPPORTED, "%s: post_processor puts '%s' %s; one token in front is all that is read here",
+                           file, name, texts ? "behind a text" : "in front of a text, besides another one");
+        if (json_size(ids) != 1 || id_of(json_first(ids)) < 0)
+            return err_set(e, ERR_FORMAT, "%s: post_processor: special token '%s' is not exactly one id", file, name);
+        *bos = (int)id_of(json_first(ids));
+    }
+    return texts == 1 ? 0 : err_set(e, ERR_UNSUPPORTED, "%s: post_processor: a single text stands %d times in its template, "
+                                                        "expected once", file, texts);
 }
 
 /* A string, or a list of {name, template} of which the one named "default" counts. */
@@ -276,23 +302,47 @@ static int read_template(const char *folder, const struct json *config, struct t
     return rc;
 }
 
-static void read_special(const struct json *root, const struct json *config, const struct json *own,
-                         const struct json *generation, struct tokenizer_data *d)
+/* "add_bos_token": true or false where tokenizer.json does the other leaves open which of the two made the model's texts. */
+static int check_flags(const struct json *own, const char *folder, int adds_bos, struct err *e)
 {
-    const struct json *adds = json_get(own, "add_bos_token");
-    d->bos = named_token(d, own, "bos_token");
-    d->eos = named_token(d, own, "eos_token");
-    d->pad = named_token(d, own, "pad_token");
-    d->unk = named_token(d, own, "unk_token");
+    const struct json *v = json_get(own, "add_bos_token");
+    if (json_is_bool(v) && json_bool(v, 0) != adds_bos)
+        return err_set(e, ERR_UNSUPPORTED, "%s/tokenizer_config.json: add_bos_token is %s, but tokenizer.json's post_processor "
+                                           "puts %s in front; make the two agree", folder, adds_bos ? "false" : "true",
+                       adds_bos ? "a token" : "nothing");
+    if (json_bool(json_get(own, "add_eos_token"), 0))
+        return err_set(e, ERR_UNSUPPORTED, "%s/tokenizer_config.json: add_eos_token is true; nothing is put behind a prompt here",
+                       folder);
+    if (json_bool(json_get(own, "split_special_tokens"), 0))
+        return err_set(e, ERR_UNSUPPORTED, "%s/tokenizer_config.json: split_special_tokens is true; they are kept whole here",
+                       folder);
+    return 0;
+}
+
+static int read_special(const char *folder, const char *file, const struct json *root, const struct json *config,
+                        const struct import_hf_names *names, const struct json *generation, struct tokenizer_data *d,
+                        struct err *e)
+{
+    int front = -1;
+    if (read_post_processor(json_get(root, "post_processor"), file, &front, e) ||
+        check_flags(names->config, folder, front >= 0, e))
+        return -1;
+    d->bos = import_hf_added_named(names, d, "bos_token");
+    d->eos = import_hf_added_named(names, d, "eos_token");
+    d->pad = import_hf_added_named(names, d, "pad_token");
+    d->unk = import_hf_added_named(names, d, "unk_token");
     d->bos = d->bos >= 0 ? d->bos : first_id(d, config, "bos_token_id");
     d->eos = d->eos >= 0 ? d->eos : first_id(d, generation, "eos_token_id");
     d->eos = d->eos >= 0 ? d->eos : first_id(d, config, "eos_token_id");
-    d->add_bos = d->bos >= 0 && (json_is_bool(adds) ? json_bool(adds, 0)
-                                                    : template_adds_bos(json_get(root, "post_processor"),
-                                                                        d->token[d->bos]));
+    d->add_bos = front >= 0;
+    if (front >= d->n_token)
+        return err_set(e, ERR_FORMAT, "%s: post_processor puts token %d in front, of %d", file, front, d->n_token);
+    if (front >= 0)
+        d->bos = front; /* what is put there, by whatever name */
     add_ends(d, json_get(generation, "eos_token_id"));
     add_ends(d, json_get(config, "eos_token_id"));
     import_add_turn_ends(d);
+    return 0;
 }
 
 int import_hf_tokenizer_read(const char *folder, const struct json *config, int n_vocab, struct tokenizer_data *d,
@@ -300,7 +350,8 @@ int import_hf_tokenizer_read(const char *folder, const struct json *config, int 
 {
     int bad = 0, rc = -1;
     char *file = fs_join(folder, "tokenizer.json");
-    struct json *root = optional(folder, "tokenizer.json", &bad, e), *own = NULL, *generation = NULL;
+    struct json *root = optional(folder, "tokenizer.json", &bad, e), *own = NULL, *generation = NULL, *map = NULL,
+                *list = NULL;
     if (bad)
         goto out;
     if (!root) {
@@ -308,13 +359,20 @@ int import_hf_tokenizer_read(const char *folder, const struct json *config, int 
         goto out;
     }
     own = optional(folder, "tokenizer_config.json", &bad, e);
-    if (!bad)
-        generation = optional(folder, "generation_config.json", &bad, e);
-    if (bad || read_tokens(root, file, n_vocab, d, e) || read_template(folder, own, d, e))
+    generation = bad ? NULL : optional(folder, "generation_config.json", &bad, e);
+    map = bad ? NULL : optional(folder, "special_tokens_map.json", &bad, e);
+    list = bad ? NULL : optional(folder, "added_tokens.json", &bad, e);
+    struct import_hf_names names = {folder, root, own, map, list};
+    if (bad || read_tokens(root, file, n_vocab, d, e) || import_hf_added_read(&names, d, e) ||
+        read_template(folder, own, d, e))
         goto out;
-    read_special(root, config, own, generation, d);
+    fill_gaps(d);
+    if (read_special(folder, file, root, config, &names, generation, d, e))
+        goto out;
     rc = 1;
 out:
+    json_free(list);
+    json_free(map);
     json_free(generation);
     json_free(own);
     json_free(root);

@@ -332,8 +332,7 @@ int model_file_tokenizer(const struct h5 *f, int n_vocab, struct tokenizer **out
     tokenizer_data_fini(&d);
     if (!t)
         return -1;
-    if (tokenizer_n_token(t) > n_vocab) {
-        err_set(e, ERR_SHAPE, "%s:/tokenizer/token: %d tokens, expected at most n_vocab = %d", h5_path(f), tokenizer_n_token(t), n_vocab);
+    if (tokenizer_set_rows(t, n_vocab, h5_path(f), e)) {
         tokenizer_destroy(t);
         return -1;
     }

@@ -139,17 +139,20 @@ static int load_tokens(struct tokenizer *t, const struct tokenizer_data *d, cons
     t->offset = mem_try((size_t)d->n_token + 1, sizeof *t->offset, "vocabulary", e);
     t->length = mem_try((size_t)d->n_token + 1, sizeof *t->length, "vocabulary", e);
     t->type = mem_try((size_t)d->n_token + 1, 1, "vocabulary", e);
+    t->flags = mem_try((size_t)d->n_token + 1, 1, "vocabulary", e);
     t->slot = mem_try(size, sizeof *t->slot, "vocabulary", e);
-    if (!t->offset || !t->length || !t->type || !t->slot)
+    if (!t->offset || !t->length || !t->type || !t->flags || !t->slot)
         goto out;
     t->slot_mask = size - 1;
     for (size_t i = 0; i < size; i++)
         t->slot[i] = -1;
     for (int id = 0; id < d->n_token; id++) {
-        t->type[id] = d->type ? d->type[id] : TOKEN_NORMAL;
+        int type = d->type ? d->type[id] : TOKEN_NORMAL;
+        t->type[id] = (uint8_t)(type & TOKEN_TYPE);
+        t->flags[id] = (uint8_t)(type & ~TOKEN_TYPE);
         t->offset[id] = bytes.n;
-        if (t->type[id] > TOKEN_ADDED || !d->token[id]) {
-            err_set(e, ERR_FORMAT, "%s: token %d has no text, or type %d", name, id, t->type[id]);
+        if (t->type[id] > TOKEN_ADDED || !d->token[id] || (t->type[id] == TOKEN_NORMAL && t->flags[id]) || type > 63) {
+            err_set(e, ERR_FORMAT, "%s: token %d has no text, or type %d", name, id, type);
             goto out;
         }
         if (d->kind == TOKENIZER_BYTES && id < 256)
@@ -163,8 +166,9 @@ static int load_tokens(struct tokenizer *t, const struct tokenizer_data *d, cons
         t->length[id] = (uint32_t)(bytes.n - t->offset[id]);
     }
     t->bytes = str_take(&bytes);
+    /* A control or added token may be spelt like an ordinary one; ordinary text then means the ordinary one. Where there
+     * is none, merges may still lead to it: it was one before it was added. */
     for (int id = 0; id < d->n_token; id++) {
-        /* a control token may be spelt like an ordinary one; ordinary text then means the ordinary one */
         if (t->type[id] != TOKEN_NORMAL && d->kind == TOKENIZER_BPE)
             continue;
         int there = t->length[id] ? insert(t, id) : -1;
@@ -173,6 +177,9 @@ static int load_tokens(struct tokenizer *t, const struct tokenizer_data *d, cons
             goto out;
         }
     }
+    for (int id = 0; id < d->n_token; id++)
+        if (t->type[id] != TOKEN_NORMAL && d->kind == TOKENIZER_BPE && t->length[id])
+            insert(t, id);
     rc = 0;
 out:
     str_free(&bytes);
@@ -287,6 +294,7 @@ struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *n
     struct tokenizer *t = mem_new(1, sizeof *t);
     t->kind = d->kind;
     t->n_token = d->n_token;
+    t->n_row = d->n_token;
     t->bos = d->bos;
     t->add_bos = d->add_bos;
     if (d->n_merge < 0 || d->n_token < 1 || (d->kind == TOKENIZER_BYTES && d->n_token < 256)) {
@@ -306,7 +314,7 @@ struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *n
         t->is_end[d->eos_extra[i]] = 1;
     }
     if (load_tokens(t, d, name, e) || load_pre(t, d, name, e) ||
-        load_special(t, name, e) || load_merges(t, d, name, e))
+        load_special(t, name, e) || tokenizer_prepare_added(t, e) || load_merges(t, d, name, e))
         goto fail;
     tokenizer_read_template(t, d->chat_template);
     tokenizer_hash(d, t->sha256);
@@ -323,6 +331,8 @@ void tokenizer_destroy(struct tokenizer *t)
     mem_free(t->offset);
     mem_free(t->length);
     mem_free(t->type);
+    mem_free(t->flags);
+    regex_destroy(t->word_character);
     mem_free(t->slot);
     mem_free(t->bytes);
     mem_free(t->merge);
@@ -350,6 +360,17 @@ int tokenizer_n_token(const struct tokenizer *t)
 void tokenizer_sha256(const struct tokenizer *t, char hex[HASH_HEX])
 {
     memcpy(hex, t->sha256, HASH_HEX);
+}
+
+int tokenizer_set_rows(struct tokenizer *t, int n_vocab, const char *name, struct err *e)
+{
+    for (int id = n_vocab; id < t->n_token; id++)
+        if (t->type[id] == TOKEN_NORMAL || t->is_end[id] || (id == t->bos && t->add_bos))
+            return err_set(e, ERR_SHAPE, "%s: the tokenizer has %d tokens, the embedding %d rows; only control and added tokens "
+                                         "that nothing uses may be without one, and token %d is not of these",
+                           name, t->n_token, n_vocab, id);
+    t->n_row = n_vocab < t->n_token ? n_vocab : t->n_token;
+    return 0;
 }
 
 int tokenizer_bos(const struct tokenizer *t)

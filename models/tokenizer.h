@@ -17,6 +17,14 @@ enum token_type {
     TOKEN_CONTROL, /* special: recognised in text, printed only when asked for */
     TOKEN_ADDED    /* user-defined: recognised in text, always printed */
 };
+/* How a control or added token is recognised; in struct tokenizer_data its type plus these. */
+enum token_flag {
+    TOKEN_TYPE = 3,         /* mask of the type */
+    TOKEN_LSTRIP = 4,       /* takes the white space before it */
+    TOKEN_RSTRIP = 8,       /* ... after it */
+    TOKEN_SINGLE_WORD = 16, /* only where no word character touches it */
+    TOKEN_NORMALIZED = 32   /* looked for after those that are not */
+};
 
 /* What a model file stores; plain data, owned by whoever filled it (tokenizer_data_fini). */
 struct tokenizer_data {
@@ -25,7 +33,7 @@ struct tokenizer_data {
     int n_token;
     char **token;        /* [n_token] NUL-terminated; BPE: in GPT-2's byte alphabet, as the vocabulary has it;
                             CONTROL and ADDED: plain UTF-8 */
-    uint8_t *type;       /* [n_token] enum token_type */
+    uint8_t *type;       /* [n_token] enum token_type + enum token_flag */
     int n_merge;
     char **merge;        /* [n_merge] "left right", best rank first */
     int bos, eos, pad, unk; /* -1: none; unk is kept for the record, byte-level BPE never gives it */
@@ -70,16 +78,20 @@ void tokenizer_decode(const struct tokenizer *t, const int32_t *id, int n, int w
 
 int tokenizer_n_token(const struct tokenizer *t);
 void tokenizer_sha256(const struct tokenizer *t, char hex[HASH_HEX]); /* its identity: tokenizer_hash of its data */
+/* Tells t how many rows the embedding has. More tokens than that are fine if they are control or added ones that nothing
+ * here puts into a prompt (a padding token, mostly): a text that holds one is then refused. */
+int tokenizer_set_rows(struct tokenizer *t, int n_vocab, const char *name, struct err *e);
 int tokenizer_bos(const struct tokenizer *t);  /* -1: none */
 int tokenizer_add_bos(const struct tokenizer *t);
 int tokenizer_is_end(const struct tokenizer *t, int32_t id); /* 1 for eos and whatever else ends a turn */
 int tokenizer_find(const struct tokenizer *t, const char *token); /* id of exactly this token text, or -1 */
 
 /* A prompt is prefix + context + question + suffix + answer prefix. "raw": both empty. "chat": the model's own
- * template, when it is one that is recognised (ChatML); otherwise ERR_UNSUPPORTED naming it. Static strings or
+ * template, when it is one of those known (ChatML's); otherwise ERR_UNSUPPORTED naming it. Static strings or
  * owned by t. */
 struct template_pieces {
     const char *prefix, *suffix;
+    int whole; /* they are all that stands around the text: no BOS but what they hold */
 };
 int tokenizer_template(const struct tokenizer *t, const char *template_name, struct template_pieces *out,
                        struct err *e);

@@ -185,7 +185,7 @@ static int pieces(struct encoder *x, size_t begin, size_t end, struct err *e)
     return x->t->digits ? split(x, x->t->digits, begin, end, words, e) : words(x, begin, end, e);
 }
 
-static size_t sequence_length(const unsigned char *p, size_t n)
+size_t tokenizer_sequence_length(const unsigned char *p, size_t n)
 {
     if (p[0] < 0x80)
         return 1;
@@ -211,7 +211,7 @@ static int plain(struct encoder *x, size_t begin, size_t end, struct err *e)
     }
     while (begin < end) {
         size_t at = begin, len;
-        while (at < end && (len = sequence_length((const unsigned char *)x->text + at, end - at)) > 0)
+        while (at < end && (len = tokenizer_sequence_length((const unsigned char *)x->text + at, end - at)) > 0)
             at += len;
         if (at > begin && pieces(x, begin, at, e))
             return -1;
@@ -222,44 +222,36 @@ static int plain(struct encoder *x, size_t begin, size_t end, struct err *e)
     return 0;
 }
 
-/* The longest special token at text[at], or -1: they are sorted by first byte, then longest first. */
-static int special_at(const struct tokenizer *t, const char *text, size_t at, size_t n)
+/* Cuts text[begin, end) at its control and added tokens; the others' text goes through the second pass, or is plain. */
+static int tokens(struct encoder *x, size_t begin, size_t end, int pass, struct err *e)
 {
-    const int *begin = t->special_first + (unsigned char)text[at];
-    for (int i = begin[0]; i < begin[1]; i++) {
-        int id = t->special[i];
-        if (t->length[id] <= n - at && memcmp(text + at, t->bytes + t->offset[id], t->length[id]) == 0)
-            return id;
-    }
-    return -1;
+    const struct tokenizer *t = x->t;
+    struct tokenizer_added m = {.end = begin, .scan = begin};
+    int last = pass == 1 || !(t->any_flag & TOKEN_NORMALIZED), found;
+    do {
+        size_t from = m.end;
+        found = tokenizer_next_added(t, x->text, begin, end, pass, &m, e);
+        if (found < 0)
+            return -1;
+        size_t to = found ? m.begin : end;
+        if (to > from && (last ? plain(x, from, to, e) : tokens(x, from, to, 1, e)))
+            return -1;
+        if (found && m.id >= t->n_row)
+            return err_set(e, ERR_UNSUPPORTED, "the text holds '%.*s', token %d, but the model's embedding has only %d rows",
+                           (int)t->length[m.id], t->bytes + t->offset[m.id], m.id, t->n_row);
+        if (found)
+            put(x, m.id, m.end);
+    } while (found);
+    return 0;
 }
 
 int tokenizer_encode_offsets(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out,
                              struct token_ids *end, struct err *e)
 {
     struct encoder x = {.t = t, .out = out, .end = end, .text = text};
-    size_t begin = 0, at = 0;
-    int rc = -1;
-    if (n > INT32_MAX) {
-        err_set(e, ERR_UNSUPPORTED, "a text of %zu bytes; at most %d can be encoded at once", n, INT32_MAX);
-        goto out;
-    }
-    while (at < n) {
-        int id = special_at(t, text, at, n);
-        if (id < 0) {
-            at++;
-            continue;
-        }
-        if (at > begin && plain(&x, begin, at, e))
-            goto out;
-        at += t->length[id];
-        put(&x, id, at);
-        begin = at;
-    }
-    if (n > begin && plain(&x, begin, n, e))
-        goto out;
-    rc = 0;
-out:
+    if (n > INT32_MAX)
+        return err_set(e, ERR_UNSUPPORTED, "a text of %zu bytes; at most %d can be encoded at once", n, INT32_MAX);
+    int rc = tokens(&x, 0, n, 0, e);
     mem_free(x.symbol);
     mem_free(x.heap);
     return rc;

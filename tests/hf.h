@@ -49,9 +49,10 @@ struct model *hf_import_and_open(void);
     "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":" \
     "true},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}]}"
 #define HF_VOCAB "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}"
-#define HF_ADDED \
+#define HF_ADDED HF_ADDED_AND("")
+#define HF_ADDED_AND(more) \
     "\"added_tokens\":[{\"id\":3,\"content\":\"<|im_end|>\",\"special\":true}," \
-    "{\"id\":4,\"content\":\"<x>\",\"special\":false}]"
+    "{\"id\":4,\"content\":\"<x>\",\"special\":false}" more "]"
 #define HF_TOKENIZER(merges) \
     "{" HF_ADDED ",\"normalizer\":null," HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\"," HF_VOCAB ",\"merges\":" merges "}}"
 

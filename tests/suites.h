@@ -19,6 +19,7 @@
     SUITE(gguf) \
     SUITE(safetensors) \
     SUITE(import_config) \
+    SUITE(import_tokenizer) \
     SUITE(transformer) \
     SUITE(oracle) \
     SUITE(smollm2) \

@@ -340,31 +340,35 @@ START_TEST(a_weight_too_large_for_the_type_asked_for_is_refused)
 }
 END_TEST
 
-START_TEST(bos_is_added_only_where_the_folder_says_so)
+START_TEST(a_padding_token_beyond_the_rows_is_fine_until_a_text_holds_it)
 {
     static const struct {
-        const char *config, *post;
-        int want;
-    } c[] = {{"{\"bos_token\":\"<x>\"}", "null", 0},
-             {"{\"bos_token\":\"<x>\",\"add_bos_token\":true}", "null", 1},
-             {"{\"bos_token\":{\"content\":\"<x>\"},\"add_bos_token\":true}", "null", 1},
-             {"{\"bos_token\":\"<x>\",\"add_bos_token\":false}",
-              "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<x>\"}}]}", 0},
-             {"{\"bos_token\":\"<x>\"}",
-              "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":\"TemplateProcessing\","
-              "\"single\":[{\"SpecialToken\":{\"id\":\"<x>\"}},{\"Sequence\":{\"id\":\"A\"}}]}]}",
-              1},
-             {"{\"add_bos_token\":true}", "null", 0}}; /* and which token would that be */
+        const char *config, *added, *says; /* NULL: imported */
+    } c[] = {{"{\"pad_token\":\"<pad>\"}", "", NULL},
+             {"{\"pad_token\":\"<pad>\"}", ",{\"id\":5,\"content\":\"<pad>\",\"special\":true}", NULL},
+             {"{\"eos_token\":\"<pad>\"}", "", "the tokenizer has 6 tokens, the embedding 5 rows"},
+             {"{}", ",{\"id\":7,\"content\":\"<pad>\",\"special\":true}", "token 5 is not of these"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct str s = {0};
+        struct token_ids ids = {0};
+        struct err e = {0};
         hf_write_folder();
-        str_addf(&s, "{" HF_ADDED "," HF_SMOLLM_PRE ",\"post_processor\":%s,\"model\":{\"type\":\"BPE\"," HF_VOCAB ",\"merges\":[]}}",
-                 c[i].post);
+        str_addf(&s, "{" HF_ADDED_AND("%s") "," HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\"," HF_VOCAB ",\"merges\":[]}}",
+                 c[i].added);
         hf_write_text("tokenizer.json", s.p);
         hf_write_text("tokenizer_config.json", c[i].config);
-        struct model *m = hf_import_and_open();
-        ck_assert_msg(tokenizer_add_bos(m->tokenizer) == c[i].want, "case %zu", i);
-        model_close(m);
+        if (c[i].says) {
+            const char *says = hf_import_says();
+            ck_assert_msg(strstr(says, c[i].says), "case %zu: %s", i, says);
+        } else {
+            struct model *m = hf_import_and_open();
+            ck_assert_int_eq(tokenizer_encode(m->tokenizer, "ab<x>", 5, &ids, &e), 0);
+            ck_assert_int_eq(tokenizer_encode(m->tokenizer, "ab<pad>", 7, &ids, &e), -1);
+            ck_assert_msg(strstr(e.msg, "the text holds '<pad>', token 5, but the model's embedding has only 5 rows"), "%s", e.msg);
+            model_close(m);
+            unlink(hf_output);
+        }
+        token_ids_free(&ids);
         str_free(&s);
     }
 }
@@ -481,7 +485,7 @@ Suite *make_safetensors_suite(void)
     tcase_add_test(t, a_model_with_neither_output_matrix_nor_tie_is_refused);
     tcase_add_test(t, weights_that_are_no_numbers_are_refused_with_their_place);
     tcase_add_test(t, a_weight_too_large_for_the_type_asked_for_is_refused);
-    tcase_add_test(t, bos_is_added_only_where_the_folder_says_so);
+    tcase_add_test(t, a_padding_token_beyond_the_rows_is_fine_until_a_text_holds_it);
     tcase_add_test(t, byte_level_bpe_without_merges_is_kept_as_bytes);
     tcase_add_test(t, flips_and_truncations_of_the_weights_never_crash);
     tcase_add_test(t, flips_of_the_json_files_never_crash);
