@@ -110,7 +110,7 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
             x->cell[i].prune_after == c->prune_after && x->cell[i].max_new_tokens == c->max_new_tokens &&
             x->cell[i].weight_dtype == c->weight_dtype)
             cells[0] = &x->cell[i];
-    if (tokenizer_template(m->tokenizer, x->template_name, &ec.pieces, e))
+    if (experiment_pieces(x, m->tokenizer, &ec.pieces, e))
         goto out;
     encode_dataset_env(&ec, x->dir, &env);
     if (task->ops->open(&self, task->config, &env, e))

@@ -31,13 +31,19 @@ static void mark_evidence(const struct dataset_item *item, size_t prefix_bytes, 
     }
 }
 
+/* 1 when BOS goes in front: a chat template says itself what stands there. */
+static int adds_bos(const struct model *m, const struct template_pieces *t)
+{
+    return !t->whole && tokenizer_add_bos(m->tokenizer) && tokenizer_bos(m->tokenizer) >= 0;
+}
+
 static int encode_pieces(const struct model *m, const struct template_pieces *t, const char *context,
                          size_t n_context, const char *question, const char *answer_prefix,
                          struct prompt *p, struct token_ids *end, struct err *e)
 {
     struct str text = {0};
     int rc = -1;
-    if (tokenizer_add_bos(m->tokenizer) && tokenizer_bos(m->tokenizer) >= 0)
+    if (adds_bos(m, t))
         token_ids_add(&p->ids, tokenizer_bos(m->tokenizer));
     str_add(&text, t->prefix);
     str_addn(&text, context, n_context);
@@ -75,7 +81,7 @@ int encode_prompt(const struct encode_context *c, const struct dataset_item *ite
     const struct dataset_question *q = &item->question[question];
     struct prompt p = {0};
     struct token_ids end = {0};
-    int rc = -1, first = tokenizer_add_bos(m->tokenizer) && tokenizer_bos(m->tokenizer) >= 0;
+    int rc = -1, first = adds_bos(m, t);
     if (encode_pieces(m, t, item->context, item->n_context, q->text, q->answer_prefix, &p,
                       item->n_evidence ? &end : NULL, e) ||
         encode_target(c, item, q, &p.target, e))

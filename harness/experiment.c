@@ -123,8 +123,7 @@ static void read_scalars(struct load *l, int limit)
     struct experiment *x = l->x;
     const struct conf *schema = conf_get(l->root, "schema"), *name = conf_get(l->root, "experiment"),
                       *samples = conf_get(l->root, "samples"), *seed = conf_get(l->root, "seed"),
-                      *first = conf_get(l->root, "first_sample"),
-                      *template_ = conf_get(l->root, "template");
+                      *first = conf_get(l->root, "first_sample");
     if (!schema)
         experiment_complain(l, l->root, l->root->line, "schema is missing: write schema: 1");
     else if (schema->kind != CONF_SCALAR || strcmp(schema->text, "1") != 0)
@@ -141,9 +140,7 @@ static void read_scalars(struct load *l, int limit)
         x->samples = limit;
     x->first_sample = first ? (int)experiment_int(l, first, "first_sample", 0, 1000000000, 1) : 0;
     x->seed = seed ? (uint64_t)experiment_int(l, seed, "seed", 0, INT64_MAX, 1) : 1;
-    x->template_name = mem_strdup(scalar(l, "template", "raw"));
-    if (strcmp(x->template_name, "raw") != 0 && strcmp(x->template_name, "chat") != 0)
-        experiment_complain(l, template_, template_->line, "template '%s' unknown; raw and chat are known", x->template_name);
+    experiment_template(l);
     const struct conf *report = conf_get(l->root, "report");
     const struct conf *beside = conf_get(report, "beside");
     struct err e = {0};
@@ -575,6 +572,8 @@ void experiment_fini(struct experiment *x)
     mem_free(x->name);
     mem_free(x->question);
     mem_free(x->template_name);
+    mem_free(x->template_prefix);
+    mem_free(x->template_suffix);
     mem_free(x->baseline);
     str_free(&x->resolved);
     *x = (struct experiment){0};

@@ -105,7 +105,8 @@ struct experiment {
     int n_task;
     struct cell *cell;
     int n_cell;
-    char *template_name;  /* "raw" or "chat" */
+    char *template_name;  /* "raw", "chat", or the pieces as JSON */
+    char *template_prefix, *template_suffix; /* of pieces that the file spells out; NULL: it does not */
     int samples, first_sample; /* per task: first_sample .. first_sample + samples - 1 */
     uint64_t seed;
     unsigned measure;     /* enum measure bits */
@@ -141,5 +142,8 @@ uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample
 
 /* `full` is always first among the cells of a (model, task) with the same prune_after and weight_dtype; it is added where
  * a file names none. Cells are in file order otherwise, equal ones merged. */
+
+/* What stands around the prompts of a model with this tokenizer. The texts are t's or the experiment's. */
+int experiment_pieces(const struct experiment *x, const struct tokenizer *t, struct template_pieces *out, struct err *e);
 
 #endif

@@ -338,8 +338,9 @@ static void identify(const struct experiment *x, struct cell *c)
     str_add_json(&s, x->model[c->model].name, strlen(x->model[c->model].name));
     str_addf(&s, ",\"task\":\"%s\",\"label\":", t->ops->name);
     str_add_json(&s, t->label, strlen(t->label));
-    str_addf(&s, ",\"task_version\":%d,\"task_params\":%s,\"template\":\"%s\",\"seed\":%llu", t->ops->version, t->params,
-             x->template_name, (unsigned long long)x->seed);
+    str_addf(&s, ",\"task_version\":%d,\"task_params\":%s,\"template\":", t->ops->version, t->params);
+    str_add_json(&s, x->template_name, strlen(x->template_name));
+    str_addf(&s, ",\"seed\":%llu", (unsigned long long)x->seed);
     str_addf(&s, ",\"policy\":\"%s\",\"params\":%s,\"budget\":\"%s %s\",\"layer_budget\":%s,\"head_budget\":\"%s\"",
              c->policy->name, c->params, kinds[c->budget.kind], c->budget_text, c->layer_budget, head_budget_names[c->heads]);
     str_addf(&s, ",\"protect\":%s,\"prune_after\":\"%s\",\"prefill\":%s,\"decode\":%s,\"positions\":\"%s\"",

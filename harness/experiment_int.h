@@ -74,6 +74,8 @@ void experiment_baseline(struct load *l);
 void experiment_check_tasks(struct load *l);
 /* Budgets below one entry, more protected layers than there are. */
 void experiment_check_budgets(struct load *l);
+/* `template`: a word or pieces. */
+void experiment_template(struct load *l);
 /* template: chat of models that have none. */
 void experiment_check_template(struct load *l);
 

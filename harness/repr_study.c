@@ -373,7 +373,7 @@ int repr_study_run(const struct experiment *x, const struct model *m, int task, 
         new_tokens = x->cell[c].task == task ? x->cell[c].max_new_tokens : new_tokens;
     r.work = workspace_create();
     r.encode.model = m;
-    if (tokenizer_template(m->tokenizer, x->template_name, &r.encode.pieces, e))
+    if (experiment_pieces(x, m->tokenizer, &r.encode.pieces, e))
         goto out;
     encode_dataset_env(&r.encode, x->dir, &env);
     if (t->ops->open(&self, t->config, &env, e) || prepare(&r, out, t->ops->count(self), e))

@@ -379,7 +379,7 @@ static int run_model(struct run *r, struct err *e)
         goto out;
     }
     r->encode.model = r->model;
-    if (tokenizer_template(r->model->tokenizer, r->x->template_name, &r->encode.pieces, e)) {
+    if (experiment_pieces(r->x, r->model->tokenizer, &r->encode.pieces, e)) {
         err_wrap(e, "%s", r->x->path);
         goto out;
     }

@@ -1,88 +1,40 @@
-/* Chat templates, recognised rather than executed: ChatML, with the default system prompt that its source holds.
- *
- * Recognised is Jinja source that writes <|im_start|>ROLE, a line break, the message, <|im_end|>, a line break, and
- * ends with <|im_start|>assistant and a line break. A line break may stand as such or as the escape \n, within the
- * same literal or in one joined to it with +. What wraps this (tools, reasoning) does not matter to a prompt of one
- * user message. */
+/* Chat templates, known rather than executed: a template is one of a few texts, byte for byte, whose outcome for a single
+ * message of a user is known, or it is refused. tests/vectors/make_templates.py renders every one of them. */
 #include <string.h>
 
+#include "harness/base/hash.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "models/tokenizer_int.h"
 
-static const char im_start[] = "<|im_start|>", im_end[] = "<|im_end|>";
+/* ChatML, as its users wrote it down: with line breaks inside the quotes, or with \n. `brk` is which. */
+#define MESSAGE(brk) "{{'<|im_start|>' + message['role'] + '" brk "' + message['content'] + '<|im_end|>' + '" brk "'}}"
+#define SPACED(brk) "{{ '<|im_start|>' + message['role'] + '" brk "' + message['content'] + '<|im_end|>' + '" brk "' }}"
+#define GENERATE(brk) "{% if add_generation_prompt %}{{ '<|im_start|>assistant" brk "' }}{% endif %}"
+#define DEFINED "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}"
+#define PLAIN(message, brk) "{% for message in messages %}" message(brk) "{% endfor %}" GENERATE(brk)
+#define WITH_SYSTEM(system, brk)                                                                                          \
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system" brk system \
+    "<|im_end|>" brk "' }}{% endif %}" MESSAGE(brk) "{% endfor %}" GENERATE(brk)
+#define SMOLLM2 "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
-/* p behind a line break, real or escaped; NULL when there is none at p. */
-static const char *after_break(const char *p)
-{
-    if (*p == '\n')
-        return p + 1;
-    return p[0] == '\\' && p[1] == 'n' ? p + 2 : NULL;
-}
-
-/* The same, where the break may also begin the next literal of a sum: ...' + '\n. */
-static const char *after_joined_break(const char *p)
-{
-    if (*p != '\'' && *p != '"')
-        return after_break(p);
-    p += 1 + strspn(p + 1, " \t\r\n");
-    if (*p != '+' && *p != '~')
-        return NULL;
-    p += 1 + strspn(p + 1, " \t\r\n");
-    return *p == '\'' || *p == '"' ? after_break(p + 1) : NULL;
-}
-
-static int is_chatml(const char *source)
-{
-    static const char assistant[] = "<|im_start|>assistant";
-    int opens = 0, closes = 0;
-    for (const char *p = strstr(source, assistant); p && !opens; p = strstr(p + 1, assistant))
-        opens = after_joined_break(p + strlen(assistant)) != NULL;
-    for (const char *p = strstr(source, im_end); p && !closes; p = strstr(p + 1, im_end))
-        closes = after_joined_break(p + strlen(im_end)) != NULL;
-    return opens && closes;
-}
-
-/* Appends the literal text from `at` up to <|im_end|>, unescaped; -1 when the literal, which `quote` delimits (0: the
- * template's own text), ends before. */
-static int add_literal(const char *at, char quote, struct str *out)
-{
-    for (; *at; at++) {
-        if (strncmp(at, im_end, strlen(im_end)) == 0)
-            return 0;
-        if (quote && *at == quote)
-            return -1;
-        if (!quote && at[0] == '{' && (at[1] == '{' || at[1] == '%'))
-            return -1;
-        if (quote && *at == '\\' && at[1]) {
-            at++;
-            str_addc(out, (char)(*at == 'n' ? '\n' : *at == 't' ? '\t' : *at));
-        } else {
-            str_addc(out, *at);
-        }
-    }
-    return -1;
-}
-
-/* The default system message: the first <|im_start|>system whose message is a literal. Others hold what the caller
- * says, or tools. */
-static void add_default_system(const char *source, struct str *out)
-{
-    static const char begin[] = "<|im_start|>system";
-    struct str text = {0};
-    for (const char *p = strstr(source, begin); p; p = strstr(p + 1, begin)) {
-        char quote = (char)(p > source && (p[-1] == '\'' || p[-1] == '"') ? p[-1] : 0);
-        const char *at = after_break(p + strlen(begin));
-        str_clear(&text);
-        if (at && add_literal(at, quote, &text) == 0) {
-            str_add(out, "<|im_start|>system\n");
-            str_addn(out, str_c(&text), text.n);
-            str_add(out, "<|im_end|>\n");
-            break;
-        }
-    }
-    str_free(&text);
-}
+static const struct {
+    const char *text, *system; /* system: the message of the turn that comes first; NULL: there is none */
+} known[] = {
+    {PLAIN(MESSAGE, "\n"), NULL},
+    {PLAIN(MESSAGE, "\\n"), NULL},
+    {PLAIN(SPACED, "\n"), NULL},
+    {PLAIN(SPACED, "\\n"), NULL},
+    {DEFINED PLAIN(MESSAGE, "\n"), NULL},
+    {DEFINED PLAIN(MESSAGE, "\\n"), NULL},
+    {WITH_SYSTEM(SMOLLM2, "\n"), SMOLLM2},
+    {WITH_SYSTEM(SMOLLM2, "\\n"), SMOLLM2},
+    {WITH_SYSTEM("You are a helpful assistant", "\n"), "You are a helpful assistant"}, /* Qwen1.5 */
+    {WITH_SYSTEM("You are a helpful assistant", "\\n"), "You are a helpful assistant"},
+    {WITH_SYSTEM("You are a helpful assistant.", "\n"), "You are a helpful assistant."}, /* Qwen2 */
+    {WITH_SYSTEM("You are a helpful assistant.", "\\n"), "You are a helpful assistant."},
+};
+enum { N_KNOWN = sizeof known / sizeof *known };
 
 /* The first line that is not blank, cut to what a message can hold. */
 static char *beginning(const char *source)
@@ -100,19 +52,26 @@ void tokenizer_read_template(struct tokenizer *t, const char *source)
 {
     if (!source || !source[strspn(source, " \t\r\n")])
         return;
+    size_t n = strlen(source);
+    n -= source[n - 1] == '\n'; /* a file's last line break, which Jinja leaves out as well */
     t->template_begin = beginning(source);
-    if (!is_chatml(source) || tokenizer_find(t, im_start) < 0 || tokenizer_find(t, im_end) < 0)
-        return;
-    struct str prefix = {0};
-    add_default_system(source, &prefix);
-    str_add(&prefix, "<|im_start|>user\n");
-    t->chat_prefix = str_take(&prefix);
+    t->template_dated = strstr(source, "strftime_now") || strstr(source, "date_string");
+    hash_sha256(source, strlen(source), t->template_sha256);
+    for (int i = 0; i < N_KNOWN; i++)
+        if (strlen(known[i].text) == n && memcmp(known[i].text, source, n) == 0 && tokenizer_find(t, "<|im_start|>") >= 0 &&
+            tokenizer_find(t, "<|im_end|>") >= 0) {
+            struct str prefix = {0};
+            if (known[i].system)
+                str_addf(&prefix, "<|im_start|>system\n%s<|im_end|>\n", known[i].system);
+            str_add(&prefix, "<|im_start|>user\n");
+            t->chat_prefix = str_take(&prefix);
+        }
 }
 
 int tokenizer_template(const struct tokenizer *t, const char *name, struct template_pieces *out, struct err *e)
 {
     if (strcmp(name, "raw") == 0) {
-        *out = (struct template_pieces){"", ""};
+        *out = (struct template_pieces){"", "", 0};
         return 0;
     }
     if (strcmp(name, "chat") != 0)
@@ -120,8 +79,11 @@ int tokenizer_template(const struct tokenizer *t, const char *name, struct templ
     if (!t->template_begin)
         return err_set(e, ERR_UNSUPPORTED, "template: chat, but the model has no chat template");
     if (!t->chat_prefix)
-        return err_set(e, ERR_UNSUPPORTED, "template: chat, but the model's is not ChatML, the only one known: '%s...'",
-                       t->template_begin);
-    *out = (struct template_pieces){t->chat_prefix, "<|im_end|>\n<|im_start|>assistant\n"};
+        return err_set(e, ERR_UNSUPPORTED,
+                       "template: chat, but the model's is none of those known here: '%s...' (sha256 %.12s%s); an experiment can "
+                       "spell its pieces out: template: {begin: \"...\", system: \"...\", user: [\"...\", \"...\"], assistant: "
+                       "\"...\"}",
+                       t->template_begin, t->template_sha256, t->template_dated ? "; it depends on the date" : "");
+    *out = (struct template_pieces){t->chat_prefix, "<|im_end|>\n<|im_start|>assistant\n", 1};
     return 0;
 }

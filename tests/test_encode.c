@@ -50,7 +50,7 @@ static void set_item(const char *context, const char *text, const char *answer_p
 
 static struct prompt encode(const char *prefix, const char *suffix)
 {
-    const struct encode_context c = {.model = &model, .pieces = {prefix, suffix}};
+    const struct encode_context c = {.model = &model, .pieces = {prefix, suffix, 0}};
     struct prompt p;
     struct err e;
     ck_assert_msg(encode_prompt(&c, &item, 0, &p, &e) == 0, "%s", e.msg);
@@ -90,6 +90,11 @@ START_TEST(bos_stands_first_only_where_the_model_says_so)
     p = encode("", "");
     check_ids(&p, "5 4 | 2");
     ck_assert_int_eq(p.context_end, 2);
+    encode_prompt_fini(&p);
+    /* a chat template says itself what stands first */
+    const struct encode_context whole = {.model = &model, .pieces = {"", "", 1}};
+    ck_assert_int_eq(encode_prompt(&whole, &item, 0, &p, NULL), 0);
+    check_ids(&p, "4 | 2");
     encode_prompt_fini(&p);
 }
 END_TEST
@@ -142,7 +147,7 @@ END_TEST
 
 START_TEST(an_empty_prompt_is_refused)
 {
-    const struct encode_context c = {.model = &model, .pieces = {"", ""}};
+    const struct encode_context c = {.model = &model, .pieces = {"", "", 0}};
     struct prompt p;
     struct err e = {.msg = "garbage"};
     set_item("", "", "");

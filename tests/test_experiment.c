@@ -69,6 +69,34 @@ static void expands(const char *sweep, const char *want)
     str_free(&y);
 }
 
+START_TEST(a_template_may_be_spelled_out)
+{
+    struct experiment x, again;
+    struct template_pieces p;
+    struct str y = {0}, resolved = {0};
+    str_addf(&y, "%stemplate: {begin: \"<s>\", user: [\"<u>\\n\", \"</u>\"], assistant: \"<a \\\"x\\\">\"}\nsweep: [{policy: full}]\n", head);
+    load(y.p, &x);
+    ck_assert_int_eq(experiment_pieces(&x, NULL, &p, NULL), 0);
+    ck_assert_str_eq(p.prefix, "<s><u>\n");
+    ck_assert_str_eq(p.suffix, "</u><a \"x\">");
+    ck_assert_int_eq(p.whole, 1);
+    ck_assert_str_eq(x.template_name, "{\"begin\":\"<s>\",\"system\":\"\",\"user\":[\"<u>\\n\",\"</u>\"],\"assistant\":\"<a \\\"x\\\">\"}");
+    experiment_print(&x, ".", &resolved); /* what the run writes reads back as the same cells */
+    load(str_c(&resolved), &again);
+    ck_assert_str_eq(again.template_name, x.template_name);
+    ck_assert_str_eq(again.cell[0].id, x.cell[0].id);
+    experiment_fini(&again);
+    str_clear(&y);
+    str_addf(&y, "%ssweep: [{policy: full}]\n", head);
+    load(y.p, &again);
+    ck_assert_str_ne(again.cell[0].id, x.cell[0].id);
+    experiment_fini(&again);
+    experiment_fini(&x);
+    str_free(&resolved);
+    str_free(&y);
+}
+END_TEST
+
 START_TEST(defaults_are_those_that_are_documented)
 {
     struct experiment x;
@@ -367,6 +395,7 @@ Suite *make_experiment_suite(void)
     Suite *s = suite_create("experiment");
     TCase *t = tcase_create("experiment");
     tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, a_template_may_be_spelled_out);
     tcase_add_test(t, defaults_are_those_that_are_documented);
     tcase_add_test(t, modes_take_all_their_forms_and_full_ignores_all_but_how_weights_are_held);
     tcase_add_test(t, a_block_is_the_grid_over_its_lists_the_last_axis_fastest);

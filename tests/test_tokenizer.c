@@ -228,35 +228,37 @@ START_TEST(bytes_without_a_token_get_no_id_and_their_neighbours_meet)
 }
 END_TEST
 
+#define MESSAGES "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
 #define ASSISTANT "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-#define MESSAGES "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-#define USER "<|im_start|>user\n"
 
-START_TEST(chatml_is_recognised_with_its_default_system_message)
+START_TEST(known_templates_give_the_pieces_of_apply_chat_template_and_others_are_refused)
 {
-    static const struct { const char *source, *prefix; } c[] = {
-        {MESSAGES ASSISTANT, USER},
-        {"{% if a %}{{ '<|im_start|>system\nBe brief.<|im_end|>\n' }}{% endif %}" MESSAGES ASSISTANT,
-         "<|im_start|>system\nBe brief.<|im_end|>\n" USER},
-        /* escapes, another quote, and an earlier system message that is no literal */
-        {"{{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}{{- \"<|im_start|>system\\nIt's \\\"it\\\".\\nYes"
-         "<|im_end|>\\n\" }}{{- '<|im_end|>\\n' }}{{ '<|im_start|>assistant\\n' }}",
-         "<|im_start|>system\nIt's \"it\".\nYes<|im_end|>\n" USER},
-        {"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n", USER},
-        {"<|im_start|>system\n{{ system }}<|im_end|>\n<|im_start|>assistant\n", USER},
-        {"<|im_start|>system\nKind.<|im_end|>\n<|im_start|>assistant\n", "<|im_start|>system\nKind.<|im_end|>\n" USER},
-    };
     static const char *const token[] = {"a", "<|im_start|>", "<|im_end|>"};
     static const uint8_t type[] = {TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_CONTROL};
-    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    struct json *all = support_json("tests/vectors/templates.json");
+    int n_known = 0, n_refused = 0;
+    for (const struct json *c = json_first(all); c; c = json_next(c)) {
         struct template_pieces p = {0};
         struct err e = {0};
-        struct tokenizer *t = from(TOKENIZER_BPE, 3, token, type, c[i].source, NULL);
-        ck_assert_msg(tokenizer_template(t, "chat", &p, &e) == 0, "case %zu: %s", i, e.msg);
-        ck_assert_msg(strcmp(p.prefix, c[i].prefix) == 0, "case %zu: '%s'", i, p.prefix);
-        ck_assert_str_eq(p.suffix, "<|im_end|>\n<|im_start|>assistant\n");
+        const char *source = json_string(json_get(c, "source"));
+        struct tokenizer *t = from(TOKENIZER_BPE, 3, token, type, source, NULL);
+        int rc = tokenizer_template(t, "chat", &p, &e);
+        if (json_bool(json_get(c, "known"), 0)) {
+            n_known++;
+            ck_assert_msg(rc == 0, "%s: %s", source, e.msg);
+            ck_assert_str_eq(p.prefix, json_string(json_get(c, "prefix")));
+            ck_assert_str_eq(p.suffix, json_string(json_get(c, "suffix")));
+            ck_assert_int_eq(p.whole, 1);
+        } else {
+            n_refused++;
+            ck_assert_msg(rc == -1, "%s was taken as known", source);
+            ck_assert_msg(e.code == ERR_UNSUPPORTED && strstr(e.msg, "template: {begin: "), "%s", e.msg);
+            ck_assert_int_eq(strstr(source, "strftime_now") != NULL, strstr(e.msg, "it depends on the date") != NULL);
+        }
         tokenizer_destroy(t);
     }
+    ck_assert_msg(n_known >= 13 && n_refused >= 20, "%d known, %d refused", n_known, n_refused);
+    json_free(all);
 }
 END_TEST
 
@@ -347,7 +349,7 @@ Suite *make_tokenizer_suite(void)
     tcase_add_test(t, bytes_are_their_own_ids_and_specials_follow);
     tcase_add_test(t, control_tokens_are_decoded_only_on_request_added_ones_always);
     tcase_add_test(t, bytes_without_a_token_get_no_id_and_their_neighbours_meet);
-    tcase_add_test(t, chatml_is_recognised_with_its_default_system_message);
+    tcase_add_test(t, known_templates_give_the_pieces_of_apply_chat_template_and_others_are_refused);
     tcase_add_test(t, other_templates_are_refused_by_their_beginning);
     tcase_add_test(t, special_tokens_that_are_the_same_are_refused);
     tcase_add_test(t, broken_vocabularies_are_refused_by_name);
