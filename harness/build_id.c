@@ -13,9 +13,10 @@
 /* Path prefixes of what only reads rows, prints, or asks: no row changes with them. Whatever is not named here counts, so
  * that a new file does. */
 static const char *const reporting[] = {
-    "harness/aggregate", "harness/base/csv.", "harness/beside.", "harness/bench", "harness/cli.", "harness/cmd_", "harness/compare.",
-    "harness/keptfile.", "harness/main.", "harness/manifest.", "harness/permutation.", "harness/plan.", "harness/plot", "harness/pool.",
-    "harness/profile.", "harness/progress.", "harness/rankstats.", "harness/report", "harness/repr", "harness/stats.", "harness/study",
+    "harness/aggregate", "harness/base/csv.", "harness/base/quote.", "harness/beside.", "harness/bench", "harness/cli.", "harness/cmd_",
+    "harness/compare.", "harness/gnuplot.", "harness/keptfile.", "harness/main.", "harness/manifest.", "harness/permutation.",
+    "harness/plan.", "harness/plot", "harness/pool.", "harness/profile.", "harness/progress.", "harness/rankstats.", "harness/report",
+    "harness/repr", "harness/stats.", "harness/study",
     "harness/table.", "models/import", "models/gguf.", "models/safetensors.", "models/dequant.",
 };
 

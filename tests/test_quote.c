@@ -286,6 +286,23 @@ START_TEST(formats_are_printf_with_texts_quoted)
 }
 END_TEST
 
+START_TEST(a_message_that_is_cut_off_ends_in_a_whole_character)
+{
+    struct err e;
+    struct str s = {0};
+    while (s.n < 2 * ERR_MSG_SIZE)
+        str_add(&s, "\xe4\xb8\xad");
+    for (int i = 0; i < 4; i++) {
+        err_set(&e, ERR_IO, "%s%s", "abcd" + i, s.p);
+        check_clean(e.msg, "", "message");
+        ck_assert_uint_ge(strlen(e.msg), ERR_MSG_SIZE - 4);
+        err_wrap(&e, "%s", "abcdef" + i);
+        check_clean(e.msg, "", "message");
+    }
+    str_free(&s);
+}
+END_TEST
+
 /* ---- whole reports --------------------------------------------------------------------------- */
 
 /* As a member of a JSON object: the text without its quotes. */
@@ -573,6 +590,7 @@ Suite *make_quote_suite(void)
     tcase_add_test(t, every_language_gives_the_text_back);
     tcase_add_test(t, what_is_seen_of_what_can_not_be);
     tcase_add_test(t, formats_are_printf_with_texts_quoted);
+    tcase_add_test(t, a_message_that_is_cut_off_ends_in_a_whole_character);
     tcase_add_test(t, no_text_breaks_a_report);
     tcase_add_test(t, no_text_breaks_the_report_of_metrics);
     suite_add_tcase(s, t);
