@@ -14,9 +14,10 @@
 static const char help[] =
     "Rebuild cells.csv, tables, plots and index.html from stored rows, and print the tables. Where the experiment has\n"
     "`report: {beside: ...}`, published figures follow beside ours.\n\n"
-    "usage: depthkv report DIR...\n"
+    "usage: depthkv report DIR... [-o OUT]\n"
     "       depthkv report DIR... --pool\n"
     "       depthkv report DIR... --pair A,B [--measure NAME] [--below KEEP] [--json]\n\n"
+    "  -o, --output OUT write into this folder, and leave DIR as it is; DIR may then hold cells.csv alone\n"
     "  --pool           print only one table of all cells, pooled over tasks\n"
     "  --pair A,B       print only the paired difference of policy A minus policy B, over all budgets and\n"
     "                   tasks that both have; seeds averaged, whole contexts resampled\n"
@@ -30,6 +31,7 @@ static const char help[] =
 struct options {
     char a[64], b[64];
     int pair, pool, json;
+    const char *out;
     int measure;
     double below;
 };
@@ -122,15 +124,16 @@ static int print_text(const char *dir, int (*make)(const char *dir, struct quote
 }
 
 /* Everything: what the folder gets, and what is printed. */
-static int rebuild(const char *dir, struct str *warning, struct err *e)
+static int rebuild(const char *dir, const char *out, struct str *warning, struct err *e)
 {
-    return report_write(dir, warning, e) || report_print(dir, stdout, e) || print_text(dir, beside_markdown, e) ? -1 : 0;
+    return report_write_to(dir, out ? out : dir, warning, e) || report_print(out ? out : dir, stdout, e) || print_text(dir, beside_markdown, e) ? -1 : 0;
 }
 
 int cmd_report(int argc, char **argv)
 {
     enum { PAIR = 256, POOL, MEASURE, BELOW, JSON };
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+                                          {"output", required_argument, NULL, 'o'},
                                           {"pair", required_argument, NULL, PAIR},
                                           {"pool", no_argument, NULL, POOL},
                                           {"measure", required_argument, NULL, MEASURE},
@@ -140,11 +143,12 @@ int cmd_report(int argc, char **argv)
     struct options o = {.measure = AGG_KL, .below = 1};
     struct err e = {0};
     int c, start = 1, bad = 0;
-    while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1)
+    while (!bad && (c = cli_option(argc, argv, ":ho:", longs, &start)) != -1)
         switch (c) {
         case 'h':
             quote_show_lines(stdout, help);
             return CLI_OK;
+        case 'o': o.out = optarg; break;
         case PAIR: bad = parse_pair(&o, optarg); break;
         case POOL: o.pool = 1; break;
         case MEASURE: bad = parse_measure(&o, optarg); break;
@@ -159,6 +163,8 @@ int cmd_report(int argc, char **argv)
         return CLI_USAGE;
     if (optind == argc)
         return cli_usage("report", "expected a result folder");
+    if (o.out && (o.pair || o.pool || argc - optind > 1))
+        return cli_usage("report", "-o is for the whole report of one folder");
     if (o.json && !o.pair)
         return cli_usage("report", "--json goes with --pair; cells.csv and rows.jsonl have all numbers");
     cli_catch_interrupt(); /* which ends what draws the plots, too */
@@ -166,7 +172,7 @@ int cmd_report(int argc, char **argv)
         struct str warning = {0};
         bad = o.pair   ? print_pair(&o, argv[optind], &e)
               : o.pool ? print_text(argv[optind], pool_markdown, &e)
-                       : rebuild(argv[optind], &warning, &e);
+                       : rebuild(argv[optind], o.out, &warning, &e);
         if (warning.n)
             quote_show(stderr, "warning: %s: %s\n", argv[optind], warning.p);
         str_free(&warning);

@@ -17,7 +17,7 @@
 
 int gnuplot_limit_s = 60;
 
-enum { TELL_MOST = 4096, LOOK_EVERY_MS = 50 };
+enum { TELL_MOST = 4096, REASON_MOST = 400, LOOK_EVERY_MS = 50 };
 
 void gnuplot_remove(const char *folder, const char *name)
 {
@@ -114,7 +114,7 @@ static void add_reason(const struct str *told, int status, int late, struct str 
     if (late)
         str_addf(why, "it took more than %d s and was ended", gnuplot_limit_s);
     else if (n)
-        str_addn(why, text + begin, n - begin);
+        str_addn(why, text + begin, n - begin < REASON_MOST ? n - begin : REASON_MOST);
     else if (WIFSIGNALED(status))
         str_addf(why, "ended by signal %d", WTERMSIG(status));
     else

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/aggregate.h"
+#include "harness/base/csv.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/metric.h"
@@ -185,13 +186,19 @@ static void add_task(const struct aggregate *a, const struct study_list *studies
     str_free(&legend);
 }
 
-static void write_texts(const struct aggregate *a, const struct plot_list *plots, const struct report_texts *out)
+static void begin_html(struct quote *html)
+{
+    quote_add(html, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>depthkv results</title>\n<style>\n"
+                    "body{font-family:sans-serif;margin:2em;color:#222}\ntable{border-collapse:collapse;font-size:90%%}\n"
+                    "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
+                    ".text{text-align:left}\nimg{max-width:100%%}\n</style>\n");
+}
+
+/* `from`: where rows and experiment lie, as seen from the page. */
+static void write_texts(const struct aggregate *a, const struct plot_list *plots, const char *from, const struct report_texts *out)
 {
     struct study_list studies;
-    quote_add(out->html, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>depthkv results</title>\n<style>\n"
-                         "body{font-family:sans-serif;margin:2em;color:#222}\ntable{border-collapse:collapse;font-size:90%%}\n"
-                         "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
-                         ".text{text-align:left}\nimg{max-width:100%%}\n</style>\n");
+    begin_html(out->html);
     study_find(a, &studies);
     add_figures(plots, NULL, out->html);
     for (int l = 0; l < a->n_line; l++) {
@@ -203,8 +210,12 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
     study_list_fini(&studies);
     if (!a->n_line)
         quote_add(out->md, "No rows yet.\n");
-    quote_add(out->html, "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"rows.jsonl\">rows.jsonl</a>; the experiment: "
-                         "<a href=\"config.yaml\">config.yaml</a>, <a href=\"manifest.json\">manifest.json</a>.</p>\n</html>\n");
+    struct str at = {0}; /* the page's own folder needs no name */
+    str_addf(&at, strcmp(from, ".") == 0 ? "" : "%s/", from);
+    quote_add(out->html, "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"%srows.jsonl\">rows.jsonl</a>; the experiment: "
+                         "<a href=\"%sconfig.yaml\">config.yaml</a>, <a href=\"%smanifest.json\">manifest.json</a>.</p>\n</html>\n",
+              str_c(&at), str_c(&at), str_c(&at));
+    str_free(&at);
 }
 
 static int save(const char *dir, const char *name, const struct quote *page, struct err *e)
@@ -217,19 +228,60 @@ static int save(const char *dir, const char *name, const struct quote *page, str
 
 int report_write(const char *dir, struct str *warning, struct err *e)
 {
+    return report_write_to(dir, dir, warning, e);
+}
+
+/* Pages of a folder that has no rows, only what they came to. */
+static int write_cells(const char *dir, const char *out, struct str *warning, struct err *e)
+{
+    struct csv cells;
+    struct quote md = {.language = QUOTE_MARKDOWN}, tex = {.language = QUOTE_LATEX}, html = {.language = QUOTE_HTML};
+    char *path = fs_join(dir, "cells.csv");
+    int rc = csv_read(path, &cells, e);
+    if (rc == 0) {
+        begin_html(&html);
+        report_cells(&cells, dir, &(struct report_texts){&md, &tex, &html});
+        quote_add(&html, "</html>\n");
+        rc = save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ? -1 : 0;
+        str_addf(warning, "there is no rows.jsonl: the tables are the means of cells.csv, without plots");
+        csv_free(&cells);
+    }
+    quote_free(&md);
+    quote_free(&tex);
+    quote_free(&html);
+    mem_free(path);
+    return rc;
+}
+
+static int has(const char *dir, const char *name)
+{
+    char *path = fs_join(dir, name);
+    int is = fs_exists(path);
+    mem_free(path);
+    return is;
+}
+
+int report_write_to(const char *dir, const char *out, struct str *warning, struct err *e)
+{
     struct aggregate a;
     struct plot_list plots = {0};
     struct quote csv = {.language = QUOTE_CSV}, md = {.language = QUOTE_MARKDOWN}, tex = {.language = QUOTE_LATEX},
                  html = {.language = QUOTE_HTML};
+    char *from = NULL;
     int rc = -1;
+    if (out != dir && fs_mkdirs(out, e))
+        return -1;
+    if (out != dir && !has(dir, "rows.jsonl") && has(dir, "cells.csv"))
+        return write_cells(dir, out, warning, e);
     if (aggregate_load(dir, &a, e))
         return -1;
+    from = fs_relative(out, dir);
     aggregate_csv(&a, &csv);
-    if (save(dir, "cells.csv", &csv, e) || plot_write(dir, &a, &plots, e))
+    if (save(out, "cells.csv", &csv, e) || plot_write(out, &a, &plots, e))
         goto out;
-    write_texts(&a, &plots, &(struct report_texts){&md, &tex, &html});
-    if (save(dir, "table.md", &md, e) || save(dir, "table.tex", &tex, e) || save(dir, "index.html", &html, e) ||
-        profile_write(dir, &a, e) || study_csv_write(dir, &a, e))
+    write_texts(&a, &plots, from, &(struct report_texts){&md, &tex, &html});
+    if (save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ||
+        profile_write(out, &a, e) || study_csv_write(out, &a, e))
         goto out;
     aggregate_tell(&a, warning);
     str_addf(warning, "%s%s", warning->n && plots.warning.n ? "; " : "", str_c(&plots.warning));
@@ -241,6 +293,7 @@ out:
     quote_free(&html);
     plot_list_fini(&plots);
     aggregate_free(&a);
+    mem_free(from);
     return rc;
 }
 

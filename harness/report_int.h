@@ -22,6 +22,10 @@ void report_layers(const struct aggregate *a, const struct study_list *studies, 
 /* For every cloud of shuffled profiles of this task: the percentile of every layer budget in it. */
 void report_clouds(const struct aggregate *a, const char *task_key, const struct report_texts *out);
 
+/* All of a cells.csv whose rows are not there, as one table. */
+struct csv;
+void report_cells(const struct csv *cells, const char *dir, const struct report_texts *out);
+
 void report_heading(const char *text, const struct report_texts *out);
 void report_table(struct table *t, const char *note, const struct report_texts *out); /* frees the table */
 

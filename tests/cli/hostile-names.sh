@@ -44,6 +44,16 @@ if command -v pdflatex >/dev/null; then
   printf '%s\n' '\documentclass{article}\begin{document}' '\input{a/table.tex}' '\end{document}' >t.tex
   pdflatex -interaction=nonstopmode -halt-on-error t.tex >tex || fail "table.tex: $(grep -A3 '^!' tex)"
 fi
+# into another folder: the same pages, or those of cells.csv where there are no rows; the source stays
+before=$(cat a/table.md a/index.html | cksum)
+"$DEPTHKV" report a -o rep >reported 2>err || fail "report -o: $(cat err)"
+cmp -s a/table.md rep/table.md && grep -q 'href="../a/rows.jsonl"' rep/index.html || fail "report -o: $(diff a/table.md rep/table.md)"
+mkdir bare && cp a/cells.csv bare
+"$DEPTHKV" report bare -o bare/rep >reported 2>err && grep -q 'no rows.jsonl' err || fail "report of cells.csv: $(cat err)"
+[ "$(grep -c '^| tiny' bare/rep/table.md)" -eq 4 ] || fail "cells: $(cat bare/rep/table.md)"
+clean reported bare/rep/*
+"$DEPTHKV" report bare >reported 2>err && fail "a report without rows replaced what was there"
+[ "$before" = "$(cat a/table.md a/index.html | cksum)" ] && [ ! -e bare/table.md ] || fail "the source changed"
 # a comment ends where YAML says that it does: what stands behind the carriage return is there once
 "$DEPTHKV" check a/config.yaml >/dev/null 2>err || fail "config.yaml: $(cat err)"
 
