@@ -12,6 +12,7 @@ static const char help[] =
     "BASE and NEW are result folders or cells.csv files. Cells are matched by what they are, not by their order.\n"
     "Axes, counts, entries and bytes must be equal. score, nll, kl, kl_max and top1 may get better, and may get\n"
     "worse by atol + rtol x |base|. Times are never compared. Cells that only NEW has are told and forgiven.\n"
+    "Cells of other samples, prompts or answers are told as different and not compared.\n"
     "What is told is a difference on these very samples, which a run repeats to the bit, one sample of four included;\n"
     "no interval has a say. Whether other samples would show it as well is what the intervals in table.md are for.\n\n"
     "  --rtol X    relative tolerance (default 0.001)\n"
@@ -22,7 +23,8 @@ static const char help[] =
     "The defaults pass what another CPU's order of summation changes: on the reference model at most 5e-5, in no\n"
     "score. Where two entries tie but for the last bit, another one may be kept, and kl then moved by up to 1 %; hence\n"
     "--both --rtol 0.05 --atol 0.02 in `make smoke`. On one machine nothing moves: --all --rtol 0 --atol 0.\n"
-    "Exit status: 0 no worse, 1 worse or cells missing, 2 not comparable.\n\n"
+    "Exit status: 0 no worse, 1 worse or cells missing, 2 not comparable (other data, or no\n"
+    "cells.csv).\n\n"
     "examples:\n"
     "  depthkv compare results/published/smoke results/smoke --all\n"
     "  depthkv compare main.csv branch.csv --atol 0.02\n";
@@ -67,7 +69,11 @@ int cmd_compare(int argc, char **argv)
         quote_show_lines(stdout, str_c(&out));
         quote_show(stderr, "%d cells compared: %d worse, %d better, %d differ, %d missing, %d extra\n", n.n_cell, n.worse, n.better,
                 n.differs, n.missing, n.extra);
+        if (n.unknown)
+            fprintf(stderr, "note: of %d cells it is unknown whether both sides are of the same data: an older version wrote one\n", n.unknown);
+        if (n.other_data)
+            fprintf(stderr, "depthkv: %d cells were not compared: they are of other samples, prompts or answers\n", n.other_data);
     }
     str_free(&out);
-    return bad ? cli_fail(&e) : compare_failed(&n) ? CLI_FAILED : CLI_OK;
+    return bad ? cli_fail(&e) : n.other_data ? CLI_USAGE : compare_failed(&n) ? CLI_FAILED : CLI_OK;
 }

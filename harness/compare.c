@@ -31,8 +31,8 @@ static int ends_in(const char *s, const char *end)
 static enum kind kind_of(const struct csv *c, int column, int last_discrete)
 {
     const char *name = c->field[column];
-    if (ends_in(name, "_s") || strstr(name, "rss"))
-        return IGNORED;
+    if (ends_in(name, "_s") || strstr(name, "rss") || !strcmp(name, "samples") || !strcmp(name, "data"))
+        return IGNORED; /* what was measured on is told apart before anything else: same_data */
     for (int m = 0; m < AGG_N_MEASURE; m++)
         if (!strcmp(name, aggregate_measure_names[m]))
             return MEAN;
@@ -118,8 +118,39 @@ static int compare_float(struct run *r, int i, int j, int column, int column_now
     return 0;
 }
 
+static const char *text_at(const struct csv *c, int row, const char *column)
+{
+    int k = csv_column(c, column);
+    return k < 0 ? "" : csv_at(c, row, k);
+}
+
+/* 0 when both cells are of other samples, prompts or answers: then neither can be better. Where one of them does not say what it
+ * is of, nothing contradicts. */
+static int same_data(struct run *r, int i, int j)
+{
+    struct str base = {0}, now = {0};
+    const char *a = text_at(&r->base, i, "data"), *b = text_at(&r->now, j, "data");
+    const char *of_a = text_at(&r->base, i, "samples"), *of_b = text_at(&r->now, j, "samples");
+    if (!*a || !*b) {
+        r->count->unknown++;
+        return 1;
+    }
+    if (!strcmp(a, b))
+        return 1;
+    r->count->other_data++;
+    str_add(&base, of_a);
+    str_addf(&now, "%s%s", of_b, strcmp(of_a, of_b) ? "" : " of other prompts or answers");
+    tell(r, "differs", &r->base, i, "samples", str_c(&base), str_c(&now));
+    str_free(&base);
+    str_free(&now);
+    return 0;
+}
+
 static int compare_row(struct run *r, int i, int j, struct err *e)
 {
+    if (!same_data(r, i, j))
+        return 0;
+    r->count->n_cell++;
     for (int k = 0; k < r->base.n_column; k++) {
         const char *name = r->base.field[k];
         enum kind kind = r->kind[k];
@@ -170,6 +201,11 @@ static int read_side(const char *path, struct csv *c, struct err *e)
     for (int i = 1; rc == 0 && i < c->n_row; i++)
         if (row_of(c, csv_at(c, i, column)) != i)
             rc = err_set(e, ERR_FORMAT, "%s:%d: cell %s twice", file, c->line[i], csv_at(c, i, column));
+    int n = rc ? -1 : csv_column(c, "n"), counts = n < 0;
+    for (int i = 1; rc == 0 && i < c->n_row && !counts; i++)
+        counts = strcmp(csv_at(c, i, n), "0") != 0;
+    if (rc == 0 && !counts)
+        rc = err_set(e, ERR_FORMAT, "%s: no cell has a row that counts (n is 0 in all of them)", file);
     mem_free(file);
     return rc;
 }
@@ -188,7 +224,6 @@ int compare_cells(const char *base, const char *now, const struct compare_option
             count->missing++;
             tell(&r, "missing", &r.base, i, NULL, NULL, NULL);
         } else {
-            count->n_cell++;
             rc = compare_row(&r, i, j, e);
         }
     }
@@ -206,5 +241,5 @@ int compare_cells(const char *base, const char *now, const struct compare_option
 
 int compare_failed(const struct compare_count *c)
 {
-    return c->missing || c->differs || c->worse;
+    return c->missing || c->differs || c->worse || c->other_data;
 }

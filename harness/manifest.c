@@ -7,6 +7,7 @@
 
 #include "harness/base/clock.h"
 #include "harness/base/fs.h"
+#include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/build_id.h"
 #include "harness/source_id.h"
@@ -50,6 +51,66 @@ static void add_baselines(const struct experiment *x, struct str *s)
     str_add(s, "}");
 }
 
+/* One engine: what build_id_describe says, which program and processor it was, and since when. */
+static void add_engine(const char *engine, const char *cpu, const char *date, struct str *s)
+{
+    struct str lines = {0};
+    build_id_describe(&lines);
+    str_addf(s, "{\"engine\": \"%.16s\", \"build\": ", engine);
+    str_add_json(s, source_id_git, strlen(source_id_git));
+    str_add(s, ", \"cpu\": ");
+    str_add_json(s, cpu, strlen(cpu));
+    str_addf(s, ", \"since\": \"%s\"", date);
+    for (const char *p = lines.p; *p;) {
+        const char *end = strchr(p, '\n'), *space = memchr(p, ' ', (size_t)(end - p));
+        str_addf(s, ", \"%.*s\": ", (int)(space - p), p);
+        str_add_json(s, space + 1, (size_t)(end - space - 1));
+        p = end + 1;
+    }
+    str_addc(s, '}');
+    str_free(&lines);
+}
+
+/* Every engine that has run in this folder: those of the manifest that is there, and this one. */
+static void add_engines(const char *dir, const char *engine, const char *cpu, const char *date, struct str *s)
+{
+    size_t n = 0;
+    int known = 0;
+    const char *comma = "";
+    char *path = fs_join(dir, "manifest.json"), *text = fs_exists(path) ? fs_read(path, &n, NULL) : NULL;
+    struct json *old = text ? json_parse(path, text, n, NULL) : NULL;
+    const struct json *list = json_get(old, "engines");
+    str_add(s, ",\n \"engines\": [");
+    for (const struct json *m = json_is_array(list) ? json_first(list) : NULL; m; m = json_next(m)) {
+        const char *id = json_string(json_get(m, "engine"));
+        char *printed = json_print(m);
+        known |= id && strncmp(id, engine, BUILD_ID_SHORT - 1) == 0;
+        str_addf(s, "%s%s", comma, printed);
+        comma = ",\n  ";
+        mem_free(printed);
+    }
+    if (old && !list) { /* an older version named the last one only */
+        static const char *const has[] = {"build", "compiler_and_flags", "blas", "cpu"};
+        const char *id = json_string(json_get(old, "engine_sha256"));
+        str_addf(s, "{\"engine\": \"%.16s\"", id && strspn(id, "0123456789abcdef") == HASH_HEX - 1 ? id : "");
+        for (size_t k = 0; k < sizeof has / sizeof *has; k++) {
+            char *printed = json_print(json_get(old, has[k]));
+            str_addf(s, ", \"%s\": %s", has[k], printed);
+            mem_free(printed);
+        }
+        str_addc(s, '}');
+        comma = ",\n  ";
+    }
+    if (!known) {
+        str_add(s, comma);
+        add_engine(engine, cpu, date, s);
+    }
+    str_addc(s, ']');
+    json_free(old);
+    mem_free(text);
+    mem_free(path);
+}
+
 int manifest_write(const char *dir, const struct experiment *x, int argc, char *const *argv, int finished, struct err *e)
 {
     struct str s = {0}, cpu = {0};
@@ -90,6 +151,7 @@ int manifest_write(const char *dir, const struct experiment *x, int argc, char *
         str_add_json(&s, argv[i], strlen(argv[i]));
     }
     str_add(&s, "]");
+    add_engines(dir, engine, str_c(&cpu), date, &s);
     add_baselines(x, &s);
     str_add(&s, "}\n");
     char *path = fs_join(dir, "manifest.json");

@@ -1,5 +1,6 @@
 /* manifest.json: what a run was made with, so that a result can be audited without its author; and which cell every
- * cell's differences refer to, which `report` needs. Written when a run begins, and again when it has ended. */
+ * cell's differences refer to, which `report` needs. Written when a run begins, and again when it has ended. `engines` lists every engine (build_id.h) that has written
+ * rows here; all else is of the last run. */
 #ifndef HARNESS_MANIFEST_H
 #define HARNESS_MANIFEST_H
 

@@ -190,6 +190,33 @@ START_TEST(cells_and_columns_that_are_gone_fail_and_new_ones_do_not)
 }
 END_TEST
 
+#define ON "cell,samples,data,cache_bytes_end,n,score\n"
+
+START_TEST(cells_of_other_data_are_neither_better_nor_worse)
+{
+    struct compare_options o = {.rtol = 0.01};
+    struct compare_count n;
+    struct str out = {0};
+    check_pair(ON "x,0..3,ab,1,4,0.5\n", ON "x,4..7,cd,1,4,0.75\n", WORSE, "differs samples;");
+    check_pair(ON "x,4..7,cd,1,4,0.75\n", ON "x,0..3,ab,1,4,0.5\n", ALL, "differs samples;");
+    check_pair(ON "x,0..3,ab,1,4,0.5\n", ON "x,0..3,ab,1,4,0.25\n", WORSE, "worse score;");
+    check_pair(ON "x,0..3,ab,1,4,0.5\ny,0..3,ab,1,4,0.5\n", ON "x,0..3,ef,1,4,1\ny,0..3,ab,1,4,1\n", WORSE, "differs samples;better score;");
+    /* an older version does not say which data: what it does say must still agree */
+    check_pair("cell,cache_bytes_end,n,score\nx,1,4,0.5\n", ON "x,4..7,cd,1,4,0.25\n", WORSE, "worse score;");
+    check_pair(ON "x,4..7,cd,1,4,0.25\n", "cell,cache_bytes_end,n,score\nx,1,4,0.5\n", WORSE, "better score;");
+    check_pair(ON "x,4..7,,1,4,0.25\n", ON "x,0..3,cd,1,4,0.25\n", ALL, "");
+    write_file("a", ON "x,0..3,ab,1,4,0.5\ny,0,ab,1,1,1\nz,0,,1,1,1\n");
+    write_file("b", ON "x,4..7,cd,1,4,0.5\ny,0,cd,1,1,1\nz,0,cd,1,1,1\n");
+    ck_assert_int_eq(compare_cells("a", "b", &o, &out, &n, NULL), 0);
+    ck_assert_str_eq(out.p, "differs  x: samples 4..7, expected 0..3\ndiffers  y: samples 0 of other prompts or answers, expected 0\n");
+    ck_assert_int_eq(n.n_cell, 1);
+    ck_assert_int_eq(n.other_data, 2);
+    ck_assert_int_eq(n.unknown, 1);
+    ck_assert(compare_failed(&n));
+    str_free(&out);
+}
+END_TEST
+
 START_TEST(tables_that_can_not_be_compared_are_refused)
 {
     static const struct {
@@ -201,6 +228,7 @@ START_TEST(tables_that_can_not_be_compared_are_refused)
              /* nothing to compare must not read as nothing worse */
              {"cell,cache_bytes_end\n", "cell,cache_bytes_end\nx,1\n", "a: no cells"},
              {"cell,cache_bytes_end\nx,1\n", "cell,cache_bytes_end\n", "b: no cells"},
+             {"cell,cache_bytes_end,n\nx,1,0\ny,1,0\n", "cell,cache_bytes_end,n\nx,1,0\ny,1,0\n", "a: no cell has a row that counts (n is 0 in all of them)"},
              {"cell,cache_bytes_end,kl\nx,1,1\n", "cell,cache_bytes_end,kl\nx,1,lots\n", "b:2: kl: expected a number, found 'lots'"},
              {"cell,cache_bytes_end,kl\nx,1,nan\n", "cell,cache_bytes_end,kl\nx,1,1\n", "a:2: kl: expected a number, found 'nan'"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
@@ -229,6 +257,7 @@ Suite *make_compare_suite(void)
     tcase_add_test(t, a_table_equals_itself_in_any_order_and_at_any_speed);
     tcase_add_test(t, discrete_columns_are_exact_and_measured_ones_have_a_direction);
     tcase_add_test(t, cells_and_columns_that_are_gone_fail_and_new_ones_do_not);
+    tcase_add_test(t, cells_of_other_data_are_neither_better_nor_worse);
     tcase_add_test(t, tables_that_can_not_be_compared_are_refused);
     suite_add_tcase(s, t);
     return s;
