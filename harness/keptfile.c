@@ -37,7 +37,7 @@ void keptfile_close(struct keptfile *k)
     mem_free(k);
 }
 
-/* Question ids are the user's: only letters, digits, '-' and '_' go into a name; a hash keeps the rest apart. */
+/* Question ids are the user's: only letters, digits, '-' and '_' go into a name; half a SHA-256 keeps the rest apart. */
 static void dataset_path(const char *cell, int sample, const char *question, struct str *out)
 {
     str_addf(out, "/%s/%d/", cell, sample);
@@ -47,7 +47,9 @@ static void dataset_path(const char *cell, int sample, const char *question, str
         int plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
         str_addc(out, plain ? c : '_');
     }
-    str_addf(out, ".%08x", (unsigned)(hash_fnv1a(question, n) & 0xFFFFFFFFu));
+    char hex[HASH_HEX];
+    hash_sha256(question, n, hex);
+    str_addf(out, ".%.32s", hex);
 }
 
 static void part_path(const struct keptfile *k, const char *where, struct str *out)
@@ -57,13 +59,24 @@ static void part_path(const struct keptfile *k, const char *where, struct str *o
         str_addc(out, *p == '/' ? '-' : *p);
 }
 
-int keptfile_has(const struct keptfile *k, const char *cell, int sample, const char *question)
+/* 1 when the entry is there and of the row with this key: another model may have written it, or another program. */
+static int is_of(const struct h5 *f, const char *where, const char *key)
+{
+    char *its = f && h5_exists(f, where) && h5_has(f, where, "key") ? h5_get_string(f, where, "key", NULL) : NULL;
+    int same = its && strcmp(its, key) == 0;
+    mem_free(its);
+    return same;
+}
+
+int keptfile_has(const struct keptfile *k, const char *cell, int sample, const char *question, const char *key)
 {
     struct str where = {0}, name = {0};
     dataset_path(cell, sample, question, &where);
     part_path(k, where.p, &name);
     str_add(&name, ".h5");
-    int has = fs_exists(name.p) || (k->old && h5_exists(k->old, where.p));
+    struct h5 *part = fs_exists(name.p) ? h5_open(name.p, H5_MODE_READ, NULL) : NULL;
+    int has = part ? is_of(part, where.p, key) : is_of(k->old, where.p, key);
+    h5_close(part, NULL);
     str_free(&where);
     str_free(&name);
     return has;
@@ -83,7 +96,8 @@ int keptfile_add(struct keptfile *k, const struct row *r, const struct keepset *
     int bad;
     if (keep) {
         const uint64_t dim[] = {(uint64_t)keep->n_layer, (uint64_t)keep->n_kv_head, keep->words};
-        bad = h5_write(f, where.p, H5_TYPE_U64, 3, dim, keep->bits, e) || h5_set_int(f, where.p, "n", keep->n, e);
+        bad = h5_write(f, where.p, H5_TYPE_U64, 3, dim, keep->bits, e) || h5_set_int(f, where.p, "n", keep->n, e) ||
+              h5_set_string(f, where.p, "key", r->key, e);
     } else {
         bad = h5_make_group(f, where.p, e); /* a mark: nothing is known any more */
     }
@@ -167,6 +181,10 @@ static int copy_entry(void *ctx, const struct h5 *from, const char *path, struct
     if (h5_exists(m->to, path) || has_path(&m->dropped, path))
         return 0;
     char *group = fs_dirname(path);
+    if (!h5_has(from, path, "key") && h5_exists(m->to, group)) {
+        mem_free(group); /* of an older version, which named it otherwise and did not say what it is of: newer ones replace it */
+        return 0;
+    }
     int rc = h5_make_group(m->to, group, e) || h5_copy(from, path, m->to, path, e) ? -1 : 0;
     mem_free(group);
     return rc;

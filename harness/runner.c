@@ -158,7 +158,7 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
             rowkey_join(r->cell_key[r->cell[c] - r->x->cell], r->data[q], r->key[i]);
             const char *id = item->question[question[q]].id;
             wanted[i] = !journal_has(r->journal, r->key[i], sample, id) ||
-                        (r->kept && !keptfile_has(r->kept, r->cell[c]->id, sample, id)); /* recording was switched on later */
+                        (r->kept && !keptfile_has(r->kept, r->cell[c]->id, sample, id, r->key[i])); /* recording was switched on later */
             missing += wanted[i];
         }
     r->sum->reused += (long)runs - missing;

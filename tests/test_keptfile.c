@@ -21,11 +21,13 @@ static void teardown(void)
     rows_leave();
 }
 
+static const char *key_now = "k";
+
 /* 2 layers, 1 KV head, 70 entries (two words); layer l keeps entry `first` + l and nothing else. */
 static void add(struct keptfile *k, const char *cell, int sample, const char *question, int first)
 {
     struct cell c = {.line = 1};
-    struct row r = {.cell = &c, .sample = sample, .question_id = question};
+    struct row r = {.cell = &c, .sample = sample, .question_id = question, .key = key_now};
     struct keepset *keep = first < 0 ? NULL : keepset_create(2, 1, 70, NULL);
     struct err e;
     snprintf(c.id, sizeof c.id, "%s", cell);
@@ -100,17 +102,103 @@ START_TEST(a_row_that_was_computed_again_has_its_new_bitmap_and_others_keep_thei
     end(k);
     ck_assert_int_eq(first_kept("/cell/0", "q"), 3);
     k = begin();
-    ck_assert(keptfile_has(k, "cell", 0, "q") && keptfile_has(k, "cell", 1, "q") && !keptfile_has(k, "cell", 1, "r"));
-    ck_assert(!keptfile_has(k, "third", 0, "q") && !keptfile_has(k, "cell", 0, ""));
+    ck_assert(keptfile_has(k, "cell", 0, "q", "k") && keptfile_has(k, "cell", 1, "q", "k") && !keptfile_has(k, "cell", 1, "r", "k"));
+    ck_assert(!keptfile_has(k, "third", 0, "q", "k") && !keptfile_has(k, "cell", 0, "", "k"));
     add(k, "cell", 0, "q", 63);
     add(k, "third", 0, "q", 9);
-    ck_assert(keptfile_has(k, "third", 0, "q")); /* in a part */
+    ck_assert(keptfile_has(k, "third", 0, "q", "k")); /* in a part */
     end(k);
     ck_assert_int_eq(first_kept("/cell/0", "q"), 63);
     ck_assert_int_eq(first_kept("/cell/0", "r"), 4);
     ck_assert_int_eq(first_kept("/cell/1", "q"), 5);
     ck_assert_int_eq(first_kept("/other/0", "q"), 68);
     ck_assert_int_eq(first_kept("/third/0", "q"), 9);
+}
+END_TEST
+
+/* One of the 32-bit FNV-1a collisions of ids that begin with the same 40 characters. */
+static void colliding_ids(char id[2][64])
+{
+    enum { N = 1 << 18, SLOT = 1 << 19 };
+    int *slot = mem_new(SLOT, sizeof *slot);
+    uint32_t *hash = mem_new(N, sizeof *hash);
+    for (int i = 1; i < N; i++) {
+        snprintf(id[0], 64, "the-same-forty-characters-at-the-beginning-%016llx", i * 0x9E3779B97F4A7C15ull);
+        hash[i] = (uint32_t)hash_fnv1a(id[0], strlen(id[0]));
+        for (size_t at = hash[i] % SLOT;; at = (at + 1) % SLOT) {
+            if (!slot[at]) {
+                slot[at] = i;
+                break;
+            }
+            if (hash[slot[at]] == hash[i]) {
+                snprintf(id[1], 64, "the-same-forty-characters-at-the-beginning-%016llx", slot[at] * 0x9E3779B97F4A7C15ull);
+                mem_free(slot);
+                mem_free(hash);
+                return;
+            }
+        }
+    }
+    ck_abort_msg("no collision");
+}
+
+START_TEST(ids_that_begin_alike_and_share_a_short_hash_stay_apart)
+{
+    char id[2][64];
+    colliding_ids(id);
+    struct keptfile *k = begin();
+    add(k, "cell", 0, id[0], 3);
+    ck_assert(!keptfile_has(k, "cell", 0, id[1], "k"));
+    add(k, "cell", 0, id[1], 4);
+    end(k);
+    k = begin();
+    ck_assert(keptfile_has(k, "cell", 0, id[0], "k") && keptfile_has(k, "cell", 0, id[1], "k"));
+    keptfile_close(k);
+    char *path = rows_path("kept.h5"), **name;
+    size_t n;
+    struct h5 *f = h5_open(path, H5_MODE_READ, NULL);
+    ck_assert_int_eq(h5_list(f, "/cell/0", &name, &n, NULL), 0);
+    ck_assert_uint_eq(n, 2);
+    h5_free_strings(name, n);
+    h5_close(f, NULL);
+    mem_free(path);
+}
+END_TEST
+
+START_TEST(what_another_model_kept_is_not_what_this_one_keeps)
+{
+    struct keptfile *k = begin();
+    add(k, "cell", 0, "q", 3);
+    end(k);
+    k = begin();
+    ck_assert(keptfile_has(k, "cell", 0, "q", "k") && !keptfile_has(k, "cell", 0, "q", "other"));
+    key_now = "other";
+    add(k, "cell", 0, "q", 5);
+    key_now = "k";
+    ck_assert(!keptfile_has(k, "cell", 0, "q", "k") && keptfile_has(k, "cell", 0, "q", "other")); /* in a part */
+    end(k);
+    ck_assert_int_eq(first_kept("/cell/0", "q"), 5);
+    k = begin();
+    ck_assert(!keptfile_has(k, "cell", 0, "q", "k") && keptfile_has(k, "cell", 0, "q", "other"));
+    keptfile_close(k);
+}
+END_TEST
+
+START_TEST(entries_of_an_older_version_stay_until_they_are_replaced)
+{
+    static const uint64_t dim[] = {2, 1, 2}, bits[] = {8, 0, 16, 0};
+    static const char *const at[] = {"/cell/0/q.01234567", "/gone/0/q.01234567"};
+    char *path = rows_path("kept.h5");
+    struct h5 *f = h5_open(path, H5_MODE_CREATE, NULL);
+    for (int i = 0; i < 2; i++)
+        ck_assert(!h5_write(f, at[i], H5_TYPE_U64, 3, dim, bits, NULL) && !h5_set_int(f, at[i], "n", 70, NULL));
+    ck_assert_int_eq(h5_close(f, NULL), 0);
+    struct keptfile *k = begin();
+    ck_assert(!keptfile_has(k, "cell", 0, "q", "k"));
+    add(k, "cell", 0, "q", 9);
+    end(k);
+    ck_assert_int_eq(first_kept("/cell/0", "q"), 9);
+    ck_assert_int_eq(first_kept("/gone/0", "q"), 3);
+    mem_free(path);
 }
 END_TEST
 
@@ -274,6 +362,9 @@ Suite *make_keptfile_suite(void)
     TCase *t = tcase_create("keptfile");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_row_that_was_computed_again_has_its_new_bitmap_and_others_keep_theirs);
+    tcase_add_test(t, ids_that_begin_alike_and_share_a_short_hash_stay_apart);
+    tcase_add_test(t, what_another_model_kept_is_not_what_this_one_keeps);
+    tcase_add_test(t, entries_of_an_older_version_stay_until_they_are_replaced);
     tcase_add_test(t, a_row_that_fails_when_it_is_computed_again_has_no_bitmap);
     tcase_add_test(t, parts_of_a_killed_run_are_merged_by_the_next_one);
     tcase_add_test(t, names_of_questions_may_be_anything);
