@@ -25,6 +25,7 @@ void rowkey_cell(const struct experiment *x, const struct cell *c, const struct 
     hash_text(h, c->json);
     hash_text(h, c->inputs);
     hash_text(h, m->sha256);
+    hash_text(h, m->tokenizer_sha256); /* prompts say how it encodes, and not how it decodes or where an output ends */
     hash_text(h, engine);
     hash_text(h, sources);
     hash_sha256_update(h, &x->measure, sizeof x->measure);

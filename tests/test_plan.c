@@ -269,6 +269,60 @@ START_TEST(ids_of_one_sample_need_not_be_unique)
 }
 END_TEST
 
+START_TEST(a_key_covers_model_tokenizer_engine_profile_and_what_is_measured)
+{
+    enum { N = 8 };
+    struct experiment x;
+    struct err e;
+    static struct model m[2];
+    struct dataset_question q = {.answer = (char *[]){(char[]){"a"}, (char[]){"b"}}, .n_answer = 2, .max_new_tokens = 3};
+    struct dataset_item item = {.context_id = (char[]){"c"}, .question = &q, .n_question = 1};
+    struct prompt p = {.ids = {.id = (int32_t[]){1, 2, 3}, .n = 3}, .context_end = 2, .question_end = 3};
+    char key[N][HASH_HEX], of[6][HASH_HEX];
+    write_records("0");
+    run("used", both, NULL);
+    char *path = rows_path("x.yaml");
+    ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, &e), 0);
+    mem_free(path);
+    struct cell *c = &x.cell[1];
+    rowkey_cell(&x, c, &m[0], "engine", key[0]);
+    m[1].sha256[0] = 'a';
+    rowkey_cell(&x, c, &m[1], "engine", key[1]);
+    m[1].sha256[0] = '\0';
+    m[1].tokenizer_sha256[0] = 'a';
+    rowkey_cell(&x, c, &m[1], "engine", key[2]);
+    rowkey_cell(&x, c, &m[0], "another", key[3]);
+    strcpy(c->inputs, "profile");
+    rowkey_cell(&x, c, &m[0], "engine", key[4]);
+    c->inputs[0] = '\0';
+    x.measure |= MEASURE_KL;
+    rowkey_cell(&x, c, &m[0], "engine", key[5]);
+    x.measure &= ~(unsigned)MEASURE_KL;
+    rowkey_cell(&x, &x.cell[2], &m[0], "engine", key[6]);
+    c->policy = policy_find("snapkv"); /* the same axes by other sources */
+    rowkey_cell(&x, c, &m[0], "engine", key[7]);
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < i; k++)
+            ck_assert_msg(strcmp(key[i], key[k]) != 0, "keys %d and %d are equal", i, k);
+    rowkey_question(&item, 0, &p, of[0]);
+    q.n_answer = 1;
+    rowkey_question(&item, 0, &p, of[1]);
+    q.n_stop = 1; /* what was an answer ends the output now */
+    q.stop = q.answer + 1;
+    rowkey_question(&item, 0, &p, of[2]);
+    q.max_new_tokens = 4;
+    rowkey_question(&item, 0, &p, of[3]);
+    p.context_end = 1;
+    rowkey_question(&item, 0, &p, of[4]);
+    p.evidence = (unsigned char[]){1};
+    rowkey_question(&item, 0, &p, of[5]);
+    for (int i = 0; i < 6; i++)
+        for (int k = 0; k < i; k++)
+            ck_assert_msg(strcmp(of[i], of[k]) != 0, "hashes %d and %d are equal", i, k);
+    experiment_fini(&x);
+}
+END_TEST
+
 START_TEST(an_engine_is_all_that_a_number_goes_through)
 {
     static const char *const in[] = {"harness/experiment.c", "harness/experiment_cells.c", "harness/runner.c", "harness/prompts.c", "harness/conf.c",
@@ -313,6 +367,7 @@ Suite *make_plan_suite(void)
     tcase_add_test(t, a_model_that_was_not_loaded_yet_has_rows_that_wait);
     tcase_add_test(t, a_plan_that_is_none_is_an_error_with_file_and_line);
     tcase_add_test(t, ids_of_one_sample_need_not_be_unique);
+    tcase_add_test(t, a_key_covers_model_tokenizer_engine_profile_and_what_is_measured);
     tcase_add_test(t, an_engine_is_all_that_a_number_goes_through);
     suite_add_tcase(s, t);
     return s;
