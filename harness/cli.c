@@ -18,7 +18,7 @@ int cli_fail(const struct err *e)
     quote_show(stderr, "depthkv: %s\n", e->msg);
     if (e->code == ERR_INTERRUPTED)
         return CLI_INTERRUPTED;
-    return e->code == ERR_NOMEM || e->code == ERR_POLICY ? CLI_FAILED : CLI_USAGE;
+    return e->code == ERR_NOMEM || e->code == ERR_POLICY || e->code == ERR_WRITE ? CLI_FAILED : CLI_USAGE;
 }
 
 int cli_usage(const char *sub, const char *fmt, ...)

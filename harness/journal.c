@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "harness/base/fs.h"
@@ -156,6 +157,14 @@ int journal_has(const struct journal *j, const char *key, int sample, const char
     int has = *find(j, id.p) != NULL;
     str_free(&id);
     return has;
+}
+
+int journal_check(const struct journal *j, struct err *e)
+{
+    struct stat is, named;
+    if (fstat(j->fd, &is) == 0 && stat(j->path, &named) == 0 && is.st_dev == named.st_dev && is.st_ino == named.st_ino)
+        return 0;
+    return err_set(e, ERR_WRITE, "%s was removed or replaced while this run was writing to it; run again for a whole folder", j->path);
 }
 
 int journal_append(struct journal *j, const struct row *r, struct err *e)

@@ -58,6 +58,8 @@ struct journal;
 struct journal *journal_open(const char *dir, struct err *e);
 int journal_has(const struct journal *j, const char *key, int sample, const char *question_id);
 int journal_append(struct journal *j, const struct row *r, struct err *e); /* written and flushed */
+/* ERR_WRITE when somebody has removed or replaced the journal meanwhile: rows would go where nobody finds them. */
+int journal_check(const struct journal *j, struct err *e);
 int journal_count(const struct journal *j);
 void journal_close(struct journal *j); /* releases the lock; accepts NULL */
 

@@ -54,7 +54,7 @@ static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *
     row->key = r->key[(size_t)c * (size_t)r->n_question + (size_t)q];
     row->engine = r->engine;
     memcpy(row->data, r->data[q], HASH_HEX);
-    if (r->kept && keptfile_add(r->kept, row, keep, e))
+    if (journal_check(r->journal, e) || (r->kept && keptfile_add(r->kept, row, keep, e)))
         return -1;
     if (journal_append(r->journal, row, e))
         return -1;
@@ -182,7 +182,7 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
         .wanted = wanted,
     };
     if (missing && (fits(r, &g, &why) || group_run(&g, &why))) {
-        if (why.code == ERR_INTERRUPTED || why.code == ERR_IO) {
+        if (why.code == ERR_INTERRUPTED || why.code == ERR_IO || why.code == ERR_WRITE) {
             *e = why; /* stopping, or a full disk: no row can tell */
             goto out;
         }
@@ -341,7 +341,7 @@ static int announce(const struct run *r, struct err *e)
     char *config = fs_join(r->o->dir, "config.yaml");
     struct str text = {0};
     experiment_print(r->x, r->o->dir, &text);
-    int bad = fs_write_atomic(config, str_c(&text), text.n, e) || manifest_write(r->o->dir, r->x, r->o->argc, r->o->argv, 0, e) ||
+    int bad = journal_check(r->journal, e) || fs_write_atomic(config, str_c(&text), text.n, e) || manifest_write(r->o->dir, r->x, r->o->argc, r->o->argv, 0, e) ||
               plan_write(r->plan, r->o->dir, e);
     str_free(&text);
     mem_free(config);
@@ -430,7 +430,7 @@ int runner_run(struct experiment *x, const struct runner_options *o, struct runn
             if (is_used(x, r.i_model, r.dtype) && run_model(&r, e))
                 goto out;
         }
-    if (r.kept && keptfile_merge(r.kept, e))
+    if (journal_check(r.journal, e) || (r.kept && keptfile_merge(r.kept, e)))
         goto out;
     rc = 0;
 out:

@@ -10,6 +10,7 @@ enum err_code {
     ERR_USAGE,       /* the command line is wrong */
     ERR_CONFIG,      /* an experiment or a parameter is wrong */
     ERR_IO,          /* the operating system refused */
+    ERR_WRITE,       /* the disk is full, a limit reached, a device broken: nothing about the command is wrong */
     ERR_FORMAT,      /* a file's content is not what its format promises */
     ERR_SHAPE,       /* a tensor's shape is not what the hyper-parameters imply */
     ERR_NOMEM,       /* memory, or a size that can't be represented */
