@@ -70,9 +70,9 @@ int cmd_compare(int argc, char **argv)
         quote_show(stderr, "%d cells compared: %d worse, %d better, %d differ, %d missing, %d extra\n", n.n_cell, n.worse, n.better,
                 n.differs, n.missing, n.extra);
         if (n.unknown)
-            fprintf(stderr, "note: of %d cells it is unknown whether both sides are of the same data: an older version wrote one\n", n.unknown);
+            quote_show(stderr, "note: of %d cells it is unknown whether both sides are of the same data: an older version wrote one\n", n.unknown);
         if (n.other_data)
-            fprintf(stderr, "depthkv: %d cells were not compared: they are of other samples, prompts or answers\n", n.other_data);
+            quote_show(stderr, "depthkv: %d cells were not compared: they are of other samples, prompts or answers\n", n.other_data);
     }
     str_free(&out);
     return bad ? cli_fail(&e) : n.other_data ? CLI_USAGE : compare_failed(&n) ? CLI_FAILED : CLI_OK;

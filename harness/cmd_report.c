@@ -102,8 +102,13 @@ static int print_pair(const struct options *o, const char *dir, struct err *e)
     struct aggregate a;
     struct stats_paired p;
     int n_budget;
+    struct str told = {0};
     if (aggregate_load(dir, &a, e))
         return -1;
+    aggregate_tell(&a, &told);
+    if (told.n)
+        quote_show(stderr, "warning: %s: %s\n", dir, told.p);
+    str_free(&told);
     int rc = aggregate_pair(&a, o->a, o->b, (enum aggregate_measure)o->measure, o->below, &p, &n_budget, e);
     if (rc == 0 && o->json)
         print_pair_json(o, dir, &p, n_budget);

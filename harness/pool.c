@@ -283,6 +283,7 @@ int pool_markdown(const char *dir, struct quote *out, struct err *e)
     struct aggregate a;
     struct table t = {.n_column = N_HEAD, .left = 2};
     struct pool_line *p;
+    struct str told = {0};
     if (aggregate_load(dir, &a, e))
         return -1;
     int n = pool_lines(&a, &p);
@@ -295,6 +296,11 @@ int pool_markdown(const char *dir, struct quote *out, struct err *e)
              "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the same samples. [ ]: 95 %% "
              "intervals of the tasks put together (MOVER; table.md says how a task has its own); n/a: a task has none; exact: by definition.\n",
              a.baseline ? a.baseline : "the full cache");
+    str_clear(&told);
+    aggregate_tell(&a, &told);
+    if (told.n)
+        quote_add(out, "\nNote: %s.\n", told.p);
+    str_free(&told);
     table_free(&t);
     mem_free(p);
     aggregate_free(&a);

@@ -218,6 +218,18 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
     str_free(&at);
 }
 
+/* An earlier experiment's profile stays, for this one may well read it; but it is none of this one's results. */
+static void tell_stale_profile(const char *dir, const struct aggregate *a, struct str *warning)
+{
+    struct study_list studies;
+    char *path = fs_join(dir, "profile.h5");
+    study_find(a, &studies);
+    if (!studies.n && fs_exists(path))
+        str_addf(warning, "%sprofile.h5 is of an earlier experiment: this one studies no layers", warning->n ? "; " : "");
+    study_list_fini(&studies);
+    mem_free(path);
+}
+
 static int save(const char *dir, const char *name, const struct quote *page, struct err *e)
 {
     char *path = fs_join(dir, name);
@@ -284,6 +296,7 @@ int report_write_to(const char *dir, const char *out, struct str *warning, struc
         profile_write(out, &a, e) || study_csv_write(out, &a, e))
         goto out;
     aggregate_tell(&a, warning);
+    tell_stale_profile(dir, &a, warning);
     str_addf(warning, "%s%s", warning->n && plots.warning.n ? "; " : "", str_c(&plots.warning));
     rc = 0;
 out:

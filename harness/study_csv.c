@@ -1,6 +1,7 @@
 #include "harness/study_csv.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
@@ -53,11 +54,12 @@ int study_csv_write(const char *dir, const struct aggregate *a, struct err *e)
     quote_add(&out, "model,task,policy,level,only,measure,layers,samples,variance,null_mean,null_sd,effect,p,split_half\n");
     for (int i = 0; i < list.n; i++)
         add_study(a, &list.v[i], &out);
-    if (list.n) {
-        char *path = fs_join(dir, "studies.csv");
+    char *path = fs_join(dir, "studies.csv");
+    if (list.n)
         rc = quote_save(&out, path, e);
-        mem_free(path);
-    }
+    else
+        unlink(path); /* of an earlier experiment in this folder, if of any */
+    mem_free(path);
     study_list_fini(&list);
     quote_free(&out);
     return rc;

@@ -11,6 +11,7 @@
 #include "harness/base/quote.h"
 #include "harness/build_id.h"
 #include "harness/plan.h"
+#include "harness/pool.h"
 #include "harness/rowkey.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
@@ -189,6 +190,23 @@ START_TEST(rows_that_do_not_belong_are_counted_by_reason)
 }
 END_TEST
 
+START_TEST(pooled_tables_say_what_they_leave_out)
+{
+    struct quote all = {.language = QUOTE_MARKDOWN}, some = all;
+    char *dir = rows_path("used");
+    write_records("012");
+    run("used", both, NULL);
+    ck_assert_int_eq(pool_markdown(dir, &all, NULL), 0);
+    ck_assert_ptr_null(strstr(all.page.p, "left out"));
+    run("used", two, NULL);
+    ck_assert_int_eq(pool_markdown(dir, &some, NULL), 0);
+    ck_assert_ptr_nonnull(strstr(some.page.p, "\nNote: left out: 3 rows of samples or questions that the experiment no longer has.\n"));
+    quote_free(&all);
+    quote_free(&some);
+    mem_free(dir);
+}
+END_TEST
+
 START_TEST(a_model_that_was_not_loaded_yet_has_rows_that_wait)
 {
     struct experiment x;
@@ -364,6 +382,7 @@ Suite *make_plan_suite(void)
     tcase_add_test(t, of_two_models_in_one_file_each_gets_its_own_table);
     tcase_add_test(t, a_run_that_was_stopped_shows_what_is_there_of_it);
     tcase_add_test(t, rows_that_do_not_belong_are_counted_by_reason);
+    tcase_add_test(t, pooled_tables_say_what_they_leave_out);
     tcase_add_test(t, a_model_that_was_not_loaded_yet_has_rows_that_wait);
     tcase_add_test(t, a_plan_that_is_none_is_an_error_with_file_and_line);
     tcase_add_test(t, ids_of_one_sample_need_not_be_unique);

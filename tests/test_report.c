@@ -346,6 +346,16 @@ START_TEST(a_layer_study_is_told_with_intervals_and_a_test_of_its_layers)
     mem_free(md);
     mem_free(html);
     mem_free(tex);
+
+    char *studies = rows_path("studies.csv"), *profile = rows_path("profile.h5"); /* another experiment in the same folder */
+    ck_assert(fs_exists(studies) && fs_exists(profile));
+    write_rows(layers, 2);
+    str_clear(&warning);
+    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    ck_assert(!fs_exists(studies) && fs_exists(profile));
+    ck_assert_ptr_nonnull(strstr(warning.p, "profile.h5 is of an earlier experiment: this one studies no layers"));
+    mem_free(studies);
+    mem_free(profile);
 }
 END_TEST
 

@@ -14,7 +14,7 @@ int fuzz_kept(const char *data, size_t n)
     struct keptfile *k = keptfile_open(dir, &fuzz_said);
     int ok = 0;
     if (k) {
-        (void)keptfile_has(k, "0123456789abcdef", 0, "q");
+        (void)keptfile_has(k, "0123456789abcdef", 0, "q", "key");
         ok = keptfile_merge(k, &fuzz_said) == 0;
         keptfile_close(k);
     }
