@@ -25,7 +25,8 @@ static void feed_all(const struct fuzz_format *f, const char *folder, int good)
             char *text = fs_read(file, &size, &e);
             ck_assert_msg(text != NULL, "%s", e.msg);
             int accepted = f->feed(text, size);
-            ck_assert_msg(accepted || !good, "%s: %s", file, fuzz_said.msg);
+            ck_assert_msg(accepted || !good, "%s, a seed (tests/fuzz/make_*corpus* make them anew), is refused: %s",
+                          file, fuzz_said.msg);
             mem_free(text);
         }
         mem_free(file);
