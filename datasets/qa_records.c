@@ -66,21 +66,19 @@ static struct qa_question *add_question(struct reader *d, const char *text, cons
 
 static void add_answer(struct qa_question *q, const char *text)
 {
-    size_t cap = (size_t)q->n_answer;
     for (int i = 0; i < q->n_answer; i++)
         if (strcmp(q->answer[i], text) == 0)
             return;
-    mem_grow(&q->answer, &cap, cap + 1, sizeof *q->answer);
+    mem_room(&q->answer, (size_t)q->n_answer, sizeof *q->answer);
     q->answer[q->n_answer++] = mem_strdup(text);
 }
 
 static void add_evidence(struct qa_question *q, int doc, size_t begin, size_t end)
 {
-    size_t cap = (size_t)q->n_evidence;
     for (int i = 0; i < q->n_evidence; i++)
         if (q->evidence[i].doc == doc && q->evidence[i].begin == begin && q->evidence[i].end == end)
             return;
-    mem_grow(&q->evidence, &cap, cap + 1, sizeof *q->evidence);
+    mem_room(&q->evidence, (size_t)q->n_evidence, sizeof *q->evidence);
     q->evidence[q->n_evidence++] = (struct qa_evidence){doc, begin, end};
 }
 

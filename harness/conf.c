@@ -4,6 +4,7 @@
 #include <yaml.h>
 
 #include "harness/base/fs.h"
+#include "harness/base/hash.h"
 #include "harness/base/mem.h"
 
 enum { MAX_NODES = 200000, MAX_DEPTH = 64 };
@@ -34,11 +35,10 @@ static struct conf *node(enum conf_kind kind, const char *file, int line)
 
 static void add(struct conf *c, const char *key, int key_line, struct conf *item)
 {
-    size_t cap = (size_t)c->n, key_cap = cap, line_cap = cap;
-    mem_grow(&c->item, &cap, (size_t)c->n + 1, sizeof *c->item);
+    mem_room(&c->item, (size_t)c->n, sizeof *c->item);
     if (c->kind == CONF_MAP) {
-        mem_grow(&c->key, &key_cap, (size_t)c->n + 1, sizeof *c->key);
-        mem_grow(&c->key_line, &line_cap, (size_t)c->n + 1, sizeof *c->key_line);
+        mem_room(&c->key, (size_t)c->n, sizeof *c->key);
+        mem_room(&c->key_line, (size_t)c->n, sizeof *c->key_line);
         c->key[c->n] = mem_strdup(key);
         c->key_line[c->n] = key_line;
     }
@@ -53,26 +53,67 @@ struct reader {
 
 static struct conf *convert(struct reader *r, int index, int depth, struct err *e);
 
-static int convert_map(struct reader *r, const yaml_node_t *y, struct conf *c, int depth, struct err *e)
+/* Indices of a map's keys by their hash, so that a map of many keys is read in the time of many small ones. */
+struct seen {
+    int *slot; /* index + 1; 0: empty */
+    size_t mask;
+};
+
+/* Where `key` stands, or is to stand. */
+static int *place(const struct seen *s, const struct conf *map, const char *key)
+{
+    size_t i = hash_fnv1a(key, strlen(key)) & s->mask;
+    while (s->slot[i] && strcmp(map->key[s->slot[i] - 1], key) != 0)
+        i = (i + 1) & s->mask;
+    return &s->slot[i];
+}
+
+/* A key as text; NULL and an error when it is none that a map may have. */
+static const char *key_of(const struct reader *r, const yaml_node_t *k, struct err *e)
+{
+    int line = (int)k->start_mark.line + 1;
+    const char *key = (const char *)k->data.scalar.value;
+    if (k->type != YAML_SCALAR_NODE || memchr(key, 0, k->data.scalar.length)) {
+        err_set(e, ERR_CONFIG, "%s:%d: a key must be a plain text", r->file, line);
+        return NULL;
+    }
+    if (strcmp(key, "<<") == 0) {
+        err_set(e, ERR_CONFIG, "%s:%d: '<<' is not supported; use include", r->file, line);
+        return NULL;
+    }
+    return key;
+}
+
+static int convert_pairs(struct reader *r, const yaml_node_t *y, const struct seen *seen, struct conf *c, int depth, struct err *e)
 {
     for (const yaml_node_pair_t *p = y->data.mapping.pairs.start; p < y->data.mapping.pairs.top; p++) {
         const yaml_node_t *k = yaml_document_get_node(r->doc, p->key);
         int line = (int)k->start_mark.line + 1;
-        if (k->type != YAML_SCALAR_NODE)
-            return err_set(e, ERR_CONFIG, "%s:%d: a key must be a plain text", r->file, line);
-        const char *key = (const char *)k->data.scalar.value;
-        if (strcmp(key, "<<") == 0)
-            return err_set(e, ERR_CONFIG, "%s:%d: '<<' is not supported; use include", r->file, line);
-        for (int i = 0; i < c->n; i++)
-            if (strcmp(c->key[i], key) == 0)
-                return err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key,
-                               c->key_line[i]);
+        const char *key = key_of(r, k, e);
+        int *at = key ? place(seen, c, key) : NULL;
+        if (!key)
+            return -1;
+        if (*at)
+            return err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key,
+                           c->key_line[*at - 1]);
         struct conf *v = convert(r, p->value, depth, e);
         if (!v)
             return -1;
         add(c, key, line, v);
+        *at = c->n;
     }
     return 0;
+}
+
+static int convert_map(struct reader *r, const yaml_node_t *y, struct conf *c, int depth, struct err *e)
+{
+    struct seen seen = {.mask = 15};
+    while (seen.mask < 2 * (size_t)(y->data.mapping.pairs.top - y->data.mapping.pairs.start))
+        seen.mask = 2 * seen.mask + 1;
+    seen.slot = mem_new(seen.mask + 1, sizeof *seen.slot);
+    int rc = convert_pairs(r, y, &seen, c, depth, e);
+    mem_free(seen.slot);
+    return rc;
 }
 
 static struct conf *convert(struct reader *r, int index, int depth, struct err *e)

@@ -63,9 +63,8 @@ static void add_value(struct values *v, const struct conf *c)
     char **text = mem_new((size_t)count + 1, sizeof *text);
     for (int i = 0; i < count; i++)
         text[i] = mem_strdup(c->kind == CONF_LIST ? c->item[i]->text : c->text);
-    size_t cap = (size_t)v->n, cap2 = cap;
-    mem_grow(&v->text, &cap, (size_t)v->n + 1, sizeof *v->text);
-    mem_grow(&v->n_text, &cap2, (size_t)v->n + 1, sizeof *v->n_text);
+    mem_room(&v->text, (size_t)v->n, sizeof *v->text);
+    mem_room(&v->n_text, (size_t)v->n, sizeof *v->n_text);
     v->text[v->n] = text;
     v->n_text[v->n++] = count;
 }

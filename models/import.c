@@ -66,8 +66,9 @@ void import_add_end(struct tokenizer_data *d, int64_t id)
     for (int i = 0; i < d->n_eos_extra; i++)
         if (d->eos_extra[i] == id)
             return;
-    size_t cap = (size_t)d->n_eos_extra;
-    mem_grow(&d->eos_extra, &cap, cap + 1, sizeof *d->eos_extra);
+    if (d->n_eos_extra > TOKENIZER_MAX_ENDS)
+        return; /* too many already, which tokenizer_create says */
+    mem_room(&d->eos_extra, (size_t)d->n_eos_extra, sizeof *d->eos_extra);
     d->eos_extra[d->n_eos_extra++] = (int)id;
 }
 

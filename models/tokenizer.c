@@ -308,6 +308,10 @@ struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *n
     t->is_end = mem_new((size_t)d->n_token, 1);
     if (d->eos >= 0)
         t->is_end[d->eos] = 1;
+    if (d->n_eos_extra > TOKENIZER_MAX_ENDS) {
+        err_set(e, ERR_FORMAT, "%s: more than %d tokens that end a turn", name, TOKENIZER_MAX_ENDS);
+        goto fail;
+    }
     for (int i = 0; i < d->n_eos_extra; i++) {
         if (d->eos_extra[i] < 0 || check_id(name, "eos", d->eos_extra[i], d->n_token, e))
             goto fail;

@@ -11,6 +11,7 @@
 #include "harness/base/err.h"
 #include "harness/base/hash.h"
 
+enum { TOKENIZER_MAX_ENDS = 1024 }; /* ids that end a turn beside eos */
 enum tokenizer_kind { TOKENIZER_BYTES, TOKENIZER_BPE };
 enum token_type {
     TOKEN_NORMAL,

@@ -40,6 +40,35 @@ START_TEST(every_node_knows_its_file_and_line)
 }
 END_TEST
 
+/* Many items and many keys are read in the time of as many lines: what is copied or compared for each of them again would
+ * take minutes. */
+START_TEST(long_lists_and_wide_maps_are_read)
+{
+    enum { ITEMS = 120000, KEYS = 40000 };
+    struct str text = {0};
+    struct err e;
+    str_add(&text, "list: [");
+    for (int i = 0; i < ITEMS; i++)
+        str_addf(&text, "%d,", i % 10);
+    str_add(&text, "]\nmap:\n");
+    for (int i = 0; i < KEYS; i++)
+        str_addf(&text, "  k%d: %d\n", i, i);
+    struct conf *c = parse(text.p), *d = conf_copy(c);
+    const struct conf *list = conf_get(d, "list"), *map = conf_get(d, "map");
+    ck_assert(list->n == ITEMS && map->n == KEYS && map->key_line[KEYS - 1] == KEYS + 2);
+    for (int i = 0; i < ITEMS; i++)
+        ck_assert(list->item[i]->text[0] == '0' + i % 10);
+    ck_assert_str_eq(map->key[KEYS - 1], "k39999");
+    ck_assert_str_eq(map->item[KEYS - 1]->text, "39999");
+    conf_free(c);
+    conf_free(d);
+    str_add(&text, "  k7: again\n");
+    ck_assert_ptr_null(conf_parse("x.yaml", text.p, text.n, &e));
+    ck_assert_str_eq(e.msg, "x.yaml:40003: key 'k7' stands twice (first in line 10)");
+    str_free(&text);
+}
+END_TEST
+
 START_TEST(what_is_no_single_plain_document_is_refused_with_its_line)
 {
     static const struct {
@@ -55,6 +84,7 @@ START_TEST(what_is_no_single_plain_document_is_refused_with_its_line)
         {"a: [1, 2\nb: 3\n", "x.yaml:2: did not find expected ',' or ']'"},
         {"a: 1\n\tb: 2\n", "x.yaml:2: found"},
         {"a: \"x\\0y\"\n", "x.yaml:1: a text holds a NUL byte"},
+        {"a: 1\n\"x\\0y\": 2\n", "x.yaml:2: a key must be a plain text"},
         {"a: &x [*x]\n", "more than 200000 values, or nested deeper than 64"},
         {"a: *nobody\n", "x.yaml:1: found undefined alias"},
     };
@@ -175,6 +205,7 @@ Suite *make_conf_suite(void)
     Suite *s = suite_create("conf");
     TCase *t = tcase_create("conf");
     tcase_add_test(t, every_node_knows_its_file_and_line);
+    tcase_add_test(t, long_lists_and_wide_maps_are_read);
     tcase_add_test(t, what_is_no_single_plain_document_is_refused_with_its_line);
     tcase_add_test(t, a_file_that_is_not_there_is_a_configuration_error);
     tcase_add_test(t, aliases_repeat_what_they_name);

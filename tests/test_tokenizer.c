@@ -337,6 +337,23 @@ START_TEST(broken_vocabularies_are_refused_by_name)
 }
 END_TEST
 
+START_TEST(ends_of_a_turn_are_at_most_as_many_as_a_model_file_holds)
+{
+    char *token[] = {(char[]){"a"}, (char[]){"b"}};
+    uint8_t type[2] = {0};
+    int ends[TOKENIZER_MAX_ENDS + 1] = {0};
+    struct tokenizer_data d = {.kind = TOKENIZER_BPE, .pre = (char[]){"gpt2"}, .n_token = 2, .token = token, .type = type, .bos = -1,
+                               .eos = 1, .pad = -1, .unk = -1, .eos_extra = ends, .n_eos_extra = TOKENIZER_MAX_ENDS};
+    struct err e;
+    struct tokenizer *t = tokenizer_create(&d, "m", &e);
+    ck_assert_msg(t && tokenizer_is_end(t, 0), "%s", e.msg);
+    tokenizer_destroy(t);
+    d.n_eos_extra++;
+    ck_assert_ptr_null(tokenizer_create(&d, "m", &e));
+    ck_assert_str_eq(e.msg, "m: more than 1024 tokens that end a turn");
+}
+END_TEST
+
 Suite *make_tokenizer_suite(void)
 {
     Suite *s = suite_create("tokenizer");
@@ -353,6 +370,7 @@ Suite *make_tokenizer_suite(void)
     tcase_add_test(t, other_templates_are_refused_by_their_beginning);
     tcase_add_test(t, special_tokens_that_are_the_same_are_refused);
     tcase_add_test(t, broken_vocabularies_are_refused_by_name);
+    tcase_add_test(t, ends_of_a_turn_are_at_most_as_many_as_a_model_file_holds);
     suite_add_tcase(s, t);
     return s;
 }

@@ -121,6 +121,14 @@ void mem_grow(void *p_to_pointer, size_t *cap, size_t need, size_t size)
     *cap = want;
 }
 
+void mem_room(void *p_to_pointer, size_t n, size_t size)
+{
+    enum { FIRST = 8 };
+    size_t cap = n;
+    if (n == 0 || (n >= FIRST && (n & (n - 1)) == 0))
+        mem_grow(p_to_pointer, &cap, n == 0 ? FIRST : 2 * n, size);
+}
+
 size_t mem_live(void)
 {
     return atomic_load(&live);

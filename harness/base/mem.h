@@ -23,6 +23,10 @@ void mem_free(void *p);                         /* NULL is fine */
  * when refused. *p may be NULL with *cap 0. */
 void mem_grow(void *p_to_pointer, size_t *cap, size_t need, size_t size);
 
+/* The same for arrays that grow by one and whose capacity nobody keeps: *p holds n elements, and has room for one more after.
+ * Every growth of such an array goes through here, since capacities are what n has passed: 8, 16, 32, ... */
+void mem_room(void *p_to_pointer, size_t n, size_t size);
+
 /* 1 and *out = a * b, or 0 when the product does not fit. */
 int mem_mul(size_t a, size_t b, size_t *out);
 
