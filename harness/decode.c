@@ -4,6 +4,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
+#include "models/half.h"
 
 enum { FORCED_ROWS = 128 }; /* logits rows of one forced batch, in the workspace: 24 MiB at 49152 tokens */
 
@@ -153,10 +154,37 @@ static void fail(struct sequence *s, const struct err *why)
     s->finish_reason = "failed";
 }
 
+/* Fails a sequence of whose n rows of logits, the first for token `first`, some are no numbers; 1 when it does. */
+static int fail_bad(const struct model *m, struct sequence *s, const float *logits, int n, int first)
+{
+    struct err why = {0};
+    size_t vocab = (size_t)m->hp.n_vocab, count = (size_t)n * vocab, bad = half_find_bad_f32(logits, count);
+    if (bad == count)
+        return 0;
+    err_set(&why, ERR_FORMAT, "logit %zu of token %zu of the answer is %s: the model's arithmetic left the range of numbers",
+            bad % vocab, (size_t)first + bad / vocab, logits[bad] < 0 || logits[bad] > 0 ? "infinite" : "NaN");
+    fail(s, &why);
+    return 1;
+}
+
+/* Takes the sequences that fail so off the lists; how many are left. */
+static int drop_bad(const struct model *m, struct sequence *const *s, int *active, const float **logits, int n)
+{
+    int left = 0;
+    for (int i = 0; i < n; i++) {
+        if (fail_bad(m, s[active[i]], logits[i], 1, s[active[i]]->out.n))
+            continue;
+        active[left] = active[i];
+        logits[left++] = logits[i];
+    }
+    return left;
+}
+
 /* Token `out.n` of every sequence that still runs, from its logits. */
-static int choose(const struct model *m, struct sequence *const *s, const int *active, const float *const *logits, int n,
+static int choose(const struct model *m, struct sequence *const *s, int *active, const float **logits, int n,
                   const struct decode_watch *watch, struct err *e)
 {
+    n = drop_bad(m, s, active, logits, n);
     if (n && watch && watch->step(watch->ctx, active, logits, n, e))
         return -1;
     for (int i = 0; i < n; i++)
@@ -350,9 +378,12 @@ static int force_frozen(const struct model *m, struct workspace *w, const struct
         if (step(m, w, &b, tap, e))
             goto out;
         const float *logits = workspace_logits(w);
+        for (int i = begin; i < end; i++)
+            if (!f[i].s->evict && f[i].s->err.code == ERR_OK && forced_count(&f[i]))
+                fail_bad(m, f[i].s, logits + at[i], forced_count(&f[i]), f[i].from);
 #pragma omp parallel for schedule(dynamic, 1)
         for (int i = begin; i < end; i++)
-            if (take && !f[i].s->evict && forced_count(&f[i]))
+            if (take && !f[i].s->evict && f[i].s->err.code == ERR_OK && forced_count(&f[i]))
                 take(ctx, i, logits + at[i], forced_count(&f[i]));
     }
     rc = 0;
@@ -415,6 +446,8 @@ static int force_cut(const struct model *m, struct workspace *w, struct cut_pass
         for (int i = 0; i < n; i++)
             if (p[i].in_batch >= 0 && b.failed[p[i].in_batch].code != ERR_OK)
                 fail(p[i].f->s, &b.failed[p[i].in_batch]);
+            else if (p[i].count)
+                fail_bad(m, p[i].f->s, workspace_logits(w) + p[i].at, p[i].count, p[i].f->from);
 #pragma omp parallel for schedule(dynamic, 1)
         for (int i = 0; i < n; i++)
             if (take && p[i].count && p[i].f->s->err.code == ERR_OK)

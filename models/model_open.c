@@ -98,6 +98,13 @@ static int read_tensor(const struct load *l, int i, enum h5_type type, void *pla
         if (h5_read_rows(l->f, name, type, (uint64_t)from, (uint64_t)n, raw, e))
             goto done;
         const void *x = convert(type, l->to_bf16 && t.rank == 2, raw, out, count);
+        size_t bad = l->to_bf16 && t.rank == 2 ? half_find_bad_bf16(x, count) : half_find_bad_f32(x, count);
+        if (bad < count) {
+            size_t at = (size_t)from * (size_t)t.dim[1] + bad, cols = (size_t)t.dim[1];
+            err_set(e, ERR_FORMAT, "%s:%s: value (%zu,%zu) is %s; a model's weights have to be numbers", h5_path(l->f), name,
+                    at / cols, at % cols, l->to_bf16 ? "NaN, infinite, or too large for bf16" : "NaN or infinite");
+            goto done;
+        }
 #pragma omp parallel sections num_threads(2) if (count > 1 << 16)
         {
 #pragma omp section

@@ -1,4 +1,5 @@
 /* Decoding and teacher forcing: what decoding saw on its way is what a forced pass over the same tokens computes. */
+#include <math.h>
 #include <string.h>
 
 #include "harness/base/mem.h"
@@ -70,6 +71,52 @@ START_TEST(a_forced_pass_goes_on_from_any_step_with_the_bits_of_decoding)
             ck_assert_mem_eq(got.logits[0], seen.logits[from], (size_t)(NEW - from) * sizeof got.logits[0]);
             decode_sequence_fini(&s);
         }
+    kvcache_destroy(full);
+    mem_free(logits);
+    workspace_destroy(w);
+    model_close(m);
+}
+END_TEST
+
+static void never(void *ctx, int i, const float *logits, int n)
+{
+    (void)logits;
+    ck_abort_msg("%p: logits of pass %d, %d rows, were taken", ctx, i, n);
+}
+
+/* By the first logits, by a later step, and by a forced pass. */
+START_TEST(logits_that_are_no_numbers_fail_their_sequence)
+{
+    struct model *m = support_tiny_model(1, 2, 1, 8, 24, VOCAB, 1, 5);
+    struct workspace *w = workspace_create();
+    int32_t token[N] = {0};
+    struct err e = {0};
+    float *logits = mem_new(N * VOCAB, sizeof *logits);
+    struct kvcache *full = kvcache_create(&m->hp, N, NULL);
+    ck_assert_int_eq(support_feed(m, w, FORWARD_PREFILL, full, token, 0, N, NULL, logits, NULL), 0);
+    ck_assert_int_eq(kvcache_seal(full, 0, NULL), 0);
+    float *first = logits + (N - 1) * VOCAB;
+    for (int at = 0; at < 2; at++) {
+        struct sequence s = {.n = N, .max_new_tokens = NEW, .fixed_length = 1, .first_logits = first};
+        struct sequence *run[1] = {&s};
+        s.cache = kvcache_derive(full, NULL, decode_tail_capacity(0, NEW), NULL, NULL);
+        if (at == 0)
+            first[7] = NAN;
+        else
+            ((float *)(uintptr_t)m->output_norm)[3] = INFINITY;
+        ck_assert_int_eq(decode_greedy(m, w, run, 1, NULL, NULL, &e), 0);
+        ck_assert_str_eq(s.finish_reason, "failed");
+        ck_assert_int_eq(s.out.n, at);
+        ck_assert_msg(strstr(s.err.msg, at ? "of token 1 of the answer is" : "logit 7 of token 0 of the answer is NaN"), "%s", s.err.msg);
+        if (at == 1) {
+            struct forced f = {.s = &s, .target = token, .n_target = 4, .from = 2};
+            s.err = (struct err){0};
+            ck_assert_int_eq(decode_forced(m, w, &f, 1, NULL, never, NULL, &e), 0);
+            ck_assert_msg(strstr(s.err.msg, "of token 2 of the answer is"), "%s", s.err.msg);
+        }
+        decode_sequence_fini(&s);
+        first[7] = 0;
+    }
     kvcache_destroy(full);
     mem_free(logits);
     workspace_destroy(w);
@@ -155,6 +202,7 @@ Suite *make_decode_suite(void)
     Suite *s = suite_create("decode");
     TCase *t = tcase_create("core");
     tcase_add_test(t, a_forced_pass_goes_on_from_any_step_with_the_bits_of_decoding);
+    tcase_add_test(t, logits_that_are_no_numbers_fail_their_sequence);
     tcase_add_test(t, divergence_is_that_of_the_definition);
     suite_add_tcase(s, t);
     TCase *rows = tcase_create("rows");

@@ -368,6 +368,34 @@ START_TEST(a_model_is_what_was_loaded_and_not_what_its_file_says)
 END_TEST
 
 /* Each line changes one thing that a tokenizer's behaviour depends on. */
+START_TEST(weights_of_a_file_that_are_no_numbers_are_refused_with_their_place)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY, 3.4e38f};
+    for (int i = 0; i < 4; i++) {
+        struct rng r;
+        float x[4];
+        size_t n;
+        struct err e = {0};
+        support_model_file(path, 1, 1);
+        rng_init(&r, 1, "layers/0/wo");
+        support_random(&r, x, 4);
+        for (int k = 0; k < 4; k++)
+            x[k] *= 0.6f;
+        char *bytes = fs_read(path, &n, NULL), *at = memmem(bytes, n, x, sizeof x);
+        ck_assert_ptr_nonnull(at);
+        memcpy(at + 4 * sizeof *x, &bad[i], sizeof *bad); /* value 4 of the first row */
+        ck_assert_int_eq(fs_write_atomic(path, bytes, n, NULL), 0);
+        mem_free(bytes);
+        for (int held = 0; held < 2; held++) {
+            struct model *m = model_open(path, held ? MODEL_BF16 : MODEL_F32, &e);
+            ck_assert_int_eq(m != NULL, i == 3 && !held); /* that number is too large for bf16 alone */
+            ck_assert_msg(m || strstr(e.msg, "/layers/0/wo: value (0,4) is "), "%s", e.msg);
+            model_close(m);
+        }
+    }
+}
+END_TEST
+
 START_TEST(another_tokenizer_has_another_identity)
 {
     char *token[] = {(char[]){"a"}, (char[]){"b"}, (char[]){"ab"}, (char[]){"<end>"}}, *other_token[] = {token[0], token[1], token[2], (char[]){"<End>"}};
@@ -468,6 +496,7 @@ Suite *make_model_suite(void)
     tcase_add_test(t, a_truncated_model_file_is_refused);
     tcase_add_test(t, a_tokenizer_comes_back_as_it_was_written);
     tcase_add_test(t, a_model_is_what_was_loaded_and_not_what_its_file_says);
+    tcase_add_test(t, weights_of_a_file_that_are_no_numbers_are_refused_with_their_place);
     tcase_add_test(t, another_tokenizer_has_another_identity);
     tcase_add_test(t, the_identity_of_the_reference_model_follows_from_its_file);
     tcase_add_test(t, smollm2_is_the_model_it_is_said_to_be);
