@@ -250,10 +250,11 @@ struct gguf *gguf_open(const char *path, struct err *e)
         err_set(e, ERR_UNSUPPORTED, "%s: GGUF version %u, expected 3", path, version);
         goto fail;
     }
-    if (read_pairs(g, &c, n_pair, e) || read_tensors(g, &c, n_tensor, e))
+    if (read_pairs(g, &c, n_pair, e) || read_tensors(g, &c, n_tensor, e) || gguf_check(g, e))
         goto fail;
     return g;
 fail:
+    (void)gguf_check(g, e); /* what went wrong then is that */
     gguf_close(g);
     return NULL;
 }
@@ -425,4 +426,9 @@ const struct gguf_tensor *gguf_find(const struct gguf *g, const char *name)
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t)
 {
     mapped_release(&g->file, t->data, t->n / t->type->values * t->type->bytes);
+}
+
+int gguf_check(const struct gguf *g, struct err *e)
+{
+    return mapped_check(&g->file, g->path, e);
 }

@@ -56,6 +56,7 @@ int gguf_next_int(struct gguf_array *a, int64_t *out, struct err *e);     /* 0 o
 int gguf_n_tensor(const struct gguf *g);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, int i);    /* in order of name */
 const struct gguf_tensor *gguf_find(const struct gguf *g, const char *name); /* NULL when absent */
+int gguf_check(const struct gguf *g, struct err *e); /* -1 when the file became shorter, so that zeros were read */
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t); /* read it again if need be, but not soon */
 
 #endif

@@ -45,9 +45,8 @@ static const char *translate(const struct model_tensor *t, char *out, size_t siz
     return leaf;
 }
 
-static int fetch(void *ctx, const struct model_tensor *t, float *dst, struct err *e)
+static int read_values(const struct source *s, const struct model_tensor *t, float *dst, struct err *e)
 {
-    const struct source *s = ctx;
     char name[64] = "";
     const char *leaf = translate(t, name, sizeof name);
     const struct gguf_tensor *g = gguf_find(s->g, name);
@@ -70,6 +69,13 @@ static int fetch(void *ctx, const struct model_tensor *t, float *dst, struct err
     }
     gguf_release(s->g, g);
     return 0;
+}
+
+static int fetch(void *ctx, const struct model_tensor *t, float *dst, struct err *e)
+{
+    const struct source *s = ctx;
+    int rc = read_values(s, t, dst, e);
+    return gguf_check(s->g, e) ? -1 : rc;
 }
 
 static void destroy(void *ctx)
@@ -434,7 +440,8 @@ int import_gguf_open(const char *path, struct import_source *out, struct err *e)
         return -1;
     s->n_head = out->hp.n_head;
     s->n_kv_head = out->hp.n_kv_head;
-    if (check_tensors(s, &out->hp, e) || read_tokenizer(s, out, e) || hash_sha256_file(path, out->sha256, e))
+    if (check_tensors(s, &out->hp, e) || read_tokenizer(s, out, e) || hash_sha256_file(path, out->sha256, e) ||
+        gguf_check(s->g, e))
         return -1;
     out->name = mem_strdup(fs_basename(path));
     return 0;

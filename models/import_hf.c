@@ -73,6 +73,8 @@ static int fetch(void *ctx, const struct model_tensor *t, float *dst, struct err
     if (!found)
         return -1;
     safetensors_read(s->st, found, dst);
+    if (safetensors_check(s->st, e))
+        return -1;
     return import_check_finite(safetensors_file(s->st, found->file), found->name, dst, found->n, 0,
                                found->rank == 2 ? (size_t)found->dim[1] : 0, e);
 }

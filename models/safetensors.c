@@ -245,6 +245,7 @@ struct safetensors *safetensors_open(const char *folder, struct err *e)
         goto out;
     ok = 1;
 out:
+    ok &= !safetensors_check(s, e);
     json_free(root);
     mem_free(text);
     mem_free(index);
@@ -304,6 +305,14 @@ void safetensors_read_part(const struct safetensors *s, const struct safetensors
 void safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *dst)
 {
     safetensors_read_part(s, t, 0, t->n, dst);
+}
+
+int safetensors_check(const struct safetensors *s, struct err *e)
+{
+    for (size_t i = 0; i < s->n_file; i++)
+        if (mapped_check(&s->file[i].map, s->file[i].path, e))
+            return -1;
+    return 0;
 }
 
 int safetensors_n_file(const struct safetensors *s)

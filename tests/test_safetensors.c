@@ -340,6 +340,22 @@ START_TEST(a_weight_too_large_for_the_type_asked_for_is_refused)
 }
 END_TEST
 
+START_TEST(a_file_that_becomes_shorter_while_it_is_read_is_refused_by_name)
+{
+    struct import_source s;
+    struct err e = {0};
+    char *path = fs_join(hf_folder, "model.safetensors");
+    hf_write_folder();
+    ck_assert_int_eq(import_open(hf_folder, &s, &e), 0);
+    ck_assert_int_eq(truncate(path, 0), 0);
+    ck_assert_int_eq(import_write(&s, hf_output, &(struct import_options){.dtype = MODEL_F32}, &e), -1);
+    ck_assert_msg(strstr(e.msg, "model.safetensors: became shorter"), "%s", e.msg);
+    ck_assert(!fs_exists(hf_output));
+    import_close(&s);
+    mem_free(path);
+}
+END_TEST
+
 START_TEST(a_padding_token_beyond_the_rows_is_fine_until_a_text_holds_it)
 {
     static const struct {
@@ -485,6 +501,7 @@ Suite *make_safetensors_suite(void)
     tcase_add_test(t, a_model_with_neither_output_matrix_nor_tie_is_refused);
     tcase_add_test(t, weights_that_are_no_numbers_are_refused_with_their_place);
     tcase_add_test(t, a_weight_too_large_for_the_type_asked_for_is_refused);
+    tcase_add_test(t, a_file_that_becomes_shorter_while_it_is_read_is_refused_by_name);
     tcase_add_test(t, a_padding_token_beyond_the_rows_is_fine_until_a_text_holds_it);
     tcase_add_test(t, byte_level_bpe_without_merges_is_kept_as_bytes);
     tcase_add_test(t, flips_and_truncations_of_the_weights_never_crash);
