@@ -145,7 +145,7 @@ static const struct {
     {"config.json", "{" HF_SIZES ",\"rope_scaling\":{\"rope_type\":\"linear\"}}", "'rope_scaling.factor' missing"},
     {"config.json", "{" HF_SIZES ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}", "partial_rotary_factor is 0.5"},
     {"config.json", "{" HF_SIZES ",\"rope_parameters\":7}", "'rope_parameters' is no object"},
-    {"tokenizer.json", "{", "not valid JSON"},
+    {"tokenizer.json", "{", "tokenizer.json:1:2: expected a key"},
     {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", "model type 'Unigram'"},
     {"tokenizer.json", "{" HF_SMOLLM_PRE ",\"normalizer\":{\"type\":\"NFC\"},\"model\":{\"type\":\"BPE\",\"vocab\":{}}}",
      "normalizer 'NFC'"},
@@ -204,7 +204,7 @@ static const struct {
     {"{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "a key twice"},
     {"{\"t\":[]}", "no small object"},
     {"[]", "no JSON object"},
-    {"{\"t\"", "not valid JSON"},
+    {"{\"t\"", "model.safetensors:1:5: expected ':'"},
 };
 
 START_TEST(wrong_headers_are_refused_by_name)
