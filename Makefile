@@ -171,7 +171,7 @@ unit: $(TESTBIN)
 TRAINER_SO  := $(O)/libdepthkv_tasks.so
 TRAINER_SRC := $(addprefix datasets/,trainer.c item.c draw.c words.c fit.c haystack.c niah.c vt.c cwe.c fwe.c passkey.c \
                copy.c records.c arithmetic.c text.c) \
-               $(addprefix harness/base/,err.c mem.c str.c fs.c rng.c param.c decimal.c)
+               $(addprefix harness/base/,err.c leave.c mem.c str.c fs.c rng.c param.c decimal.c)
 
 ## trainer: the tasks as a shared object for models/reference/train.py (needs gcc alone)
 .PHONY: trainer

@@ -1,12 +1,11 @@
 #include "harness/cli.h"
 
 #include <getopt.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/param.h"
 #include "harness/base/quote.h"
@@ -86,27 +85,14 @@ int cli_threads(const char *sub, const char *text)
     return 0;
 }
 
-static volatile sig_atomic_t interrupts;
-
-static void on_interrupt(int sig)
-{
-    (void)sig;
-    if (++interrupts > 1)
-        _exit(CLI_INTERRUPTED);
-}
-
 void cli_catch_interrupt(void)
 {
-    struct sigaction a;
-    memset(&a, 0, sizeof a);
-    a.sa_handler = on_interrupt;
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
+    leave_when_asked();
 }
 
 int cli_interrupted(void)
 {
-    return interrupts > 0;
+    return leave_asked();
 }
 
 int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text, struct err *e)

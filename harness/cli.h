@@ -25,7 +25,7 @@ int cmd_bench(int argc, char **argv);
 int cmd_metrics(int argc, char **argv);
 
 /* Prints "depthkv: message" on stderr. CLI_USAGE for everything that the caller can mend: usage, configuration, files that
- * are missing or are not what they should be; CLI_FAILED for what broke inside: memory, a policy's contract. */
+ * are missing or are not what they should be; CLI_FAILED for what broke inside: memory, a full disk, a policy's contract. */
 int cli_fail(const struct err *e);
 /* Prints "depthkv SUB: <what> (see: depthkv SUB -h)"; CLI_USAGE. */
 int cli_usage(const char *sub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -45,7 +45,8 @@ int cli_threads(const char *sub, const char *text);
 /* model_open; a warning on stderr when the model is not what its file says. */
 struct model *cli_open_model(const char *path, enum model_dtype held_as, struct err *e);
 
-/* Ctrl-C: the first one asks for a clean stop, the second one ends the process. */
+/* Ctrl-C and SIGTERM end a command at once. After cli_catch_interrupt the first one asks for a clean stop, which
+ * cli_interrupted tells; a second one, or some seconds, end the process. */
 void cli_catch_interrupt(void);
 int cli_interrupted(void);
 

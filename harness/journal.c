@@ -94,7 +94,7 @@ static int load(struct journal *j, struct err *e)
         line++;
     }
     if (good < n && truncate(j->path, (off_t)good)) {
-        err_set(e, ERR_IO, "%s: %s", j->path, strerror(errno));
+        fs_fail(j->path, e);
         goto out;
     }
     rc = 0;
@@ -110,7 +110,7 @@ static int take_lock(struct journal *j, const char *dir, struct err *e)
     int rc = -1;
     j->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (j->lock < 0) {
-        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+        fs_fail(path, e);
         goto out;
     }
     if (flock(j->lock, LOCK_EX | LOCK_NB)) {
@@ -121,7 +121,7 @@ static int take_lock(struct journal *j, const char *dir, struct err *e)
     }
     snprintf(holder, sizeof holder, "%ld", (long)getpid());
     if (ftruncate(j->lock, 0) || pwrite(j->lock, holder, strlen(holder), 0) < 0) {
-        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+        fs_fail(path, e);
         goto out;
     }
     rc = 0;
@@ -141,7 +141,7 @@ struct journal *journal_open(const char *dir, struct err *e)
         goto fail;
     j->fd = open(j->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (j->fd < 0) {
-        err_set(e, ERR_IO, "%s: %s", j->path, strerror(errno));
+        fs_fail(j->path, e);
         goto fail;
     }
     return j;
@@ -173,15 +173,11 @@ int journal_append(struct journal *j, const struct row *r, struct err *e)
     int rc = -1;
     record_json(r, &line);
     str_addc(&line, '\n');
-    for (size_t done = 0; done < line.n;) {
-        ssize_t w = write(j->fd, line.p + done, line.n - done);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0) {
-            err_set(e, ERR_IO, "%s: %s", j->path, strerror(errno));
-            goto out;
-        }
-        done += (size_t)w;
+    off_t end = lseek(j->fd, 0, SEEK_END);
+    if (fs_write_all(j->fd, j->path, line.p, line.n, e)) {
+        if (end >= 0 && ftruncate(j->fd, end)) /* half a row is none; where even this fails, the next run cuts it off */
+            err_wrap(e, "a torn last line");
+        goto out;
     }
     if (r->status != ROW_FAILED) {
         make_id(&id, r->key, r->sample, r->question_id);

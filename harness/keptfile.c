@@ -104,7 +104,7 @@ int keptfile_add(struct keptfile *k, const struct row *r, const struct keepset *
     if (h5_close(f, bad ? NULL : e) || bad)
         goto out;
     if (rename(tmp.p, name.p)) {
-        err_set(e, ERR_IO, "%s: %s", name.p, strerror(errno));
+        fs_fail(name.p, e);
         goto out;
     }
     rc = 0;
@@ -205,7 +205,7 @@ int keptfile_merge(struct keptfile *k, struct err *e)
     int rc = -1;
     DIR *d = opendir(k->parts);
     if (!d) {
-        err_set(e, ERR_IO, "%s: %s", k->parts, strerror(errno));
+        fs_fail(k->parts, e);
         goto out;
     }
     str_addf(&tmp, "%s.tmp", k->path);
@@ -226,7 +226,7 @@ int keptfile_merge(struct keptfile *k, struct err *e)
     if (h5_close(m.to, bad ? NULL : e) || bad)
         goto out;
     if (rename(tmp.p, k->path)) {
-        err_set(e, ERR_IO, "%s: %s", k->path, strerror(errno));
+        fs_fail(k->path, e);
         goto out;
     }
     rewinddir(d);

@@ -1,10 +1,12 @@
 /* The program: one table of subcommands. Locale stays "C", so that numbers print and read the same everywhere. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/base/str.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
+#include "harness/base/str.h"
 #include "harness/cli.h"
 #include "harness/source_id.h"
 
@@ -38,9 +40,8 @@ static void help(FILE *f)
           "  depthkv run experiments/quickstart.yaml\n");
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
-    mem_keep_freed();
     if (argc < 2) {
         help(stderr);
         return CLI_USAGE;
@@ -62,4 +63,29 @@ int main(int argc, char **argv)
     quote_show(stderr, "depthkv: unknown command '%s'%s (see: depthkv -h)\n", argv[1],
             str_did_you_mean(argv[1], names, N_COMMAND));
     return CLI_USAGE;
+}
+
+/* What was printed has arrived, or the command failed. A reader that went away knows by itself. */
+static int finish(int status)
+{
+    errno = 0;
+    int lost = ferror(stdout), unflushed = fflush(stdout), why = errno;
+    if (!lost && !unflushed)
+        return status;
+    if (!unflushed) { /* it failed earlier, and nobody kept the reason: the same write fails again */
+        clearerr(stdout);
+        errno = 0;
+        if (fputc('\n', stdout) == EOF || fflush(stdout))
+            why = errno;
+    }
+    if (why != EPIPE)
+        quote_show(stderr, "depthkv: standard output: %s\n", why ? strerror(why) : "what was printed is not complete");
+    return status == CLI_OK ? CLI_FAILED : status;
+}
+
+int main(int argc, char **argv)
+{
+    leave_begin();
+    mem_keep_freed();
+    return finish(dispatch(argc, argv));
 }

@@ -197,7 +197,7 @@ int profile_write(const char *dir, const struct aggregate *a, struct err *e)
     if (bad)
         goto out;
     if (rename(tmp.p, path)) {
-        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+        fs_fail(path, e);
         goto out;
     }
     rc = 0;

@@ -9,6 +9,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "models/half.h"
@@ -161,7 +162,7 @@ static int write_all(const struct import_source *s, struct h5 *f, const struct i
 static int sync_file(const char *path, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = fd < 0 || fsync(fd) ? err_set(e, ERR_IO, "%s: %s", path, strerror(errno)) : 0;
+    int rc = fd < 0 || fsync(fd) ? fs_fail(path, e) : 0;
     if (fd >= 0)
         close(fd);
     return rc;
@@ -172,10 +173,11 @@ int import_write(const struct import_source *s, const char *out, const struct im
     struct str tmp = {0};
     struct h5 *f = NULL;
     struct stat st;
-    int rc = -1;
+    int rc = -1, number;
     if (stat(out, &st) == 0 && !S_ISREG(st.st_mode))
         return err_set(e, ERR_IO, "%s: exists and is not a regular file", out);
     str_addf(&tmp, "%s.tmp.%ld", out, (long)getpid());
+    number = leave_remove(tmp.p);
     f = h5_open(tmp.p, H5_MODE_CREATE, e);
     if (!f)
         goto out;
@@ -185,10 +187,11 @@ int import_write(const struct import_source *s, const char *out, const struct im
     if (rc == 0)
         rc = sync_file(tmp.p, e);
     if (rc == 0 && rename(tmp.p, out))
-        rc = err_set(e, ERR_IO, "%s: %s", out, strerror(errno));
+        rc = fs_fail(out, e);
     if (rc)
         unlink(tmp.p);
 out:
+    leave_forget(number);
     str_free(&tmp);
     return rc;
 }

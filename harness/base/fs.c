@@ -8,74 +8,108 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 
-char *fs_read(const char *path, size_t *n, struct err *e)
+int fs_fail(const char *path, struct err *e)
+{
+    int why = errno, full = why == ENOSPC || why == EDQUOT || why == EFBIG || why == EIO || why == ENOMEM || why == ENFILE ||
+                            why == EMFILE;
+    return err_set(e, full ? ERR_WRITE : ERR_IO, "%s: %s", path, why ? strerror(why) : "no reason is known");
+}
+
+int fs_is_input(const char *path, struct err *e)
 {
     struct stat st;
-    char *data = NULL;
-    FILE *f = fopen(path, "rb");
-    if (!f || fstat(fileno(f), &st)) {
-        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-        goto out;
+    if (stat(path, &st))
+        return fs_fail(path, e);
+    if (S_ISREG(st.st_mode))
+        return 0;
+    return err_set(e, ERR_IO, "%s: not a regular file but %s", path,
+                   S_ISDIR(st.st_mode)    ? "a folder"
+                   : S_ISFIFO(st.st_mode) ? "a pipe"
+                   : S_ISSOCK(st.st_mode) ? "a socket"
+                                          : "a device");
+}
+
+int fs_open(const char *path, int64_t *size, struct err *e)
+{
+    struct stat st;
+    if (fs_is_input(path, e)) /* before it is opened: opening alone moves a tape, or waits for a pipe's other end */
+        return -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+        if (fd < 0 || errno)
+            fs_fail(path, e);
+        else
+            err_set(e, ERR_IO, "%s: not a regular file", path);
+        if (fd >= 0)
+            close(fd);
+        return -1;
     }
-    if (!S_ISREG(st.st_mode)) {
-        err_set(e, ERR_IO, "%s: not a regular file", path);
-        goto out;
+    *size = (int64_t)st.st_size;
+    return fd;
+}
+
+char *fs_read(const char *path, size_t *n, struct err *e)
+{
+    int64_t size;
+    int fd = fs_open(path, &size, e);
+    char *data = fd < 0 ? NULL : mem_try((size_t)size + 1, 1, path, e);
+    size_t got = 0;
+    while (data && got < (size_t)size) {
+        ssize_t r = read(fd, data + got, (size_t)size - got);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0) {
+            fs_fail(path, e);
+            mem_free(data);
+            data = NULL;
+        }
+        if (r <= 0)
+            break; /* 0: somebody has cut it meanwhile */
+        got += (size_t)r;
     }
-    data = mem_try((size_t)st.st_size + 1, 1, path, e);
-    if (!data)
-        goto out;
-    *n = fread(data, 1, (size_t)st.st_size, f);
-    if (ferror(f)) {
-        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-        mem_free(data);
-        data = NULL;
-        goto out;
+    if (data) {
+        data[got] = '\0';
+        *n = got;
     }
-    data[*n] = '\0';
-out:
-    if (f)
-        fclose(f);
+    if (fd >= 0)
+        close(fd);
     return data;
+}
+
+int fs_write_all(int fd, const char *path, const void *data, size_t n, struct err *e)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t w = write(fd, (const char *)data + done, n - done);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w == 0)
+            errno = ENOSPC;
+        if (w <= 0)
+            return fs_fail(path, e);
+        done += (size_t)w;
+    }
+    return 0;
 }
 
 int fs_write_atomic(const char *path, const void *data, size_t n, struct err *e)
 {
     struct str tmp = {0};
     str_addf(&tmp, "%s.tmp.%ld", path, (long)getpid());
-    int rc = -1, fd = open(tmp.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        err_set(e, ERR_IO, "%s: %s", tmp.p, strerror(errno));
-        goto out;
-    }
-    for (size_t done = 0; done < n;) {
-        ssize_t w = write(fd, (const char *)data + done, n - done);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0) {
-            err_set(e, ERR_IO, "%s: %s", tmp.p, strerror(errno));
-            goto out;
-        }
-        done += (size_t)w;
-    }
-    int unsynced = fsync(fd), unclosed = close(fd);
-    fd = -1;
-    if (unsynced || unclosed) {
-        err_set(e, ERR_IO, "%s: %s", tmp.p, strerror(errno));
-        goto out;
-    }
-    if (rename(tmp.p, path)) {
-        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-        goto out;
-    }
-    rc = 0;
-out:
-    if (fd >= 0)
-        close(fd);
-    if (rc)
+    int number = leave_remove(tmp.p), fd = open(tmp.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int rc = fd < 0 ? fs_fail(path, e) : fs_write_all(fd, path, data, n, e);
+    if (rc == 0 && fsync(fd) && errno != EINVAL && errno != ENOTSUP) /* some file systems can't */
+        rc = fs_fail(path, e);
+    if (fd >= 0 && close(fd) && rc == 0)
+        rc = fs_fail(path, e);
+    if (rc == 0 && rename(tmp.p, path))
+        rc = fs_fail(path, e);
+    if (rc && fd >= 0)
         unlink(tmp.p);
+    leave_forget(number);
     str_free(&tmp);
     return rc;
 }
@@ -89,8 +123,10 @@ int fs_mkdirs(const char *path, struct err *e)
             continue;
         char c = *q;
         *q = '\0';
-        if (mkdir(p, 0777) && (errno != EEXIST || !fs_is_dir(p)))
-            rc = err_set(e, ERR_IO, "%s: %s", p, strerror(errno == EEXIST ? ENOTDIR : errno));
+        if (mkdir(p, 0777) && (errno != EEXIST || !fs_is_dir(p))) {
+            errno = errno == EEXIST ? ENOTDIR : errno;
+            rc = fs_fail(p, e);
+        }
         *q = c;
         if (c == '\0')
             break;

@@ -23,6 +23,9 @@ static const struct json *outward(const cJSON *v)
 
 static cJSON *parse(const char *name, int line, const char *text, size_t n, struct err *e)
 {
+    /* Out of memory looks to cJSON's callers as broken text does, and a journal's line must not be cut off for it. */
+    cJSON_Hooks hooks = {.malloc_fn = mem_malloc, .free_fn = free};
+    cJSON_InitHooks(&hooks);
     struct json_fault fault = {0, "not valid JSON"};
     int column = 1;
     cJSON *root = json_check(text, n, &fault) ? NULL : cJSON_ParseWithLengthOpts(text, n, NULL, 0);

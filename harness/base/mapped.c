@@ -1,12 +1,10 @@
 #include "harness/base/mapped.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "harness/base/fs.h"
 
 /* The system sends SIGBUS for a page that the file no longer has. The handler puts a page of zeros there and notes whose
  * it was, so that reading goes on to where the importer asks. */
@@ -58,35 +56,23 @@ static int watch(const uint8_t *p, size_t n)
 
 int mapped_open(const char *path, struct mapped *m, struct err *e)
 {
-    struct stat st;
-    void *p = MAP_FAILED;
-    int rc = -1, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not make us wait */
-    if (fd < 0 || fstat(fd, &st)) {
-        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-        err_set(e, ERR_IO, "%s: %s", path, S_ISREG(st.st_mode) ? "empty" : "not a regular file");
-        goto out;
-    }
-    p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (p == MAP_FAILED) {
-        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-        goto out;
-    }
-    m->slot = watch(p, (size_t)st.st_size);
+    int64_t size;
+    int fd = fs_open(path, &size, e);
+    if (fd < 0)
+        return -1;
+    void *p = size ? mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    int rc = p == MAP_FAILED ? fs_fail(path, e) : p ? 0 : err_set(e, ERR_IO, "%s: empty", path);
+    close(fd);
+    if (rc)
+        return -1;
+    m->slot = watch(p, (size_t)size);
     if (m->slot < 0) {
-        munmap(p, (size_t)st.st_size);
-        err_set(e, ERR_UNSUPPORTED, "%s: more than %d files at once", path, (int)MAPPED_MAX);
-        goto out;
+        munmap(p, (size_t)size);
+        return err_set(e, ERR_UNSUPPORTED, "%s: more than %d files at once", path, (int)MAPPED_MAX);
     }
     m->p = p;
-    m->n = (size_t)st.st_size;
-    rc = 0;
-out:
-    if (fd >= 0)
-        close(fd);
-    return rc;
+    m->n = (size_t)size;
+    return 0;
 }
 
 void mapped_release(const struct mapped *m, const uint8_t *p, size_t n)

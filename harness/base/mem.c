@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "harness/base/leave.h"
 #include "harness/base/str.h"
 
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
@@ -49,17 +50,20 @@ static void *allocate(size_t n, size_t size, int zero)
     return p;
 }
 
-static _Noreturn void out_of_memory(void)
+void *mem_new_for(size_t n, size_t size, const char *what)
 {
-    fputs("depthkv: out of memory\n", stderr);
-    abort();
-}
-
-void *mem_new(size_t n, size_t size)
-{
+    size_t bytes;
     void *p = allocate(n, size, 1);
     if (!p)
-        out_of_memory();
+        leave_out_of_memory(mem_mul(n, size, &bytes) ? bytes : SIZE_MAX, what);
+    return p;
+}
+
+void *mem_malloc(size_t bytes)
+{
+    void *p = malloc(bytes ? bytes : 1);
+    if (!p)
+        leave_out_of_memory(bytes, "a library");
     return p;
 }
 
@@ -104,7 +108,7 @@ char *mem_strdup(const char *s)
     return s ? mem_strndup(s, strlen(s)) : NULL;
 }
 
-void mem_grow(void *p_to_pointer, size_t *cap, size_t need, size_t size)
+void mem_grow_for(void *p_to_pointer, size_t *cap, size_t need, size_t size, const char *what)
 {
     if (need <= *cap)
         return;
@@ -113,7 +117,7 @@ void mem_grow(void *p_to_pointer, size_t *cap, size_t need, size_t size)
         want = need;
     void *old;
     memcpy(&old, p_to_pointer, sizeof old);
-    void *fresh = mem_new(want, size);
+    void *fresh = mem_new_for(want, size, what);
     if (old)
         memcpy(fresh, old, *cap * size);
     mem_free(old);

@@ -1,5 +1,5 @@
 /* Memory. Two kinds of request:
- *   mem_new / mem_grow / mem_strdup ...  small bookkeeping; print nothing, abort() when refused
+ *   mem_new / mem_grow / mem_strdup ...  small bookkeeping; refused, they end the process with a message (leave.h)
  *   mem_try                              whatever a file or an experiment sizes; NULL and ERR_NOMEM
  *   mem_try_raw                          the same, its content left as it is
  * All multiply with an overflow check; all but the last kind return zeroed memory. Aligned to 64 bytes (a cache
@@ -11,7 +11,11 @@
 
 #include "harness/base/err.h"
 
-void *mem_new(size_t n, size_t size);
+/* Who asks stands in the message. */
+#define MEM_WHO_(line) #line
+#define MEM_WHO(line) __FILE__ ":" MEM_WHO_(line)
+#define mem_new(n, size) mem_new_for(n, size, MEM_WHO(__LINE__))
+void *mem_new_for(size_t n, size_t size, const char *what);
 char *mem_strdup(const char *s);                /* NULL gives NULL */
 char *mem_strndup(const char *s, size_t n);     /* exactly n bytes and a NUL */
 void *mem_try(size_t n, size_t size, const char *what, struct err *e); /* `what` names it in the error */
@@ -19,9 +23,13 @@ void *mem_try(size_t n, size_t size, const char *what, struct err *e); /* `what`
 void *mem_try_raw(size_t n, size_t size, const char *what, struct err *e);
 void mem_free(void *p);                         /* NULL is fine */
 
-/* Grows the array *p of *cap elements so that it holds at least `need`; keeps the content; aborts
+/* Grows the array *p of *cap elements so that it holds at least `need`; keeps the content; ends the process
  * when refused. *p may be NULL with *cap 0. */
-void mem_grow(void *p_to_pointer, size_t *cap, size_t need, size_t size);
+#define mem_grow(p_to_pointer, cap, need, size) mem_grow_for(p_to_pointer, cap, need, size, MEM_WHO(__LINE__))
+void mem_grow_for(void *p_to_pointer, size_t *cap, size_t need, size_t size, const char *what);
+
+/* malloc for libraries that don't look what they got: ends the process when refused. Released with free. */
+void *mem_malloc(size_t bytes);
 
 /* The same for arrays that grow by one and whose capacity nobody keeps: *p holds n elements, and has room for one more after.
  * Every growth of such an array goes through here, since capacities are what n has passed: 8, 16, 32, ... */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 
 void str_addn(struct str *s, const char *bytes, size_t n)
@@ -36,6 +37,8 @@ void str_addf(struct str *s, const char *fmt, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
+    if (n < 0)
+        leave_out_of_memory(0, "a formatted text"); /* all formats here are sound: it can be nothing else */
     if (n > 0) {
         mem_grow(&s->p, &s->cap, s->n + (size_t)n + 1, 1);
         vsnprintf(s->p + s->n, (size_t)n + 1, fmt, again);
