@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "harness/base/cpu.h"
 
@@ -22,6 +24,26 @@ static const float LOG2E = 1.44269504088896341f;
 void kernels_init(void)
 {
     openblas_set_num_threads(1);
+}
+
+/* OpenBLAS maps a buffer for every thread that multiplies, of 128 MiB for x86-64 with a choice of kernels, 32 MiB at least,
+ * and where the system refuses it asks again for ever. */
+int kernels_check_room(int threads, struct err *e)
+{
+    enum { BUFFER_MIB = 128 };
+    size_t bytes = (size_t)threads * BUFFER_MIB << 20;
+    struct rlimit space;
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED) {
+        munmap(p, bytes);
+        return 0;
+    }
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+        return err_set(e, ERR_NOMEM, "OpenBLAS takes %d MiB of address space, %d a thread, and the limit of %llu KiB leaves less "
+                       "than that: raise it (ulimit -v)%s", threads * BUFFER_MIB, BUFFER_MIB, (unsigned long long)space.rlim_cur / 1024,
+                       threads > 1 ? ", or take fewer threads (--threads 1)" : "");
+    return err_set(e, ERR_NOMEM, "OpenBLAS takes %d MiB of address space, %d a thread, and the system refuses them%s",
+                   threads * BUFFER_MIB, BUFFER_MIB, threads > 1 ? ": take fewer threads (--threads 1)" : "");
 }
 
 static size_t share_from = SIZE_MAX;

@@ -42,6 +42,8 @@ void kernels_share_from(size_t multiply_adds); /* tests: share even the smallest
 
 /* Once, before anything else: BLAS on one thread. Harmless when repeated. */
 void kernels_init(void);
+/* Whether what OpenBLAS will ask for can be had; ERR_NOMEM names the limit. */
+int kernels_check_room(int threads, struct err *e);
 const char *kernels_blas(void); /* the library's own description, with its version and the processor it chose */
 const char *kernels_set(void);  /* which of our own versions this processor gets */
 

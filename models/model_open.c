@@ -9,8 +9,10 @@
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "models/half.h"
+#include "models/kernels.h"
 #include "models/model_file.h"
 #include "models/model_int.h"
+#include "models/transformer.h"
 
 static void add_shape(struct str *s, int rank, const uint64_t *dim)
 {
@@ -189,7 +191,8 @@ struct model *model_open(const char *path, enum model_dtype held_as, struct err 
         goto out;
     }
     type = mem_new((size_t)model_n_tensor(&hp), sizeof *type);
-    if (check_all(f, &hp, type, e) || !(l.m = model_lay_out(&hp, held_as, &place, e)))
+    if (check_all(f, &hp, type, e) || !(l.m = model_lay_out(&hp, held_as, &place, e)) ||
+        kernels_check_room(transformer_threads(), e))
         goto out;
     l.f = f;
     if (read_identity(f, l.m, e) || model_file_tokenizer(f, hp.n_vocab, &l.m->tokenizer, e) || read_all(&l, type, place, e))

@@ -17,7 +17,6 @@ static struct {
 } unfinished[MAX_FILE];
 
 static volatile sig_atomic_t asked, polite;
-static const char *_Atomic watched;
 
 static void say(const char *text)
 {
@@ -77,11 +76,7 @@ static void on_signal(int sig)
 static void on_alarm(int sig)
 {
     (void)sig;
-    const char *message = atomic_load(&watched);
-    if (asked)
-        leave_with(LEAVE_INTERRUPTED, "stopped");
-    if (message)
-        leave_with(LEAVE_FAILED, message);
+    leave_with(LEAVE_INTERRUPTED, "stopped");
 }
 
 static void handle(int sig, void (*handler)(int))
@@ -91,6 +86,13 @@ static void handle(int sig, void (*handler)(int))
     a.sa_handler = handler;
     a.sa_flags = SA_RESTART; /* libraries seldom look for EINTR */
     sigaction(sig, &a, NULL);
+}
+
+static void handle_signals(void)
+{
+    handle(SIGALRM, on_alarm);
+    handle(SIGINT, on_signal);
+    handle(SIGTERM, on_signal);
 }
 
 void leave_begin(void)
@@ -105,9 +107,7 @@ void leave_begin(void)
     else if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 || fcntl(STDERR_FILENO, F_GETFD) < 0)
         leave_with(LEAVE_FAILED, "standard input, output or error is closed, and /dev/null can't be opened in its place");
     handle(SIGXFSZ, SIG_IGN);
-    handle(SIGALRM, on_alarm);
-    handle(SIGINT, on_signal);
-    handle(SIGTERM, on_signal);
+    handle_signals();
     sigemptyset(&mine); /* whoever started us may have blocked them */
     sigaddset(&mine, SIGALRM);
     sigaddset(&mine, SIGINT);
@@ -118,6 +118,7 @@ void leave_begin(void)
 void leave_when_asked(void)
 {
     polite = 1;
+    handle_signals();
 }
 
 int leave_asked(void)
@@ -144,11 +145,4 @@ void leave_forget(int number)
 {
     if (number >= 0)
         atomic_store(&unfinished[number].state, FREE);
-}
-
-void leave_watch(unsigned seconds, const char *message)
-{
-    atomic_store(&watched, message);
-    if (!asked)
-        alarm(seconds);
 }

@@ -23,10 +23,6 @@ int leave_asked(void);
 int leave_remove(const char *path);
 void leave_forget(int number);
 
-/* What follows may hang in a library: unless leave_watch(0, NULL) comes in time, the process ends with `message`, a text
- * that stays where it is. */
-void leave_watch(unsigned seconds, const char *message);
-
 _Noreturn void leave_out_of_memory(size_t bytes, const char *what);
 _Noreturn void leave_with(int status, const char *message); /* "depthkv: message" on stderr */
 
