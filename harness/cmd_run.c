@@ -8,6 +8,7 @@
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cli.h"
+#include "harness/conf.h"
 #include "harness/experiment.h"
 #include "harness/manifest.h"
 #include "harness/report.h"
@@ -77,7 +78,7 @@ static void add_tasks(struct str *y, const char *list, int64_t length)
 static void compose(const struct options *o, struct str *y)
 {
     str_add(y, "# Put together on the command line.\nschema: 1\nexperiment: run\nmodel: ");
-    str_add_json(y, o->model, strlen(o->model));
+    conf_add_text(y, o->model);
     str_add(y, "\ntasks: ");
     add_tasks(y, o->tasks, o->length);
     str_addf(y, "\nsamples: %lld\nmeasure: [score, nll, kl]\nsweep:\n  - policy: full\n  - policy: ", (long long)o->samples);

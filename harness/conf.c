@@ -6,8 +6,9 @@
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/base/unicode.h"
 
-enum { MAX_NODES = 200000, MAX_DEPTH = 64 };
+enum { MAX_NODES = 200000, MAX_DEPTH = 64, MAX_ANCHOR = 4096 };
 
 void conf_free(struct conf *c)
 {
@@ -45,13 +46,22 @@ static void add(struct conf *c, const char *key, int key_line, struct conf *item
     c->item[c->n++] = item;
 }
 
-struct reader {
-    yaml_document_t *doc;
-    const char *file;
-    int nodes;
+struct anchor {
+    char *name;
+    const struct conf *value; /* part of the tree; NULL while it is being read */
+    struct conf *scalar;      /* `value`, of its own, because a key is no part of the tree */
 };
 
-static struct conf *convert(struct reader *r, int index, int depth, struct err *e);
+/* Events are taken one at a time, so that depth and size are known to be within bounds before libyaml goes on: its scanner
+ * looks through all open brackets for every token. */
+struct reader {
+    yaml_parser_t parser;
+    yaml_event_t event; /* the last one taken */
+    char *file;
+    struct anchor *anchor;
+    int n_anchor, nodes;
+    size_t cap;
+};
 
 /* Indices of a map's keys by their hash, so that a map of many keys is read in the time of many small ones. */
 struct seen {
@@ -68,85 +78,215 @@ static int *place(const struct seen *s, const struct conf *map, const char *key)
     return &s->slot[i];
 }
 
-/* A key as text; NULL and an error when it is none that a map may have. */
-static const char *key_of(const struct reader *r, const yaml_node_t *k, struct err *e)
+static void more_places(struct seen *s, const struct conf *map)
 {
-    int line = (int)k->start_mark.line + 1;
-    const char *key = (const char *)k->data.scalar.value;
-    if (k->type != YAML_SCALAR_NODE || memchr(key, 0, k->data.scalar.length)) {
-        err_set(e, ERR_CONFIG, "%s:%d: a key must be a plain text", r->file, line);
-        return NULL;
-    }
-    if (strcmp(key, "<<") == 0) {
-        err_set(e, ERR_CONFIG, "%s:%d: '<<' is not supported; use include", r->file, line);
-        return NULL;
-    }
-    return key;
+    mem_free(s->slot);
+    s->mask = s->mask ? 2 * s->mask + 1 : 15;
+    s->slot = mem_new(s->mask + 1, sizeof *s->slot);
+    for (int i = 0; i < map->n; i++)
+        *place(s, map, map->key[i]) = i + 1;
 }
 
-static int convert_pairs(struct reader *r, const yaml_node_t *y, const struct seen *seen, struct conf *c, int depth, struct err *e)
+static int take(struct reader *r, struct err *e)
 {
-    for (const yaml_node_pair_t *p = y->data.mapping.pairs.start; p < y->data.mapping.pairs.top; p++) {
-        const yaml_node_t *k = yaml_document_get_node(r->doc, p->key);
-        int line = (int)k->start_mark.line + 1;
-        const char *key = key_of(r, k, e);
-        int *at = key ? place(seen, c, key) : NULL;
-        if (!key)
-            return -1;
-        if (*at)
-            return err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key,
-                           c->key_line[*at - 1]);
-        struct conf *v = convert(r, p->value, depth, e);
-        if (!v)
-            return -1;
-        add(c, key, line, v);
-        *at = c->n;
-    }
+    yaml_event_delete(&r->event);
+    if (yaml_parser_parse(&r->parser, &r->event))
+        return 0;
+    memset(&r->event, 0, sizeof r->event);
+    if (r->parser.error == YAML_MEMORY_ERROR)
+        return err_set(e, ERR_NOMEM, "%s: no memory for the YAML parser", r->file);
+    return err_set(e, ERR_CONFIG, "%s:%zu: %s", r->file, r->parser.problem_mark.line + 1,
+                   r->parser.problem ? r->parser.problem : "not YAML");
+}
+
+static int line_of(const struct reader *r)
+{
+    return (int)r->event.start_mark.line + 1;
+}
+
+static int count(struct reader *r, int n, int depth, int line, struct err *e)
+{
+    r->nodes += n;
+    if (r->nodes > MAX_NODES)
+        return err_set(e, ERR_CONFIG, "%s:%d: more than %d values", r->file, line, MAX_NODES);
+    if (depth > MAX_DEPTH)
+        return err_set(e, ERR_CONFIG, "%s:%d: nested deeper than %d", r->file, line, MAX_DEPTH);
     return 0;
 }
 
-static int convert_map(struct reader *r, const yaml_node_t *y, struct conf *c, int depth, struct err *e)
+static struct conf *read_node(struct reader *r, int depth, struct err *e);
+
+static struct anchor *find_anchor(struct reader *r, const char *name)
 {
-    struct seen seen = {.mask = 15};
-    while (seen.mask < 2 * (size_t)(y->data.mapping.pairs.top - y->data.mapping.pairs.start))
-        seen.mask = 2 * seen.mask + 1;
-    seen.slot = mem_new(seen.mask + 1, sizeof *seen.slot);
-    int rc = convert_pairs(r, y, &seen, c, depth, e);
+    for (int i = 0; i < r->n_anchor; i++)
+        if (strcmp(r->anchor[i].name, name) == 0)
+            return &r->anchor[i];
+    return NULL;
+}
+
+/* The index of a new anchor, -1 without one, -2 on error. */
+static int open_anchor(struct reader *r, const yaml_char_t *name, struct err *e)
+{
+    if (!name)
+        return -1;
+    if (find_anchor(r, (const char *)name))
+        return err_set(e, ERR_CONFIG, "%s:%d: anchor '%s' stands twice", r->file, line_of(r), (const char *)name) - 1;
+    if (r->n_anchor == MAX_ANCHOR)
+        return err_set(e, ERR_CONFIG, "%s:%d: more than %d anchors", r->file, line_of(r), MAX_ANCHOR) - 1;
+    mem_grow(&r->anchor, &r->cap, (size_t)r->n_anchor + 1, sizeof *r->anchor);
+    r->anchor[r->n_anchor] = (struct anchor){.name = mem_strdup((const char *)name)};
+    return r->n_anchor++;
+}
+
+static int size_of(const struct conf *c, int *depth)
+{
+    int n = 1, deepest = 0;
+    for (int i = 0; i < c->n; i++) {
+        int below = 0;
+        n += size_of(c->item[i], &below) + (c->kind == CONF_MAP);
+        deepest = below + 1 > deepest ? below + 1 : deepest;
+    }
+    *depth = deepest;
+    return n;
+}
+
+static struct conf *copy(const struct conf *c);
+
+static struct conf *read_alias(struct reader *r, int depth, struct err *e)
+{
+    const char *name = (const char *)r->event.data.alias.anchor;
+    const struct anchor *a = find_anchor(r, name);
+    int below = 0, n = a && a->value ? size_of(a->value, &below) : 0;
+    if (!a)
+        err_set(e, ERR_CONFIG, "%s:%d: found undefined alias '%s'", r->file, line_of(r), name);
+    else if (!a->value)
+        err_set(e, ERR_CONFIG, "%s:%d: '%s' contains itself", r->file, line_of(r), name);
+    else if (count(r, n, depth + below, line_of(r), e) == 0)
+        return copy(a->value);
+    return NULL;
+}
+
+static struct conf *read_scalar(struct reader *r, struct err *e)
+{
+    const char *text = (const char *)r->event.data.scalar.value;
+    if (memchr(text, 0, r->event.data.scalar.length)) {
+        err_set(e, ERR_CONFIG, "%s:%d: a text holds a NUL byte", r->file, line_of(r));
+        return NULL;
+    }
+    struct conf *c = node(CONF_SCALAR, r->file, line_of(r));
+    c->text = mem_strdup(text);
+    c->quoted = r->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+    return c;
+}
+
+/* The key that r->event begins; caller frees. */
+static char *read_key(struct reader *r, int *line, struct err *e)
+{
+    struct conf *k = NULL;
+    char *key = NULL;
+    *line = line_of(r);
+    if (r->event.type == YAML_ALIAS_EVENT ||
+        (r->event.type == YAML_SCALAR_EVENT && !memchr(r->event.data.scalar.value, 0, r->event.data.scalar.length))) {
+        k = read_node(r, 0, e);
+        if (!k)
+            return NULL;
+    }
+    if (!k || k->kind != CONF_SCALAR)
+        err_set(e, ERR_CONFIG, "%s:%d: a key must be a plain text", r->file, *line);
+    else if (strcmp(k->text, "<<") == 0)
+        err_set(e, ERR_CONFIG, "%s:%d: '<<' is not supported; use include", r->file, *line);
+    else
+        key = mem_strdup(k->text);
+    conf_free(k);
+    return key;
+}
+
+static int read_pair(struct reader *r, struct conf *c, struct seen *seen, int depth, struct err *e)
+{
+    int line, rc = -1;
+    char *key = read_key(r, &line, e);
+    if (!key)
+        return -1;
+    if (2 * ((size_t)c->n + 1) > seen->mask)
+        more_places(seen, c);
+    int *at = place(seen, c, key);
+    struct conf *v = NULL;
+    if (*at)
+        err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key, c->key_line[*at - 1]);
+    else if (take(r, e) == 0)
+        v = read_node(r, depth, e);
+    if (v) {
+        add(c, key, line, v);
+        *at = c->n;
+        rc = 0;
+    }
+    mem_free(key);
+    return rc;
+}
+
+static int read_items(struct reader *r, struct conf *c, int depth, struct err *e)
+{
+    yaml_event_type_t end = c->kind == CONF_MAP ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT;
+    struct seen seen = {0};
+    int rc = 0;
+    while (rc == 0 && (rc = take(r, e)) == 0 && r->event.type != end)
+        if (c->kind == CONF_MAP) {
+            rc = read_pair(r, c, &seen, depth, e);
+        } else {
+            struct conf *v = read_node(r, depth, e);
+            if (v)
+                add(c, NULL, 0, v);
+            rc = v ? 0 : -1;
+        }
     mem_free(seen.slot);
     return rc;
 }
 
-static struct conf *convert(struct reader *r, int index, int depth, struct err *e)
+/* What the event at hand begins. */
+static struct conf *read_node(struct reader *r, int depth, struct err *e)
 {
-    const yaml_node_t *y = yaml_document_get_node(r->doc, index);
-    int line = (int)y->start_mark.line + 1;
-    if (++r->nodes > MAX_NODES || depth > MAX_DEPTH) { /* aliases may repeat, and even contain themselves */
-        err_set(e, ERR_CONFIG, "%s:%d: more than %d values, or nested deeper than %d", r->file, line, MAX_NODES, MAX_DEPTH);
+    yaml_event_type_t type = r->event.type;
+    struct conf *c = NULL;
+    int anchor, line = line_of(r);
+    if (type == YAML_ALIAS_EVENT)
+        return read_alias(r, depth, e);
+    anchor = open_anchor(r, type == YAML_SCALAR_EVENT           ? r->event.data.scalar.anchor
+                            : type == YAML_SEQUENCE_START_EVENT ? r->event.data.sequence_start.anchor
+                                                                : r->event.data.mapping_start.anchor, e);
+    if (anchor < -1 || count(r, 1, depth, line, e))
         return NULL;
-    }
-    if (y->type == YAML_SCALAR_NODE) {
-        struct conf *c = node(CONF_SCALAR, r->file, line);
-        if (memchr(y->data.scalar.value, 0, y->data.scalar.length)) {
-            err_set(e, ERR_CONFIG, "%s:%d: a text holds a NUL byte", r->file, line);
+    if (type == YAML_SCALAR_EVENT) {
+        c = read_scalar(r, e);
+    } else {
+        c = node(type == YAML_SEQUENCE_START_EVENT ? CONF_LIST : CONF_MAP, r->file, line);
+        if (read_items(r, c, depth + 1, e)) {
             conf_free(c);
             return NULL;
         }
-        c->text = mem_strdup((const char *)y->data.scalar.value);
-        c->quoted = y->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
-        return c;
     }
-    struct conf *c = node(y->type == YAML_SEQUENCE_NODE ? CONF_LIST : CONF_MAP, r->file, line);
-    int bad = 0;
-    if (y->type == YAML_MAPPING_NODE)
-        bad = convert_map(r, y, c, depth + 1, e);
-    else
-        for (const yaml_node_item_t *i = y->data.sequence.items.start; !bad && i < y->data.sequence.items.top; i++) {
-            struct conf *v = convert(r, *i, depth + 1, e);
-            if (v)
-                add(c, NULL, 0, v);
-            else
-                bad = -1;
-        }
+    if (anchor >= 0 && c) {
+        struct anchor *a = &r->anchor[anchor];
+        a->scalar = c->kind == CONF_SCALAR ? copy(c) : NULL;
+        a->value = a->scalar ? a->scalar : c;
+    }
+    return c;
+}
+
+/* One document, from the start of the stream to its end. */
+static struct conf *read_document(struct reader *r, struct err *e)
+{
+    if (take(r, e) || take(r, e)) /* the stream's start, and a document's */
+        return NULL;
+    if (r->event.type != YAML_DOCUMENT_START_EVENT) {
+        err_set(e, ERR_CONFIG, "%s:1: the file is empty", r->file);
+        return NULL;
+    }
+    struct conf *c = take(r, e) ? NULL : read_node(r, 0, e);
+    if (!c)
+        return NULL;
+    int bad = take(r, e) || take(r, e); /* the document's end, and what follows */
+    if (!bad && r->event.type != YAML_STREAM_END_EVENT)
+        bad = err_set(e, ERR_CONFIG, "%s:%d: a second document", r->file, line_of(r));
     if (bad) {
         conf_free(c);
         return NULL;
@@ -156,43 +296,25 @@ static struct conf *convert(struct reader *r, int index, int depth, struct err *
 
 struct conf *conf_parse(const char *name, const char *text, size_t n, struct err *e)
 {
-    yaml_parser_t p;
-    yaml_document_t doc, more;
+    struct reader r = {.file = mem_strdup(name)};
     struct conf *c = NULL;
-    if (!yaml_parser_initialize(&p)) {
-        err_set(e, ERR_NOMEM, "%s: no memory", name);
-        return NULL;
-    }
-    yaml_parser_set_input_string(&p, (const unsigned char *)text, n);
-    if (!yaml_parser_load(&p, &doc)) {
-        err_set(e, ERR_CONFIG, "%s:%zu: %s", name, p.problem_mark.line + 1, p.problem ? p.problem : "not YAML");
-        yaml_parser_delete(&p);
-        return NULL;
-    }
-    if (!yaml_document_get_root_node(&doc)) {
-        err_set(e, ERR_CONFIG, "%s:1: the file is empty", name);
+    if (yaml_parser_initialize(&r.parser)) {
+        yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, n);
+        c = read_document(&r, e);
+        yaml_event_delete(&r.event);
+        yaml_parser_delete(&r.parser);
     } else {
-        char *file = mem_strdup(name);
-        struct reader r = {.doc = &doc, .file = file};
-        c = convert(&r, 1, 0, e);
-        if (c)
-            c->root_file = file;
-        else
-            mem_free(file);
+        err_set(e, ERR_NOMEM, "%s: no memory for the YAML parser", name);
     }
-    yaml_document_delete(&doc);
-    if (c) {
-        int ok = yaml_parser_load(&p, &more);
-        if (!ok || yaml_document_get_root_node(&more)) {
-            err_set(e, ERR_CONFIG, "%s:%zu: %s", name, (ok ? more.start_mark.line : p.problem_mark.line) + 1,
-                    ok ? "a second document" : p.problem ? p.problem : "not YAML");
-            conf_free(c);
-            c = NULL;
-        }
-        if (ok)
-            yaml_document_delete(&more);
+    for (int i = 0; i < r.n_anchor; i++) {
+        mem_free(r.anchor[i].name);
+        conf_free(r.anchor[i].scalar);
     }
-    yaml_parser_delete(&p);
+    mem_free(r.anchor);
+    if (c)
+        c->root_file = r.file;
+    else
+        mem_free(r.file);
     return c;
 }
 
@@ -313,20 +435,46 @@ int conf_set(struct conf *root, const char *path, const struct conf *value, stru
     }
 }
 
-static int needs_quotes(const struct conf *c)
+static int needs_quotes(const char *t)
 {
-    const char *t = c->text;
-    return c->quoted || !*t || strspn(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-") != strlen(t) ||
+    return !*t || strspn(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-") != strlen(t) ||
            *t == '-';
+}
+
+/* What a YAML file can't hold as it stands, or what breaks its lines, even in quotes. */
+static int is_escaped(int32_t c)
+{
+    return c < 0x20 || c == '"' || c == '\\' || (c >= 0x7F && c <= 0x9F) || c == 0x2028 || c == 0x2029 || c == 0xFEFF ||
+           (c >= 0xD800 && c <= 0xDFFF) || (c & 0xFFFE) == 0xFFFE;
+}
+
+void conf_add_text(struct str *out, const char *text)
+{
+    str_addc(out, '"');
+    while (*text) {
+        int32_t c;
+        size_t n = unicode_next(text, &c);
+        if (is_escaped(c))
+            str_addf(out, c > 0xFFFF ? "\\U%08x" : "\\u%04x", (unsigned)c);
+        else
+            unicode_append(out, c);
+        text += n;
+    }
+    str_addc(out, '"');
+}
+
+static void add_plain_or_quoted(const char *text, int quoted, struct str *out)
+{
+    if (quoted || needs_quotes(text))
+        conf_add_text(out, text);
+    else
+        str_add(out, text);
 }
 
 void conf_print(const struct conf *c, struct str *out)
 {
     if (c->kind == CONF_SCALAR) {
-        if (needs_quotes(c))
-            str_add_json(out, c->text, strlen(c->text));
-        else
-            str_add(out, c->text);
+        add_plain_or_quoted(c->text, c->quoted, out);
         return;
     }
     str_addc(out, c->kind == CONF_LIST ? '[' : '{');
@@ -334,7 +482,7 @@ void conf_print(const struct conf *c, struct str *out)
         if (i)
             str_add(out, ", ");
         if (c->kind == CONF_MAP) {
-            str_add(out, c->key[i]);
+            add_plain_or_quoted(c->key[i], 0, out);
             str_add(out, ": ");
         }
         conf_print(c->item[i], out);

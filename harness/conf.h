@@ -1,6 +1,6 @@
 /* YAML files as a read-only tree that knows file and line of every node (libyaml). Scalars stay texts; typing is the
- * reader's. Refused with file and line: broken YAML, duplicate keys, `<<` merges, more than one document, trees that
- * aliases blow up. */
+ * reader's. Refused with file and line: broken YAML, duplicate keys, `<<` merges, more than one document, more than 200,000
+ * values (each alias counts as what it stands for), or 64 levels. */
 #ifndef HARNESS_CONF_H
 #define HARNESS_CONF_H
 
@@ -37,6 +37,8 @@ struct conf *conf_merge(const struct conf *base, const struct conf *over);
 int conf_set(struct conf *root, const char *path, const struct conf *value, struct err *e);
 /* Flow-style YAML of the node, one line; strings are quoted where they must be. */
 void conf_print(const struct conf *c, struct str *out);
+/* Any UTF-8 text as a YAML scalar in quotes, on one line, that reads back as the same. */
+void conf_add_text(struct str *out, const char *text);
 
 /* What the comment says that a text begins with, up to a line break of YAML 1.1; "" without. Caller frees. */
 char *conf_first_comment(const char *text);

@@ -330,6 +330,9 @@ static struct conf *read_included(struct load *l, struct conf *c, const char *di
     struct conf *base = conf_read(path, &e);
     if (!base) {
         experiment_complain(l, inc, inc->line, "include: %s", e.msg);
+    } else if (base->kind != CONF_MAP) {
+        experiment_complain(l, base, base->line, "included by %s:%d: expected a map of keys at the top", inc->file, inc->line);
+        conf_free(base);
     } else {
         base = read_included(l, base, base_dir, depth + 1);
         struct conf *merged = conf_merge(base, c);
@@ -456,10 +459,9 @@ void experiment_print(const struct experiment *x, const char *dir, struct str *o
     str_add(out, x->resolved.p ? x->resolved.p : "");
     char *from = fs_relative(dir, x->dir);
     if (strcmp(from, ".") != 0) {
-        struct str quoted = {0};
-        str_add_json(&quoted, from, strlen(from));
-        str_addf(out, "relative_to: %s\n", quoted.p);
-        str_free(&quoted);
+        str_add(out, "relative_to: ");
+        conf_add_text(out, from);
+        str_addc(out, '\n');
     }
     mem_free(from);
 }

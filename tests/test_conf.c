@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/rng.h"
+#include "harness/base/unicode.h"
 #include "harness/conf.h"
 #include "tests/suites.h"
 
@@ -85,7 +87,8 @@ START_TEST(what_is_no_single_plain_document_is_refused_with_its_line)
         {"a: 1\n\tb: 2\n", "x.yaml:2: found"},
         {"a: \"x\\0y\"\n", "x.yaml:1: a text holds a NUL byte"},
         {"a: 1\n\"x\\0y\": 2\n", "x.yaml:2: a key must be a plain text"},
-        {"a: &x [*x]\n", "more than 200000 values, or nested deeper than 64"},
+        {"a: &x [*x]\n", "x.yaml:1: 'x' contains itself"},
+        {"a: &x 1\nb: &x 2\n", "x.yaml:2: anchor 'x' stands twice"},
         {"a: *nobody\n", "x.yaml:1: found undefined alias"},
     };
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
@@ -95,6 +98,51 @@ START_TEST(what_is_no_single_plain_document_is_refused_with_its_line)
         ck_assert_int_eq(e.code, ERR_CONFIG);
         ck_assert_msg(strstr(e.msg, c[i].message) != NULL, "case %zu: %s", i, e.msg);
     }
+}
+END_TEST
+
+static struct str repeated(const char *before, const char *text, int n)
+{
+    struct str s = {0};
+    str_add(&s, before);
+    for (int i = 0; i < n; i++)
+        str_add(&s, text);
+    return s;
+}
+
+START_TEST(depth_and_size_are_bounded_whether_written_out_or_by_aliases)
+{
+    struct err e = {0};
+    struct str s = repeated("\na: ", "[", 100000);
+    ck_assert_ptr_null(conf_parse("x.yaml", s.p, s.n, &e));
+    ck_assert_str_eq(e.msg, "x.yaml:2: nested deeper than 64");
+    str_free(&s);
+    s = repeated("a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n", "", 0);
+    for (int i = 1; i < 9; i++)
+        str_addf(&s, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1, i - 1,
+                 i - 1, i - 1, i - 1, i - 1);
+    ck_assert_ptr_null(conf_parse("x.yaml", s.p, s.n, &e));
+    ck_assert_str_eq(e.msg, "x.yaml:6: more than 200000 values");
+    str_free(&s);
+    s = repeated("a: [", "1,", 150000);
+    str_addc(&s, ']');
+    struct conf *c = conf_parse("x.yaml", s.p, s.n, &e);
+    ck_assert_ptr_nonnull(c);
+    ck_assert_int_eq(conf_get(c, "a")->n, 150000);
+    conf_free(c);
+    str_free(&s);
+}
+END_TEST
+
+START_TEST(an_alias_is_what_its_anchor_was_as_a_value_and_as_a_key)
+{
+    struct err e = {0};
+    const char *text = "&k key: &v [1, {b: 2}]\nother: *v\nm: {*k : *k}\n";
+    struct conf *c = conf_parse("x.yaml", text, strlen(text), &e);
+    ck_assert_msg(c != NULL, "%s", e.msg);
+    ck_assert_str_eq(conf_get(conf_get(c, "other")->item[1], "b")->text, "2");
+    ck_assert_str_eq(conf_get(conf_get(c, "m"), "key")->text, "key");
+    conf_free(c);
 }
 END_TEST
 
@@ -200,6 +248,53 @@ START_TEST(what_is_printed_reads_back_as_the_same)
 }
 END_TEST
 
+/* Texts of characters that YAML, JSON or a shell treat in some way of their own, and of any others. */
+static void random_text(struct rng *r, struct str *s)
+{
+    static const int32_t odd[] = {'\t', '\n', '\r', 1, 0x1B, 0x7F, 0x85, 0x9F, 0xA0, 0x2028, 0x2029, 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF,
+                                  '"', '\'', '\\', '#', ':', '-', '{', '}', '[', ']', ',', '&', '*', '!', '|', '>', '%', '@', '`', ' ', '?',
+                                  '~', '=', '<', 0x1F600, 0x10FFFE, 0x10FFFF, 0xE9, 'a', 'n', '0', '.', '/'};
+    int n = (int)rng_below(r, 12);
+    str_clear(s);
+    str_add(s, "");
+    while (n--) {
+        int32_t c = rng_below(r, 4) ? odd[rng_below(r, sizeof odd / sizeof *odd)] : (int32_t)rng_below(r, 0x10FFFF) + 1;
+        unicode_append(s, c >= 0xD800 && c <= 0xDFFF ? 'x' : c);
+    }
+}
+
+START_TEST(any_text_is_printed_so_that_it_reads_back_as_value_and_as_key)
+{
+    struct rng r;
+    struct str text = {0}, yaml = {0};
+    rng_init(&r, 1, "conf");
+    for (int i = 0; i < 20000; i++) {
+        struct err e = {0};
+        random_text(&r, &text);
+        str_clear(&yaml);
+        str_add(&yaml, "a: ");
+        conf_add_text(&yaml, text.p);
+        struct conf *c = conf_parse("x.yaml", yaml.p, yaml.n, &e), *again;
+        ck_assert_msg(c != NULL, "%s in %s", e.msg, yaml.p);
+        ck_assert_str_eq(conf_get(c, "a")->text, text.p);
+        if (strcmp(text.p, "<<") != 0) { /* the printer's own choice of quotes */
+            c->item[0]->quoted = 0;
+            mem_free(c->key[0]);
+            c->key[0] = mem_strdup(text.p);
+            str_clear(&yaml);
+            conf_print(c, &yaml);
+            again = conf_parse("x.yaml", yaml.p, yaml.n, &e);
+            ck_assert_msg(again != NULL, "%s in %s", e.msg, yaml.p);
+            ck_assert_str_eq(conf_get(again, text.p)->text, text.p);
+            conf_free(again);
+        }
+        conf_free(c);
+    }
+    str_free(&text);
+    str_free(&yaml);
+}
+END_TEST
+
 Suite *make_conf_suite(void)
 {
     Suite *s = suite_create("conf");
@@ -208,6 +303,9 @@ Suite *make_conf_suite(void)
     tcase_add_test(t, long_lists_and_wide_maps_are_read);
     tcase_add_test(t, what_is_no_single_plain_document_is_refused_with_its_line);
     tcase_add_test(t, a_file_that_is_not_there_is_a_configuration_error);
+    tcase_add_test(t, depth_and_size_are_bounded_whether_written_out_or_by_aliases);
+    tcase_add_test(t, an_alias_is_what_its_anchor_was_as_a_value_and_as_a_key);
+    tcase_add_test(t, any_text_is_printed_so_that_it_reads_back_as_value_and_as_key);
     tcase_add_test(t, aliases_repeat_what_they_name);
     tcase_add_test(t, maps_merge_and_everything_else_is_replaced);
     tcase_add_test(t, a_dotted_path_sets_a_value);
