@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "harness/base/hash.h"
 #include "harness/base/mem.h"
 #include "harness/observe.h"
 
@@ -103,25 +104,39 @@ static double activations(const struct hparams *hp, double n, int threads)
     return 4 * (fmax(n * per_row, forced) + threads * tile);
 }
 
+/* Cells that score alike, by open addressing. 1 the first time that one of them comes. */
+static int is_new_scorer(const struct cell **slot, size_t mask, const struct cell *c)
+{
+    uintptr_t what[] = {(uintptr_t)c->policy, (uintptr_t)c->policy_config, (uintptr_t)c->policy_seed};
+    size_t i = hash_fnv1a(what, sizeof what) & mask;
+    for (; slot[i]; i = (i + 1) & mask)
+        if (slot[i]->policy == c->policy && slot[i]->policy_config == c->policy_config && slot[i]->policy_seed == c->policy_seed)
+            return 0;
+    slot[i] = c;
+    return 1;
+}
+
 /* Scores of every scorer, column sums by blocks of queries and rows of one layer, what cells need that are cut again. */
 static double scores(const struct experiment *x, const struct cell *f, double n)
 {
     const struct hparams *hp = &x->model[f->model].hp;
     struct cell **cell = mem_new((size_t)x->n_cell, sizeof *cell);
+    size_t mask = 63;
+    while (mask < 2 * (size_t)x->n_cell)
+        mask = 2 * mask + 1;
+    const struct cell **seen = mem_new(mask + 1, sizeof *seen);
     int count = 0, columns, window, scorers = 0, cuts = 0;
     for (int i = 0; i < x->n_cell; i++) {
         struct cell *c = &x->cell[i];
         if (!same_group(f, c) || c->policy->keeps_all)
             continue;
-        int known = 0;
-        for (int k = 0; k < count; k++)
-            known |= cell[k]->policy == c->policy && cell[k]->policy_config == c->policy_config && cell[k]->policy_seed == c->policy_seed;
-        scorers += !known;
+        scorers += is_new_scorer(seen, mask, c);
         cuts |= c->cut_every > 0 || c->chunk.size > 0;
         cell[count++] = c;
     }
     observe_memory(cell, count, NULL, &columns, &window);
     mem_free(cell);
+    mem_free(seen);
     double layer = hp->n_head * (columns * (n / 64 + 4) * n + window * n), all = 2.0 * columns + window;
     double predictions = x->measure & MEASURE_KL ? (double)f->max_new_tokens * hp->n_vocab : 0;
     return 4 * (scorers * n * hp->n_layer * hp->n_kv_head + layer + cuts * all * n * hp->n_layer * hp->n_head + predictions);

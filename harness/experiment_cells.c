@@ -10,7 +10,7 @@ const char *const experiment_block_keys[] = {"policy", "keep", "keep_tokens", "k
                                              "protect", "prune_after", "prefill", "decode", "positions", "policy_seed",
                                              "weight_dtype", "max_new_tokens", NULL};
 
-enum { MAX_AXIS = 1024, MAX_CELL = 100000 };
+enum { MAX_AXIS = 1024, MAX_BLOCK = 1000, MAX_POINT = 200000 };
 
 struct block {
     const struct conf *conf; /* the block itself, for lines */
@@ -364,18 +364,43 @@ static void free_cell(struct cell *c)
 struct cells {
     struct cell *v;
     size_t n, cap;
+    size_t *slot; /* open addressing by id: index + 1 */
+    size_t mask;
 };
+
+/* Where a cell of this content is, or would be put. */
+static size_t *find_cell(const struct cells *all, const struct cell *c)
+{
+    uint64_t hash;
+    memcpy(&hash, c->id, sizeof hash); /* of SHA-256, but only hexadecimal digits */
+    size_t i = (size_t)(hash * 0x9E3779B97F4A7C15u >> 32) & all->mask;
+    while (all->slot[i] && strcmp(all->v[all->slot[i] - 1].json, c->json) != 0)
+        i = (i + 1) & all->mask;
+    return &all->slot[i];
+}
+
+static void more_slots(struct cells *all)
+{
+    mem_free(all->slot);
+    all->mask = all->mask ? 2 * all->mask + 1 : 255;
+    all->slot = mem_new(all->mask + 1, sizeof *all->slot);
+    for (size_t i = 0; i < all->n; i++)
+        *find_cell(all, &all->v[i]) = i + 1;
+}
 
 static void add_cell(const struct experiment *x, struct cells *all, struct cell c)
 {
     identify(x, &c);
-    for (size_t i = 0; i < all->n; i++)
-        if (strcmp(all->v[i].json, c.json) == 0) {
-            free_cell(&c);
-            return;
-        }
+    if (2 * (all->n + 1) > all->mask)
+        more_slots(all);
+    size_t *at = find_cell(all, &c);
+    if (*at) {
+        free_cell(&c);
+        return;
+    }
     mem_grow(&all->v, &all->cap, all->n + 1, sizeof *all->v);
     all->v[all->n++] = c;
+    *at = all->n;
 }
 
 /* A cell from one point of a block's grid; what the cell ignores takes its default. */
@@ -420,26 +445,43 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
     return c;
 }
 
-static void expand_block(struct load *l, const struct block *b, int model, int task, struct cells *all)
+static void grid(const struct block *b, int n[N_AXIS])
 {
-    const int n[N_AXIS] = {[AXIS_POLICY] = b->policy.n,
-                           [AXIS_BUDGET] = b->n_budget,
-                           [AXIS_ALLOCATOR] = b->allocator.n ? b->allocator.n : 1,
-                           [AXIS_HEADS] = b->n_heads,
-                           [AXIS_PROTECT] = b->n_protect,
-                           [AXIS_AFTER] = b->n_after,
-                           [AXIS_PREFILL] = b->modes.prefill.n,
-                           [AXIS_DECODE] = b->modes.decode.n,
-                           [AXIS_PACKED] = b->modes.n_packed,
-                           [AXIS_SEED] = b->n_seed,
-                           [AXIS_DTYPE] = b->modes.n_dtype,
-                           [AXIS_NEW_TOKENS] = b->n_new_tokens};
-    int at[N_AXIS] = {0};
-    for (;;) {
-        if (all->n >= MAX_CELL) {
-            experiment_complain(l, b->conf, b->conf->line, "more than %d cells", MAX_CELL);
+    const struct modes *m = &b->modes;
+    const int size[N_AXIS] = {[AXIS_POLICY] = b->policy.n,      [AXIS_BUDGET] = b->n_budget,
+                              [AXIS_HEADS] = b->n_heads,        [AXIS_ALLOCATOR] = b->allocator.n ? b->allocator.n : 1,
+                              [AXIS_PROTECT] = b->n_protect,    [AXIS_AFTER] = b->n_after,
+                              [AXIS_PREFILL] = m->prefill.n,    [AXIS_DECODE] = m->decode.n,
+                              [AXIS_PACKED] = m->n_packed,      [AXIS_SEED] = b->n_seed,
+                              [AXIS_DTYPE] = m->n_dtype,        [AXIS_NEW_TOKENS] = b->n_new_tokens};
+    memcpy(n, size, sizeof size);
+}
+
+/* Before any is made: a few lines of YAML multiply to more than memory holds. */
+static void check_size(struct load *l, const struct block *block, int n_block)
+{
+    double points = 0, times = (double)l->x->n_model * l->x->n_task;
+    for (int i = 0; i < n_block; i++) {
+        int n[N_AXIS];
+        double mine = times;
+        grid(&block[i], n);
+        for (int k = 0; k < N_AXIS; k++)
+            mine *= n[k];
+        points += mine;
+        if (points > MAX_POINT) {
+            experiment_complain(l, block[i].conf, block[i].conf->line, "sweep: with this block %.0f cells over %d models and %d "
+                                "tasks, before equal ones merge; at most %d in one experiment", points, l->x->n_model, l->x->n_task,
+                                MAX_POINT);
             return;
         }
+    }
+}
+
+static void expand_block(struct load *l, const struct block *b, int model, int task, struct cells *all)
+{
+    int n[N_AXIS], at[N_AXIS] = {0};
+    grid(b, n);
+    for (;;) {
         for (int i = 0; i < N_AXIS; i++)
             if (n[i] == 0)
                 return;
@@ -457,6 +499,12 @@ static void order_cells(struct experiment *x, struct cells *mine, struct cells *
 {
     struct cells full = {0};
     for (size_t i = 0; i < mine->n; i++) {
+        int there = 0;
+        for (size_t k = 0; k < full.n && !there; k++)
+            there = full.v[k].prune_after == mine->v[i].prune_after && full.v[k].max_new_tokens == mine->v[i].max_new_tokens &&
+                    full.v[k].weight_dtype == mine->v[i].weight_dtype;
+        if (there)
+            continue;
         struct cell c = {.model = mine->v[i].model, .task = mine->v[i].task, .policy = policy_find("full"),
                          .allocator = allocator_find("uniform"), .prune_after = mine->v[i].prune_after, .policy_seed = 1,
                          .protect = {.compensate = 1}, .max_new_tokens = mine->v[i].max_new_tokens,
@@ -482,7 +530,9 @@ static void order_cells(struct experiment *x, struct cells *mine, struct cells *
         out->v[out->n++] = mine->v[i];
     }
     mem_free(full.v);
+    mem_free(full.slot);
     mem_free(mine->v);
+    mem_free(mine->slot);
     *mine = (struct cells){0};
 }
 
@@ -507,6 +557,10 @@ void experiment_cells(struct load *l)
         experiment_complain(l, sweep ? sweep : l->root, sweep ? sweep->line : l->root->line, "sweep: expected a list of blocks");
         return;
     }
+    if (sweep->n > MAX_BLOCK) {
+        experiment_complain(l, sweep, sweep->line, "sweep: %d blocks; at most %d", sweep->n, MAX_BLOCK);
+        return;
+    }
     int n_layer = x->n_model ? x->model[0].hp.n_layer : 0;
     for (int m = 1; m < x->n_model; m++)
         if (x->model[m].hp.n_layer != x->model[0].hp.n_layer)
@@ -521,6 +575,7 @@ void experiment_cells(struct load *l)
         read_block(l, &block[i], n_layer);
         experiment_allocators(l, value(l, block[i].conf, "layer_budget"), &block[i].allocator, &block[i].ready);
     }
+    check_size(l, block, sweep->n);
     for (int m = 0; m < x->n_model && l->n_error == 0; m++)
         for (int t = 0; t < x->n_task; t++) {
             struct cells mine = {0};
