@@ -75,7 +75,8 @@ static int finish(int status)
     if (!unflushed) { /* it failed earlier, and nobody kept the reason: the same write fails again */
         clearerr(stdout);
         errno = 0;
-        if (fputc('\n', stdout) == EOF || fflush(stdout))
+        quote_show(stdout, "\n");
+        if (fflush(stdout))
             why = errno;
     }
     if (why != EPIPE)

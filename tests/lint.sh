@@ -18,7 +18,7 @@ breach() {
 may() { # FILE WAY
   case "$1 $2" in
   'harness/base/quote.c '*) ;;                              # the pages themselves
-  'harness/base/mem.c stream') ;;                           # one literal, when there is no memory for a page
+  'harness/base/leave.c stream') ;;                         # literals, when there is no memory for a page, or in a signal handler
   'harness/base/clock.c stream') ;;                         # a number into /proc
   'harness/bench_work.c stream') ;;                         # rows as JSON, into a temporary file that is timed
   'harness/cli.c macro') ;;                                 # cli_usage hands its own checked format on
