@@ -29,7 +29,7 @@ t 1 check x.yaml --json
 t 1 run x.yaml -o full -q
 t 1 report whole
 "$DEPTHKV" run x.yaml -o fewer --limit 1 -q >/dev/null || fail "run of one sample"
-t 1 compare whole fewer # differences are printed
+t 2 compare whole fewer # differences are printed
 t 1 generate -m tiny.h5 -n 4 abc
 t 1 samples passkey -m tiny.h5 --param length=400 -n 1
 t 1 samples passkey -m tiny.h5 --param length=1500 -n 9 # more than stdio keeps back
