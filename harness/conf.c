@@ -143,7 +143,7 @@ static int size_of(const struct conf *c, int *depth)
     int n = 1, deepest = 0;
     for (int i = 0; i < c->n; i++) {
         int below = 0;
-        n += size_of(c->item[i], &below) + (c->kind == CONF_MAP);
+        n += size_of(c->item[i], &below);
         deepest = below + 1 > deepest ? below + 1 : deepest;
     }
     *depth = deepest;
@@ -187,9 +187,11 @@ static char *read_key(struct reader *r, int *line, struct err *e)
     *line = line_of(r);
     if (r->event.type == YAML_ALIAS_EVENT ||
         (r->event.type == YAML_SCALAR_EVENT && !memchr(r->event.data.scalar.value, 0, r->event.data.scalar.length))) {
+        int nodes = r->nodes;
         k = read_node(r, 0, e);
         if (!k)
             return NULL;
+        r->nodes = nodes; /* values are counted */
     }
     if (!k || k->kind != CONF_SCALAR)
         err_set(e, ERR_CONFIG, "%s:%d: a key must be a plain text", r->file, *line);
