@@ -66,7 +66,7 @@ const char *kernels_blas(void)
 const char *kernels_set(void)
 {
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("x86-64-v4") ? "x86-64-v4" : __builtin_cpu_supports("x86-64-v3") ? "x86-64-v3" : "x86-64";
+    return CPU_HAS_V4 ? "x86-64-v4" : CPU_HAS_V3 ? "x86-64-v3" : "x86-64";
 #else
     return "default";
 #endif

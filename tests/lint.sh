@@ -149,6 +149,12 @@ for file in tests/test_*.c; do
 done
 compare suite "$(listed tests/suites.h SUITE)" "$(stems test_ "${suites[@]}")"
 
+# ---- what compilers spell differently ---------------------------------------------------------
+for file in "${sources[@]}"; do
+  [ "$file" = harness/base/cpu.h ] || ! grep -qE '__builtin_cpu_supports|target_clones' "$file" ||
+    breach "$file asks for levels of x86-64 by itself; harness/base/cpu.h does it for gcc and clang"
+done
+
 # ---- size, comments, paths ------------------------------------------------------------------
 for file in "${sources[@]}" tests/*.[ch] tests/fuzz/*.[ch]; do
   lines=$(wc -l <"$file")
