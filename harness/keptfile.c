@@ -84,36 +84,27 @@ int keptfile_has(const struct keptfile *k, const char *cell, int sample, const c
 
 int keptfile_add(struct keptfile *k, const struct row *r, const struct keepset *keep, struct err *e)
 {
-    struct str where = {0}, name = {0}, tmp = {0};
+    struct str where = {0}, name = {0};
     int rc = -1;
     dataset_path(r->cell->id, r->sample, r->question_id, &where);
     part_path(k, where.p, &name);
-    str_addf(&tmp, "%s.tmp", name.p);
     str_add(&name, ".h5");
-    struct h5 *f = h5_open(tmp.p, H5_MODE_CREATE, e);
-    if (!f)
-        goto out;
-    int bad;
-    if (keep) {
+    struct h5 *f = h5_open(name.p, H5_MODE_CREATE, e);
+    if (f && keep) {
         const uint64_t dim[] = {(uint64_t)keep->n_layer, (uint64_t)keep->n_kv_head, keep->words};
-        bad = h5_write(f, where.p, H5_TYPE_U64, 3, dim, keep->bits, e) || h5_set_int(f, where.p, "n", keep->n, e) ||
-              h5_set_string(f, where.p, "key", r->key, e);
-    } else {
-        bad = h5_make_group(f, where.p, e); /* a mark: nothing is known any more */
+        rc = h5_write(f, where.p, H5_TYPE_U64, 3, dim, keep->bits, e) || h5_set_int(f, where.p, "n", keep->n, e) ||
+                     h5_set_string(f, where.p, "key", r->key, e)
+                 ? -1
+                 : 0;
+    } else if (f) {
+        rc = h5_make_group(f, where.p, e); /* a mark: nothing is known any more */
     }
-    if (h5_close(f, bad ? NULL : e) || bad)
-        goto out;
-    if (rename(tmp.p, name.p)) {
-        fs_fail(name.p, e);
-        goto out;
-    }
-    rc = 0;
-out:
     if (rc)
-        unlink(tmp.p);
+        h5_abandon(f);
+    else
+        rc = h5_close(f, e);
     str_free(&where);
     str_free(&name);
-    str_free(&tmp);
     return rc;
 }
 
@@ -200,7 +191,6 @@ static int merge_file(struct merge *m, const char *path, struct err *e)
 
 int keptfile_merge(struct keptfile *k, struct err *e)
 {
-    struct str tmp = {0};
     struct merge m = {0};
     int rc = -1;
     DIR *d = opendir(k->parts);
@@ -208,8 +198,7 @@ int keptfile_merge(struct keptfile *k, struct err *e)
         fs_fail(k->parts, e);
         goto out;
     }
-    str_addf(&tmp, "%s.tmp", k->path);
-    m.to = h5_open(tmp.p, H5_MODE_CREATE, e);
+    m.to = h5_open(k->path, H5_MODE_CREATE, e);
     if (!m.to)
         goto out;
     int bad = 0;
@@ -223,12 +212,12 @@ int keptfile_merge(struct keptfile *k, struct err *e)
     }
     /* after the parts: a row that was computed again has a newer bitmap there */
     bad = bad || (k->old && each_entry(k->old, copy_entry, &m, e));
-    if (h5_close(m.to, bad ? NULL : e) || bad)
+    if (bad)
         goto out;
-    if (rename(tmp.p, k->path)) {
-        fs_fail(k->path, e);
+    rc = h5_close(m.to, e);
+    m.to = NULL;
+    if (rc)
         goto out;
-    }
     rewinddir(d);
     for (struct dirent *f; (f = readdir(d));) {
         if (f->d_name[0] == '.')
@@ -238,15 +227,12 @@ int keptfile_merge(struct keptfile *k, struct err *e)
         mem_free(path);
     }
     rmdir(k->parts);
-    rc = 0;
 out:
+    h5_abandon(m.to);
     for (size_t i = 0; i < m.dropped.n; i++)
         mem_free(m.dropped.v[i]);
     mem_free(m.dropped.v);
     if (d)
         closedir(d);
-    if (rc && tmp.n)
-        unlink(tmp.p);
-    str_free(&tmp);
     return rc;
 }

@@ -176,7 +176,6 @@ int profile_write(const char *dir, const struct aggregate *a, struct err *e)
 {
     int rc = -1;
     char *path = fs_join(dir, "profile.h5");
-    struct str tmp = {0};
     struct h5 *f = NULL;
     struct study_list studies;
     study_find(a, &studies);
@@ -185,28 +184,17 @@ int profile_write(const char *dir, const struct aggregate *a, struct err *e)
         goto out;
     }
     const struct agg_cell *first = studies.v[0].line[0];
-    str_addf(&tmp, "%s.tmp", path);
-    f = h5_open(tmp.p, H5_MODE_CREATE, e);
+    f = h5_open(path, H5_MODE_CREATE, e);
     if (!f || write_model(f, dir, first, json_size(json_get(first->axes, "kept")), e))
         goto out;
     for (int s = 0; s < studies.n; s++)
         if (write_study(f, s, a, &studies.v[s], e))
             goto out;
-    int bad = h5_close(f, e);
+    rc = h5_close(f, e);
     f = NULL;
-    if (bad)
-        goto out;
-    if (rename(tmp.p, path)) {
-        fs_fail(path, e);
-        goto out;
-    }
-    rc = 0;
 out:
-    h5_close(f, NULL);
-    if (rc && tmp.n)
-        unlink(tmp.p);
+    h5_abandon(f);
     study_list_fini(&studies);
-    str_free(&tmp);
     mem_free(path);
     return rc;
 }

@@ -268,7 +268,10 @@ static int write_h5(const char *path, const struct repr_report *r, struct err *e
               write_prompts(f, r, e);
     for (int t = 0; t < r->x->n_task && !bad; t++)
         bad = write_means(f, r, t, e);
-    return h5_close(f, bad ? NULL : e) || bad ? -1 : 0;
+    if (!bad)
+        return h5_close(f, e);
+    h5_abandon(f);
+    return -1;
 }
 
 static void add_point(int layer, const struct stats_summary *v, struct quote *dat)

@@ -159,39 +159,12 @@ static int write_all(const struct import_source *s, struct h5 *f, const struct i
     return rc ? rc : h5_set_string(f, "/", "sha256", hex, e);
 }
 
-static int sync_file(const char *path, struct err *e)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = fd < 0 || fsync(fd) ? fs_fail(path, e) : 0;
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
 int import_write(const struct import_source *s, const char *out, const struct import_options *o, struct err *e)
 {
-    struct str tmp = {0};
-    struct h5 *f = NULL;
-    struct stat st;
-    int rc = -1, number;
-    if (stat(out, &st) == 0 && !S_ISREG(st.st_mode))
-        return err_set(e, ERR_IO, "%s: exists and is not a regular file", out);
-    str_addf(&tmp, "%s.tmp.%ld", out, (long)getpid());
-    number = leave_remove(tmp.p);
-    f = h5_open(tmp.p, H5_MODE_CREATE, e);
-    if (!f)
-        goto out;
-    rc = write_all(s, f, o, e);
-    if (h5_close(f, rc ? NULL : e) && rc == 0)
-        rc = -1;
+    struct h5 *f = h5_open(out, H5_MODE_CREATE, e);
+    int rc = f ? write_all(s, f, o, e) : -1;
     if (rc == 0)
-        rc = sync_file(tmp.p, e);
-    if (rc == 0 && rename(tmp.p, out))
-        rc = fs_fail(out, e);
-    if (rc)
-        unlink(tmp.p);
-out:
-    leave_forget(number);
-    str_free(&tmp);
+        return h5_close(f, e);
+    h5_abandon(f);
     return rc;
 }

@@ -90,7 +90,7 @@ static void add_real(struct str *out, double x)
 
 void model_file_hparams_text(const struct hparams *hp, struct str *out)
 {
-    str_addf(out, "%s %d\n", format_name, (int)MODEL_FILE_VERSION);
+    str_addf(out, "%s 1\n", format_name); /* of the text, not of the file: an identity outlives a file's version */
     for (int i = 0; i < N_FIELD; i++) {
         const struct field *d = &fields[i];
         str_addf(out, "%s ", d->name);
@@ -184,8 +184,8 @@ int model_file_read_hparams(const struct h5 *f, struct hparams *hp, struct err *
     }
     if (h5_get_int(f, "/", "format_version", &version, e))
         goto out;
-    if (version != MODEL_FILE_VERSION) {
-        err_set(e, ERR_UNSUPPORTED, "%s:/: format_version %lld, expected %d; import the model again", h5_path(f),
+    if (version < 1 || version > MODEL_FILE_VERSION) {
+        err_set(e, ERR_UNSUPPORTED, "%s:/: format_version %lld, expected 1 to %d; import the model again", h5_path(f),
                 (long long)version, (int)MODEL_FILE_VERSION);
         goto out;
     }

@@ -9,10 +9,11 @@
 #include "models/model.h"
 #include "models/tokenizer.h"
 
-enum { MODEL_FILE_VERSION = 1 };
+/* Version 2 stores texts in pieces of fixed size; what it says of a model is what version 1 says, and both are read. */
+enum { MODEL_FILE_VERSION = 2 };
 
 int model_file_write_hparams(struct h5 *f, const struct hparams *hp, struct err *e);
-/* Refuses other formats and versions; the result has passed hparams_check. */
+/* Refuses other formats and later versions; the result has passed hparams_check. */
 int model_file_read_hparams(const struct h5 *f, struct hparams *hp, struct err *e);
 
 /* The one text form of hyper-parameters: what the model's hash covers. */

@@ -13,6 +13,7 @@
     SUITE(repr) \
     SUITE(permutation) \
     SUITE(h5) \
+    SUITE(spoiled) \
     SUITE(tokenizer) \
     SUITE(dequant) \
     SUITE(model) \

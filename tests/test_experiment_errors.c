@@ -86,7 +86,7 @@ START_TEST(all_mistakes_of_a_file_are_told_in_one_go)
         "x.yaml:13: record: scores is not available in this version",
         "x.yaml:13: record: key 'what' unknown; kept and scores are known",
         "x.yaml:3: model: no file 'nosuch.h5'",
-        "x.yaml:3: model: x.yaml: not an HDF5 file, truncated, or in use",
+        "x.yaml:3: model: x.yaml: not an HDF5 file, or truncated",
         "x.yaml:5: task 'passky' unknown; did you mean 'passkey'? (see: depthkv list)",
         "x.yaml:6: passkey has no parameter 'lenth'; did you mean 'length'? (see: depthkv describe passkey)",
         "x.yaml:7: jsonl: parameter 'file' is required",

@@ -1,7 +1,10 @@
 /* harness/base/h5: arrays, strings and attributes come back; what does not fit is refused by name. */
+#include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -150,10 +153,73 @@ START_TEST(the_same_content_at_another_time_gives_the_same_bytes)
         ck_assert_int_eq(h5_set_int(f, "/g", "n", 3, NULL), 0);
         ck_assert_int_eq(h5_close(f, NULL), 0);
         ck_assert_int_eq(hash_sha256_file(path, sha256[i], NULL), 0);
-        while (i == 0 && time(NULL) == before) /* HDF5's times are whole seconds */
+        while (i == 0 && time(NULL) == before) /* the format's times are whole seconds */
             nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     ck_assert_str_eq(sha256[0], sha256[1]);
+}
+END_TEST
+
+/* What was there stays until something whole takes its place. */
+START_TEST(what_can_not_be_written_leaves_the_old_file)
+{
+    static const float v[4096] = {0};
+    struct rlimit was, small;
+    struct err e;
+    double x = 0;
+    struct h5 *f = h5_open(path, H5_MODE_CREATE, NULL);
+    h5_set_double(f, "/", "x", 0.5, NULL);
+    ck_assert_int_eq(h5_close(f, NULL), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &was);
+    for (rlim_t limit = 0; limit < 20000; limit += 700) {
+        small = was;
+        small.rlim_cur = limit;
+        setrlimit(RLIMIT_FSIZE, &small);
+        f = h5_open(path, H5_MODE_CREATE, NULL);
+        int bad = h5_write(f, "/a/v", H5_TYPE_F32, 1, (const uint64_t[]){4096}, v, &e), closed = h5_close(f, bad ? NULL : &e);
+        setrlimit(RLIMIT_FSIZE, &was);
+        ck_assert_int_eq(closed, limit < 4096 * 4 + 48 ? -1 : closed);
+        if (!closed)
+            break;
+        ck_assert_msg(strstr(e.msg, "File too large") && strstr(e.msg, path), "%s", e.msg);
+        f = h5_open(path, H5_MODE_READ, NULL);
+        ck_assert_int_eq(h5_get_double(f, "/", "x", &x, NULL), 0);
+        h5_close(f, NULL);
+    }
+    f = h5_open(path, H5_MODE_READ, NULL);
+    ck_assert(h5_exists(f, "/a/v") && !h5_has(f, "/", "x"));
+    h5_close(f, NULL);
+    f = h5_open(path, H5_MODE_CREATE, NULL);
+    h5_abandon(f);
+    f = h5_open(path, H5_MODE_READ, NULL);
+    ck_assert(h5_exists(f, "/a/v"));
+    h5_close(f, NULL);
+    glob_t g;
+    char pattern[64];
+    snprintf(pattern, sizeof pattern, "%s.*", path);
+    ck_assert_int_eq(glob(pattern, 0, NULL, &g), GLOB_NOMATCH); /* no temporary file */
+}
+END_TEST
+
+/* Bytes that h5py (HDF5 2.0, libver earliest) wrote, from tests/vectors/make_version1.py. */
+START_TEST(files_that_the_library_wrote_are_read)
+{
+    struct h5 *f = h5_open("tests/vectors/version1.h5", H5_MODE_READ, NULL);
+    char **token = NULL, *name = h5_get_string(f, "/", "source_name", NULL);
+    size_t n = 0;
+    struct h5_info info;
+    ck_assert_str_eq(name, "make_version1.py");
+    mem_free(name);
+    ck_assert_int_eq(h5_read_strings(f, "/tokenizer/token", &token, &n, NULL), 0);
+    ck_assert_uint_eq(n, 257);
+    ck_assert_str_eq(token[65], "<65>");
+    ck_assert_str_eq(token[256], "<end>");
+    h5_free_strings(token, n);
+    ck_assert_int_eq(h5_stat(f, "/layers/0/wk", &info, NULL), 0);
+    ck_assert_int_eq(info.type, H5_TYPE_F32);
+    ck_assert(info.rank == 2 && info.dim[0] == 4 && info.dim[1] == 8);
+    h5_close(f, NULL);
 }
 END_TEST
 
@@ -167,6 +233,8 @@ Suite *make_h5_suite(void)
     tcase_add_test(t, errors_name_file_dataset_and_both_sides);
     tcase_add_test(t, what_is_no_hdf5_file_is_refused);
     tcase_add_test(t, the_same_content_at_another_time_gives_the_same_bytes);
+    tcase_add_test(t, what_can_not_be_written_leaves_the_old_file);
+    tcase_add_test(t, files_that_the_library_wrote_are_read);
     suite_add_tcase(s, t);
     return s;
 }

@@ -1,53 +1,20 @@
-/* Every handle starts invalid and is closed on one exit path; the library's own error printing is off, and the
- * innermost entry of its error stack goes into our message. */
+/* What the header promises, on the tree of nodes that h5_parse.c reads and h5_emit.c writes. */
 #include "harness/base/h5.h"
 
 #include <errno.h>
-#include <hdf5.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "harness/base/fs.h"
+#include "harness/base/h5_int.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 
-enum { MAX_ATTR_STRING = 60000 }; /* an attribute must fit the 64 KiB of an object header */
-
-struct h5 {
-    hid_t id;
-    char *path;
-    int writable;
-};
-
-static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *out)
-{
-    if (n == 0)
-        *(const char **)out = entry->desc;
-    return 0;
-}
-
-/* "<file>:<path>: <what> (<the library's reason>)" */
-static int fail(const struct h5 *f, const char *path, const char *what, struct err *e)
-{
-    const char *why = NULL;
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &why);
-    err_set(e, ERR_FORMAT, "%s:%s: %s%s%s%s", f->path, path, what, why ? " (" : "", why ? why : "",
-            why ? ")" : "");
-    H5Eclear2(H5E_DEFAULT);
-    return -1;
-}
-
-static void quiet(void)
-{
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-}
-
-/* Closes a handle of any kind; what was never opened (and H5S_ALL, which is 0) is left alone. */
-static void drop(hid_t id)
-{
-    if (id > 0)
-        H5Idec_ref(id);
-}
-
-/* ---- types ---------------------------------------------------------------------------------- */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "elements are read and written as they lie in memory");
 
 static const struct {
     const char *name;
@@ -69,99 +36,91 @@ const char *h5_type_name(enum h5_type t)
     return type_table[t].name;
 }
 
-/* A 16-bit float with the given exponent and mantissa widths, sign on top. The fields are set while the type
- * still has 32 bits, because the library refuses a size that its fields do not fit. */
-static hid_t small_float(size_t exponent, size_t mantissa, size_t bias)
-{
-    hid_t t = H5Tcopy(H5T_IEEE_F32LE);
-    if (t < 0 || H5Tset_fields(t, 15, mantissa, exponent, 0, mantissa) < 0 || H5Tset_size(t, 2) < 0 ||
-        H5Tset_ebias(t, bias) < 0) {
-        if (t >= 0)
-            H5Tclose(t);
-        return H5I_INVALID_HID;
-    }
-    return t;
-}
-
-static hid_t string_type(void)
-{
-    hid_t t = H5Tcopy(H5T_C_S1);
-    if (t >= 0 && (H5Tset_size(t, H5T_VARIABLE) < 0 || H5Tset_cset(t, H5T_CSET_UTF8) < 0)) {
-        H5Tclose(t);
-        return H5I_INVALID_HID;
-    }
-    return t;
-}
-
-/* The type on disk (little-endian everywhere) or in memory; the caller closes it. */
-static hid_t make_type(enum h5_type t, int on_disk)
-{
-    switch (t) {
-    case H5_TYPE_F32: return H5Tcopy(on_disk ? H5T_IEEE_F32LE : H5T_NATIVE_FLOAT);
-    case H5_TYPE_F64: return H5Tcopy(on_disk ? H5T_IEEE_F64LE : H5T_NATIVE_DOUBLE);
-    case H5_TYPE_I32: return H5Tcopy(on_disk ? H5T_STD_I32LE : H5T_NATIVE_INT32);
-    case H5_TYPE_I64: return H5Tcopy(on_disk ? H5T_STD_I64LE : H5T_NATIVE_INT64);
-    case H5_TYPE_U8: return H5Tcopy(on_disk ? H5T_STD_U8LE : H5T_NATIVE_UINT8);
-    case H5_TYPE_U64: return H5Tcopy(on_disk ? H5T_STD_U64LE : H5T_NATIVE_UINT64);
-    case H5_TYPE_F16: return small_float(5, 10, 15);
-    case H5_TYPE_BF16: return small_float(8, 7, 127);
-    case H5_TYPE_STRING: return string_type();
-    default: return H5I_INVALID_HID;
-    }
-}
-
-static enum h5_type classify(hid_t id)
-{
-    if (H5Tget_class(id) == H5T_STRING)
-        return H5Tis_variable_str(id) > 0 ? H5_TYPE_STRING : H5_TYPE_OTHER;
-    for (int t = 0; t < H5_TYPE_STRING; t++) {
-        hid_t want = make_type((enum h5_type)t, 1);
-        int same = want >= 0 && H5Tequal(id, want) > 0;
-        if (want >= 0)
-            H5Tclose(want);
-        if (same)
-            return (enum h5_type)t;
-    }
-    return H5_TYPE_OTHER;
-}
-
 /* ---- files and groups ------------------------------------------------------------------------ */
+
+static void release(struct h5 *f)
+{
+    if (f->in >= 0)
+        close(f->in);
+    if (f->out >= 0) {
+        close(f->out);
+        unlink(f->tmp);
+        leave_forget(f->number);
+    }
+    h5_node_free(f->root);
+    mem_free(f->tmp);
+    mem_free(f->path);
+    mem_free(f);
+}
+
+static int open_output(struct h5 *f, struct err *e)
+{
+    static unsigned long order; /* not for use from several threads */
+    struct stat st;
+    struct str tmp = {0};
+    if (stat(f->path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(e, ERR_IO, "%s: exists and is not a regular file", f->path);
+    str_addf(&tmp, "%s.tmp.%ld.%lu", f->path, (long)getpid(), order++);
+    f->tmp = str_take(&tmp);
+    f->number = leave_remove(f->tmp);
+    f->out = open(f->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    f->end = 48; /* the superblock's room */
+    if (f->out >= 0)
+        return 0;
+    leave_forget(f->number);
+    return fs_fail(f->path, e);
+}
 
 struct h5 *h5_open(const char *path, enum h5_mode mode, struct err *e)
 {
-    struct stat st;
-    hid_t id = H5I_INVALID_HID;
-    int there = stat(path, &st) == 0;
-    if (there && !S_ISREG(st.st_mode)) {
-        err_set(e, ERR_IO, "%s: not a regular file", path);
-        return NULL;
-    }
-    if (!there && mode == H5_MODE_READ) {
-        err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    quiet();
-    errno = 0;
-    if (mode == H5_MODE_READ)
-        id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    else if (mode == H5_MODE_APPEND && there)
-        id = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-    else
-        id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    if (id < 0) {
-        if (errno == EACCES || errno == ENOENT || errno == EISDIR || errno == EROFS)
-            err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-        else
-            err_set(e, ERR_FORMAT, "%s: %s", path,
-                    mode == H5_MODE_CREATE ? "can't be created" : "not an HDF5 file, truncated, or in use");
-        H5Eclear2(H5E_DEFAULT);
-        return NULL;
-    }
-    struct h5 *f = mem_new(1, sizeof *f);
-    f->id = id;
+    struct h5 *f = mem_new(1, sizeof *f), *old = NULL;
+    int64_t size = 0;
+    int rc;
     f->path = mem_strdup(path);
+    f->in = f->out = -1;
     f->writable = mode != H5_MODE_READ;
+    if (f->writable) {
+        f->root = h5_node_new("", 0, H5_GROUP);
+        rc = open_output(f, e);
+        if (rc == 0 && mode == H5_MODE_APPEND && fs_exists(path)) {
+            old = h5_open(path, H5_MODE_READ, e);
+            rc = old ? h5_copy(old, "/", f, "/", e) : -1;
+            h5_abandon(old);
+        }
+    } else {
+        f->in = fs_open(path, &size, e);
+        f->size = (uint64_t)size;
+        rc = f->in < 0 ? -1 : h5_parse(f, e);
+    }
+    if (rc) {
+        release(f);
+        return NULL;
+    }
     return f;
+}
+
+void h5_abandon(struct h5 *f)
+{
+    if (f)
+        release(f);
+}
+
+/* Everything is on the disk before the name is: who reads sees the old file or the new one. */
+static int commit(struct h5 *f, struct err *e)
+{
+    int rc = h5_emit(f, e);
+    if (rc == 0 && fsync(f->out) && errno != EINVAL && errno != ENOTSUP) /* some file systems can't */
+        rc = fs_fail(f->path, e);
+    int fd = f->out;
+    f->out = -1;
+    if (close(fd) && rc == 0)
+        rc = fs_fail(f->path, e);
+    if (rc == 0 && rename(f->tmp, f->path))
+        rc = fs_fail(f->path, e);
+    if (rc)
+        unlink(f->tmp);
+    leave_forget(f->number);
+    return rc;
 }
 
 int h5_close(struct h5 *f, struct err *e)
@@ -169,12 +128,11 @@ int h5_close(struct h5 *f, struct err *e)
     int rc = 0;
     if (!f)
         return 0;
-    if (f->writable && H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
-        rc = fail(f, "/", "can't be written", e);
-    if (H5Fclose(f->id) < 0 && rc == 0)
-        rc = fail(f, "/", "can't be closed", e);
-    mem_free(f->path);
-    mem_free(f);
+    if (f->failed)
+        rc = err_set(e, ERR_IO, "%s: not written, because a part of it could not be", f->path);
+    else if (f->writable)
+        rc = commit(f, e);
+    release(f);
     return rc;
 }
 
@@ -183,417 +141,311 @@ const char *h5_path(const struct h5 *f)
     return f->path;
 }
 
-/* H5Lexists fails when a part on the way is missing, so each prefix is asked for in turn. */
 int h5_exists(const struct h5 *f, const char *path)
 {
-    int there = path[0] == '/';
-    char *copy = mem_strdup(path);
-    for (char *p = copy + 1; there && p[-1] && *p; p++) {
-        char *end = p + strcspn(p, "/");
-        char was = *end;
-        *end = '\0';
-        there = H5Lexists(f->id, copy, H5P_DEFAULT) > 0;
-        *end = was;
-        if (!was)
-            break;
-        p = end;
-    }
-    mem_free(copy);
-    H5Eclear2(H5E_DEFAULT);
-    return there;
+    return h5_node_find(f->root, path) != NULL;
 }
 
-/* Links make the groups above them; datasets carry no times, so that the same content gives the same bytes. */
-static hid_t property(hid_t class)
+/* Whatever goes wrong while writing is remembered, so that no half of a file takes the name of a whole one. */
+static int refuse(struct h5 *f, const char *path, const char *what, struct err *e)
 {
-    hid_t p = H5Pcreate(class);
-    if (p >= 0 && (class == H5P_LINK_CREATE ? H5Pset_create_intermediate_group(p, 1) : H5Pset_obj_track_times(p, 0)) >= 0)
-        return p;
-    drop(p);
-    return H5I_INVALID_HID;
+    f->failed = 1;
+    return err_set(e, ERR_FORMAT, "%s:%s: %s", f->path, path, what);
+}
+
+/* The group at a path, made with its parents where there is none. */
+static struct h5_node *make_group(struct h5 *f, const char *path, size_t n, struct err *e)
+{
+    struct h5_node *node = f->root;
+    if (!f->writable || n == 0 || path[0] != '/') {
+        refuse(f, path, f->writable ? "not an absolute path" : "opened for reading alone", e);
+        return NULL;
+    }
+    for (const char *p = path + 1; p < path + n;) {
+        size_t k = strcspn(p, "/");
+        k = p + k > path + n ? (size_t)(path + n - p) : k;
+        char *name = mem_strndup(p, k), *one = mem_new(k + 2, 1);
+        snprintf(one, k + 2, "/%s", name);
+        struct h5_node *child = k ? h5_node_find(node, one) : node;
+        if (!child) {
+            child = h5_node_new(p, k, H5_GROUP);
+            h5_node_add(node, child);
+        }
+        mem_free(name);
+        mem_free(one);
+        if (k > H5_MAX_NAME || child->kind != H5_GROUP || child->odd) {
+            refuse(f, path, "a dataset stands where a group is to be, or a name is too long", e);
+            return NULL;
+        }
+        node = child;
+        p += k + (p[k] == '/');
+    }
+    return node;
 }
 
 int h5_make_group(struct h5 *f, const char *path, struct err *e)
 {
-    hid_t parents = H5I_INVALID_HID, g = H5I_INVALID_HID;
-    int rc = -1;
-    if (strcmp(path, "/") == 0 || h5_exists(f, path))
-        return 0;
-    parents = property(H5P_LINK_CREATE);
-    g = H5Gcreate2(f->id, path, parents, H5P_DEFAULT, H5P_DEFAULT);
-    if (g < 0) {
-        fail(f, path, "can't create the group", e);
-        goto out;
-    }
-    rc = 0;
-out:
-    drop(g);
-    drop(parents);
-    return rc;
+    return make_group(f, path, strlen(path), e) ? 0 : -1;
+}
+
+/* What a path names, if it can be used. */
+const struct h5_node *h5_usable(const struct h5 *f, const char *path, enum h5_kind kind, struct err *e)
+{
+    const struct h5_node *node = h5_node_find(f->root, path);
+    if (!node)
+        err_set(e, ERR_FORMAT, "%s:%s: missing", f->path, path);
+    else if (node->odd)
+        err_set(e, ERR_UNSUPPORTED, "%s:%s: %s", f->path, path, node->odd);
+    else if (node->kind != kind)
+        err_set(e, ERR_FORMAT, "%s:%s: a %s, expected a %s", f->path, path, kind == H5_GROUP ? "dataset" : "group",
+                kind == H5_GROUP ? "group" : "dataset");
+    else
+        return node;
+    return NULL;
 }
 
 int h5_list(const struct h5 *f, const char *group, char ***names, size_t *n, struct err *e)
 {
-    hid_t g = H5Gopen2(f->id, group, H5P_DEFAULT);
-    H5G_info_t info;
-    char **list = NULL;
-    size_t done = 0;
-    int rc = -1;
-    if (g < 0 || H5Gget_info(g, &info) < 0) {
-        fail(f, group, "no such group", e);
-        goto out;
-    }
-    list = mem_try((size_t)info.nlinks + 1, sizeof *list, "names of a group", e);
+    const struct h5_node *node = h5_usable(f, group, H5_GROUP, e);
+    char **list = node ? mem_try(node->n_child + 1, sizeof *list, "names of a group", e) : NULL;
     if (!list)
-        goto out;
-    for (; done < info.nlinks; done++) {
-        ssize_t len = H5Lget_name_by_idx(g, ".", H5_INDEX_NAME, H5_ITER_INC, done, NULL, 0, H5P_DEFAULT);
-        if (len < 0) {
-            fail(f, group, "can't list the group", e);
-            goto out;
-        }
-        list[done] = mem_new((size_t)len + 1, 1);
-        H5Lget_name_by_idx(g, ".", H5_INDEX_NAME, H5_ITER_INC, done, list[done], (size_t)len + 1, H5P_DEFAULT);
-    }
+        return -1;
+    for (size_t i = 0; i < node->n_child; i++)
+        list[i] = mem_strdup(node->child[i]->name);
     *names = list;
-    *n = done;
-    list = NULL;
-    rc = 0;
-out:
-    h5_free_strings(list, done);
-    drop(g);
-    return rc;
-}
-
-int h5_copy(const struct h5 *from, const char *src, struct h5 *to, const char *dst, struct err *e)
-{
-    hid_t parents = property(H5P_LINK_CREATE);
-    int rc = 0;
-    if (H5Ocopy(from->id, src, to->id, dst, H5P_DEFAULT, parents) < 0)
-        rc = fail(from, src, "can't be copied", e);
-    drop(parents);
-    return rc;
+    *n = node->n_child;
+    return 0;
 }
 
 /* ---- datasets -------------------------------------------------------------------------------- */
 
 int h5_stat(const struct h5 *f, const char *path, struct h5_info *out, struct err *e)
 {
-    hid_t d = H5I_INVALID_HID, space = H5I_INVALID_HID, type = H5I_INVALID_HID;
-    hsize_t dim[H5S_MAX_RANK];
-    struct h5_info info = {0};
-    int rc = -1;
-    if (!h5_exists(f, path)) {
-        err_set(e, ERR_FORMAT, "%s:%s: missing", f->path, path);
+    const struct h5_node *node = h5_usable(f, path, H5_DATASET, e);
+    if (!node)
         return -1;
-    }
-    d = H5Dopen2(f->id, path, H5P_DEFAULT);
-    if (d < 0 || (space = H5Dget_space(d)) < 0 || (type = H5Dget_type(d)) < 0) {
-        fail(f, path, "not a readable dataset", e);
-        goto out;
-    }
-    info.rank = H5Sget_simple_extent_ndims(space);
-    hssize_t n = H5Sget_simple_extent_npoints(space);
-    if (info.rank < 0 || info.rank > H5_MAX_RANK || n < 0 ||
-        H5Sget_simple_extent_dims(space, dim, NULL) != info.rank) {
-        fail(f, path, "shape can't be read, or more than 8 dimensions", e);
-        goto out;
-    }
-    for (int i = 0; i < info.rank; i++)
-        info.dim[i] = dim[i];
-    info.n = (uint64_t)n;
-    info.type = classify(type);
-    info.stored = H5Dget_storage_size(d);
+    struct h5_info info = {.type = node->type.as, .rank = node->rank, .n = node->n, .stored = node->stored};
+    memcpy(info.dim, node->dim, sizeof info.dim);
     *out = info;
-    rc = 0;
-out:
-    drop(type);
-    drop(space);
-    drop(d);
-    return rc;
+    return 0;
 }
 
-static int write_any(struct h5 *f, const char *path, enum h5_type t, int rank, const uint64_t *dim,
-                     const void *data, struct err *e)
+/* A dataset of that shape, which is not there yet. */
+struct h5_node *h5_new_dataset(struct h5 *f, const char *path, enum h5_type t, int rank, const uint64_t *dim, struct err *e)
 {
-    hid_t disk = H5I_INVALID_HID, memory = H5I_INVALID_HID, space = H5I_INVALID_HID, d = H5I_INVALID_HID,
-          parents = H5I_INVALID_HID, timeless = H5I_INVALID_HID;
-    hsize_t size[H5_MAX_RANK] = {0};
-    int rc = -1, empty = 0;
-    if (rank < 0 || rank > H5_MAX_RANK)
-        return err_set(e, ERR_SHAPE, "%s:%s: %d dimensions, at most %d", f->path, path, rank, H5_MAX_RANK);
+    const char *last = strrchr(path, '/');
+    struct h5_node *group = last ? make_group(f, path, last == path ? 1 : (size_t)(last - path), e) : NULL;
+    if (!group) {
+        f->failed = 1;
+        return NULL;
+    }
+    struct h5_node *node = h5_node_new(last + 1, strlen(last + 1), H5_DATASET);
+    node->type = (struct h5_dtype){.as = t, .size = (uint32_t)h5_type_size(t)};
+    node->fresh = 1;
+    node->rank = rank;
+    node->n = 1;
     for (int i = 0; i < rank; i++) {
-        size[i] = dim[i];
-        empty |= dim[i] == 0;
+        node->dim[i] = dim[i];
+        node->n *= dim[i];
     }
-    disk = make_type(t, 1);
-    memory = make_type(t, 0);
-    space = rank ? H5Screate_simple(rank, size, NULL) : H5Screate(H5S_SCALAR);
-    parents = property(H5P_LINK_CREATE);
-    timeless = property(H5P_DATASET_CREATE);
-    if (disk < 0 || memory < 0 || space < 0 || parents < 0 || timeless < 0 ||
-        (d = H5Dcreate2(f->id, path, disk, space, parents, timeless, H5P_DEFAULT)) < 0) {
-        fail(f, path, "can't create the dataset", e);
-        goto out;
+    node->stored = node->n * node->type.size;
+    if (!*node->name || strlen(node->name) > H5_MAX_NAME || h5_node_add(group, node)) {
+        refuse(f, path, "can't be created: it is there already, or its name is too long", e);
+        h5_node_free(node);
+        return NULL;
     }
-    if (!empty && H5Dwrite(d, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
-        fail(f, path, "can't be written", e);
-        goto out;
-    }
-    rc = 0;
-out:
-    if (d >= 0 && H5Dclose(d) < 0 && rc == 0)
-        rc = fail(f, path, "can't be written", e);
-    drop(timeless);
-    drop(parents);
-    drop(space);
-    drop(memory);
-    drop(disk);
-    return rc;
+    return node;
 }
 
 int h5_write(struct h5 *f, const char *path, enum h5_type t, int rank, const uint64_t *dim, const void *data,
              struct err *e)
 {
-    if (h5_type_size(t) == 0)
+    size_t bytes = h5_type_size(t);
+    if (bytes == 0)
         return err_set(e, ERR_USAGE, "%s:%s: not a numeric type", f->path, path);
-    return write_any(f, path, t, rank, dim, data, e);
+    if (rank < 0 || rank > H5_MAX_RANK) {
+        f->failed = 1;
+        return err_set(e, ERR_SHAPE, "%s:%s: %d dimensions, at most %d", f->path, path, rank, H5_MAX_RANK);
+    }
+    for (int i = 0; i < rank; i++)
+        if (!mem_mul(bytes, (size_t)dim[i], &bytes))
+            return refuse(f, path, "too large", e);
+    struct h5_node *node = h5_new_dataset(f, path, t, rank, dim, e);
+    return node ? h5_append_bytes(f, data, node->stored, &node->at, e) : -1;
 }
 
-/* Rows [first, first + n) of the slowest dimension, or all of it when n is 0. */
-static int read_part(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
-                     struct err *e)
+/* A dataset of n elements of type t, all of them stored. */
+const struct h5_node *h5_readable(const struct h5 *f, const char *path, enum h5_type t, struct err *e)
 {
-    hid_t d = H5Dopen2(f->id, path, H5P_DEFAULT), memory = make_type(t, 0);
-    hid_t from = d >= 0 ? H5Dget_space(d) : H5I_INVALID_HID, to = H5S_ALL;
-    hsize_t begin[H5_MAX_RANK] = {first}, count[H5_MAX_RANK];
-    int rank = from >= 0 ? H5Sget_simple_extent_ndims(from) : -1, rc = -1;
-    if (n && rank >= 1 && rank <= H5_MAX_RANK && H5Sget_simple_extent_dims(from, count, NULL) == rank) {
-        count[0] = n;
-        to = H5Screate_simple(rank, count, NULL);
-        if (H5Sselect_hyperslab(from, H5S_SELECT_SET, begin, NULL, count, NULL) < 0)
-            rank = -1;
+    const struct h5_node *node = h5_usable(f, path, H5_DATASET, e);
+    if (!node)
+        return NULL;
+    if (node->type.as != t || t == H5_TYPE_OTHER) {
+        err_set(e, ERR_FORMAT, "%s:%s: elements are %s, expected %s", f->path, path, h5_type_name(node->type.as),
+                h5_type_name(t));
+        return NULL;
     }
-    if (rank >= 0 && memory >= 0 && to >= 0 && H5Dread(d, memory, to, n ? from : H5S_ALL, H5P_DEFAULT, dst) >= 0)
-        rc = 0;
-    else
-        fail(f, path, "can't be read", e);
-    drop(to);
-    drop(from);
-    drop(memory);
-    drop(d);
-    return rc;
+    if (node->stored != node->n * node->type.size) {
+        err_set(e, ERR_FORMAT, "%s:%s: %llu bytes stored, expected %llu", f->path, path, (unsigned long long)node->stored,
+                (unsigned long long)(node->n * node->type.size));
+        return NULL;
+    }
+    return node;
 }
 
 int h5_read(const struct h5 *f, const char *path, enum h5_type t, void *dst, size_t n, struct err *e)
 {
-    struct h5_info info;
-    if (h5_stat(f, path, &info, e))
+    if (h5_type_size(t) == 0)
+        return err_set(e, ERR_USAGE, "%s:%s: not a numeric type", f->path, path);
+    const struct h5_node *node = h5_readable(f, path, t, e);
+    if (!node)
         return -1;
-    if (info.type != t || h5_type_size(t) == 0)
-        return err_set(e, ERR_FORMAT, "%s:%s: elements are %s, expected %s", f->path, path,
-                       h5_type_name(info.type), h5_type_name(t));
-    if (info.n != n)
-        return err_set(e, ERR_SHAPE, "%s:%s: %llu elements, expected %zu", f->path, path,
-                       (unsigned long long)info.n, n);
-    return n ? read_part(f, path, t, 0, 0, dst, e) : 0;
+    if (node->n != n)
+        return err_set(e, ERR_SHAPE, "%s:%s: %llu elements, expected %zu", f->path, path, (unsigned long long)node->n, n);
+    return h5_read_bytes(f, node, 0, node->stored, dst, e);
 }
 
 int h5_read_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
                  struct err *e)
 {
-    return n ? read_part(f, path, t, first, n, dst, e) : 0;
-}
-
-int h5_write_strings(struct h5 *f, const char *path, const char *const *s, size_t n, struct err *e)
-{
-    return write_any(f, path, H5_TYPE_STRING, 1, (const uint64_t[]){n}, s, e);
-}
-
-int h5_read_strings(const struct h5 *f, const char *path, char ***s, size_t *n, struct err *e)
-{
-    struct h5_info info;
-    hid_t d = H5I_INVALID_HID, type = H5I_INVALID_HID, space = H5I_INVALID_HID;
-    char **theirs = NULL, **ours = NULL;
-    int rc = -1;
-    if (h5_stat(f, path, &info, e))
+    const struct h5_node *node = h5_readable(f, path, t, e);
+    if (!node)
         return -1;
-    /* every string takes 16 bytes in the dataset itself: a forged length ends here, before memory is asked for */
-    if (info.type != H5_TYPE_STRING || info.rank != 1 || info.n > info.stored / 16)
-        return err_set(e, ERR_FORMAT, "%s:%s: not a list of strings", f->path, path);
-    size_t count = (size_t)info.n;
-    theirs = mem_try(count + 1, sizeof *theirs, "strings", e);
-    ours = mem_try(count + 1, sizeof *ours, "strings", e);
-    if (!theirs || !ours)
-        goto out;
-    d = H5Dopen2(f->id, path, H5P_DEFAULT);
-    type = string_type();
-    if (d < 0 || type < 0 || (space = H5Dget_space(d)) < 0 ||
-        (count > 0 && H5Dread(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, theirs) < 0)) {
-        fail(f, path, "can't be read", e);
-        goto out;
-    }
-    for (size_t i = 0; i < count; i++)
-        ours[i] = mem_strdup(theirs[i] ? theirs[i] : "");
-    if (count > 0)
-        H5Dvlen_reclaim(type, space, H5P_DEFAULT, theirs);
-    *s = ours;
-    *n = count;
-    ours = NULL;
-    rc = 0;
-out:
-    drop(space);
-    drop(type);
-    drop(d);
-    mem_free(theirs);
-    mem_free(ours);
-    return rc;
-}
-
-void h5_free_strings(char **s, size_t n)
-{
-    for (size_t i = 0; s && i < n; i++)
-        mem_free(s[i]);
-    mem_free(s);
+    uint64_t rows = node->rank ? node->dim[0] : 1, row = rows ? node->stored / rows : 0;
+    if (first > rows || n > rows - first)
+        return err_set(e, ERR_SHAPE, "%s:%s: %llu rows, asked for %llu from %llu on", f->path, path, (unsigned long long)rows,
+                       (unsigned long long)n, (unsigned long long)first);
+    return h5_read_bytes(f, node, first * row, n * row, dst, e);
 }
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-static int set_attr(struct h5 *f, const char *path, const char *name, hid_t type, const void *v, struct err *e)
+static int set_attr(struct h5 *f, const char *path, const char *name, struct h5_dtype type, const void *v, struct err *e)
 {
-    hid_t space = H5I_INVALID_HID, a = H5I_INVALID_HID, o = H5I_INVALID_HID;
-    int rc = -1;
-    o = H5Oopen(f->id, path, H5P_DEFAULT);
-    space = H5Screate(H5S_SCALAR);
-    if (o >= 0 && H5Aexists(o, name) > 0)
-        H5Adelete(o, name);
-    if (o < 0 || space < 0 || type < 0 ||
-        (a = H5Acreate2(o, name, type, space, H5P_DEFAULT, H5P_DEFAULT)) < 0 || H5Awrite(a, type, v) < 0) {
-        fail(f, path, "can't write an attribute", e);
-        err_wrap(e, "attribute '%s'", name);
-        goto out;
-    }
-    rc = 0;
-out:
-    drop(a);
-    drop(space);
-    drop(o);
-    return rc;
+    struct h5_node *node = h5_node_find(f->root, path);
+    if (!f->writable || !node || node->kind == H5_ODD)
+        return refuse(f, path, node ? "an attribute can't be written here" : "missing, and was to get an attribute", e);
+    struct h5_attr *a = h5_node_attr(node, name);
+    a = a ? a : h5_node_attr_new(node, name, strlen(name));
+    mem_free(a->data);
+    a->type = type;
+    a->n = 1;
+    a->data = mem_new(type.size + 1, 1);
+    memcpy(a->data, v, type.size);
+    return 0;
 }
 
 int h5_set_int(struct h5 *f, const char *path, const char *name, int64_t v, struct err *e)
 {
-    return set_attr(f, path, name, H5T_NATIVE_INT64, &v, e);
+    return set_attr(f, path, name, (struct h5_dtype){.as = H5_TYPE_I64, .class = H5_CLASS_INT, .size = 8, .plain = 1, .is_signed = 1}, &v, e);
 }
 
 int h5_set_double(struct h5 *f, const char *path, const char *name, double v, struct err *e)
 {
-    return set_attr(f, path, name, H5T_NATIVE_DOUBLE, &v, e);
+    return set_attr(f, path, name, (struct h5_dtype){.as = H5_TYPE_F64, .class = H5_CLASS_FLOAT, .size = 8}, &v, e);
 }
 
-/* Fixed length, so that reading one asks the library for no memory. */
 int h5_set_string(struct h5 *f, const char *path, const char *name, const char *v, struct err *e)
 {
     size_t n = strlen(v);
-    if (n > MAX_ATTR_STRING)
-        return err_set(e, ERR_UNSUPPORTED, "%s:%s: attribute '%s' has %zu bytes, at most %d", f->path, path, name,
-                       n, MAX_ATTR_STRING);
-    hid_t t = H5Tcopy(H5T_C_S1);
-    int rc = -1;
-    if (t < 0 || H5Tset_size(t, n + 1) < 0 || H5Tset_cset(t, H5T_CSET_UTF8) < 0)
-        fail(f, path, "can't write an attribute", e);
-    else
-        rc = set_attr(f, path, name, t, v, e);
-    drop(t);
-    return rc;
+    if (n > H5_MAX_ATTR) {
+        f->failed = 1;
+        return err_set(e, ERR_UNSUPPORTED, "%s:%s: attribute '%s' has %zu bytes, at most %d", f->path, path, name, n, (int)H5_MAX_ATTR);
+    }
+    return set_attr(f, path, name, (struct h5_dtype){.as = H5_TYPE_STRING, .class = H5_CLASS_STRING, .size = (uint32_t)n + 1}, v, e);
 }
 
 int h5_has(const struct h5 *f, const char *path, const char *name)
 {
-    hid_t o = H5Oopen(f->id, path, H5P_DEFAULT);
-    int there = o >= 0 && H5Aexists(o, name) > 0;
-    drop(o);
-    H5Eclear2(H5E_DEFAULT);
-    return there;
+    const struct h5_node *node = h5_node_find(f->root, path);
+    return node && h5_node_attr(node, name) != NULL;
 }
 
-/* Opens attribute and type; refuses what is no scalar of one of two classes. */
-static int open_attr(const struct h5 *f, const char *path, const char *name, H5T_class_t want,
-                     H5T_class_t or_else, hid_t *attr, hid_t *type, struct err *e)
+/* NULL with the error set unless there is one such value. */
+static const struct h5_attr *find_attr(const struct h5 *f, const char *path, const char *name, struct err *e)
 {
-    hid_t a = H5I_INVALID_HID, t = H5I_INVALID_HID, s = H5I_INVALID_HID;
-    if (!h5_has(f, path, name))
-        return err_set(e, ERR_FORMAT, "%s:%s: attribute '%s' missing", f->path, path, name);
-    a = H5Aopen_by_name(f->id, path, name, H5P_DEFAULT, H5P_DEFAULT);
-    if (a >= 0) {
-        t = H5Aget_type(a);
-        s = H5Aget_space(a);
-    }
-    int ok = t >= 0 && s >= 0 && H5Sget_simple_extent_npoints(s) == 1 &&
-             (H5Tget_class(t) == want || H5Tget_class(t) == or_else);
-    drop(s);
-    if (!ok) {
-        if (t >= 0)
-            H5Tclose(t);
-        if (a >= 0)
-            H5Aclose(a);
-        return err_set(e, ERR_FORMAT, "%s:%s: attribute '%s' is not one %s", f->path, path, name,
-                       want == H5T_INTEGER ? "integer" : want == H5T_FLOAT ? "number" : "string");
-    }
-    *attr = a;
-    *type = t;
+    const struct h5_node *node = h5_node_find(f->root, path);
+    const struct h5_attr *a = node ? h5_node_attr(node, name) : NULL;
+    if (!a && node && node->attr_odd)
+        err_set(e, ERR_UNSUPPORTED, "%s:%s: attribute '%s' can't be read: %s", f->path, path, name, node->attr_odd);
+    else if (!a)
+        err_set(e, ERR_FORMAT, "%s:%s: attribute '%s' missing", f->path, path, name);
+    return a;
+}
+
+static int not_one(const struct h5 *f, const char *path, const char *name, const char *what, struct err *e)
+{
+    return err_set(e, ERR_FORMAT, "%s:%s: attribute '%s' is not one %s", f->path, path, name, what);
+}
+
+/* A plain integer of 1 to 8 bytes; -1 when it is none, or does not fit. */
+int h5_integer_of(const struct h5_attr *a, int64_t *v)
+{
+    if (a->n != 1 || !a->data || a->type.class != H5_CLASS_INT || !a->type.plain)
+        return -1;
+    uint64_t u = 0;
+    unsigned bits = 8 * a->type.size;
+    for (uint32_t i = 0; i < a->type.size; i++)
+        u |= (uint64_t)a->data[i] << 8 * i;
+    if (a->type.is_signed && bits < 64 && u >> (bits - 1))
+        u |= ~(uint64_t)0 << bits;
+    if (!a->type.is_signed && u > INT64_MAX)
+        return -1;
+    memcpy(v, &u, sizeof u);
     return 0;
 }
 
 int h5_get_int(const struct h5 *f, const char *path, const char *name, int64_t *v, struct err *e)
 {
-    hid_t a, t;
-    int rc = 0;
-    if (open_attr(f, path, name, H5T_INTEGER, H5T_INTEGER, &a, &t, e))
+    const struct h5_attr *a = find_attr(f, path, name, e);
+    if (!a)
         return -1;
-    if (H5Aread(a, H5T_NATIVE_INT64, v) < 0)
-        rc = fail(f, path, "can't read an attribute", e);
-    H5Tclose(t);
-    H5Aclose(a);
-    return rc;
+    return h5_integer_of(a, v) ? not_one(f, path, name, "integer", e) : 0;
 }
 
 int h5_get_double(const struct h5 *f, const char *path, const char *name, double *v, struct err *e)
 {
-    hid_t a, t;
-    int rc = 0;
-    if (open_attr(f, path, name, H5T_FLOAT, H5T_INTEGER, &a, &t, e))
+    const struct h5_attr *a = find_attr(f, path, name, e);
+    int64_t whole;
+    float single;
+    if (!a)
         return -1;
-    if (H5Aread(a, H5T_NATIVE_DOUBLE, v) < 0)
-        rc = fail(f, path, "can't read an attribute", e);
-    H5Tclose(t);
-    H5Aclose(a);
-    return rc;
+    if (a->n == 1 && a->data && a->type.as == H5_TYPE_F64) {
+        memcpy(v, a->data, sizeof *v);
+    } else if (a->n == 1 && a->data && a->type.as == H5_TYPE_F32) {
+        memcpy(&single, a->data, sizeof single);
+        *v = (double)single;
+    } else if (h5_integer_of(a, &whole) == 0) {
+        *v = (double)whole;
+    } else {
+        return not_one(f, path, name, "number", e);
+    }
+    return 0;
 }
 
-/* h5py writes variable-length strings, this file fixed ones: both are read. */
+/* h5py writes variable-length texts, this file fixed ones: both are read. */
 char *h5_get_string(const struct h5 *f, const char *path, const char *name, struct err *e)
 {
-    hid_t a, t;
-    char *out = NULL, *theirs = NULL;
-    if (open_attr(f, path, name, H5T_STRING, H5T_STRING, &a, &t, e))
+    const struct h5_attr *a = find_attr(f, path, name, e);
+    char *out = NULL;
+    if (!a)
         return NULL;
-    if (H5Tis_variable_str(t) > 0) {
-        if (H5Aread(a, t, &theirs) >= 0)
-            out = mem_strdup(theirs ? theirs : "");
-        if (theirs)
-            H5free_memory(theirs);
-    } else {
-        size_t n = H5Tget_size(t);
-        out = n <= 2 * MAX_ATTR_STRING ? mem_new(n + 1, 1) : NULL;
-        if (out && H5Aread(a, t, out) < 0) {
-            mem_free(out);
-            out = NULL;
+    if (a->n == 1 && a->data && a->type.class == H5_CLASS_VARIABLE && a->type.as == H5_TYPE_STRING) {
+        if (h5_heap_strings(f, path, a->data, 1, &out, e)) {
+            err_wrap(e, "attribute '%s'", name);
+            return NULL;
         }
+    } else if (a->n == 1 && a->data && a->type.class == H5_CLASS_STRING) {
+        size_t n = strnlen((const char *)a->data, a->type.size), behind = n;
+        while (behind < a->type.size && !a->data[behind])
+            behind++;
+        if (behind < a->type.size) {
+            err_set(e, ERR_FORMAT, "%s:%s: attribute '%s' holds a NUL", f->path, path, name);
+            return NULL;
+        }
+        out = mem_strndup((const char *)a->data, n);
+    } else {
+        not_one(f, path, name, "string", e);
     }
-    if (!out)
-        fail(f, path, "can't read an attribute", e);
-    H5Tclose(t);
-    H5Aclose(a);
     return out;
 }

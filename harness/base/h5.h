@@ -1,5 +1,6 @@
-/* HDF5 files: numeric arrays with shapes, lists of strings, attributes. The only user of hdf5.h, so that the
- * library's own messages, handles and type codes stay in one place.
+/* HDF5 files: numeric arrays with shapes, lists of strings, attributes. A part of the format, read and written here:
+ * files come from strangers, and the library crashes on bad ones (h5_parse.c says what is read, models/README.md why).
+ * What is written is plain: contiguous datasets, fixed-length text, headers with checksums; h5py and h5dump read it.
  *
  *   struct h5 *f = h5_open("kept.h5", H5_MODE_CREATE, e);
  *   h5_write(f, "/cell/0/bitmap", H5_TYPE_U8, 2, (const uint64_t[]){30, 128}, bits, e);
@@ -18,8 +19,8 @@
 
 enum h5_mode {
     H5_MODE_READ,
-    H5_MODE_CREATE, /* an existing file is truncated */
-    H5_MODE_APPEND  /* an existing file keeps its content; a missing one is created */
+    H5_MODE_CREATE, /* an existing file is replaced when h5_close has written everything, and not before */
+    H5_MODE_APPEND  /* the same, beginning with the content of an existing file */
 };
 
 enum h5_type {
@@ -31,7 +32,7 @@ enum h5_type {
     H5_TYPE_U64,
     H5_TYPE_F16,    /* IEEE binary16; in memory its bits as uint16_t */
     H5_TYPE_BF16,   /* upper half of a float: 8 bits of exponent, 7 of mantissa; likewise */
-    H5_TYPE_STRING, /* of h5_write_strings */
+    H5_TYPE_STRING, /* variable-length text, as h5py writes it */
     H5_TYPE_OTHER   /* anything that nothing here can read */
 };
 
@@ -49,15 +50,17 @@ struct h5_info {
 
 /* NULL and ERR_IO or ERR_FORMAT when there is no such file, it is no regular file, or no HDF5. */
 struct h5 *h5_open(const char *path, enum h5_mode mode, struct err *e);
-/* Flushes and frees. NULL is fine. -1 when something could not be written; f is gone all the same. */
+/* Writes the file, syncs it, gives it its name, frees. NULL is fine. -1 when something could not be written, now or
+ * before: then nothing is left of it, and what stood under the name still stands; f is gone all the same. */
 int h5_close(struct h5 *f, struct err *e);
+void h5_abandon(struct h5 *f); /* frees; nothing is written. NULL is fine */
 const char *h5_path(const struct h5 *f);
 
 int h5_exists(const struct h5 *f, const char *path); /* a group or a dataset; 1 or 0 */
 int h5_make_group(struct h5 *f, const char *path, struct err *e); /* with its parents; fine when it is there */
 /* Names of a group's members in order of name; *names and every name are the caller's (h5_free_strings). */
 int h5_list(const struct h5 *f, const char *group, char ***names, size_t *n, struct err *e);
-/* Copies a dataset, or a group with all below it, attributes too. */
+/* Copies a dataset, or a group with all below it, attributes too (those of other types than below are refused). */
 int h5_copy(const struct h5 *from, const char *src, struct h5 *to, const char *dst, struct err *e);
 
 /* Size of one element in memory; 0 for STRING and OTHER. */
@@ -75,12 +78,14 @@ int h5_read(const struct h5 *f, const char *path, enum h5_type t, void *dst, siz
 int h5_read_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
                  struct err *e);
 
-/* A list of n NUL-terminated strings, stored as variable-length UTF-8. */
+/* A list of n NUL-terminated strings: a group of `bytes` (u8: one behind the other) and `end` (u64: where each ends).
+ * Reading takes a dataset of variable-length strings too. */
 int h5_write_strings(struct h5 *f, const char *path, const char *const *s, size_t n, struct err *e);
 int h5_read_strings(const struct h5 *f, const char *path, char ***s, size_t *n, struct err *e);
 void h5_free_strings(char **s, size_t n);
 
-/* Attributes of the group or dataset at `path`; "/" is the file's own. Strings: up to 60,000 bytes. */
+/* Attributes of the group or dataset at `path`; "/" is the file's own. Strings: up to 60,000 bytes; reading takes those
+ * of fixed and of variable length. */
 int h5_set_int(struct h5 *f, const char *path, const char *name, int64_t v, struct err *e);
 int h5_set_double(struct h5 *f, const char *path, const char *name, double v, struct err *e);
 int h5_set_string(struct h5 *f, const char *path, const char *name, const char *v, struct err *e);

@@ -40,7 +40,7 @@ t "depthkv: task 'passkey' has no parameter 'lenth'; did you mean 'length'? (see
 t "depthkv: task 'jsonl': parameter 'file' is required: --param file=..." samples jsonl -m tiny.h5
 t "depthkv samples: task 'niah_singel_1' unknown; did you mean 'niah_single_1'? (see: depthkv samples -h)" samples niah_singel_1 -m tiny.h5
 t "depthkv: nosuch.h5: No such file or directory" samples passkey -m nosuch.h5
-t "depthkv: x.yaml: not an HDF5 file, truncated, or in use" generate -m x.yaml abc
+t "depthkv: x.yaml: not an HDF5 file, or truncated" generate -m x.yaml abc
 t "depthkv: a prompt of 3 tokens + -n 5000 exceed the model's context of 4096" generate -m tiny.h5 -n 5000 abc
 t "depthkv trace: no cell begins with 'zzz'; depthkv check prints them (see: depthkv trace -h)" trace x.yaml --cell zzz
 t "depthkv: nosuch/rows.jsonl: No such file or directory" report nosuch

@@ -16,6 +16,14 @@ NAMES = {"attn_norm": "input_layernorm", "wq": "self_attn.q_proj", "wk": "self_a
          "down": "mlp.down_proj"}
 
 
+def texts(at):
+    """A list of strings of a model file: bytes and their ends, or (format version 1) a dataset of variable-length text."""
+    if isinstance(at, h5py.Dataset):
+        return [t.decode() for t in at[()]]
+    raw, ends = at["bytes"][()].tobytes(), at["end"][()]
+    return [raw[a:b].decode() for a, b in zip([0, *ends[:-1]], ends)]
+
+
 class Model:
     def __init__(self, path):
         with h5py.File(path) as f:
@@ -24,8 +32,8 @@ class Model:
             for i in range(self.hp["n_layer"]):
                 for name in NAMES:
                     self.weights[f"layers/{i}/{name}"] = f[f"layers/{i}/{name}"][()]
-            token = [t.decode() for t in f["tokenizer/token"][()]]
-            merge = [tuple(m.decode().split(" ")) for m in f["tokenizer/merge"][()]]
+            token = texts(f["tokenizer/token"])
+            merge = [tuple(m.split(" ")) for m in texts(f["tokenizer/merge"])]
             kind = f["tokenizer/type"][()]
             self.eos = int(f["tokenizer"].attrs["eos"])
         assert all(w.dtype == np.float32 for w in self.weights.values()) and self.hp["tied"] and not self.hp["qkv_bias"]
