@@ -191,17 +191,21 @@ int h5_make_group(struct h5 *f, const char *path, struct err *e)
 /* What a path names, if it can be used. */
 const struct h5_node *h5_usable(const struct h5 *f, const char *path, enum h5_kind kind, struct err *e)
 {
-    const struct h5_node *node = h5_node_find(f->root, path);
-    if (!node)
+    const struct h5_node *node = h5_node_find(f->root, path), *above = node;
+    char *group = mem_strdup(path);
+    for (char *cut; !above && (cut = strrchr(group, '/')) && cut > group; above = h5_node_find(f->root, group))
+        *cut = '\0'; /* up to the group that hides it, if one does */
+    if (!node && above && above->odd)
+        err_set(e, ERR_UNSUPPORTED, "%s:%s: %s", f->path, group, above->odd);
+    else if (!node)
         err_set(e, ERR_FORMAT, "%s:%s: missing", f->path, path);
     else if (node->odd)
         err_set(e, ERR_UNSUPPORTED, "%s:%s: %s", f->path, path, node->odd);
     else if (node->kind != kind)
         err_set(e, ERR_FORMAT, "%s:%s: a %s, expected a %s", f->path, path, kind == H5_GROUP ? "dataset" : "group",
                 kind == H5_GROUP ? "group" : "dataset");
-    else
-        return node;
-    return NULL;
+    mem_free(group);
+    return node && !node->odd && node->kind == kind ? node : NULL;
 }
 
 int h5_list(const struct h5 *f, const char *group, char ***names, size_t *n, struct err *e)

@@ -130,7 +130,15 @@ int h5_append_copy(struct h5 *f, const struct h5 *from, const struct h5_node *no
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-enum { SPACE = 1, LINKS = 2, TYPE = 3, FILL = 5, LINK = 6, LAYOUT = 8, GROUP = 10, ATTR = 12, CONSTANT = 1 };
+enum { SPACE = 1, LINKS = 2, TYPE = 3, FILL = 5, LINK = 6, LAYOUT = 8, GROUP = 10, ATTR = 12, ATTRS = 21, CONSTANT = 1 };
+
+/* An editor (h5py) moves links and attributes out of the header, to where they are not read here, when there are more
+ * than this of them, and back when there are less. */
+static void put_limits(struct str *s)
+{
+    h5_put(s, 0xFFFF, 2);
+    h5_put(s, 0xFFFE, 2);
+}
 
 static void put_message(struct str *s, int type, int flags, const struct str *body)
 {
@@ -215,8 +223,24 @@ static void put_group(struct str *s)
     h5_put(&body, H5_NOWHERE, 8);
     put_message(s, LINKS, 0, &body);
     str_clear(&body);
-    h5_put(&body, 0, 2);
+    h5_put(&body, 0, 1);
+    h5_put(&body, 1, 1); /* limits are said */
+    put_limits(&body);
     put_message(s, GROUP, CONSTANT, &body);
+    str_free(&body);
+}
+
+/* That attributes stand in the header; without it, editors count none. */
+static void put_attrs(struct str *s, const struct h5_node *node)
+{
+    struct str body = {0};
+    h5_put(&body, 0, 2);
+    h5_put(&body, H5_NOWHERE, 8);
+    h5_put(&body, H5_NOWHERE, 8);
+    if (node->n_attr)
+        put_message(s, ATTRS, 0, &body);
+    for (size_t i = 0; i < node->n_attr; i++)
+        put_attr(s, &node->attr[i]);
     str_free(&body);
 }
 
@@ -243,8 +267,7 @@ static int emit_node(struct emit *m, const struct h5_node *node, uint64_t *at, s
         put_group(&body);
     else
         put_dataset(&body, node);
-    for (size_t i = 0; i < node->n_attr; i++)
-        put_attr(&body, &node->attr[i]);
+    put_attrs(&body, node);
     for (size_t i = 0; i < node->n_child && rc == 0; i++) {
         rc = emit_node(m, node->child[i], &child, e);
         put_link(&body, node->child[i], child);
@@ -252,7 +275,8 @@ static int emit_node(struct emit *m, const struct h5_node *node, uint64_t *at, s
     size_t first = m->out.n;
     str_add(&m->out, "OHDR");
     h5_put(&m->out, 2, 1);
-    h5_put(&m->out, 2, 1); /* the size has four bytes; no times, so that the same content gives the same bytes */
+    h5_put(&m->out, 2 | 16, 1); /* the size has four bytes, and limits are said; no times, so that the same content gives the same bytes */
+    put_limits(&m->out);
     h5_put(&m->out, body.n, 4);
     str_addn(&m->out, body.p, body.n);
     h5_put(&m->out, h5_checksum(m->out.p + first, m->out.n - first), 4);
