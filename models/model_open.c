@@ -1,6 +1,7 @@
 /* Opening a model file: shapes are checked for every tensor before memory is asked for, then each tensor is read in
  * slices, hashed as it is stored, and packed into the arena. The hash is the model's identity: what rows are kept under
  * follows from what was loaded, not from what the file says of itself. */
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,7 +88,7 @@ static int read_tensor(const struct load *l, int i, enum h5_type type, void *pla
     int rc = -1;
     model_tensor_at(&l->m->hp, i, &t);
     snprintf(name, sizeof name, "/%s", t.name);
-    int rows = SLICE / 4 / t.dim[1];
+    int rows = SLICE / 4 / t.dim[1], threads = omp_get_max_threads() > 1 ? 2 : 1;
     rows = rows < 16 ? 16 : rows > t.dim[0] ? t.dim[0] : rows;
     size_t most = (size_t)rows * (size_t)t.dim[1], size = h5_type_size(type);
     void *raw = mem_try_raw(most, size, name, e), *out = raw ? mem_try_raw(most, sizeof(float), name, e) : NULL;
@@ -107,7 +108,7 @@ static int read_tensor(const struct load *l, int i, enum h5_type type, void *pla
                     at / cols, at % cols, l->to_bf16 ? "NaN, infinite, or too large for bf16" : "NaN or infinite");
             goto done;
         }
-#pragma omp parallel sections num_threads(2) if (count > 1 << 16)
+#pragma omp parallel sections num_threads(threads) if (count > 1 << 16)
         {
 #pragma omp section
             hash_sha256_update(l->hash, raw, count * size);
