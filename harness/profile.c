@@ -1,11 +1,9 @@
 #include "harness/profile.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"

@@ -1,15 +1,10 @@
 #include "models/import.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
-#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "models/half.h"
