@@ -173,6 +173,16 @@ TRAINER_SRC := $(addprefix datasets/,trainer.c item.c draw.c words.c fit.c hayst
                copy.c records.c arithmetic.c text.c) \
                $(addprefix harness/base/,err.c leave.c mem.c str.c fs.c rng.c param.c decimal.c)
 
+## faults: refused allocations, full disks and kills, some minutes (RUNS=40 places an allocation is refused at)
+.PHONY: faults
+faults: RUNS := 40
+faults: $(BIN)
+	@mkdir -p $(O)/tests/faults
+	$(Q)$(CC) -O1 -Wall -Wextra -fPIC -shared -o $(O)/tests/faults/fail.so tests/faults/fail.c -ldl
+	@tests/faults/allocations.sh ./$(BIN) $(O)/tests/faults/fail.so $(RUNS)
+	@tests/faults/kills.sh ./$(BIN)
+	@tests/faults/disks.sh ./$(BIN)
+
 ## trainer: the tasks as a shared object for models/reference/train.py (needs gcc alone)
 .PHONY: trainer
 trainer: $(TRAINER_SO)

@@ -7,7 +7,16 @@
 #include "harness/base/leave.h"
 #include "harness/base/mem.h"
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#ifdef __has_feature /* clang's way to say what gcc says by a macro */
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define OWN_MALLOC 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || !defined(__GLIBC__)
+#define OWN_MALLOC 1
+#endif
+
+#ifndef OWN_MALLOC
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
