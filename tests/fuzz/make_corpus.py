@@ -126,7 +126,9 @@ def tokenizer(pre="gpt2", pairs=False, added=True):
                               "normalized": False, "special": True}] if added else [],
             "normalizer": None,
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [digits, level]} if pre == "smollm" else level,
-            "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "a", "type_id": 0}}]}, "decoder": level,
+            "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "a"}}, {"Sequence": {"id": "A"}}],
+                               "special_tokens": {"a": {"id": "a", "ids": [0], "tokens": ["a"]}}},
+            "decoder": level,
             "model": {"type": "BPE", "vocab": vocab, "merges": merges}}
 
 
@@ -147,7 +149,7 @@ def all_hf():
 
 def all_tokenizer():
     words = "ab aba abab 12 don't <|im_end|> \u00e9\u4e2d\n\tabbaabbaabbaabbaabbaabbaabba"
-    write("tokenizer", "gpt2", words, compact(tokenizer()), compact({"add_bos_token": False, "chat_template": TEMPLATE}))
+    write("tokenizer", "gpt2", words, compact(tokenizer()), compact({"add_bos_token": True, "chat_template": TEMPLATE}))
     write("tokenizer", "smollm", words.encode() + b"\xff\xc3", compact(tokenizer("smollm", True)), "", TEMPLATE)
     write("tokenizer", "no_added", "abab", compact(tokenizer(added=False)))
     system = "{% set d = '<|im_start|>system\\nYou help.<|im_end|>\\n' %}" + TEMPLATE
