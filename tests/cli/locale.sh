@@ -2,7 +2,7 @@
 # A locale that writes 1,5 for one and a half changes no byte of what is read or written.
 . "$ROOT/tests/cli/lib/model.sh"
 experiment >x.yaml
-cat >comma <<'END'
+cat >comma <<'EOF'
 comment_char %
 escape_char /
 LC_NUMERIC
@@ -10,7 +10,7 @@ decimal_point "<U002C>"
 thousands_sep "<U002E>"
 grouping 3;3
 END LC_NUMERIC
-END
+EOF
 localedef -c -i comma ./comma_XX >localedef.log 2>&1 # other categories are missing, which it says and works around
 in_locale() { # NAME COMMAND...
   local name=$1

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by scripts that need a model: leaves tiny.h5 in the current folder, and the helpers below.
 "$ROOT/tests/cli/lib/tiny_model" hf
 "$DEPTHKV" import hf -o tiny.h5 -q
