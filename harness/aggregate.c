@@ -308,6 +308,9 @@ static void put_in_order(struct aggregate *a)
                                        "policy",   "params",      "budget",      "layer_budget", "head_budget",
                                        "protect",  "positions",   "prefill",     "decode",  "prune_after",
                                        "max_new_tokens", "weight_dtype", "metric", NULL};
+    static const char *const study[] = {"model",       "task",    "task_params", "length",   "policy",   "params",       "budget",
+                                        "head_budget", "protect", "prune_after", "prefill",  "decode",   "positions",    "template",
+                                        "seed",        "weight_dtype", "max_new_tokens", NULL};
     int *moved = mem_new((size_t)a->n_cell + 1, sizeof *moved);
     for (int c = 0; c < a->n_cell; c++)
         a->cell[c].first = c; /* its number so far */
@@ -317,6 +320,9 @@ static void put_in_order(struct aggregate *a)
         moved[a->cell[c].first] = c;
         a->cell[c].task_key = join_axes(&a->cell[c], task);
         a->cell[c].line_key = join_axes(&a->cell[c], line);
+        const struct json *budget = json_get(a->cell[c].axes, "layer_budget");
+        a->cell[c].layer_budget = json_is_object(budget) ? json_first(budget) : NULL;
+        a->cell[c].study_key = join_axes(&a->cell[c], study);
     }
     for (int i = 0; i < a->n_row; i++)
         a->row[i].cell = moved[a->row[i].cell];
@@ -534,6 +540,7 @@ void aggregate_free(struct aggregate *a)
         json_free(a->cell[c].axes);
         mem_free(a->cell[c].task_key);
         mem_free(a->cell[c].line_key);
+        mem_free(a->cell[c].study_key);
         mem_free(a->cell[c].extra);
     }
     for (int l = 0; l < a->n_line; l++)

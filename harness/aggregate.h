@@ -35,11 +35,13 @@ struct agg_row {
 struct agg_cell {
     struct json *axes;  /* its last row, owned; of a pooled line: borrowed from its first cell */
     const char *id;
+    const struct json *layer_budget; /* {"mga": {...}}'s only member, borrowed; NULL for a bare name */
     int order;          /* in the experiment */
     int first, n_row;   /* its rows */
     int seeds;          /* cells that a pooled line stands for; 1 otherwise */
     int baseline;       /* cell index of what its differences refer to; -1: none */
     char *task_key, *line_key; /* what cells of one task, of one line, have in common */
+    char *study_key;     /* what cells have in common that differ in layer budget and policy_seed alone */
     int n_ok, n_failed, n_skipped; /* rows; failed ones without those that are n/a */
     struct stats_summary summary[AGG_N_MEASURE];
     struct stats_paired diff[AGG_N_MEASURE]; /* this - baseline; n is 0 where there is none */

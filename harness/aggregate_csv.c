@@ -74,15 +74,6 @@ char *aggregate_form(const struct agg_cell *c)
     return s.n ? str_take(&s) : mem_strdup("");
 }
 
-static int same_value(const struct json *a, const struct json *b)
-{
-    char *x = json_print(a), *y = json_print(b);
-    int same = strcmp(x, y) == 0;
-    mem_free(x);
-    mem_free(y);
-    return same;
-}
-
 void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c, struct str *out)
 {
     const char *policy = aggregate_text(c, "policy");
@@ -92,7 +83,7 @@ void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c,
         int differs = 0;
         for (int i = 0; i < a->n_line && !differs; i++)
             differs = !strcmp(a->line[i].task_key, c->task_key) && !strcmp(aggregate_text(&a->line[i], "policy"), policy) &&
-                      !same_value(json_get(json_get(a->line[i].axes, "params"), json_key(p)), p);
+                      !json_same(json_get(json_get(a->line[i].axes, "params"), json_key(p)), p);
         if (differs) {
             str_addf(out, " %s=", json_key(p));
             add_value(p, out);

@@ -153,27 +153,14 @@ static void add_text(struct str *s, const struct json *v)
     mem_free(text);
 }
 
-/* The object {"mga": {...}}'s only member; NULL for a bare name. */
-static const struct json *choice_of(const struct agg_cell *c)
-{
-    const struct json *v = json_get(c->axes, "layer_budget");
-    return json_is_object(v) ? json_first(v) : NULL;
-}
-
 static int varies(const struct aggregate *a, const char *name, const struct json *param)
 {
-    char *mine = json_print(param);
-    int differs = 0;
-    for (int l = 0; l < a->n_line && !differs; l++) {
-        const struct json *other = choice_of(&a->line[l]);
-        if (!other || strcmp(json_key(other), name) != 0)
-            continue;
-        char *its = json_print(json_get(other, json_key(param)));
-        differs = strcmp(mine, its) != 0;
-        mem_free(its);
+    for (int l = 0; l < a->n_line; l++) {
+        const struct json *other = a->line[l].layer_budget;
+        if (other && strcmp(json_key(other), name) == 0 && !json_same(json_get(other, json_key(param)), param))
+            return 1;
     }
-    mem_free(mine);
-    return differs;
+    return 0;
 }
 
 /* The text of a parameter's default; NULL when there is none. */
@@ -209,7 +196,7 @@ static void add_param(const char *allocator, const struct json *p, struct str *s
 
 void pool_layer_budget(const struct aggregate *a, const struct agg_cell *c, const char *without, struct str *s)
 {
-    const struct json *choice = choice_of(c);
+    const struct json *choice = c->layer_budget;
     if (!choice) {
         str_add(s, aggregate_text(c, "layer_budget"));
         return;

@@ -77,14 +77,13 @@ static void add_range(struct table *t, const struct cloud *cloud, int sign)
     table_add_text(t, "n/a");
 }
 
-static int same(const struct agg_cell *c, const char *axes, const char *budget, int shuffled)
+/* Of the same axes as `opener`, but for the layer budget; shuffled: and of the same budget, shuffled in whatever way. */
+static int same(const struct agg_cell *c, const struct agg_cell *opener, const char *budget, int shuffled)
 {
-    struct str a = {0}, b = {0};
-    study_axes(c, &a);
-    int is = strcmp(str_c(&a), axes) == 0 && strcmp(aggregate_text(c, "policy"), "full") != 0 &&
-             aggregate_shuffled(c, &b) == shuffled && (!shuffled || strcmp(str_c(&b), budget) == 0);
-    str_free(&a);
-    str_free(&b);
+    struct str text = {0};
+    int is = strcmp(c->study_key, opener->study_key) == 0 && strcmp(aggregate_text(c, "policy"), "full") != 0 &&
+             aggregate_shuffled(c, &text) == shuffled && (!shuffled || strcmp(str_c(&text), budget) == 0);
+    str_free(&text);
     return is;
 }
 
@@ -100,7 +99,7 @@ static void add_title(const struct aggregate *a, const struct agg_cell *c, int n
 }
 
 /* The cloud that this line opens, and all budgets of the same axes that were not shuffled. */
-static void add_cloud(const struct aggregate *a, int first, const char *axes, const char *budget, const struct report_texts *out)
+static void add_cloud(const struct aggregate *a, int first, const char *budget, const struct report_texts *out)
 {
     static const char *const heads[] = {"layer budget", "score", "percentile", "p", "nll", "percentile", "p", "kl", "percentile", "p"};
     enum { N_HEAD = sizeof heads / sizeof *heads };
@@ -113,7 +112,7 @@ static void add_cloud(const struct aggregate *a, int first, const char *axes, co
         cloud[k] = (struct cloud){mem_new((size_t)a->n_line + 1, sizeof(double)), 0};
         n = 0;
         for (int l = first; l < a->n_line; l++) {
-            if (!same(&a->line[l], axes, budget, 1))
+            if (!same(&a->line[l], c, budget, 1))
                 continue;
             double x = goodness(&a->line[l], measures[k]);
             if (isfinite(x))
@@ -127,7 +126,7 @@ static void add_cloud(const struct aggregate *a, int first, const char *axes, co
     for (int h = 0; h < N_HEAD; h++)
         table_add_text(&t, heads[h]);
     for (int l = 0; l < a->n_line; l++)
-        if (same(&a->line[l], axes, NULL, 0)) {
+        if (same(&a->line[l], c, NULL, 0)) {
             pool_layer_budget(a, &a->line[l], NULL, &text);
             table_add(&t, &text);
             add_cells(&t, &a->line[l], cloud);
@@ -152,14 +151,12 @@ static void add_cloud(const struct aggregate *a, int first, const char *axes, co
 void report_clouds(const struct aggregate *a, const char *task_key, const struct report_texts *out)
 {
     for (int l = 0; l < a->n_line; l++) {
-        struct str axes = {0}, budget = {0};
+        struct str budget = {0};
         int opens = strcmp(a->line[l].task_key, task_key) == 0 && aggregate_shuffled(&a->line[l], &budget);
-        study_axes(&a->line[l], &axes);
         for (int k = 0; k < l && opens; k++)
-            opens = !same(&a->line[k], axes.p, str_c(&budget), 1);
+            opens = !same(&a->line[k], &a->line[l], str_c(&budget), 1);
         if (opens)
-            add_cloud(a, l, axes.p, budget.p, out);
-        str_free(&axes);
+            add_cloud(a, l, budget.p, out);
         str_free(&budget);
     }
 }

@@ -6,23 +6,10 @@
 
 #include "harness/base/mem.h"
 
-void study_axes(const struct agg_cell *c, struct str *out)
-{
-    static const char *const keys[] = {"policy", "params", "budget", "head_budget", "protect", "prune_after", "prefill",
-                                       "decode", "positions", "template", "seed", "weight_dtype", "max_new_tokens"};
-    str_addf(out, "%s", c->task_key);
-    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
-        char *v = json_print(json_get(c->axes, keys[k]));
-        str_addf(out, "%s\n", v);
-        mem_free(v);
-    }
-}
-
 /* What lines of one study have in common: all but the layer. */
 static void study_key(const struct agg_cell *c, struct str *out)
 {
-    study_axes(c, out);
-    str_addf(out, "%d", json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0));
+    str_addf(out, "%s%d", c->study_key, json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0));
 }
 
 static int by_layer(const void *x, const void *y)

@@ -6,9 +6,6 @@
 #include "harness/aggregate.h"
 #include "harness/permutation.h"
 
-/* What makes lines comparable that differ in their layer budget: the task, and every other axis but policy_seed. */
-void study_axes(const struct agg_cell *c, struct str *out);
-
 struct study {
     const struct agg_cell **line; /* [n] by layer; borrowed from the aggregate */
     int *layer;                   /* [n] ascending */

@@ -227,3 +227,16 @@ char *json_print(const struct json *v)
     print(in(v), &s);
     return str_take(&s);
 }
+
+int json_same(const struct json *a, const struct json *b)
+{
+    struct str x = {0}, y = {0};
+    if (json_is_string(a) || json_is_string(b)) /* most are, and need no copy */
+        return json_is_string(a) && json_is_string(b) && strcmp(json_string(a), json_string(b)) == 0;
+    print(in(a), &x);
+    print(in(b), &y);
+    int same = strcmp(x.p, y.p) == 0;
+    str_free(&x);
+    str_free(&y);
+    return same;
+}

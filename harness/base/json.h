@@ -41,6 +41,7 @@ const char *json_number_text(const struct json *v);   /* of a record's number, a
 int json_bool(const struct json *v, int dflt);
 /* Gives the object's number `to` the value of its number `from`, where it has both. */
 void json_overwrite(struct json *object, const char *to, const char *from);
+int json_same(const struct json *a, const struct json *b); /* the same value with members in the same order; NULL is null */
 char *json_print(const struct json *v);               /* compact text that reads back exactly; NULL: null; mem_free */
 
 #endif
