@@ -13,15 +13,15 @@ set logscale y
 set format y '%g'
 set terminal svg size 900,500 font 'sans,13' background 'white'
 set output '2-passkey-kl.svg'
-plot '2-passkey-kl.dat' index 0 using ($1-0.3981):2:3:4 with yerrorlines lw 1.8 ps 1 pt 7 lc rgb '#0072b2' title 'streaming', \
-  '2-passkey-kl.dat' index 1 using ($1-0.1991):2:3:4 with yerrorlines lw 1.8 ps 1 pt 5 lc rgb '#d55e00' title 'knorm', \
-  '2-passkey-kl.dat' index 2 using ($1+0):2:3:4 with yerrorlines lw 1.8 ps 1 pt 9 lc rgb '#009e73' title 'snapkv', \
-  '2-passkey-kl.dat' index 3 using ($1+0.1991):2:3:4 with yerrorlines lw 1.8 ps 1 pt 11 lc rgb '#cc79a7' title 'h2o', \
-  '2-passkey-kl.dat' index 4 using ($1+0.3981):2:3:4 with yerrorlines lw 1.8 ps 1 pt 13 lc rgb '#e69f00' title 'random'
+plot '2-passkey-kl.dat' index 0 using ($1-0.3981):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 7 lc rgb '#0072b2' title 'streaming', \
+  '2-passkey-kl.dat' index 1 using ($1-0.1991):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 5 lc rgb '#d55e00' title 'knorm', \
+  '2-passkey-kl.dat' index 2 using ($1+0):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 9 lc rgb '#009e73' title 'snapkv', \
+  '2-passkey-kl.dat' index 3 using ($1+0.1991):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 11 lc rgb '#cc79a7' title 'h2o', \
+  '2-passkey-kl.dat' index 4 using ($1+0.3981):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 13 lc rgb '#e69f00' title 'random'
 set terminal pngcairo size 1080,600 font 'sans,12'
 set output '2-passkey-kl.png'
-plot '2-passkey-kl.dat' index 0 using ($1-0.3981):2:3:4 with yerrorlines lw 1.8 ps 1 pt 7 lc rgb '#0072b2' title 'streaming', \
-  '2-passkey-kl.dat' index 1 using ($1-0.1991):2:3:4 with yerrorlines lw 1.8 ps 1 pt 5 lc rgb '#d55e00' title 'knorm', \
-  '2-passkey-kl.dat' index 2 using ($1+0):2:3:4 with yerrorlines lw 1.8 ps 1 pt 9 lc rgb '#009e73' title 'snapkv', \
-  '2-passkey-kl.dat' index 3 using ($1+0.1991):2:3:4 with yerrorlines lw 1.8 ps 1 pt 11 lc rgb '#cc79a7' title 'h2o', \
-  '2-passkey-kl.dat' index 4 using ($1+0.3981):2:3:4 with yerrorlines lw 1.8 ps 1 pt 13 lc rgb '#e69f00' title 'random'
+plot '2-passkey-kl.dat' index 0 using ($1-0.3981):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 7 lc rgb '#0072b2' title 'streaming', \
+  '2-passkey-kl.dat' index 1 using ($1-0.1991):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 5 lc rgb '#d55e00' title 'knorm', \
+  '2-passkey-kl.dat' index 2 using ($1+0):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 9 lc rgb '#009e73' title 'snapkv', \
+  '2-passkey-kl.dat' index 3 using ($1+0.1991):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 11 lc rgb '#cc79a7' title 'h2o', \
+  '2-passkey-kl.dat' index 4 using ($1+0.3981):2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines lw 1.8 ps 1 pt 13 lc rgb '#e69f00' title 'random'
