@@ -54,7 +54,7 @@ static int try_model(const struct experiment *x, int model, struct str *errors, 
         err_set(e, ERR_CONFIG, "%s:%d: %s holds no tokenizer", x->path, of->line, of->path);
         goto out;
     }
-    if (tokenizer_template(m.tokenizer, x->template_name, &c.pieces, e)) {
+    if (experiment_pieces(x, m.tokenizer, &c.pieces, e)) {
         err_wrap(e, "%s", x->path);
         goto out;
     }

@@ -53,3 +53,8 @@ comparable w/rows.jsonl | sed 's/"cell_index":[0-9]*//' >without
 cmp -s with without || fail "a task that fails changes the others"
 "$DEPTHKV" run x.yaml -o v -q >out 2>err
 [ "$(grep -c '"status":"ok"' v/rows.jsonl)" -eq 4 ] || fail "a second run computes what was there"
+
+# a template that the experiment spells out is check's as well as run's, and counts
+base 'tasks: [passkey: {length: 400}]' "$sweep" 'template: {user: ["U: ", "\n"], assistant: "A:"}' | sed 's/samples: 20/samples: 1/' >x.yaml
+"$DEPTHKV" check x.yaml >out 2>err || fail "check of a template spelled out: $(cat err)"
+"$DEPTHKV" run x.yaml -o t -q >out 2>err || fail "run of a template spelled out: $(cat err)"
