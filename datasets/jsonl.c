@@ -82,11 +82,6 @@ struct state {
 
 /* ---- reading ------------------------------------------------------------------------------------ */
 
-static int at_line(const struct state *s, int line, struct err *e, const char *what, const char *field)
-{
-    return err_set(e, ERR_FORMAT, "%s:%d: field '%s' %s", s->path, line, field, what);
-}
-
 /* The field; NULL where it is absent or null. */
 static const struct json *value(const struct record *r, const char *field)
 {
@@ -179,6 +174,24 @@ static int check_classes(const struct state *s, const struct record *r, struct e
                                      s->field[ANSWERS], s->field[CLASSES]);
 }
 
+/* A field that nobody reads, and that is most likely meant for one that the record lacks: it would be lost in silence. */
+static int check_slips(const struct state *s, const struct record *r, struct err *e)
+{
+    static const int param[] = {QUESTION, PREFIX, GROUP, CLASSES};
+    const char *const wanted[] = {s->has_question ? s->field[QUESTION] : "", s->has_prefix ? s->field[PREFIX] : "", s->field[GROUP],
+                                  s->field[CLASSES], "max_new_tokens", "stop"};
+    for (int i = 0; i < 6; i++)
+        for (const struct json *v = json_get(r->json, wanted[i]) || (i < 4 && is_named(s, param[i])) ? NULL : json_first(r->json); v; v = json_next(v)) {
+            int read = 0;
+            for (int f = 0; f < N_FIELD; f++)
+                read |= strcmp(json_key(v), s->field[f]) == 0;
+            if (*wanted[i] && !read && str_is_slip(wanted[i], json_key(v)))
+                return err_set(e, ERR_FORMAT, "%s:%d: nobody reads field '%.60s'; did you mean '%s'?%s%s%s", s->path, r->line, json_key(v),
+                               wanted[i], i < 4 ? " (parameter '" : "", i < 4 ? field_param[param[i]] : "", i < 4 ? "', '' for none)" : "");
+        }
+    return 0;
+}
+
 /* Checks one record's fields once, so that later reads can't fail. */
 static int check_record(const struct state *s, const struct record *r, struct err *e)
 {
@@ -186,7 +199,7 @@ static int check_record(const struct state *s, const struct record *r, struct er
     if (!json_is_object(r->json))
         return err_set(e, ERR_FORMAT, "%s:%d: expected a JSON object", s->path, r->line);
     if (json_has_duplicate(r->json, &dup))
-        return at_line(s, r->line, e, "stands twice", dup);
+        return err_set(e, ERR_FORMAT, "%s:%d: field '%s' stands twice", s->path, r->line, dup);
     const struct json *context = json_get(r->json, s->field[CONTEXT]), *answers = json_get(r->json, s->field[ANSWERS]);
     if (!context)
         return missing(s, r, CONTEXT, e);
@@ -216,7 +229,7 @@ static int check_record(const struct state *s, const struct record *r, struct er
         return is_wrong(s, r, "max_new_tokens", "a whole number in [1, 1000000]", new_tokens, e);
     if (stop && check_list(s, r, "stop", "a list of texts that aren't empty", 0, e))
         return -1;
-    return check_classes(s, r, e);
+    return check_slips(s, r, e) || check_classes(s, r, e) ? -1 : 0;
 }
 
 static int add_record(struct state *s, const char *text, size_t n, int line, struct err *e)
@@ -308,6 +321,19 @@ static int index_records(struct state *s, struct err *e)
         of->n++;
     }
     return 0;
+}
+
+/* LongBench's records hold the question in `input`: read as they stand, every question would be missing. */
+static int check_input(const struct state *s, struct err *e)
+{
+    int input = 0, question = !s->has_question || is_named(s, QUESTION);
+    for (size_t i = 0; i < s->n && !question; i++) {
+        const char *text = json_string(json_get(s->record[i].json, "input"));
+        question = json_get(s->record[i].json, s->field[QUESTION]) != NULL;
+        input |= text && *text;
+    }
+    return input && !question ? err_set(e, ERR_CONFIG, "no record of %s has a field '%s', and they have 'input': question_field: input reads it, "
+                                          "question_field: '' leaves it out", s->path, s->field[QUESTION]) : 0;
 }
 
 /* A field that the experiment names must be in some record, and {input} in the prompt is no literal where records have it. */
@@ -425,7 +451,7 @@ static int open(void **self, const void *config, const struct dataset_env *env, 
         err_set(e, ERR_FORMAT, "%s: no record", s->path);
         goto out;
     }
-    rc = check_names(s, e) || index_records(s, e) ? -1 : 0;
+    rc = check_names(s, e) || check_input(s, e) || index_records(s, e) ? -1 : 0;
 out:
     mem_free(text);
     if (rc)

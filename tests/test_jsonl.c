@@ -64,6 +64,13 @@ static const struct {
     {CA "}", "context_field=contex", ":1: field 'contex' is missing; did you mean 'context'? (parameter 'context_field')"},
     {CA "}", "answers_field=outputs", ":1: field 'outputs' is missing; there are context, answers (parameter 'answers_field')"},
     {"{\"contxt\":\"c\",\"answers\":[]}", "", ":1: field 'context' is missing; did you mean 'contxt'?"},
+    /* fields that a record spells otherwise, and that nobody would read */
+    {CA ",\"max_new_tokens\":2}\n" CA ",\"max_new_token\":2}", "", ":2: nobody reads field 'max_new_token'; did you mean 'max_new_tokens'?"},
+    {CA ",\"maxNewTokens\":2}", "", ":1: nobody reads field 'maxNewTokens'; did you mean 'max_new_tokens'?"},
+    {CA ",\"Question\":\"q\"}", "", ":1: nobody reads field 'Question'; did you mean 'question'? (parameter 'question_field', '' for none)"},
+    {CA ",\"stops\":[\".\"]}", "", ":1: nobody reads field 'stops'; did you mean 'stop'?"},
+    {CA ",\"answer_prefx\":\"A:\"}", "", ":1: nobody reads field 'answer_prefx'; did you mean 'answer_prefix'? (parameter 'prefix_field'"},
+    {CA ",\"input\":\"q\"}", "", "no record of ./build/test_jsonl.jsonl has a field 'question', and they have 'input': question_field: input reads it"},
     /* prompts */
     {CA "}", "prompt={question}", "parameter 'prompt': {context} must stand in it once"},
     {CA "}", "prompt={context}{answer_prefix}{question}", "parameter 'prompt': {answer_prefix} must stand in it once, after the ones before it"},

@@ -269,3 +269,24 @@ const char *str_did_you_mean(const char *name, const char *const *candidate, int
         snprintf(hint, sizeof hint, "; did you mean '%s'?", near);
     return hint;
 }
+
+/* Letters in lower case and digits, in out[64]; of longer names the beginning. */
+static void bare_name(const char *name, char *out)
+{
+    size_t n = 0;
+    for (; *name && n < 63; name++)
+        if (!strchr("_- .", *name))
+            out[n++] = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+    out[n] = '\0';
+}
+
+int str_is_slip(const char *name, const char *other)
+{
+    char a[64], b[64];
+    bare_name(name, a);
+    bare_name(other, b);
+    size_t na = strlen(a), nb = strlen(b);
+    if (strcmp(a, b) == 0 || (nb == na + 1 && b[na] == 's' && memcmp(a, b, na) == 0))
+        return 1;
+    return na >= 5 && na <= nb + 1 && nb <= na + 1 && str_distance(a, b) == 1;
+}

@@ -45,5 +45,8 @@ int str_distance(const char *a, const char *b);
 const char *str_nearest(const char *name, const char *const *candidate, int n);
 /* "; did you mean 'x'?" or "", in a static buffer. */
 const char *str_did_you_mean(const char *name, const char *const *candidate, int n);
+/* 1 when `other` is most likely meant for `name`: the same letters and digits in another case or with other separators, a
+ * plural of it, or one slip in five characters or more. */
+int str_is_slip(const char *name, const char *other);
 
 #endif
