@@ -4,7 +4,7 @@
  *
  *   for k: load V vectors of w[k][...]; for every row r: broadcast x[r][k], multiply, add
  *
- * Tiles are as large as the registers of the machine allow (32 of 64 bytes, or 16 of 32). */
+ * Tiles are as large as the registers of the machine allow (32 of 64 bytes, or 16 of 32), in vectors that fit one register. */
 #include "models/kernels_rows.h"
 
 #include <stdint.h>
@@ -25,7 +25,9 @@ typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
 #define INLINE static inline __attribute__((always_inline))
 
 typedef uint16_t words16 __attribute__((vector_size(32), aligned(2), may_alias));
+typedef uint16_t words8 __attribute__((vector_size(16), aligned(2), may_alias));
 typedef uint32_t bits16 __attribute__((vector_size(64)));
+typedef uint32_t bits8 __attribute__((vector_size(32)));
 
 /* One call's operands; x[r][k] lies at x[r * row_step + k * k_step]. One of w and w16 is set. */
 struct operands {
@@ -46,6 +48,16 @@ INLINE void load16(lanes16 *to, const struct operands *o, size_t at, const int h
         memcpy(to, &b, sizeof b);
     } else {
         *to = *(const lanes16 *)(o->w + at);
+    }
+}
+
+INLINE void load8(lanes8 *to, const struct operands *o, size_t at, const int half)
+{
+    if (half) {
+        bits8 b = __builtin_convertvector(*(const words8 *)(o->w16 + at), bits8) << 16;
+        memcpy(to, &b, sizeof b);
+    } else {
+        *to = *(const lanes8 *)(o->w + at);
     }
 }
 
@@ -80,23 +92,30 @@ INLINE void tile16(const struct operands *o, int row, int col, const int R, cons
                 *(lanes16 *)(y + (size_t)r * o->ldy + 16 * v) = sum[r][v];
 }
 
-INLINE void tile8(const struct operands *o, int row, int col, const int R)
+INLINE void tile8(const struct operands *o, int row, int col, const int R, const int V, const int half)
 {
-    lanes8 sum[12];
-    const float *x = o->x + (size_t)row * o->row_step, *w = o->w + col;
+    lanes8 sum[12][8];
+    const float *x = o->x + (size_t)row * o->row_step;
     float *y = o->y + (size_t)row * o->ldy + col;
     for (int r = 0; r < R; r++)
-        sum[r] = (lanes8){0};
+        for (int v = 0; v < V; v++)
+            sum[r][v] = (lanes8){0};
     for (size_t i = 0; i < o->k; i++) {
-        lanes8 b = *(const lanes8 *)(w + i * o->ldw);
-        for (int r = 0; r < R; r++)
-            sum[r] += b * x[(size_t)r * o->row_step + i * o->k_step];
+        lanes8 b[8];
+        for (int v = 0; v < V; v++)
+            load8(&b[v], o, i * o->ldw + (size_t)(col + 8 * v), half);
+        for (int r = 0; r < R; r++) {
+            float a = x[(size_t)r * o->row_step + i * o->k_step];
+            for (int v = 0; v < V; v++)
+                sum[r][v] += b[v] * a;
+        }
     }
     for (int r = 0; r < R; r++)
-        if (o->add)
-            *(lanes8 *)(y + (size_t)r * o->ldy) += sum[r];
-        else
-            *(lanes8 *)(y + (size_t)r * o->ldy) = sum[r];
+        for (int v = 0; v < V; v++)
+            if (o->add)
+                *(lanes8 *)(y + (size_t)r * o->ldy + 8 * v) += sum[r][v];
+            else
+                *(lanes8 *)(y + (size_t)r * o->ldy + 8 * v) = sum[r][v];
 }
 
 INLINE void tile1(const struct operands *o, int row, int col)
@@ -108,18 +127,27 @@ INLINE void tile1(const struct operands *o, int row, int col)
     *y = o->add ? *y + sum : sum;
 }
 
-/* V vectors of columns for all rows, R at a time. */
-INLINE void strip16(const struct operands *o, int rows, int col, const int R, const int V, const int half)
+/* 16 V columns of R rows, in vectors of 16 or of 8: one of 16 in two registers of 8 is kept in memory by compilers. */
+INLINE void tile(const struct operands *o, int row, int col, const int R, const int V, const int half, const int lanes)
+{
+    if (lanes == 8)
+        tile8(o, row, col, R, 2 * V, half);
+    else
+        tile16(o, row, col, R, V, half, 0);
+}
+
+/* 16 V columns for all rows, R at a time. */
+INLINE void strip16(const struct operands *o, int rows, int col, const int R, const int V, const int half, const int lanes)
 {
     int r = 0;
     for (; r + R <= rows; r += R)
-        tile16(o, r, col, R, V, half, 0);
+        tile(o, r, col, R, V, half, lanes);
     switch (rows - r) {
-    case 5: tile16(o, r, col, 5, V, half, 0); break;
-    case 4: tile16(o, r, col, 4, V, half, 0); break;
-    case 3: tile16(o, r, col, 3, V, half, 0); break;
-    case 2: tile16(o, r, col, 2, V, half, 0); break;
-    case 1: tile16(o, r, col, 1, V, half, 0); break;
+    case 5: tile(o, r, col, 5, V, half, lanes); break;
+    case 4: tile(o, r, col, 4, V, half, lanes); break;
+    case 3: tile(o, r, col, 3, V, half, lanes); break;
+    case 2: tile(o, r, col, 2, V, half, lanes); break;
+    case 1: tile(o, r, col, 1, V, half, lanes); break;
     default: break;
     }
 }
@@ -132,12 +160,12 @@ INLINE void strip8(const struct operands *o, int rows, int col, const int R)
         const char *ahead = (const char *)(o->x + (size_t)(r + 2 * R) * o->row_step);
         for (size_t i = 0; i < (size_t)R * o->row_step * sizeof(float); i += 64)
             __builtin_prefetch(ahead + i);
-        tile8(o, r, col, R);
+        tile8(o, r, col, R, 1, 0);
     }
     for (; r + 4 <= rows; r += 4)
-        tile8(o, r, col, 4);
+        tile8(o, r, col, 4, 1, 0);
     for (; r < rows; r++)
-        tile8(o, r, col, 1);
+        tile8(o, r, col, 1, 1, 0);
 }
 
 /* What is left of the columns after whole strips of 16 lanes. */
@@ -151,10 +179,10 @@ INLINE void ragged(const struct operands *o, int rows, int n, int col, const int
 }
 
 /* All columns of a panel in strips of 16 (n is a multiple of 16 there), or any number of float columns. */
-INLINE void columns(const struct operands *o, int rows, int n, int col, const int R, const int half)
+INLINE void columns(const struct operands *o, int rows, int n, int col, const int R, const int half, const int lanes)
 {
     for (; col + 16 <= n; col += 16)
-        strip16(o, rows, col, R, 1, half);
+        strip16(o, rows, col, R, 1, half, lanes);
     if (!half)
         ragged(o, rows, n, col, 2 * R);
 }
@@ -168,10 +196,10 @@ INLINE void wide_columns(const struct operands *o, int rows, int n, const int ha
     for (; rows == 1 && col + 96 <= n; col += 96) /* one row waits for memory only, and the hardware stops at every page */
         tile16(o, 0, col, 1, 6, half, AHEAD);
     for (; col + 96 <= n; col += 96)
-        strip16(o, rows, col, 4, 6, half);
+        strip16(o, rows, col, 4, 6, half, 16);
     for (; col + 64 <= n; col += 64)
-        strip16(o, rows, col, 6, 4, half);
-    columns(o, rows, n, col, 6, half);
+        strip16(o, rows, col, 6, 4, half, 16);
+    columns(o, rows, n, col, 6, half, 16);
 }
 
 __attribute__((target("arch=x86-64-v4"))) static void wide(const struct operands *o, int rows, int n)
@@ -188,8 +216,8 @@ INLINE void middle_columns(const struct operands *o, int rows, int n, const int 
     int col = 0;
     if (rows == 1)
         for (; col + 64 <= n; col += 64)
-            strip16(o, rows, col, 1, 4, half);
-    columns(o, rows, n, col, 6, half);
+            strip16(o, rows, col, 1, 4, half, 8);
+    columns(o, rows, n, col, 6, half, 8);
 }
 
 __attribute__((target("arch=x86-64-v3"))) static void middle(const struct operands *o, int rows, int n)
@@ -204,9 +232,9 @@ __attribute__((target("arch=x86-64-v3"))) static void middle(const struct operan
 static void narrow(const struct operands *o, int rows, int n)
 {
     if (o->w16)
-        columns(o, rows, n, 0, 2, 1);
+        columns(o, rows, n, 0, 2, 1, 16);
     else
-        columns(o, rows, n, 0, 2, 0);
+        columns(o, rows, n, 0, 2, 0, 16);
 }
 
 static void run(const struct operands *o, int rows, int n)
