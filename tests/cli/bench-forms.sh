@@ -4,7 +4,7 @@
 "$DEPTHKV" bench -m tiny.h5 -r 1 --only pp512,pp2048+ --csv -q >out.csv || fail "--csv"
 awk -F, 'NR == 1 { n = NF } NF != n { print "fields: " $0; bad = 1 } NR > 1 && !($8 > 0 && $5 > 0) { print; bad = 1 }
   END { exit bad || NR != 4 }' out.csv || fail "csv: $(cat out.csv)"
-cut -d, -f1 out.csv | paste -sd' ' | grep -qx 'test pp512 pp2048+h2o pp2048+scorers' || fail "tests: $(cat out.csv)"
+cut -d, -f1 out.csv | tr -d '"' | paste -sd' ' | grep -qx 'test pp512 pp2048+h2o pp2048+scorers' || fail "tests: $(cat out.csv)"
 "$DEPTHKV" bench -m tiny.h5 -r 1 --threads 1 --only step32 >out.md 2>err || fail "table: $(cat err)"
 grep -q '^| step32 .*| <= 1.20 ' out.md && grep -q '^| bandwidth ' out.md || fail "table: $(cat out.md)"
 grep -q 'step32: 1 of 1' err || fail "no progress: $(cat err)"

@@ -30,11 +30,12 @@ compare 0 worse.csv a
 grep -q '^better .*: kl ' out || fail "better: $(cat out)"
 compare 1 worse.csv a --both
 compare 0 a worse.csv --atol 9
+change score_se 0.4 >still.csv # the run's own is empty where all scores are equal
 change score_se 0.5 >moved.csv
-compare 0 a moved.csv
-compare 0 a moved.csv --both
-compare 1 a moved.csv --all
-grep -q '^moved .*: score_se 0.5, expected ' out || fail "moved: $(cat out)"
+compare 0 still.csv moved.csv
+compare 0 still.csv moved.csv --both
+compare 1 still.csv moved.csv --all
+grep -q '^moved .*: score_se 0.5, expected 0.4' out || fail "moved: $(cat out)"
 change cache_bytes 1 >bytes.csv
 compare 1 a bytes.csv --json
 grep -q '"verdict":"differs","cell":"[0-9a-f]*","column":"cache_bytes","base":"[0-9]*","new":"1"}' out || fail "json: $(cat out)"
