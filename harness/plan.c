@@ -289,7 +289,7 @@ void plan_tell(const int count[PLAN_N_VERDICT], int gone, struct str *out)
         [PLAN_SAMPLE] = "of samples or questions that the experiment no longer has",
         [PLAN_DATA] = "of other texts or answers under the same sample and question",
         [PLAN_BUILD] = "by another build, processor or library (engines in manifest.json)",
-        [PLAN_INPUTS] = "of another model, tokenizer or profile, or other sources of the policy or layer budget",
+        [PLAN_INPUTS] = "of another model, tokenizer or profile, other measures, or other sources of the policy or layer budget",
         [PLAN_PENDING] = "of a model that the stopped run had not come to",
         [PLAN_SCHEMA] = "in the form of another version",
     };

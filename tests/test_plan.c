@@ -182,7 +182,7 @@ START_TEST(rows_that_do_not_belong_are_counted_by_reason)
     aggregate_tell(&a, &told);
     ck_assert_str_eq(told.p, "left out: 1 row of 1 cell that the experiment no longer has, 1 row of samples or questions that the experiment "
                              "no longer has, 1 row by another build, processor or library (engines in manifest.json), 1 row of another "
-                             "model, tokenizer or profile, or other sources of the policy or layer budget, 1 row in the form of another version");
+                             "model, tokenizer or profile, other measures, or other sources of the policy or layer budget, 1 row in the form of another version");
     aggregate_free(&a);
     str_free(&text);
     str_free(&told);
