@@ -25,8 +25,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
 O       := build/$(BUILD)
-PKGS    := lapacke openblas yaml-0.1 libcjson libpcre2-8 libutf8proc libcrypto
-APT     := gcc make pkg-config libopenblas-dev libyaml-dev libcjson-dev libpcre2-dev \
+PKGS    := lapacke openblas hdf5 yaml-0.1 libcjson libpcre2-8 libutf8proc libcrypto
+APT     := gcc make pkg-config libopenblas-dev libhdf5-dev libyaml-dev libcjson-dev libpcre2-dev \
            libutf8proc-dev liblapacke-dev uthash-dev libssl-dev check gnuplot-nox python3-pip
 
 # Targets that compile need the libraries; the others must work without them.

@@ -10,6 +10,7 @@ gcc|gcc|gcc|gcc|command -v gcc
 make|make|make|make|command -v make
 pkg-config|pkgconf-pkg-config|pkgconf|pkgconf|command -v pkg-config
 libopenblas-dev|openblas-devel|openblas|openblas|pkg-config --exists openblas
+libhdf5-dev|hdf5-devel|hdf5|hdf5|pkg-config --exists hdf5
 libyaml-dev|libyaml-devel|libyaml|libyaml|pkg-config --exists yaml-0.1
 libcjson-dev|cjson-devel|cjson|cjson|pkg-config --exists libcjson
 libpcre2-dev|pcre2-devel|pcre2|pcre2|pkg-config --exists libpcre2-8

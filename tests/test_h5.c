@@ -223,6 +223,42 @@ START_TEST(files_that_the_library_wrote_are_read)
 }
 END_TEST
 
+/* More links than a header begins with room for, with texts between: the checker passes what is written, names stay in order. */
+START_TEST(groups_of_many_members_come_back)
+{
+    enum { MANY = 400 };
+    static const double v[3] = {1, 2, 3};
+    char name[64], **back = NULL;
+    size_t n = 0;
+    struct err e = {0};
+    struct h5 *f = h5_open(path, H5_MODE_CREATE, NULL), *g;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "/group/member of the group %04d", (i * 7) % MANY);
+        ck_assert_int_eq(h5_write(f, name, H5_TYPE_F64, 1, (const uint64_t[]){3}, v, NULL), 0);
+        ck_assert_int_eq(h5_set_string(f, name, "key", name, NULL), 0);
+    }
+    ck_assert_msg(h5_close(f, &e) == 0, "%s", e.msg);
+    f = h5_open(path, H5_MODE_READ, &e);
+    ck_assert_msg(f != NULL, "%s", e.msg);
+    g = h5_open(path, H5_MODE_APPEND, &e);
+    ck_assert_msg(g && h5_close(g, &e) == 0, "%s", e.msg);
+    ck_assert_int_eq(h5_list(f, "/group", &back, &n, NULL), 0); /* what was open stays */
+    ck_assert_uint_eq(n, MANY);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "member of the group %04zu", i);
+        ck_assert_str_eq(back[i], name);
+    }
+    h5_free_strings(back, n);
+    h5_close(f, NULL);
+    f = h5_open(path, H5_MODE_READ, &e);
+    char *key = h5_get_string(f, "/group/member of the group 0399", "key", &e);
+    ck_assert_msg(key != NULL, "%s", e.msg);
+    ck_assert_str_eq(key, "/group/member of the group 0399");
+    mem_free(key);
+    h5_close(f, NULL);
+}
+END_TEST
+
 Suite *make_h5_suite(void)
 {
     Suite *s = suite_create("h5");
@@ -235,6 +271,7 @@ Suite *make_h5_suite(void)
     tcase_add_test(t, the_same_content_at_another_time_gives_the_same_bytes);
     tcase_add_test(t, what_can_not_be_written_leaves_the_old_file);
     tcase_add_test(t, files_that_the_library_wrote_are_read);
+    tcase_add_test(t, groups_of_many_members_come_back);
     suite_add_tcase(s, t);
     return s;
 }

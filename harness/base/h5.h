@@ -1,6 +1,6 @@
-/* HDF5 files: numeric arrays with shapes, lists of strings, attributes. A part of the format, read and written here:
- * files come from strangers, and the library crashes on bad ones (h5_parse.c says what is read, models/README.md why).
- * What is written is plain: contiguous datasets, fixed-length text, headers with checksums; h5py and h5dump read it.
+/* HDF5 files: numeric arrays with shapes, lists of strings, attributes. The library reads and writes them; files come from
+ * strangers and the library crashes on bad ones, so a whole file is checked before it is opened (h5_check.c says for what,
+ * models/README.md why). What is written is plain: contiguous datasets, fixed-length text, headers with checksums.
  *
  *   struct h5 *f = h5_open("kept.h5", H5_MODE_CREATE, e);
  *   h5_write(f, "/cell/0/bitmap", H5_TYPE_U8, 2, (const uint64_t[]){30, 128}, bits, e);
@@ -48,7 +48,8 @@ struct h5_info {
     uint64_t stored;            /* bytes that the file holds for it: 0 when it was never written */
 };
 
-/* NULL and ERR_IO or ERR_FORMAT when there is no such file, it is no regular file, or no HDF5. */
+/* NULL and ERR_IO or ERR_FORMAT when there is no such file, it is no regular file, or no HDF5; ERR_UNSUPPORTED when it has
+ * anything that is not of the plain subset. */
 struct h5 *h5_open(const char *path, enum h5_mode mode, struct err *e);
 /* Writes the file, syncs it, gives it its name, frees. NULL is fine. -1 when something could not be written, now or
  * before: then nothing is left of it, and what stood under the name still stands; f is gone all the same. */

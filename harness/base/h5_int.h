@@ -1,5 +1,5 @@
-/* Private to h5*.c: a file as a tree of nodes. Reading turns a file's bytes into it (h5_parse.c, h5_message.c), writing
- * turns it into bytes (h5_emit.c). The elements of datasets stay in the file until they are asked for. */
+/* Private to h5*.c. A file is checked by hand (h5_check.c with h5_message.c and h5_heap.c) before the library sees it;
+ * h5.c alone calls the library, through a driver of its own that reads and writes by h5_file.c. */
 #ifndef HARNESS_BASE_H5_INT_H
 #define HARNESS_BASE_H5_INT_H
 
@@ -9,103 +9,133 @@
 enum { H5_MAX_ATTR = 60000, H5_MAX_ATTRS = 1000, H5_MAX_NAME = 1000, H5_MAX_DEPTH = 32 };
 #define H5_NOWHERE UINT64_MAX /* the format's undefined address */
 
-/* Classes of the format's datatype message. */
-enum h5_class { H5_CLASS_INT = 0, H5_CLASS_FLOAT = 1, H5_CLASS_STRING = 3, H5_CLASS_VARIABLE = 9 };
-
-struct h5_dtype {
-    enum h5_class class; /* or another number of the format's */
-    uint32_t size;       /* of one element in the file */
-    enum h5_type as;     /* STRING: variable-length text */
-    int plain, is_signed; /* of integers: little-endian, all bits used */
-};
-
-struct h5_attr {
-    char *name;
-    struct h5_dtype type;
-    uint64_t n;           /* elements */
-    unsigned char *data;  /* n elements as they are stored; NULL when the type is none that can be read */
-};
-
-enum h5_kind { H5_GROUP, H5_DATASET, H5_ODD };
-
-struct h5_node {
-    char *name;
-    enum h5_kind kind;
-    const char *odd;      /* why it can't be used, in words; NULL: it can */
-    struct h5_attr *attr;
-    size_t n_attr, cap_attr;
-    const char *attr_odd; /* why its attributes can't be read */
-    struct h5_node **child; /* [n_child], in order of name */
-    size_t n_child, cap_child;
-    struct h5_dtype type;
-    int rank;
-    uint64_t dim[H5_MAX_RANK], n;
-    int fresh;            /* its elements lie in the file that is being written */
-    uint64_t at, stored;  /* where they lie, and how many bytes */
-    unsigned char *compact; /* elements that stood in the object's header */
-};
-
 struct h5 {
-    char *path, *tmp;     /* what is read or is to be; under which name it is written */
-    int in, out;          /* descriptors; -1: none */
-    int number;           /* leave_remove of tmp */
-    uint64_t size;        /* of what is read */
-    uint64_t budget;      /* bytes of structure that may still be read: each is read about once, or the file goes in circles */
-    uint64_t end;         /* of what is written */
-    struct h5_node *root;
+    char *path, *tmp; /* what is read or is to be; under which name it is written */
+    int fd;           /* the library gets at the file through this alone: what was checked is what is read */
+    int number;       /* leave_remove of tmp */
+    int64_t id;       /* the library's; -1: none */
+    struct h5_trail *trail;
+    uint64_t size;    /* bytes of the file so far */
+    int why;          /* errno of the first read or write that failed; from then on nothing is written */
+    int cut;          /* the file became shorter while it was read */
     int writable, failed;
 };
 
-/* ---- h5_tree.c ---- */
-struct h5_node *h5_node_new(const char *name, size_t n, enum h5_kind kind);
-void h5_node_free(struct h5_node *node); /* with all below it; NULL is fine */
-/* Adds a child in its place by name; -1 when there is one of that name, and `child` stays the caller's. */
-int h5_node_add(struct h5_node *group, struct h5_node *child);
-void h5_node_append(struct h5_node *group, struct h5_node *child); /* anywhere; h5_node_sort must follow */
-int h5_node_sort(struct h5_node *group); /* -1 when two have one name */
-struct h5_node *h5_node_find(const struct h5_node *root, const char *path); /* NULL: there is none */
-struct h5_attr *h5_node_attr(const struct h5_node *node, const char *name); /* NULL: there is none */
-struct h5_attr *h5_node_attr_new(struct h5_node *node, const char *name, size_t n); /* in front of none: at the end */
+/* ---- h5_file.c ---- */
+/* Both are 0, or -1 with f->why or f->cut set. Writing goes on as if nothing had happened after it failed: the library
+ * is no match for an error while it closes a file, and h5_close asks f->why. */
+int h5_file_read(struct h5 *f, uint64_t at, uint64_t n, void *dst);
+void h5_file_write(struct h5 *f, uint64_t at, uint64_t n, const void *src);
+void h5_file_resize(struct h5 *f, uint64_t size);
+int h5_file_why(const struct h5 *f, struct err *e); /* -1 and the error when one is known; 0 otherwise */
 
 /* ---- h5.c ---- */
-const struct h5_node *h5_usable(const struct h5 *f, const char *path, enum h5_kind kind, struct err *e); /* or NULL */
-const struct h5_node *h5_readable(const struct h5 *f, const char *path, enum h5_type t, struct err *e); /* all elements are there */
-struct h5_node *h5_new_dataset(struct h5 *f, const char *path, enum h5_type t, int rank, const uint64_t *dim, struct err *e);
-int h5_integer_of(const struct h5_attr *a, int64_t *v); /* -1: it is none */
+int h5_library_open(struct h5 *f, struct err *e);  /* opens or, when writable, creates f->fd's content */
+int h5_library_close(struct h5 *f, struct err *e);
+int h5_is_group(const struct h5 *f, const char *path);    /* 1, or 0: a dataset, or nothing */
+int h5_create_group(struct h5 *f, const char *path, struct err *e); /* in one that is there, as a dataset is */
+int h5_create_dataset(struct h5 *f, const char *path, enum h5_type t, int rank, const uint64_t *dim, struct err *e);
+/* Rows [first, first + n) of a dataset that has them and is of that type; n is not 0. */
+int h5_read_part(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst, struct err *e);
+int h5_write_part(struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, const void *src, struct err *e);
+/* All n variable-length texts of a dataset. out[n] are the caller's. */
+int h5_read_variable(const struct h5 *f, const char *path, char **out, size_t n, struct err *e);
+int h5_list_attrs(const struct h5 *f, const char *path, char ***names, size_t *n, struct err *e); /* names: the caller's in any case */
 
-/* ---- h5_parse.c ---- */
-int h5_parse(struct h5 *f, struct err *e);
-/* n bytes at `at` of what is read; refuses what lies outside it. `what` is for the message. */
-int h5_bytes(const struct h5 *f, uint64_t at, uint64_t n, void *dst, const char *what, struct err *e);
+/* Text has `size` bytes with the NUL at its end. */
+int h5_set_attr(struct h5 *f, const char *path, const char *name, enum h5_type t, size_t size, const void *v, struct err *e);
+int64_t h5_open_member(int64_t group, const char *name, int *odd); /* -1: not there, or *odd: it can't be opened */
+void h5_drop(int64_t id);
 
-/* ---- h5_message.c: the parts of an object's header ---- */
+/* ---- h5_trail.c ---- */
+void h5_trail_begin(struct h5 *f, int64_t root);
+void h5_trail_forget(const struct h5 *f, int from);
+/* A handle that the trail keeps; -1: there is no such path, or *odd: it can't be opened. */
+int64_t h5_trail_find(const struct h5 *f, const char *path, size_t length, int *odd);
+
+/* ---- h5_check.c ---- */
+/* 0: the open file of `size` bytes is one that the library can read without harm. */
+int h5_check(int fd, const char *path, uint64_t size, struct err *e);
+
 /* Bytes in order; `bad` when more was asked for than there are. */
 struct h5_cursor {
     const unsigned char *p;
     size_t left;
     int bad;
 };
+
+enum h5_class { H5_CLASS_INT = 0, H5_CLASS_FLOAT = 1, H5_CLASS_STRING = 3, H5_CLASS_VARIABLE = 9 };
+
+struct h5_dtype {
+    enum h5_class class; /* or another number of the format's */
+    uint32_t size;       /* of one element in the file */
+};
+
+struct h5_link {
+    char *name;
+    uint64_t at;
+    int cached;          /* the two below are said of it where the link stands */
+    uint64_t tree, heap;
+};
+
+/* What an object's header says. */
+struct h5_object {
+    struct str odd;       /* valid, but not read here: why */
+    struct h5_dtype type;
+    uint64_t n;           /* elements */
+    int has_space, has_type, has_layout, has_links, has_symbols, has_fill;
+    uint64_t tree, heap;  /* of a symbol table */
+    uint64_t at, stored;  /* where the elements lie, and how many bytes; compact ones stand in the header, at H5_NOWHERE */
+    int compact;
+    uint64_t fill;        /* bytes of a fill value */
+    struct h5_link *link;
+    size_t n_link, cap_link;
+    struct {
+        uint64_t at, n;
+    } *chunk;             /* of the header: the rest of it lies there */
+    size_t n_chunk, cap_chunk;
+    struct str compacted, refs; /* elements in the header; references to texts in heaps, of 16 bytes each */
+    int n_attr;
+};
+
+struct h5_range {
+    uint64_t at, n;
+    const char *what;
+};
+
+struct h5_gheap {
+    uint64_t at;
+    uint64_t *size;       /* [n] of the object of that number, plus 1; 0: there is none */
+    size_t n;
+};
+
+struct h5_walk {
+    struct h5 *f;         /* no more of it than path, descriptor and size is used */
+    struct str path;      /* of the object that is read, for messages */
+    uint64_t budget;      /* bytes of structure that may still be read: each is read about once, or the file goes in circles */
+    uint64_t texts;       /* bytes that texts in heaps may still have */
+    unsigned leaf, node;  /* symbols of a leaf, children of a tree's node, at most */
+    struct h5_range *range; /* what belongs to whom: nothing to two */
+    size_t n_range, cap_range;
+    struct h5_gheap *heap;  /* in order of `at` */
+    size_t n_heap, cap_heap;
+};
+
+int h5_check_damaged(const struct h5_walk *w, const char *what, uint64_t at, struct err *e);
+/* n bytes of structure as new memory (mem_free), whose range this claims; NULL: refused. */
+unsigned char *h5_check_piece(struct h5_walk *w, uint64_t at, uint64_t n, const char *what, struct err *e);
+int h5_check_bytes(struct h5_walk *w, uint64_t at, uint64_t n, void *dst, const char *what, struct err *e); /* claims nothing */
+uint32_t h5_checksum(const void *data, size_t n); /* of the format's newer structures */
+
+/* ---- h5_message.c: the parts of an object's header ---- */
 uint64_t h5_take(struct h5_cursor *c, int bytes);             /* a little-endian number of 1, 2, 4 or 8 bytes */
 const unsigned char *h5_skip(struct h5_cursor *c, uint64_t n); /* where they begin; NULL and bad: too few */
-
-/* Each returns NULL, or in words what is wrong with the message, and then nothing of it is used. */
-const char *h5_message_space(struct h5_cursor c, int *rank, uint64_t *dim, uint64_t *n);
-const char *h5_message_type(struct h5_cursor c, struct h5_dtype *t);
-const char *h5_message_layout(struct h5_cursor c, struct h5_node *node);
-const char *h5_message_attr(struct h5_cursor c, struct h5_node *node);
-/* A type as its message; STRING: fixed text of `size` bytes. */
-void h5_message_put_type(struct str *s, enum h5_type t, uint32_t size);
-void h5_put(struct str *s, uint64_t v, int bytes);
+/* NULL, or in words what is wrong with it. What is valid but not read here goes to o->odd. */
+const char *h5_message(struct h5_object *o, int type, int flags, struct h5_cursor c);
+const char *h5_message_add_link(struct h5_object *o, const unsigned char *name, size_t n, struct h5_link link);
 
 /* ---- h5_heap.c ---- */
-/* Variable-length texts: `ref` holds n references of 16 bytes. out[n] are the caller's. */
-int h5_heap_strings(const struct h5 *f, const char *path, const unsigned char *ref, size_t n, char **out, struct err *e);
-
-/* ---- h5_emit.c ---- */
-uint32_t h5_checksum(const void *data, size_t n); /* of the format's newer structures */
-int h5_append_bytes(struct h5 *f, const void *data, uint64_t n, uint64_t *at, struct err *e);
-int h5_append_copy(struct h5 *f, const struct h5 *from, const struct h5_node *node, uint64_t *at, struct err *e);
-int h5_read_bytes(const struct h5 *f, const struct h5_node *node, uint64_t first, uint64_t n, void *dst, struct err *e);
-int h5_emit(struct h5 *f, struct err *e); /* everything but the elements, and the superblock */
+/* Every one of n references leads to a text of the length that it says. */
+int h5_heap_check(struct h5_walk *w, const unsigned char *ref, uint64_t n, struct err *e);
 
 #endif

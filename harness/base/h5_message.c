@@ -1,4 +1,5 @@
-/* The messages of an object's header: shape, element type, place, attributes. Every size is held against what is left. */
+/* The messages of an object's header: shape, element type, place, attributes, links. Every size is held against what is
+ * left, and every number against what the library does with it: it takes most of them as they are. */
 #include <string.h>
 
 #include "harness/base/h5_int.h"
@@ -32,183 +33,316 @@ const unsigned char *h5_skip(struct h5_cursor *c, uint64_t n)
     return at;
 }
 
-void h5_put(struct str *s, uint64_t v, int bytes)
+static void odd(struct h5_object *o, const char *why)
 {
-    for (int i = 0; i < bytes; i++)
-        str_addc(s, (char)(v >> 8 * i & 0xFF));
+    if (!o->odd.n)
+        str_add(&o->odd, why);
 }
 
-const char *h5_message_space(struct h5_cursor c, int *rank, uint64_t *dim, uint64_t *n)
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+static const char *read_space(struct h5_cursor c, uint64_t *n)
 {
-    int version = (int)h5_take(&c, 1), r = (int)h5_take(&c, 1), flags = (int)h5_take(&c, 1), kind = 1;
+    enum { LIMITS = 1, SCALAR = 0, SIMPLE = 1, EMPTY = 2 };
+    int version = (int)h5_take(&c, 1), rank = (int)h5_take(&c, 1), flags = (int)h5_take(&c, 1), kind = rank ? SIMPLE : SCALAR;
+    uint64_t dim[H5_MAX_RANK], total;
     if (version == 1)
         h5_skip(&c, 5);
     else if (version == 2)
         kind = (int)h5_take(&c, 1);
     else
         return "the shape is of an unknown version";
-    if (r > H5_MAX_RANK)
+    if (rank > H5_MAX_RANK)
         return "more than 8 dimensions";
-    if (flags & 2 || kind > 2)
+    if (flags & ~LIMITS || kind > EMPTY || (kind == SIMPLE) != (rank > 0))
         return "the shape is of an unknown kind";
-    uint64_t total = kind != 2;
-    for (int i = 0; i < r; i++) {
+    total = kind != EMPTY;
+    for (int i = 0; i < rank; i++) {
         dim[i] = h5_take(&c, 8);
         if (dim[i] && total > (UINT64_MAX >> 4) / dim[i])
             return "the shape is too large";
         total *= dim[i];
     }
+    for (int i = 0; i < rank && flags & LIMITS; i++)
+        if (h5_take(&c, 8) < dim[i])
+            return "the shape exceeds its own limits";
     if (c.bad)
         return "the shape is cut off";
-    *rank = r;
     *n = total;
     return NULL;
 }
 
 /* ---- element types --------------------------------------------------------------------------- */
 
-/* Integers: sign bit. Floats: where sign, exponent and mantissa lie, and the exponent's bias. */
 static const struct {
-    int class, bytes, is_signed, exponent, mantissa, bias;
-} numbers[] = {
-    [H5_TYPE_F32] = {H5_CLASS_FLOAT, 4, 0, 8, 23, 127},   [H5_TYPE_F64] = {H5_CLASS_FLOAT, 8, 0, 11, 52, 1023},
-    [H5_TYPE_I32] = {H5_CLASS_INT, 4, 1, 0, 0, 0},        [H5_TYPE_I64] = {H5_CLASS_INT, 8, 1, 0, 0, 0},
-    [H5_TYPE_U8] = {H5_CLASS_INT, 1, 0, 0, 0, 0},         [H5_TYPE_U64] = {H5_CLASS_INT, 8, 0, 0, 0, 0},
-    [H5_TYPE_F16] = {H5_CLASS_FLOAT, 2, 0, 5, 10, 15},    [H5_TYPE_BF16] = {H5_CLASS_FLOAT, 2, 0, 8, 7, 127},
-};
+    uint32_t size;
+    unsigned exponent, mantissa, bias;
+} floats[] = {{4, 8, 23, 127}, {8, 11, 52, 1023}, {2, 5, 10, 15}, {2, 8, 7, 127}};
 
-void h5_message_put_type(struct str *s, enum h5_type t, uint32_t size)
+/* Little-endian numbers with all bits in use, floats as IEEE has them or bfloat16: the library converts any other, but by
+ * fields that it takes from the file. */
+static int is_plain(struct h5_cursor c, enum h5_class class, uint32_t size, unsigned bits)
 {
-    enum { IMPLIED_ONE = 2 << 4, SIGNED = 8, UTF8 = 1 << 4 };
-    if (t == H5_TYPE_STRING) { /* ends with a NUL */
-        h5_put(s, H5_CLASS_STRING | 1 << 4, 1);
-        h5_put(s, UTF8, 3);
-        h5_put(s, size, 4);
-        return;
-    }
-    int bits = 8 * numbers[t].bytes, real = numbers[t].class == H5_CLASS_FLOAT;
-    h5_put(s, (uint64_t)numbers[t].class | 1 << 4, 1);
-    h5_put(s, (uint64_t)(real ? IMPLIED_ONE | (bits - 1) << 8 : numbers[t].is_signed ? SIGNED : 0), 3);
-    h5_put(s, (uint64_t)numbers[t].bytes, 4);
-    h5_put(s, 0, 2);
-    h5_put(s, (uint64_t)bits, 2);
-    if (real) {
-        h5_put(s, (uint64_t)numbers[t].mantissa, 1);
-        h5_put(s, (uint64_t)numbers[t].exponent, 1);
-        h5_put(s, 0, 1);
-        h5_put(s, (uint64_t)numbers[t].mantissa, 1);
-        h5_put(s, (uint64_t)numbers[t].bias, 4);
-    }
+    uint64_t offset = h5_take(&c, 2), precision = h5_take(&c, 2);
+    if (offset || precision != 8 * (uint64_t)size || c.bad)
+        return 0;
+    if (class == H5_CLASS_INT)
+        return (bits & ~8u) == 0 && (size == 1 || size == 2 || size == 4 || size == 8);
+    unsigned exponent_at = (unsigned)h5_take(&c, 1), exponent = (unsigned)h5_take(&c, 1), mantissa_at = (unsigned)h5_take(&c, 1),
+             mantissa = (unsigned)h5_take(&c, 1), bias = (unsigned)h5_take(&c, 4);
+    if (c.bad || bits != (0x20 | (8 * size - 1) << 8) || mantissa_at || exponent_at != mantissa)
+        return 0;
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        if (floats[i].size == size && floats[i].exponent == exponent && floats[i].mantissa == mantissa && floats[i].bias == bias)
+            return 1;
+    return 0;
 }
 
-/* What a type of ours looks like in a file is what it is known by. */
-static enum h5_type recognise(const unsigned char *p, size_t n)
+static int is_text(unsigned bits) /* padding and character set */
 {
-    enum h5_type found = H5_TYPE_OTHER;
-    for (int t = 0; t < H5_TYPE_STRING && found == H5_TYPE_OTHER; t++) {
-        struct str s = {0};
-        h5_message_put_type(&s, (enum h5_type)t, 0);
-        if (n >= s.n && ((p[0] ^ (unsigned char)s.p[0]) & 0x0F) == 0 && memcmp(p + 1, s.p + 1, s.n - 1) == 0)
-            found = (enum h5_type)t;
-        str_free(&s);
-    }
-    return found;
+    return (bits & 0x0F) <= 2 && bits >> 4 <= 1;
 }
 
-const char *h5_message_type(struct h5_cursor c, struct h5_dtype *t)
+/* *not: why it isn't read here. */
+static const char *read_type(struct h5_cursor c, struct h5_dtype *t, const char **not)
 {
-    const unsigned char *begin = c.p;
-    size_t n = c.left;
-    int head = (int)h5_take(&c, 1), bits = (int)h5_take(&c, 1);
-    h5_take(&c, 2);
-    struct h5_dtype d = {.class = (enum h5_class)(head & 0x0F), .size = (uint32_t)h5_take(&c, 4), .as = H5_TYPE_OTHER};
+    int head = (int)h5_take(&c, 1);
+    unsigned bits = (unsigned)h5_take(&c, 2) | (unsigned)h5_take(&c, 1) << 16;
+    struct h5_dtype d = {.class = (enum h5_class)(head & 0x0F), .size = (uint32_t)h5_take(&c, 4)}, base;
+    const char *wrong;
     if (c.bad)
         return "the element type is cut off";
-    if (head >> 4 < 1 || head >> 4 > 4)
+    if (head >> 4 < 1 || head >> 4 > 3)
         return "the element type is of an unknown version";
     if (d.size == 0)
         return "the elements have no bytes";
-    d.as = recognise(begin, n);
-    if (d.class == H5_CLASS_INT) {
-        uint64_t offset = h5_take(&c, 2), precision = h5_take(&c, 2);
-        d.plain = !c.bad && (bits & 1) == 0 && offset == 0 && precision == 8 * (uint64_t)d.size && d.size <= 8;
-        d.is_signed = (bits & 8) != 0;
-    }
-    if (d.class == H5_CLASS_VARIABLE && (bits & 0x0F) == 1 && d.size == 16)
-        d.as = H5_TYPE_STRING;
     *t = d;
-    return NULL;
+    switch ((int)d.class) {
+    case H5_CLASS_INT:
+    case H5_CLASS_FLOAT:
+        if (!is_plain(c, d.class, d.size, bits))
+            *not = "numbers of another form than little-endian integers, IEEE floats and bfloat16";
+        return NULL;
+    case H5_CLASS_STRING: return is_text(bits) ? NULL : "text of an unknown kind";
+    case H5_CLASS_VARIABLE:
+        if ((bits & 0x0F) != 1)
+            *not = "sequences of variable length";
+        else if (bits >> 12 || !is_text(bits >> 4 & 0xFF) || d.size != 16)
+            return "text of an unknown kind";
+        else if ((wrong = read_type(c, &base, not)))
+            return wrong;
+        else if (base.size != 1 || (base.class != H5_CLASS_INT && base.class != H5_CLASS_STRING))
+            return "text of something else than bytes";
+        return NULL;
+    default:
+        *not = "a type that is neither number nor text (a compound, an enumeration, a truth value of h5py?)";
+        return NULL;
+    }
 }
 
-/* ---- where the elements lie ------------------------------------------------------------------ */
+/* ---- where the elements lie, what stands there before they do -------------------------------- */
 
-const char *h5_message_layout(struct h5_cursor c, struct h5_node *node)
+static const char *read_layout(struct h5_cursor c, struct h5_object *o)
 {
     enum { COMPACT, CONTIGUOUS, CHUNKED, VIRTUAL };
     int version = (int)h5_take(&c, 1), class = (int)h5_take(&c, 1);
-    if (version != 3 && version != 4) {
-        node->odd = "stored in a form older than HDF5 1.6";
-        return NULL;
-    }
-    if (class == COMPACT) {
+    if (c.bad || version < 1 || version > 4)
+        return "the place of the elements is of an unknown version";
+    if (version < 3) {
+        odd(o, "stored in a form older than HDF5 1.6");
+    } else if (class == COMPACT) {
         uint64_t n = h5_take(&c, 2);
         const unsigned char *data = h5_skip(&c, n);
-        if (!data || node->compact)
+        if (!data)
             return "the elements are cut off";
-        node->compact = mem_new((size_t)n + 1, 1);
-        memcpy(node->compact, data, (size_t)n);
-        node->stored = n;
+        str_addn(&o->compacted, (const char *)data, (size_t)n);
+        o->compact = 1;
+        o->stored = n;
     } else if (class == CONTIGUOUS) {
-        node->at = h5_take(&c, 8);
-        node->stored = h5_take(&c, 8);
+        o->at = h5_take(&c, 8);
+        o->stored = h5_take(&c, 8);
         if (c.bad)
             return "the place of the elements is cut off";
-        if (node->at == H5_NOWHERE)
-            node->stored = 0;
     } else {
-        node->odd = class == CHUNKED   ? "stored in chunks, and only contiguous datasets are read"
-                    : class == VIRTUAL ? "a virtual dataset: its elements lie in other files"
-                                       : "stored in an unknown form";
+        odd(o, class == CHUNKED   ? "stored in chunks, and only contiguous datasets are read"
+               : class == VIRTUAL ? "a virtual dataset: its elements lie in other files"
+                                  : "stored in an unknown form");
     }
     return NULL;
+}
+
+static const char *read_fill(struct h5_cursor c, struct h5_object *o, int old)
+{
+    enum { UNDEFINED = 16, DEFINED = 32 };
+    int version = old ? 0 : (int)h5_take(&c, 1), there = 1;
+    if (o->has_fill++ && !old)
+        return "two fill values";
+    if (version == 1 || version == 2) {
+        h5_take(&c, 2);
+        there = (int)h5_take(&c, 1) || version == 1;
+    } else if (version == 3) {
+        int flags = (int)h5_take(&c, 1);
+        if (flags & ~0x3F || (flags & UNDEFINED && flags & DEFINED))
+            return "a fill value of an unknown kind";
+        there = (flags & DEFINED) != 0;
+    } else if (version > 3) {
+        return "a fill value of an unknown version";
+    }
+    uint64_t n = there ? h5_take(&c, 4) : 0;
+    if (n == UINT32_MAX && (version == 1 || version == 2))
+        n = 0; /* -1: none */
+    h5_skip(&c, n);
+    o->fill = n ? n : o->fill;
+    return c.bad ? "a fill value is cut off" : NULL;
 }
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-const char *h5_message_attr(struct h5_cursor c, struct h5_node *node)
+static const char *read_attr(struct h5_cursor c, struct h5_object *o)
 {
     int version = (int)h5_take(&c, 1), flags = (int)h5_take(&c, 1);
-    uint64_t n_name = h5_take(&c, 2), n_type = h5_take(&c, 2), n_space = h5_take(&c, 2);
+    uint64_t n_name = h5_take(&c, 2), n_type = h5_take(&c, 2), n_space = h5_take(&c, 2), n = 0;
     if (version < 1 || version > 3)
         return "an attribute is of an unknown version";
-    if (version == 3)
-        h5_take(&c, 1);
+    if (version == 3 && h5_take(&c, 1) > 1)
+        return "an attribute's name is of an unknown kind";
     uint64_t pad = version == 1 ? 7 : 0; /* up to the next multiple of 8 */
     const unsigned char *name = h5_skip(&c, (n_name + pad) & ~pad), *type = h5_skip(&c, (n_type + pad) & ~pad),
                         *space = h5_skip(&c, (n_space + pad) & ~pad);
-    if (!name || !type || !space || n_name == 0 || memchr(name, '\0', (size_t)n_name) != name + n_name - 1)
+    if (!name || !type || !space || n_name < 2 || memchr(name, '\0', (size_t)n_name) != name + n_name - 1)
         return "an attribute is cut off";
-    if (n_name > H5_MAX_NAME || node->n_attr == H5_MAX_ATTRS)
+    if (n_name > H5_MAX_NAME || ++o->n_attr > H5_MAX_ATTRS)
         return "too many attributes, or one with too long a name";
-    if (h5_node_attr(node, (const char *)name))
-        return "two attributes have one name";
-    struct h5_dtype t = {.as = H5_TYPE_OTHER, .class = (enum h5_class)15};
-    int rank;
-    uint64_t dim[H5_MAX_RANK], n = 0;
-    const char *wrong = NULL;
-    if (version == 1 || (flags & 3) == 0) /* else its type stands elsewhere: an attribute that can't be read */
-        wrong = h5_message_type((struct h5_cursor){type, (size_t)n_type, 0}, &t);
-    wrong = wrong ? wrong : h5_message_space((struct h5_cursor){space, (size_t)n_space, 0}, &rank, dim, &n);
-    if (wrong)
+    struct h5_dtype t;
+    const char *not = version > 1 && flags ? "a type or shape that is shared with others" : NULL, *wrong = NULL;
+    if (!not)
+        wrong = read_type((struct h5_cursor){type, (size_t)n_type, 0}, &t, &not);
+    wrong = wrong ? wrong : not ? NULL : read_space((struct h5_cursor){space, (size_t)n_space, 0}, &n);
+    if (!wrong && not && !o->odd.n)
+        str_addf(&o->odd, "attribute '%s': %s", (const char *)name, not);
+    if (wrong || not)
         return wrong;
-    if (t.size && n > c.left / t.size)
+    if (n > c.left / t.size)
         return "an attribute is cut off";
-    struct h5_attr *a = h5_node_attr_new(node, (const char *)name, (size_t)n_name - 1);
-    a->type = t;
-    a->n = n;
-    if (t.size) {
-        a->data = mem_new((size_t)n * t.size + 1, 1);
-        memcpy(a->data, c.p, (size_t)n * t.size);
+    if (t.class == H5_CLASS_VARIABLE)
+        str_addn(&o->refs, (const char *)c.p, (size_t)n * t.size);
+    return NULL;
+}
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+const char *h5_message_add_link(struct h5_object *o, const unsigned char *name, size_t n, struct h5_link link)
+{
+    if (n == 0 || n > H5_MAX_NAME || memchr(name, '/', n) || memchr(name, '\0', n) || (n == 1 && name[0] == '.'))
+        return "a link without a sound name";
+    mem_grow(&o->link, &o->cap_link, o->n_link + 1, sizeof *o->link);
+    link.name = mem_strndup((const char *)name, n);
+    o->link[o->n_link++] = link;
+    return NULL;
+}
+
+static const char *read_link(struct h5_cursor c, struct h5_object *o)
+{
+    enum { WIDTH = 3, ORDER = 4, KIND = 8, CHARSET = 16 };
+    int version = (int)h5_take(&c, 1), flags = (int)h5_take(&c, 1), kind = flags & KIND ? (int)h5_take(&c, 1) : 0;
+    if (flags & ORDER)
+        h5_take(&c, 8);
+    if (flags & CHARSET && h5_take(&c, 1) > 1)
+        return "a link's name is of an unknown kind";
+    uint64_t n = h5_take(&c, 1 << (flags & WIDTH));
+    const unsigned char *name = h5_skip(&c, n);
+    if (version != 1 || flags & ~0x1F || c.bad)
+        return "a link is cut off, or of an unknown version";
+    if (kind) {
+        if (!o->odd.n)
+            str_addf(&o->odd, "'%.*s' is a %s link, and links are not followed", (int)(n < 200 ? n : 200), (const char *)name,
+                     kind == 1 ? "soft" : kind == 64 ? "file's" : "strange");
+        return NULL;
+    }
+    uint64_t at = h5_take(&c, 8);
+    return c.bad ? "a link is cut off" : h5_message_add_link(o, name, (size_t)n, (struct h5_link){.at = at});
+}
+
+/* Info messages of groups and attributes: where what does not fit the header lies; -1: cut off. */
+static int is_dense(struct h5_cursor c, int order_bytes)
+{
+    enum { TRACKED = 1, INDEXED = 2 };
+    int version = (int)h5_take(&c, 1), flags = (int)h5_take(&c, 1);
+    if (flags & TRACKED)
+        h5_take(&c, order_bytes);
+    int dense = h5_take(&c, 8) != H5_NOWHERE;
+    dense |= h5_take(&c, 8) != H5_NOWHERE;
+    if (flags & INDEXED)
+        dense |= h5_take(&c, 8) != H5_NOWHERE;
+    return c.bad || version || flags & ~3 ? -1 : dense;
+}
+
+static const char *read_limits(struct h5_cursor c) /* of links in a group's header */
+{
+    int version = (int)h5_take(&c, 1), flags = (int)h5_take(&c, 1);
+    h5_skip(&c, (flags & 1 ? 4 : 0) + (flags & 2 ? 4 : 0));
+    return version || flags & ~3 || c.bad ? "the limits of a group are cut off, or of an unknown kind" : NULL;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+static const char *read_where(struct h5_object *o, int more, struct h5_cursor c)
+{
+    uint64_t first = h5_take(&c, 8), second = h5_take(&c, 8);
+    if (c.bad || (!more && o->has_symbols))
+        return "its header or symbol table is cut off, or said twice";
+    if (more) {
+        mem_grow(&o->chunk, &o->cap_chunk, o->n_chunk + 1, sizeof *o->chunk);
+        o->chunk[o->n_chunk].at = first;
+        o->chunk[o->n_chunk++].n = second;
+    } else {
+        o->has_symbols = 1;
+        o->tree = first;
+        o->heap = second;
     }
     return NULL;
+}
+
+const char *h5_message(struct h5_object *o, int type, int flags, struct h5_cursor c)
+{
+    enum { NOTHING = 0, SPACE, LINKS, TYPE, OLD_FILL, FILL, LINK, ELSEWHERE, LAYOUT, LIMITS = 10, FILTER, ATTR, MORE = 16, SYMBOLS,
+           TIME, ATTRS = 21 };
+    enum { CONSTANT = 1, SHARED = 2, ALONE = 4 };
+    const char *not = NULL, *wrong;
+    int dense;
+    if (flags & SHARED)
+        odd(o, "a part of it is shared with other objects");
+    else if (flags & ~(CONSTANT | ALONE))
+        odd(o, "a part of it asks for a later HDF5");
+    if (flags & ~(CONSTANT | ALONE))
+        return NULL;
+    switch (type) {
+    case NOTHING: return NULL;
+    case SPACE: return o->has_space++ ? "two shapes" : read_space(c, &o->n);
+    case TYPE:
+        wrong = o->has_type++ ? "two element types" : read_type(c, &o->type, &not);
+        if (!wrong && not)
+            odd(o, not);
+        return wrong;
+    case LAYOUT: return o->has_layout++ ? "two places of its elements" : read_layout(c, o);
+    case OLD_FILL:
+    case FILL: return read_fill(c, o, type == OLD_FILL);
+    case ELSEWHERE: odd(o, "stored outside the file, and only the file itself is read"); return NULL;
+    case FILTER: odd(o, "compressed or filtered, and only plain datasets are read"); return NULL;
+    case ATTR: return read_attr(c, o);
+    case ATTRS:
+        if ((dense = is_dense(c, 2)) > 0)
+            odd(o, "its attributes lie in a heap of their own (written by h5py or HDF5 with libver latest?)");
+        return dense < 0 ? "what it says of its attributes is cut off" : NULL;
+    case LINKS:
+        if ((dense = is_dense(c, 8)) > 0)
+            odd(o, "a group whose links lie in a heap of their own (written by h5py or HDF5 with libver latest?)");
+        return o->has_links++ ? "two kinds of links" : dense < 0 ? "what it says of its links is cut off" : NULL;
+    case LINK: return read_link(c, o);
+    case LIMITS: return read_limits(c);
+    case SYMBOLS:
+    case MORE: return read_where(o, type == MORE, c);
+    case TIME: return h5_take(&c, 1) == 1 && h5_skip(&c, 7) ? NULL : "its time is cut off"; /* the library skips it */
+    default: odd(o, "its header has a part of a kind that is not read here"); return NULL;
+    }
 }

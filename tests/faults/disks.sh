@@ -14,6 +14,13 @@ cd "$work" || exit 1
 failures=0
 declare -A total
 
+limited() { # KIB COMMAND...: what it says goes through a pipe, which has no limit
+  local n=$1
+  shift
+  (ulimit -f "$n" && exec "$@") 2>&1 >out | cat >err
+  return "${PIPESTATUS[0]}"
+}
+
 bad() { failures=$((failures + 1)); echo "$*"; }
 
 judge() { # NAME STATUS WHERE
@@ -33,14 +40,14 @@ continued() { # FOLDER WHERE
 for ((i = 0; i < steps; i++)); do
   n=$((4 * i * i)) # ulimit counts KiB
   rm -rf o o.h5
-  (ulimit -f $n && exec "$DEPTHKV" run x.yaml -o o -q) >out 2>err
+  limited $n "$DEPTHKV" run x.yaml -o o -q
   judge run-limit $? "files of at most $n KiB"
   continued o "after files of at most $n KiB"
-  (ulimit -f $n && exec "$DEPTHKV" import hf -o o.h5 -q) >out 2>err
+  limited $n "$DEPTHKV" import hf -o o.h5 -q
   judge import-limit $? "files of at most $n KiB"
   [ -z "$(find . -maxdepth 1 -name '*.tmp*')" ] || bad "import, files of at most $n KiB: $(ls -d ./*.tmp*) is left"
   cp -r whole report
-  (ulimit -f $n && exec "$DEPTHKV" report report) >out 2>err
+  limited $n "$DEPTHKV" report report
   judge report-limit $? "files of at most $n KiB"
   [ "$(cat report/rows.jsonl)" = "$(cat whole/rows.jsonl)" ] || bad "report, files of at most $n KiB: rows were touched"
   rm -rf report
