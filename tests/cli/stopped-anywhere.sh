@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SIGTERM and SIGINT end every command wherever it is, and leave no unfinished file; a second one does not wait.
 . "$ROOT/tests/cli/lib/model.sh"
+set -m # jobs in the background would ignore a SIGINT that comes before main does
 experiment | sed 's/samples: 2/samples: 400/' >x.yaml
 experiment | sed 's/, h2o//; s/, 0.5//' >small.yaml
 "$DEPTHKV" run small.yaml -o whole -q >/dev/null || fail "run"
@@ -40,3 +41,19 @@ for delay in 0.02 0.1; do
 done
 [ "$stopped" -gt 0 ] || fail "no command was stopped: all were over too early"
 "$DEPTHKV" report whole >/dev/null 2>err || fail "report after all that: $(cat err)"
+
+# a run that has a first signal to answer ends at the second one: both are there before it can look at either
+"$DEPTHKV" run x.yaml -o twice -q --threads 1 >out 2>err &
+pid=$!
+for _ in $(seq 3000); do
+  [ -s twice/rows.jsonl ] && break
+  sleep 0.02
+done
+kill -STOP $pid
+kill -INT $pid
+kill -TERM $pid
+kill -CONT $pid
+wait $pid
+status=$?
+[ $status -eq 130 ] && grep -qx 'depthkv: stopped' err || fail "two signals: status $status, $(cat out err)"
+[ ! -e twice/table.md ] || fail "two signals: what a clean end writes was written"
