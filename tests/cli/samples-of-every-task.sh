@@ -24,5 +24,5 @@ grep -q '"answers":\["a heron"\]' out && [ "$(wc -l <out)" -eq 1 ] || fail "not 
 grep -q "^depthkv: ./mine.json: 'data' is missing" err || fail "$(cat err)"
 experiment | sed 's/passkey: {length: 400}/qa_2: {file: mine.json, length: 150}/' >x.yaml
 "$DEPTHKV" run x.yaml -o o -q >out 2>err && fail "a question that does not fit passes"
-grep -q "^depthkv: x.yaml:6: task 'qa_2', sample 0: ./mine.json: question 'm' and its own documents: the shortest prompt has" err || fail "$(cat err)"
+grep -q "sample 0 can't be made: ./mine.json: question 'm' and its own documents: the shortest prompt has" err || fail "$(cat err)"
 exit $failed
