@@ -211,7 +211,8 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
     if (!a->n_line)
         quote_add(out->md, "No rows yet.\n");
     struct str at = {0}; /* the page's own folder needs no name */
-    str_addf(&at, strcmp(from, ".") == 0 ? "" : "%s/", from);
+    if (strcmp(from, ".") != 0)
+        str_addf(&at, "%s/", from);
     quote_add(out->html, "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"%srows.jsonl\">rows.jsonl</a>; the experiment: "
                          "<a href=\"%sconfig.yaml\">config.yaml</a>, <a href=\"%smanifest.json\">manifest.json</a>.</p>\n</html>\n",
               str_c(&at), str_c(&at), str_c(&at));

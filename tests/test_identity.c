@@ -116,7 +116,7 @@ START_TEST(a_cell_alone_gives_the_row_that_it_gives_among_twenty)
     sweep_of_twenty(&y, 0);
     rows_run_and_load(y.p, "all", &all);
     for (int i = 0; i < TWENTY; i++) {
-        char out[16];
+        char out[24];
         snprintf(out, sizeof out, "alone-%d", i);
         str_clear(&one);
         str_addf(&one, "%s  - %s\n", head, twenty[i]);
