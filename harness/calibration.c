@@ -57,20 +57,11 @@ static int reads_profile(const struct experiment *x, int model, int task)
 
 static int check_model(const struct experiment *x, int model, struct err *e)
 {
-    const struct exp_model *of = &x->model[model];
-    struct model m = {.hp = of->hp};
+    struct model m = {.hp = x->model[model].hp};
     struct encode_context c = {.model = &m};
     int rc = -1;
-    if (model_open_tokenizer(of->path, &m.tokenizer, e))
-        return err_wrap(e, "%s:%d", x->path, of->line);
-    if (!m.tokenizer) {
-        err_set(e, ERR_CONFIG, "%s:%d: %s holds no tokenizer", x->path, of->line, of->path);
+    if (prompts_open(x, model, &m, &c, e))
         goto out;
-    }
-    if (experiment_pieces(x, m.tokenizer, &c.pieces, e)) {
-        err_wrap(e, "%s", x->path);
-        goto out;
-    }
     for (int t = 0; t < x->n_task; t++) {
         struct check k = {x, model, t};
         struct prompts_visitor v = {.ctx = &k, .calibrated = 1, .item = see, .end = may_stop, .failed = pass_over};

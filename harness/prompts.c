@@ -93,3 +93,15 @@ out:
     t->ops->close(self);
     return rc;
 }
+
+int prompts_open(const struct experiment *x, int model, struct model *m, struct encode_context *c, struct err *e)
+{
+    const struct exp_model *of = &x->model[model];
+    if (model_open_tokenizer(of->path, &m->tokenizer, e))
+        return err_wrap(e, "%s:%d", x->path, of->line);
+    if (!m->tokenizer)
+        return err_set(e, ERR_CONFIG, "%s:%d: %s holds no tokenizer", x->path, of->line, of->path);
+    if (experiment_pieces(x, m->tokenizer, &c->pieces, e))
+        return err_wrap(e, "%s", x->path);
+    return 0;
+}

@@ -24,4 +24,8 @@ struct prompts_visitor {
 int prompts_visit(const struct experiment *x, int model, int task, const struct encode_context *c, const struct prompts_visitor *v,
                   struct err *e);
 
+/* What prompts are made with where no weights are needed: the tokenizer of a model, into m, and the pieces of the experiment's
+ * template, into c. tokenizer_destroy(m->tokenizer) afterwards, also on an error, which names file and line. */
+int prompts_open(const struct experiment *x, int model, struct model *m, struct encode_context *c, struct err *e);
+
 #endif

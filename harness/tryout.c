@@ -44,20 +44,11 @@ static int failed(void *ctx, const struct dataset_item *item, int sample, int ne
 
 static int try_model(const struct experiment *x, int model, struct str *errors, struct str *warnings, struct err *e)
 {
-    const struct exp_model *of = &x->model[model];
-    struct model m = {.hp = of->hp};
+    struct model m = {.hp = x->model[model].hp};
     struct encode_context c = {.model = &m};
     int rc = -1;
-    if (model_open_tokenizer(of->path, &m.tokenizer, e))
-        return err_wrap(e, "%s:%d", x->path, of->line);
-    if (!m.tokenizer) {
-        err_set(e, ERR_CONFIG, "%s:%d: %s holds no tokenizer", x->path, of->line, of->path);
+    if (prompts_open(x, model, &m, &c, e))
         goto out;
-    }
-    if (experiment_pieces(x, m.tokenizer, &c.pieces, e)) {
-        err_wrap(e, "%s", x->path);
-        goto out;
-    }
     for (int t = 0; t < x->n_task; t++) {
         struct tryout on = {x, model, t, x->task[t].length ? errors : warnings};
         struct prompts_visitor v = {.ctx = &on, .item = made, .failed = failed, .most = 1};
