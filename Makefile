@@ -57,7 +57,10 @@ BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(OPT_$(BUILD)) -ffp-contract=off -fop
 BASE_LDFLAGS := $(filter -fsanitize=% --coverage,$(OPT_$(BUILD))) -fopenmp -rdynamic
 BASE_LIBS    := $(PKG_LIBS) -ldl -lm
 
-SRC      := $(sort $(wildcard harness/base/*.c harness/*.c models/*.c policies/*.c datasets/*.c))
+# In the order in which they may include each other; harness/README.md says what each holds.
+ROOMS    := $(addprefix harness/,base metric stats experiment engine rows run report layer_metrics bench cmd)
+FOLDERS  := $(ROOMS) harness models policies datasets
+SRC      := $(sort $(wildcard $(FOLDERS:%=%/*.c)))
 LIB_SRC  := $(filter-out harness/main.c,$(SRC))
 TEST_SRC := $(sort $(wildcard tests/*.c))
 OBJ      := $(SRC:%.c=$(O)/%.o)
@@ -116,9 +119,9 @@ NUMBER_FLAGS = $(filter-out -W% -I% -g%,$(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(B
 
 # Git id and the SHA-256 of every source file, so that a row can say what computed it.
 # The recipe always runs, for a commit changes the id and no file; what comes out the same is left alone.
-$(O)/source_id.c: $(SRC) $(sort $(wildcard harness/base/*.h harness/*.h models/*.h policies/*.h datasets/*.h)) FORCE
+$(O)/source_id.c: $(SRC) $(sort $(wildcard $(FOLDERS:%=%/*.h))) FORCE
 	@mkdir -p $(@D)
-	@{ echo '#include "harness/source_id.h"'; \
+	@{ echo '#include "harness/rows/source_id.h"'; \
 	   echo 'const char source_id_git[] = "'"$$(git describe --always --dirty 2>/dev/null || echo unknown)"'";'; \
 	   echo 'const char source_id_flags[] = "$(subst ",\",$(CC) $(BASE_CFLAGS) $(CFLAGS))";'; \
 	   echo 'const char source_id_number_flags[] = "$(subst ",\",$(NUMBER_FLAGS))";'; \
@@ -276,7 +279,7 @@ test: check
 	@$(AGAIN) BUILD=san build/san/tests/run-tests
 	@$(MAKE) --no-print-directory san
 
-FORMATTED := $(wildcard harness/base/*.[ch] harness/*.[ch] models/*.[ch] policies/*.[ch] datasets/*.[ch] tests/*.[ch] tests/fuzz/*.[ch])
+FORMATTED := $(wildcard $(FOLDERS:%=%/*.[ch]) tests/*.[ch] tests/fuzz/*.[ch] tests/intervals/*.c tests/faults/*.c)
 
 ## format: rewrite all sources as .clang-format says
 format:

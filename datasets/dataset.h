@@ -96,7 +96,7 @@ size_t dataset_config_size(const struct dataset_ops *d);
 /* {"length":1024,...}, appended: canonical. A common parameter stands in it only where it is not the task's default, so
  * that a task is named by what is said of it. */
 void dataset_params_json(const struct dataset_ops *d, const void *config, struct str *out);
-/* What stands between prompt and answer, where neither has white space there (harness/target.h). */
+/* What stands between prompt and answer, where neither has white space there (harness/engine/target.h). */
 const char *dataset_target_delimiter(const struct dataset_ops *d, const void *config);
 
 #endif

@@ -7,8 +7,8 @@
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
-#include "harness/cli.h"
-#include "harness/source_id.h"
+#include "harness/cmd/cli.h"
+#include "harness/rows/source_id.h"
 
 static const struct {
     const char *name, *summary;

@@ -1,4 +1,4 @@
-/* The one reader of profile.h5 (its format stands in harness/profile.h): which studies of layers it holds, of which model,
+/* The one reader of profile.h5 (its format stands in harness/report/profile.h): which studies of layers it holds, of which model,
  * and how much each layer suffered. What lies beside the numbered studies is not looked at. Whatever is there must be whole:
  * an attribute or a column that the format promises and the file lacks is an error that names it.
  *

@@ -15,7 +15,7 @@ struct allocators_study {
     int only;
     const double *kl, *score; /* [n_layer] mean kl; mean score, whose baseline is 1, paired difference NAN; NULL: not measured */
 };
-/* Writes profile.h5 as harness/profile.c does. sha NULL: allocators_sha. */
+/* Writes profile.h5 as harness/report/profile.c does. sha NULL: allocators_sha. */
 void allocators_profile(const char *path, const char *sha, int n_layer, const struct allocators_study *s, int n);
 
 /* A ready allocator of a model of n_layer layers; params are "name=value"; NULL at the end. `dir` is where paths begin. */

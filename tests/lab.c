@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "harness/rows/record.h"
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"

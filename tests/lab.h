@@ -3,7 +3,7 @@
 #ifndef TESTS_LAB_H
 #define TESTS_LAB_H
 
-#include "harness/group.h"
+#include "harness/engine/group.h"
 #include "models/model.h"
 #include "tests/plain.h"
 

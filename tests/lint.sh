@@ -20,12 +20,12 @@ may() { # FILE WAY
   'harness/base/quote.c '*) ;;                              # the pages themselves
   'harness/base/leave.c stream') ;;                         # literals, when there is no memory for a page, or in a signal handler
   'harness/base/clock.c stream') ;;                         # a number into /proc
-  'harness/bench_work.c stream') ;;                         # rows as JSON, into a temporary file that is timed
-  'harness/cli.c macro') ;;                                 # cli_usage hands its own checked format on
+  'harness/bench/bench_work.c stream') ;;                         # rows as JSON, into a temporary file that is timed
+  'harness/cmd/cli.c macro') ;;                                 # cli_usage hands its own checked format on
   harness/base/fs.*' file') ;;                              # the function itself
-  'harness/manifest.c file' | 'harness/plan.c file') ;;     # JSON: str_add_json
-  'harness/runner.c file') ;;                               # config.yaml: conf_print
-  'harness/gnuplot.c program') ;;                           # execv of gnuplot, the only one
+  'harness/rows/manifest.c file' | 'harness/rows/plan.c file') ;;     # JSON: str_add_json
+  'harness/run/runner.c file') ;;                               # config.yaml: conf_print
+  'harness/report/gnuplot.c program') ;;                           # execv of gnuplot, the only one
   *) return 1 ;;
   esac
 }
@@ -56,27 +56,49 @@ fi
 objects=$1
 
 shopt -s nullglob
-folders=(harness/base harness models policies datasets)
-sources=(harness/base/*.[ch] harness/*.[ch] models/*.[ch] policies/*.[ch] datasets/*.[ch])
+rooms=(base metric stats experiment engine rows run report layer_metrics bench cmd) # of harness/, in the order of harness/README.md
+folders=("${rooms[@]/#/harness/}" harness models policies datasets)
+sources=()
+for folder in "${folders[@]}"; do sources+=("$folder"/*.[ch]); done
 
 # ---- who may include whom -------------------------------------------------------------------
+# A room of harness/ includes itself, the rooms before it, and models/, policies/ and datasets/, which know only harness/base.
 allowed() { # FOLDER: what its includes may begin with
+  local room=${1#harness/} rooms_so_far=
   case $1 in
   harness/base) echo 'harness/base/' ;;
   harness) echo '(harness|models|policies|datasets)/' ;;
+  harness/*)
+    for name in "${rooms[@]}"; do
+      rooms_so_far+=${rooms_so_far:+|}$name
+      [ "$name" != "$room" ] || break
+    done
+    echo "(harness/($rooms_so_far)|models|policies|datasets)/"
+    ;;
   *) echo "($1|harness/base)/" ;;
   esac
+}
+includes() { # FILE
+  sed -n 's/^ *# *include *"\(.*\)".*/\1/p' "$1"
 }
 for folder in "${folders[@]}"; do
   for file in "$folder"/*.[ch]; do
     while IFS= read -r line; do breach "$file includes $line, which $folder may not"; done \
-      < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' "$file" | grep -vE "^$(allowed "$folder")" || true)
+      < <(includes "$file" | grep -vE "^$(allowed "$folder")" || true)
   done
 done
 for file in "${sources[@]}" tests/*.[ch] tests/fuzz/*.[ch]; do
   while IFS= read -r header; do [ -f "$header" ] || breach "$file includes \"$header\": not a path from the root"; done \
-    < <(sed -n 's/^ *# *include *"\(.*\)".*/\1/p' "$file")
+    < <(includes "$file")
 done
+for folder in harness/*/; do
+  [[ " ${rooms[*]} " == *" $(basename "$folder") "* ]] || breach "$folder is no room that tests/lint.sh and the Makefile know"
+done
+# A file and its header count as one: what they need must not need them.
+circles=$(for file in "${sources[@]}"; do
+  [[ $file != harness/* ]] || includes "$file" | grep '^harness/' | sed "s#^#${file%.*} #; s#\.h\$##"
+done | awk '$1 != $2' | tsort 2>&1 >/dev/null | sed -n 's/^tsort: \(.*\/.*\)/\1/p' | paste -sd' ')
+[ -z "$circles" ] || breach "these files need each other in a circle: $circles"
 
 texts "${sources[@]}"
 

@@ -4,7 +4,7 @@
 #define TESTS_ROWS_H
 
 #include "harness/base/json.h"
-#include "harness/runner.h"
+#include "harness/run/runner.h"
 
 /* A fresh folder below /tmp with tiny.h5 in it: 3 layers, 4 query heads, 2 KV heads, tokens are bytes and an end of
  * text; context 512. The name is static; rows_leave removes all of it. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "harness/encode.h"
+#include "harness/engine/encode.h"
 #include "tests/support.h"
 
 /* A token is a word of at most four bytes: enough like a tokenizer for the search. */

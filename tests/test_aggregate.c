@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/aggregate.h"
-#include "harness/pool.h"
+#include "harness/report/aggregate.h"
+#include "harness/report/pool.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"

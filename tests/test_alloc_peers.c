@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/experiment.h"
+#include "harness/experiment/experiment.h"
 #include "harness/base/mem.h"
 #include "tests/allocators.h"
 #include "tests/rows.h"

@@ -2,11 +2,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/aggregate.h"
+#include "harness/report/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
-#include "harness/report.h"
+#include "harness/report/report.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 

@@ -7,8 +7,8 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
-#include "harness/bench.h"
-#include "harness/bench_formula.h"
+#include "harness/bench/bench.h"
+#include "harness/bench/bench_formula.h"
 #include "tests/suites.h"
 #include "tests/support.h"
 

@@ -7,7 +7,7 @@
 
 #include "harness/base/csv.h"
 #include "harness/base/fs.h"
-#include "harness/compare.h"
+#include "harness/report/compare.h"
 #include "tests/suites.h"
 
 static char dir[] = "/tmp/depthkv-compare-XXXXXX";

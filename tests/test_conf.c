@@ -4,7 +4,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "harness/base/unicode.h"
-#include "harness/conf.h"
+#include "harness/experiment/conf.h"
 #include "tests/suites.h"
 
 static struct conf *parse(const char *text)

@@ -7,9 +7,9 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/calibration.h"
-#include "harness/profile.h"
-#include "harness/runner.h"
+#include "harness/run/calibration.h"
+#include "harness/report/profile.h"
+#include "harness/run/runner.h"
 #include "tests/lab.h"
 #include "tests/plain.h"
 #include "tests/rows.h"

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "harness/decode.h"
-#include "harness/measure.h"
+#include "harness/engine/decode.h"
+#include "harness/engine/measure.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 #include "tests/support.h"

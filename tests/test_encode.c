@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "harness/encode.h"
+#include "harness/engine/encode.h"
 #include "tests/suites.h"
 
 /* Ids: a 0, b 1, c 2, blank 3, ab 4, <s> 5 (BOS). */

@@ -1,7 +1,7 @@
 /* Time and memory of an experiment, against sums done by hand. */
 #include <string.h>
 
-#include "harness/estimate.h"
+#include "harness/run/estimate.h"
 #include "tests/suites.h"
 
 /* 2 layers, width 4, 2 query heads, 1 KV head of dimension 2, FFN 3, 10 tokens, tied. Weights of a layer:

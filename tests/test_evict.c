@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "harness/tally.h"
+#include "harness/engine/tally.h"
 #include "models/transformer.h"
 #include "tests/lab.h"
 #include "tests/plain.h"

@@ -5,7 +5,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/experiment.h"
+#include "harness/experiment/experiment.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 #include "tests/support.h"

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "harness/experiment.h"
+#include "harness/experiment/experiment.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 

@@ -11,7 +11,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
-#include "harness/cli.h"
+#include "harness/cmd/cli.h"
 #include "models/gguf.h"
 #include "models/import.h"
 #include "models/model.h"

@@ -9,8 +9,8 @@
 #include "harness/base/fs.h"
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
-#include "harness/record.h"
-#include "harness/source_id.h"
+#include "harness/rows/record.h"
+#include "harness/rows/source_id.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 
@@ -47,7 +47,7 @@ static struct row make_row(const char *key, int sample, const char *question)
                     .engine = "0123456789abcdef and more", .data = "fedcba9876543210 and more",
                     .prompt_sha256 = "ab", .prompt_tokens = 12, .n_layer = 2, .output = "", .finish_reason = "eos", .first_divergence = -1,
                     .group_cells = 3};
-    record_unknown(&r);
+    row_unknown(&r);
     return r;
 }
 

@@ -10,7 +10,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
-#include "harness/runner.h"
+#include "harness/run/runner.h"
 #include "models/import.h"
 #include "tests/hashed.h"
 #include "tests/smollm2.h"

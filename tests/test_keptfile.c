@@ -5,7 +5,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
-#include "harness/keptfile.h"
+#include "harness/rows/keptfile.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 

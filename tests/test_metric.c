@@ -6,7 +6,7 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/unicode.h"
-#include "harness/metric.h"
+#include "harness/metric/metric.h"
 #include "tests/suites.h"
 
 static int strings(const struct json *list, char ***out)

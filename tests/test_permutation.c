@@ -2,8 +2,8 @@
 #include <math.h>
 
 #include "harness/base/rng.h"
-#include "harness/permutation.h"
-#include "harness/rankstats.h"
+#include "harness/stats/permutation.h"
+#include "harness/stats/rankstats.h"
 #include "tests/suites.h"
 
 enum { L = 8, N = 12 };

@@ -5,14 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/aggregate.h"
+#include "harness/report/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
-#include "harness/build_id.h"
-#include "harness/plan.h"
-#include "harness/pool.h"
-#include "harness/rowkey.h"
+#include "harness/rows/build_id.h"
+#include "harness/rows/plan.h"
+#include "harness/report/pool.h"
+#include "harness/rows/rowkey.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 #include "tests/support.h"
@@ -343,11 +343,11 @@ END_TEST
 
 START_TEST(an_engine_is_all_that_a_number_goes_through)
 {
-    static const char *const in[] = {"harness/experiment.c", "harness/experiment_cells.c", "harness/runner.c", "harness/prompts.c", "harness/conf.c",
-                                     "harness/group.c", "harness/metric_text.c", "harness/rowkey.c", "harness/record.c", "harness/journal.c",
+    static const char *const in[] = {"harness/experiment/experiment.c", "harness/experiment/experiment_cells.c", "harness/run/runner.c", "harness/engine/prompts.c", "harness/experiment/conf.c",
+                                     "harness/engine/group.c", "harness/metric/metric_text.c", "harness/rows/rowkey.c", "harness/rows/record.c", "harness/rows/journal.c",
                                      "harness/base/rng.c", "harness/a_new_file.c", "models/kernels_few.c", "models/a_new_file.h", "datasets/qa.c",
                                      "policies/policy.c", "policies/allocator_window.c", "policies/policy.h"};
-    static const char *const out[] = {"harness/report.c", "harness/base/quote.c", "harness/plot_across.c", "harness/cmd_compare.c", "policies/snapkv.c",
+    static const char *const out[] = {"harness/report/report.c", "harness/base/quote.c", "harness/report/plot_across.c", "harness/cmd/cmd_compare.c", "policies/snapkv.c",
                                       "policies/alloc_cake.c"};
     static const char *const line[] = {"sources ", "\ncompiler ", "\nflags ", "\ntarget ", "\nkernels ", "\nblas ", "\nlapack ", "\nlibc ",
                                        "\npcre2 ", "\nutf8proc "};

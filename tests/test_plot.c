@@ -6,11 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "harness/base/leave.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/cli.h"
-#include "harness/gnuplot.h"
-#include "harness/plot.h"
+#include "harness/cmd/cli.h"
+#include "harness/report/gnuplot.h"
+#include "harness/report/plot.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 
@@ -272,7 +273,7 @@ START_TEST(a_signal_ends_gnuplot_and_the_report)
     draw(sweep, 8, &p); /* rows.jsonl */
     plot_list_fini(&p);
     fake_gnuplot(SLEEPY "kill -TERM $PPID\nwait\n");
-    cli_catch_interrupt();
+    leave_when_asked();
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
     ck_assert_int_eq(plot_write(dir, &a, &p, &e), -1);
     ck_assert_int_eq(e.code, ERR_INTERRUPTED);

@@ -5,7 +5,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
-#include "harness/prune.h"
+#include "harness/engine/prune.h"
 #include "tests/suites.h"
 
 /* Statistics are float32 sums of at most 20 terms, the vectors float64: a few units of 2^-24. */

@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/aggregate.h"
+#include "harness/report/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
-#include "harness/permutation.h"
-#include "harness/profile.h"
+#include "harness/stats/permutation.h"
+#include "harness/report/profile.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "harness/prune.h"
+#include "harness/engine/prune.h"
 #include "tests/suites.h"
 #include "tests/support.h"
 
@@ -178,7 +178,7 @@ START_TEST(budgets_are_exact_and_impossible_ones_refused)
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         int m = -1;
         struct err e;
-        prune_budget(&c[i].b, c[i].n, 4, 2, 32, &m, &e);
+        budget_entries(&c[i].b, c[i].n, 4, 2, 32, &m, &e);
         ck_assert_msg(m == c[i].m, "case %zu: %d", i, m);
     }
 }

@@ -6,8 +6,8 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/report.h"
-#include "harness/table.h"
+#include "harness/report/report.h"
+#include "harness/report/table.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 

@@ -6,8 +6,8 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
-#include "harness/rankstats.h"
-#include "harness/repr.h"
+#include "harness/stats/rankstats.h"
+#include "harness/layer_metrics/repr.h"
 #include "models/kernels.h"
 #include "tests/suites.h"
 

@@ -6,9 +6,9 @@
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
-#include "harness/encode.h"
-#include "harness/repr_output.h"
-#include "harness/repr_relate.h"
+#include "harness/engine/encode.h"
+#include "harness/layer_metrics/repr_output.h"
+#include "harness/layer_metrics/repr_relate.h"
 #include "policies/allocator_profile.h"
 #include "tests/plain.h"
 #include "tests/rows.h"
@@ -490,7 +490,7 @@ START_TEST(profiles_that_do_not_fit_are_refused_with_numbers)
         char *path = write_profile(&c[i].f);
         for (int late = 0; late < 2; late++) { /* before anything is measured, and afterwards */
             memset(&e, 'x', sizeof e);
-            ck_assert_int_eq(late ? repr_relate(path, &x, model, 0, &s, NULL, &r, &e) : repr_relate_check(path, &x, model, &e), -1);
+            ck_assert_int_eq(late ? repr_relate(path, &x, model, 0, &s, NULL, &r, &e) : repr_damage_check(path, &x, model, &e), -1);
             for (int k = 0; k < 3; k++)
                 ck_assert_msg(e.code == ERR_CONFIG && strstr(e.msg, c[i].says[k]) != NULL, "case %zu: '%s' lacks '%s'", i, e.msg, c[i].says[k]);
         }

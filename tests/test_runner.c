@@ -4,10 +4,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/base/leave.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/cli.h"
-#include "harness/progress.h"
+#include "harness/cmd/cli.h"
+#include "harness/run/progress.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 
@@ -124,10 +125,10 @@ START_TEST(an_interrupt_stops_before_the_next_row_and_the_next_run_continues)
     rows_write("x.yaml", y.p);
     char *path = rows_path("x.yaml"), *out = rows_path("out");
     ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, &e), 0);
-    cli_catch_interrupt();
+    leave_when_asked();
     raise(SIGINT);
     alarm(0); /* the grace that it gives may be too short on a busy machine */
-    ck_assert_int_eq(cli_interrupted(), 1);
+    ck_assert_int_eq(leave_asked(), 1);
     struct runner_options o = {.dir = out, .quiet = 1};
     ck_assert_int_eq(runner_run(&x, &o, &sum, &e), -1);
     ck_assert_int_eq(e.code, ERR_INTERRUPTED);

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "harness/decode.h"
-#include "harness/encode.h"
+#include "harness/engine/decode.h"
+#include "harness/engine/encode.h"
 #include "tests/smollm2.h"
 #include "tests/suites.h"
 

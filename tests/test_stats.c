@@ -6,7 +6,7 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
-#include "harness/stats.h"
+#include "harness/stats/stats.h"
 #include "tests/suites.h"
 
 static char *text;

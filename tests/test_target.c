@@ -1,5 +1,5 @@
 /* The delimiter between prompt and answer: lm-evaluation-harness's rule, case by case. */
-#include "harness/target.h"
+#include "harness/engine/target.h"
 #include "tests/suites.h"
 
 static const struct {

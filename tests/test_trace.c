@@ -6,7 +6,7 @@
 
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
-#include "harness/cli.h"
+#include "harness/cmd/cli.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 

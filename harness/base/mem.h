@@ -48,10 +48,6 @@ size_t mem_peak(void);
 
 void mem_trim(void); /* gives freed memory back to the system, so that the resident set shows what is in use */
 
-/* Bytes that the system can still hand to this process: what it says is available, within the limits of its control group
- * and of its address space; or what $DEPTHKV_FREE_MEMORY says ("8G"). 0: not known. */
-size_t mem_system_free(void);
-
 /* Fault injection for tests: the n-th mem_try from now on (1 = the next) fails; 0 switches it off. */
 void mem_fail_at(long n);
 

@@ -2,11 +2,11 @@
  * a torn last line off, and what it leaves opens again, with the same rows. */
 #include <string.h>
 
-#include "harness/aggregate.h"
+#include "harness/report/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
-#include "harness/record.h"
+#include "harness/rows/record.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { ROWS, MANIFEST, N_PART };

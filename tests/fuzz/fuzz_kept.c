@@ -1,7 +1,7 @@
 /* kept.h5 and a part beside it, both with the same bytes, as a run that goes on finds and merges them. */
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/keptfile.h"
+#include "harness/rows/keptfile.h"
 #include "tests/fuzz/fuzz.h"
 
 int fuzz_kept(const char *data, size_t n)

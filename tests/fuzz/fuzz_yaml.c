@@ -4,8 +4,8 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/conf.h"
-#include "harness/experiment.h"
+#include "harness/experiment/conf.h"
+#include "harness/experiment/experiment.h"
 #include "models/import.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,4 +1,4 @@
-/* How often the intervals of harness/stats.h hold the true value: `make intervals` prints the tables of experiments/README.md.
+/* How often the intervals of harness/stats/stats.h hold the true value: `make intervals` prints the tables of experiments/README.md.
  *
  * Hits and misses are counted out: every outcome of n samples, weighed by its probability. The rest is drawn, with a fixed seed. */
 #include <math.h>
@@ -7,7 +7,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
-#include "harness/stats.h"
+#include "harness/stats/stats.h"
 
 enum { DRAWS = 2000, BOOTSTRAPS = 1000, MAX_N = 200, SEEDS = 5 };
 
@@ -184,7 +184,7 @@ static void draw_clusters(int n)
     print("five seeds, paired", n, &t, pairs(n, 0, 0, &difference).hi);
 }
 
-/* Five tasks of n samples each, pooled as harness/pool.h has it: most tasks lose nothing, or all. */
+/* Five tasks of n samples each, pooled as harness/report/pool.h has it: most tasks lose nothing, or all. */
 static void draw_pooled(int n)
 {
     static const double lost[][5] = {{0, 0, 0, 0, 0.01}, {0.01, 0.01, 0.02, 0.05, 0.1}, {0.05, 0.1, 0.3, 0.5, 0.9}, {0.9, 0.95, 0.98, 0.99, 1}};

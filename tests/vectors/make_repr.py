@@ -3,7 +3,7 @@
 
     python3 make_repr.py repr.json
 
-The formulas are those of harness/repr.h, written as the papers have them: whole matrices, no shortcut that the C code
+The formulas are those of harness/layer_metrics/repr.h, written as the papers have them: whole matrices, no shortcut that the C code
 takes (LiDAR's matrix and its inverse square root are formed; DiME permutes with a matrix). Small p-values of
 permutations come from full enumeration.
 """

@@ -1,0 +1,489 @@
+/* The work of `depthkv bench`. Inside the timed window is what a user waits for: the forward passes, the policies,
+ * the cuts, rows written to a file. Outside it: loading the model, making prompts, and the empty caches and
+ * workspaces, which a real run keeps between samples. */
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/rows/record.h"
+#include "harness/base/leave.h"
+#include "harness/base/clock.h"
+#include "harness/base/mem.h"
+#include "harness/base/rng.h"
+#include "harness/base/timing.h"
+#include "harness/bench/bench.h"
+#include "harness/bench/bench_formula.h"
+#include "harness/engine/decode.h"
+#include "harness/engine/group.h"
+#include "harness/engine/observe.h"
+
+enum {
+    DEPTH = 2048,      /* tokens of the prompt that is pruned or continued */
+    NEW_TOKENS = 16,   /* of every cell of a sweep */
+    TG_STEPS = 32,
+    STEP_CELLS = 32,
+    STEP_STEPS = 8     /* decode steps of 32 cells in one repeat */
+};
+
+struct bench_cells {
+    struct experiment sweep, single;
+};
+
+static int stopped(struct err *e)
+{
+    return leave_asked() ? err_set(e, ERR_INTERRUPTED, "stopped") : 0;
+}
+
+/* Round 0 warms up, rounds 1 .. repeats count, one more is watched by the profile. */
+static int n_round(const struct bench_run *b)
+{
+    return 1 + b->repeats + (b->profile ? 1 : 0);
+}
+
+static void begin_round(struct bench_run *b, const struct bench_test *t, int i)
+{
+    b->watched = NULL;
+    timing_enable(0); /* a test that failed may have left it on */
+    b->progress(t->name, i, b->repeats);
+}
+
+static void watch(struct bench_run *b, struct bench_result *out, int i)
+{
+    b->watched = i > b->repeats ? out : NULL;
+}
+
+static void take(const struct bench_run *b, struct bench_result *out, int i, double seconds, double base)
+{
+    if (i < 1 || i > b->repeats)
+        return;
+    out->base[out->n] = base;
+    out->second[out->n++] = seconds;
+}
+
+static double open_window(const struct bench_run *b)
+{
+    if (b->watched)
+        timing_enable(1);
+    return clock_seconds();
+}
+
+static double close_window(struct bench_run *b, double start)
+{
+    double seconds = clock_seconds() - start;
+    if (b->watched) {
+        timing_read(b->watched->profile);
+        b->watched->profile_s = seconds;
+        timing_enable(0);
+        b->watched = NULL;
+    }
+    return seconds;
+}
+
+/* ---- cells ---------------------------------------------------------------------------------- */
+
+static int load(const char *model_path, const char *sweep, struct experiment *x, struct err *e)
+{
+    struct str y = {0};
+    str_add(&y, "# The cells that bench runs.\nschema: 1\nexperiment: bench\nmodel: ");
+    str_add_json(&y, model_path, strlen(model_path));
+    str_addf(&y, "\ntasks:\n  - passkey: {length: %d}\nsamples: 1\nmax_new_tokens: %d\nmeasure: [score]\nsweep:\n%s",
+             DEPTH + NEW_TOKENS, NEW_TOKENS, sweep);
+    int rc = experiment_load_text("bench", y.p, NULL, 0, 0, x, NULL, e);
+    str_free(&y);
+    return rc;
+}
+
+struct bench_cells *bench_cells_create(const char *model_path, struct err *e)
+{
+    struct bench_cells *c = mem_new(1, sizeof *c);
+    if (load(model_path,
+             "  - policy: [random, streaming, knorm, snapkv, tova, keydiff, h2o, depthkv]\n"
+             "    keep: [0.75, 0.5, 0.25, 0.1]\n",
+             &c->sweep, e) ||
+        load(model_path,
+             "  - policy: depthkv\n"
+             "    layer_budget: {single: {layer: all}}\n"
+             "    keep: [0.75, 0.5, 0.25, 0.1]\n",
+             &c->single, e)) {
+        bench_cells_destroy(c);
+        return NULL;
+    }
+    return c;
+}
+
+void bench_cells_destroy(struct bench_cells *c)
+{
+    if (!c)
+        return;
+    experiment_fini(&c->sweep);
+    experiment_fini(&c->single);
+    mem_free(c);
+}
+
+/* ---- prefill -------------------------------------------------------------------------------- */
+
+/* Feeds the first n tokens of the prompt into an empty cache; the seconds it took. */
+static int prefill(struct bench_run *b, struct workspace *w, struct kvcache *cache, int n, const struct tap *tap,
+                   double *seconds, struct err *e)
+{
+    struct forward_row *row = mem_new((size_t)n, sizeof *row);
+    for (int i = 0; i < n; i++)
+        row[i] = (struct forward_row){.token = b->prompt.id[i], .pos = i};
+    struct kvcache *caches[1] = {cache};
+    struct forward f = {.phase = FORWARD_PREFILL, .row = row, .n_row = n, .cache = caches, .n_cache = 1, .tap = tap};
+    double start = open_window(b);
+    int rc = transformer_forward(b->model, w, &f, e);
+    *seconds = close_window(b, start);
+    mem_free(row);
+    return rc;
+}
+
+/* Cells that name the scorers of a test: none, h2o, or one of every policy. */
+static int pick_scorers(const struct bench_run *b, int variant, struct cell **out)
+{
+    struct experiment *x = &b->cells->sweep;
+    int n = 0;
+    for (int i = 0; i < x->n_cell && variant; i++) {
+        int known = x->cell[i].policy->keeps_all || (variant == 1 && strcmp(x->cell[i].policy->name, "h2o") != 0);
+        for (int k = 0; k < n; k++)
+            known |= out[k]->policy == x->cell[i].policy;
+        if (!known)
+            out[n++] = &x->cell[i];
+    }
+    return n;
+}
+
+static void prefill_work(const struct hparams *hp, int n, struct bench_result *r)
+{
+    r->tokens = n;
+    r->linear_flop = bench_linear_flop(hp, n);
+    r->qk_flop = r->pv_flop = bench_causal_flop(hp, n);
+}
+
+static int run_prefill(struct bench_run *b, const struct bench_test *t, struct bench_result *out, struct err *e)
+{
+    struct workspace *w = workspace_create();
+    struct cell **cell = mem_new((size_t)b->cells->sweep.n_cell + 1, sizeof *cell);
+    int rc = -1, n_cell = pick_scorers(b, t->variant, cell);
+    struct kvcache *cache = NULL;
+    struct observer *o = NULL;
+    prefill_work(&b->model->hp, t->tokens, out);
+    for (int i = 0; i < n_round(b); i++) {
+        double seconds;
+        begin_round(b, t, i);
+        cache = kvcache_create(&b->model->hp, t->tokens, e);
+        watch(b, out, i);
+        struct observe_pass pass = {.n_seen = t->tokens, .n_row = t->tokens, .sample = 1};
+        o = cache && n_cell ? observe_create(b->model, cache, cell, n_cell, &pass, e) : NULL;
+        if (!cache || (n_cell && !o) ||
+            prefill(b, w, cache, t->tokens, o ? observe_tap(o) : NULL, &seconds, e) || stopped(e))
+            goto out;
+        for (int c = 0; c < n_cell; c++)
+            if (!observe_scores(o, c, e))
+                goto out;
+        take(b, out, i, seconds, 0);
+        observe_destroy(o);
+        kvcache_destroy(cache);
+        cache = NULL;
+        o = NULL;
+    }
+    rc = 0;
+out:
+    observe_destroy(o);
+    kvcache_destroy(cache);
+    mem_free(cell);
+    workspace_destroy(w);
+    return rc;
+}
+
+/* ---- decoding ------------------------------------------------------------------------------- */
+
+/* A random keep set of `share` of the entries, every head its own. */
+static struct keepset *random_keep(const struct hparams *hp, int n, double share, uint64_t seed, struct err *e)
+{
+    struct keepset *k = keepset_create(hp->n_layer, hp->n_kv_head, n, e);
+    int *entry = mem_new((size_t)n, sizeof *entry), m = (int)(share * n);
+    struct rng r;
+    rng_init(&r, seed, "bench keep");
+    for (int l = 0; k && l < hp->n_layer; l++)
+        for (int h = 0; h < hp->n_kv_head; h++) {
+            for (int i = 0; i < n; i++)
+                entry[i] = i;
+            rng_shuffle(&r, entry, n, sizeof *entry);
+            for (int i = 0; i < (m > 0 ? m : 1); i++)
+                keepset_add(k, l, h, entry[i]);
+        }
+    mem_free(entry);
+    return k;
+}
+
+/* One full cache, or STEP_CELLS cut ones, continued by `steps` tokens each. */
+static int decode_once(struct bench_run *b, struct workspace *w, struct kvcache *const *cache, int n, int steps,
+                       double *seconds, struct err *e)
+{
+    struct sequence *s = mem_new((size_t)n, sizeof *s), **run = mem_new((size_t)n, sizeof *run);
+    for (int i = 0; i < n; i++) {
+        kvcache_rewind(cache[i], 0);
+        s[i] = (struct sequence){.cache = cache[i], .n = DEPTH, .held = b->prompt.id + DEPTH, .n_held = 1,
+                                 .max_new_tokens = steps, .fixed_length = 1};
+        run[i] = &s[i];
+    }
+    double start = open_window(b);
+    int rc = decode_greedy(b->model, w, run, n, NULL, leave_asked, e);
+    *seconds = close_window(b, start) / steps;
+    for (int i = 0; i < n; i++) {
+        s[i].cache = NULL; /* the caller's */
+        decode_sequence_fini(&s[i]);
+    }
+    mem_free(s);
+    mem_free(run);
+    return rc;
+}
+
+static int run_decode(struct bench_run *b, const struct bench_test *t, struct bench_result *out, struct err *e)
+{
+    static const double share[] = {0.75, 0.5, 0.25, 0.1};
+    const struct hparams *hp = &b->model->hp;
+    struct workspace *w = workspace_create();
+    struct kvcache *full = kvcache_create(hp, DEPTH, e), *cache[STEP_CELLS] = {NULL};
+    struct bench_stream *stream = bench_stream_create(b->limits, e);
+    int rc = -1, n = t->variant, steps = t->new_tokens;
+    double seconds, bytes = 0, before = 0;
+    b->progress(t->name, 0, b->repeats);
+    if (!stream || !full || prefill(b, w, full, DEPTH, NULL, &seconds, e) || kvcache_seal(full, 0, e))
+        goto out;
+    for (int i = 0; i < n; i++) {
+        struct keepset *keep = n == 1 ? NULL : random_keep(hp, DEPTH, share[i % 4], (uint64_t)i, e);
+        int ready = n == 1 || keep;
+        cache[i] = ready ? kvcache_derive(full, keep, decode_tail_capacity(1, steps), NULL, e) : NULL;
+        keepset_destroy(keep);
+        if (!cache[i])
+            goto out;
+        bytes += (double)kvcache_bytes(cache[i]) + bench_mean_entries(0, steps) * bench_entry_bytes(hp);
+    }
+    out->tokens = n;
+    out->paired = 1;
+    out->bytes = bytes + (n == 1 ? bench_weight_bytes(b->model) : 0);
+    out->rows32_flop = n == 1 ? 0 : bench_linear_flop(hp, n) + bench_output_flop(hp, n);
+    for (int i = 0; i < n_round(b); i++) {
+        begin_round(b, t, i);
+        watch(b, out, i);
+        if (decode_once(b, w, cache, n, steps, &seconds, e))
+            goto out;
+        double after = bench_stream_rate(stream);
+        if (i >= 1 && i <= b->repeats) {
+            out->bandwidth[out->n][0] = before;
+            out->bandwidth[out->n][1] = after;
+        }
+        before = after;
+        take(b, out, i, seconds, 0);
+    }
+    rc = 0;
+out:
+    for (int i = 0; i < n; i++)
+        kvcache_destroy(cache[i]);
+    kvcache_destroy(full);
+    bench_stream_destroy(stream);
+    workspace_destroy(w);
+    return rc;
+}
+
+/* One full cache continued with weights held as float32 (the base) and as bf16, in turns. */
+static int run_bf16(struct bench_run *b, const struct bench_test *t, struct bench_result *out, struct err *e)
+{
+    const struct model *given = b->model;
+    const enum model_dtype held[2] = {MODEL_F32, MODEL_BF16};
+    struct model *other = model_open(given->path, given->output.bf16 ? MODEL_F32 : MODEL_BF16, e);
+    struct workspace *w = workspace_create();
+    struct kvcache *full = kvcache_create(&given->hp, DEPTH, e), *cache = NULL;
+    int rc = -1;
+    double seconds[2];
+    out->relative = 1;
+    out->tokens = 1;
+    if (!other || !full || prefill(b, w, full, DEPTH, NULL, &seconds[0], e) || kvcache_seal(full, 0, e))
+        goto out;
+    cache = kvcache_derive(full, NULL, decode_tail_capacity(1, t->new_tokens), NULL, e);
+    if (!cache)
+        goto out;
+    for (int i = 0; i < n_round(b); i++) {
+        begin_round(b, t, i);
+        for (int j = 0; j < 2; j++) {
+            b->model = (held[j] == MODEL_BF16) == (given->output.bf16 != NULL) ? given : other;
+            if (held[j] == MODEL_BF16)
+                watch(b, out, i);
+            if (decode_once(b, w, &cache, 1, t->new_tokens, &seconds[j], e))
+                goto out;
+        }
+        take(b, out, i, seconds[1], seconds[0]);
+    }
+    rc = 0;
+out:
+    b->model = given;
+    kvcache_destroy(cache);
+    kvcache_destroy(full);
+    workspace_destroy(w);
+    model_close(other);
+    return rc;
+}
+
+/* ---- sweeps --------------------------------------------------------------------------------- */
+
+struct sink {
+    FILE *file;            /* where rows go, as they would into a journal */
+    const struct hparams *hp;
+    double segment_bytes;  /* that the cut cells need beside the full cache */
+};
+
+static int take_row(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e)
+{
+    struct sink *s = ctx;
+    struct str line = {0};
+    (void)question;
+    if (row->status != ROW_OK)
+        return err_set(e, ERR_POLICY, "cell %d failed: %s", cell, row->reason);
+    for (int l = 0; l < s->hp->n_layer; l++)
+        for (int h = 0; h < s->hp->n_kv_head; h++)
+            if (keepset_count(keep, l, h) < keep->n) /* whole ones are the full cache's */
+                s->segment_bytes += keepset_count(keep, l, h) * 2.0 * s->hp->head_dim * sizeof(float);
+    row->key = row->cell->id;
+    record_json(row, &line);
+    int bad = fprintf(s->file, "%s\n", str_c(&line)) < 0 || fflush(s->file);
+    str_free(&line);
+    return bad ? err_set(e, ERR_IO, "writing a row to a temporary file failed") : 0;
+}
+
+/* The whole group once: seconds, peak resident bytes, and the bytes of DESIGN section 6. */
+static int run_group(struct bench_run *b, struct experiment *x, int n_cell, struct bench_result *out, double *seconds,
+                     struct err *e)
+{
+    const struct hparams *hp = &b->model->hp;
+    int rc = -1, zero = 0;
+    struct workspace *w = workspace_create();
+    struct cell **cell = mem_new((size_t)n_cell, sizeof *cell);
+    struct str answer = {0};
+    struct sink sink = {.file = tmpfile(), .hp = hp};
+    for (int i = 0; i < n_cell; i++)
+        cell[i] = &x->cell[i];
+    tokenizer_decode(b->model->tokenizer, b->prompt.id + DEPTH, NEW_TOKENS, 0, &answer); /* what the book says next */
+    char *answers[1] = {answer.p}, id[] = "0", none[] = "";
+    struct dataset_question q = {.id = id, .text = none, .answer_prefix = none, .answer = answers, .n_answer = 1};
+    struct dataset_item item = {.context_id = id, .context = none, .question = &q, .n_question = 1};
+    struct prompt p = {.ids = {.id = b->prompt.id, .n = DEPTH}, .context_end = DEPTH, .question_end = DEPTH};
+    struct group g = {
+        .x = x, .model = b->model, .work = w, .cell = cell, .n_cell = n_cell, .item = &item, .question = &zero,
+        .prompt = &p, .n_question = 1, .prune_after = PRUNE_AFTER_ALL_BUT_LAST, .fixed_length = 1,
+        .batch_bytes = (size_t)2 << 30, .tick = leave_asked, .emit = take_row, .ctx = &sink,
+    };
+    if (!sink.file) {
+        err_set(e, ERR_IO, "no temporary file for rows");
+        goto out;
+    }
+    if (tokenizer_encode(b->model->tokenizer, str_c(&answer), answer.n, &p.target, e))
+        goto out;
+    if (out->rss == 0) /* of the warm-up: later samples find their memory with the process, as those of a run do */
+        mem_trim();
+    int peak = clock_reset_peak_rss() == 0;
+    double start = open_window(b);
+    if (group_run(&g, e))
+        goto out;
+    *seconds = close_window(b, start);
+    double segments = sink.segment_bytes < (double)g.batch_bytes ? sink.segment_bytes : (double)g.batch_bytes;
+    double tails = (double)n_cell * decode_tail_capacity(1, p.target.n > NEW_TOKENS ? p.target.n : NEW_TOKENS);
+    out->expected = (double)b->model->weight_bytes + segments + (DEPTH - 1 + tails) * bench_entry_bytes(hp);
+    if (peak && (double)clock_peak_rss() > out->rss)
+        out->rss = (double)clock_peak_rss();
+    rc = 0;
+out:
+    if (sink.file)
+        fclose(sink.file);
+    str_free(&answer);
+    token_ids_free(&p.target);
+    mem_free(cell);
+    workspace_destroy(w);
+    return rc;
+}
+
+static void measure_what(struct experiment *x, int variant)
+{
+    x->measure = MEASURE_SCORE | (variant ? (unsigned)MEASURE_NLL | (unsigned)MEASURE_KL : 0u);
+}
+
+static int run_sweep(struct bench_run *b, const struct bench_test *t, struct bench_result *out, struct err *e)
+{
+    struct experiment *x = &b->cells->sweep;
+    struct bench_result alone = {0};
+    measure_what(x, t->variant);
+    out->relative = 1;
+    out->tokens = (double)x->n_cell * NEW_TOKENS;
+    for (int i = 0; i < n_round(b); i++) {
+        double base, seconds;
+        begin_round(b, t, i);
+        if (run_group(b, x, 1, &alone, &base, e))
+            return -1;
+        watch(b, out, i);
+        if (run_group(b, x, x->n_cell, out, &seconds, e))
+            return -1;
+        take(b, out, i, seconds, base);
+    }
+    return 0;
+}
+
+static int run_single(struct bench_run *b, const struct bench_test *t, struct bench_result *out, struct err *e)
+{
+    struct experiment *x = &b->cells->single;
+    int rc = -1;
+    measure_what(x, t->variant);
+    out->relative = 1;
+    out->tokens = (double)x->n_cell * NEW_TOKENS;
+    for (int i = 0; i < n_round(b); i++) {
+        double base, seconds;
+        struct workspace *w = workspace_create();
+        struct kvcache *cache = kvcache_create(&b->model->hp, DEPTH, e);
+        begin_round(b, t, i);
+        rc = cache ? prefill(b, w, cache, DEPTH, NULL, &base, e) : -1;
+        kvcache_destroy(cache);
+        workspace_destroy(w);
+        watch(b, out, i);
+        if (rc || run_group(b, x, x->n_cell, out, &seconds, e))
+            return -1;
+        take(b, out, i, seconds, base);
+    }
+    return rc;
+}
+
+/* ---- the list ------------------------------------------------------------------------------- */
+
+enum {
+    PREFILL_LIMITS = 1 << BENCH_SQUARE | 1 << BENCH_QK | 1 << BENCH_PV,
+    READ_LIMITS = 1 << BENCH_BANDWIDTH,
+    STEP_LIMITS = 1 << BENCH_ROWS32 | 1 << BENCH_BANDWIDTH
+};
+
+static const struct bench_test tests[] = {
+    {"pp512", "prefill of 512 tokens", 512, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill},
+    {"pp2048", "prefill of 2048 tokens", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill},
+    {"pp4096", "prefill of 4096 tokens", 4096, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill},
+    {"pp8192", "prefill of 8192 tokens", 8192, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill},
+    {"pp2048+h2o", "the same with h2o's column sums", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.84, 1, run_prefill},
+    {"pp2048+scorers", "the same with the eight scorers", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.80, 2,
+     run_prefill},
+    {"tg32@2048", "one token after 2048 cached ones", DEPTH, TG_STEPS, 0, READ_LIMITS, BENCH_TIMES, 1.2, 1,
+     run_decode},
+    {"tg32@2048+bf16", "the same with weights held as bf16, to float32", DEPTH, TG_STEPS, 0, 0, BENCH_TIMES, 0.65, 0,
+     run_bf16},
+    {"step32", "one decode step of 32 cut caches", DEPTH, STEP_STEPS, 0, STEP_LIMITS, BENCH_TIMES, 1.2, STEP_CELLS,
+     run_decode},
+    {"sweep32", "32 cells on one prompt, to `full` alone", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 1.6, 0, run_sweep},
+    {"sweep32+kl", "the same with nll, kl and top1", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 2, 1, run_sweep},
+    {"single", "a layer study with four levels, in prefills", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 3, 0, run_single},
+    {"single+kl", "the same with nll, kl and top1", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 5, 1, run_single},
+};
+
+int bench_test_count(void)
+{
+    return (int)(sizeof tests / sizeof *tests);
+}
+
+const struct bench_test *bench_test_at(int i)
+{
+    return &tests[i];
+}

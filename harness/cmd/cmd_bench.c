@@ -1,0 +1,298 @@
+/* `depthkv bench`: throughput and memory of the engine, each beside the limit of this machine. */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/base/leave.h"
+#include "harness/run/open_model.h"
+#include "harness/base/clock.h"
+#include "harness/base/mem.h"
+#include "harness/base/quote.h"
+#include "harness/bench/bench.h"
+#include "harness/cmd/cli.h"
+#include "harness/experiment/experiment.h"
+
+static const char help[] =
+    "Time prefill, decoding and sweeps against limits of this machine that are measured in the same run.\n\n"
+    "usage: depthkv bench -m MODEL [options]\n\n"
+    "  -m MODEL           model file\n"
+    "  -r N               repeats after a warm-up (default 3)\n"
+    "  --only LIST        some tests, comma-separated; a name, or the beginning of several: pp2048,tg,sweep;\n"
+    "                     `limits` measures the machine alone\n"
+    "  --threads N        threads\n"
+    "  --weight-dtype D   f32 or bf16: how weights are held (default f32)\n"
+    "  --profile          where the time goes, from one more repeat: by phase (prefill, decoding, forced passes) linear,\n"
+    "                     attention, statistics, scoring, cutting, I/O\n"
+    "  --json, --csv      for programs; --json holds every raw time\n"
+    "  -q, --quiet        no progress on stderr\n\n"
+    "tests:\n";
+static const char help_end[] =
+    "\nratio: of prefills limit / time (1 is the machine's limit), of the others time / limit. Where reading memory is the\n"
+    "limit it is measured before and after every repeat. models/PERFORMANCE.md defines the limits.\n\n"
+    "examples:\n"
+    "  depthkv bench -m model.h5\n"
+    "  depthkv bench -m model.h5 --only pp2048,tg -r 5 --json\n";
+
+enum { MAX_TEST = 32, FORMAT_TABLE = 0, FORMAT_JSON, FORMAT_CSV };
+
+struct options {
+    const char *model, *only;
+    int64_t repeats;
+    int format, quiet, profile;
+    enum model_dtype dtype;
+    unsigned char chosen[MAX_TEST];
+    int all_limits;
+};
+
+static void print_help(void)
+{
+    quote_show_lines(stdout, help);
+    for (int i = 0; i < bench_test_count(); i++)
+        quote_show(stdout, "  %-15s %s\n", bench_test_at(i)->name, bench_test_at(i)->what);
+    quote_show_lines(stdout, help_end);
+}
+
+/* A test's whole name chooses it alone; the beginning of names chooses all of them. */
+static int choose(struct options *o, const char *name)
+{
+    const char *known[MAX_TEST + 1];
+    int n = bench_test_count(), found = 0;
+    for (int i = 0; i < n; i++) {
+        known[i] = bench_test_at(i)->name;
+        if (!strcmp(known[i], name)) {
+            o->chosen[i] = 1;
+            return 0;
+        }
+    }
+    known[n] = "limits";
+    if (!strcmp(name, known[n])) {
+        o->all_limits = 1;
+        return 0;
+    }
+    for (int i = 0; i < n && *name; i++)
+        if (!strncmp(known[i], name, strlen(name)))
+            o->chosen[i] = 1, found = 1;
+    if (found)
+        return 0;
+    return cli_usage("bench", "--only: test '%s' unknown%s", name, str_did_you_mean(name, known, n + 1));
+}
+
+static int choose_all(struct options *o)
+{
+    if (!o->only) {
+        memset(o->chosen, 1, sizeof o->chosen);
+        return 0;
+    }
+    char *list = mem_strdup(o->only), *rest = list, *name;
+    int rc = 0;
+    while (!rc && (name = strsep(&rest, ",")))
+        rc = choose(o, name);
+    mem_free(list);
+    return rc;
+}
+
+static int quiet;
+
+static void show_progress(const char *test, int repeat, int n)
+{
+    if (quiet)
+        return;
+    if (repeat == 0)
+        quote_show(stderr, "%s: warming up\n", test);
+    else if (repeat <= n)
+        quote_show(stderr, "%s: %d of %d\n", test, repeat, n);
+    else
+        quote_show(stderr, "%s: profile\n", test);
+}
+
+/* What stands against a test on this model; "" when nothing does. */
+static void why_not(const struct model *m, const struct bench_test *t, char *out, size_t size)
+{
+    int need = t->tokens + t->new_tokens;
+    if (need > m->hp.context_length)
+        snprintf(out, size, "%d tokens exceed the model's context of %d", need, m->hp.context_length);
+    else if (t->needs_tokenizer && !m->tokenizer)
+        snprintf(out, size, "the model file holds no tokenizer");
+}
+
+struct state {
+    struct bench_row *row;
+    int n_row;
+    double (*point)[BENCH_N_LIMIT];
+    int n_point, failed;
+};
+
+static unsigned limits_of(const struct state *s, int k)
+{
+    return k >= 0 && k < s->n_row && !s->row[k].skipped[0] ? s->row[k].test->limits : 0;
+}
+
+static int run_test(struct bench_row *row, struct bench_run *b, struct err *e)
+{
+    double start = clock_seconds(), others = clock_other_cpu_seconds();
+    int rc = row->test->run(b, row->test, &row->r, e);
+    double cpus = (double)sysconf(_SC_NPROCESSORS_ONLN) * (clock_seconds() - start);
+    row->others = others < 0 ? (double)NAN : fmax(0, clock_other_cpu_seconds() - others) / cpus;
+    if (rc)
+        snprintf(row->skipped, sizeof row->skipped, "%s", e->msg);
+    return rc;
+}
+
+/* Limits are measured between any two tests, so that each test has them right before and right after it. A test that
+ * fails ends itself only; Ctrl-C ends all, and what was measured is printed. */
+static void measure_all(struct state *s, struct bench_run *b, struct bench_limits *limits, int all_limits, struct err *e)
+{
+    struct err why = {0};
+    for (int k = 0; k <= s->n_row; k++) {
+        unsigned wanted = all_limits ? (1u << BENCH_N_LIMIT) - 1 : limits_of(s, k - 1) | limits_of(s, k);
+        double *point = s->point[s->n_point++];
+        if (wanted && !quiet)
+            quote_show(stderr, "limits of the machine\n");
+        int bad = bench_limits_measure(limits, why.code == ERR_INTERRUPTED ? 0 : wanted, point, &why);
+        if (k > 0)
+            memcpy(s->row[k - 1].after, point, sizeof s->row[k - 1].after);
+        if (k < s->n_row) {
+            struct bench_row *row = &s->row[k];
+            memcpy(row->before, point, sizeof row->before);
+            if (!row->skipped[0] && (bad || why.code == ERR_INTERRUPTED))
+                snprintf(row->skipped, sizeof row->skipped, "%s", why.msg);
+            else if (!row->skipped[0])
+                bad = run_test(row, b, &why);
+        }
+        if (bad && !s->failed++)
+            *e = why;
+    }
+    for (int k = 0; k < s->n_row; k++)
+        if (!s->row[k].skipped[0])
+            bench_row_judge(&s->row[k]);
+}
+
+static void choose_rows(struct state *s, const struct options *o, const struct model *m, int *longest)
+{
+    for (int i = 0; i < bench_test_count(); i++) {
+        if (!o->chosen[i])
+            continue;
+        struct bench_row *row = &s->row[s->n_row++];
+        row->test = bench_test_at(i);
+        for (int l = 0; l < BENCH_N_LIMIT; l++)
+            row->before[l] = row->after[l] = (double)NAN;
+        why_not(m, row->test, row->skipped, sizeof row->skipped);
+        int need = row->test->tokens + row->test->new_tokens;
+        if (!row->skipped[0] && need > *longest)
+            *longest = need;
+    }
+}
+
+/* Also of a bench that was stopped: what it has. */
+static void print_report(const struct bench_report *r, int format)
+{
+    struct quote page = {.language = format == FORMAT_CSV ? QUOTE_CSV : QUOTE_MARKDOWN};
+    struct str json = {0};
+    if (format == FORMAT_JSON)
+        bench_print_json(r, &json);
+    else if (format == FORMAT_CSV)
+        bench_print_csv(r, &page);
+    else
+        bench_print_table(r, &page);
+    quote_print(&page, stdout);
+    quote_show_lines(stdout, str_c(&json));
+    quote_free(&page);
+    str_free(&json);
+}
+
+static int bench(const struct options *o, struct err *e)
+{
+    int rc = -1, longest = 0;
+    struct state s = {0};
+    struct bench_run b = {.repeats = (int)o->repeats, .profile = o->profile, .progress = show_progress};
+    struct bench_limits *limits = NULL;
+    struct model *m = open_model(o->model, o->dtype, e);
+    if (!m)
+        return -1;
+    b.model = m;
+    s.row = mem_new(MAX_TEST, sizeof *s.row);
+    s.point = mem_new(MAX_TEST + 1, sizeof *s.point);
+    choose_rows(&s, o, m, &longest);
+    b.cells = bench_cells_create(o->model, e);
+    if (!b.cells)
+        goto out;
+    bench_prompt(m, longest + 1, &b.prompt);
+    limits = bench_limits_create(&m->hp);
+    b.limits = limits;
+    measure_all(&s, &b, limits, o->all_limits, e);
+    struct bench_report report = {.model = m, .row = s.row, .n_row = s.n_row, .limits = limits,
+                                  .point = (const double (*)[BENCH_N_LIMIT])s.point, .n_point = s.n_point,
+                                  .repeats = b.repeats};
+    print_report(&report, o->format);
+    rc = s.failed ? -1 : 0;
+out:
+    bench_limits_destroy(limits);
+    bench_cells_destroy(b.cells);
+    token_ids_free(&b.prompt);
+    mem_free(s.row);
+    mem_free(s.point);
+    model_close(m);
+    return rc;
+}
+
+static int choose_dtype(struct options *o, const char *name)
+{
+    if (strcmp(name, experiment_dtype_names[0]) != 0 && strcmp(name, experiment_dtype_names[1]) != 0)
+        return cli_usage("bench", "--weight-dtype: '%s' is neither %s nor %s", name, experiment_dtype_names[0],
+                         experiment_dtype_names[1]);
+    o->dtype = strcmp(name, experiment_dtype_names[1]) == 0 ? MODEL_BF16 : MODEL_F32;
+    return 0;
+}
+
+/* 0, or an exit code + 1 so that -h can end with 0. */
+static int parse(int argc, char **argv, struct options *o)
+{
+    enum { ONLY = 256, THREADS, JSON, CSV, PROFILE, WEIGHT_DTYPE };
+    static const struct option longs[] = {
+        {"help", no_argument, NULL, 'h'}, {"only", required_argument, NULL, ONLY},
+        {"threads", required_argument, NULL, THREADS}, {"json", no_argument, NULL, JSON},
+        {"csv", no_argument, NULL, CSV}, {"profile", no_argument, NULL, PROFILE},
+        {"quiet", no_argument, NULL, 'q'}, {"weight-dtype", required_argument, NULL, WEIGHT_DTYPE},
+        {NULL, 0, NULL, 0},
+    };
+    int c, start = 1;
+    while ((c = cli_option(argc, argv, ":hm:r:q", longs, &start)) != -1) {
+        int bad = 0;
+        switch (c) {
+        case 'h': print_help(); return CLI_OK + 1;
+        case 'm': o->model = optarg; break;
+        case 'r': bad = cli_int("bench", "-r", optarg, 1, BENCH_MAX_REPEAT, &o->repeats); break;
+        case 'q': o->quiet = 1; break;
+        case ONLY: o->only = optarg; break;
+        case THREADS: bad = cli_threads("bench", optarg); break;
+        case JSON: o->format = FORMAT_JSON; break;
+        case PROFILE: o->profile = 1; break;
+        case WEIGHT_DTYPE: bad = choose_dtype(o, optarg); break;
+        case CSV: o->format = FORMAT_CSV; break;
+        default: return cli_bad_option("bench", c, argv, longs) + 1;
+        }
+        if (bad)
+            return CLI_USAGE + 1;
+    }
+    if (optind < argc)
+        return cli_usage("bench", "'%s' is too much; tests are chosen by --only", argv[optind]) + 1;
+    if (!o->model)
+        return cli_usage("bench", "-m MODEL is missing") + 1;
+    return choose_all(o) ? CLI_USAGE + 1 : 0;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    struct options o = {.repeats = 3, .dtype = MODEL_F32};
+    struct err e = {0};
+    int rc = parse(argc, argv, &o);
+    if (rc)
+        return rc - 1;
+    quiet = o.quiet;
+    leave_when_asked();
+    int bad = bench(&o, &e);
+    rc = bad ? cli_fail(&e) : CLI_OK;
+    return rc;
+}

@@ -1,0 +1,280 @@
+/* `depthkv check`: validates an experiment and prints its cells, and what they will take; nothing runs. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/base/free_memory.h"
+#include "harness/base/mem.h"
+#include "harness/base/quote.h"
+#include "harness/run/calibration.h"
+#include "harness/cmd/cli.h"
+#include "harness/run/estimate.h"
+#include "harness/run/feasible.h"
+#include "harness/run/runner.h"
+#include "harness/run/tryout.h"
+#include "models/transformer.h"
+
+static const char help[] = "Validate an experiment; print its cells, and the time and memory that they will take. The first sample of every task\n"
+                           "is made: a task that can't make one is refused, and fewer samples than asked for are told. Where cells read a profile,\n"
+                           "their prompts are encoded too: one that the profile was measured on is refused, as run refuses it. Cells whose\n"
+                           "budget can't be spread as asked are marked n/a (or fails), with the reason, where layer count and prompt length\n"
+                           "decide it: a task's `length` stands for its prompts, the model's context where there is none.\n\n"
+                           "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--json]\n\n"
+                           "  --set, --limit, --threads, --memory   as for run\n"
+                           "  --json   one JSON object a line: the cells, then what each model takes\n\n"
+                           "example:\n"
+                           "  depthkv check experiments/quickstart.yaml --set samples=100\n";
+
+enum { MAX_SET = 64 };
+
+/* Axes that change the loop, where they are not the default. */
+static void add_modes(const struct cell *c, struct str *s)
+{
+    if (c->prune_after != PRUNE_AFTER_ALL_BUT_LAST)
+        str_addf(s, " after=%s", experiment_prune_after_names[c->prune_after]);
+    if (c->chunk.size)
+        str_addf(s, " prefill=%s", c->prefill);
+    if (c->cut_every)
+        str_addf(s, " decode=%s", c->decode);
+    if (c->packed)
+        str_addf(s, " positions=%s", experiment_positions_names[c->packed]);
+    if (c->weight_dtype == MODEL_BF16)
+        str_add(s, " weights=bf16");
+}
+
+static void print_json_cell(const struct cell *c, const struct err *why)
+{
+    struct str s = {0};
+    str_addf(&s, "{\"cell\":\"%s\",\"line\":%d,\"resolved\":", c->id, c->line);
+    str_add(&s, c->json);
+    if (why->code != ERR_OK) {
+        str_add(&s, why->code == ERR_INFEASIBLE ? ",\"skipped\":" : ",\"failed\":");
+        str_add_json(&s, why->msg, strlen(why->msg));
+    }
+    str_addc(&s, '}');
+    quote_show_lines(stdout, s.p);
+    quote_show(stdout, "\n");
+    str_free(&s);
+}
+
+/* why[n_cell]: what is known ahead. */
+static void print_cells(const struct experiment *x, const struct err *why, int json)
+{
+    for (int i = 0; json && i < x->n_cell; i++)
+        print_json_cell(&x->cell[i], &why[i]);
+    if (json)
+        return;
+    quote_show(stdout, "%-16s  %-16s %-14s %-8s %-22s %-8s %s\n", "cell", "task", "policy", "budget", "layer_budget", "heads", "parameters");
+    for (int i = 0; i < x->n_cell; i++) {
+        const struct cell *c = &x->cell[i];
+        struct str modes = {0};
+        add_modes(c, &modes);
+        quote_show(stdout, "%s  %-16s %-14s %-8s %-22s %-8s %s %s%s%s\n", c->id, x->task[c->task].label, c->policy->name,
+               *c->budget_text ? c->budget_text : "-", c->layer_budget, head_budget_names[c->heads], c->params, c->protect_json,
+               str_c(&modes), why[i].code == ERR_OK ? "" : why[i].code == ERR_INFEASIBLE ? " n/a" : " fails");
+        str_free(&modes);
+    }
+}
+
+/* One line a reason: which line's cells, and how many of all. */
+static void print_reasons(const struct experiment *x, const struct err *why)
+{
+    for (int i = 0; i < x->n_cell; i++) {
+        int n = 0, told = why[i].code == ERR_OK;
+        for (int k = 0; k < i && !told; k++)
+            told = !strcmp(why[k].msg, why[i].msg);
+        for (int k = i; k < x->n_cell && !told; k++)
+            n += !strcmp(why[k].msg, why[i].msg);
+        if (!told)
+            quote_show(stdout, "%s: %s:%d: %s (%d cell%s, first %s, task '%s')\n", why[i].code == ERR_INFEASIBLE ? "n/a" : "fails", x->path,
+                   x->cell[i].line, why[i].msg, n, n == 1 ? "" : "s", x->cell[i].id, x->task[x->cell[i].task].label);
+    }
+}
+
+static void print_time(double s)
+{
+    if (s < 90)
+        quote_show(stdout, "%.0f s", s < 1 ? 1 : s);
+    else if (s < 5400)
+        quote_show(stdout, "%.0f min", s / 60);
+    else
+        quote_show(stdout, "%.1f h", s / 3600);
+}
+
+/* The most samples that a task has. */
+static int most_samples(const struct experiment *x)
+{
+    int n = 0;
+    for (int t = 0; t < x->n_task; t++)
+        n = x->task[t].n_sample > n ? x->task[t].n_sample : n;
+    return n;
+}
+
+static void print_estimate(const struct experiment *x, double memory, int json)
+{
+    int threads = transformer_threads();
+    for (int m = 0; m < x->n_model; m++) {
+        struct estimate t;
+        estimate_model(x, m, memory, threads, &t);
+        double total = t.weights + t.full_cache + t.cut_caches;
+        if (json) {
+            struct str name = {0};
+            str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
+            quote_show(stdout, "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
+                   "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f}\n",
+                   name.p, x->n_cell, most_samples(x), t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache, t.cut_caches, total);
+            str_free(&name);
+            continue;
+        }
+        quote_show(stdout, "%s: about ", x->model[m].name);
+        print_time(t.seconds);
+        quote_show(stdout, " on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB: weights %.0f, full cache %.1f, cut "
+               "caches %.1f\n",
+               threads, t.flop / 1e9, t.groups, estimate_flops / 1e9, total / 1048576, t.weights / 1048576, t.full_cache / 1048576,
+               t.cut_caches / 1048576);
+    }
+}
+
+/* What every group holds at once; the samples of a group's cells take it one after the other. */
+static void print_groups(const struct experiment *x, double memory, int json)
+{
+    const double MIB = 1048576;
+    for (int c = 0; c < x->n_cell; c++) {
+        struct estimate_group g;
+        if (!estimate_opens_group(x, c))
+            continue;
+        estimate_group(x, c, 0, transformer_threads(), &g);
+        const struct cell *f = &x->cell[c], *top = &x->cell[g.largest_cell];
+        double cells = g.cells < memory ? g.cells : g.largest > memory ? g.largest : memory;
+        const char *model = x->model[f->model].name, *task = x->task[f->task].label;
+        if (json) {
+            struct str s = {0};
+            str_add(&s, "{\"group\":");
+            str_add_json(&s, model, strlen(model));
+            str_add(&s, ",\"task\":");
+            str_add_json(&s, task, strlen(task));
+            str_addf(&s, ",\"prune_after\":\"%s\",\"max_new_tokens\":%d,\"weight_dtype\":\"%s\",\"cells\":%d,\"prompt_tokens\":",
+                     experiment_prune_after_names[f->prune_after], f->max_new_tokens,
+                     experiment_dtype_names[f->weight_dtype == MODEL_BF16], g.n_cell);
+            str_addf(&s, g.prompt ? "%d" : "null", g.prompt);
+            str_addf(&s, ",\"weight_bytes\":%.0f,\"activation_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"score_bytes\":%.0f,"
+                         "\"cell_bytes\":%.0f,\"largest_cell\":\"%s\",\"largest_cell_bytes\":%.0f}",
+                     g.weights, g.activations, g.full_cache, g.scores, cells, top->id, g.largest);
+            quote_show_lines(stdout, s.p);
+            quote_show(stdout, "\n");
+            str_free(&s);
+        } else if (!g.prompt) {
+            quote_show(stdout, "  %s, after %s, %d new tokens: %d cells; its prompts are known when it runs\n", task,
+                   experiment_prune_after_names[f->prune_after], f->max_new_tokens, g.n_cell);
+        } else {
+            quote_show(stdout, "  %s, prompts of %d tokens, after %s: %d cells, about %.0f MiB: weights %.0f%s, full cache %.1f, activations %.1f, "
+                   "scores %.1f, cells %.1f (line %d alone %.1f)\n",
+                   task, g.prompt, experiment_prune_after_names[f->prune_after], g.n_cell, (estimate_base(&g) + cells) / MIB,
+                   g.weights / MIB, f->weight_dtype == MODEL_BF16 ? " as bf16" : "", g.full_cache / MIB, g.activations / MIB,
+                   g.scores / MIB, cells / MIB, top->line, g.largest / MIB);
+        }
+    }
+}
+
+/* Tasks whose data end before `samples` do. */
+static void print_fewer(const struct experiment *x, int json)
+{
+    for (int t = 0; t < x->n_task; t++) {
+        const struct exp_task *task = &x->task[t];
+        if (task->n_sample >= x->samples)
+            continue;
+        if (!json) {
+            quote_show(stdout, "task '%s': %d samples from number %d on; %d are asked for\n", task->label, task->n_sample,
+                       x->first_sample, x->samples);
+            continue;
+        }
+        struct str s = {0};
+        str_add(&s, "{\"task\":");
+        str_add_json(&s, task->label, strlen(task->label));
+        str_addf(&s, ",\"task_params\":%s,\"samples\":%d,\"asked\":%d}", task->params, task->n_sample, x->samples);
+        quote_show(stdout, "%s\n", s.p);
+        str_free(&s);
+    }
+}
+
+/* 0 when the first samples can be made; otherwise says why not and gives the exit code. */
+static int try_out(const struct experiment *x)
+{
+    struct str errors = {0}, warnings = {0};
+    struct err e = {0};
+    int rc = tryout_samples(x, &errors, &warnings, &e) ? cli_fail(&e) : errors.n ? CLI_USAGE : CLI_OK;
+    quote_show_lines(stderr, str_c(&errors));
+    for (const char *p = str_c(&warnings); *p; p += strcspn(p, "\n") + 1)
+        quote_show(stderr, "warning: %.*s\n", (int)strcspn(p, "\n"), p);
+    str_free(&errors);
+    str_free(&warnings);
+    return rc;
+}
+
+int cmd_check(int argc, char **argv)
+{
+    enum { SET = 256, LIMIT, THREADS, MEMORY, JSON };
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {"set", required_argument, NULL, SET},
+                                          {"limit", required_argument, NULL, LIMIT}, {"threads", required_argument, NULL, THREADS},
+                                          {"memory", required_argument, NULL, MEMORY}, {"json", no_argument, NULL, JSON},
+                                          {NULL, 0, NULL, 0}};
+    const char *set[MAX_SET];
+    int c, start = 1, n_set = 0, json = 0;
+    int64_t limit = 0, memory = runner_memory;
+    struct experiment x;
+    struct str errors = {0};
+    struct err e = {0};
+    while ((c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
+        if (c == 'h') {
+            quote_show_lines(stdout, help);
+            return CLI_OK;
+        } else if (c == SET) {
+            if (n_set == MAX_SET)
+                return cli_usage("check", "more than %d --set", MAX_SET);
+            set[n_set++] = optarg;
+        } else if (c == LIMIT) {
+            if (cli_int("check", "--limit", optarg, 1, 1000000000, &limit))
+                return CLI_USAGE;
+        } else if (c == THREADS) {
+            if (cli_threads("check", optarg))
+                return CLI_USAGE;
+        } else if (c == MEMORY) {
+            if (str_to_bytes(optarg, &memory))
+                return cli_usage("check", "--memory: expected a size as 8G or 512M, found '%s'", optarg);
+        } else if (c == JSON) {
+            json = 1;
+        } else {
+            return cli_bad_option("check", c, argv, longs);
+        }
+    }
+    if (argc - optind != 1)
+        return cli_usage("check", "expected one FILE.yaml");
+    if (experiment_load(argv[optind], set, n_set, (int)limit, &x, &errors, &e)) {
+        quote_show_lines(stderr, str_c(&errors));
+        str_free(&errors);
+        return CLI_USAGE;
+    }
+    int rc = calibration_check(&x, &e) ? cli_fail(&e) : try_out(&x);
+    if (rc) {
+        experiment_fini(&x);
+        str_free(&errors);
+        return rc;
+    }
+    struct err *why = mem_new((size_t)x.n_cell + 1, sizeof *why);
+    for (int i = 0; i < x.n_cell; i++)
+        feasible_check(&x, i, &why[i]);
+    print_cells(&x, why, json);
+    if (!json)
+        quote_show(stdout, "%d cells x %d samples, valid\n", x.n_cell, most_samples(&x));
+    print_fewer(&x, json);
+    if (!json)
+        print_reasons(&x, why);
+    mem_free(why);
+    print_estimate(&x, (double)memory, json);
+    print_groups(&x, (double)memory, json);
+    if (estimate_check(&x, (double)free_memory(), transformer_threads(), &e))
+        quote_show(stderr, "warning: %s\n", e.msg);
+    experiment_fini(&x);
+    str_free(&errors);
+    return CLI_OK;
+}

@@ -1,0 +1,177 @@
+/* `depthkv generate`: continues a prompt with the full cache, greedily. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/base/leave.h"
+#include "harness/run/open_model.h"
+#include "harness/base/clock.h"
+#include "harness/base/mem.h"
+#include "harness/base/quote.h"
+#include "harness/base/str.h"
+#include "harness/cmd/cli.h"
+#include "harness/engine/decode.h"
+#include "harness/engine/encode.h"
+
+static const char help[] =
+    "Continue a prompt, greedily, with the full cache.\n\n"
+    "usage: depthkv generate -m MODEL [options] PROMPT\n"
+    "       depthkv generate -m MODEL [options] < FILE\n\n"
+    "  -m MODEL             model file\n"
+    "  -n N                 at most N new tokens (default 64)\n"
+    "  -c, --chat           put the prompt into the model's chat template\n"
+    "  --show-tokens        print the prompt's and the output's tokens, one a line: index, id, text\n"
+    "  --reference          use the plain kernels (slow; the oracle)\n"
+    "  --threads N          threads\n\n"
+    "examples:\n"
+    "  depthkv generate -m model.h5 'The capital of France is'\n"
+    "  depthkv generate -m model.h5 -c --show-tokens 'What is a cache?'\n";
+
+struct options {
+    const char *model, *template_name;
+    int64_t n;
+    int show, reference;
+};
+
+static void show_tokens(const struct tokenizer *t, const char *what, const int32_t *id, int n)
+{
+    for (int i = 0; i < n; i++) {
+        struct str s = {0}, quoted = {0};
+        tokenizer_decode(t, &id[i], 1, 1, &s);
+        str_add_json(&quoted, str_c(&s), s.n);
+        quote_show(stdout, "%s %d %d %s\n", what, i, id[i], quoted.p);
+        str_free(&s);
+        str_free(&quoted);
+    }
+}
+
+static int prefill(const struct model *m, struct workspace *w, const struct prompt *p, int reference,
+                   struct kvcache *cache, float *logits, struct err *e)
+{
+    struct forward_row *row = mem_new((size_t)p->ids.n, sizeof *row);
+    struct kvcache *caches[1] = {cache};
+    for (int i = 0; i < p->ids.n; i++)
+        row[i] = (struct forward_row){.token = p->ids.id[i], .pos = i, .want_logits = i == p->ids.n - 1};
+    struct forward f = {.phase = reference ? FORWARD_REFERENCE : FORWARD_PREFILL,
+                        .row = row,
+                        .n_row = p->ids.n,
+                        .cache = caches,
+                        .n_cache = 1,
+                        .logits = logits};
+    int rc = transformer_forward(m, w, &f, e);
+    mem_free(row);
+    return rc;
+}
+
+static int generate(const struct options *o, const char *text, size_t n_text, struct err *e)
+{
+    int rc = -1;
+    struct dataset_question q = {.text = mem_strdup(""), .answer_prefix = mem_strdup("")};
+    struct dataset_item item = {.context = mem_strndup(text, n_text), .n_context = n_text, .question = &q, .n_question = 1};
+    struct prompt p = {0};
+    struct encode_context ec = {0};
+    struct sequence s = {0}, *run = &s;
+    struct workspace *w = workspace_create();
+    float *logits = NULL;
+    struct model *m = open_model(o->model, MODEL_F32, e);
+    if (!m)
+        goto out;
+    if (!m->tokenizer) {
+        err_set(e, ERR_CONFIG, "%s holds no tokenizer", o->model);
+        goto out;
+    }
+    ec.model = m;
+    if (tokenizer_template(m->tokenizer, o->template_name, &ec.pieces, e) || encode_prompt(&ec, &item, 0, &p, e))
+        goto out;
+    if (p.ids.n + o->n > m->hp.context_length) {
+        err_set(e, ERR_CONFIG, "a prompt of %d tokens + -n %lld exceed the model's context of %d", p.ids.n, (long long)o->n,
+                m->hp.context_length);
+        goto out;
+    }
+    logits = mem_try((size_t)m->hp.n_vocab, sizeof *logits, "logits", e);
+    s = (struct sequence){.n = p.ids.n, .first_logits = logits, .max_new_tokens = (int)o->n};
+    s.cache = kvcache_create(&m->hp, p.ids.n + (int)o->n, e);
+    if (!logits || !s.cache)
+        goto out;
+    double t0 = clock_seconds();
+    if (prefill(m, w, &p, o->reference, s.cache, logits, e))
+        goto out;
+    double t1 = clock_seconds();
+    if (decode_greedy(m, w, &run, 1, NULL, leave_asked, e))
+        goto out;
+    double t2 = clock_seconds();
+    if (o->show) {
+        show_tokens(m->tokenizer, "prompt", p.ids.id, p.ids.n);
+        show_tokens(m->tokenizer, "output", s.out.id, s.out.n);
+    } else {
+        quote_show_lines(stdout, str_c(&s.text));
+        quote_show(stdout, "\n");
+    }
+    quote_show(stderr, "prompt: %d tokens, %.2f s; output: %d tokens, %.2f s (%s)\n", p.ids.n, t1 - t0, s.out.n, t2 - t1,
+            s.finish_reason);
+    rc = 0;
+out:
+    decode_sequence_fini(&s);
+    encode_prompt_fini(&p);
+    mem_free(logits);
+    mem_free(item.context);
+    mem_free(q.text);
+    mem_free(q.answer_prefix);
+    workspace_destroy(w);
+    model_close(m);
+    return rc;
+}
+
+static void read_stdin(struct str *out)
+{
+    char buf[65536];
+    size_t n;
+    while ((n = fread(buf, 1, sizeof buf, stdin)) > 0)
+        str_addn(out, buf, n);
+}
+
+int cmd_generate(int argc, char **argv)
+{
+    enum { SHOW = 256, REFERENCE, THREADS };
+    static const struct option longs[] = {
+        {"help", no_argument, NULL, 'h'},           {"chat", no_argument, NULL, 'c'},
+        {"show-tokens", no_argument, NULL, SHOW},   {"reference", no_argument, NULL, REFERENCE},
+        {"threads", required_argument, NULL, THREADS}, {NULL, 0, NULL, 0},
+    };
+    struct options o = {.template_name = "raw", .n = 64};
+    struct str text = {0};
+    struct err e = {0};
+    int c, start = 1;
+    while ((c = cli_option(argc, argv, ":hm:n:c", longs, &start)) != -1) {
+        switch (c) {
+        case 'h':
+            quote_show_lines(stdout, help);
+            return CLI_OK;
+        case 'm': o.model = optarg; break;
+        case 'n':
+            if (cli_int("generate", "-n", optarg, 1, 1000000, &o.n))
+                return CLI_USAGE;
+            break;
+        case 'c': o.template_name = "chat"; break;
+        case SHOW: o.show = 1; break;
+        case REFERENCE: o.reference = 1; break;
+        case THREADS:
+            if (cli_threads("generate", optarg))
+                return CLI_USAGE;
+            break;
+        default: return cli_bad_option("generate", c, argv, longs);
+        }
+    }
+    if (!o.model)
+        return cli_usage("generate", "-m MODEL is missing");
+    if (optind + 1 < argc)
+        return cli_usage("generate", "one prompt at a time; quote it");
+    if (optind < argc)
+        str_add(&text, argv[optind]);
+    else
+        read_stdin(&text);
+    leave_when_asked();
+    int rc = generate(&o, str_c(&text), text.n, &e) ? cli_fail(&e) : CLI_OK;
+    str_free(&text);
+    return rc;
+}

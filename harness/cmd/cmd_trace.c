@@ -1,0 +1,207 @@
+/* `depthkv trace`: what one cell kept of one sample: layer, head, position, token, score, protected, kept. */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/engine/prune.h"
+#include "harness/base/leave.h"
+#include "harness/run/open_model.h"
+#include "harness/base/mem.h"
+#include "harness/base/quote.h"
+#include "harness/cmd/cli.h"
+#include "harness/engine/group.h"
+
+static const char help[] = "Print what one cell kept of one sample, position by position, as tab-separated values:\n"
+                           "layer, head, position, token, score, protected, kept.\n\n"
+                           "usage: depthkv trace FILE.yaml --cell ID [--sample I] [--layer L] [--set KEY=VALUE]... [--threads N]\n\n"
+                           "  --cell ID        as check prints it; a beginning that no other cell has suffices\n"
+                           "  --sample I       from 0 (default 0); of several questions the first\n"
+                           "  --layer L        one layer only\n"
+                           "  --set KEY=VALUE  as for run\n\n"
+                           "example:\n"
+                           "  depthkv trace experiments/quickstart.yaml --cell 4db06468 --layer 0\n";
+
+enum { MAX_SET = 64 };
+
+struct trace {
+    const struct model *m;
+    const struct cell *cell;
+    const struct prompt *prompt;
+    int wanted, layer;
+};
+
+/* Marks of one layer, as the cut of group.c had them. */
+static void mark_protected(const struct trace *t, const struct keepset *keep, int entries, unsigned char *mark)
+{
+    struct prune_head head = {keep->n, NULL};
+    int cut = 0;
+    struct prune_request r = {
+        .n = keep->n,
+        .policy = t->cell->policy,
+        .policy_config = t->cell->policy_config,
+        .protect = t->cell->protect,
+        .question_begin = t->prompt->context_end,
+        .question_end = t->prompt->question_end,
+    };
+    prune_protect(&r, &head, entries, mark, &cut);
+}
+
+static int inspect(void *ctx, int cell, const float *const *const *score, const struct keepset *keep, const int *entries,
+                   struct err *e)
+{
+    struct trace *t = ctx;
+    (void)e;
+    if (cell != t->wanted)
+        return 0;
+    unsigned char *mark = mem_new((size_t)keep->n, 1);
+    quote_show(stdout, "layer\thead\tposition\ttoken\tscore\tprotected\tkept\n");
+    for (int l = 0; l < keep->n_layer; l++) {
+        mark_protected(t, keep, entries[l], mark);
+        for (int h = 0; (t->layer < 0 || l == t->layer) && h < keep->n_kv_head; h++)
+            for (int j = 0; j < keep->n; j++) {
+                struct str token = {0}, quoted = {0}, number = {0};
+                tokenizer_decode(t->m->tokenizer, &t->prompt->ids.id[j], 1, 1, &token);
+                str_add_json(&quoted, str_c(&token), token.n);
+                if (score && !isnan(score[l][h][j])) /* nothing is known of what an earlier cut evicted */
+                    str_add_double(&number, (double)score[l][h][j]);
+                quote_show(stdout, "%d\t%d\t%d\t%s\t%s\t%d\t%d\n", l, h, j, quoted.p, str_c(&number), mark[j], keepset_has(keep, l, h, j));
+                str_free(&token);
+                str_free(&quoted);
+                str_free(&number);
+            }
+    }
+    mem_free(mark);
+    return 0;
+}
+
+static int ignore_row(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e)
+{
+    const struct trace *t = ctx;
+    (void)question;
+    (void)keep;
+    return cell == t->wanted && row->status != ROW_OK ? err_set(e, ERR_POLICY, "%s", row->reason) : 0;
+}
+
+/* The group of just this cell and the full cache that goes with it. */
+static int trace_cell(const struct experiment *x, struct cell *c, int sample, int layer, struct err *e)
+{
+    int rc = -1, question = 0;
+    void *self = NULL;
+    struct encode_context ec = {0};
+    struct dataset_env env;
+    struct dataset_item item = {0};
+    struct prompt prompt = {0};
+    const struct exp_task *task = &x->task[c->task];
+    struct cell *cells[2] = {NULL, c};
+    struct workspace *w = workspace_create();
+    struct model *m = open_model(x->model[c->model].path, c->weight_dtype, e);
+    if (!m)
+        goto out;
+    if (!m->tokenizer) {
+        err_set(e, ERR_CONFIG, "%s holds no tokenizer", m->path);
+        goto out;
+    }
+    if (layer >= m->hp.n_layer) {
+        err_set(e, ERR_USAGE, "--layer %d of a model with layers 0 to %d", layer, m->hp.n_layer - 1);
+        goto out;
+    }
+    ec.model = m;
+    ec.target_delimiter = dataset_target_delimiter(task->ops, task->config);
+    for (int i = 0; i < x->n_cell && !cells[0]; i++)
+        if (x->cell[i].policy->keeps_all && x->cell[i].task == c->task && x->cell[i].model == c->model &&
+            x->cell[i].prune_after == c->prune_after && x->cell[i].max_new_tokens == c->max_new_tokens &&
+            x->cell[i].weight_dtype == c->weight_dtype)
+            cells[0] = &x->cell[i];
+    if (experiment_pieces(x, m->tokenizer, &ec.pieces, e))
+        goto out;
+    encode_dataset_env(&ec, x->dir, &env);
+    if (task->ops->open(&self, task->config, &env, e))
+        goto out;
+    int n = task->ops->count(self);
+    if (n >= 0 && sample >= n) {
+        err_set(e, ERR_USAGE, "--sample %d: task '%s' has samples 0 to %d", sample, task->label, n - 1);
+        goto out;
+    }
+    if (task->ops->item(self, sample, x->seed, c->max_new_tokens, &item, e) || encode_prompt(&ec, &item, 0, &prompt, e))
+        goto out;
+    struct trace t = {.m = m, .cell = c, .prompt = &prompt, .wanted = cells[0] != c, .layer = layer};
+    struct group g = {.x = x, .model = m, .work = w, .cell = cells, .n_cell = 1 + t.wanted, .item = &item, .question = &question,
+                      .prompt = &prompt, .n_question = 1, .prune_after = c->prune_after, .sample = sample,
+                      .sample_hash = experiment_sample_hash(x, c->task, sample),
+                      .batch_bytes = (size_t)2 << 30, .tick = leave_asked, .emit = ignore_row, .ctx = &t, .inspect = inspect};
+    rc = group_run(&g, e);
+out:
+    encode_prompt_fini(&prompt);
+    dataset_item_fini(&item);
+    task->ops->close(self);
+    workspace_destroy(w);
+    model_close(m);
+    return rc;
+}
+
+/* The one cell whose id begins so; -1 and the message printed otherwise. */
+static int find_cell(const struct experiment *x, const char *id)
+{
+    int found = -1;
+    for (int i = 0; i < x->n_cell; i++) {
+        if (strncmp(x->cell[i].id, id, strlen(id)) != 0)
+            continue;
+        if (found >= 0) {
+            cli_usage("trace", "--cell %s: %s and %s begin so", id, x->cell[found].id, x->cell[i].id);
+            return -1;
+        }
+        found = i;
+    }
+    if (found < 0)
+        cli_usage("trace", "no cell begins with '%s'; depthkv check prints them", id);
+    return found;
+}
+
+int cmd_trace(int argc, char **argv)
+{
+    enum { CELL = 256, SAMPLE, LAYER, THREADS, SET };
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {"cell", required_argument, NULL, CELL},
+                                          {"sample", required_argument, NULL, SAMPLE}, {"layer", required_argument, NULL, LAYER},
+                                          {"threads", required_argument, NULL, THREADS}, {"set", required_argument, NULL, SET},
+                                          {NULL, 0, NULL, 0}};
+    const char *id = NULL, *set[MAX_SET];
+    int64_t sample = 0, layer = -1;
+    int c, start = 1, bad = 0, n_set = 0, rc = CLI_USAGE;
+    struct experiment x;
+    struct str errors = {0};
+    struct err e = {0};
+    while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
+        switch (c) {
+        case 'h':
+            quote_show_lines(stdout, help);
+            return CLI_OK;
+        case CELL: id = optarg; break;
+        case SAMPLE: bad = cli_int("trace", "--sample", optarg, 0, 1000000000, &sample); break;
+        case LAYER: bad = cli_int("trace", "--layer", optarg, 0, DIMS_MAX_LAYER, &layer); break;
+        case THREADS: bad = cli_threads("trace", optarg); break;
+        case SET:
+            if (n_set == MAX_SET)
+                return cli_usage("trace", "more than %d --set", MAX_SET);
+            set[n_set++] = optarg;
+            break;
+        default: return cli_bad_option("trace", c, argv, longs);
+        }
+    }
+    if (bad)
+        return CLI_USAGE;
+    if (argc - optind != 1 || !id)
+        return cli_usage("trace", "expected FILE.yaml and --cell ID");
+    if (experiment_load(argv[optind], set, n_set, 0, &x, &errors, &e)) {
+        quote_show_lines(stderr, str_c(&errors));
+        str_free(&errors);
+        return CLI_USAGE;
+    }
+    int found = find_cell(&x, id);
+    leave_when_asked();
+    if (found >= 0)
+        rc = trace_cell(&x, &x.cell[found], (int)sample, (int)layer, &e) ? cli_fail(&e) : CLI_OK;
+    experiment_fini(&x);
+    str_free(&errors);
+    return rc;
+}

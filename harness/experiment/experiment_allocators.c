@@ -1,0 +1,99 @@
+/* Layer allocators, made ready for each model before anything runs: what they read of files, and of which prompts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
+#include "harness/experiment/experiment_int.h"
+#include "policies/allocator_profile.h"
+
+static void keep_self(struct experiment *x, const struct allocator_ops *ops, void *self)
+{
+    size_t cap = (size_t)x->n_self;
+    mem_grow(&x->self, &cap, (size_t)x->n_self + 1, sizeof *x->self);
+    x->self[x->n_self++] = (struct exp_self){ops, self};
+}
+
+/* The files that an allocator reads, as one hash. */
+static void hash_inputs(const struct experiment *x, const struct choice *c, char hex[HASH_HEX])
+{
+    struct str all = {0};
+    for (const struct param *p = c->noun.params; p && p->name; p++)
+        if (p->type == PARAM_PATH) {
+            char *path = fs_join(x->dir, *(char *const *)(const void *)((const char *)c->config + p->offset)), one[HASH_HEX] = "";
+            hash_sha256_file(path, one, NULL);
+            str_addf(&all, "%s %s\n", p->name, one);
+            mem_free(path);
+        }
+    hex[0] = '\0';
+    if (all.n)
+        hash_sha256(all.p, all.n, hex);
+    str_free(&all);
+}
+
+static int by_text(const void *key, const void *item)
+{
+    return strcmp(key, *(char *const *)item);
+}
+
+int experiment_is_calibration(const struct exp_prompts *p, const char *sha256)
+{
+    return p && p->n && bsearch(sha256, p->sha256, p->n, sizeof *p->sha256, by_text) != NULL;
+}
+
+/* The prompts of the profile that an allocator reads, once for each file; NULL when it reads none, or none can be read. */
+static const struct exp_prompts *calibration_of(struct experiment *x, const struct choice *c)
+{
+    const struct param *p = param_find(c->noun.params, "profile");
+    size_t cap = (size_t)x->n_prompts;
+    if (!p || p->type != PARAM_PATH)
+        return NULL;
+    struct exp_prompts *new = mem_new(1, sizeof *new);
+    new->path = fs_join(x->dir, *(char *const *)(const void *)((const char *)c->config + p->offset));
+    int known = -1;
+    for (int i = 0; i < x->n_prompts && known < 0; i++)
+        known = strcmp(x->prompts[i]->path, new->path) == 0 ? i : -1;
+    if (known >= 0 || allocator_profile_prompts(new->path, &new->sha256, &new->n, NULL)) {
+        mem_free(new->path);
+        mem_free(new);
+        return known >= 0 ? x->prompts[known] : NULL;
+    }
+    mem_grow(&x->prompts, &cap, (size_t)x->n_prompts + 1, sizeof *x->prompts);
+    return x->prompts[x->n_prompts++] = new;
+}
+
+/* Makes allocators ready for each model; complains of parameters and files that do not fit it. */
+void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator, struct ready *b)
+{
+    struct experiment *x = l->x;
+    int n = allocator->n;
+    b->self = mem_new((size_t)(n * x->n_model) + 1, sizeof *b->self);
+    b->inputs = mem_new((size_t)n + 1, sizeof *b->inputs);
+    b->calibration = mem_new((size_t)n + 1, sizeof *b->calibration);
+    for (int a = 0; a < n; a++) {
+        const struct choice *c = &allocator->v[a];
+        const struct allocator_ops *ops = c->noun.ops;
+        hash_inputs(x, c, b->inputs[a]);
+        b->calibration[a] = calibration_of(x, c);
+        for (int m = 0; m < x->n_model; m++) {
+            const struct exp_model *model = &x->model[m];
+            struct allocator_setup setup = {model->hp.n_layer, model->name, model->sha256, x->dir};
+            struct err e = {0};
+            void **self = &b->self[m * n + a];
+            int bad = setup.n_layer > 0 && ops->check && ops->check(c->config, setup.n_layer, &e);
+            if (!bad && setup.n_layer > 0 && ops->create && ops->create(self, c->config, &setup, &e))
+                bad = err_wrap(&e, "%s", ops->name);
+            if (bad)
+                experiment_complain(l, at, c->line, "layer_budget: %s (model %s)", e.msg, model->name);
+            else if (*self)
+                keep_self(x, ops, *self);
+        }
+    }
+}
+
+void experiment_allocators_fini(struct ready *b)
+{
+    mem_free(b->self);
+    mem_free(b->inputs);
+    mem_free(b->calibration);
+}

@@ -1,0 +1,110 @@
+/* Private to experiment*.c: gathering errors, and expanding names with parameters. */
+#ifndef HARNESS_EXPERIMENT_INT_H
+#define HARNESS_EXPERIMENT_INT_H
+
+#include "harness/experiment/conf.h"
+#include "harness/experiment/experiment.h"
+
+struct load {
+    struct experiment *x;
+    struct conf *root;
+    struct str *errors;
+    struct err *first;
+    int n_error;
+};
+
+/* Notes "file:line: text"; the load fails in the end, but goes on to find the rest. */
+void experiment_complain(struct load *l, const struct conf *at, int line, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* "; did you mean 'x'?" or "", in a static buffer. */
+const char *experiment_hint(const char *name, const char *const *known, int n);
+
+/* One noun with parameters: a policy, an allocator, a task. */
+struct noun {
+    const void *ops;
+    const char *name;
+    const struct param *params;
+    size_t config_size;
+    void (*json)(const void *ops, const void *config, struct str *out); /* canonical parameters; NULL: as the table has them */
+    int bare;     /* 1: {name: value} gives its first parameter, as in {interval: 512} */
+};
+struct choice {
+    struct noun noun;
+    void *config;
+    char *params; /* canonical JSON */
+    int line;
+};
+struct choices {
+    struct choice *v;
+    int n;
+    size_t cap;
+};
+/* Expands a name, {name: {params}}, or a list of those; lists of values are axes. `all_layers` > 0 is what the word
+ * "all" of a parameter `layer` expands to (0: unknown, then it is kept; -1: it has no meaning). Complains about whatever is wrong. */
+void experiment_choices(struct load *l, const struct conf *c, const char *what,
+                        int (*find)(const char *name, struct noun *out), const char *const *known, int n_known,
+                        int all_layers, struct choices *out);
+void experiment_choices_fini(struct choices *c);
+
+int experiment_find_policy(const char *name, struct noun *out);
+int experiment_find_allocator(const char *name, struct noun *out);
+int experiment_find_dataset(const char *name, struct noun *out);
+int experiment_find_prefill(const char *name, struct noun *out);
+int experiment_find_decode(const char *name, struct noun *out);
+extern const char *const experiment_block_keys[]; /* NULL-terminated */
+
+/* What the allocators of a block made of their parameters. */
+struct ready {
+    void **self;                            /* [n_model][n] NULL: the config */
+    const struct exp_prompts **calibration; /* [n] NULL: no profile */
+    char (*inputs)[HASH_HEX];               /* [n] hash of the files that they read; "" for none */
+};
+/* Makes them ready for each model; complains, at their lines of `at`, of parameters and files that do not fit it. What
+ * they made belongs to the experiment. */
+void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator, struct ready *out);
+void experiment_allocators_fini(struct ready *r);
+
+/* All cells of all blocks for every model and task. */
+void experiment_cells(struct load *l);
+
+/* Finds cell.baseline of all cells. */
+void experiment_baseline(struct load *l);
+
+/* Opens every task's data once; lengths against contexts and new tokens. */
+void experiment_check_tasks(struct load *l);
+/* Budgets below one entry, more protected layers than there are. */
+void experiment_check_budgets(struct load *l);
+/* `template`: a word or pieces. */
+void experiment_template(struct load *l);
+/* template: chat of models that have none. */
+void experiment_check_template(struct load *l);
+
+/* Complains of keys that no block has (`top`: that no experiment has). */
+void experiment_check_keys(struct load *l, const struct conf *map, int top);
+
+/* The value of `keep`, `keep_tokens` or `keep_bytes`; -1 and a complaint when it is none. */
+int experiment_budget(struct load *l, const char *key, const struct conf *c, struct budget *out);
+struct protect experiment_protect(struct load *l, const struct conf *c);
+
+/* The axes that change the loop: prefill, decode, positions, weight_dtype. */
+struct modes {
+    struct choices prefill, decode;
+    int packed[2], n_packed, dtype[2], n_dtype;
+};
+/* `block` and the defaults at the top; every axis has at least one value afterwards. */
+void experiment_modes_read(struct load *l, const struct conf *block, struct modes *out);
+/* Values of `prefill` or `decode`, as key says. */
+void experiment_mode_choices(struct load *l, const struct conf *c, const char *key, struct choices *out);
+/* 1 when a cell's canonical text is this mode; with_params: with just these parameters. */
+int experiment_mode_is(const struct choice *mode, int with_params, const char *text);
+/* What a policy or a layer allocator can't do: said once a block, at its line. */
+void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy,
+                            const struct choices *allocator, const struct modes *m);
+/* Sets the fields of c, whose policy is set, from one value of each axis; -1: the axis' default. */
+void experiment_modes_apply(const struct modes *m, int prefill, int decode, int packed, int dtype, struct cell *c);
+void experiment_modes_fini(struct modes *m);
+
+/* Whole number of a scalar within bounds, or dflt and a complaint. */
+int64_t experiment_int(struct load *l, const struct conf *c, const char *key, int64_t min, int64_t max, int64_t dflt);
+
+#endif

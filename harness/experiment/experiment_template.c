@@ -1,0 +1,83 @@
+/* `template`: raw, chat, or the pieces of one spelled out:
+ *   template: {begin: "<s>", system: "...", user: ["<|user|>\n", "</s>\n"], assistant: "<|assistant|>\n"}
+ * begin + system + user[0] stand before a prompt's context, user[1] + assistant behind its question. */
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "harness/experiment/experiment_int.h"
+
+static const char *const keys[] = {"begin", "system", "user", "assistant"};
+enum { N_KEY = sizeof keys / sizeof *keys, USER = 2 };
+
+/* A text of the map; NULL and a complaint when it is there and none. An absent one is "". */
+static const char *piece(struct load *l, const struct conf *c, const char *key)
+{
+    if (!c)
+        return "";
+    if (c->kind == CONF_SCALAR && (c->quoted || *c->text))
+        return c->text;
+    experiment_complain(l, c, c->line, "template: %s: expected a text; write it in double quotes, \"\" for none", key);
+    return NULL;
+}
+
+static void spelled(struct load *l, const struct conf *c)
+{
+    struct experiment *x = l->x;
+    const struct conf *user = conf_get(c, "user");
+    struct str prefix = {0}, suffix = {0}, name = {0};
+    int bad = 0;
+    for (int i = 0; i < c->n; i++) {
+        int k = 0;
+        while (k < N_KEY && strcmp(keys[k], c->key[i]) != 0)
+            k++;
+        if (k == N_KEY)
+            experiment_complain(l, c, c->key_line[i], "template: key '%s' unknown%s; known are begin, system, user, assistant",
+                                c->key[i], experiment_hint(c->key[i], keys, N_KEY));
+    }
+    if (!user || user->kind != CONF_LIST || user->n != 2)
+        experiment_complain(l, user ? user : c, user ? user->line : c->line,
+                            "template: user: expected two texts, what stands before a user's message and behind it");
+    if (!conf_get(c, "assistant"))
+        experiment_complain(l, c, c->line, "template: assistant is missing: what stands before the answer (\"\" for nothing)");
+    const struct conf *two = user && user->kind == CONF_LIST && user->n == 2 ? user : NULL;
+    const char *text[] = {piece(l, conf_get(c, "begin"), "begin"), piece(l, conf_get(c, "system"), "system"),
+                          piece(l, two ? two->item[0] : NULL, "user"), piece(l, two ? two->item[1] : NULL, "user"),
+                          piece(l, conf_get(c, "assistant"), "assistant")};
+    for (int i = 0; i < 5; i++)
+        bad |= !text[i];
+    for (int i = 0; i < 5 && !bad; i++) {
+        static const char *const before[] = {"{\"begin\":", ",\"system\":", ",\"user\":[", ",", "],\"assistant\":"};
+        str_add(i < 3 ? &prefix : &suffix, text[i]);
+        str_add(&name, before[i]);
+        str_add_json(&name, text[i], strlen(text[i]));
+    }
+    str_addc(&name, '}');
+    x->template_prefix = mem_strdup(str_c(&prefix));
+    x->template_suffix = mem_strdup(str_c(&suffix));
+    x->template_name = str_take(&name);
+    str_free(&prefix);
+    str_free(&suffix);
+}
+
+void experiment_template(struct load *l)
+{
+    struct experiment *x = l->x;
+    const struct conf *c = conf_get(l->root, "template");
+    if (c && c->kind == CONF_MAP) {
+        spelled(l, c);
+        return;
+    }
+    x->template_name = mem_strdup(c && c->kind == CONF_SCALAR ? c->text : "raw");
+    if (c && c->kind == CONF_LIST)
+        experiment_complain(l, c, c->line, "template: expected raw, chat, or pieces {begin, system, user, assistant}");
+    else if (strcmp(x->template_name, "raw") != 0 && strcmp(x->template_name, "chat") != 0)
+        experiment_complain(l, c, c->line, "template '%s' unknown; raw and chat are known", x->template_name);
+}
+
+int experiment_pieces(const struct experiment *x, const struct tokenizer *t, struct template_pieces *out, struct err *e)
+{
+    if (!x->template_prefix)
+        return tokenizer_template(t, x->template_name, out, e);
+    *out = (struct template_pieces){x->template_prefix, x->template_suffix, 1};
+    return 0;
+}

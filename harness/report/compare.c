@@ -1,0 +1,245 @@
+#include "harness/report/compare.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "harness/report/aggregate.h"
+#include "harness/base/csv.h"
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
+#include "harness/metric/metric.h"
+
+enum kind { DISCRETE, MEAN, FLOAT, IGNORED };
+
+struct run {
+    const struct compare_options *o;
+    struct csv base, now;
+    enum kind *kind; /* [base.n_column] */
+    int *now_column; /* [base.n_column]; -1: none */
+    struct str *out;
+    struct compare_count *count;
+};
+
+static int ends_in(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && !strcmp(s + n - k, end);
+}
+
+/* Columns up to cache_bytes_end are what an experiment asked for and what follows from it by counting; `keep` and
+ * `level` are decimals that were resolved exactly. All after them were measured. */
+static enum kind kind_of(const struct csv *c, int column, int last_discrete)
+{
+    const char *name = c->field[column];
+    if (ends_in(name, "_s") || strstr(name, "rss") || !strcmp(name, "samples") || !strcmp(name, "data"))
+        return IGNORED; /* what was measured on is told apart before anything else: same_data */
+    for (int m = 0; m < AGG_N_MEASURE; m++)
+        if (!strcmp(name, aggregate_measure_names[m]))
+            return MEAN;
+    return column <= last_discrete ? DISCRETE : FLOAT;
+}
+
+static int higher_is_better(const char *measure, const char *metric)
+{
+    if (!strcmp(measure, "score")) {
+        const struct metric_ops *m = metric_find(metric);
+        return !m || m->higher_is_better;
+    }
+    return !strcmp(measure, "top1");
+}
+
+static void tell(struct run *r, const char *verdict, const struct csv *c, int row, const char *column, const char *base,
+                 const char *now)
+{
+    static const char *const named[] = {"model", "task", "length", "policy", "params", "budget", "layer_budget"};
+    struct str *out = r->out;
+    const char *id = csv_at(c, row, csv_column(c, "cell"));
+    if (r->o->json) {
+        const char *const pair[][2] = {{"verdict", verdict}, {"cell", id}, {"column", column}, {"base", base}, {"new", now}};
+        for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
+            str_addf(out, "%s\"%s\":", i ? "," : "{", pair[i][0]);
+            if (pair[i][1])
+                str_add_json(out, pair[i][1], strlen(pair[i][1]));
+            else
+                str_add(out, "null");
+        }
+        str_add(out, "}\n");
+        return;
+    }
+    struct str line = {0};
+    str_addf(&line, "%-8s %s", verdict, id);
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        int k = csv_column(c, named[i]);
+        const char *v = k < 0 ? "" : csv_at(c, row, k);
+        if (*v && strcmp(v, "{}") != 0 && !(i == 6 && !strcmp(v, "uniform")))
+            str_addf(&line, " %s", v);
+    }
+    if (column)
+        str_addf(&line, ": %s %s, expected %s", column, *now ? now : "(empty)", *base ? base : "(empty)");
+    quote_text(QUOTE_LINE, line.p, out); /* one line, whatever the names hold */
+    str_addc(out, '\n');
+    str_free(&line);
+}
+
+static int read_number(const struct csv *c, int row, int column, double *x, struct err *e)
+{
+    const char *s = csv_at(c, row, column);
+    if (!str_to_double(s, x) && isfinite(*x))
+        return 0;
+    return err_set(e, ERR_FORMAT, "%s:%d: %s: expected a number, found '%s'", c->path, c->line[row], c->field[column], s);
+}
+
+static int compare_float(struct run *r, int i, int j, int column, int column_now, enum kind kind, struct err *e)
+{
+    const char *name = r->base.field[column], *a = csv_at(&r->base, i, column), *b = csv_at(&r->now, j, column_now);
+    if (kind == FLOAT && !r->o->all)
+        return 0;
+    if (!*a != !*b) { /* a number that came or went is no matter of degree */
+        r->count->differs++;
+        tell(r, "differs", &r->base, i, name, a, b);
+        return 0;
+    }
+    double x, y;
+    if (!*a)
+        return 0;
+    if (read_number(&r->base, i, column, &x, e) || read_number(&r->now, j, column_now, &y, e))
+        return -1;
+    if (fabs(y - x) <= r->o->atol + r->o->rtol * fabs(x))
+        return 0;
+    int metric = csv_column(&r->base, "metric");
+    int good = kind == MEAN && (y > x) == higher_is_better(name, metric < 0 ? "" : csv_at(&r->base, i, metric));
+    if (good && !r->o->both && !r->o->all) {
+        r->count->better++;
+        tell(r, "better", &r->base, i, name, a, b);
+    } else {
+        r->count->worse++;
+        tell(r, kind == MEAN ? good ? "better" : "worse" : "moved", &r->base, i, name, a, b);
+    }
+    return 0;
+}
+
+static const char *text_at(const struct csv *c, int row, const char *column)
+{
+    int k = csv_column(c, column);
+    return k < 0 ? "" : csv_at(c, row, k);
+}
+
+/* 0 when both cells are of other samples, prompts or answers: then neither can be better. Where one of them does not say what it
+ * is of, nothing contradicts. */
+static int same_data(struct run *r, int i, int j)
+{
+    struct str base = {0}, now = {0};
+    const char *a = text_at(&r->base, i, "data"), *b = text_at(&r->now, j, "data");
+    const char *of_a = text_at(&r->base, i, "samples"), *of_b = text_at(&r->now, j, "samples");
+    if (!*a || !*b) {
+        r->count->unknown++;
+        return 1;
+    }
+    if (!strcmp(a, b))
+        return 1;
+    r->count->other_data++;
+    str_add(&base, of_a);
+    str_addf(&now, "%s%s", of_b, strcmp(of_a, of_b) ? "" : " of other prompts or answers");
+    tell(r, "differs", &r->base, i, "samples", str_c(&base), str_c(&now));
+    str_free(&base);
+    str_free(&now);
+    return 0;
+}
+
+static int compare_row(struct run *r, int i, int j, struct err *e)
+{
+    if (!same_data(r, i, j))
+        return 0;
+    r->count->n_cell++;
+    for (int k = 0; k < r->base.n_column; k++) {
+        const char *name = r->base.field[k];
+        enum kind kind = r->kind[k];
+        int l = r->now_column[k];
+        if (kind == IGNORED || (l < 0 && kind == FLOAT && !r->o->all))
+            continue;
+        if (l < 0 || (kind == DISCRETE && strcmp(csv_at(&r->base, i, k), csv_at(&r->now, j, l)) != 0)) {
+            r->count->differs++;
+            tell(r, "differs", &r->base, i, name, csv_at(&r->base, i, k), l < 0 ? "(no such column)" : csv_at(&r->now, j, l));
+        } else if (kind != DISCRETE && compare_float(r, i, j, k, l, kind, e)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* What the columns are, once for all rows. */
+static void match_columns(struct run *r)
+{
+    int last_discrete = csv_column(&r->base, "cache_bytes_end");
+    r->kind = mem_new((size_t)r->base.n_column, sizeof *r->kind);
+    r->now_column = mem_new((size_t)r->base.n_column, sizeof *r->now_column);
+    for (int k = 0; k < r->base.n_column; k++) {
+        r->kind[k] = kind_of(&r->base, k, last_discrete);
+        r->now_column[k] = csv_column(&r->now, r->base.field[k]);
+    }
+}
+
+static int row_of(const struct csv *c, const char *id)
+{
+    int column = csv_column(c, "cell");
+    for (int i = 1; i < c->n_row; i++)
+        if (!strcmp(csv_at(c, i, column), id))
+            return i;
+    return -1;
+}
+
+/* Reads one side; every cell once. */
+static int read_side(const char *path, struct csv *c, struct err *e)
+{
+    char *file = fs_is_dir(path) ? fs_join(path, "cells.csv") : mem_strdup(path);
+    int rc = csv_read(file, c, e);
+    int column = rc ? -1 : csv_column(c, "cell");
+    if (rc == 0 && (column < 0 || csv_column(c, "cache_bytes_end") < 0))
+        rc = err_set(e, ERR_FORMAT, "%s:1: column '%s' missing: no cells.csv", file, column < 0 ? "cell" : "cache_bytes_end");
+    if (rc == 0 && c->n_row < 2) /* nothing to compare must not read as nothing worse */
+        rc = err_set(e, ERR_FORMAT, "%s: no cells", file);
+    for (int i = 1; rc == 0 && i < c->n_row; i++)
+        if (row_of(c, csv_at(c, i, column)) != i)
+            rc = err_set(e, ERR_FORMAT, "%s:%d: cell %s twice", file, c->line[i], csv_at(c, i, column));
+    int n = rc ? -1 : csv_column(c, "n"), counts = n < 0;
+    for (int i = 1; rc == 0 && i < c->n_row && !counts; i++)
+        counts = strcmp(csv_at(c, i, n), "0") != 0;
+    if (rc == 0 && !counts)
+        rc = err_set(e, ERR_FORMAT, "%s: no cell has a row that counts (n is 0 in all of them)", file);
+    mem_free(file);
+    return rc;
+}
+
+int compare_cells(const char *base, const char *now, const struct compare_options *o, struct str *out,
+                  struct compare_count *count, struct err *e)
+{
+    struct run r = {.o = o, .out = out, .count = count};
+    *count = (struct compare_count){0};
+    int rc = read_side(base, &r.base, e) || read_side(now, &r.now, e) ? -1 : 0;
+    if (rc == 0)
+        match_columns(&r);
+    for (int i = 1; rc == 0 && i < r.base.n_row; i++) {
+        int j = row_of(&r.now, csv_at(&r.base, i, csv_column(&r.base, "cell")));
+        if (j < 0) {
+            count->missing++;
+            tell(&r, "missing", &r.base, i, NULL, NULL, NULL);
+        } else {
+            rc = compare_row(&r, i, j, e);
+        }
+    }
+    for (int j = 1; rc == 0 && j < r.now.n_row; j++)
+        if (row_of(&r.base, csv_at(&r.now, j, csv_column(&r.now, "cell"))) < 0) {
+            count->extra++;
+            tell(&r, "extra", &r.now, j, NULL, NULL, NULL);
+        }
+    mem_free(r.kind);
+    mem_free(r.now_column);
+    csv_free(&r.base);
+    csv_free(&r.now);
+    return rc;
+}
+
+int compare_failed(const struct compare_count *c)
+{
+    return c->missing || c->differs || c->worse || c->other_data;
+}

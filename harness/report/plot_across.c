@@ -1,0 +1,396 @@
+/* Figures that need several tasks at once: the heat map of depth and length, and accuracy against bytes over all tasks. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/base/mem.h"
+#include "harness/report/plot_int.h"
+#include "harness/report/pool.h"
+
+/* What a panel or a curve is: the policy and what was asked to be kept. */
+static char *label_of(const struct aggregate *a, const struct agg_cell *c, int with_keep)
+{
+    struct str s = {0};
+    aggregate_policy_label(a, c, &s);
+    if (strcmp(aggregate_text(c, "layer_budget"), "uniform") != 0) {
+        str_add(&s, ", ");
+        aggregate_axis(c, "layer_budget", &s);
+    }
+    if (with_keep && strcmp(aggregate_text(c, "policy"), "full") != 0) {
+        struct str budget = {0};
+        aggregate_axis(c, "budget", &budget);
+        str_addf(&s, ", %s%s", strchr("0123456789.", *str_c(&budget)) ? "keep " : "", str_c(&budget));
+        str_free(&budget);
+    }
+    return str_take(&s);
+}
+
+static int find(char *const *label, int n, const char *want)
+{
+    int i = 0;
+    while (i < n && strcmp(label[i], want) != 0)
+        i++;
+    return i;
+}
+
+/* ---- depth x length -------------------------------------------------------------------------- */
+
+struct heat {
+    const struct aggregate *a;
+    const char *task, *model;
+    char *form; /* the other parameters of the task */
+    struct axis {
+        double *x; /* [n] ascending */
+        int n;
+        size_t cap;
+    } depth, length;
+    char **panel;
+    int n_panel, *panel_of; /* [n_panel]; [a->n_line], -1: in none */
+    size_t cap;
+    int least, most;         /* samples a place */
+    double full_lo, full_hi; /* scores of the full cache; NAN without */
+};
+
+static int place_of(const struct agg_cell *c, double *depth, double *length)
+{
+    const struct json *d = json_get(json_get(c->axes, "task_params"), "depth"), *l = json_get(c->axes, "length");
+    const struct metric_ops *m = metric_find(aggregate_text(c, "metric"));
+    if (!m || strcmp(m->unit, "fraction") != 0 || !json_is_number(d) || !json_is_number(l) || !isfinite(c->summary[AGG_SCORE].mean))
+        return 0;
+    *depth = json_number(d, 0);
+    *length = json_number(l, 0);
+    return 1;
+}
+
+static int belongs(const struct heat *h, const struct agg_cell *c)
+{
+    return !strcmp(aggregate_text(c, "task"), h->task) && !strcmp(aggregate_text(c, "model"), h->model) && !aggregate_shuffled(c, NULL);
+}
+
+static int same_form(const struct heat *h, const struct agg_cell *c)
+{
+    char *form = aggregate_form(c);
+    int same = strcmp(form, h->form) == 0;
+    mem_free(form);
+    return same;
+}
+
+static void insert(struct axis *a, double x)
+{
+    int i = 0;
+    while (i < a->n && a->x[i] < x)
+        i++;
+    if (i < a->n && a->x[i] == x)
+        return;
+    mem_grow(&a->x, &a->cap, (size_t)a->n + 1, sizeof *a->x);
+    memmove(a->x + i + 1, a->x + i, (size_t)(a->n++ - i) * sizeof *a->x);
+    a->x[i] = x;
+}
+
+static int index_of(const struct axis *a, double x)
+{
+    int i = 0;
+    while (a->x[i] != x)
+        i++;
+    return i;
+}
+
+static void collect(struct heat *h)
+{
+    h->panel_of = mem_new((size_t)h->a->n_line, sizeof *h->panel_of);
+    for (int l = 0; l < h->a->n_line; l++) {
+        const struct agg_cell *c = &h->a->line[l];
+        double depth, length, mean = c->summary[AGG_SCORE].mean;
+        int n = c->summary[AGG_SCORE].n;
+        h->panel_of[l] = -1;
+        if (!belongs(h, c) || !place_of(c, &depth, &length) || !same_form(h, c))
+            continue;
+        h->least = h->least && h->least < n ? h->least : n;
+        h->most = h->most > n ? h->most : n;
+        if (!strcmp(aggregate_text(c, "policy"), "full")) { /* a panel of its own would say the same everywhere */
+            h->full_lo = fmin(h->full_lo, mean);
+            h->full_hi = fmax(h->full_hi, mean);
+            continue;
+        }
+        insert(&h->depth, depth);
+        insert(&h->length, length);
+        char *label = label_of(h->a, c, 1);
+        int p = h->panel_of[l] = find(h->panel, h->n_panel, label);
+        if (p < h->n_panel) {
+            mem_free(label);
+            continue;
+        }
+        mem_grow(&h->panel, &h->cap, (size_t)h->n_panel + 1, sizeof *h->panel);
+        h->panel[h->n_panel++] = label;
+    }
+}
+
+static void free_heat(struct heat *h)
+{
+    for (int p = 0; p < h->n_panel; p++)
+        mem_free(h->panel[p]);
+    mem_free(h->panel);
+    mem_free(h->panel_of);
+    mem_free(h->depth.x);
+    mem_free(h->length.x);
+    mem_free(h->form);
+}
+
+/* Behind "set xtics ". */
+static void add_tics(const struct axis *a, const char *unit, struct quote *gp)
+{
+    quote_add(gp, "(");
+    for (int i = 0; i < a->n; i++) {
+        struct str label = {0};
+        str_addf(&label, "%g%s", a->x[i], unit);
+        if (i)
+            quote_add(gp, ", ");
+        quote_add(gp, "%s %d", label.p, i);
+        str_free(&label);
+    }
+    quote_add(gp, ")\n");
+}
+
+static void add_title(const struct heat *h, struct quote *gp)
+{
+    struct str title = {0};
+    str_addf(&title, "%s, %s; score, n = %d", h->task, h->model, h->least);
+    if (h->most > h->least)
+        str_addf(&title, " to %d", h->most);
+    str_add(&title, " a place");
+    if (isfinite(h->full_lo))
+        str_addf(&title, h->full_hi > h->full_lo ? "; full cache: %.2f to %.2f" : "; full cache: %.2f everywhere", h->full_lo, h->full_hi);
+    quote_add(gp, "%s\n", title.p);
+    str_free(&title);
+}
+
+static void add_place(const struct heat *h, const struct stats_summary *s, double length, double depth, struct quote *dat)
+{
+    quote_add(dat, "%d %d ", index_of(&h->length, length), index_of(&h->depth, depth));
+    if (isfinite(s->mean))
+        quote_add(dat, "%.9g", s->mean);
+    else
+        quote_add(dat, "NaN");
+    plot_ends(s->lo, s->hi, dat);
+    quote_add(dat, " %d %g %g\n", s->n, length, depth);
+}
+
+static void add_heat_data(const struct heat *h, struct quote *dat)
+{
+    quote_add(dat, "# length index | depth index | score | 95 %% low | 95 %% high | rows | length | depth\n");
+    for (int p = 0; p < h->n_panel; p++) {
+        if (p)
+            quote_add(dat, "\n\n");
+        quote_add(dat, "# %s\n", h->panel[p]);
+        for (int l = 0; l < h->a->n_line; l++) {
+            const struct agg_cell *c = &h->a->line[l];
+            double depth, length;
+            const struct stats_summary *s = &c->summary[AGG_SCORE];
+            if (h->panel_of[l] == p && place_of(c, &depth, &length))
+                add_place(h, s, length, depth, dat);
+        }
+    }
+}
+
+/* Boxes, not an image: a place that was not measured stays white, and no viewer blurs one place into the next. */
+static void add_heat_script(const struct heat *h, const char *name, struct quote *gp)
+{
+    int columns = h->n_panel < 4 ? h->n_panel : 4, rows = (h->n_panel + columns - 1) / columns;
+    int wide = 150 + columns * (60 + 62 * h->length.n), high = 70 + rows * (90 + 42 * h->depth.n);
+    struct str dat = {0};
+    quote_add(gp, "set encoding utf8\nunset key\nset border 0\nset style fill solid border rgb '#ffffff'\n"
+                "set tics scale 0 textcolor rgb '#333333'\nset cbrange [0:1]\nset cbtics 0.2\n"
+                /* cividis, told apart with any colour vision and in grey */
+                "set palette defined (0 '#00224e', 0.25 '#434e6c', 0.5 '#7d7c78', 0.75 '#bcaf6f', 1 '#fee838')\n");
+    quote_add(gp, "set xrange [-0.5:%g]\nset yrange [%g:-0.5]\n", h->length.n - 0.5, h->depth.n - 0.5);
+    quote_add(gp, "set xtics ");
+    add_tics(&h->length, "", gp);
+    quote_add(gp, "set ytics ");
+    add_tics(&h->depth, " %%", gp); /* labels of tics are formats */
+    str_addf(&dat, "%s.dat", name);
+    for (int i = 0; i < 2; i++) {
+        struct str file = {0};
+        str_addf(&file, i ? "%s.png" : "%s.svg", name);
+        if (i)
+            quote_add(gp, "set terminal pngcairo size %d,%d font 'sans,12'\n", wide * 6 / 5, high * 6 / 5);
+        else
+            quote_add(gp, "set terminal svg size %d,%d font 'sans,13' background 'white'\n", wide, high);
+        quote_add(gp, "set output %s\n", file.p);
+        quote_add(gp, "set multiplot layout %d,%d margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f title noenhanced ", rows, columns,
+                  80.0 / wide, 1 - 90.0 / wide, 55.0 / high, 1 - 75.0 / high, 60.0 / wide, 95.0 / high);
+        add_title(h, gp);
+        for (int p = 0; p < h->n_panel; p++) {
+            quote_add(gp, "set title noenhanced %s\nset ylabel %s\nset xlabel %s\n", h->panel[p], p % columns ? "" : "depth of the needle",
+                      p + columns < h->n_panel ? "" : "length, tokens");
+            if (p)
+                quote_add(gp, "unset colorbox\n");
+            else
+                quote_add(gp, "set colorbox user origin %.4f,%.4f size %.4f,%.4f\n", 1 - 70.0 / wide, 55.0 / high, 15.0 / wide,
+                          1 - 130.0 / high);
+            quote_add(gp, "plot %s index %d using 1:2:(0.5):(0.5):3 with boxxyerror fillcolor palette, \\\n"
+                          "  '' index %d using 1:2:(sprintf('%%.2f', $3)):($3 < 0.5 ? 0xffffff : 0x000000) with labels textcolor rgb variable\n",
+                      dat.p, p, p);
+        }
+        quote_add(gp, "unset multiplot\nunset output\n");
+        str_free(&file);
+    }
+    str_free(&dat);
+}
+
+/* The maps of a task in several forms are numbered from the second on. */
+static void name_heat(const struct heat *h, const struct plot_list *out, struct str *name)
+{
+    for (int number = 1, taken = 1; taken; number++) {
+        str_clear(name);
+        str_addf(name, "heat-%s-%s", h->task, h->model);
+        if (number > 1)
+            str_addf(name, "-%d", number);
+        plot_safe_name(name);
+        taken = 0;
+        for (int i = 0; i < out->n && !taken; i++)
+            taken = !strcmp(out->item[i].name, name->p);
+    }
+}
+
+static int write_heat(const char *folder, const struct heat *h, struct plot_list *out, struct err *e)
+{
+    struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
+    struct str name = {0};
+    name_heat(h, out, &name);
+    add_heat_data(h, &dat);
+    add_heat_script(h, name.p, &gp);
+    return plot_save(folder, &name, NULL, &dat, &gp, out, e);
+}
+
+/* One map for every task, or several where its other parameters vary. */
+static int heat_maps(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e)
+{
+    int rc = 0;
+    for (int l = 0; l < a->n_line && rc == 0; l++) {
+        struct heat h = {.a = a, .task = aggregate_text(&a->line[l], "task"), .model = aggregate_text(&a->line[l], "model"),
+                         .full_lo = (double)NAN, .full_hi = (double)NAN};
+        int seen = 0;
+        h.form = aggregate_form(&a->line[l]);
+        for (int k = 0; k < l && !seen; k++)
+            seen = belongs(&h, &a->line[k]) && same_form(&h, &a->line[k]);
+        if (!seen)
+            collect(&h);
+        if (h.depth.n > 1 && h.length.n > 1)
+            rc = write_heat(folder, &h, out, e);
+        free_heat(&h);
+    }
+    return rc;
+}
+
+/* ---- all tasks ------------------------------------------------------------------------------- */
+
+struct point {
+    struct pool_line line;
+    char *label;
+};
+
+static int by_curve(const void *p, const void *q)
+{
+    const struct point *a = p, *b = q;
+    int c = strcmp(a->label, b->label);
+    return c ? c : (a->line.bytes > b->line.bytes) - (a->line.bytes < b->line.bytes);
+}
+
+static int write_pooled(const char *folder, const struct point *v, int n, int n_task, struct plot_list *out, struct err *e)
+{
+    struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
+    struct str name = {0}, file = {0}, title = {0}, x = {0};
+    double most = 0, full = (double)NAN;
+    int curves = 0;
+    for (int i = 0; i < n; i++)
+        most = fmax(most, v[i].line.bytes);
+    double unit = most >= 1048576 ? 1048576 : 1024;
+    const char *unit_name = unit > 1024 ? "MiB" : "KiB";
+    str_add(&name, "0-all-tasks-score");
+    str_addf(&file, "%s.dat", name.p);
+    str_addf(&title, "mean over %d tasks", n_task);
+    str_addf(&x, "mean cache after pruning, %s (float32)", unit_name);
+    quote_add(&dat, "# %s a task | mean score | 95 %% low | 95 %% high, over %d tasks\n", unit_name, n_task);
+    quote_add(&gp, "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n"
+                   "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
+                   "set tics nomirror textcolor rgb '#333333'\nset bars 0.6\nset title %s noenhanced\n"
+                   "set xlabel %s\nset xrange [0:*]\nset ylabel 'mean score'\n"
+                   "set yrange [-0.03:1.03]\nset ytics 0.2\nset offsets graph 0, graph 0.03, 0, 0\n",
+              title.p, x.p);
+    for (int i = 0; i < n; i++) {
+        const struct pool_value *score = &v[i].line.score;
+        if (!strcmp(v[i].label, "full"))
+            full = score->mean;
+        if (i && strcmp(v[i].label, v[i - 1].label) != 0)
+            quote_add(&dat, "\n\n");
+        if (!i || strcmp(v[i].label, v[i - 1].label) != 0) {
+            quote_add(&dat, "# %s\n", v[i].label);
+            curves++;
+        }
+        quote_add(&dat, "%.9g %.9g", v[i].line.bytes / unit, score->mean);
+        plot_ends(score->lo, score->hi, &dat);
+        quote_add(&dat, "\n");
+    }
+    for (int i = 0; i < 2; i++) {
+        plot_terminal(name.p, i, &gp);
+        quote_add(&gp, "plot ");
+        if (isfinite(full))
+            quote_add(&gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache'", full);
+        for (int k = 0, curve = 0, drawn = 0; k < n; k++) {
+            if (k && !strcmp(v[k].label, v[k - 1].label))
+                continue;
+            if (strcmp(v[k].label, "full") != 0) {
+                if (drawn || isfinite(full))
+                    quote_add(&gp, ", \\\n  ");
+                quote_add(&gp, "%s index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s", file.p, curve,
+                          (drawn - curves / 2.0) * 0.003 * most / unit, plot_point[drawn % 9], plot_colour[drawn % 8], v[k].label);
+                drawn++;
+            }
+            curve++;
+        }
+        quote_add(&gp, "\n");
+    }
+    str_free(&file);
+    str_free(&title);
+    str_free(&x);
+    return plot_save(folder, &name, NULL, &dat, &gp, out, e);
+}
+
+/* Only what was measured on every task has a point, and only scores that are fractions can be averaged. */
+static int all_tasks(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e)
+{
+    struct pool_line *line;
+    int n, n_task = 0, kept = 0, rc = 0, layer;
+    for (int c = 0; c < a->n_cell; c++) {
+        const struct metric_ops *m = metric_find(aggregate_text(&a->cell[c], "metric"));
+        if (!m || strcmp(m->unit, "fraction") != 0 || aggregate_single(&a->cell[c], &layer) ||
+            strcmp(aggregate_text(&a->cell[c], "model"), aggregate_text(&a->cell[0], "model")) != 0)
+            return 0;
+    }
+    n = pool_lines(a, &line);
+    struct point *v = mem_new((size_t)n + 1, sizeof *v);
+    for (int i = 0; i < n; i++)
+        n_task = line[i].score.n > n_task ? line[i].score.n : n_task;
+    for (int i = 0; i < n; i++) {
+        struct str label = {0};
+        if (line[i].score.n < n_task || !isfinite(line[i].bytes) || aggregate_shuffled(line[i].cell, NULL))
+            continue; /* a hundred shuffled profiles would hide the rest */
+        pool_label(a, line[i].cell, &label);
+        v[kept++] = (struct point){line[i], str_take(&label)};
+    }
+    if (n_task > 1 && kept > 1) {
+        qsort(v, (size_t)kept, sizeof *v, by_curve);
+        rc = write_pooled(folder, v, kept, n_task, out, e);
+    }
+    for (int i = 0; i < kept; i++)
+        mem_free(v[i].label);
+    mem_free(v);
+    mem_free(line);
+    return rc;
+}
+
+int plot_across(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e)
+{
+    return heat_maps(folder, a, out, e) || all_tasks(folder, a, out, e) ? -1 : 0;
+}

@@ -1,0 +1,295 @@
+#include "harness/report/pool.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/report/aggregate.h"
+#include "harness/base/json.h"
+#include "harness/base/mem.h"
+#include "harness/report/table.h"
+#include "policies/allocator.h"
+
+/* The axes that lines of one pool share: all but the task, its length and the seed of the policy. The last one is each task's
+ * own default, unless a sweep varies it. */
+static const char *const axes[] = {"model",   "template", "seed",   "policy",    "params",       "budget",      "layer_budget", "head_budget",
+                                   "protect", "prefill",  "decode", "positions", "weight_dtype", "prune_after", "max_new_tokens"};
+enum { N_AXIS = sizeof axes / sizeof *axes };
+
+static int sweeps_new_tokens(const struct aggregate *a)
+{
+    int sweeps = 0;
+    for (int c = 1; c < a->n_cell && !sweeps; c++)
+        if (strcmp(a->cell[c].task_key, a->cell[c - 1].task_key) == 0)
+            sweeps = json_number(json_get(a->cell[c].axes, axes[N_AXIS - 1]), 0) != json_number(json_get(a->cell[c - 1].axes, axes[N_AXIS - 1]), 0);
+    return sweeps;
+}
+
+static char *key_of(const struct agg_cell *c, int n_axis)
+{
+    struct str s = {0};
+    for (int k = 0; k < n_axis; k++) {
+        char *v = json_print(json_get(c->axes, axes[k]));
+        str_addf(&s, "%s\n", v);
+        mem_free(v);
+    }
+    return str_take(&s);
+}
+
+static char *task_of(const struct agg_cell *c)
+{
+    char *form = aggregate_form(c);
+    struct str s = {0};
+    str_addf(&s, "%s\n%s", aggregate_text(c, "task"), form);
+    mem_free(form);
+    return str_take(&s);
+}
+
+/* Running sums over tasks: of means, and of squared distances from the mean to either end of the interval. */
+struct sums {
+    double mean, below, above;
+    int n;
+};
+
+static void add(struct sums *s, double mean, double lo, double hi)
+{
+    if (!isfinite(mean))
+        return;
+    s->mean += mean;
+    s->below += (mean - lo) * (mean - lo); /* NAN where the task has no interval: then there is none for all */
+    s->above += (hi - mean) * (hi - mean);
+    s->n++;
+}
+
+static struct pool_value value_of(const struct sums *s)
+{
+    if (!s->n)
+        return (struct pool_value){0, (double)NAN, (double)NAN, (double)NAN};
+    double mean = s->mean / s->n;
+    return (struct pool_value){s->n, mean, mean - sqrt(s->below) / s->n, mean + sqrt(s->above) / s->n};
+}
+
+/* All cells of one key: task by task, whole contexts resampled over the task's lengths, depths and policy seeds. */
+static void pool_cells(const struct aggregate *a, char *const *task, const int *member, int n, struct pool_line *out)
+{
+    int *cell = mem_new((size_t)n + 1, sizeof *cell), *done = mem_new((size_t)n + 1, sizeof *done);
+    struct sums score = {0}, kl = {0}, score_diff = {0}, kl_diff = {0};
+    double keep = 0, bytes = 0;
+    for (int i = 0; i < n; i++) {
+        int k = 0;
+        for (int j = i; j < n; j++)
+            if (!done[j] && strcmp(task[member[j]], task[member[i]]) == 0) {
+                done[j] = 1;
+                cell[k++] = member[j];
+            }
+        if (!k)
+            continue;
+        struct agg_cell c = a->cell[cell[0]];
+        if (k > 1) { /* a single cell is summarised already */
+            aggregate_summarise(a, cell, k, &c);
+            mem_free(c.extra);
+        }
+        const struct stats_summary *s = c.summary;
+        const struct stats_paired *d = c.diff;
+        if (isfinite(s[AGG_SCORE].mean)) {
+            out->n_sample += s[AGG_SCORE].n;
+            keep += c.keep;
+            bytes += c.bytes;
+        }
+        add(&score, s[AGG_SCORE].mean, s[AGG_SCORE].lo, s[AGG_SCORE].hi);
+        add(&kl, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi);
+        if (d[AGG_SCORE].n)
+            add(&score_diff, d[AGG_SCORE].diff, d[AGG_SCORE].lo, d[AGG_SCORE].hi);
+        if (d[AGG_KL].n)
+            add(&kl_diff, d[AGG_KL].diff, d[AGG_KL].lo, d[AGG_KL].hi);
+    }
+    out->cell = &a->cell[member[0]];
+    out->score = value_of(&score);
+    out->kl = value_of(&kl);
+    out->score_diff = value_of(&score_diff);
+    out->kl_diff = value_of(&kl_diff);
+    out->keep = score.n ? keep / score.n : (double)NAN;
+    out->bytes = score.n ? bytes / score.n : (double)NAN;
+    mem_free(cell);
+    mem_free(done);
+}
+
+int pool_lines(const struct aggregate *a, struct pool_line **out)
+{
+    int n = 0, n_axis = N_AXIS - !sweeps_new_tokens(a), *member = mem_new((size_t)a->n_cell + 1, sizeof *member);
+    char **key = mem_new((size_t)a->n_cell + 1, sizeof *key), **task = mem_new((size_t)a->n_cell + 1, sizeof *task);
+    *out = mem_new((size_t)a->n_cell + 1, sizeof **out);
+    for (int c = 0; c < a->n_cell; c++) {
+        key[c] = key_of(&a->cell[c], n_axis);
+        task[c] = task_of(&a->cell[c]);
+    }
+    for (int c = 0; c < a->n_cell; c++) {
+        int k = 0;
+        for (int i = c; i < a->n_cell && key[c]; i++)
+            if (key[i] && strcmp(key[i], key[c]) == 0) {
+                member[k++] = i;
+                if (i > c) {
+                    mem_free(key[i]);
+                    key[i] = NULL; /* taken */
+                }
+            }
+        if (k)
+            pool_cells(a, task, member, k, &(*out)[n++]);
+    }
+    for (int c = 0; c < a->n_cell; c++) {
+        mem_free(key[c]);
+        mem_free(task[c]);
+    }
+    mem_free(key);
+    mem_free(task);
+    mem_free(member);
+    return n;
+}
+
+static void add_text(struct str *s, const struct json *v)
+{
+    char *text = json_print(v);
+    str_add(s, json_string(v) ? json_string(v) : text);
+    mem_free(text);
+}
+
+static int varies(const struct aggregate *a, const char *name, const struct json *param)
+{
+    for (int l = 0; l < a->n_line; l++) {
+        const struct json *other = a->line[l].layer_budget;
+        if (other && strcmp(json_key(other), name) == 0 && !json_same(json_get(other, json_key(param)), param))
+            return 1;
+    }
+    return 0;
+}
+
+/* The text of a parameter's default; NULL when there is none. */
+static const char *default_of(const char *allocator, const char *name)
+{
+    const struct allocator_ops *ops = allocator_find(allocator);
+    const struct param *p = ops ? ops->params : NULL;
+    while (p && p->name && strcmp(p->name, name) != 0)
+        p++;
+    return p && p->name ? p->dflt : NULL;
+}
+
+/* Of a path the last folder and the file: a table has no room for more. */
+static const char *short_path(const char *text)
+{
+    const char *slash = strrchr(text, '/');
+    if (!slash || text[0] == '/')
+        return text;
+    while (slash > text && slash[-1] != '/')
+        slash--;
+    return slash;
+}
+
+static void add_param(const char *allocator, const struct json *p, struct str *s)
+{
+    struct str v = {0};
+    const char *dflt = default_of(allocator, json_key(p));
+    add_text(&v, p);
+    if (!dflt || strcmp(str_c(&v), dflt) != 0)
+        str_addf(s, " %s=%s", json_key(p), short_path(str_c(&v)));
+    str_free(&v);
+}
+
+void pool_layer_budget(const struct aggregate *a, const struct agg_cell *c, const char *without, struct str *s)
+{
+    const struct json *choice = c->layer_budget;
+    if (!choice) {
+        str_add(s, aggregate_text(c, "layer_budget"));
+        return;
+    }
+    str_add(s, json_key(choice));
+    for (const struct json *p = json_first(choice); p; p = json_next(p))
+        if ((!without || strcmp(json_key(p), without) != 0) && varies(a, json_key(choice), p))
+            add_param(json_key(choice), p, s);
+}
+
+static void add_modes(const struct agg_cell *c, struct str *s)
+{
+    static const char *const modes[][2] = {{"protect", ""}, {"prefill", "full"}, {"prune_after", "all_but_last"}, {"decode", "frozen"},
+                                           {"positions", "original"}};
+    for (size_t k = 0; k < sizeof modes / sizeof *modes; k++) {
+        struct str v = {0};
+        aggregate_axis(c, modes[k][0], &v);
+        if (v.n && strcmp(v.p, modes[k][1]) != 0)
+            str_addf(s, "%s%s: %s", s->n ? "; " : "", modes[k][0], v.p);
+        str_free(&v);
+    }
+}
+
+void pool_label(const struct aggregate *a, const struct agg_cell *c, struct str *out)
+{
+    struct str modes = {0};
+    aggregate_policy_label(a, c, out);
+    if (strcmp(aggregate_text(c, "layer_budget"), "uniform") != 0) {
+        str_add(out, ", ");
+        pool_layer_budget(a, c, NULL, out);
+    }
+    add_modes(c, &modes);
+    if (modes.n)
+        str_addf(out, ", %s", modes.p);
+    str_free(&modes);
+}
+
+static void add_value(struct table *t, const struct pool_value *v, const char *format)
+{
+    table_add_ends(t, v->n ? v->mean : (double)NAN, v->lo, v->hi, format);
+}
+
+static void add_line(const struct aggregate *a, const struct pool_line *p, struct table *t)
+{
+    struct str s = {0};
+    aggregate_policy_label(a, p->cell, &s);
+    table_add(t, &s);
+    pool_layer_budget(a, p->cell, NULL, &s);
+    table_add(t, &s);
+    if (isfinite(p->keep))
+        str_addf(&s, "%.3f", p->keep);
+    else
+        str_add(&s, "n/a");
+    table_add(t, &s);
+    str_addf(&s, "%d", p->score.n);
+    table_add(t, &s);
+    str_addf(&s, "%d", p->n_sample);
+    table_add(t, &s);
+    add_value(t, &p->score, "%.3f");
+    add_value(t, &p->score_diff, "%+.3f");
+    add_value(t, &p->kl, "%.3g");
+    add_value(t, &p->kl_diff, "%+.3g");
+    add_modes(p->cell, &s);
+    table_add(t, &s);
+}
+
+int pool_markdown(const char *dir, struct quote *out, struct err *e)
+{
+    static const char *const heads[] = {"policy", "layer budget", "kept", "tasks", "n", "score", "difference", "kl", "difference of kl", "also"};
+    enum { N_HEAD = sizeof heads / sizeof *heads };
+    struct aggregate a;
+    struct table t = {.n_column = N_HEAD, .left = 2};
+    struct pool_line *p;
+    struct str told = {0};
+    if (aggregate_load(dir, &a, e))
+        return -1;
+    int n = pool_lines(&a, &p);
+    for (int k = 0; k < N_HEAD; k++)
+        table_add_text(&t, heads[k]);
+    for (int i = 0; i < n; i++)
+        add_line(&a, &p[i], &t);
+    table_write(&t, out);
+    quote_add(out,
+             "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the same samples. [ ]: 95 %% "
+             "intervals of the tasks put together (MOVER; table.md says how a task has its own); n/a: a task has none; exact: by definition.\n",
+             a.baseline ? a.baseline : "the full cache");
+    str_clear(&told);
+    aggregate_tell(&a, &told);
+    if (told.n)
+        quote_add(out, "\nNote: %s.\n", told.p);
+    str_free(&told);
+    table_free(&t);
+    mem_free(p);
+    aggregate_free(&a);
+    return 0;
+}

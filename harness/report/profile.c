@@ -1,0 +1,198 @@
+#include "harness/report/profile.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/h5.h"
+#include "harness/base/mem.h"
+#include "harness/metric/metric.h"
+#include "harness/report/study.h"
+
+static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1};
+static const char *const columns[] = {"mean", "se",      "lo",      "hi",     "diff",
+                                      "diff_se", "diff_lo", "diff_hi", "diff_p", "baseline"};
+enum { N_MEASURE = 4, N_COLUMN = sizeof columns / sizeof *columns };
+
+/* Rows by their prompt, then by what makes two of them the same sample. */
+static int by_prompt(const void *x, const void *y)
+{
+    const struct agg_row *a = *(const struct agg_row *const *)x, *b = *(const struct agg_row *const *)y;
+    int d = strcmp(a->prompt_sha256, b->prompt_sha256);
+    if (d || a->sample != b->sample)
+        return d ? d : (a->sample > b->sample) - (a->sample < b->sample);
+    return strcmp(a->question_id, b->question_id);
+}
+
+static void take_column(const struct aggregate *a, const struct agg_cell *c, enum aggregate_measure m, double v[N_COLUMN])
+{
+    const struct stats_summary *s = &c->summary[m];
+    const struct stats_paired *d = &c->diff[m];
+    const double none = (double)NAN;
+    const double value[] = {s->mean, s->se, s->lo, s->hi, d->n ? d->diff : none, d->n ? d->se : none, d->n ? d->lo : none,
+                            d->n ? d->hi : none, d->n ? d->p : none,
+                            c->baseline >= 0 ? a->cell[c->baseline].summary[m].mean : none};
+    memcpy(v, value, sizeof value);
+}
+
+/* What all layers say together, as attributes of the measure. */
+static int write_agreement(struct h5 *f, const char *group, const struct study_agreement *g, struct err *e)
+{
+    const struct permutation_test *t = &g->test;
+    return h5_set_int(f, group, "n_sample", t->n_sample, e) || h5_set_double(f, group, "variance", t->variance, e) ||
+                   h5_set_double(f, group, "null_mean", t->null_mean, e) || h5_set_double(f, group, "null_sd", t->null_sd, e) ||
+                   h5_set_double(f, group, "effect", t->effect, e) || h5_set_double(f, group, "permutation_p", t->p, e) ||
+                   h5_set_int(f, group, "permutations", PERMUTATION_ROUNDS, e) ||
+                   h5_set_double(f, group, "split_half", g->split_half, e) ||
+                   h5_set_double(f, group, "split_half_rank", g->split_half_rank, e)
+               ? -1
+               : 0;
+}
+
+static int write_measure(struct h5 *f, const char *group, const struct aggregate *a, const struct study *st,
+                         enum aggregate_measure m, struct err *e)
+{
+    const int n = st->n;
+    const struct agg_cell *const *line = st->line;
+    const struct study_agreement g = study_agree(a, st, m);
+    const uint64_t dim[1] = {(uint64_t)n};
+    double *v = mem_new((size_t)n, sizeof *v), all[N_COLUMN];
+    int64_t *count = mem_new((size_t)n, sizeof *count);
+    struct str path = {0};
+    int bad = 0;
+    for (int k = 0; k < N_COLUMN && !bad; k++) {
+        for (int i = 0; i < n; i++) {
+            take_column(a, line[i], m, all);
+            v[i] = all[k];
+            count[i] = line[i]->summary[m].n;
+        }
+        str_clear(&path);
+        str_addf(&path, "%s/%s/%s", group, aggregate_measure_names[m], columns[k]);
+        bad = h5_write(f, path.p, H5_TYPE_F64, 1, dim, v, e);
+    }
+    str_clear(&path);
+    str_addf(&path, "%s/%s/n", group, aggregate_measure_names[m]);
+    bad = bad || h5_write(f, path.p, H5_TYPE_I64, 1, dim, count, e);
+    str_clear(&path);
+    str_addf(&path, "%s/%s", group, aggregate_measure_names[m]);
+    bad = bad || write_agreement(f, path.p, &g, e);
+    mem_free(v);
+    mem_free(count);
+    str_free(&path);
+    return bad ? -1 : 0;
+}
+
+/* The prompts of every layer: one that lacks a sample must not hide it. */
+static int write_prompts(struct h5 *f, const char *group, const struct aggregate *a, const struct study *st, struct err *e)
+{
+    const struct agg_row **row = mem_new((size_t)a->n_row + 1, sizeof *row);
+    const char **hash = mem_new((size_t)a->n_row + 1, sizeof *hash);
+    size_t n = 0, n_hash = 0;
+    struct str path = {0};
+    for (int i = 0; i < a->n_row; i++) {
+        int is_in = 0;
+        for (int k = 0; k < st->n && !is_in; k++)
+            is_in = strcmp(a->cell[a->row[i].cell].line_key, st->line[k]->line_key) == 0;
+        if (is_in)
+            row[n++] = &a->row[i];
+    }
+    if (n)
+        qsort(row, n, sizeof *row, by_prompt);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || by_prompt(&row[i], &row[i - 1]) != 0)
+            hash[n_hash++] = row[i]->prompt_sha256;
+    str_addf(&path, "%s/prompt_sha256", group);
+    int rc = h5_write_strings(f, path.p, hash, n_hash, e);
+    mem_free(row);
+    mem_free(hash);
+    str_free(&path);
+    return rc;
+}
+
+static int write_attributes(struct h5 *f, const char *group, const struct study *st, struct err *e)
+{
+    const struct agg_cell *c = st->line[0];
+    static const char *const texts[] = {"model", "task", "metric", "policy", "prune_after", "head_budget"};
+    static const char *const objects[] = {"params", "task_params", "protect", "prefill"};
+    const struct metric_ops *metric = metric_find(aggregate_text(c, "metric"));
+    int bad = h5_set_double(f, group, "level", c->level, e) || h5_set_int(f, group, "only", st->only, e) ||
+              h5_set_int(f, group, "higher_is_better", metric ? metric->higher_is_better : 1, e);
+    for (size_t k = 0; k < sizeof texts / sizeof *texts && !bad; k++)
+        bad = h5_set_string(f, group, texts[k], aggregate_text(c, texts[k]), e);
+    for (size_t k = 0; k < sizeof objects / sizeof *objects && !bad; k++) {
+        char *v = json_print(json_get(c->axes, objects[k]));
+        bad = h5_set_string(f, group, objects[k], v, e);
+        mem_free(v);
+    }
+    return bad ? -1 : 0;
+}
+
+static int write_study(struct h5 *f, int number, const struct aggregate *a, const struct study *st, struct err *e)
+{
+    const uint64_t dim[1] = {(uint64_t)st->n};
+    struct str group = {0}, path = {0};
+    int64_t *layer = mem_new((size_t)st->n, sizeof *layer);
+    for (int i = 0; i < st->n; i++)
+        layer[i] = st->layer[i];
+    str_addf(&group, "/%d", number);
+    str_addf(&path, "%s/layer", group.p);
+    int bad = h5_make_group(f, group.p, e) || write_attributes(f, group.p, st, e) ||
+              h5_write(f, path.p, H5_TYPE_I64, 1, dim, layer, e) || write_prompts(f, group.p, a, st, e);
+    for (int m = 0; m < N_MEASURE && !bad; m++)
+        bad = write_measure(f, group.p, a, st, measures[m], e);
+    mem_free(layer);
+    str_free(&group);
+    str_free(&path);
+    return bad ? -1 : 0;
+}
+
+/* The model's hash stands in the manifest; rows of one folder name a model by its file name. */
+static int write_model(struct h5 *f, const char *dir, const struct agg_cell *c, int n_layer, struct err *e)
+{
+    const char *name = aggregate_text(c, "model"), *sha = "";
+    char *path = fs_join(dir, "manifest.json"), *text = NULL;
+    size_t n = 0;
+    struct json *root = NULL;
+    if (fs_exists(path) && (text = fs_read(path, &n, NULL)))
+        root = json_parse(path, text, n, NULL);
+    for (const struct json *m = json_first(json_get(root, "models")); m; m = json_next(m)) {
+        const char *is = json_string(json_get(m, "name")), *hash = json_string(json_get(m, "sha256"));
+        if (is && hash && strcmp(is, name) == 0)
+            sha = hash;
+    }
+    int bad = h5_set_int(f, "/", "schema", 1, e) || h5_set_int(f, "/", "n_layer", n_layer, e) ||
+              h5_set_string(f, "/", "model", name, e) || h5_set_string(f, "/", "model_sha256", sha, e);
+    json_free(root);
+    mem_free(text);
+    mem_free(path);
+    return bad ? -1 : 0;
+}
+
+int profile_write(const char *dir, const struct aggregate *a, struct err *e)
+{
+    int rc = -1;
+    char *path = fs_join(dir, "profile.h5");
+    struct h5 *f = NULL;
+    struct study_list studies;
+    study_find(a, &studies);
+    if (!studies.n) {
+        rc = 0;
+        goto out;
+    }
+    const struct agg_cell *first = studies.v[0].line[0];
+    f = h5_open(path, H5_MODE_CREATE, e);
+    if (!f || write_model(f, dir, first, json_size(json_get(first->axes, "kept")), e))
+        goto out;
+    for (int s = 0; s < studies.n; s++)
+        if (write_study(f, s, a, &studies.v[s], e))
+            goto out;
+    rc = h5_close(f, e);
+    f = NULL;
+out:
+    h5_abandon(f);
+    study_list_fini(&studies);
+    mem_free(path);
+    return rc;
+}

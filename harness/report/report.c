@@ -1,0 +1,324 @@
+#include "harness/report/report.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "harness/report/aggregate.h"
+#include "harness/base/csv.h"
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
+#include "harness/metric/metric.h"
+#include "harness/report/plot.h"
+#include "harness/report/profile.h"
+#include "harness/report/report_int.h"
+#include "harness/report/study_csv.h"
+#include "harness/report/table.h"
+
+static const char *const heads[] = {"policy", "layer budget", "kept",     "tokens", "MiB",  "MiB bf16", "n",
+                                    "score",  "difference",   "p",        "kl",     "top1", "nll",      "also"};
+enum { N_HEAD = sizeof heads / sizeof *heads, LAYER_BUDGET = 1, FIRST_OPTIONAL = 7, DIFFERENCE = 8 };
+
+static void add_note(struct str *s, const char *name, const char *value)
+{
+    str_addf(s, "%s%s%s%s", s->n ? "; " : "", name, *value ? " " : "", value);
+}
+
+/* 1 when lines of the same policy and task differ in this axis. */
+static int varies(const struct aggregate *a, const struct agg_cell *c, const char *key)
+{
+    for (int l = 0; l < a->n_line; l++)
+        if (!strcmp(a->line[l].task_key, c->task_key) &&
+            !strcmp(aggregate_text(&a->line[l], "policy"), aggregate_text(c, "policy")) &&
+            strcmp(aggregate_text(&a->line[l], key), aggregate_text(c, key)) != 0)
+            return 1;
+    return 0;
+}
+
+void report_notes(const struct aggregate *a, const struct agg_cell *c, struct str *s)
+{
+    static const struct {
+        const char *key, *name, *dflt;
+    } axes[] = {{"protect", "protect", ""},
+                {"prune_after", "after", "all_but_last"},
+                {"prefill", "prefill", "full"},
+                {"decode", "decode", "frozen"},
+                {"positions", "positions", "original"},
+                {"weight_dtype", "weights", "f32"}};
+    char count[32];
+    for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
+        struct str v = {0};
+        aggregate_axis(c, axes[k].key, &v);
+        if (v.n && strcmp(v.p, axes[k].dflt) != 0) /* rows of older programs lack some */
+            add_note(s, axes[k].name, str_c(&v));
+        str_free(&v);
+    }
+    if (varies(a, c, "head_budget"))
+        add_note(s, "heads", aggregate_text(c, "head_budget"));
+    snprintf(count, sizeof count, "%d", c->seeds);
+    if (c->seeds > 1)
+        add_note(s, "policy seeds", count);
+    snprintf(count, sizeof count, "%d", c->n_failed);
+    if (c->n_failed)
+        add_note(s, "failed", count);
+    if (c->n_skipped) { /* "layer_budget 'mlma': keeping ..." */
+        const char *why = strstr(aggregate_text(c, "reason"), "': ");
+        add_note(s, "n/a", why ? why + 3 : aggregate_text(c, "reason"));
+    }
+}
+
+static void add_line(const struct aggregate *a, const struct agg_cell *c, struct table *t)
+{
+    const struct stats_summary *s = c->summary;
+    const struct stats_paired *d = &c->diff[AGG_SCORE];
+    const double none = (double)NAN;
+    struct str text = {0};
+    aggregate_policy_label(a, c, &text);
+    table_add(t, &text);
+    aggregate_axis(c, "layer_budget", &text);
+    table_add(t, &text);
+    table_add_number(t, c->keep, 3);
+    table_add_number(t, c->tokens, 0);
+    table_add_number(t, c->bytes / 1048576, 2);
+    table_add_number(t, c->bytes_bf16 / 1048576, 2);
+    table_add_number(t, c->n_ok, 0);
+    table_add_ends(t, s[AGG_SCORE].mean, s[AGG_SCORE].lo, s[AGG_SCORE].hi, "%.3f");
+    table_add_ends(t, d->n ? d->diff : none, d->lo, d->hi, "%+.3f");
+    table_add_number(t, d->n ? d->p : none, 4);
+    table_add_ends(t, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi, "%.3g");
+    table_add_number(t, s[AGG_TOP1].mean, 3);
+    table_add_ends(t, s[AGG_NLL].mean, s[AGG_NLL].lo, s[AGG_NLL].hi, "%.4f");
+    report_notes(a, c, &text);
+    table_add(t, &text);
+}
+
+/* The table of one task; columns that say nothing are left out. */
+static void make_table(const struct aggregate *a, const struct agg_cell *task, struct table *t)
+{
+    *t = (struct table){.n_column = N_HEAD, .left = 2};
+    for (int h = 0; h < N_HEAD; h++)
+        table_add_text(t, h != DIFFERENCE ? heads[h] : a->baseline ? "- baseline" : "- full");
+    for (int l = 0; l < a->n_line; l++)
+        if (strcmp(a->line[l].task_key, task->task_key) == 0 && !aggregate_shuffled(&a->line[l], NULL)) /* they have a table of their own */
+            add_line(a, &a->line[l], t);
+    for (int h = N_HEAD - 2; h >= FIRST_OPTIONAL; h--)
+        if (table_column_is_empty(t, h, "n/a"))
+            table_drop_column(t, h);
+    if (table_column_is_empty(t, LAYER_BUDGET, "uniform"))
+        table_drop_column(t, LAYER_BUDGET);
+}
+
+/* 1 when no line before this one belongs to its task. */
+static int opens_task(const struct aggregate *a, int line)
+{
+    for (int k = 0; k < line; k++)
+        if (strcmp(a->line[k].task_key, a->line[line].task_key) == 0)
+            return 0;
+    return 1;
+}
+
+static void add_title(const struct agg_cell *c, struct str *s)
+{
+    str_addf(s, "%s", aggregate_text(c, "task"));
+    const struct json *params = json_get(c->axes, "task_params");
+    for (const struct json *p = json_is_object(params) ? json_first(params) : NULL; p; p = json_next(p)) {
+        char *v = json_is_string(p) ? mem_strdup(json_string(p)) : json_print(p);
+        if (*v) /* an empty text is a parameter that was not given */
+            str_addf(s, "%s %s %s", p == json_first(params) ? ":" : ",", json_key(p), v);
+        mem_free(v);
+    }
+    str_addf(s, "; model %s", aggregate_text(c, "model"));
+}
+
+static void add_legend(const struct aggregate *a, const struct agg_cell *c, struct str *s)
+{
+    const char *name = aggregate_text(c, "metric");
+    const struct metric_ops *m = metric_find(name);
+    str_addf(s, "score: %s", name);
+    if (m)
+        str_addf(s, " (%s; %s is better)", m->unit, m->higher_is_better ? "higher" : "lower");
+    str_add(s, "; ");
+    str_add(s, report_intervals);
+    str_add(s, "; ");
+    str_addf(s, "\"- %s\": paired difference to %s on the same samples, with its permutation p; kl: nats per token from the full "
+                "cache, lower is better.",
+             a->baseline ? "baseline" : "full", a->baseline ? a->baseline : "the full cache");
+}
+
+/* Of one task; NULL: over several. */
+static void add_figures(const struct plot_list *plots, const char *task_key, struct quote *html)
+{
+    for (int p = 0; p < plots->n; p++) {
+        const char *name = plots->item[p].name, *key = plots->item[p].task_key;
+        if (key && task_key ? strcmp(key, task_key) != 0 : key != task_key)
+            continue;
+        if (plots->item[p].drawn)
+            quote_add(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", name, name);
+        else
+            quote_add(html, "<p>%s has no picture: <a href=\"plots/%s.gp\">script</a>, <a href=\"plots/%s.dat\">data</a></p>\n", name,
+                      name, name);
+    }
+}
+
+static void add_task(const struct aggregate *a, const struct study_list *studies, const struct agg_cell *task,
+                     const struct report_texts *out)
+{
+    struct str title = {0}, legend = {0};
+    struct table t;
+    add_title(task, &title);
+    add_legend(a, task, &legend);
+    make_table(a, task, &t);
+    if (!quote_is_empty(out->md))
+        quote_add(out->md, "\n");
+    quote_add(out->md, "## %s\n\n", title.p);
+    table_write(&t, out->md);
+    quote_add(out->md, "\n%s\n", legend.p);
+    if (!quote_is_empty(out->tex))
+        quote_add(out->tex, "\n");
+    quote_add(out->tex, "%% %s\n%% %s\n", title.p, legend.p);
+    table_write(&t, out->tex);
+    quote_add(out->html, "<h2>%s</h2>\n", title.p);
+    table_write(&t, out->html);
+    quote_add(out->html, "<p>%s</p>\n", legend.p);
+    report_clouds(a, task->task_key, out);
+    report_layers(a, studies, task->task_key, out);
+    table_free(&t);
+    str_free(&title);
+    str_free(&legend);
+}
+
+static void begin_html(struct quote *html)
+{
+    quote_add(html, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>depthkv results</title>\n<style>\n"
+                    "body{font-family:sans-serif;margin:2em;color:#222}\ntable{border-collapse:collapse;font-size:90%%}\n"
+                    "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
+                    ".text{text-align:left}\nimg{max-width:100%%}\n</style>\n");
+}
+
+/* `from`: where rows and experiment lie, as seen from the page. */
+static void write_texts(const struct aggregate *a, const struct plot_list *plots, const char *from, const struct report_texts *out)
+{
+    struct study_list studies;
+    begin_html(out->html);
+    study_find(a, &studies);
+    add_figures(plots, NULL, out->html);
+    for (int l = 0; l < a->n_line; l++) {
+        if (!opens_task(a, l))
+            continue;
+        add_task(a, &studies, &a->line[l], out);
+        add_figures(plots, a->line[l].task_key, out->html);
+    }
+    study_list_fini(&studies);
+    if (!a->n_line)
+        quote_add(out->md, "No rows yet.\n");
+    struct str at = {0}; /* the page's own folder needs no name */
+    if (strcmp(from, ".") != 0)
+        str_addf(&at, "%s/", from);
+    quote_add(out->html, "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"%srows.jsonl\">rows.jsonl</a>; the experiment: "
+                         "<a href=\"%sconfig.yaml\">config.yaml</a>, <a href=\"%smanifest.json\">manifest.json</a>.</p>\n</html>\n",
+              str_c(&at), str_c(&at), str_c(&at));
+    str_free(&at);
+}
+
+/* An earlier experiment's profile stays, for this one may well read it; but it is none of this one's results. */
+static void tell_stale_profile(const char *dir, const struct aggregate *a, struct str *warning)
+{
+    struct study_list studies;
+    char *path = fs_join(dir, "profile.h5");
+    study_find(a, &studies);
+    if (!studies.n && fs_exists(path))
+        str_addf(warning, "%sprofile.h5 is of an earlier experiment: this one studies no layers", warning->n ? "; " : "");
+    study_list_fini(&studies);
+    mem_free(path);
+}
+
+static int save(const char *dir, const char *name, const struct quote *page, struct err *e)
+{
+    char *path = fs_join(dir, name);
+    int rc = quote_save(page, path, e);
+    mem_free(path);
+    return rc;
+}
+
+int report_write(const char *dir, struct str *warning, struct err *e)
+{
+    return report_write_to(dir, dir, warning, e);
+}
+
+/* Pages of a folder that has no rows, only what they came to. */
+static int write_cells(const char *dir, const char *out, struct str *warning, struct err *e)
+{
+    struct csv cells;
+    struct quote md = {.language = QUOTE_MARKDOWN}, tex = {.language = QUOTE_LATEX}, html = {.language = QUOTE_HTML};
+    char *path = fs_join(dir, "cells.csv");
+    int rc = csv_read(path, &cells, e);
+    if (rc == 0) {
+        begin_html(&html);
+        report_cells(&cells, dir, &(struct report_texts){&md, &tex, &html});
+        quote_add(&html, "</html>\n");
+        rc = save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ? -1 : 0;
+        str_addf(warning, "there is no rows.jsonl: the tables are the means of cells.csv, without plots");
+        csv_free(&cells);
+    }
+    quote_free(&md);
+    quote_free(&tex);
+    quote_free(&html);
+    mem_free(path);
+    return rc;
+}
+
+static int has(const char *dir, const char *name)
+{
+    char *path = fs_join(dir, name);
+    int is = fs_exists(path);
+    mem_free(path);
+    return is;
+}
+
+int report_write_to(const char *dir, const char *out, struct str *warning, struct err *e)
+{
+    struct aggregate a;
+    struct plot_list plots = {0};
+    struct quote csv = {.language = QUOTE_CSV}, md = {.language = QUOTE_MARKDOWN}, tex = {.language = QUOTE_LATEX},
+                 html = {.language = QUOTE_HTML};
+    char *from = NULL;
+    int rc = -1;
+    if (out != dir && fs_mkdirs(out, e))
+        return -1;
+    if (out != dir && !has(dir, "rows.jsonl") && has(dir, "cells.csv"))
+        return write_cells(dir, out, warning, e);
+    if (aggregate_load(dir, &a, e))
+        return -1;
+    from = fs_relative(out, dir);
+    aggregate_csv(&a, &csv);
+    if (save(out, "cells.csv", &csv, e) || plot_write(out, &a, &plots, e))
+        goto out;
+    write_texts(&a, &plots, from, &(struct report_texts){&md, &tex, &html});
+    if (save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ||
+        profile_write(out, &a, e) || study_csv_write(out, &a, e))
+        goto out;
+    aggregate_tell(&a, warning);
+    tell_stale_profile(dir, &a, warning);
+    str_addf(warning, "%s%s", warning->n && plots.warning.n ? "; " : "", str_c(&plots.warning));
+    rc = 0;
+out:
+    quote_free(&csv);
+    quote_free(&md);
+    quote_free(&tex);
+    quote_free(&html);
+    plot_list_fini(&plots);
+    aggregate_free(&a);
+    mem_free(from);
+    return rc;
+}
+
+int report_print(const char *dir, FILE *out, struct err *e)
+{
+    size_t n = 0;
+    char *path = fs_join(dir, "table.md"), *text = fs_read(path, &n, e);
+    if (text)
+        quote_show_lines(out, text);
+    int rc = text ? 0 : -1;
+    mem_free(text);
+    mem_free(path);
+    return rc;
+}

@@ -1,0 +1,66 @@
+#include "harness/report/study_csv.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
+#include "harness/base/quote.h"
+#include "harness/report/study.h"
+
+/* Empty where there is no number, as in cells.csv. */
+static void number(struct quote *s, double x)
+{
+    quote_add(s, ",");
+    quote_add_number(s, x);
+}
+
+static int is_measured(const struct study *s, enum aggregate_measure m)
+{
+    int n = 0;
+    for (int i = 0; i < s->n; i++)
+        n += isfinite(s->line[i]->summary[m].mean);
+    return n > 0;
+}
+
+static void add_study(const struct aggregate *a, const struct study *s, struct quote *out)
+{
+    static const char *const axes[] = {"model", "task", "policy"};
+    for (int m = 0; m < AGG_N_MEASURE; m++) {
+        if (!is_measured(s, (enum aggregate_measure)m))
+            continue;
+        struct study_agreement g = study_agree(a, s, (enum aggregate_measure)m);
+        for (size_t k = 0; k < sizeof axes / sizeof *axes; k++)
+            quote_add(out, "%s,", aggregate_text(s->line[0], axes[k]));
+        quote_add(out, "%.6g,%d,", s->line[0]->level, s->only);
+        quote_add_word(out, aggregate_measure_names[m]);
+        quote_add(out, ",%d,%d", s->n, g.test.n_sample);
+        number(out, g.test.variance);
+        number(out, g.test.null_mean);
+        number(out, g.test.null_sd);
+        number(out, g.test.effect);
+        number(out, g.test.p);
+        number(out, g.split_half);
+        quote_add(out, "\n");
+    }
+}
+
+int study_csv_write(const char *dir, const struct aggregate *a, struct err *e)
+{
+    struct study_list list;
+    struct quote out = {.language = QUOTE_CSV};
+    int rc = 0;
+    study_find(a, &list);
+    quote_add(&out, "model,task,policy,level,only,measure,layers,samples,variance,null_mean,null_sd,effect,p,split_half\n");
+    for (int i = 0; i < list.n; i++)
+        add_study(a, &list.v[i], &out);
+    char *path = fs_join(dir, "studies.csv");
+    if (list.n)
+        rc = quote_save(&out, path, e);
+    else
+        unlink(path); /* of an earlier experiment in this folder, if of any */
+    mem_free(path);
+    study_list_fini(&list);
+    quote_free(&out);
+    return rc;
+}

@@ -1,0 +1,227 @@
+#include "harness/run/estimate.h"
+
+#include <math.h>
+
+#include "harness/base/hash.h"
+#include "harness/base/mem.h"
+#include "harness/engine/observe.h"
+
+const double estimate_flops = 30e9;
+
+enum { ANSWER = 16 }; /* tokens of a reference answer; nobody has encoded it yet */
+
+static double layer_weights(const struct hparams *hp)
+{
+    double d = hp->d_model, heads = 2.0 * hp->n_head + 2.0 * hp->n_kv_head;
+    return d * heads * hp->head_dim + 3 * d * hp->d_ff;
+}
+
+/* One token that sees `entries` cached entries per layer: products with all weights, scores and weighted values. */
+static double row_flop(const struct hparams *hp, double entries, int logits)
+{
+    double layer = 2 * layer_weights(hp) + 4 * entries * hp->n_head * hp->head_dim;
+    return hp->n_layer * layer + (logits ? 2.0 * hp->n_vocab * hp->d_model : 0);
+}
+
+/* Share of the prompt's entries that a cell keeps. */
+static double share(const struct cell *c, const struct hparams *hp, double n)
+{
+    double bytes = n * hp->n_layer * hp->n_kv_head * hp->head_dim * 8, keep = 1;
+    if (c->budget.kind == BUDGET_KEEP)
+        keep = decimal_to_double(c->budget.keep);
+    else if (c->budget.kind == BUDGET_TOKENS)
+        keep = (double)c->budget.tokens / n;
+    else if (c->budget.kind == BUDGET_BYTES)
+        keep = (double)c->budget.bytes / bytes;
+    return keep < 1 ? keep : 1;
+}
+
+static int same_group(const struct cell *a, const struct cell *b)
+{
+    return a->model == b->model && a->task == b->task && a->prune_after == b->prune_after && a->max_new_tokens == b->max_new_tokens &&
+           a->weight_dtype == b->weight_dtype;
+}
+
+int estimate_opens_group(const struct experiment *x, int cell)
+{
+    for (int i = 0; i < cell; i++)
+        if (same_group(&x->cell[i], &x->cell[cell]))
+            return 0;
+    return 1;
+}
+
+static double weights(const struct hparams *hp, enum model_dtype dtype)
+{
+    return (dtype == MODEL_BF16 ? 2 : 4) * (layer_weights(hp) * hp->n_layer + (double)hp->n_vocab * hp->d_model * (hp->tied ? 1 : 2));
+}
+
+void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out)
+{
+    const struct hparams *hp = &x->model[model].hp;
+    double entry = 8.0 * hp->n_layer * hp->n_kv_head * hp->head_dim; /* bytes of a position in all layers */
+    *out = (struct estimate){0};
+    for (int first = 0; first < x->n_cell; first++) {
+        const struct cell *f = &x->cell[first];
+        if (f->model != model || !estimate_opens_group(x, first))
+            continue;
+        double n = x->task[f->task].length, cut = 0;
+        int samples = x->task[f->task].n_sample;
+        n = n > 0 ? n - f->max_new_tokens : hp->context_length;
+        double held = weights(hp, f->weight_dtype);
+        out->weights = held > out->weights ? held : out->weights; /* one form is loaded at a time */
+        out->groups += samples;
+        out->full_cache = n * entry > out->full_cache ? n * entry : out->full_cache;
+        out->flop += samples * n * row_flop(hp, n / 2, 0);
+        for (int i = first; i < x->n_cell; i++) {
+            const struct cell *c = &x->cell[i];
+            if (!same_group(f, c))
+                continue;
+            /* every cell decodes; the full cache is forced along its own answer for the reference */
+            double rows = c->max_new_tokens, kept = share(c, hp, n);
+            rows += c->policy->keeps_all || (x->measure & MEASURE_KL) ? c->max_new_tokens : 0;
+            rows += x->measure & MEASURE_NLL ? ANSWER : 0;
+            if (c->chunk.size) /* at most: cells that keep the same share their chunks */
+                out->flop += samples * n * row_flop(hp, kept * n / 2 + (double)c->chunk.size / 2, 0);
+            out->flop += samples * rows * row_flop(hp, kept * n, 1);
+            cut += kept < 1 ? kept * n * entry : 0; /* whole caches are shared */
+        }
+        cut = cut < memory ? cut : memory;
+        out->cut_caches = cut > out->cut_caches ? cut : out->cut_caches;
+    }
+    out->seconds = out->flop / (estimate_flops * threads);
+}
+
+/* ---- memory of one group, by what group.c, observe.c and the forward pass allocate ------------- */
+
+enum { HELD = 64 }; /* held-back tokens and answers, roughly */
+
+static double activations(const struct hparams *hp, double n, int threads)
+{
+    double d = hp->d_model, heads = (double)hp->n_head * hp->head_dim, kv = 2.0 * hp->n_kv_head * hp->head_dim;
+    double per_row = 3 * d + 2 * heads + kv + hp->head_dim;
+    double tile = 192 * n + 256.0 * (hp->d_ff + 192); /* attention weights of a tile of queries; a block of the FFN */
+    double forced = 128.0 * hp->n_vocab;              /* logits, which lie where the prompt's rows lay */
+    return 4 * (fmax(n * per_row, forced) + threads * tile);
+}
+
+/* Cells that score alike, by open addressing. 1 the first time that one of them comes. */
+static int is_new_scorer(const struct cell **slot, size_t mask, const struct cell *c)
+{
+    uintptr_t what[] = {(uintptr_t)c->policy, (uintptr_t)c->policy_config, (uintptr_t)c->policy_seed};
+    size_t i = hash_fnv1a(what, sizeof what) & mask;
+    for (; slot[i]; i = (i + 1) & mask)
+        if (slot[i]->policy == c->policy && slot[i]->policy_config == c->policy_config && slot[i]->policy_seed == c->policy_seed)
+            return 0;
+    slot[i] = c;
+    return 1;
+}
+
+/* Scores of every scorer, column sums by blocks of queries and rows of one layer, what cells need that are cut again. */
+static double scores(const struct experiment *x, const struct cell *f, double n)
+{
+    const struct hparams *hp = &x->model[f->model].hp;
+    struct cell **cell = mem_new((size_t)x->n_cell, sizeof *cell);
+    size_t mask = 63;
+    while (mask < 2 * (size_t)x->n_cell)
+        mask = 2 * mask + 1;
+    const struct cell **seen = mem_new(mask + 1, sizeof *seen);
+    int count = 0, columns, window, scorers = 0, cuts = 0;
+    for (int i = 0; i < x->n_cell; i++) {
+        struct cell *c = &x->cell[i];
+        if (!same_group(f, c) || c->policy->keeps_all)
+            continue;
+        scorers += is_new_scorer(seen, mask, c);
+        cuts |= c->cut_every > 0 || c->chunk.size > 0;
+        cell[count++] = c;
+    }
+    observe_memory(cell, count, NULL, &columns, &window);
+    mem_free(cell);
+    mem_free(seen);
+    double layer = hp->n_head * (columns * (n / 64 + 4) * n + window * n), all = 2.0 * columns + window;
+    double predictions = x->measure & MEASURE_KL ? (double)f->max_new_tokens * hp->n_vocab : 0;
+    return 4 * (scorers * n * hp->n_layer * hp->n_kv_head + layer + cuts * all * n * hp->n_layer * hp->n_head + predictions);
+}
+
+static double statistics(const struct experiment *x, const struct cell *c) /* bytes of a position in all layers */
+{
+    const struct hparams *hp = &x->model[c->model].hp;
+    struct cell *one = &x->cell[c - x->cell];
+    int columns, window;
+    observe_memory(&one, 1, NULL, &columns, &window);
+    return 4.0 * (2 * columns + window) * hp->n_layer * hp->n_head;
+}
+
+/* What a chunked cell holds while it reads the prompt: its branch, and the fork that it came from. */
+static double branch_bytes(const struct experiment *x, const struct cell *c, double n)
+{
+    const struct hparams *hp = &x->model[c->model].hp;
+    double entry = 8.0 * hp->n_layer * hp->n_kv_head * hp->head_dim, kept = share(c, hp, n) * n;
+    double size = (double)c->chunk.size < n ? (double)c->chunk.size : n;
+    return (size < n ? 2 : 1) * (kept + size) * entry + kept * statistics(x, c);
+}
+
+/* What decoding one cell holds beside the full cache. */
+static double cell_bytes(const struct experiment *x, const struct cell *c, double n)
+{
+    const struct hparams *hp = &x->model[c->model].hp;
+    double entry = 8.0 * hp->n_layer * hp->n_kv_head * hp->head_dim, kept = share(c, hp, n) * n;
+    double fed = c->max_new_tokens + HELD, room = (double)c->cut_every < fed ? (double)c->cut_every : fed;
+    if (c->cut_every)
+        return kept * entry + 2 * (kept + room) * (entry * (c->packed ? 1.5 : 1) + statistics(x, c));
+    return (fed + (kept < n || c->chunk.size ? kept : 0)) * entry; /* whole caches are shared */
+}
+
+void estimate_group(const struct experiment *x, int first, int prompt, int threads, struct estimate_group *out)
+{
+    const struct cell *f = &x->cell[first];
+    const struct hparams *hp = &x->model[f->model].hp;
+    int length = x->task[f->task].length;
+    *out = (struct estimate_group){.largest_cell = first, .weights = weights(hp, f->weight_dtype)};
+    out->prompt = prompt ? prompt : length > f->max_new_tokens ? length - f->max_new_tokens : 0;
+    for (int i = first; i < x->n_cell; i++)
+        out->n_cell += same_group(f, &x->cell[i]);
+    if (!out->prompt)
+        return;
+    double n = out->prompt;
+    out->activations = activations(hp, n, threads);
+    out->full_cache = 8.0 * n * hp->n_layer * hp->n_kv_head * hp->head_dim;
+    out->scores = scores(x, f, n);
+    for (int i = first; i < x->n_cell; i++) {
+        if (!same_group(f, &x->cell[i]))
+            continue;
+        double own = cell_bytes(x, &x->cell[i], n);
+        double branch = x->cell[i].chunk.size ? branch_bytes(x, &x->cell[i], n) : 0;
+        out->full_cache = branch > out->full_cache ? branch : out->full_cache;
+        out->cells += own;
+        if (own > out->largest) {
+            out->largest = own;
+            out->largest_cell = i;
+        }
+    }
+}
+
+double estimate_base(const struct estimate_group *g)
+{
+    return g->weights + g->activations + g->full_cache + g->scores;
+}
+
+int estimate_check(const struct experiment *x, double free, int threads, struct err *e)
+{
+    const double MIB = 1048576;
+    for (int first = 0; free > 0 && first < x->n_cell; first++) {
+        struct estimate_group g;
+        if (!estimate_opens_group(x, first))
+            continue;
+        estimate_group(x, first, 0, threads, &g);
+        double need = estimate_base(&g) + g.largest;
+        const struct cell *c = &x->cell[g.largest_cell];
+        if (need > free)
+            return err_set(e, ERR_CONFIG,
+                           "%s:%d: cell %s (%s%s%s, task '%s') needs about %.0f MiB, and %.0f MiB are free: weights %.0f, full cache %.1f, "
+                           "activations %.1f, scores %.1f, its own caches %.1f",
+                           x->path, c->line, c->id, c->policy->name, *c->budget_text ? " " : "", c->budget_text, x->task[c->task].label,
+                           need / MIB, free / MIB, g.weights / MIB, g.full_cache / MIB, g.activations / MIB, g.scores / MIB,
+                           g.largest / MIB);
+    }
+    return 0;
+}

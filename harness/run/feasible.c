@@ -1,0 +1,40 @@
+#include "harness/engine/prune.h"
+#include "harness/run/feasible.h"
+
+#include "harness/base/mem.h"
+#include "harness/engine/group.h"
+
+/* Entries at the moment of pruning; 0: not known. A question that is held back has a length that only the data tell. */
+static int nominal_entries(const struct experiment *x, const struct cell *c)
+{
+    int length = x->task[c->task].length;
+    if (length <= 0 && c->budget.kind != BUDGET_TOKENS && c->budget.kind != BUDGET_BYTES)
+        length = x->model[c->model].hp.context_length;
+    int prompt = length - c->max_new_tokens;
+    return c->prune_after == PRUNE_AFTER_PROMPT ? prompt : prompt - 1;
+}
+
+int feasible_check(const struct experiment *x, int cell, struct err *why)
+{
+    const struct cell *c = &x->cell[cell];
+    const struct hparams *hp = &x->model[c->model].hp;
+    int n = nominal_entries(x, c), fed = 0, rc = 0;
+    if (n < 1 || c->policy->keeps_all || c->allocator->needs || c->allocator->observe)
+        return 0;
+    int *available = mem_new((size_t)hp->n_layer, sizeof *available), *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
+    struct prune_result result = {.entries = entries};
+    struct prune_request r = group_request(c, hp);
+    r.available = available;
+    while (fed < n && rc == 0) {
+        int size = c->chunk.size && c->chunk.size < n - fed ? (int)c->chunk.size : n - fed;
+        fed += size;
+        r.n = c->chunk.size && c->chunk.budget == CHUNK_FINAL ? n : fed;
+        r.n_seen = fed;
+        for (int l = 0; l < hp->n_layer; l++)
+            available[l] = entries[l] + size; /* what the last cut has left, and the chunk */
+        rc = prune_spread(&r, &result, why);
+    }
+    mem_free(available);
+    mem_free(entries);
+    return rc;
+}
