@@ -1,7 +1,7 @@
-/* Word problems in the manner of GSM8K (Cobbe et al. 2021, arXiv:2110.14168), generated: somebody has a number of coins,
- * others have some more or fewer than that, or twice as many; asked is the last one of a chain of num_hops such steps. The
- * facts stand in any order among num_distractors facts of the same form that the answer does not need, scattered over hay.
- * The answer is the last number of the output, as is usual for GSM8K.
+/* Word problems in the manner of GSM8K (Cobbe et al. 2021, arXiv:2110.14168), generated: somebody has a number of
+ * coins, others have some more or fewer than that, or twice as many; asked is the last one of a chain of num_hops such
+ * steps. The facts stand in any order among num_distractors facts of the same form that the answer does not need,
+ * scattered over hay. The answer is the last number of the output, as is usual for GSM8K.
  *
  * compact: terser facts, "Q: coins of NAME?". Who is trained on it writes the chain down backwards and then its values:
  *   "Lomi=Kuva+5, Kuva=17, Lomi=22". */
@@ -31,8 +31,8 @@ struct state {
 struct person {
     char *name;
     int value;
-    int of;    /* whom the fact compares with; -1: nobody */
-    int step;  /* more (or, below 0, fewer) than that; TWICE */
+    int of;   /* whom the fact compares with; -1: nobody */
+    int step; /* more (or, below 0, fewer) than that; TWICE */
 };
 
 /* People 0 to num_hops are the chain, the others distract. */
@@ -57,8 +57,9 @@ static int open(void **self, const void *config, const struct dataset_env *env, 
     if (draw_check(c->wording, c->split, e))
         return -1;
     if (c->num_hops + 1 + c->num_distractors > HAYSTACK_MAX_NEEDLE)
-        return err_set(e, ERR_CONFIG, "%lld hops and %lld distractors are %lld facts; at most %d", (long long)c->num_hops,
-                       (long long)c->num_distractors, (long long)(c->num_hops + 1 + c->num_distractors), HAYSTACK_MAX_NEEDLE);
+        return err_set(e, ERR_CONFIG, "%lld hops and %lld distractors are %lld facts; at most %d",
+                       (long long)c->num_hops, (long long)c->num_distractors,
+                       (long long)(c->num_hops + 1 + c->num_distractors), HAYSTACK_MAX_NEEDLE);
     struct state *s = mem_new(1, sizeof *s);
     *s = (struct state){.c = c, .env = *env};
     if (haystack_open_type(&s->hay, (enum haystack_type)c->type_haystack, env, e)) {
@@ -75,8 +76,8 @@ static int count(void *self)
     return -1;
 }
 
-/* A fact about person p, who has a number, or one that follows from person `of`'s; numbers stay small enough to be added in
- * the head. */
+/* A fact about person p, who has a number, or one that follows from person `of`'s; numbers stay small enough to be
+ * added in the head. */
 static void draw_fact(struct rng *r, struct person *p, const struct person *of, int i_of)
 {
     if (!of) {
@@ -104,8 +105,8 @@ static void word_fact(const struct problem *x, const struct person *p, int compa
     else if (p->step == TWICE)
         str_addf(out, "%s has twice as many%s as %s.", p->name, coins, of);
     else
-        str_addf(out, "%s has %d %s%s than %s.", p->name, p->step < 0 ? -p->step : p->step, p->step < 0 ? "fewer" : "more", coins,
-                 of);
+        str_addf(out, "%s has %d %s%s than %s.", p->name, p->step < 0 ? -p->step : p->step,
+                 p->step < 0 ? "fewer" : "more", coins, of);
 }
 
 static int draw_problem(struct rng *r, const struct config *c, struct problem *x, struct err *e)
@@ -151,8 +152,8 @@ static void add_work(const struct problem *x, int last, struct str *out)
         str_addf(out, ", %s=%d", x->who[i].name, x->who[i].value);
 }
 
-static int make(const struct state *s, struct rng *r, struct problem *x, int index, int max_new_tokens, struct dataset_item *out,
-                struct err *e)
+static int make(const struct state *s, struct rng *r, struct problem *x, int index, int max_new_tokens,
+                struct dataset_item *out, struct err *e)
 {
     const struct config *c = s->c;
     int rc = -1, budget, compact = c->wording == DRAW_COMPACT, last = (int)c->num_hops;
@@ -160,7 +161,8 @@ static int make(const struct state *s, struct rng *r, struct problem *x, int ind
     const char *prefix = compact ? "\nA:" : " Answer:";
     if (fit_prompt_budget(&s->env, c->length, max_new_tokens, &budget, e) || draw_problem(r, c, x, e))
         goto out;
-    x->b.head = compact ? "" : "Some people in the following text have coins. I will ask you how many coins one of them has.\n";
+    x->b.head =
+        compact ? "" : "Some people in the following text have coins. I will ask you how many coins one of them has.\n";
     x->b.hay = &s->hay;
     x->b.start = (long)rng_below(r, (uint64_t)s->hay.n_unit);
     str_addf(&question, compact ? "\nQ: coins of %s?" : "\nQuestion: How many coins does %s have?", x->who[last].name);
@@ -197,14 +199,17 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
 }
 
 static const struct param params[] = {
-    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},
-    {"num_hops", PARAM_INT, offsetof(struct config, num_hops), "3", 1, HAYSTACK_MAX_NEEDLE - 1, NULL, "steps that lead to the answer"},
+    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL,
+     "tokens of prompt plus max_new_tokens"},
+    {"num_hops", PARAM_INT, offsetof(struct config, num_hops), "3", 1, HAYSTACK_MAX_NEEDLE - 1, NULL,
+     "steps that lead to the answer"},
     {"num_distractors", PARAM_INT, offsetof(struct config, num_distractors), "3", 0, HAYSTACK_MAX_NEEDLE - 2, NULL,
      "facts of the same form that the answer does not need"},
     {"type_haystack", PARAM_ENUM, offsetof(struct config, type_haystack), "essay", 0, 0, haystack_plain_types,
      "what the facts are scattered over"},
     {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings, "in sentences, or tersely"},
-    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits, "compact: which half of all names"},
+    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits,
+     "compact: which half of all names"},
     {0},
 };
 

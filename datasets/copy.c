@@ -1,6 +1,5 @@
-/* copy: a passage of made-up words hidden in text, to be repeated word for word. Nothing but its own tokens tells what comes
- * next, so every token of the passage must have been kept.
- * compact: "Passage: ..." and "Q: passage?". */
+/* copy: a passage of made-up words hidden in text, to be repeated word for word. Nothing but its own tokens tells what
+ * comes next, so every token of the passage must have been kept. compact: "Passage: ..." and "Q: passage?". */
 #include <stddef.h>
 
 #include "datasets/dataset.h"
@@ -68,7 +67,10 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
     struct rng r;
     rng_init(&r, rng_mix(seed, (uint64_t)index), "copy 1");
     draw_init(&words, &r, c->wording, c->split);
-    b.head = compact ? "" : "A passage is hidden within the following text. Memorize it. I will ask you to repeat it afterwards.\n";
+    b.head =
+        compact
+            ? ""
+            : "A passage is hidden within the following text. Memorize it. I will ask you to repeat it afterwards.\n";
     needle->depth = rng_double(&r);
     if (c->depth >= 0)
         needle->depth = c->depth / 100;
@@ -98,14 +100,17 @@ out:
 }
 
 static const struct param params[] = {
-    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},
-    {"depth", PARAM_FLOAT, offsetof(struct config, depth), "random", 0, 100, drawn, "where the passage stands, percent"},
+    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL,
+     "tokens of prompt plus max_new_tokens"},
+    {"depth", PARAM_FLOAT, offsetof(struct config, depth), "random", 0, 100, drawn,
+     "where the passage stands, percent"},
     {"num_words", PARAM_INT, offsetof(struct config, num_words), "8", 1, 1000, NULL, "words of the passage"},
     {"syllables", PARAM_INT, offsetof(struct config, syllables), "3", 1, 8, NULL, "of a word, two letters each"},
     {"type_haystack", PARAM_ENUM, offsetof(struct config, type_haystack), "essay", 0, 0, haystack_plain_types,
      "what the passage hides in"},
     {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings, "in sentences, or tersely"},
-    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits, "compact: which half of all words"},
+    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits,
+     "compact: which half of all words"},
     {0},
 };
 

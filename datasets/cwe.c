@@ -1,12 +1,13 @@
 /* RULER's common words extraction (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/
  * common_words_extraction.py): a shuffled numbered list in which num_cw words stand freq_cw times each and all others
- * freq_ucw times, after a worked example of 40 words, 10 and 3 times each. RULER's own rule below 4096 tokens: 6 and 1 times,
- * and an example of 20 words, 3 times and once. Templates, counts and metric are RULER's. Deviations: words come from our
- * lists, and when those are used up are adjective-noun pairs, where RULER turns to a larger list; the example's words are not
- * used again; every sample is shuffled anew (RULER: all alike); the list is cut off where that meets the token budget, its last
- * entries being of words that stand there once.
+ * freq_ucw times, after a worked example of 40 words, 10 and 3 times each. RULER's own rule below 4096 tokens: 6 and 1
+ * times, and an example of 20 words, 3 times and once. Templates, counts and metric are RULER's. Deviations: words come
+ * from our lists, and when those are used up are adjective-noun pairs, where RULER turns to a larger list; the
+ * example's words are not used again; every sample is shuffled anew (RULER: all alike); the list is cut off where that
+ * meets the token budget, its last entries being of words that stand there once.
  *
- * compact: made-up words without numbers and no example, "Q: 3 most common words?"; the answer is in alphabetical order. */
+ * compact: made-up words without numbers and no example, "Q: 3 most common words?"; the answer is in alphabetical
+ * order. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,9 @@ struct config {
 };
 
 static const char *const automatic[] = {"auto", NULL};
-static const char instruction[] = "Below is a numbered list of words. In these words, some appear more often than others. "
-                                  "Memorize the ones that appear most often.\n";
+static const char instruction[] =
+    "Below is a numbered list of words. In these words, some appear more often than others. "
+    "Memorize the ones that appear most often.\n";
 
 struct state {
     const struct config *c;
@@ -45,7 +47,7 @@ struct sample {
     size_t cap;
     long n;
     int freq_cw, freq_ucw;
-    struct rng order;       /* where every shuffle begins */
+    struct rng order; /* where every shuffle begins */
     const char *head;
     struct dataset_span *span; /* of the common words, as last built */
     int n_span;
@@ -119,7 +121,8 @@ static void add_list(struct sample *s, long n, int common, int often, int seldom
     mem_free(entry);
 }
 
-/* Appends `letters` bytes of further entries, each of a new word, the last one broken off; `at` is the number of the next. */
+/* Appends `letters` bytes of further entries, each of a new word, the last one broken off; `at` is the number of the
+ * next. */
 static void add_part(struct sample *s, long n, long at, int letters, struct str *out)
 {
     size_t end = out->n + (size_t)letters;
@@ -183,7 +186,8 @@ static int by_letters(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int make(const struct state *st, struct sample *s, int index, int budget, struct dataset_item *out, struct err *e)
+static int make(const struct state *st, struct sample *s, int index, int budget, struct dataset_item *out,
+                struct err *e)
 {
     const struct config *c = st->c;
     struct str head = {0}, question = {0}, prefix = {0}, context = {0};
@@ -252,16 +256,21 @@ static void close(void *self)
 }
 
 static const struct param params[] = {
-    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},
+    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL,
+     "tokens of prompt plus max_new_tokens"},
     {"num_cw", PARAM_INT, offsetof(struct config, num_cw), "10", 1, MAX_COMMON, NULL, "common words"},
     {"freq_cw", PARAM_INT, offsetof(struct config, freq_cw), "auto", 2, 10000, automatic,
      "how often a common word stands there; auto: 30, below 4096 tokens 6"},
     {"freq_ucw", PARAM_INT, offsetof(struct config, freq_ucw), "auto", 1, 10000, automatic,
      "how often any other word stands there; auto: 3, below 4096 tokens 1"},
-    {"num_fewshot", PARAM_INT, offsetof(struct config, num_fewshot), "1", 0, 1, NULL, "worked examples before the task (ruler only)"},
-    {"syllables", PARAM_INT, offsetof(struct config, syllables), "3", 1, 8, NULL, "of a made-up word, two letters each (compact only)"},
-    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings, "RULER's, or the same said tersely"},
-    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits, "compact: which half of all words"},
+    {"num_fewshot", PARAM_INT, offsetof(struct config, num_fewshot), "1", 0, 1, NULL,
+     "worked examples before the task (ruler only)"},
+    {"syllables", PARAM_INT, offsetof(struct config, syllables), "3", 1, 8, NULL,
+     "of a made-up word, two letters each (compact only)"},
+    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings,
+     "RULER's, or the same said tersely"},
+    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits,
+     "compact: which half of all words"},
     {0},
 };
 

@@ -85,7 +85,7 @@ static struct joined {
     const struct dataset_ops *ops;
     struct param *param;
     struct joined *next;
-} *all;
+} * all;
 
 const struct param *dataset_params(const struct dataset_ops *d)
 {
@@ -140,9 +140,11 @@ int dataset_validate(const struct dataset_ops *d, struct err *e)
     if (d->abi != DATASET_ABI)
         return err_set(e, ERR_CONFIG, "dataset ABI %d, expected %d", d->abi, DATASET_ABI);
     if (!d->name || !*d->name || strspn(d->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(d->name))
-        return err_set(e, ERR_CONFIG, "task name '%s': lower-case letters, digits and _ are expected", d->name ? d->name : "");
+        return err_set(e, ERR_CONFIG, "task name '%s': lower-case letters, digits and _ are expected",
+                       d->name ? d->name : "");
     if (!d->summary || !d->source || !d->metric || d->version < 1 || d->max_new_tokens < 1)
-        return err_set(e, ERR_CONFIG, "task '%s' lacks its summary, source, metric, version or max_new_tokens", d->name);
+        return err_set(e, ERR_CONFIG, "task '%s' lacks its summary, source, metric, version or max_new_tokens",
+                       d->name);
     if (!d->open || !d->count || !d->item || !d->close)
         return err_set(e, ERR_CONFIG, "task '%s' lacks one of open, count, item, close", d->name);
     for (const struct param *p = d->params; p && p->name; p++)

@@ -24,9 +24,9 @@ struct dataset_env {
     char *(*truncate_middle)(void *ctx, const char *context, size_t n_context, int max_tokens, struct err *e);
     /* Cuts the text after its first max_tokens tokens; returns bytes kept (<= n). */
     size_t (*head_bytes)(void *ctx, const char *text, size_t n, int max_tokens);
-    int context_length;    /* the model's; 0 when unknown */
-    const char *data_dir;  /* where the books and the questions lie */
-    const char *base_dir;  /* relative paths of parameters are relative to this (the experiment's folder) */
+    int context_length;   /* the model's; 0 when unknown */
+    const char *data_dir; /* where the books and the questions lie */
+    const char *base_dir; /* relative paths of parameters are relative to this (the experiment's folder) */
 };
 
 /* Bytes [begin, end) of the context that hold (part of) the answer. */
@@ -40,18 +40,18 @@ struct dataset_question {
     char *answer_prefix; /* given to the model after the template's suffix; "" when there is none */
     char **answer;       /* [n_answer] references */
     int n_answer;
-    char *target;        /* what a model is trained to write, when that is more than the answers (worked steps); or NULL */
-    char **classes;      /* [n_class] for the classification metric */
+    char *target;   /* what a model is trained to write, when that is more than the answers (worked steps); or NULL */
+    char **classes; /* [n_class] for the classification metric */
     int n_class;
-    char **stop;         /* [n_stop] strings that end the output (cut off from it) */
+    char **stop; /* [n_stop] strings that end the output (cut off from it) */
     int n_stop;
-    int max_new_tokens;  /* 0: the task's own */
+    int max_new_tokens; /* 0: the task's own */
 };
 
 /* A context with one or several questions. All memory is owned: dataset_item_fini. */
 struct dataset_item {
     char *context_id;
-    char *context;       /* n_context bytes and a NUL */
+    char *context; /* n_context bytes and a NUL */
     size_t n_context;
     struct dataset_question *question;
     int n_question;
@@ -60,7 +60,7 @@ struct dataset_item {
 };
 
 struct dataset_ops {
-    int abi; /* DATASET_ABI */
+    int abi;                             /* DATASET_ABI */
     const char *name, *summary, *source; /* source: paper, repository, formula */
     int version;                         /* raised when the samples change */
     int max_new_tokens;                  /* the task's own */
@@ -78,8 +78,7 @@ struct dataset_ops {
     /* How many samples there are; -1: as many as asked for. */
     int (*count)(void *self);
     /* Fills a zeroed item. max_new_tokens: what the run will generate at most (for the length budget). */
-    int (*item)(void *self, int index, uint64_t seed, int max_new_tokens, struct dataset_item *out,
-                struct err *e);
+    int (*item)(void *self, int index, uint64_t seed, int max_new_tokens, struct dataset_item *out, struct err *e);
     void (*close)(void *self); /* accepts NULL */
 };
 

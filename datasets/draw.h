@@ -1,8 +1,9 @@
-/* Drawing keys and values: never the same twice, and from one half of their space where a model is trained on the other.
+/* Drawing keys and values: never the same twice, and from one half of their space where a model is trained on the
+ * other.
  *
- * The half of a text is a bit of its hash, so that nothing in its look gives it away. Training takes one half, evaluation
- * the other; the halves exist in the compact wording only, since nothing is trained in RULER's, whose evaluation has
- * the whole space as RULER has.
+ * The half of a text is a bit of its hash, so that nothing in its look gives it away. Training takes one half,
+ * evaluation the other; the halves exist in the compact wording only, since nothing is trained in RULER's, whose
+ * evaluation has the whole space as RULER has.
  *
  *     struct draw key;
  *     draw_init(&key, &r, c->wording, c->split);
@@ -25,8 +26,8 @@ extern const char *const draw_wordings[], *const draw_splits[]; /* for parameter
 
 /* What can be drawn; `n` of draw_new is in brackets. The first three are RULER's types. */
 enum draw_type {
-    DRAW_WORDS,    /* adjective-noun */
-    DRAW_NUMBERS,  /* seven digits, or [n] when it is not 0 */
+    DRAW_WORDS,   /* adjective-noun */
+    DRAW_NUMBERS, /* seven digits, or [n] when it is not 0 */
     DRAW_UUIDS,
     DRAW_LETTERS,  /* [n] small letters */
     DRAW_CAPITALS, /* [n] capital letters */

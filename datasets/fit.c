@@ -43,8 +43,8 @@ size_t fit_whole_characters(const char *text, size_t n)
     return n - lead < want ? lead - 1 : n;
 }
 
-/* Uses up what whole words of *n tokens left over. Every length of the next word is tried, because tokens need not grow with
- * letters; the fewest letters win. *n becomes what they give. */
+/* Uses up what whole words of *n tokens left over. Every length of the next word is tried, because tokens need not grow
+ * with letters; the fewest letters win. *n becomes what they give. */
 static int add_letters(const struct search *s, long words, int *n, int max_tokens)
 {
     int best = 0, best_n = *n;
@@ -81,8 +81,8 @@ static int try_part(struct part *p, int letters)
     return n;
 }
 
-/* What a list still lacks, a record's worth at most. More letters nearly always make more tokens: where they begin to exceed
- * the budget is bisected, and what lies around that place is tried when the budget was not met on the way. */
+/* What a list still lacks, a record's worth at most. More letters nearly always make more tokens: where they begin to
+ * exceed the budget is bisected, and what lies around that place is tried when the budget was not met on the way. */
 static int add_part(const struct search *s, long records, int *n, int max_tokens)
 {
     struct part p = {s, records, max_tokens, 0, *n, 0};

@@ -6,11 +6,12 @@
 #include "datasets/dataset.h"
 #include "harness/base/str.h"
 
-/* How much haystack: whole words, then the first letters (UTF-8 characters) of the word that comes next; or how much of a
- * list: whole records, then the first letters of what comes next. */
+/* How much haystack: whole words, then the first letters (UTF-8 characters) of the word that comes next; or how much of
+ * a list: whole records, then the first letters of what comes next. */
 struct fit_size {
     long words;
-    int letters; /* fewer are taken when there are fewer; FIT_BLANK: none, but a blank or line break where hay has one */
+    int letters; /* fewer are taken when there are fewer; FIT_BLANK: none, but a blank or line break where hay has one
+                  */
 };
 enum { FIT_BLANK = -1 };
 
@@ -23,8 +24,8 @@ typedef void (*fit_build)(void *ctx, struct fit_size size, struct str *context);
 int fit_context(const struct dataset_env *env, fit_build build, void *ctx, long min_words, const char *question,
                 const char *answer_prefix, int max_tokens, struct str *out, struct err *e);
 
-/* The same for a list: `words` counts its records. What is left over may be as much as a record, so the letters are found by
- * search; nearly every tokenizer lets the budget be met to the token here, too. */
+/* The same for a list: `words` counts its records. What is left over may be as much as a record, so the letters are
+ * found by search; nearly every tokenizer lets the budget be met to the token here, too. */
 int fit_records(const struct dataset_env *env, fit_build build, void *ctx, long min_records, const char *question,
                 const char *answer_prefix, int max_tokens, struct str *out, struct err *e);
 

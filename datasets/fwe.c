@@ -1,9 +1,10 @@
 /* RULER's frequent words extraction (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/
- * freq_words_extraction.py): a text of coded words, of which the word of rank k stands floor(N k^-alpha / zeta(alpha)) times;
- * rank 1 is shown as dots, asked are ranks 2 to 4. N is found by search. Templates, vocabulary size (length / 50) and metric
- * are RULER's; it has no rule of its own for short contexts. Deviations: ranks 5 and below stay one below rank 4, so that the
- * answer is the only one even in a short context; every sample is shuffled anew; length counts what is generated, as in all
- * other tasks (RULER's prompt alone takes it all here); dots fill the end where that meets the token budget exactly.
+ * freq_words_extraction.py): a text of coded words, of which the word of rank k stands floor(N k^-alpha / zeta(alpha))
+ * times; rank 1 is shown as dots, asked are ranks 2 to 4. N is found by search. Templates, vocabulary size (length /
+ * 50) and metric are RULER's; it has no rule of its own for short contexts. Deviations: ranks 5 and below stay one
+ * below rank 4, so that the answer is the only one even in a short context; every sample is shuffled anew; length
+ * counts what is generated, as in all other tasks (RULER's prompt alone takes it all here); dots fill the end where
+ * that meets the token budget exactly.
  *
  * compact: the same text without instruction, "Q: 3 most frequent words?"; the answer begins with the most frequent. */
 #include <math.h>
@@ -37,7 +38,7 @@ struct state {
 struct sample {
     const struct state *st;
     const char *head;
-    struct str *word;       /* [n_vocabulary]; the first one is the dots */
+    struct str *word; /* [n_vocabulary]; the first one is the dots */
     struct rng order;
     struct dataset_span *span; /* of ranks 2 to 4, as last built */
     size_t cap;
@@ -117,17 +118,19 @@ static void build(void *ctx, struct fit_size size, struct str *out)
 static int make(const struct state *s, struct sample *x, int index, int budget, struct dataset_item *out, struct err *e)
 {
     int compact = s->c->wording == DRAW_COMPACT;
-    const char *question = compact ? "\nQ: 3 most frequent words?"
-                                   : "\nQuestion: Do not provide any explanation. Please ignore the dots '....'. What are the "
-                                     "three most frequently appeared words in the above coded text?";
-    const char *prefix = compact ? "\nA:"
-                                 : " Answer: According to the coded text above, the three most frequently appeared words are:";
+    const char *question =
+        compact ? "\nQ: 3 most frequent words?"
+                : "\nQuestion: Do not provide any explanation. Please ignore the dots '....'. What are the "
+                  "three most frequently appeared words in the above coded text?";
+    const char *prefix =
+        compact ? "\nA:" : " Answer: According to the coded text above, the three most frequently appeared words are:";
     struct str context = {0};
     long least = 1;
     while (frequency(s, least, N_ASKED + 1) < 1)
         least++;
-    x->head = compact ? "" : "Read the following coded text and track the frequency of each coded word. Find the three most "
-                             "frequently appeared coded words. ";
+    x->head = compact ? ""
+                      : "Read the following coded text and track the frequency of each coded word. Find the three most "
+                        "frequently appeared coded words. ";
     if (fit_records(&s->env, build, x, least, question, prefix, budget, &context, e)) {
         str_free(&context);
         return -1;
@@ -172,13 +175,17 @@ static void close(void *self)
 }
 
 static const struct param params[] = {
-    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},
-    {"alpha", PARAM_FLOAT, offsetof(struct config, alpha), "2", 1.1, 10, NULL, "how fast the frequencies fall with the rank"},
+    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL,
+     "tokens of prompt plus max_new_tokens"},
+    {"alpha", PARAM_FLOAT, offsetof(struct config, alpha), "2", 1.1, 10, NULL,
+     "how fast the frequencies fall with the rank"},
     {"coded_wordlen", PARAM_INT, offsetof(struct config, coded_wordlen), "6", 2, 30, NULL, "letters of a coded word"},
     {"vocab_size", PARAM_INT, offsetof(struct config, vocab_size), "auto", MIN_VOCABULARY, 1e6, automatic,
      "words of the vocabulary, the dots counted; auto: length / 50"},
-    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings, "RULER's, or the same said tersely"},
-    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits, "compact: which half of all words"},
+    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings,
+     "RULER's, or the same said tersely"},
+    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits,
+     "compact: which half of all words"},
     {0},
 };
 

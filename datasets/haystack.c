@@ -69,10 +69,10 @@ static void add_folded(struct str *s, const char *text, size_t n)
 /* Whether the word before the full stop at text[dot] is one that a full stop belongs to: a title or an initial. */
 static int abbreviation(const char *text, size_t first, size_t dot)
 {
-    static const char *const known[] = {"Mr",  "Mrs", "Ms", "Dr", "St", "Messrs", "Hon", "Gen", "Col", "Capt", "Lieut",
-                                        "Maj", "Gov", "Rev", "Prof", "Sen", "Jr", "Sr", "Mme", "Mlle", "No", "Vol",
-                                        "vol", "Chap", "chap", "Fig", "fig", "Ch", "ch", "cf", "viz", "vs", "etc",
-                                        "i.e", "e.g", "Lt", "Sgt", "Bro", "pp", "p", "Ave"};
+    static const char *const known[] = {
+        "Mr",   "Mrs", "Ms",  "Dr", "St",  "Messrs", "Hon", "Gen", "Col", "Capt", "Lieut", "Maj", "Gov", "Rev",
+        "Prof", "Sen", "Jr",  "Sr", "Mme", "Mlle",   "No",  "Vol", "vol", "Chap", "chap",  "Fig", "fig", "Ch",
+        "ch",   "cf",  "viz", "vs", "etc", "i.e",    "e.g", "Lt",  "Sgt", "Bro",  "pp",    "p",   "Ave"};
     size_t begin = dot;
     while (begin > first && text[begin - 1] != ' ' && !strchr("(\"'_[", text[begin - 1]))
         begin--;

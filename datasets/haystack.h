@@ -22,14 +22,14 @@ struct haystack {
     int n_unit;
     size_t cap;
     size_t text_cap;
-    char join;     /* what stands between units: blank or line break */
-    int whole;     /* fit_size counts units, not words; its letters are of the next unit */
+    char join; /* what stands between units: blank or line break */
+    int whole; /* fit_size counts units, not words; its letters are of the next unit */
 };
 
 /* The .txt files of a folder, or one file, cut into sentences; line breaks and runs of blanks are one blank. */
 int haystack_open(struct haystack *h, const char *path, struct err *e);
-/* RULER's kinds: one line of five stock sentences, books (env->data_dir), or nothing yet: needles are added by the caller.
- * Its `noise` and `essay` are the first two words of haystack_types. */
+/* RULER's kinds: one line of five stock sentences, books (env->data_dir), or nothing yet: needles are added by the
+ * caller. Its `noise` and `essay` are the first two words of haystack_types. */
 enum haystack_type { HAYSTACK_NOISE, HAYSTACK_ESSAY, HAYSTACK_NEEDLE };
 extern const char *const haystack_types[];       /* all three */
 extern const char *const haystack_plain_types[]; /* without needle */
@@ -48,13 +48,13 @@ void haystack_free_files(char **file, int n); /* accepts NULL */
 enum { HAYSTACK_MAX_NEEDLE = 40 };
 
 struct haystack_needle {
-    char *text;                 /* stands between two units, joined as they are */
-    size_t answer, n_answer;    /* the bytes of `text` that hold the answer */
-    double depth;               /* 0: before the first unit, 1: after the last */
-    int apart, n_apart;         /* n_apart > 0: the apart-th, from 0, of so many needles in ascending depth that stand before
-                                   different units, where there are so many */
-    int wanted;                 /* asked for */
-    size_t begin, end;          /* of the answer in the context, as last built */
+    char *text;              /* stands between two units, joined as they are */
+    size_t answer, n_answer; /* the bytes of `text` that hold the answer */
+    double depth;            /* 0: before the first unit, 1: after the last */
+    int apart, n_apart; /* n_apart > 0: the apart-th, from 0, of so many needles in ascending depth that stand before
+                           different units, where there are so many */
+    int wanted;         /* asked for */
+    size_t begin, end;  /* of the answer in the context, as last built */
 };
 
 struct haystack_context {
@@ -69,8 +69,8 @@ struct haystack_context {
  * one, which may be a part, counted (RULER). Needles at one place stand in the order of the array. */
 void haystack_build(void *ctx, struct fit_size size, struct str *out);
 
-/* Draws depths of the n needles as RULER does, in any order or ascending. In lines (noise, needle): n different lines, so that
- * none stands at the very end. In book text: n of 40 evenly spaced percentages. n <= HAYSTACK_MAX_NEEDLE. */
+/* Draws depths of the n needles as RULER does, in any order or ascending. In lines (noise, needle): n different lines,
+ * so that none stands at the very end. In book text: n of 40 evenly spaced percentages. n <= HAYSTACK_MAX_NEEDLE. */
 void haystack_draw_depths(struct rng *r, enum haystack_type type, struct haystack_needle *needle, int n, int ascending);
 
 #endif

@@ -3,8 +3,8 @@
  *   question, answer_prefix, id, group, classes, max_new_tokens, stop    optional; null is as good as absent
  * Records of one group share a context, and are the questions of one sample. Other formats are read by naming their
  * fields (LongBench: question_field: input, classes_field: all_classes, id_field: _id; XSum: context_field: article,
- * answers_field: summary_gt). A sample is a group, in the order of first appearance; nothing is drawn. What a record holds is
- * used or refused with its line; fields that nobody names may stand beside. */
+ * answers_field: summary_gt). A sample is a group, in the order of first appearance; nothing is drawn. What a record
+ * holds is used or refused with its line; fields that nobody names may stand beside. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +26,15 @@ struct config {
 
 static const char *const truncations[] = {"none", "middle", NULL};
 
-#define TEXT(field, dflt, help) {#field, PARAM_STRING, offsetof(struct config, field), dflt, 0, 0, NULL, help}
+#define TEXT(field, dflt, help) \
+    { \
+#field, PARAM_STRING, offsetof(struct config, field), dflt, 0, 0, NULL, help \
+    }
 static const struct param params[] = {
     {"file", PARAM_PATH, offsetof(struct config, file), NULL, 0, 0, NULL, "the records, one JSON object a line"},
     TEXT(name, "jsonl", "what rows print as task"),
-    TEXT(prompt, "{context}\n\n{question}\n{answer_prefix}", "{context}, then {question} and {answer_prefix} where records have them"),
+    TEXT(prompt, "{context}\n\n{question}\n{answer_prefix}",
+         "{context}, then {question} and {answer_prefix} where records have them"),
     TEXT(metric, "f1", "metric, or several with commas"),
     {"max_new_tokens", PARAM_INT, offsetof(struct config, max_new_tokens), "64", 1, 1e6, NULL,
      "tokens to generate, where a record does not say"},
@@ -123,13 +127,14 @@ static int missing(const struct state *s, const struct record *r, int field, str
     struct str more = {0};
     add_fields(r->json, s->field[field], &more);
     err_set(e, ERR_FORMAT, "%s:%d: field '%s' is missing%s%s%s%s", s->path, r->line, s->field[field], str_c(&more),
-            is_named(s, field) ? " (parameter '" : "", is_named(s, field) ? field_param[field] : "", is_named(s, field) ? "')" : "");
+            is_named(s, field) ? " (parameter '" : "", is_named(s, field) ? field_param[field] : "",
+            is_named(s, field) ? "')" : "");
     str_free(&more);
     return -1;
 }
 
-static int is_wrong(const struct state *s, const struct record *r, const char *field, const char *expected, const struct json *found,
-                    struct err *e)
+static int is_wrong(const struct state *s, const struct record *r, const char *field, const char *expected,
+                    const struct json *found, struct err *e)
 {
     char *text = json_print(found);
     err_set(e, ERR_FORMAT, "%s:%d: field '%s': expected %s, found %.60s%s", s->path, r->line, field, expected, text,
@@ -139,7 +144,8 @@ static int is_wrong(const struct state *s, const struct record *r, const char *f
 }
 
 /* A list of texts, or one; none is empty. numbers: 1 when they may stand for texts. */
-static int check_list(const struct state *s, const struct record *r, const char *field, const char *expected, int numbers, struct err *e)
+static int check_list(const struct state *s, const struct record *r, const char *field, const char *expected,
+                      int numbers, struct err *e)
 {
     const struct json *v = value(r, field);
     for (const struct json *a = json_is_array(v) ? json_first(v) : v; a; a = json_is_array(v) ? json_next(a) : NULL) {
@@ -161,33 +167,46 @@ static int check_classes(const struct state *s, const struct record *r, struct e
     if (!classes || (json_is_array(classes) && json_size(classes) == 0)) {
         struct str more = {0};
         add_fields(r->json, s->field[CLASSES], &more);
-        err_set(e, ERR_FORMAT, "%s:%d: metric 'classification' needs all classes, and field '%s' lists none%s (parameter 'classes_field')",
-                s->path, r->line, s->field[CLASSES], str_c(&more));
+        err_set(
+            e, ERR_FORMAT,
+            "%s:%d: metric 'classification' needs all classes, and field '%s' lists none%s (parameter 'classes_field')",
+            s->path, r->line, s->field[CLASSES], str_c(&more));
         str_free(&more);
         return -1;
     }
     int n = 0, found = 0;
-    for (const struct json *a = json_is_array(answers) ? json_first(answers) : answers; a; a = json_is_array(answers) ? json_next(a) : NULL, n++)
-        for (const struct json *c = json_is_array(classes) ? json_first(classes) : classes; c; c = json_is_array(classes) ? json_next(c) : NULL)
+    for (const struct json *a = json_is_array(answers) ? json_first(answers) : answers; a;
+         a = json_is_array(answers) ? json_next(a) : NULL, n++)
+        for (const struct json *c = json_is_array(classes) ? json_first(classes) : classes; c;
+             c = json_is_array(classes) ? json_next(c) : NULL)
             found |= strcmp(text_or_number(a), json_string(c)) == 0;
-    return found || !n ? 0 : err_set(e, ERR_FORMAT, "%s:%d: no answer of field '%s' is one of the classes of field '%s'", s->path, r->line,
-                                     s->field[ANSWERS], s->field[CLASSES]);
+    return found || !n ? 0
+                       : err_set(e, ERR_FORMAT, "%s:%d: no answer of field '%s' is one of the classes of field '%s'",
+                                 s->path, r->line, s->field[ANSWERS], s->field[CLASSES]);
 }
 
-/* A field that nobody reads, and that is most likely meant for one that the record lacks: it would be lost in silence. */
+/* A field that nobody reads, and that is most likely meant for one that the record lacks: it would be lost in silence.
+ */
 static int check_slips(const struct state *s, const struct record *r, struct err *e)
 {
     static const int param[] = {QUESTION, PREFIX, GROUP, CLASSES};
-    const char *const wanted[] = {s->has_question ? s->field[QUESTION] : "", s->has_prefix ? s->field[PREFIX] : "", s->field[GROUP],
-                                  s->field[CLASSES], "max_new_tokens", "stop"};
+    const char *const wanted[] = {s->has_question ? s->field[QUESTION] : "",
+                                  s->has_prefix ? s->field[PREFIX] : "",
+                                  s->field[GROUP],
+                                  s->field[CLASSES],
+                                  "max_new_tokens",
+                                  "stop"};
     for (int i = 0; i < 6; i++)
-        for (const struct json *v = json_get(r->json, wanted[i]) || (i < 4 && is_named(s, param[i])) ? NULL : json_first(r->json); v; v = json_next(v)) {
+        for (const struct json *v =
+                 json_get(r->json, wanted[i]) || (i < 4 && is_named(s, param[i])) ? NULL : json_first(r->json);
+             v; v = json_next(v)) {
             int read = 0;
             for (int f = 0; f < N_FIELD; f++)
                 read |= strcmp(json_key(v), s->field[f]) == 0;
             if (*wanted[i] && !read && str_is_slip(wanted[i], json_key(v)))
-                return err_set(e, ERR_FORMAT, "%s:%d: nobody reads field '%.60s'; did you mean '%s'?%s%s%s", s->path, r->line, json_key(v),
-                               wanted[i], i < 4 ? " (parameter '" : "", i < 4 ? field_param[param[i]] : "", i < 4 ? "', '' for none)" : "");
+                return err_set(e, ERR_FORMAT, "%s:%d: nobody reads field '%.60s'; did you mean '%s'?%s%s%s", s->path,
+                               r->line, json_key(v), wanted[i], i < 4 ? " (parameter '" : "",
+                               i < 4 ? field_param[param[i]] : "", i < 4 ? "', '' for none)" : "");
         }
     return 0;
 }
@@ -217,7 +236,8 @@ static int check_record(const struct state *s, const struct record *r, struct er
         if (v && !json_is_string(v))
             return is_wrong(s, r, s->field[i], "a text", v, e);
         if (v && !used && *json_string(v))
-            return err_set(e, ERR_FORMAT, "%s:%d: field '%s' has no place in the prompt: write {%s} there, or %s: '' to leave it out",
+            return err_set(e, ERR_FORMAT,
+                           "%s:%d: field '%s' has no place in the prompt: write {%s} there, or %s: '' to leave it out",
                            s->path, r->line, s->field[i], i == QUESTION ? "question" : "answer_prefix", field_param[i]);
     }
     for (int i = ID; i <= GROUP; i++)
@@ -286,15 +306,16 @@ static int find_groups(const struct state *s, struct record **order, struct err 
             before = order[i - 1];
         }
     if (twice)
-        return err_set(e, ERR_FORMAT, "%s:%d: id '%s' stands in line %d already", s->path, twice->line, twice->id, before->line);
+        return err_set(e, ERR_FORMAT, "%s:%d: id '%s' stands in line %d already", s->path, twice->line, twice->id,
+                       before->line);
     qsort(order, s->n, sizeof *order, by_group);
     for (size_t i = 0, first = 0; i < s->n; i++) {
         if (!order[i]->grouped || strcmp(order[first]->group, order[i]->group) != 0 || !order[first]->grouped)
             first = i;
         order[i]->sample = (int)(order[first] - s->record);
         if (strcmp(context_of(s, order[first]), context_of(s, order[i])) != 0)
-            return err_set(e, ERR_FORMAT, "%s:%d: group '%s' has another context in line %d", s->path, order[i]->line, order[i]->group,
-                           order[first]->line);
+            return err_set(e, ERR_FORMAT, "%s:%d: group '%s' has another context in line %d", s->path, order[i]->line,
+                           order[i]->group, order[first]->line);
     }
     return 0;
 }
@@ -332,11 +353,16 @@ static int check_input(const struct state *s, struct err *e)
         question = json_get(s->record[i].json, s->field[QUESTION]) != NULL;
         input |= text && *text;
     }
-    return input && !question ? err_set(e, ERR_CONFIG, "no record of %s has a field '%s', and they have 'input': question_field: input reads it, "
-                                          "question_field: '' leaves it out", s->path, s->field[QUESTION]) : 0;
+    return input && !question
+               ? err_set(e, ERR_CONFIG,
+                         "no record of %s has a field '%s', and they have 'input': question_field: input reads it, "
+                         "question_field: '' leaves it out",
+                         s->path, s->field[QUESTION])
+               : 0;
 }
 
-/* A field that the experiment names must be in some record, and {input} in the prompt is no literal where records have it. */
+/* A field that the experiment names must be in some record, and {input} in the prompt is no literal where records have
+ * it. */
 static int check_names(const struct state *s, struct err *e)
 {
     for (int f = 0; f < N_FIELD; f++) {
@@ -344,14 +370,16 @@ static int check_names(const struct state *s, struct err *e)
         if (!is_named(s, f) || !*s->field[f])
             continue;
         if ((f == QUESTION && !s->has_question) || (f == PREFIX && !s->has_prefix))
-            return err_set(e, ERR_CONFIG, "parameter '%s': the prompt has no {%s}", field_param[f], f == QUESTION ? "question" : "answer_prefix");
+            return err_set(e, ERR_CONFIG, "parameter '%s': the prompt has no {%s}", field_param[f],
+                           f == QUESTION ? "question" : "answer_prefix");
         while (i < s->n && !json_get(s->record[i].json, s->field[f]))
             i++;
         if (i < s->n)
             continue;
         struct str more = {0};
         add_fields(s->record[0].json, s->field[f], &more);
-        err_set(e, ERR_CONFIG, "parameter '%s': no record of %s has a field '%s'%s", field_param[f], s->path, s->field[f], str_c(&more));
+        err_set(e, ERR_CONFIG, "parameter '%s': no record of %s has a field '%s'%s", field_param[f], s->path,
+                s->field[f], str_c(&more));
         str_free(&more);
         return -1;
     }
@@ -360,8 +388,10 @@ static int check_names(const struct state *s, struct err *e)
         str_addf(&mark, "{%s}", json_key(v));
         int known = !strcmp(mark.p, "{context}") || !strcmp(mark.p, "{question}") || !strcmp(mark.p, "{answer_prefix}");
         if (!known && strstr(s->c->prompt, mark.p)) {
-            err_set(e, ERR_CONFIG, "parameter 'prompt': %s is no placeholder; {context}, {question} and {answer_prefix} are, and "
-                                   "question_field: %s names the field that holds the question", mark.p, json_key(v));
+            err_set(e, ERR_CONFIG,
+                    "parameter 'prompt': %s is no placeholder; {context}, {question} and {answer_prefix} are, and "
+                    "question_field: %s names the field that holds the question",
+                    mark.p, json_key(v));
             str_free(&mark);
             return -1;
         }
@@ -370,16 +400,18 @@ static int check_names(const struct state *s, struct err *e)
     return 0;
 }
 
-/* Cuts `prompt` at its placeholders; each stands once, in this order, and all but the context may be left out. What follows
- * the question goes with the answer prefix, what follows a context without question with the question. */
+/* Cuts `prompt` at its placeholders; each stands once, in this order, and all but the context may be left out. What
+ * follows the question goes with the answer prefix, what follows a context without question with the question. */
 static int read_prompt(struct state *s, struct err *e)
 {
     static const char *const mark[] = {"{context}", "{question}", "{answer_prefix}"};
     const char *p = s->c->prompt, *at[3], *end = p + strlen(p);
     for (int i = 0; i < 3; i++) {
         at[i] = strstr(p, mark[i]);
-        if ((!at[i] && i == 0) || (at[i] && (strstr(at[i] + 1, mark[i]) || (i && at[i] < at[0]) || (i == 2 && at[1] && at[2] < at[1]))))
-            return err_set(e, ERR_CONFIG, "parameter 'prompt': %s must stand in it once, after the ones before it", mark[i]);
+        if ((!at[i] && i == 0) ||
+            (at[i] && (strstr(at[i] + 1, mark[i]) || (i && at[i] < at[0]) || (i == 2 && at[1] && at[2] < at[1]))))
+            return err_set(e, ERR_CONFIG, "parameter 'prompt': %s must stand in it once, after the ones before it",
+                           mark[i]);
     }
     s->has_question = at[1] != NULL;
     s->has_prefix = at[2] != NULL;
@@ -527,8 +559,9 @@ static int truncate_context(const struct state *s, struct dataset_item *item, in
         if (total + (int64_t)more <= limit)
             continue;
         if (room < 2)
-            return err_set(e, ERR_CONFIG, "%s: question '%s' alone has %d tokens, which with %d to generate leave nothing of %lld", s->path,
-                           q->id, without, more, (long long)limit);
+            return err_set(e, ERR_CONFIG,
+                           "%s: question '%s' alone has %d tokens, which with %d to generate leave nothing of %lld",
+                           s->path, q->id, without, more, (long long)limit);
         /* decoding and encoding again may not be the identity at the cut: give way until it fits */
         for (int tries = 0; tries < 8 && total + (int64_t)more > limit; tries++, room -= 4) {
             char *cut = s->env.truncate_middle(s->env.ctx, item->context, item->n_context, (int)room, e);
@@ -540,8 +573,9 @@ static int truncate_context(const struct state *s, struct dataset_item *item, in
             total = tokens(s, q, item->context, item->n_context);
         }
         if (total + (int64_t)more > limit)
-            return err_set(e, ERR_CONFIG, "%s: question '%s': no cut of its context was found that leaves %d of %lld tokens", s->path, q->id,
-                           more, (long long)limit);
+            return err_set(e, ERR_CONFIG,
+                           "%s: question '%s': no cut of its context was found that leaves %d of %lld tokens", s->path,
+                           q->id, more, (long long)limit);
     }
     return 0;
 }

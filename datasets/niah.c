@@ -1,14 +1,15 @@
 /* RULER's needle-in-a-haystack tasks (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/niah.py):
- * templates, wording, defaults, needle form, places of needles and metric are RULER's; so is what a length counts, and with it
- * RULER's short contexts, which differ in the step of its search alone.
- * Deviations: keys and values come from our own word lists and never repeat within a sample; the essays are public-domain
- * books, begun at a sentence that the sample draws; sentences are cut by our own rule; order and places of the needles are
- * drawn for every sample (RULER shuffles by the same seed each time), as shares of the haystack, so that the search for its
- * size does not move them; no blank stands before a needle that begins the text or follows another one; the haystack ends with
- * a part of a sentence or line where that meets the token budget exactly. `questions` is ours: that many questions continue
- * from one context, each with keys of its own; `depth` is ours.
+ * templates, wording, defaults, needle form, places of needles and metric are RULER's; so is what a length counts, and
+ * with it RULER's short contexts, which differ in the step of its search alone. Deviations: keys and values come from
+ * our own word lists and never repeat within a sample; the essays are public-domain books, begun at a sentence that the
+ * sample draws; sentences are cut by our own rule; order and places of the needles are drawn for every sample (RULER
+ * shuffles by the same seed each time), as shares of the haystack, so that the search for its size does not move them;
+ * no blank stands before a needle that begins the text or follows another one; the haystack ends with a part of a
+ * sentence or line where that meets the token budget exactly. `questions` is ours: that many questions continue from
+ * one context, each with keys of its own; `depth` is ours.
  *
- * compact: needle "The number of KEY is VALUE.", no instruction, "Q: number of KEY?", "A:"; answers in the order of the text. */
+ * compact: needle "The number of KEY is VALUE.", no instruction, "Q: number of KEY?", "A:"; answers in the order of the
+ * text. */
 #include <stddef.h>
 #include <string.h>
 
@@ -153,7 +154,8 @@ static int draw_hay(const struct config *c, struct sample *s, int tokens, struct
 }
 
 /* The i-th question and its answer prefix. */
-static void word_question(const struct config *c, const struct sample *s, int i, struct str *question, struct str *prefix)
+static void word_question(const struct config *c, const struct sample *s, int i, struct str *question,
+                          struct str *prefix)
 {
     char *const *key = s->key + i * c->num_needle_q;
     int n = (int)c->num_needle_q, one = n * c->num_needle_v == 1;
@@ -167,8 +169,8 @@ static void word_question(const struct config *c, const struct sample *s, int i,
         str_add(prefix, "\nA:");
     } else {
         join_keys(key, n, ", and ", &keys);
-        str_addf(question, "\nWhat %s the special magic %s%s for %s mentioned in the provided text?", one ? "is" : "are all",
-                 type, plural, keys.p);
+        str_addf(question, "\nWhat %s the special magic %s%s for %s mentioned in the provided text?",
+                 one ? "is" : "are all", type, plural, keys.p);
         str_addf(prefix, " The special magic %s%s for %s mentioned in the provided text %s", type, plural, keys.p,
                  one ? "is" : "are");
     }
@@ -176,7 +178,8 @@ static void word_question(const struct config *c, const struct sample *s, int i,
 }
 
 /* RULER lists the values as they were drawn; who is trained to write them all needs an order that the text shows. */
-static void answer_key(const struct config *c, const struct sample *s, int k, struct dataset_item *out, struct dataset_question *q)
+static void answer_key(const struct config *c, const struct sample *s, int k, struct dataset_item *out,
+                       struct dataset_question *q)
 {
     const struct haystack_needle *n = s->b.needle + k * c->num_needle_v, *hit[HAYSTACK_MAX_NEEDLE];
     int n_hit = 0;
@@ -192,7 +195,8 @@ static void answer_key(const struct config *c, const struct sample *s, int k, st
     }
 }
 
-static int make(const struct state *s, struct sample *x, int index, int max_new_tokens, struct dataset_item *out, struct err *e)
+static int make(const struct state *s, struct sample *x, int index, int max_new_tokens, struct dataset_item *out,
+                struct err *e)
 {
     const struct config *c = s->c;
     const char *type = type_name[c->type_needle_v];
@@ -201,9 +205,10 @@ static int make(const struct state *s, struct sample *x, int index, int max_new_
     if (fit_prompt_budget(&s->env, c->length, max_new_tokens, &budget, e))
         return -1;
     if (c->wording == DRAW_RULER)
-        str_addf(&head, "%s special magic %s%s %s hidden within the following text. Make sure to memorize it. I will quiz you "
-                        "about the %s%s afterwards.\n", one ? "A" : "Some", type, one ? "" : "s", one ? "is" : "are", type,
-                 one ? "" : "s");
+        str_addf(&head,
+                 "%s special magic %s%s %s hidden within the following text. Make sure to memorize it. I will quiz you "
+                 "about the %s%s afterwards.\n",
+                 one ? "A" : "Some", type, one ? "" : "s", one ? "is" : "are", type, one ? "" : "s");
     x->b.head = str_c(&head);
     if (draw_needles(c, x, e))
         goto out;
@@ -273,43 +278,62 @@ static void close(void *self)
 }
 
 #define FIELD(name) offsetof(struct config, name)
-#define PARAMS(K, V, Q, HAY, KEY, VALUE)                                                                               \
-    {                                                                                                                  \
-        {"length", PARAM_INT, FIELD(length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},           \
-        {"depth", PARAM_FLOAT, FIELD(depth), "random", 0, 100, drawn, "where the asked needle stands, percent of the sentences"},       \
-        {"num_needle_k", PARAM_INT, FIELD(num_needle_k), K, 1, HAYSTACK_MAX_NEEDLE, NULL, "keys that are hidden, at least num_needle_q"},                 \
-        {"num_needle_v", PARAM_INT, FIELD(num_needle_v), V, 1, HAYSTACK_MAX_NEEDLE, NULL, "values per key"},                       \
-        {"num_needle_q", PARAM_INT, FIELD(num_needle_q), Q, 1, HAYSTACK_MAX_NEEDLE, NULL, "keys that are asked for"},              \
-        {"type_haystack", PARAM_ENUM, FIELD(type_haystack), HAY, 0, 0, haystack_types, "what the needles hide in"},         \
-        {"type_needle_k", PARAM_ENUM, FIELD(type_needle_k), KEY, 0, 0, draw_types, "what keys are"},                   \
-        {"type_needle_v", PARAM_ENUM, FIELD(type_needle_v), VALUE, 0, 0, draw_types, "what values are"},               \
-        {"questions", PARAM_INT, FIELD(questions), "1", 1, HAYSTACK_MAX_NEEDLE, NULL, "questions that continue from one context"}, \
-        {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, "RULER's, or the same said tersely"},    \
-        {"split", PARAM_ENUM, FIELD(split), "eval", 0, 0, draw_splits, "compact: which half of all keys and values"},  \
-        {0},                                                                                                           \
+#define PARAMS(K, V, Q, HAY, KEY, VALUE) \
+    { \
+        {"length", PARAM_INT, FIELD(length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"}, \
+            {"depth", PARAM_FLOAT, FIELD(depth), "random", \
+             0,       100,         drawn,        "where the asked needle stands, percent of the sentences"}, \
+            {"num_needle_k", \
+             PARAM_INT, \
+             FIELD(num_needle_k), \
+             K, \
+             1, \
+             HAYSTACK_MAX_NEEDLE, \
+             NULL, \
+             "keys that are hidden, at least num_needle_q"}, \
+            {"num_needle_v", PARAM_INT, FIELD(num_needle_v), V, 1, HAYSTACK_MAX_NEEDLE, NULL, "values per key"}, \
+            {"num_needle_q",      PARAM_INT, FIELD(num_needle_q),      Q, 1, \
+             HAYSTACK_MAX_NEEDLE, NULL,      "keys that are asked for"}, \
+            {"type_haystack", PARAM_ENUM, FIELD(type_haystack), HAY, 0, 0, haystack_types, \
+             "what the needles hide in"}, \
+            {"type_needle_k", PARAM_ENUM, FIELD(type_needle_k), KEY, 0, 0, draw_types, "what keys are"}, \
+            {"type_needle_v", PARAM_ENUM, FIELD(type_needle_v), VALUE, 0, 0, draw_types, "what values are"}, \
+            {"questions", \
+             PARAM_INT, \
+             FIELD(questions), \
+             "1", \
+             1, \
+             HAYSTACK_MAX_NEEDLE, \
+             NULL, \
+             "questions that continue from one context"}, \
+            {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, \
+             "RULER's, or the same said tersely"}, \
+            {"split", PARAM_ENUM, FIELD(split), "eval", \
+             0,       0,          draw_splits,  "compact: which half of all keys and values"}, \
+            {0}, \
     }
 
-#define NIAH(NAME, SUMMARY, K, V, Q, HAY, KEY, VALUE)                                                                  \
-    static const struct param NAME##_params[] = PARAMS(K, V, Q, HAY, KEY, VALUE);                                      \
-    static int NAME##_open(void **self, const void *config, const struct dataset_env *env, struct err *e)              \
-    {                                                                                                                  \
-        return open_as(#NAME " 1", self, config, env, e);                                                              \
-    }                                                                                                                  \
-    extern const struct dataset_ops dataset_##NAME;                                                                    \
-    const struct dataset_ops dataset_##NAME = {                                                                        \
-        .abi = DATASET_ABI,                                                                                            \
-        .name = #NAME,                                                                                                 \
-        .summary = SUMMARY,                                                                                            \
-        .source = "RULER, Hsieh et al. 2024, arXiv:2404.06654",                                                        \
-        .version = 2,                                                                                                  \
-        .max_new_tokens = 128,                                                                                         \
-        .metric = "string_match_all",                                                                                  \
-        .config_size = sizeof(struct config),                                                                          \
-        .params = NAME##_params,                                                                                       \
-        .open = NAME##_open,                                                                                           \
-        .count = count,                                                                                                \
-        .item = item,                                                                                                  \
-        .close = close,                                                                                                \
+#define NIAH(NAME, SUMMARY, K, V, Q, HAY, KEY, VALUE) \
+    static const struct param NAME##_params[] = PARAMS(K, V, Q, HAY, KEY, VALUE); \
+    static int NAME##_open(void **self, const void *config, const struct dataset_env *env, struct err *e) \
+    { \
+        return open_as(#NAME " 1", self, config, env, e); \
+    } \
+    extern const struct dataset_ops dataset_##NAME; \
+    const struct dataset_ops dataset_##NAME = { \
+        .abi = DATASET_ABI, \
+        .name = #NAME, \
+        .summary = SUMMARY, \
+        .source = "RULER, Hsieh et al. 2024, arXiv:2404.06654", \
+        .version = 2, \
+        .max_new_tokens = 128, \
+        .metric = "string_match_all", \
+        .config_size = sizeof(struct config), \
+        .params = NAME##_params, \
+        .open = NAME##_open, \
+        .count = count, \
+        .item = item, \
+        .close = close, \
     }
 
 NIAH(niah_single_1, "one number hidden in repeated noise", "1", "1", "1", "noise", "words", "numbers");

@@ -18,18 +18,22 @@ struct config {
 static const char *const drawn[] = {"random", NULL};
 
 static const struct param params[] = {
-    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},
-    {"depth", PARAM_FLOAT, offsetof(struct config, depth), "random", 0, 100, drawn, "where the pass key stands, percent"},
+    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL,
+     "tokens of prompt plus max_new_tokens"},
+    {"depth", PARAM_FLOAT, offsetof(struct config, depth), "random", 0, 100, drawn,
+     "where the pass key stands, percent"},
     {"digits", PARAM_INT, offsetof(struct config, digits), "5", 1, 18, NULL, "digits of the pass key"},
-    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings, "the paper's, or the same said tersely"},
+    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings,
+     "the paper's, or the same said tersely"},
     {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits, "compact: which half of all keys"},
     {0},
 };
 
 static const char *const filler[] = {"The grass is green.", "The sky is blue.", "The sun is yellow.", "Here we go.",
                                      "There and back again."};
-static const char head[] = "There is an important info hidden inside a lot of irrelevant text. Find it and memorize it. I "
-                           "will quiz you about the important information there.\n";
+static const char head[] =
+    "There is an important info hidden inside a lot of irrelevant text. Find it and memorize it. I "
+    "will quiz you about the important information there.\n";
 
 struct state {
     const struct config *c;

@@ -1,13 +1,13 @@
-/* RULER's question answering (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/qa.py): a question about one
- * document (qa_1, SQuAD 2.0) or about several (qa_2, HotpotQA) among numbered ones in random order. `file` names the data in
- * the form that RULER downloads; without it a few invented ones of our own serve (datasets/books/qa_1.json, qa_2.json).
- * As in RULER: sample i is the file's i-th question that has an answer; its own documents come first, then (SQuAD) other
- * paragraphs of its article, then documents drawn from the whole file, then, when there are no more, all of them again;
- * templates, document form and metric are RULER's, and below 4096 tokens nothing changes.
- * Deviations: there are as many samples as questions; the order is drawn for every sample (RULER shuffles by the same seed each
- * time); a last document, not the question's own, is cut off where that meets the token budget exactly; a question whose own
- * documents exceed the budget is refused. `depth` (of the first copy, where documents come again) and `order: shuffled` are
- * ours.
+/* RULER's question answering (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/qa.py): a question about
+ * one document (qa_1, SQuAD 2.0) or about several (qa_2, HotpotQA) among numbered ones in random order. `file` names
+ * the data in the form that RULER downloads; without it a few invented ones of our own serve (datasets/books/qa_1.json,
+ * qa_2.json). As in RULER: sample i is the file's i-th question that has an answer; its own documents come first, then
+ * (SQuAD) other paragraphs of its article, then documents drawn from the whole file, then, when there are no more, all
+ * of them again; templates, document form and metric are RULER's, and below 4096 tokens nothing changes. Deviations:
+ * there are as many samples as questions; the order is drawn for every sample (RULER shuffles by the same seed each
+ * time); a last document, not the question's own, is cut off where that meets the token budget exactly; a question
+ * whose own documents exceed the budget is refused. `depth` (of the first copy, where documents come again) and `order:
+ * shuffled` are ours.
  *
  * compact: the documents alone, "Q: ...?", "A:". */
 #include <stddef.h>
@@ -32,8 +32,9 @@ struct config {
 };
 
 static const char *const drawn[] = {"random", NULL}, *const orders[] = {"file", "shuffled", NULL};
-static const char ask[] = "Answer the question based on the given documents. Only give me the answer and do not output any other "
-                          "words.\n\n";
+static const char ask[] =
+    "Answer the question based on the given documents. Only give me the answer and do not output any other "
+    "words.\n\n";
 
 struct state {
     const struct config *c;
@@ -46,9 +47,9 @@ struct state {
 struct sample {
     const struct state *st;
     const struct qa_question *q;
-    int n_own;         /* its own documents, equal ones counted once */
-    int *include;      /* [n_doc] which documents come into the context first; after the last the first again */
-    struct rng order;  /* where every shuffle begins */
+    int n_own;        /* its own documents, equal ones counted once */
+    int *include;     /* [n_doc] which documents come into the context first; after the last the first again */
+    struct rng order; /* where every shuffle begins */
     const char *head;
     struct dataset_span *span; /* of the evidence, as last built */
     size_t cap;
@@ -107,8 +108,8 @@ static int is_gold(const struct qa_question *q, int doc)
     return 0;
 }
 
-/* The places of the first n documents, shuffled; with a depth, those that the answer rests on stand where it says, further
- * ones at equal steps to the end. */
+/* The places of the first n documents, shuffled; with a depth, those that the answer rests on stand where it says,
+ * further ones at equal steps to the end. */
 static int *shuffle(const struct sample *s, int n)
 {
     int *at = mem_new((size_t)n + 1, sizeof *at), n_gold = 0, gold = 0, free_from = 0;
@@ -248,36 +249,39 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
 }
 
 static const struct param params[] = {
-    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},
+    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL,
+     "tokens of prompt plus max_new_tokens"},
     {"file", PARAM_PATH, offsetof(struct config, file), "", 0, 0, NULL,
      "questions in the form of SQuAD (qa_1) or HotpotQA (qa_2); empty: a few that come with depthkv"},
     {"depth", PARAM_FLOAT, offsetof(struct config, depth), "random", 0, 100, drawn,
      "where the document that holds the answer stands, percent of the documents"},
-    {"order", PARAM_ENUM, offsetof(struct config, order), "file", 0, 0, orders, "of the questions; shuffled: by the seed"},
-    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings, "RULER's, or the same said tersely"},
+    {"order", PARAM_ENUM, offsetof(struct config, order), "file", 0, 0, orders,
+     "of the questions; shuffled: by the seed"},
+    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings,
+     "RULER's, or the same said tersely"},
     {0},
 };
 
-#define QA(NAME, SUMMARY, SOURCE, FORM)                                                                                \
-    static int NAME##_open(void **self, const void *config, const struct dataset_env *env, struct err *e)              \
-    {                                                                                                                  \
-        return open_as(#NAME " 1", FORM, #NAME ".json", self, config, env, e);                                         \
-    }                                                                                                                  \
-    extern const struct dataset_ops dataset_##NAME;                                                                    \
-    const struct dataset_ops dataset_##NAME = {                                                                        \
-        .abi = DATASET_ABI,                                                                                            \
-        .name = #NAME,                                                                                                 \
-        .summary = SUMMARY,                                                                                            \
-        .source = "RULER, Hsieh et al. 2024, arXiv:2404.06654; data: " SOURCE,                                         \
-        .version = 1,                                                                                                  \
-        .max_new_tokens = 32,                                                                                          \
-        .metric = "string_match_part",                                                                                 \
-        .config_size = sizeof(struct config),                                                                          \
-        .params = params,                                                                                              \
-        .open = NAME##_open,                                                                                           \
-        .count = count,                                                                                                \
-        .item = item,                                                                                                  \
-        .close = close,                                                                                                \
+#define QA(NAME, SUMMARY, SOURCE, FORM) \
+    static int NAME##_open(void **self, const void *config, const struct dataset_env *env, struct err *e) \
+    { \
+        return open_as(#NAME " 1", FORM, #NAME ".json", self, config, env, e); \
+    } \
+    extern const struct dataset_ops dataset_##NAME; \
+    const struct dataset_ops dataset_##NAME = { \
+        .abi = DATASET_ABI, \
+        .name = #NAME, \
+        .summary = SUMMARY, \
+        .source = "RULER, Hsieh et al. 2024, arXiv:2404.06654; data: " SOURCE, \
+        .version = 1, \
+        .max_new_tokens = 32, \
+        .metric = "string_match_part", \
+        .config_size = sizeof(struct config), \
+        .params = params, \
+        .open = NAME##_open, \
+        .count = count, \
+        .item = item, \
+        .close = close, \
     }
 
 QA(qa_1, "a question about one of many paragraphs", "SQuAD, Rajpurkar et al. 2018, arXiv:1806.03822", QA_SQUAD);

@@ -199,7 +199,8 @@ static char *document_of(const char *title, const struct json *sentences)
     return text.n ? str_take(&text) : NULL;
 }
 
-/* The sentence of one supporting fact, without the blank before it. Facts that point nowhere are passed over: HotpotQA has some. */
+/* The sentence of one supporting fact, without the blank before it. Facts that point nowhere are passed over: HotpotQA
+ * has some. */
 static void add_fact(struct qa_question *q, const struct json *context, const struct json *fact)
 {
     const char *wanted, *title;
@@ -228,7 +229,8 @@ static void add_fact(struct qa_question *q, const struct json *context, const st
 static int read_hotpot_record(struct reader *d, const struct json *record)
 {
     const char *question = text_of(d, record, "question"), *answer = question ? text_of(d, record, "answer") : NULL;
-    const struct json *context = answer ? list_of(d, record, "context") : NULL, *facts = json_get(record, "supporting_facts");
+    const struct json *context = answer ? list_of(d, record, "context") : NULL,
+                      *facts = json_get(record, "supporting_facts");
     if (!context)
         return -1;
     if (json_size(context) == 0)

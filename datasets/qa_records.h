@@ -1,5 +1,5 @@
-/* Questions about documents, read from the two files that RULER reads: SQuAD 2.0 (or 1.1) and HotpotQA (distractor setting).
- * Equal documents are one. Everything is checked here, so that whoever asks later can't fail. */
+/* Questions about documents, read from the two files that RULER reads: SQuAD 2.0 (or 1.1) and HotpotQA (distractor
+ * setting). Equal documents are one. Everything is checked here, so that whoever asks later can't fail. */
 #ifndef DATASETS_QA_RECORDS_H
 #define DATASETS_QA_RECORDS_H
 
@@ -19,9 +19,9 @@ struct qa_question {
     char *id, *text;
     char **answer; /* [n_answer >= 1] */
     int n_answer;
-    int *own;      /* [n_own >= 1] its own documents: one paragraph (SQuAD), all that its record has (HotpotQA) */
+    int *own; /* [n_own >= 1] its own documents: one paragraph (SQuAD), all that its record has (HotpotQA) */
     int n_own;
-    int article;   /* SQuAD: index of the article its paragraph is from; HotpotQA: -1 */
+    int article;                  /* SQuAD: index of the article its paragraph is from; HotpotQA: -1 */
     struct qa_evidence *evidence; /* [n_evidence] SQuAD: the answers; HotpotQA: the supporting sentences */
     int n_evidence;
 };

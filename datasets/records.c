@@ -1,11 +1,11 @@
 /* Retrieval from lists of records "key, value" that fill the whole context:
  *   lines      LongEval's lines (Li et al. 2023, lm-sys/longchat longeval): keys are adjective-noun, values five digits
  *   kv         a JSON object of uuids (Liu et al. 2023, "Lost in the middle", arXiv:2307.03172)
- *   induction  pairs of made-up words, and the first one again (Olsson et al. 2022, arXiv:2209.11895; associative recall
- *              as in Arora et al. 2023, arXiv:2312.04927)
- * The wordings of lines and kv are their sources'; the answer prefix of lines is how LongEval's answers begin. Deviations:
- * keys and values from our own word lists and generators; a value of lines always has five digits; where whole records do not
- * meet the token budget, the list begins within one (kv, which stays JSON, has a shorter or a longer last entry). */
+ *   induction  pairs of made-up words, and the first one again (Olsson et al. 2022, arXiv:2209.11895; associative
+ * recall as in Arora et al. 2023, arXiv:2312.04927) The wordings of lines and kv are their sources'; the answer prefix
+ * of lines is how LongEval's answers begin. Deviations: keys and values from our own word lists and generators; a value
+ * of lines always has five digits; where whole records do not meet the token budget, the list begins within one (kv,
+ * which stays JSON, has a shorter or a longer last entry). */
 #include <stddef.h>
 #include <string.h>
 
@@ -43,34 +43,61 @@ struct kind {
 };
 
 static const struct kind lines_kind = {
-    .stream = "lines 2", .key = DRAW_WORDS, .value = DRAW_NUMBERS, .n_value = 5,
+    .stream = "lines 2",
+    .key = DRAW_WORDS,
+    .value = DRAW_NUMBERS,
+    .n_value = 5,
     .form = {
         {"Below is a record of lines I want you to remember. Each line begins with 'line <line index>' and contains a "
-         "'<REGISTER_CONTENT>' at the end of the line as a numerical value. For each line index, memorize its corresponding "
-         "<REGISTER_CONTENT>. At the end of the record, I will ask you to retrieve the corresponding <REGISTER_CONTENT> of a "
+         "'<REGISTER_CONTENT>' at the end of the line as a numerical value. For each line index, memorize its "
+         "corresponding "
+         "<REGISTER_CONTENT>. At the end of the record, I will ask you to retrieve the corresponding "
+         "<REGISTER_CONTENT> of a "
          "certain line index. Now the record start:\n\n",
-         "line ", ": REGISTER_CONTENT is <", ">", "\n", "\n",
+         "line ",
+         ": REGISTER_CONTENT is <",
+         ">",
+         "\n",
+         "\n",
          {"\nNow the record is over. Tell me what is the <REGISTER_CONTENT> in line ", "? I need the number."},
          {" The <REGISTER_CONTENT> in line ", " is"}},
         {"", "line ", ": ", "", "\n", "", {"\nQ: line ", "?"}, {"\nA:", NULL}},
     }};
 
 static const struct kind kv_kind = {
-    .stream = "kv 2", .typed = 1, .well_formed = 1,
+    .stream = "kv 2",
+    .typed = 1,
+    .well_formed = 1,
     .form = {
         {"Extract the value corresponding to the specified key in the JSON object below.\n\nJSON data:\n{",
-         "\"", "\": \"", "\"", ",\n ", "}", {"\n\nKey: \"", "\""}, {"\nCorresponding value:", NULL}},
+         "\"",
+         "\": \"",
+         "\"",
+         ",\n ",
+         "}",
+         {"\n\nKey: \"", "\""},
+         {"\nCorresponding value:", NULL}},
         {"{", "\"", "\": \"", "\"", ",\n", "}", {"\nQ: key ", "?"}, {"\nA:", NULL}},
     }};
 
-static const struct kind induction_kind = {
-    .stream = "induction 2", .key = DRAW_SYLLABLES, .value = DRAW_SYLLABLES, .n_key = -1, .n_value = -1,
-    .form = {
-        {"Below are pairs of made-up words. Memorize which word follows which. I will give you the first word of one of the "
-         "pairs afterwards.\n", "", " ", "", ", ", ".",
-         {"\nWhat is the second word of the pair that begins with ", "?"}, {" The pair is: ", ""}},
-        {"", "", " ", "", ", ", ".", {"\n", ""}, {"", NULL}},
-    }};
+static const struct kind induction_kind = {.stream = "induction 2",
+                                           .key = DRAW_SYLLABLES,
+                                           .value = DRAW_SYLLABLES,
+                                           .n_key = -1,
+                                           .n_value = -1,
+                                           .form = {
+                                               {"Below are pairs of made-up words. Memorize which word follows which. "
+                                                "I will give you the first word of one of the "
+                                                "pairs afterwards.\n",
+                                                "",
+                                                " ",
+                                                "",
+                                                ", ",
+                                                ".",
+                                                {"\nWhat is the second word of the pair that begins with ", "?"},
+                                                {" The pair is: ", ""}},
+                                               {"", "", " ", "", ", ", ".", {"\n", ""}, {"", NULL}},
+                                           }};
 
 struct state {
     const struct config *c;
@@ -84,10 +111,10 @@ struct sample {
     const struct kind *kind;
     const struct form *form;
     struct draw keys, values;
-    struct str pool;   /* key, value, key, value ... */
-    size_t *at, cap;   /* [2 n + 1] where each of them begins in pool */
+    struct str pool; /* key, value, key, value ... */
+    size_t *at, cap; /* [2 n + 1] where each of them begins in pool */
     long n;
-    double place[MAX_QUESTION]; /* of each asked record, share of the records */
+    double place[MAX_QUESTION];             /* of each asked record, share of the records */
     struct dataset_span span[MAX_QUESTION]; /* of its value, as last built */
     struct err *e;
     int failed;
@@ -185,9 +212,9 @@ static int asked_at(const struct sample *s, const long *place, long i)
     return -1;
 }
 
-/* What whole records leave over is filled by a part of another one before them: at the end, next to the question, it would
- * disturb more. A list that must stay well-formed ends with a shorter record, or, where too little is left for any, the value
- * of the last record that nobody asks for becomes longer. */
+/* What whole records leave over is filled by a part of another one before them: at the end, next to the question, it
+ * would disturb more. A list that must stay well-formed ends with a shorter record, or, where too little is left for
+ * any, the value of the last record that nobody asks for becomes longer. */
 static void build(void *ctx, struct fit_size size, struct str *out)
 {
     struct sample *s = ctx;
@@ -241,7 +268,8 @@ static void word_question(const struct sample *s, int i, struct str *question, s
     }
 }
 
-static int open_as(const struct kind *kind, void **self, const void *config, const struct dataset_env *env, struct err *e)
+static int open_as(const struct kind *kind, void **self, const void *config, const struct dataset_env *env,
+                   struct err *e)
 {
     const struct config *c = config;
     if (draw_check(c->wording, c->split, e))
@@ -258,7 +286,8 @@ static int count(void *self)
     return -1;
 }
 
-static int make(const struct state *st, struct sample *s, int index, int budget, struct dataset_item *out, struct err *e)
+static int make(const struct state *st, struct sample *s, int index, int budget, struct dataset_item *out,
+                struct err *e)
 {
     const struct config *c = st->c;
     struct str question = {0}, prefix = {0}, context = {0};
@@ -272,7 +301,8 @@ static int make(const struct state *st, struct sample *s, int index, int budget,
         most = n > most ? n : most;
     }
     word_question(s, longest, &question, &prefix);
-    if (fit_records(&st->env, build, s, (long)c->questions, str_c(&question), str_c(&prefix), budget, &context, e) || s->failed)
+    if (fit_records(&st->env, build, s, (long)c->questions, str_c(&question), str_c(&prefix), budget, &context, e) ||
+        s->failed)
         goto out;
     item_begin(out, index, (int)c->questions, &context);
     for (int i = 0; i < c->questions; i++) {
@@ -321,12 +351,23 @@ static void close(void *self)
 }
 
 #define FIELD(name) offsetof(struct config, name)
-#define COMMON                                                                                                         \
-    {"length", PARAM_INT, FIELD(length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},               \
-    {"depth", PARAM_FLOAT, FIELD(depth), "random", 0, 100, drawn, "where the asked record stands, percent of the records"}, \
-    {"questions", PARAM_INT, FIELD(questions), "1", 1, MAX_QUESTION, NULL, "questions that continue from one context"}, \
-    {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, "the source's, or the same said tersely"},   \
-    {"split", PARAM_ENUM, FIELD(split), "eval", 0, 0, draw_splits, "compact: which half of all keys and values"}
+#define COMMON \
+    {"length", PARAM_INT, FIELD(length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"}, \
+        {"depth", PARAM_FLOAT, FIELD(depth), "random", \
+         0,       100,         drawn,        "where the asked record stands, percent of the records"}, \
+        {"questions", \
+         PARAM_INT, \
+         FIELD(questions), \
+         "1", \
+         1, \
+         MAX_QUESTION, \
+         NULL, \
+         "questions that continue from one context"}, \
+        {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, \
+         "the source's, or the same said tersely"}, \
+    { \
+        "split", PARAM_ENUM, FIELD(split), "eval", 0, 0, draw_splits, "compact: which half of all keys and values" \
+    }
 
 static const struct param lines_params[] = {COMMON, {0}};
 static const struct param kv_params[] = {
@@ -341,28 +382,29 @@ static const struct param induction_params[] = {
     {0},
 };
 
-#define RECORDS(NAME, SUMMARY, SOURCE, MAX_NEW)                                                                        \
-    static int NAME##_open(void **self, const void *config, const struct dataset_env *env, struct err *e)              \
-    {                                                                                                                  \
-        return open_as(&NAME##_kind, self, config, env, e);                                                            \
-    }                                                                                                                  \
-    extern const struct dataset_ops dataset_##NAME;                                                                    \
-    const struct dataset_ops dataset_##NAME = {                                                                        \
-        .abi = DATASET_ABI,                                                                                            \
-        .name = #NAME,                                                                                                 \
-        .summary = SUMMARY,                                                                                            \
-        .source = SOURCE,                                                                                              \
-        .version = 2,                                                                                                  \
-        .max_new_tokens = MAX_NEW,                                                                                     \
-        .metric = "string_match_all",                                                                                  \
-        .config_size = sizeof(struct config),                                                                          \
-        .params = NAME##_params,                                                                                       \
-        .open = NAME##_open,                                                                                           \
-        .count = count,                                                                                                \
-        .item = item,                                                                                                  \
-        .close = close,                                                                                                \
+#define RECORDS(NAME, SUMMARY, SOURCE, MAX_NEW) \
+    static int NAME##_open(void **self, const void *config, const struct dataset_env *env, struct err *e) \
+    { \
+        return open_as(&NAME##_kind, self, config, env, e); \
+    } \
+    extern const struct dataset_ops dataset_##NAME; \
+    const struct dataset_ops dataset_##NAME = { \
+        .abi = DATASET_ABI, \
+        .name = #NAME, \
+        .summary = SUMMARY, \
+        .source = SOURCE, \
+        .version = 2, \
+        .max_new_tokens = MAX_NEW, \
+        .metric = "string_match_all", \
+        .config_size = sizeof(struct config), \
+        .params = NAME##_params, \
+        .open = NAME##_open, \
+        .count = count, \
+        .item = item, \
+        .close = close, \
     }
 
-RECORDS(lines, "the number of one line among many", "LongEval lines, Li et al. 2023, github.com/DachengLi1/LongChat", 32);
+RECORDS(lines, "the number of one line among many", "LongEval lines, Li et al. 2023, github.com/DachengLi1/LongChat",
+        32);
 RECORDS(kv, "the value of one key of a JSON object", "Liu et al. 2023, Lost in the middle, arXiv:2307.03172", 100);
 RECORDS(induction, "the word that followed this one before", "Olsson et al. 2022, arXiv:2209.11895", 16);

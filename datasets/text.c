@@ -1,8 +1,8 @@
 /* text: a long stretch of a book, and how well its continuation is predicted (negative log-likelihood).
  *
- * The book is taken as it is, line breaks included (CR LF is read as LF), from the beginning of a paragraph that the sample
- * draws. Together the context and its continuation have `length` tokens; with max_new_tokens above `continuation` the
- * context is that much shorter, so that length counts what is generated as well. */
+ * The book is taken as it is, line breaks included (CR LF is read as LF), from the beginning of a paragraph that the
+ * sample draws. Together the context and its continuation have `length` tokens; with max_new_tokens above
+ * `continuation` the context is that much shorter, so that length counts what is generated as well. */
 #include <stddef.h>
 #include <string.h>
 
@@ -23,7 +23,8 @@ static const struct param params[] = {
      "tokens of the context plus continuation or max_new_tokens, whichever is more"},
     {"continuation", PARAM_INT, offsetof(struct config, continuation), "128", 1, 1e6, NULL,
      "tokens of the continuation that is predicted"},
-    {"file", PARAM_PATH, offsetof(struct config, file), "", 0, 0, NULL, "a text file; empty: the books of datasets/books"},
+    {"file", PARAM_PATH, offsetof(struct config, file), "", 0, 0, NULL,
+     "a text file; empty: the books of datasets/books"},
     {0},
 };
 
@@ -152,7 +153,8 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
     size_t at = (size_t)rng_below(&r, s->n), context = 0, continuation = 0, start;
     while (at >= s->book[i].n)
         at -= s->book[i++].n;
-    /* a start too near the end of its book moves towards its beginning; a book that is too short gives way to the next */
+    /* a start too near the end of its book moves towards its beginning; a book that is too short gives way to the next
+     */
     while (start = paragraph(&s->book[i], at),
            !cut(s, s->book[i].text + start, s->book[i].n - start, budget, &context, &continuation)) {
         if (at > 0) {

@@ -49,7 +49,8 @@ struct trainer {
 
 /* ---- a tokenizer of bytes, as tasks see it ----------------------------------------------------- */
 
-static int prompt_tokens(void *ctx, const char *context, size_t n_context, const char *question, const char *answer_prefix)
+static int prompt_tokens(void *ctx, const char *context, size_t n_context, const char *question,
+                         const char *answer_prefix)
 {
     (void)ctx;
     (void)context;
@@ -114,8 +115,11 @@ struct trainer *trainer_open(const char *task, const char *params, const char *b
         goto fail;
     }
     t->books = mem_strdup(books);
-    const struct dataset_env env = {.prompt_tokens = prompt_tokens, .truncate_middle = truncate_middle, .head_bytes = head_bytes,
-                                    .data_dir = t->books, .base_dir = "."};
+    const struct dataset_env env = {.prompt_tokens = prompt_tokens,
+                                    .truncate_middle = truncate_middle,
+                                    .head_bytes = head_bytes,
+                                    .data_dir = t->books,
+                                    .base_dir = "."};
     t->config = mem_new(1, t->ops->config_size + 1);
     param_defaults(t->ops->params, t->config);
     if (set_params(t->ops, t->config, params, &e) || t->ops->open(&t->self, t->config, &env, &e))
@@ -234,7 +238,8 @@ int trainer_rows(struct trainer *const *t, const int32_t *index, const int32_t *
 {
     for (int i = 0; i < n; i++) {
         struct err e = {0};
-        struct row row = {.id = id + (size_t)i * (size_t)width, .mask = mask + (size_t)i * (size_t)width, .width = width};
+        struct row row = {
+            .id = id + (size_t)i * (size_t)width, .mask = mask + (size_t)i * (size_t)width, .width = width};
         if (one_row(t[i], index[i], prompt[i], seed, &row, &e)) {
             report(&e, msg, n_msg);
             return -1;

@@ -1,11 +1,11 @@
-/* RULER's variable tracking (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/variable_tracking.py): chains
- * VAR A = 12345, VAR B = VAR A, ... hidden in order in noise or book text; asked are all variables of the first chain. A worked
- * example with names of three letters, whose prompt has 500 tokens at most, stands before it (num_fewshot: 0 leaves it out, as
- * is needed below some 700 tokens, where RULER has no rule of its own). Templates, names, places, defaults and metric are
- * RULER's. Deviations: names never repeat; the example is drawn anew for every sample (RULER changes its names and value
- * only); places are drawn as shares of the haystack, so that the search for its size does not move them; book text as in
- * niah.c; the haystack ends with a part of a line or sentence where that meets the token budget exactly. `questions` asks for
- * that many chains, each in a question of its own.
+/* RULER's variable tracking (Hsieh et al. 2024, arXiv:2404.06654; NVIDIA/RULER data/synthetic/variable_tracking.py):
+ * chains VAR A = 12345, VAR B = VAR A, ... hidden in order in noise or book text; asked are all variables of the first
+ * chain. A worked example with names of three letters, whose prompt has 500 tokens at most, stands before it
+ * (num_fewshot: 0 leaves it out, as is needed below some 700 tokens, where RULER has no rule of its own). Templates,
+ * names, places, defaults and metric are RULER's. Deviations: names never repeat; the example is drawn anew for every
+ * sample (RULER changes its names and value only); places are drawn as shares of the haystack, so that the search for
+ * its size does not move them; book text as in niah.c; the haystack ends with a part of a line or sentence where that
+ * meets the token budget exactly. `questions` asks for that many chains, each in a question of its own.
  *
  * compact: statements end with a full stop, names have three letters, no instruction and no example; "Q: variables with
  * 12345?". */
@@ -25,7 +25,8 @@ struct config {
     int type_haystack, wording, split;
 };
 
-static const char instruction[] = "Memorize and track the chain(s) of variable assignment hidden in the following text.\n\n";
+static const char instruction[] =
+    "Memorize and track the chain(s) of variable assignment hidden in the following text.\n\n";
 
 struct state {
     const struct config *c;
@@ -80,7 +81,8 @@ static int count(void *self)
     return -1;
 }
 
-/* Every chain is in order. In lines its statements stand in different ones, in book text all statements at different places. */
+/* Every chain is in order. In lines its statements stand in different ones, in book text all statements at different
+ * places. */
 static void draw_places(struct rng *r, const struct config *c, struct chains *x)
 {
     int n = x->hops + 1, total = x->n_chain * n, taken[HAYSTACK_MAX_NEEDLE], chain[HAYSTACK_MAX_NEEDLE];
@@ -143,7 +145,8 @@ static void free_chains(struct chains *x)
     }
 }
 
-static void word_question(const struct config *c, const struct chains *x, int k, struct str *question, struct str *prefix)
+static void word_question(const struct config *c, const struct chains *x, int k, struct str *question,
+                          struct str *prefix)
 {
     str_clear(question);
     str_clear(prefix);
@@ -153,8 +156,10 @@ static void word_question(const struct config *c, const struct chains *x, int k,
         return;
     }
     str_addf(question, "\nQuestion: Find all variables that are assigned the value %s in the text above.", x->value[k]);
-    str_addf(prefix, " Answer: According to the chain(s) of variable assignment in the text above, %d variables are assigned "
-                     "the value %s, they are: ", x->hops + 1, x->value[k]);
+    str_addf(prefix,
+             " Answer: According to the chain(s) of variable assignment in the text above, %d variables are assigned "
+             "the value %s, they are: ",
+             x->hops + 1, x->value[k]);
 }
 
 /* Whole words or lines, and no more. */
@@ -168,7 +173,8 @@ static void build_example(void *ctx, struct fit_size size, struct str *out)
 static int add_example(const struct state *s, struct rng *r, struct str *out, struct err *e)
 {
     const struct config *c = s->c;
-    struct chains x = {.n_chain = (int)c->num_chains, .hops = c->num_hops < EXAMPLE_HOPS ? (int)c->num_hops : EXAMPLE_HOPS};
+    struct chains x = {.n_chain = (int)c->num_chains,
+                       .hops = c->num_hops < EXAMPLE_HOPS ? (int)c->num_hops : EXAMPLE_HOPS};
     struct str question = {0}, prefix = {0}, context = {0};
     int rc = draw_chains(r, c, 3, &x, e);
     x.b.hay = &s->example;
@@ -192,8 +198,8 @@ static int add_example(const struct state *s, struct rng *r, struct str *out, st
     return rc;
 }
 
-static int make(const struct state *s, struct rng *r, struct chains *x, int index, int max_new_tokens, struct dataset_item *out,
-                struct err *e)
+static int make(const struct state *s, struct rng *r, struct chains *x, int index, int max_new_tokens,
+                struct dataset_item *out, struct err *e)
 {
     const struct config *c = s->c;
     struct str head = {0}, question = {0}, prefix = {0}, context = {0};
@@ -252,7 +258,8 @@ static int item(void *self, int index, uint64_t seed, int max_new_tokens, struct
 }
 
 static const struct param params[] = {
-    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL, "tokens of prompt plus max_new_tokens"},
+    {"length", PARAM_INT, offsetof(struct config, length), "1024", 32, 1e7, NULL,
+     "tokens of prompt plus max_new_tokens"},
     {"num_chains", PARAM_INT, offsetof(struct config, num_chains), "1", 1, HAYSTACK_MAX_NEEDLE, NULL,
      "chains of assignments, at least questions"},
     {"num_hops", PARAM_INT, offsetof(struct config, num_hops), "4", 1, HAYSTACK_MAX_NEEDLE - 1, NULL,
@@ -263,8 +270,10 @@ static const struct param params[] = {
      "what the assignments hide in"},
     {"questions", PARAM_INT, offsetof(struct config, questions), "1", 1, HAYSTACK_MAX_NEEDLE / 2, NULL,
      "questions that continue from one context"},
-    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings, "RULER's, or the same said tersely"},
-    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits, "compact: which half of all names and values"},
+    {"wording", PARAM_ENUM, offsetof(struct config, wording), "ruler", 0, 0, draw_wordings,
+     "RULER's, or the same said tersely"},
+    {"split", PARAM_ENUM, offsetof(struct config, split), "eval", 0, 0, draw_splits,
+     "compact: which half of all names and values"},
     {0},
 };
 

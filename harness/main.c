@@ -32,12 +32,12 @@ enum { N_COMMAND = sizeof command / sizeof *command };
 static void help(FILE *f)
 {
     quote_show(f, "depthkv: benchmark and ablation harness for pruning the KV cache of transformers\n\n"
-          "usage: depthkv COMMAND [options]        (depthkv COMMAND -h for its options)\n\n");
+                  "usage: depthkv COMMAND [options]        (depthkv COMMAND -h for its options)\n\n");
     for (int i = 0; i < N_COMMAND; i++)
         quote_show(f, "  %-10s %s\n", command[i].name, command[i].summary);
     quote_show(f, "\nexamples:\n"
-          "  depthkv check experiments/quickstart.yaml\n"
-          "  depthkv run experiments/quickstart.yaml\n");
+                  "  depthkv check experiments/quickstart.yaml\n"
+                  "  depthkv run experiments/quickstart.yaml\n");
 }
 
 static int dispatch(int argc, char **argv)
@@ -61,7 +61,7 @@ static int dispatch(int argc, char **argv)
             return command[i].run(argc - 1, argv + 1);
     }
     quote_show(stderr, "depthkv: unknown command '%s'%s (see: depthkv -h)\n", argv[1],
-            str_did_you_mean(argv[1], names, N_COMMAND));
+               str_did_you_mean(argv[1], names, N_COMMAND));
     return CLI_USAGE;
 }
 

@@ -91,16 +91,16 @@ struct tile {
     const struct attention_job *j;
     struct attention_gather *g;
     int h, block, first, n, base; /* KV head; query block; first row; rows; entries older than this call's rows */
-    int stack;              /* n_group * n */
-    int keep;               /* the weights of all keys are kept */
-    size_t ld;              /* of score: KEY_BLOCK, or all keys of the tile */
-    int n_block;            /* blocks of keys so far */
-    int *begin;             /* [n_block + 1] first key of a block; when keep */
-    float *query;           /* [stack][head_dim] scaled queries */
-    float *sum;             /* [stack][head_dim] weighted values so far */
-    float *max, *total;     /* [stack] so far */
-    float *factor;          /* [n_block][stack] maximum that a block's weights refer to, then what normalises them; when keep */
-    float *score;           /* [stack][ld] */
+    int stack;                    /* n_group * n */
+    int keep;                     /* the weights of all keys are kept */
+    size_t ld;                    /* of score: KEY_BLOCK, or all keys of the tile */
+    int n_block;                  /* blocks of keys so far */
+    int *begin;                   /* [n_block + 1] first key of a block; when keep */
+    float *query;                 /* [stack][head_dim] scaled queries */
+    float *sum;                   /* [stack][head_dim] weighted values so far */
+    float *max, *total;           /* [stack] so far */
+    float *factor; /* [n_block][stack] maximum that a block's weights refer to, then what normalises them; when keep */
+    float *score;  /* [stack][ld] */
 };
 
 /* Floats of a tile's buffer; with at != NULL also lays the tile out there. */
@@ -136,7 +136,8 @@ static void load_queries(const struct tile *t)
     size_t d = (size_t)hp->head_dim;
     float scale = LOG2E / sqrtf((float)hp->head_dim);
     for (int s = 0; s < t->stack; s++) {
-        const float *q = t->j->q + (size_t)(t->first + s % t->n) * t->j->ldq + (size_t)(t->h * hp->n_group + s / t->n) * d;
+        const float *q =
+            t->j->q + (size_t)(t->first + s % t->n) * t->j->ldq + (size_t)(t->h * hp->n_group + s / t->n) * d;
         for (size_t i = 0; i < d; i++)
             t->query[(size_t)s * d + i] = q[i] * scale;
         t->max[s] = -INFINITY;
@@ -226,7 +227,8 @@ static int tile_run(struct tile *t, struct err *e)
         add_keys(t, seg->k, seg->v, n_seg, 0);
     add_keys(t, tail->k, tail->v, t->base - n_seg + t->first + t->n, n_seg);
     for (int s = 0; s < t->stack; s++) {
-        float *to = j->out + ((size_t)(t->first + s % t->n) * (size_t)hp->n_head + (size_t)(t->h * hp->n_group + s / t->n)) * d;
+        float *to =
+            j->out + ((size_t)(t->first + s % t->n) * (size_t)hp->n_head + (size_t)(t->h * hp->n_group + s / t->n)) * d;
         memcpy(to, t->sum + (size_t)s * d, d * sizeof *to);
         kernels_scale(to, (int)d, 1.0f / t->total[s]);
     }
@@ -273,7 +275,8 @@ int attention_prefill(struct attention_scratch *s, const struct attention_job *j
         attention_reserve(s, n_thread, tile_layout(&size, hp->n_group * block_rows, widest, keep, NULL), e))
         return -1;
     /* the longest tiles first, so that the threads end together; which thread takes which changes no bit */
-    int shared = !serial && kernels_worth_sharing((size_t)n_tile, (size_t)size.stack * (size_t)widest * (size_t)hp->head_dim);
+    int shared =
+        !serial && kernels_worth_sharing((size_t)n_tile, (size_t)size.stack * (size_t)widest * (size_t)hp->head_dim);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(n_thread) if (shared)
     for (int i = 0; i < n_tile; i++) {
         struct tile t = {
@@ -285,7 +288,8 @@ int attention_prefill(struct attention_scratch *s, const struct attention_job *j
         t.first = t.block * block_rows;
         t.n = j->n_row - t.first < block_rows ? j->n_row - t.first : block_rows;
         t.base = kvcache_n_entry(j->cache[0], j->layer, t.h) - j->n_row;
-        tile_layout(&t, hp->n_group * t.n, t.base + t.first + t.n, keep, s->thread[serial ? 0 : transformer_thread_index()]);
+        tile_layout(&t, hp->n_group * t.n, t.base + t.first + t.n, keep,
+                    s->thread[serial ? 0 : transformer_thread_index()]);
         if (!failed && tile_run(&t, e)) /* fails only through a callback, and then runs serially */
             failed = 1;
     }

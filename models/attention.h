@@ -12,11 +12,11 @@ struct attention_job {
     int n_row;
     struct kvcache *const *cache;
     int n_cache;
-    const float *q;       /* [n_row][n_head head_dim] with leading dimension ldq, rotated */
+    const float *q; /* [n_row][n_head head_dim] with leading dimension ldq, rotated */
     size_t ldq;
-    float *out;           /* [n_row][n_head head_dim] */
+    float *out; /* [n_row][n_head head_dim] */
     const struct tap *tap;
-    const float *hidden;  /* [n_row][d_model] for STAT_HIDDEN, or NULL */
+    const float *hidden; /* [n_row][d_model] for STAT_HIDDEN, or NULL */
 };
 
 struct attention_scratch; /* buffers that are kept between layers and calls */

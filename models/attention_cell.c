@@ -1,12 +1,12 @@
 /* Attention of rows that belong to cells. Rows whose caches share a segment are stacked against it, and a segment is
  * worked through in chunks of keys, so that one long cache keeps all threads busy and a shared one is read once:
  *
- *   for every (KV head, segment or tail, chunk of keys, group of stacked rows): maximum, sum of weights, weighted values
- *   for every (row, head): the chunks' parts put together in the order of the keys
+ *   for every (KV head, segment or tail, chunk of keys, group of stacked rows): maximum, sum of weights, weighted
+ * values for every (row, head): the chunks' parts put together in the order of the keys
  *
  * Within a chunk the queries are the lanes: scores[key][row] = key . query, one fixed order over head_dim, and then
- * out[row] = sum over keys in order. Chunks begin at fixed keys. So a row's bits do not depend on what it is stacked with.
- * A few rows alone have scores[row][key], from kernels that compute the same sums in the same order. */
+ * out[row] = sum over keys in order. Chunks begin at fixed keys. So a row's bits do not depend on what it is stacked
+ * with. A few rows alone have scores[row][key], from kernels that compute the same sums in the same order. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,8 @@
 #include "models/kernels_rows.h"
 
 enum {
-    CHUNK = 512,  /* keys */
-    STACK = 96,   /* stacked rows at a time: their scores take 192 KiB */
+    CHUNK = 512,   /* keys */
+    STACK = 96,    /* stacked rows at a time: their scores take 192 KiB */
     PART_EXTRA = 2 /* a part is {maximum, sum of weights, weighted values [head_dim]} */
 };
 
@@ -40,9 +40,9 @@ struct owner {
 /* A run of owners with one segment and some of its chunks, or one owner and chunks of its tail. */
 struct task {
     int owner, n_owner;
-    int tail;             /* 1: the tail's keys */
+    int tail; /* 1: the tail's keys */
     int chunk;
-    int from, n;          /* stacked rows */
+    int from, n; /* stacked rows */
 };
 
 struct attention_cells {
@@ -52,7 +52,7 @@ struct attention_cells {
     int n_owner, n_task;
     float *part, *weight;
     size_t part_cap, weight_cap;
-    size_t work;          /* multiply-adds */
+    size_t work; /* multiply-adds */
 };
 
 void attention_cells_destroy(struct attention_cells *c)
@@ -93,7 +93,8 @@ static void add_tasks(struct attention_cells *c, int owner, int n_owner, int tai
 {
     for (int chunk = 0; chunk < chunks(n); chunk++)
         for (int from = 0; from < stacked; from += STACK)
-            add_task(c, (struct task){owner, n_owner, tail, chunk, from, stacked - from < STACK ? stacked - from : STACK});
+            add_task(c,
+                     (struct task){owner, n_owner, tail, chunk, from, stacked - from < STACK ? stacked - from : STACK});
 }
 
 static int plan(struct attention_cells *c, const struct attention_job *j, struct err *e)
@@ -109,8 +110,12 @@ static int plan(struct attention_cells *c, const struct attention_job *j, struct
         for (int i = 0; i < j->n_cache; i++) {
             if (first[i + 1] == first[i])
                 continue;
-            struct owner o = {.segment = kvcache_segment(j->cache[i], j->layer, h), .cache = i, .head = h, .first = first[i],
-                              .rows = first[i + 1] - first[i], .n_tail = kvcache_tail(j->cache[i], j->layer, h)->n};
+            struct owner o = {.segment = kvcache_segment(j->cache[i], j->layer, h),
+                              .cache = i,
+                              .head = h,
+                              .first = first[i],
+                              .rows = first[i + 1] - first[i],
+                              .n_tail = kvcache_tail(j->cache[i], j->layer, h)->n};
             o.n_seg = o.segment ? o.segment->n : 0;
             o.show = j->tap && (j->tap->weights || (j->tap->cell && j->tap->cells[i]));
             c->owner[c->n_owner++] = o;
@@ -119,7 +124,8 @@ static int plan(struct attention_cells *c, const struct attention_job *j, struct
     qsort(c->owner, (size_t)c->n_owner, sizeof *c->owner, by_segment);
     for (int i = 0, end; i < c->n_owner; i = end) {
         int stacked = 0;
-        for (end = i; end < c->n_owner && c->owner[end].segment == c->owner[i].segment && c->owner[end].head == c->owner[i].head;
+        for (end = i;
+             end < c->n_owner && c->owner[end].segment == c->owner[i].segment && c->owner[end].head == c->owner[i].head;
              end++) {
             struct owner *o = &c->owner[end];
             size_t rows = (size_t)o->rows * (size_t)hp->n_group;
@@ -173,8 +179,8 @@ static size_t scratch_floats(const struct hparams *hp)
     return (size_t)STACK * (2 * (size_t)hp->head_dim + CHUNK + 3) + 64;
 }
 
-/* Maximum over the keys that each row sees, 2^(score - maximum) in place, zero beyond, and their sum; key by key, all rows
- * at once. visible[s] <= n. */
+/* Maximum over the keys that each row sees, 2^(score - maximum) in place, zero beyond, and their sum; key by key, all
+ * rows at once. visible[s] <= n. */
 static void weigh(float *score, size_t ld, int rows, int n, const int *visible, float *top, float *total)
 {
     int ragged = 0;
@@ -204,7 +210,8 @@ static void weigh_rows(float *score, size_t ld, int rows, int n, const int *visi
     }
 }
 
-static void run_task(const struct attention_cells *c, const struct attention_job *j, const struct task *t, float *buffer)
+static void run_task(const struct attention_cells *c, const struct attention_job *j, const struct task *t,
+                     float *buffer)
 {
     const struct hparams *hp = j->hp;
     const struct owner *head = &c->owner[t->owner];
@@ -249,14 +256,15 @@ static void run_task(const struct attention_cells *c, const struct attention_job
         part[0] = top[s];
         part[1] = total[s];
         memcpy(part + PART_EXTRA, value + (size_t)s * d, d * sizeof *part);
-        size_t at = o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) + (size_t)(t->tail ? o->n_seg : 0) + (size_t)first;
+        size_t at =
+            o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) + (size_t)(t->tail ? o->n_seg : 0) + (size_t)first;
         for (int i = 0; o->show && i < n; i++)
             c->weight[at + (size_t)i] = score[(size_t)i * key_step + (size_t)s * score_step];
     }
 }
 
-/* Puts the parts of one owner's rows together, in the order of the keys, and normalises the weights that are shown. Rows of
- * one head follow each other here, so that the tap may sum them up. */
+/* Puts the parts of one owner's rows together, in the order of the keys, and normalises the weights that are shown.
+ * Rows of one head follow each other here, so that the tap may sum them up. */
 static void join(const struct attention_cells *c, const struct attention_job *j, const struct owner *o)
 {
     const struct hparams *hp = j->hp;
@@ -264,7 +272,8 @@ static void join(const struct attention_cells *c, const struct attention_job *j,
     for (int row = 0; row < o->rows * hp->n_group; row++) {
         const float *part = c->part + (o->part + (size_t)row * (size_t)o->parts) * step;
         float *out = j->out + ((size_t)(o->first + row % o->rows) * (size_t)hp->n_head +
-                               (size_t)(o->head * hp->n_group + row / o->rows)) * d;
+                               (size_t)(o->head * hp->n_group + row / o->rows)) *
+                                  d;
         float top = -INFINITY, total = 0;
         for (int p = 0; p < o->parts; p++)
             top = part[(size_t)p * step] > top ? part[(size_t)p * step] : top;
@@ -279,7 +288,8 @@ static void join(const struct attention_cells *c, const struct attention_job *j,
         for (int p = 0; o->show && p < o->parts; p++) {
             int tail = p >= o->seg_parts, first = (tail ? p - o->seg_parts : p) * CHUNK;
             int n = (tail ? o->n_tail : o->n_seg) - first;
-            kernels_scale(w + (tail ? o->n_seg : 0) + first, n < CHUNK ? n : CHUNK, exp2f(part[(size_t)p * step] - top) / total);
+            kernels_scale(w + (tail ? o->n_seg : 0) + first, n < CHUNK ? n : CHUNK,
+                          exp2f(part[(size_t)p * step] - top) / total);
         }
         if (o->show && j->tap->cell && j->tap->cells[o->cache])
             j->tap->cell(j->tap->ctx, j->layer, o->cache, o->head * hp->n_group + row / o->rows, row % o->rows, w,
@@ -299,7 +309,8 @@ static int show_weights(const struct attention_cells *c, const struct attention_
                 size_t n = (size_t)(o->n_seg + o->n_tail);
                 for (int r = 0; o->head == h && r < o->rows; r++)
                     if (tap->weights(tap->ctx, j->layer, h * n_group + g, o->first + r,
-                                     c->weight + o->weight + (size_t)(g * o->rows + r) * n, (int)n - o->rows + r + 1, e))
+                                     c->weight + o->weight + (size_t)(g * o->rows + r) * n, (int)n - o->rows + r + 1,
+                                     e))
                         return -1;
             }
     return 0;
@@ -313,7 +324,8 @@ int attention_cell(struct attention_scratch *s, const struct attention_job *j, s
     struct attention_cells *c = s->cells;
     if (plan(c, j, e) || attention_reserve(s, n_thread, scratch_floats(j->hp), e))
         return -1;
-#pragma omp parallel num_threads(n_thread) if (kernels_worth_sharing((size_t)c->n_task, c->work / (size_t)(c->n_task + 1)))
+#pragma omp parallel num_threads( \
+    n_thread) if (kernels_worth_sharing((size_t)c->n_task, c->work / (size_t)(c->n_task + 1)))
     {
 #pragma omp for schedule(dynamic, 1)
         for (int i = 0; i < c->n_task; i++)

@@ -35,7 +35,8 @@ int attention_reference(struct attention_scratch *s, const struct attention_job 
     attention_row_ranges(j, first);
     for (int c = 0; c < j->n_cache; c++)
         for (int h = 0; h < hp->n_kv_head; h++)
-            widest = kvcache_n_entry(j->cache[c], j->layer, h) > widest ? kvcache_n_entry(j->cache[c], j->layer, h) : widest;
+            widest =
+                kvcache_n_entry(j->cache[c], j->layer, h) > widest ? kvcache_n_entry(j->cache[c], j->layer, h) : widest;
     double *score = mem_new((size_t)widest, sizeof *score);
     float *weight = mem_new((size_t)widest, sizeof *weight);
     if (gather && attention_gather_begin(&s->gather, j, 1, e))

@@ -133,8 +133,8 @@ void attention_gather_tile(struct attention_gather *g, const struct attention_ti
     int n_key = t->base + g->n_row;
     float *sum = g->part[t->head] + (size_t)t->block * (size_t)n_key;
     for (int b = 0; b < t->n_block; b++)
-        kernels_rows(sum + t->begin[b], 0, t->factor + (size_t)b * t->factor_step, 0, 1, 1, t->weight + t->begin[b], t->ld,
-                     t->begin[b + 1] - t->begin[b], t->n);
+        kernels_rows(sum + t->begin[b], 0, t->factor + (size_t)b * t->factor_step, 0, 1, 1, t->weight + t->begin[b],
+                     t->ld, t->begin[b + 1] - t->begin[b], t->n);
 }
 
 void attention_gather_row(struct attention_gather *g, int q, int row, const float *weight, int base)

@@ -136,12 +136,10 @@ static void block_q6_k(const uint8_t *src, float *dst)
 }
 
 static const struct dequant_type types[] = {
-    {"F32", 0, 1, 4, block_f32},         {"F16", 1, 1, 2, block_f16},
-    {"BF16", 30, 1, 2, block_bf16},      {"Q8_0", 8, 32, 34, block_q8_0},
-    {"Q4_0", 2, 32, 18, block_q4_0},     {"Q4_1", 3, 32, 20, block_q4_1},
-    {"Q5_0", 6, 32, 22, block_q5_0},     {"Q5_1", 7, 32, 24, block_q5_1},
-    {"Q4_K", 12, 256, 144, block_q4_k},  {"Q5_K", 13, 256, 176, block_q5_k},
-    {"Q6_K", 14, 256, 210, block_q6_k},
+    {"F32", 0, 1, 4, block_f32},        {"F16", 1, 1, 2, block_f16},        {"BF16", 30, 1, 2, block_bf16},
+    {"Q8_0", 8, 32, 34, block_q8_0},    {"Q4_0", 2, 32, 18, block_q4_0},    {"Q4_1", 3, 32, 20, block_q4_1},
+    {"Q5_0", 6, 32, 22, block_q5_0},    {"Q5_1", 7, 32, 24, block_q5_1},    {"Q4_K", 12, 256, 144, block_q4_k},
+    {"Q5_K", 13, 256, 176, block_q5_k}, {"Q6_K", 14, 256, 210, block_q6_k},
 };
 
 const struct dequant_type *dequant_find(uint32_t code)

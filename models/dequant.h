@@ -8,9 +8,9 @@
 
 struct dequant_type {
     const char *name;
-    uint32_t code;      /* as GGUF numbers it */
-    size_t values;      /* per block */
-    size_t bytes;       /* per block */
+    uint32_t code;                                 /* as GGUF numbers it */
+    size_t values;                                 /* per block */
+    size_t bytes;                                  /* per block */
     void (*block)(const uint8_t *src, float *dst); /* one block */
 };
 

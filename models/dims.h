@@ -22,7 +22,7 @@ enum {
     DIMS_MAX_LAYER = 1024,
     DIMS_MAX_HEAD = 1024,
     DIMS_MAX_HEAD_DIM = 1024,
-    DIMS_MAX_WIDTH = 1 << 20,  /* d_model, d_ff */
+    DIMS_MAX_WIDTH = 1 << 20, /* d_model, d_ff */
     DIMS_MAX_VOCAB = 1 << 22,
     DIMS_MAX_CONTEXT = 1 << 24
 };

@@ -77,7 +77,7 @@ static char *take_name(struct cursor *c)
 static size_t scalar_size(enum gguf_type t)
 {
     static const uint8_t size[GGUF_N_TYPE] = {
-        [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2,  [GGUF_I16] = 2, [GGUF_U32] = 4, [GGUF_I32] = 4,
+        [GGUF_U8] = 1,  [GGUF_I8] = 1,   [GGUF_U16] = 2, [GGUF_I16] = 2, [GGUF_U32] = 4, [GGUF_I32] = 4,
         [GGUF_F32] = 4, [GGUF_BOOL] = 1, [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8};
     return size[t];
 }
@@ -168,11 +168,11 @@ static int read_tensor(struct gguf *g, struct cursor *c, struct gguf_tensor *t, 
     t->n = n;
     t->type = dequant_find(code);
     if (!t->type)
-        return err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has element type %u; readable: %s", g->path, t->name,
-                       code, dequant_names());
+        return err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has element type %u; readable: %s", g->path, t->name, code,
+                       dequant_names());
     if (t->dim[0] % t->type->values != 0)
-        return err_set(e, ERR_FORMAT, "%s: tensor '%s': rows of %llu values are no whole number of %s blocks",
-                       g->path, t->name, (unsigned long long)t->dim[0], t->type->name);
+        return err_set(e, ERR_FORMAT, "%s: tensor '%s': rows of %llu values are no whole number of %s blocks", g->path,
+                       t->name, (unsigned long long)t->dim[0], t->type->name);
     return 0;
 }
 
@@ -186,8 +186,8 @@ static int place_tensor(struct gguf *g, struct gguf_tensor *t, uint64_t start, u
         return err_set(e, ERR_FORMAT, "%s: tensor '%s': offset %llu is no multiple of the alignment %llu", g->path,
                        t->name, (unsigned long long)offset, (unsigned long long)align);
     if (!mem_mul(t->n / t->type->values, t->type->bytes, &bytes) || offset > room || bytes > room - offset)
-        return err_set(e, ERR_FORMAT, "%s: tensor '%s': its data lies beyond the end of the file (truncated?)",
-                       g->path, t->name);
+        return err_set(e, ERR_FORMAT, "%s: tensor '%s': its data lies beyond the end of the file (truncated?)", g->path,
+                       t->name);
     t->data = g->file.p + start + offset;
     return 0;
 }
@@ -306,12 +306,11 @@ static int decode_int(enum gguf_type t, const uint8_t *p, int64_t *out)
     case GGUF_I16: *out = (int16_t)v; return 1;
     case GGUF_I32: *out = (int32_t)v; return 1;
     case GGUF_I64: *out = (int64_t)v; return 1;
-    case GGUF_U8: case GGUF_U16: case GGUF_U32: case GGUF_U64:
-        *out = (int64_t)v;
-        return v <= INT64_MAX;
-    case GGUF_BOOL:
-        *out = v != 0;
-        return 1;
+    case GGUF_U8:
+    case GGUF_U16:
+    case GGUF_U32:
+    case GGUF_U64: *out = (int64_t)v; return v <= INT64_MAX;
+    case GGUF_BOOL: *out = v != 0; return 1;
     default: return 0;
     }
 }
@@ -398,8 +397,7 @@ char *gguf_next_string(struct gguf_array *a, struct err *e)
 int gguf_next_int(struct gguf_array *a, int64_t *out, struct err *e)
 {
     if (a->n == 0 || !decode_int(a->type, a->at, out))
-        return err_set(e, ERR_FORMAT, "metadata key '%s': %s", a->key,
-                       a->n ? "elements are no integers" : "too short");
+        return err_set(e, ERR_FORMAT, "metadata key '%s': %s", a->key, a->n ? "elements are no integers" : "too short");
     a->n--;
     a->at += scalar_size(a->type);
     return 0;

@@ -15,8 +15,20 @@ enum { GGUF_MAX_RANK = 4 };
 
 /* Value types as the file numbers them. */
 enum gguf_type {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY,
-    GGUF_U64, GGUF_I64, GGUF_F64, GGUF_N_TYPE
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
+    GGUF_N_TYPE
 };
 
 struct gguf_tensor {
@@ -24,8 +36,8 @@ struct gguf_tensor {
     int rank;
     uint64_t dim[GGUF_MAX_RANK]; /* as in the file: fastest first */
     const struct dequant_type *type;
-    const uint8_t *data;         /* inside the mapping; enough bytes for all values */
-    size_t n;                    /* values */
+    const uint8_t *data; /* inside the mapping; enough bytes for all values */
+    size_t n;            /* values */
 };
 
 struct gguf;
@@ -38,23 +50,23 @@ void gguf_close(struct gguf *g); /* NULL is fine */
 int gguf_n_key(const struct gguf *g);
 const char *gguf_key_at(const struct gguf *g, int i); /* in order of name */
 int gguf_has(const struct gguf *g, const char *key);
-int gguf_get_int(const struct gguf *g, const char *key, int64_t *out, struct err *e);   /* any integer or bool */
-int gguf_get_real(const struct gguf *g, const char *key, double *out, struct err *e);   /* any number */
-int gguf_get_string(const struct gguf *g, const char *key, char **out, struct err *e);  /* mem_free; no NUL inside */
+int gguf_get_int(const struct gguf *g, const char *key, int64_t *out, struct err *e);  /* any integer or bool */
+int gguf_get_real(const struct gguf *g, const char *key, double *out, struct err *e);  /* any number */
+int gguf_get_string(const struct gguf *g, const char *key, char **out, struct err *e); /* mem_free; no NUL inside */
 
 /* Arrays: length, and then one element after the other. Elements are visited in order only. */
 struct gguf_array {
     enum gguf_type type;
-    uint64_t n;          /* elements left */
+    uint64_t n; /* elements left */
     const uint8_t *at;
     const char *key;
 };
 int gguf_get_array(const struct gguf *g, const char *key, struct gguf_array *out, struct err *e);
-char *gguf_next_string(struct gguf_array *a, struct err *e);              /* mem_free; NULL and error */
-int gguf_next_int(struct gguf_array *a, int64_t *out, struct err *e);     /* 0 or -1 */
+char *gguf_next_string(struct gguf_array *a, struct err *e);          /* mem_free; NULL and error */
+int gguf_next_int(struct gguf_array *a, int64_t *out, struct err *e); /* 0 or -1 */
 
 int gguf_n_tensor(const struct gguf *g);
-const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, int i);    /* in order of name */
+const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, int i);       /* in order of name */
 const struct gguf_tensor *gguf_find(const struct gguf *g, const char *name); /* NULL when absent */
 int gguf_check(const struct gguf *g, struct err *e); /* -1 when the file became shorter, so that zeros were read */
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t); /* read it again if need be, but not soon */

@@ -49,8 +49,8 @@ int import_check_finite(const char *path, const char *tensor, const float *x, si
     if (bad == n)
         return 0;
     if (cols == 0)
-        return err_set(e, ERR_FORMAT, "%s: tensor '%s': value %zu is %g; a model's weights have to be numbers", path, tensor,
-                       at, (double)x[bad]);
+        return err_set(e, ERR_FORMAT, "%s: tensor '%s': value %zu is %g; a model's weights have to be numbers", path,
+                       tensor, at, (double)x[bad]);
     return err_set(e, ERR_FORMAT, "%s: tensor '%s': value (%zu,%zu) is %g; a model's weights have to be numbers", path,
                    tensor, at / cols, at % cols, (double)x[bad]);
 }
@@ -112,10 +112,13 @@ static int write_tensor(const struct import_source *s, struct h5 *f, int i, enum
         return -1;
     narrow(x, n, type);
     const uint16_t *half = (const uint16_t *)(const void *)x;
-    size_t bad = type == H5_TYPE_F16 ? half_find_bad_f16(half, n) : type == H5_TYPE_BF16 ? half_find_bad_bf16(half, n) : n;
+    size_t bad = type == H5_TYPE_F16    ? half_find_bad_f16(half, n)
+                 : type == H5_TYPE_BF16 ? half_find_bad_bf16(half, n)
+                                        : n;
     if (bad < n)
-        return err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s': value (%zu,%zu) is too large for %s; import with --dtype f32",
-                       s->name, t.name, bad / (size_t)t.dim[1], bad % (size_t)t.dim[1], h5_type_name(type));
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: tensor '%s': value (%zu,%zu) is too large for %s; import with --dtype f32", s->name, t.name,
+                       bad / (size_t)t.dim[1], bad % (size_t)t.dim[1], h5_type_name(type));
     model_hash_tensor(hash, &t, h5_type_name(type), x, n * h5_type_size(type));
     return h5_write(f, path, type, t.rank, (const uint64_t[]){(uint64_t)t.dim[0], (uint64_t)t.dim[1]}, x, e);
 }

@@ -12,12 +12,12 @@
 #include "models/tokenizer.h"
 
 struct import_source {
-    struct hparams hp;               /* passed hparams_check */
+    struct hparams hp; /* passed hparams_check */
     int has_tokenizer;
     struct tokenizer_data tokenizer;
-    struct str notes;                /* lines on what was read but not used, for whoever imports */
-    char *name;                      /* what it was imported from, without folders */
-    char sha256[HASH_HEX];           /* of that file, or of "<sha256>  <name>\n" for every file of the folder used */
+    struct str notes;      /* lines on what was read but not used, for whoever imports */
+    char *name;            /* what it was imported from, without folders */
+    char sha256[HASH_HEX]; /* of that file, or of "<sha256>  <name>\n" for every file of the folder used */
     void *ctx;
     /* Fills dst with the tensor's values as float, row-major, Q and K in the order of rotate_half. */
     int (*fetch)(void *ctx, const struct model_tensor *t, float *dst, struct err *e);
@@ -25,7 +25,7 @@ struct import_source {
 };
 
 struct import_options {
-    enum model_dtype dtype;          /* of the matrices; vectors stay f32 */
+    enum model_dtype dtype; /* of the matrices; vectors stay f32 */
     /* Told before every tensor; NULL: nobody. Non-zero ends the import with ERR_INTERRUPTED. */
     int (*progress)(void *ctx, int done, int total);
     void *ctx;
@@ -38,8 +38,8 @@ void import_close(struct import_source *s);
 /* Writes `out`; on error whatever was there before is untouched and nothing is left beside it. */
 int import_write(const struct import_source *s, const char *out, const struct import_options *o, struct err *e);
 
-/* For the readers of sources: refuses values that are NaN or infinite, with the tensor's name in the source and the place
- * of the first. x[n] are values first .. of a tensor with rows of `cols` (0: a vector). */
+/* For the readers of sources: refuses values that are NaN or infinite, with the tensor's name in the source and the
+ * place of the first. x[n] are values first .. of a tensor with rows of `cols` (0: a vector). */
 int import_check_finite(const char *path, const char *tensor, const float *x, size_t n, size_t first, size_t cols,
                         struct err *e);
 

@@ -21,10 +21,18 @@ struct source {
 static const struct {
     const char *ours, *theirs;
 } names[] = {
-    {"embedding", "token_embd.weight"}, {"output_norm", "output_norm.weight"}, {"output", "output.weight"},
-    {"attn_norm", "attn_norm.weight"},  {"wq", "attn_q.weight"},               {"wk", "attn_k.weight"},
-    {"wv", "attn_v.weight"},            {"wo", "attn_output.weight"},          {"ffn_norm", "ffn_norm.weight"},
-    {"gate", "ffn_gate.weight"},        {"up", "ffn_up.weight"},               {"down", "ffn_down.weight"},
+    {"embedding", "token_embd.weight"},
+    {"output_norm", "output_norm.weight"},
+    {"output", "output.weight"},
+    {"attn_norm", "attn_norm.weight"},
+    {"wq", "attn_q.weight"},
+    {"wk", "attn_k.weight"},
+    {"wv", "attn_v.weight"},
+    {"wo", "attn_output.weight"},
+    {"ffn_norm", "ffn_norm.weight"},
+    {"gate", "ffn_gate.weight"},
+    {"up", "ffn_up.weight"},
+    {"down", "ffn_down.weight"},
 };
 
 /* The source's name of a tensor, and the short form of ours. */
@@ -154,39 +162,78 @@ enum rule {
     ONE       /* refused unless 1, or 0, by which llama.cpp means the same */
 };
 
-/* What may stand under "llama." and "tokenizer."; all other keys there are refused, those elsewhere describe the file. */
+/* What may stand under "llama." and "tokenizer."; all other keys there are refused, those elsewhere describe the file.
+ */
 static const struct {
     const char *key;
     enum rule rule;
 } keys[] = {
-    {"llama.block_count", USED}, {"llama.context_length", USED}, {"llama.embedding_length", USED},
-    {"llama.feed_forward_length", USED}, {"llama.attention.head_count", USED}, {"llama.attention.head_count_kv", USED},
-    {"llama.attention.key_length", USED}, {"llama.attention.value_length", USED},
-    {"llama.attention.layer_norm_rms_epsilon", USED}, {"llama.rope.dimension_count", USED}, {"llama.rope.freq_base", USED},
-    {"llama.rope.scale_linear", USED}, {"llama.rope.scaling.type", USED}, {"llama.rope.scaling.factor", USED},
-    {"llama.vocab_size", HARMLESS}, {"llama.rope.scaling.original_context_length", HARMLESS},
-    {"llama.rope.scaling.finetuned", HARMLESS}, {"llama.tensor_data_layout", HARMLESS},
-    {"llama.attention.layer_norm_epsilon", HARMLESS}, {"llama.expert_used_count", HARMLESS},
-    {"llama.expert_count", OFF}, {"llama.attention.sliding_window", OFF}, {"llama.use_parallel_residual", OFF},
-    {"llama.attention.clamp_kqv", OFF}, {"llama.attention.max_alibi_bias", OFF}, {"llama.attention.scale", OFF},
-    {"llama.attn_logit_softcapping", OFF}, {"llama.final_logit_softcapping", OFF},
-    {"llama.logit_scale", ONE}, {"llama.residual_scale", ONE}, {"llama.embedding_scale", ONE},
+    {"llama.block_count", USED},
+    {"llama.context_length", USED},
+    {"llama.embedding_length", USED},
+    {"llama.feed_forward_length", USED},
+    {"llama.attention.head_count", USED},
+    {"llama.attention.head_count_kv", USED},
+    {"llama.attention.key_length", USED},
+    {"llama.attention.value_length", USED},
+    {"llama.attention.layer_norm_rms_epsilon", USED},
+    {"llama.rope.dimension_count", USED},
+    {"llama.rope.freq_base", USED},
+    {"llama.rope.scale_linear", USED},
+    {"llama.rope.scaling.type", USED},
+    {"llama.rope.scaling.factor", USED},
+    {"llama.vocab_size", HARMLESS},
+    {"llama.rope.scaling.original_context_length", HARMLESS},
+    {"llama.rope.scaling.finetuned", HARMLESS},
+    {"llama.tensor_data_layout", HARMLESS},
+    {"llama.attention.layer_norm_epsilon", HARMLESS},
+    {"llama.expert_used_count", HARMLESS},
+    {"llama.expert_count", OFF},
+    {"llama.attention.sliding_window", OFF},
+    {"llama.use_parallel_residual", OFF},
+    {"llama.attention.clamp_kqv", OFF},
+    {"llama.attention.max_alibi_bias", OFF},
+    {"llama.attention.scale", OFF},
+    {"llama.attn_logit_softcapping", OFF},
+    {"llama.final_logit_softcapping", OFF},
+    {"llama.logit_scale", ONE},
+    {"llama.residual_scale", ONE},
+    {"llama.embedding_scale", ONE},
     {"llama.rope.scaling.attn_factor", ONE},
-    {"tokenizer.ggml.model", USED}, {"tokenizer.ggml.pre", USED}, {"tokenizer.ggml.tokens", USED},
-    {"tokenizer.ggml.token_type", USED}, {"tokenizer.ggml.merges", USED}, {"tokenizer.ggml.bos_token_id", USED},
-    {"tokenizer.ggml.eos_token_id", USED}, {"tokenizer.ggml.eot_token_id", USED}, {"tokenizer.ggml.eom_token_id", HARMLESS},
-    {"tokenizer.ggml.padding_token_id", USED}, {"tokenizer.ggml.unknown_token_id", USED},
-    {"tokenizer.ggml.add_bos_token", USED}, {"tokenizer.chat_template", USED},
-    {"tokenizer.ggml.scores", HARMLESS}, {"tokenizer.ggml.token_type_count", HARMLESS},
-    {"tokenizer.ggml.seperator_token_id", HARMLESS}, {"tokenizer.ggml.separator_token_id", HARMLESS},
-    {"tokenizer.ggml.cls_token_id", HARMLESS}, {"tokenizer.ggml.mask_token_id", HARMLESS},
-    {"tokenizer.ggml.prefix_token_id", HARMLESS}, {"tokenizer.ggml.suffix_token_id", HARMLESS},
-    {"tokenizer.ggml.middle_token_id", HARMLESS}, {"tokenizer.ggml.fim_pre_token_id", HARMLESS},
-    {"tokenizer.ggml.fim_suf_token_id", HARMLESS}, {"tokenizer.ggml.fim_mid_token_id", HARMLESS},
-    {"tokenizer.ggml.fim_pad_token_id", HARMLESS}, {"tokenizer.ggml.fim_rep_token_id", HARMLESS},
-    {"tokenizer.ggml.fim_sep_token_id", HARMLESS}, {"tokenizer.huggingface.json", HARMLESS},
-    {"tokenizer.chat_templates", HARMLESS}, {"tokenizer.ggml.remove_extra_whitespaces", OFF},
-    {"tokenizer.ggml.add_eos_token", OFF}, {"tokenizer.ggml.add_sep_token", OFF}, {"tokenizer.ggml.add_space_prefix", OFF},
+    {"tokenizer.ggml.model", USED},
+    {"tokenizer.ggml.pre", USED},
+    {"tokenizer.ggml.tokens", USED},
+    {"tokenizer.ggml.token_type", USED},
+    {"tokenizer.ggml.merges", USED},
+    {"tokenizer.ggml.bos_token_id", USED},
+    {"tokenizer.ggml.eos_token_id", USED},
+    {"tokenizer.ggml.eot_token_id", USED},
+    {"tokenizer.ggml.eom_token_id", HARMLESS},
+    {"tokenizer.ggml.padding_token_id", USED},
+    {"tokenizer.ggml.unknown_token_id", USED},
+    {"tokenizer.ggml.add_bos_token", USED},
+    {"tokenizer.chat_template", USED},
+    {"tokenizer.ggml.scores", HARMLESS},
+    {"tokenizer.ggml.token_type_count", HARMLESS},
+    {"tokenizer.ggml.seperator_token_id", HARMLESS},
+    {"tokenizer.ggml.separator_token_id", HARMLESS},
+    {"tokenizer.ggml.cls_token_id", HARMLESS},
+    {"tokenizer.ggml.mask_token_id", HARMLESS},
+    {"tokenizer.ggml.prefix_token_id", HARMLESS},
+    {"tokenizer.ggml.suffix_token_id", HARMLESS},
+    {"tokenizer.ggml.middle_token_id", HARMLESS},
+    {"tokenizer.ggml.fim_pre_token_id", HARMLESS},
+    {"tokenizer.ggml.fim_suf_token_id", HARMLESS},
+    {"tokenizer.ggml.fim_mid_token_id", HARMLESS},
+    {"tokenizer.ggml.fim_pad_token_id", HARMLESS},
+    {"tokenizer.ggml.fim_rep_token_id", HARMLESS},
+    {"tokenizer.ggml.fim_sep_token_id", HARMLESS},
+    {"tokenizer.huggingface.json", HARMLESS},
+    {"tokenizer.chat_templates", HARMLESS},
+    {"tokenizer.ggml.remove_extra_whitespaces", OFF},
+    {"tokenizer.ggml.add_eos_token", OFF},
+    {"tokenizer.ggml.add_sep_token", OFF},
+    {"tokenizer.ggml.add_space_prefix", OFF},
 };
 enum { N_KEY = sizeof keys / sizeof *keys };
 
@@ -201,15 +248,15 @@ static int check_key(const struct source *s, const char *key, struct err *e)
     while (k < N_KEY && strcmp(keys[k].key, key) != 0)
         k++;
     if (k == N_KEY)
-        return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%.200s' is not known here, and might change the numbers", s->path,
-                       key);
+        return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%.200s' is not known here, and might change the numbers",
+                       s->path, key);
     if (keys[k].rule != OFF && keys[k].rule != ONE)
         return 0;
     if (gguf_get_real(s->g, key, &v, e) < 0)
         return -1;
     if (v != 0 && !(keys[k].rule == ONE && v == 1))
-        return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%s' is %g, expected %s: there is no such thing here", s->path,
-                       key, v, keys[k].rule == ONE ? "1" : "0");
+        return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%s' is %g, expected %s: there is no such thing here",
+                       s->path, key, v, keys[k].rule == ONE ? "1" : "0");
     return 0;
 }
 
@@ -219,8 +266,10 @@ static int check_keys(const struct source *s, struct err *e)
     if (gguf_get_int(s->g, "split.count", &parts, e) < 0)
         return -1;
     if (parts > 1)
-        return err_set(e, ERR_UNSUPPORTED, "%s: one of %lld files of a model that was split; join them first (llama.cpp's "
-                                           "llama-gguf-split --merge) and import the whole", s->path, (long long)parts);
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: one of %lld files of a model that was split; join them first (llama.cpp's "
+                       "llama-gguf-split --merge) and import the whole",
+                       s->path, (long long)parts);
     for (int i = 0; i < gguf_n_key(s->g); i++)
         if (check_key(s, gguf_key_at(s->g, i), e))
             return -1;
@@ -243,8 +292,9 @@ static int read_rope(const struct source *s, struct hparams *hp, struct err *e)
         gguf_get_string(s->g, "llama.rope.scaling.type", &type, e) < 0)
         goto out;
     if (dims != hp->head_dim) {
-        err_set(e, ERR_UNSUPPORTED, "%s: rotation of %d of %d dimensions (llama.rope.dimension_count); whole heads rotate here",
-                s->path, dims, hp->head_dim);
+        err_set(e, ERR_UNSUPPORTED,
+                "%s: rotation of %d of %d dimensions (llama.rope.dimension_count); whole heads rotate here", s->path,
+                dims, hp->head_dim);
         goto out;
     }
     int none = type && strcmp(type, "none") == 0;
@@ -253,8 +303,10 @@ static int read_rope(const struct source *s, struct hparams *hp, struct err *e)
         goto out;
     }
     if (gguf_find(s->g, "rope_freqs.weight")) {
-        err_set(e, ERR_UNSUPPORTED, "%s: tensor 'rope_freqs.weight': a factor for each frequency of the rotation is not read; "
-                                    "import the Hugging Face folder, whose config.json says what it was made from", s->path);
+        err_set(e, ERR_UNSUPPORTED,
+                "%s: tensor 'rope_freqs.weight': a factor for each frequency of the rotation is not read; "
+                "import the Hugging Face folder, whose config.json says what it was made from",
+                s->path);
         goto out;
     }
     if (none || hp->rope_factor == 0)
@@ -293,8 +345,7 @@ static int read_hparams(const struct source *s, struct hparams *hp, struct err *
         get_int(s, "llama.attention.head_count_kv", hp->n_head, &hp->n_kv_head, e) ||
         get_int(s, "llama.attention.key_length", hp->n_head ? hp->d_model / hp->n_head : 0, &hp->head_dim, e) ||
         get_int(s, "llama.attention.value_length", hp->head_dim, &value_dim, e) ||
-        get_real(s, "llama.attention.layer_norm_rms_epsilon", 1e-5, &eps, e) ||
-        read_rope(s, hp, e))
+        get_real(s, "llama.attention.layer_norm_rms_epsilon", 1e-5, &eps, e) || read_rope(s, hp, e))
         goto out;
     if (value_dim != hp->head_dim) {
         err_set(e, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions", s->path, hp->head_dim, value_dim);
@@ -317,8 +368,7 @@ out:
 /* GGUF's token types: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. */
 static int token_type(int64_t v)
 {
-    static const int ours[] = {-1, TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_CONTROL, TOKEN_ADDED, TOKEN_NORMAL,
-                               TOKEN_NORMAL};
+    static const int ours[] = {-1, TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_CONTROL, TOKEN_ADDED, TOKEN_NORMAL, TOKEN_NORMAL};
     return v >= 1 && v <= 6 ? ours[v] : -1;
 }
 
@@ -351,8 +401,8 @@ static int read_tokens(const struct source *s, struct tokenizer_data *d, struct 
             return err_wrap(e, "%s", s->path);
         }
         if (token_type(t) < 0)
-            return d->n_token++, err_set(e, ERR_UNSUPPORTED, "%s: token %d has type %lld", s->path, d->n_token - 1,
-                                         (long long)t);
+            return d->n_token++,
+                   err_set(e, ERR_UNSUPPORTED, "%s: token %d has type %lld", s->path, d->n_token - 1, (long long)t);
         d->type[d->n_token++] = (uint8_t)token_type(t);
     }
     while (merge.n > 0) {
@@ -378,8 +428,8 @@ static int read_ids(const struct source *s, struct tokenizer_data *d, struct err
         if (gguf_get_int(s->g, ids[i].key, &v, e) < 0)
             return -1;
         if (v < -1 || v >= d->n_token)
-            return err_set(e, ERR_FORMAT, "%s: %s is %lld, but there are %d tokens", s->path, ids[i].key,
-                           (long long)v, d->n_token);
+            return err_set(e, ERR_FORMAT, "%s: %s is %lld, but there are %d tokens", s->path, ids[i].key, (long long)v,
+                           d->n_token);
         *ids[i].to = (int)v;
     }
     /* absent means no: the rule of byte-level BPE */

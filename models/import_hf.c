@@ -25,11 +25,16 @@ static const char embed_tokens[] = "embed_tokens.weight", lm_head[] = "lm_head.w
 static const struct {
     const char *ours, *theirs;
 } names[] = {
-    {"output_norm", "norm.weight"},               {"attn_norm", "input_layernorm.weight"},
-    {"wq", "self_attn.q_proj.weight"},            {"wk", "self_attn.k_proj.weight"},
-    {"wv", "self_attn.v_proj.weight"},            {"wo", "self_attn.o_proj.weight"},
-    {"ffn_norm", "post_attention_layernorm.weight"}, {"gate", "mlp.gate_proj.weight"},
-    {"up", "mlp.up_proj.weight"},                 {"down", "mlp.down_proj.weight"},
+    {"output_norm", "norm.weight"},
+    {"attn_norm", "input_layernorm.weight"},
+    {"wq", "self_attn.q_proj.weight"},
+    {"wk", "self_attn.k_proj.weight"},
+    {"wv", "self_attn.v_proj.weight"},
+    {"wo", "self_attn.o_proj.weight"},
+    {"ffn_norm", "post_attention_layernorm.weight"},
+    {"gate", "mlp.gate_proj.weight"},
+    {"up", "mlp.up_proj.weight"},
+    {"down", "mlp.down_proj.weight"},
 };
 
 static void translate(const struct source *s, const struct model_tensor *t, char *out, size_t size)
@@ -131,8 +136,8 @@ static int same_values(const struct source *s, const struct safetensors_tensor *
     return 1;
 }
 
-/* Which matrices stand for embedding and output, as transformers 5 reads a config that ties them: a file with one of the
- * two uses it for both, and one with two different ones is not tied, whatever its config says. */
+/* Which matrices stand for embedding and output, as transformers 5 reads a config that ties them: a file with one of
+ * the two uses it for both, and one with two different ones is not tied, whatever its config says. */
 static void settle_tied(struct source *s, struct hparams *hp)
 {
     char name[96];
@@ -180,8 +185,9 @@ out:
 /* SHA-256 of "<sha256>  <name>\n" for the files that are there, in this order. */
 static int hash_folder(const struct source *s, char hex[HASH_HEX], struct err *e)
 {
-    static const char *const small[] = {"config.json", "generation_config.json", "tokenizer.json", "special_tokens_map.json",
-                                        "tokenizer_config.json", "added_tokens.json", "chat_template.jinja"};
+    static const char *const small[] = {
+        "config.json",           "generation_config.json", "tokenizer.json",     "special_tokens_map.json",
+        "tokenizer_config.json", "added_tokens.json",      "chat_template.jinja"};
     enum { N_SMALL = sizeof small / sizeof *small };
     struct str list = {0};
     int rc = 0;

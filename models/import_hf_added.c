@@ -7,7 +7,8 @@
 #include "harness/base/mem.h"
 #include "models/dims.h"
 
-static const char *const named[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+static const char *const named[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                    "pad_token", "cls_token", "mask_token"};
 enum { N_NAMED = sizeof named / sizeof *named };
 
 /* A token's text: a string, or an object with its content. */
@@ -21,8 +22,11 @@ int import_hf_added_type(const struct json *v, const char *file, struct err *e)
     static const struct {
         const char *key;
         int flag;
-    } flags[] = {{"lstrip", TOKEN_LSTRIP}, {"rstrip", TOKEN_RSTRIP}, {"single_word", TOKEN_SINGLE_WORD},
-                 {"normalized", TOKEN_NORMALIZED}, {"special", 0}};
+    } flags[] = {{"lstrip", TOKEN_LSTRIP},
+                 {"rstrip", TOKEN_RSTRIP},
+                 {"single_word", TOKEN_SINGLE_WORD},
+                 {"normalized", TOKEN_NORMALIZED},
+                 {"special", 0}};
     const char *text = content_of(v);
     if (!text || !*text)
         return err_set(e, ERR_FORMAT, "%s: an added token has no content", file);
@@ -30,7 +34,8 @@ int import_hf_added_type(const struct json *v, const char *file, struct err *e)
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         const struct json *x = json_get(v, flags[i].key);
         if (x && !json_is_bool(x))
-            return err_set(e, ERR_FORMAT, "%s: added token '%s': '%s' is neither true nor false", file, text, flags[i].key);
+            return err_set(e, ERR_FORMAT, "%s: added token '%s': '%s' is neither true nor false", file, text,
+                           flags[i].key);
         /* what is not special is normalized unless it says otherwise */
         type |= json_bool(x, flags[i].flag == TOKEN_NORMALIZED && !special) ? flags[i].flag : 0;
     }
@@ -41,8 +46,8 @@ int import_hf_added_type(const struct json *v, const char *file, struct err *e)
 
 struct table {
     struct tokenizer_data *d;
-    int *by_text; /* ids of the first n_sorted tokens that have a text, in order of it */
-    int n_sorted, n_first; /* n_first: tokens when the table was made; later ones are few */
+    int *by_text;             /* ids of the first n_sorted tokens that have a text, in order of it */
+    int n_sorted, n_first;    /* n_first: tokens when the table was made; later ones are few */
     int n_vocab, n_added_end; /* ids in the vocabulary; one more than the largest added id */
 };
 
@@ -101,8 +106,9 @@ static int add(struct table *t, const char *file, const char *text, int64_t id, 
         return err_set(e, ERR_UNSUPPORTED, "%s: added token '%s' has id %lld, but %s %d", file, text, (long long)id,
                        there >= 0 ? "tokenizer.json gives it" : "the next one that tokenizer.json leaves free is", at);
     if (there < 0 && (at > d->n_token || at >= t->n_first + IMPORT_HF_ADDED_MAX_NEW))
-        return err_set(e, ERR_UNSUPPORTED, "%s: added token '%s': more than %d tokens that tokenizer.json does not have", file,
-                       text, (int)IMPORT_HF_ADDED_MAX_NEW);
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: added token '%s': more than %d tokens that tokenizer.json does not have", file, text,
+                       (int)IMPORT_HF_ADDED_MAX_NEW);
     if (there < 0) {
         d->token[at] = mem_strdup(text);
         d->n_token = at >= d->n_token ? at + 1 : d->n_token;
@@ -138,8 +144,8 @@ static int by_id(const void *a, const void *b)
     return (i > k) - (i < k);
 }
 
-/* tokenizer_config.json's added_tokens_decoder: {"367": {content, ...}}, which also says how tokens of tokenizer.json are
- * recognised. */
+/* tokenizer_config.json's added_tokens_decoder: {"367": {content, ...}}, which also says how tokens of tokenizer.json
+ * are recognised. */
 static int read_decoder(struct table *t, const char *file, const struct json *decoder, struct err *e)
 {
     int n = 0, rc = 0;
@@ -155,7 +161,8 @@ static int read_decoder(struct table *t, const char *file, const struct json *de
         int64_t id = strlen(key) < 10 && *key && strspn(key, "0123456789") == strlen(key) ? strtoll(key, NULL, 10) : -1;
         int type = json_is_object(entry[i]) ? import_hf_added_type(entry[i], file, e) : -2;
         if (id < 0 || id >= DIMS_MAX_VOCAB || type == -2)
-            rc = err_set(e, ERR_FORMAT, "%s: added_tokens_decoder: '%.40s' is no id with a token's description", file, key);
+            rc = err_set(e, ERR_FORMAT, "%s: added_tokens_decoder: '%.40s' is no id with a token's description", file,
+                         key);
         else
             rc = type < 0 ? -1 : add(t, file, content_of(entry[i]), id, type, e);
     }
@@ -163,8 +170,8 @@ static int read_decoder(struct table *t, const char *file, const struct json *de
     return rc;
 }
 
-/* added_tokens.json: {"<text>": id}. transformers reads it where there is no added_tokens_decoder, in order of ids, and lets
- * tokenizer.json say how its own are recognised. */
+/* added_tokens.json: {"<text>": id}. transformers reads it where there is no added_tokens_decoder, in order of ids, and
+ * lets tokenizer.json say how its own are recognised. */
 static int read_list(struct table *t, const char *file, const struct json *list, struct err *e)
 {
     if (!json_is_object(list))
@@ -179,7 +186,8 @@ static int read_list(struct table *t, const char *file, const struct json *list,
                 return err_set(e, ERR_FORMAT, "%s: '%.80s' has no id", file, json_key(v));
             if ((there < 0) != pass)
                 continue;
-            int type = there >= 0 && t->d->type[there] != TOKEN_NORMAL ? t->d->type[there] : TOKEN_ADDED | TOKEN_NORMALIZED;
+            int type =
+                there >= 0 && t->d->type[there] != TOKEN_NORMAL ? t->d->type[there] : TOKEN_ADDED | TOKEN_NORMALIZED;
             if (add(t, file, json_key(v), id, type, e))
                 return -1;
         }

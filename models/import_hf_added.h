@@ -13,7 +13,8 @@ struct import_hf_names {
     const struct json *tokenizer, *config, *map, *list; /* the four files; NULL: not there */
 };
 
-/* Type and flags of a description {content, special, lstrip, ...}; -1 and an error when something is of a wrong kind. */
+/* Type and flags of a description {content, special, lstrip, ...}; -1 and an error when something is of a wrong kind.
+ */
 int import_hf_added_type(const struct json *v, const char *file, struct err *e);
 
 /* Adds to d what the other files say, and refuses what contradicts. */

@@ -68,47 +68,145 @@ static const struct {
     enum rule rule;
 } keys[] = {
     /* read below, or with the tokenizer */
-    {"model_type", USED}, {"hidden_act", USED}, {"num_hidden_layers", USED}, {"hidden_size", USED},
-    {"num_attention_heads", USED}, {"num_key_value_heads", USED}, {"head_dim", USED}, {"intermediate_size", USED},
-    {"vocab_size", USED}, {"max_position_embeddings", USED}, {"rms_norm_eps", USED}, {"rope_theta", USED},
-    {"rope_scaling", USED}, {"rope_parameters", USED}, {"partial_rotary_factor", USED},
-    {"original_max_position_embeddings", USED}, {"tie_word_embeddings", USED}, {"bos_token_id", USED},
-    {"eos_token_id", USED}, {"sliding_window", USED}, {"use_sliding_window", USED}, {"layer_types", USED},
+    {"model_type", USED},
+    {"hidden_act", USED},
+    {"num_hidden_layers", USED},
+    {"hidden_size", USED},
+    {"num_attention_heads", USED},
+    {"num_key_value_heads", USED},
+    {"head_dim", USED},
+    {"intermediate_size", USED},
+    {"vocab_size", USED},
+    {"max_position_embeddings", USED},
+    {"rms_norm_eps", USED},
+    {"rope_theta", USED},
+    {"rope_scaling", USED},
+    {"rope_parameters", USED},
+    {"partial_rotary_factor", USED},
+    {"original_max_position_embeddings", USED},
+    {"tie_word_embeddings", USED},
+    {"bos_token_id", USED},
+    {"eos_token_id", USED},
+    {"sliding_window", USED},
+    {"use_sliding_window", USED},
+    {"layer_types", USED},
     /* about training, files, generation, and other libraries */
-    {"architectures", HARMLESS}, {"torch_dtype", HARMLESS}, {"dtype", HARMLESS}, {"transformers_version", HARMLESS},
-    {"_name_or_path", HARMLESS}, {"use_cache", HARMLESS}, {"initializer_range", HARMLESS},
-    {"attention_dropout", HARMLESS}, {"hidden_dropout", HARMLESS}, {"hidden_dropout_prob", HARMLESS},
-    {"attention_probs_dropout_prob", HARMLESS}, {"embd_pdrop", HARMLESS}, {"resid_pdrop", HARMLESS},
-    {"attn_pdrop", HARMLESS}, {"pretraining_tp", HARMLESS}, {"pad_token_id", HARMLESS}, {"unk_token_id", HARMLESS},
-    {"sep_token_id", HARMLESS}, {"decoder_start_token_id", HARMLESS}, {"attn_implementation", HARMLESS},
-    {"_attn_implementation", HARMLESS}, {"_attn_implementation_autoset", HARMLESS}, {"transformers.js_config", HARMLESS},
-    {"is_llama_config", HARMLESS}, {"is_decoder", HARMLESS}, {"output_attentions", HARMLESS},
-    {"output_hidden_states", HARMLESS}, {"return_dict", HARMLESS}, {"torchscript", HARMLESS}, {"use_bfloat16", HARMLESS},
-    {"_commit_hash", HARMLESS}, {"task_specific_params", HARMLESS}, {"id2label", HARMLESS}, {"label2id", HARMLESS},
-    {"problem_type", HARMLESS}, {"finetuning_task", HARMLESS}, {"gradient_checkpointing", HARMLESS},
-    {"tokenizer_class", HARMLESS}, {"max_window_layers", HARMLESS}, {"do_sample", HARMLESS}, {"temperature", HARMLESS},
-    {"top_k", HARMLESS}, {"top_p", HARMLESS}, {"typical_p", HARMLESS}, {"max_length", HARMLESS},
-    {"min_length", HARMLESS}, {"num_beams", HARMLESS}, {"num_beam_groups", HARMLESS}, {"num_return_sequences", HARMLESS},
-    {"diversity_penalty", HARMLESS}, {"early_stopping", HARMLESS}, {"length_penalty", HARMLESS},
-    {"repetition_penalty", HARMLESS}, {"no_repeat_ngram_size", HARMLESS}, {"encoder_no_repeat_ngram_size", HARMLESS},
-    {"exponential_decay_length_penalty", HARMLESS}, {"remove_invalid_values", HARMLESS}, {"output_scores", HARMLESS},
-    {"return_dict_in_generate", HARMLESS}, {"bad_words_ids", HARMLESS}, {"suppress_tokens", HARMLESS},
-    {"begin_suppress_tokens", HARMLESS}, {"forced_bos_token_id", HARMLESS}, {"forced_eos_token_id", HARMLESS},
-    {"prefix", HARMLESS}, {"tf_legacy_loss", HARMLESS}, {"chunk_size_feed_forward", HARMLESS},
-    {"unsloth_version", HARMLESS}, {"unsloth_fixed", HARMLESS},
+    {"architectures", HARMLESS},
+    {"torch_dtype", HARMLESS},
+    {"dtype", HARMLESS},
+    {"transformers_version", HARMLESS},
+    {"_name_or_path", HARMLESS},
+    {"use_cache", HARMLESS},
+    {"initializer_range", HARMLESS},
+    {"attention_dropout", HARMLESS},
+    {"hidden_dropout", HARMLESS},
+    {"hidden_dropout_prob", HARMLESS},
+    {"attention_probs_dropout_prob", HARMLESS},
+    {"embd_pdrop", HARMLESS},
+    {"resid_pdrop", HARMLESS},
+    {"attn_pdrop", HARMLESS},
+    {"pretraining_tp", HARMLESS},
+    {"pad_token_id", HARMLESS},
+    {"unk_token_id", HARMLESS},
+    {"sep_token_id", HARMLESS},
+    {"decoder_start_token_id", HARMLESS},
+    {"attn_implementation", HARMLESS},
+    {"_attn_implementation", HARMLESS},
+    {"_attn_implementation_autoset", HARMLESS},
+    {"transformers.js_config", HARMLESS},
+    {"is_llama_config", HARMLESS},
+    {"is_decoder", HARMLESS},
+    {"output_attentions", HARMLESS},
+    {"output_hidden_states", HARMLESS},
+    {"return_dict", HARMLESS},
+    {"torchscript", HARMLESS},
+    {"use_bfloat16", HARMLESS},
+    {"_commit_hash", HARMLESS},
+    {"task_specific_params", HARMLESS},
+    {"id2label", HARMLESS},
+    {"label2id", HARMLESS},
+    {"problem_type", HARMLESS},
+    {"finetuning_task", HARMLESS},
+    {"gradient_checkpointing", HARMLESS},
+    {"tokenizer_class", HARMLESS},
+    {"max_window_layers", HARMLESS},
+    {"do_sample", HARMLESS},
+    {"temperature", HARMLESS},
+    {"top_k", HARMLESS},
+    {"top_p", HARMLESS},
+    {"typical_p", HARMLESS},
+    {"max_length", HARMLESS},
+    {"min_length", HARMLESS},
+    {"num_beams", HARMLESS},
+    {"num_beam_groups", HARMLESS},
+    {"num_return_sequences", HARMLESS},
+    {"diversity_penalty", HARMLESS},
+    {"early_stopping", HARMLESS},
+    {"length_penalty", HARMLESS},
+    {"repetition_penalty", HARMLESS},
+    {"no_repeat_ngram_size", HARMLESS},
+    {"encoder_no_repeat_ngram_size", HARMLESS},
+    {"exponential_decay_length_penalty", HARMLESS},
+    {"remove_invalid_values", HARMLESS},
+    {"output_scores", HARMLESS},
+    {"return_dict_in_generate", HARMLESS},
+    {"bad_words_ids", HARMLESS},
+    {"suppress_tokens", HARMLESS},
+    {"begin_suppress_tokens", HARMLESS},
+    {"forced_bos_token_id", HARMLESS},
+    {"forced_eos_token_id", HARMLESS},
+    {"prefix", HARMLESS},
+    {"tf_legacy_loss", HARMLESS},
+    {"chunk_size_feed_forward", HARMLESS},
+    {"unsloth_version", HARMLESS},
+    {"unsloth_fixed", HARMLESS},
     /* other arithmetic */
-    {"attention_bias", OFF}, {"mlp_bias", OFF}, {"qkv_bias", OFF}, {"bias", OFF}, {"use_bias", OFF}, {"no_bias", OFF},
-    {"rope_interleaved", OFF}, {"is_encoder_decoder", OFF}, {"add_cross_attention", OFF},
-    {"cross_attention_hidden_size", OFF}, {"tie_encoder_decoder", OFF}, {"pruned_heads", OFF}, {"use_qk_norm", OFF},
-    {"qk_norm", OFF}, {"qk_layernorm", OFF}, {"use_parallel_residual", OFF}, {"parallel_attn", OFF}, {"alibi", OFF},
-    {"attn_logit_softcapping", OFF}, {"final_logit_softcapping", OFF}, {"query_pre_attn_scalar", OFF},
-    {"attention_multiplier", OFF}, {"clip_qkv", OFF}, {"attention_chunk_size", OFF}, {"no_rope_layers", OFF},
-    {"no_rope_layer_interval", OFF}, {"num_local_experts", OFF}, {"num_experts", OFF}, {"n_routed_experts", OFF},
-    {"num_nextn_predict_layers", OFF}, {"q_lora_rank", OFF}, {"kv_lora_rank", OFF}, {"quantization_config", OFF},
-    {"rope_local_base_freq", OFF}, {"attn_temperature_tuning", OFF}, {"attention_sink", OFF}, {"attention_sinks", OFF},
+    {"attention_bias", OFF},
+    {"mlp_bias", OFF},
+    {"qkv_bias", OFF},
+    {"bias", OFF},
+    {"use_bias", OFF},
+    {"no_bias", OFF},
+    {"rope_interleaved", OFF},
+    {"is_encoder_decoder", OFF},
+    {"add_cross_attention", OFF},
+    {"cross_attention_hidden_size", OFF},
+    {"tie_encoder_decoder", OFF},
+    {"pruned_heads", OFF},
+    {"use_qk_norm", OFF},
+    {"qk_norm", OFF},
+    {"qk_layernorm", OFF},
+    {"use_parallel_residual", OFF},
+    {"parallel_attn", OFF},
+    {"alibi", OFF},
+    {"attn_logit_softcapping", OFF},
+    {"final_logit_softcapping", OFF},
+    {"query_pre_attn_scalar", OFF},
+    {"attention_multiplier", OFF},
+    {"clip_qkv", OFF},
+    {"attention_chunk_size", OFF},
+    {"no_rope_layers", OFF},
+    {"no_rope_layer_interval", OFF},
+    {"num_local_experts", OFF},
+    {"num_experts", OFF},
+    {"n_routed_experts", OFF},
+    {"num_nextn_predict_layers", OFF},
+    {"q_lora_rank", OFF},
+    {"kv_lora_rank", OFF},
+    {"quantization_config", OFF},
+    {"rope_local_base_freq", OFF},
+    {"attn_temperature_tuning", OFF},
+    {"attention_sink", OFF},
+    {"attention_sinks", OFF},
     {"auto_map", OFF},
-    {"residual_multiplier", ONE}, {"embedding_multiplier", ONE}, {"logits_scaling", ONE}, {"logit_scale", ONE},
-    {"scale_emb", ONE}, {"rotary_pct", ONE}, {"rope_pct", ONE}, {"rope_ratio", ONE},
+    {"residual_multiplier", ONE},
+    {"embedding_multiplier", ONE},
+    {"logits_scaling", ONE},
+    {"logit_scale", ONE},
+    {"scale_emb", ONE},
+    {"rotary_pct", ONE},
+    {"rope_pct", ONE},
+    {"rope_ratio", ONE},
 };
 enum { N_KEY = sizeof keys / sizeof *keys };
 
@@ -135,8 +233,10 @@ static int check_key(const struct json *v, const char *file, struct str *notes, 
         return 0;
     }
     if (strcmp(json_key(v), "quantization_config") == 0 && is_set(v))
-        return err_set(e, ERR_UNSUPPORTED, "%s: quantization_config: quantised weights are not read; import the model "
-                                           "as it was before", file);
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: quantization_config: quantised weights are not read; import the model "
+                       "as it was before",
+                       file);
     if (keys[k].rule == OFF && !is_off(v))
         return refuse(file, "", v, "nothing (null, false or 0): the forward pass here has no such thing", e);
     if (keys[k].rule == ONE && is_set(v) && !(json_is_number(v) && json_number(v, 0) == 1))
@@ -187,8 +287,10 @@ static int find_rope(const struct json *c, const char *file, struct rope_source 
             return err_set(e, ERR_FORMAT, "%s: %s: key '%s' appears twice", file, names[i], dup);
         for (const struct json *v = json_first(o[i]); v; v = json_next(v))
             if (json_is_object(v))
-                return err_set(e, ERR_UNSUPPORTED, "%s: %s.%s: one rotation for each sort of layer; all layers rotate "
-                                                   "alike here", file, names[i], json_key(v));
+                return err_set(e, ERR_UNSUPPORTED,
+                               "%s: %s.%s: one rotation for each sort of layer; all layers rotate "
+                               "alike here",
+                               file, names[i], json_key(v));
         if (json_size(o[i]) == 0)
             o[i] = NULL;
     }
@@ -197,8 +299,8 @@ static int find_rope(const struct json *c, const char *file, struct rope_source 
     return 0;
 }
 
-/* A number of the object, or, where there is a `beside`, one that stands in config.json itself; *found says whether there
- * is any, otherwise *out stays. Both must agree, and so must the object that was not taken. */
+/* A number of the object, or, where there is a `beside`, one that stands in config.json itself; *found says whether
+ * there is any, otherwise *out stays. Both must agree, and so must the object that was not taken. */
 static int rope_number(const struct json *beside, const struct rope_source *r, const char *file, const char *key,
                        double *out, int *found, struct err *e)
 {
@@ -213,8 +315,8 @@ static int rope_number(const struct json *beside, const struct rope_source *r, c
             return err_set(e, ERR_FORMAT, "%s: key '%s%s%s' is no number", file, where[i], dot, key);
         double v = json_number(in[i], 0);
         if ((*found || i == 2) && v != *out)
-            return err_set(e, ERR_UNSUPPORTED, "%s: %s is %g, but %s%s%s is %g: which one holds can't be told", file, key,
-                           *out, where[i], dot, key, v);
+            return err_set(e, ERR_UNSUPPORTED, "%s: %s is %g, but %s%s%s is %g: which one holds can't be told", file,
+                           key, *out, where[i], dot, key, v);
         *out = v;
         *found = 1;
     }
@@ -245,8 +347,9 @@ static int rope_type(const struct json *o, const char *file, const char *name, c
         if (!s)
             return err_set(e, ERR_FORMAT, "%s: key '%s.%s' is no text", file, name, both[i]);
         if (*out && strcmp(*out, s) != 0)
-            return err_set(e, ERR_UNSUPPORTED, "%s: %s.rope_type is '%s', and %s.type is '%s': which one holds can't be told",
-                           file, name, *out, name, s);
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s: %s.rope_type is '%s', and %s.type is '%s': which one holds can't be told", file, name,
+                           *out, name, s);
         *out = s;
     }
     *out = *out ? *out : "default";
@@ -272,8 +375,8 @@ static int check_rope_keys(const struct json *o, const char *file, const char *n
             neutral |= strcmp(key, scales[i]) == 0 && json_is_number(v) && json_number(v, 0) == 1;
         if (!known && !neutral) {
             char *text = json_print(v);
-            err_set(e, ERR_UNSUPPORTED, "%s: %s.%.80s is %.60s, which has no part in rope_type '%s'", file, name, key, text,
-                    type);
+            err_set(e, ERR_UNSUPPORTED, "%s: %s.%.80s is %.60s, which has no part in rope_type '%s'", file, name, key,
+                    text, type);
             mem_free(text);
             return -1;
         }
@@ -281,7 +384,8 @@ static int check_rope_keys(const struct json *o, const char *file, const char *n
     return 0;
 }
 
-static int read_llama3(const struct json *c, const struct rope_source *r, const char *file, struct hparams *hp, struct err *e)
+static int read_llama3(const struct json *c, const struct rope_source *r, const char *file, struct hparams *hp,
+                       struct err *e)
 {
     double original = hp->context_length;
     int found;
@@ -291,8 +395,8 @@ static int read_llama3(const struct json *c, const struct rope_source *r, const 
         rope_number(c, r, file, "original_max_position_embeddings", &original, &found, e))
         return -1;
     if (!(original >= 1 && original <= DIMS_MAX_CONTEXT) || original != floor(original))
-        return err_set(e, ERR_SHAPE, "%s: original_max_position_embeddings is %g, expected an integer from 1 to %d", file,
-                       original, (int)DIMS_MAX_CONTEXT);
+        return err_set(e, ERR_SHAPE, "%s: original_max_position_embeddings is %g, expected an integer from 1 to %d",
+                       file, original, (int)DIMS_MAX_CONTEXT);
     hp->rope_original_context = (int)original;
     return 0;
 }
@@ -315,11 +419,12 @@ static int read_rope(const struct json *c, const char *file, struct hparams *hp,
         return err_set(e, ERR_UNSUPPORTED, "%s: partial_rotary_factor is %g, expected 1: whole heads rotate here", file,
                        partial);
     if (strcmp(other, "default") != 0 && strcmp(other, type) != 0)
-        return err_set(e, ERR_UNSUPPORTED, "%s: %s says '%s', and %s says '%s': which one holds can't be told", file, r.name,
-                       type, r.other_name, other);
+        return err_set(e, ERR_UNSUPPORTED, "%s: %s says '%s', and %s says '%s': which one holds can't be told", file,
+                       r.name, type, r.other_name, other);
     int linear = strcmp(type, "linear") == 0, llama3 = strcmp(type, "llama3") == 0;
     if (!linear && !llama3 && strcmp(type, "default") != 0)
-        return err_set(e, ERR_UNSUPPORTED, "%s: %s: rope_type '%s'; known: default, linear, llama3", file, r.name, type);
+        return err_set(e, ERR_UNSUPPORTED, "%s: %s: rope_type '%s'; known: default, linear, llama3", file, r.name,
+                       type);
     if (check_rope_keys(r.main, file, r.name, type, e) || check_rope_keys(r.other, file, r.other_name, type, e))
         return -1;
     if (!linear && !llama3)

@@ -100,8 +100,8 @@ static int place(struct tokenizer_data *d, int64_t id, const char *text, const c
     return 0;
 }
 
-/* Sizes the table by the largest id, so that a hostile id costs at most DIMS_MAX_VOCAB pointers. Added tokens may stand right
- * behind the rows of the embedding (a padding token, mostly): the tokenizer refuses a text that holds one. */
+/* Sizes the table by the largest id, so that a hostile id costs at most DIMS_MAX_VOCAB pointers. Added tokens may stand
+ * right behind the rows of the embedding (a padding token, mostly): the tokenizer refuses a text that holds one. */
 static int size_table(const struct json *vocab, const struct json *added, int n_vocab, const char *file,
                       struct tokenizer_data *d, struct err *e)
 {
@@ -114,12 +114,13 @@ static int size_table(const struct json *vocab, const struct json *added, int n_
                 return err_set(e, ERR_FORMAT, "%s: token '%s' has no id below %d", file,
                                k == 0 ? json_key(v) : word(v, "content"), (int)DIMS_MAX_VOCAB);
             if (k == 0 && id >= n_vocab)
-                return err_set(e, ERR_SHAPE, "%s: token '%s' has id %lld, but vocab_size is %d", file,
-                               json_key(v), (long long)id, n_vocab);
+                return err_set(e, ERR_SHAPE, "%s: token '%s' has id %lld, but vocab_size is %d", file, json_key(v),
+                               (long long)id, n_vocab);
             n = id >= n ? id + 1 : n;
         }
     if (n > n_vocab + (int64_t)json_size(added))
-        return err_set(e, ERR_SHAPE, "%s: added token of id %lld, but vocab_size is %d", file, (long long)n - 1, n_vocab);
+        return err_set(e, ERR_SHAPE, "%s: added token of id %lld, but vocab_size is %d", file, (long long)n - 1,
+                       n_vocab);
     d->token = mem_try((size_t)n + IMPORT_HF_ADDED_MAX_NEW, sizeof *d->token, "tokens", e);
     d->type = d->token ? mem_try((size_t)n + IMPORT_HF_ADDED_MAX_NEW, 1, "token types", e) : NULL;
     if (!d->type)
@@ -170,8 +171,7 @@ static int read_merges(const struct json *merges, const char *file, struct token
     return 0;
 }
 
-static int read_tokens(const struct json *root, const char *file, int n_vocab, struct tokenizer_data *d,
-                       struct err *e)
+static int read_tokens(const struct json *root, const char *file, int n_vocab, struct tokenizer_data *d, struct err *e)
 {
     const struct json *model = json_get(root, "model"), *vocab = json_get(model, "vocab"),
                       *added = json_get(root, "added_tokens");
@@ -240,7 +240,8 @@ static int read_post_processor(const struct json *p, const char *file, int *bos,
         return 0;
     }
     if (strcmp(type, "TemplateProcessing") != 0)
-        return err_set(e, ERR_UNSUPPORTED, "%s: post_processor '%s'; known: ByteLevel, TemplateProcessing, Sequence", file, type);
+        return err_set(e, ERR_UNSUPPORTED, "%s: post_processor '%s'; known: ByteLevel, TemplateProcessing, Sequence",
+                       file, type);
     int texts = 0;
     for (const struct json *i = json_first(json_get(p, "single")); i; i = json_next(i)) {
         const char *name = word(json_get(i, "SpecialToken"), "id");
@@ -249,14 +250,18 @@ static int read_post_processor(const struct json *p, const char *file, int *bos,
         if (!json_get(i, "SpecialToken"))
             continue;
         if (texts || *bos >= 0)
-            return err_set(e, ERR_UNSUPPORTED, "%s: post_processor puts '%s' %s; one token in front is all that is read here",
-                           file, name, texts ? "behind a text" : "in front of a text, besides another one");
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s: post_processor puts '%s' %s; one token in front is all that is read here", file, name,
+                           texts ? "behind a text" : "in front of a text, besides another one");
         if (json_size(ids) != 1 || id_of(json_first(ids)) < 0)
             return err_set(e, ERR_FORMAT, "%s: post_processor: special token '%s' is not exactly one id", file, name);
         *bos = (int)id_of(json_first(ids));
     }
-    return texts == 1 ? 0 : err_set(e, ERR_UNSUPPORTED, "%s: post_processor: a single text stands %d times in its template, "
-                                                        "expected once", file, texts);
+    return texts == 1 ? 0
+                      : err_set(e, ERR_UNSUPPORTED,
+                                "%s: post_processor: a single text stands %d times in its template, "
+                                "expected once",
+                                file, texts);
 }
 
 /* A string, or a list of {name, template} of which the one named "default" counts. */
@@ -302,20 +307,22 @@ static int read_template(const char *folder, const struct json *config, struct t
     return rc;
 }
 
-/* "add_bos_token": true or false where tokenizer.json does the other leaves open which of the two made the model's texts. */
+/* "add_bos_token": true or false where tokenizer.json does the other leaves open which of the two made the model's
+ * texts. */
 static int check_flags(const struct json *own, const char *folder, int adds_bos, struct err *e)
 {
     const struct json *v = json_get(own, "add_bos_token");
     if (json_is_bool(v) && json_bool(v, 0) != adds_bos)
-        return err_set(e, ERR_UNSUPPORTED, "%s/tokenizer_config.json: add_bos_token is %s, but tokenizer.json's post_processor "
-                                           "puts %s in front; make the two agree", folder, adds_bos ? "false" : "true",
-                       adds_bos ? "a token" : "nothing");
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s/tokenizer_config.json: add_bos_token is %s, but tokenizer.json's post_processor "
+                       "puts %s in front; make the two agree",
+                       folder, adds_bos ? "false" : "true", adds_bos ? "a token" : "nothing");
     if (json_bool(json_get(own, "add_eos_token"), 0))
-        return err_set(e, ERR_UNSUPPORTED, "%s/tokenizer_config.json: add_eos_token is true; nothing is put behind a prompt here",
-                       folder);
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s/tokenizer_config.json: add_eos_token is true; nothing is put behind a prompt here", folder);
     if (json_bool(json_get(own, "split_special_tokens"), 0))
-        return err_set(e, ERR_UNSUPPORTED, "%s/tokenizer_config.json: split_special_tokens is true; they are kept whole here",
-                       folder);
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s/tokenizer_config.json: split_special_tokens is true; they are kept whole here", folder);
     return 0;
 }
 

@@ -17,8 +17,8 @@ struct keepset {
 
 struct keepset *keepset_create(int n_layer, int n_kv_head, int n, struct err *e); /* empty */
 void keepset_destroy(struct keepset *k);
-void keepset_fill(struct keepset *k, int layer, int kv_head);                  /* all n stay */
-void keepset_add(struct keepset *k, int layer, int kv_head, int entry);        /* adding twice is harmless */
+void keepset_fill(struct keepset *k, int layer, int kv_head);           /* all n stay */
+void keepset_add(struct keepset *k, int layer, int kv_head, int entry); /* adding twice is harmless */
 int keepset_has(const struct keepset *k, int layer, int kv_head, int entry);
 int keepset_count(const struct keepset *k, int layer, int kv_head);
 const uint64_t *keepset_bits(const struct keepset *k, int layer, int kv_head); /* [words] */

@@ -26,8 +26,8 @@ void kernels_init(void)
     openblas_set_num_threads(1);
 }
 
-/* OpenBLAS maps a buffer for every thread that multiplies, of 128 MiB for x86-64 with a choice of kernels, 32 MiB at least,
- * and where the system refuses it asks again for ever. */
+/* OpenBLAS maps a buffer for every thread that multiplies, of 128 MiB for x86-64 with a choice of kernels, 32 MiB at
+ * least, and where the system refuses it asks again for ever. */
 int kernels_check_room(int threads, struct err *e)
 {
     enum { BUFFER_MIB = 128 };
@@ -39,8 +39,10 @@ int kernels_check_room(int threads, struct err *e)
         return 0;
     }
     if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
-        return err_set(e, ERR_NOMEM, "OpenBLAS takes %d MiB of address space, %d a thread, and the limit of %llu KiB leaves less "
-                       "than that: raise it (ulimit -v)%s", threads * BUFFER_MIB, BUFFER_MIB, (unsigned long long)space.rlim_cur / 1024,
+        return err_set(e, ERR_NOMEM,
+                       "OpenBLAS takes %d MiB of address space, %d a thread, and the limit of %llu KiB leaves less "
+                       "than that: raise it (ulimit -v)%s",
+                       threads * BUFFER_MIB, BUFFER_MIB, (unsigned long long)space.rlim_cur / 1024,
                        threads > 1 ? ", or take fewer threads (--threads 1)" : "");
     return err_set(e, ERR_NOMEM, "OpenBLAS takes %d MiB of address space, %d a thread, and the system refuses them%s",
                    threads * BUFFER_MIB, BUFFER_MIB, threads > 1 ? ": take fewer threads (--threads 1)" : "");
@@ -82,8 +84,8 @@ void kernels_gemm_nt(float *c, size_t ldc, const float *a, size_t lda, const flo
 void kernels_gemm_nn(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, int m, int n, int k,
                      int add)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1.0f, a, (int)lda, b, (int)ldb,
-                add ? 1.0f : 0.0f, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1.0f, a, (int)lda, b, (int)ldb, add ? 1.0f : 0.0f,
+                c, (int)ldc);
 }
 
 static inline __attribute__((always_inline)) float reduce(lanes v)

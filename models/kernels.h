@@ -34,11 +34,12 @@ void kernels_scale(float *x, int n, float by);
 /* y[i] = act(gate[i]) * up[i]. */
 void kernels_gated(float *y, const float *gate, const float *up, int n, enum model_activation act);
 void kernels_axpy(float *y, float a, const float *x, int n); /* y += a x */
-void kernels_add(float *x, const float *y, int n); /* x += y */
+void kernels_add(float *x, const float *y, int n);           /* x += y */
 
 /* Whether `items` things of about `cost` multiply-adds each are worth waking other threads for (some microseconds). */
 int kernels_worth_sharing(size_t items, size_t cost);
-void kernels_share_from(size_t multiply_adds); /* tests: share even the smallest work, with 0; SIZE_MAX: the default again */
+void kernels_share_from(
+    size_t multiply_adds); /* tests: share even the smallest work, with 0; SIZE_MAX: the default again */
 
 /* Once, before anything else: BLAS on one thread. Harmless when repeated. */
 void kernels_init(void);

@@ -1,8 +1,8 @@
 /* With few rows (the heads of one group, when a sequence is decoded alone) a product over the cache should wait for
- * memory and for nothing else; with rows as lanes most lanes would be empty. So eight keys are the lanes here, transposed in
- * registers four dimensions at a time, and every sum still runs over its terms from the front, one fused multiply-add a
- * term where the machine has them: the order of kernels_rows, hence its bits. The hardware fetches ahead within pages of
- * 4 KiB only, which is 16 keys of 64 dimensions; so what comes next is asked for here. */
+ * memory and for nothing else; with rows as lanes most lanes would be empty. So eight keys are the lanes here,
+ * transposed in registers four dimensions at a time, and every sum still runs over its terms from the front, one fused
+ * multiply-add a term where the machine has them: the order of kernels_rows, hence its bits. The hardware fetches ahead
+ * within pages of 4 KiB only, which is 16 keys of 64 dimensions; so what comes next is asked for here. */
 #include "models/kernels_few.h"
 
 #include <string.h>
@@ -23,9 +23,9 @@ typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
 #define SHUFFLE __builtin_shufflevector
 
 enum {
-    KEYS = 8,         /* lanes */
-    LINE = 64,        /* bytes */
-    FAR = 8192,       /* bytes beyond the block that the first-level cache is to hold: as yet for the second */
+    KEYS = 8,   /* lanes */
+    LINE = 64,  /* bytes */
+    FAR = 8192, /* bytes beyond the block that the first-level cache is to hold: as yet for the second */
     VALUES_AHEAD = 4096 / sizeof(float)
 };
 
@@ -84,8 +84,8 @@ INLINE void score_block(float *score, size_t ld, const float *q, const float *k,
                 memcpy(score + (size_t)r * ld + KEYS * g, &sum[g][r], (size_t)(left - KEYS * g) * sizeof *score);
 }
 
-INLINE void scores(float *score, size_t ld, const float *q, const float *k, int n, size_t d, const float *next, const int R,
-                   const int G)
+INLINE void scores(float *score, size_t ld, const float *q, const float *k, int n, size_t d, const float *next,
+                   const int R, const int G)
 {
     int i = 0, block = KEYS * G;
     for (; i + block <= n; i += block) {
@@ -109,8 +109,8 @@ INLINE void scores_of_rows(float *score, size_t ld, const float *q, int rows, co
 }
 
 /* V vectors of dimensions for all R rows, and the weights' sums. */
-INLINE void value_strip(float *out, float *total, const float *weight, size_t ld, const float *v, int n, size_t d, const int R,
-                        const int V)
+INLINE void value_strip(float *out, float *total, const float *weight, size_t ld, const float *v, int n, size_t d,
+                        const int R, const int V)
 {
     lanes16 sum[KERNELS_FEW_ROWS][4];
     float all[KERNELS_FEW_ROWS] = {0};
@@ -137,8 +137,8 @@ INLINE void value_strip(float *out, float *total, const float *weight, size_t ld
     }
 }
 
-INLINE void values(float *out, float *total, const float *weight, size_t ld, const float *v, int n, size_t d, const int R,
-                   const int V)
+INLINE void values(float *out, float *total, const float *weight, size_t ld, const float *v, int n, size_t d,
+                   const int R, const int V)
 {
     size_t i = 0, wide = 16 * (size_t)V;
     for (; i + wide <= d; i += wide)
@@ -159,8 +159,8 @@ INLINE void values(float *out, float *total, const float *weight, size_t ld, con
         }
 }
 
-INLINE void values_of_rows(float *out, float *total, const float *weight, size_t ld, int rows, const float *v, int n, size_t d,
-                           const int V)
+INLINE void values_of_rows(float *out, float *total, const float *weight, size_t ld, int rows, const float *v, int n,
+                           size_t d, const int V)
 {
     switch (rows) {
     case 1: values(out, total, weight, ld, v, n, d, 1, V); break;
@@ -183,20 +183,22 @@ __attribute__((target("arch=x86-64-v3"))) static void middle_scores(float *score
     scores_of_rows(score, ld, q, rows, k, n, d, next, 2);
 }
 
-__attribute__((target("arch=x86-64-v4"))) static void wide_values(float *out, float *total, const float *weight, size_t ld,
-                                                                  int rows, const float *v, int n, size_t d)
+__attribute__((target("arch=x86-64-v4"))) static void wide_values(float *out, float *total, const float *weight,
+                                                                  size_t ld, int rows, const float *v, int n, size_t d)
 {
     values_of_rows(out, total, weight, ld, rows, v, n, d, 4);
 }
 
-__attribute__((target("arch=x86-64-v3"))) static void middle_values(float *out, float *total, const float *weight, size_t ld,
-                                                                    int rows, const float *v, int n, size_t d)
+__attribute__((target("arch=x86-64-v3"))) static void middle_values(float *out, float *total, const float *weight,
+                                                                    size_t ld, int rows, const float *v, int n,
+                                                                    size_t d)
 {
     values_of_rows(out, total, weight, ld, rows, v, n, d, 1);
 }
 #endif
 
-void kernels_few_scores(float *score, size_t ld, const float *q, int rows, const float *k, int n, int d, const float *next)
+void kernels_few_scores(float *score, size_t ld, const float *q, int rows, const float *k, int n, int d,
+                        const float *next)
 {
 #if defined(__x86_64__)
     if (CPU_HAS_V4) {
@@ -211,7 +213,8 @@ void kernels_few_scores(float *score, size_t ld, const float *q, int rows, const
     scores_of_rows(score, ld, q, rows, k, n, (size_t)d, next, 1);
 }
 
-void kernels_few_values(float *out, float *total, const float *weight, size_t ld, int rows, const float *v, int n, int d)
+void kernels_few_values(float *out, float *total, const float *weight, size_t ld, int rows, const float *v, int n,
+                        int d)
 {
 #if defined(__x86_64__)
     if (CPU_HAS_V4) {

@@ -1,10 +1,11 @@
-/* Products whose every output is a sum over k from the front, in single precision with fused multiply-add: the order does
- * not depend on how many rows or columns are computed together, so tiles may have any shape and a row's bits are the same
- * alone and among others. A tile keeps R x V vectors of sums in registers:
+/* Products whose every output is a sum over k from the front, in single precision with fused multiply-add: the order
+ * does not depend on how many rows or columns are computed together, so tiles may have any shape and a row's bits are
+ * the same alone and among others. A tile keeps R x V vectors of sums in registers:
  *
  *   for k: load V vectors of w[k][...]; for every row r: broadcast x[r][k], multiply, add
  *
- * Tiles are as large as the registers of the machine allow (32 of 64 bytes, or 16 of 32), in vectors that fit one register. */
+ * Tiles are as large as the registers of the machine allow (32 of 64 bytes, or 16 of 32), in vectors that fit one
+ * register. */
 #include "models/kernels_rows.h"
 
 #include <stdint.h>
@@ -38,7 +39,7 @@ struct operands {
     const float *w;
     const uint16_t *w16; /* bf16 */
     size_t ldw, k;
-    int add;             /* the sums are added to what y holds */
+    int add; /* the sums are added to what y holds */
 };
 
 INLINE void load16(lanes16 *to, const struct operands *o, size_t at, const int half)
@@ -62,7 +63,8 @@ INLINE void load8(lanes8 *to, const struct operands *o, size_t at, const int hal
 }
 
 /* ahead: how many bytes before their use weights are asked for; 0: not at all. */
-INLINE void tile16(const struct operands *o, int row, int col, const int R, const int V, const int half, const int ahead)
+INLINE void tile16(const struct operands *o, int row, int col, const int R, const int V, const int half,
+                   const int ahead)
 {
     lanes16 sum[6][6];
     const float *x = o->x + (size_t)row * o->row_step;
@@ -137,7 +139,8 @@ INLINE void tile(const struct operands *o, int row, int col, const int R, const 
 }
 
 /* 16 V columns for all rows, R at a time. */
-INLINE void strip16(const struct operands *o, int rows, int col, const int R, const int V, const int half, const int lanes)
+INLINE void strip16(const struct operands *o, int rows, int col, const int R, const int V, const int half,
+                    const int lanes)
 {
     int r = 0;
     for (; r + R <= rows; r += R)
@@ -193,7 +196,8 @@ INLINE void wide_columns(const struct operands *o, int rows, int n, const int ha
 {
     enum { AHEAD = 5120 };
     int col = 0;
-    for (; rows == 1 && col + 96 <= n; col += 96) /* one row waits for memory only, and the hardware stops at every page */
+    for (; rows == 1 && col + 96 <= n;
+         col += 96) /* one row waits for memory only, and the hardware stops at every page */
         tile16(o, 0, col, 1, 6, half, AHEAD);
     for (; col + 96 <= n; col += 96)
         strip16(o, rows, col, 4, 6, half, 16);
@@ -255,20 +259,27 @@ static void run(const struct operands *o, int rows, int n)
 void kernels_rows_add(float *y, size_t ldy, const float *x, size_t row_step, size_t k_step, int rows, const float *w,
                       size_t ldw, int n, int k, int add)
 {
-    struct operands o = {.y = y, .ldy = ldy, .x = x, .row_step = row_step, .k_step = k_step,
-                         .w = w, .ldw = ldw, .k = (size_t)k, .add = add};
+    struct operands o = {.y = y,
+                         .ldy = ldy,
+                         .x = x,
+                         .row_step = row_step,
+                         .k_step = k_step,
+                         .w = w,
+                         .ldw = ldw,
+                         .k = (size_t)k,
+                         .add = add};
     run(&o, rows, n);
 }
 
-void kernels_rows(float *y, size_t ldy, const float *x, size_t row_step, size_t k_step, int rows, const float *w, size_t ldw,
-                  int n, int k)
+void kernels_rows(float *y, size_t ldy, const float *x, size_t row_step, size_t k_step, int rows, const float *w,
+                  size_t ldw, int n, int k)
 {
     kernels_rows_add(y, ldy, x, row_step, k_step, rows, w, ldw, n, k, 0);
 }
 
-/* The sums over slices of k, each from zero, are added up in their order: rounding grows with the slice and the number of
- * slices instead of with k, and a slice of a panel stays in the second-level cache for all rows. bf16 slices are widened
- * before; few rows widen them in registers. */
+/* The sums over slices of k, each from zero, are added up in their order: rounding grows with the slice and the number
+ * of slices instead of with k, and a slice of a panel stays in the second-level cache for all rows. bf16 slices are
+ * widened before; few rows widen them in registers. */
 static void panel_product(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int p)
 {
     enum { FEW = 6, SLICE = 384 };

@@ -21,8 +21,8 @@ struct kvcache_pool {
     size_t n, cap;
 };
 
-/* One allocation for many arrays of keys and values: large enough for huge pages, of which few must be cleared, and whose
- * addresses are found without waiting when a step reads all of them once. */
+/* One allocation for many arrays of keys and values: large enough for huge pages, of which few must be cleared, and
+ * whose addresses are found without waiting when a step reads all of them once. */
 struct kv_block {
     int refs;
     float *data;
@@ -170,8 +170,8 @@ int kvcache_seal(struct kvcache *c, int tail_capacity, struct err *e)
         struct kv_tail *t = &c->tail[i];
         assert(!c->segment[i]); /* sealed once */
         struct kv_segment *s = mem_new(1, sizeof *s);
-        *s = (struct kv_segment){.refs = 1, .n = t->n, .head_dim = c->head_dim, .pos = t->pos, .k = t->k, .v = t->v,
-                                 .block = t->block};
+        *s = (struct kv_segment){
+            .refs = 1, .n = t->n, .head_dim = c->head_dim, .pos = t->pos, .k = t->k, .v = t->v, .block = t->block};
         /* the segment accounts for n entries; the unused rest of the tail's room is no longer counted */
         atomic_fetch_sub(&resident, (size_t)(t->cap - t->n) * entry_bytes(c->head_dim));
         c->segment[i] = s;
@@ -213,8 +213,8 @@ static struct kv_segment *find_pooled(const struct kvcache_pool *p, const struct
     uint64_t hash = hash_fnv1a(bits, size);
     for (size_t i = 0; p && i < p->n; i++) {
         const struct pool_entry *q = &p->entry[i];
-        if (q->layer == layer && q->kv_head == kv_head && q->packed == packed && q->hash == hash && q->words == keep->words &&
-            memcmp(q->bits, bits, size) == 0) {
+        if (q->layer == layer && q->kv_head == kv_head && q->packed == packed && q->hash == hash &&
+            q->words == keep->words && memcmp(q->bits, bits, size) == 0) {
             q->segment->refs++;
             return q->segment;
         }
@@ -228,7 +228,8 @@ static void put_pooled(struct kvcache_pool *p, const struct keepset *keep, int l
     const uint64_t *bits = keepset_bits(keep, layer, kv_head);
     size_t size = keep->words * sizeof *bits;
     mem_grow(&p->entry, &p->cap, p->n + 1, sizeof *p->entry);
-    struct pool_entry q = {layer, kv_head, packed, hash_fnv1a(bits, size), keep->words, mem_new(keep->words, sizeof *bits), s};
+    struct pool_entry q = {
+        layer, kv_head, packed, hash_fnv1a(bits, size), keep->words, mem_new(keep->words, sizeof *bits), s};
     memcpy(q.bits, bits, size);
     p->entry[p->n++] = q;
     s->refs++;
@@ -269,13 +270,14 @@ static int place_block(const struct job *job, int n, size_t entries, int head_di
 }
 
 /* Gives every job's segment its place in a block, and fills them all. */
-static int gather_all(const struct job *job, int n_job, const struct keepset *keep, int head_dim, const struct rope_table *rope,
-                      struct err *e)
+static int gather_all(const struct job *job, int n_job, const struct keepset *keep, int head_dim,
+                      const struct rope_table *rope, struct err *e)
 {
     size_t all = 0;
     for (int begin = 0, end; begin < n_job; begin = end) {
         size_t entries = 0;
-        for (end = begin; end < n_job && (end == begin || (entries + (size_t)job[end].to->n) * entry_bytes(head_dim) <= BLOCK_BYTES);
+        for (end = begin;
+             end < n_job && (end == begin || (entries + (size_t)job[end].to->n) * entry_bytes(head_dim) <= BLOCK_BYTES);
              end++)
             entries += (size_t)job[end].to->n;
         if (place_block(job + begin, end - begin, entries, head_dim, e))

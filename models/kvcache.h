@@ -25,16 +25,16 @@ struct kv_block; /* memory of segments, or of tails, that were made together */
 struct kv_segment {
     int refs;
     int n, head_dim;
-    int32_t *pos; /* [n] strictly increasing */
-    float *k, *v; /* [n][head_dim] */
+    int32_t *pos;           /* [n] strictly increasing */
+    float *k, *v;           /* [n][head_dim] */
     struct kv_block *block; /* that k and v lie in; NULL: arrays of their own */
 };
 
 struct kv_tail {
     int n, cap;
-    int mark;     /* n before the forward pass that is under way */
-    int32_t *pos; /* [cap] distinct; increasing unless entries were evicted (kvcache_evict) */
-    float *k, *v; /* [cap][head_dim] */
+    int mark;               /* n before the forward pass that is under way */
+    int32_t *pos;           /* [cap] distinct; increasing unless entries were evicted (kvcache_evict) */
+    float *k, *v;           /* [cap][head_dim] */
     struct kv_block *block; /* that k and v lie in; NULL: arrays of their own */
 };
 
@@ -73,9 +73,9 @@ int kvcache_evict(struct kvcache *c, int layer, int kv_head, const unsigned char
 
 const struct kv_segment *kvcache_segment(const struct kvcache *c, int layer, int kv_head); /* NULL: none */
 struct kv_tail *kvcache_tail(struct kvcache *c, int layer, int kv_head);
-int kvcache_n_entry(const struct kvcache *c, int layer, int kv_head);  /* segment + tail */
-int kvcache_tail_room(const struct kvcache *c); /* tokens that can still be fed */
-int kvcache_n_seen(const struct kvcache *c);   /* tokens fed so far, pruned ones included = next position */
+int kvcache_n_entry(const struct kvcache *c, int layer, int kv_head); /* segment + tail */
+int kvcache_tail_room(const struct kvcache *c);                       /* tokens that can still be fed */
+int kvcache_n_seen(const struct kvcache *c); /* tokens fed so far, pruned ones included = next position */
 void kvcache_set_seen(struct kvcache *c, int n_seen);
 /* Forgets what was fed after the tails held n_tail entries (teacher forcing, then back). */
 void kvcache_rewind(struct kvcache *c, int n_tail);

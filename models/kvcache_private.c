@@ -16,8 +16,8 @@ int kvcache_kept_slots(const struct kvcache *c, const struct keepset *keep, int 
     return n;
 }
 
-/* Copies one head's slots into c's empty tail; with a rope each key is turned to its rank. A packed cache's keys stand at
- * their slots, another's at their tokens' positions. */
+/* Copies one head's slots into c's empty tail; with a rope each key is turned to its rank. A packed cache's keys stand
+ * at their slots, another's at their tokens' positions. */
 static void copy_head(struct kvcache *c, const struct kvcache *from, size_t i, const int32_t *slot, int n,
                       const struct rope_table *rope)
 {

@@ -53,8 +53,8 @@ void matrix_row(const struct matrix *m, int row, float *out)
 }
 
 /* Sixteen rows at a time, so that whole cache lines are written. `size` of an element is a constant of each caller. */
-static inline __attribute__((always_inline)) void pack(const struct matrix *m, char *to, const char *src, int n, int first,
-                                                       const int *where, const size_t size)
+static inline __attribute__((always_inline)) void pack(const struct matrix *m, char *to, const char *src, int n,
+                                                       int first, const int *where, const size_t size)
 {
 #pragma omp parallel for schedule(static) if ((size_t)n * (size_t)m->cols > 1 << 16)
     for (int i0 = 0; i0 < n; i0 += MATRIX_LANES) {

@@ -21,14 +21,14 @@ struct matrix {
 };
 
 int matrix_n_panel(const struct matrix *m);
-int matrix_panel_rows(const struct matrix *m, int p);   /* without the padding */
+int matrix_panel_rows(const struct matrix *m, int p);     /* without the padding */
 size_t matrix_panel_width(const struct matrix *m, int p); /* with it: the leading dimension */
-size_t matrix_panel_at(const struct matrix *m, int p);  /* first element, index into f32 or bf16 */
-size_t matrix_elements(const struct matrix *m);         /* to allocate, padding included */
+size_t matrix_panel_at(const struct matrix *m, int p);    /* first element, index into f32 or bf16 */
+size_t matrix_elements(const struct matrix *m);           /* to allocate, padding included */
 
 /* Index of element (row, col). */
 size_t matrix_index(const struct matrix *m, int row, int col);
-float matrix_get(const struct matrix *m, int row, int col); /* slow: oracle and tests */
+float matrix_get(const struct matrix *m, int row, int col);   /* slow: oracle and tests */
 void matrix_row(const struct matrix *m, int row, float *out); /* out[cols] */
 
 /* Writes rows of row-major src[n][cols] to the panels at `to` (f32 or bf16 as the matrix says); row i goes to

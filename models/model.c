@@ -1,6 +1,6 @@
 /* Hyper-parameters, the table of tensors that they imply, and their place in memory: one arena in which every tensor is
- * packed in the panels that the kernels read (matrix.h). Q, K and V of a layer are one matrix there, and so are gate and
- * up, so that the forward pass multiplies by each group in one product. */
+ * packed in the panels that the kernels read (matrix.h). Q, K and V of a layer are one matrix there, and so are gate
+ * and up, so that the forward pass multiplies by each group in one product. */
 #include "models/model.h"
 
 #include <math.h>
@@ -52,12 +52,10 @@ static int check_rope(const struct hparams *hp, struct err *e)
 int hparams_check(struct hparams *hp, struct err *e)
 {
     if (check_range("n_layer", hp->n_layer, DIMS_MAX_LAYER, e) ||
-        check_range("d_model", hp->d_model, DIMS_MAX_WIDTH, e) ||
-        check_range("n_head", hp->n_head, DIMS_MAX_HEAD, e) ||
+        check_range("d_model", hp->d_model, DIMS_MAX_WIDTH, e) || check_range("n_head", hp->n_head, DIMS_MAX_HEAD, e) ||
         check_range("n_kv_head", hp->n_kv_head, DIMS_MAX_HEAD, e) ||
         check_range("head_dim", hp->head_dim, DIMS_MAX_HEAD_DIM, e) ||
-        check_range("d_ff", hp->d_ff, DIMS_MAX_WIDTH, e) ||
-        check_range("n_vocab", hp->n_vocab, DIMS_MAX_VOCAB, e) ||
+        check_range("d_ff", hp->d_ff, DIMS_MAX_WIDTH, e) || check_range("n_vocab", hp->n_vocab, DIMS_MAX_VOCAB, e) ||
         check_range("context_length", hp->context_length, DIMS_MAX_CONTEXT, e) ||
         check_real("norm_eps", (double)hp->norm_eps, 0, 1, e) ||
         check_real("norm_offset", (double)hp->norm_offset, 0, 1, e) ||
@@ -66,8 +64,7 @@ int hparams_check(struct hparams *hp, struct err *e)
     if (hp->n_head % hp->n_kv_head != 0)
         return err_set(e, ERR_SHAPE, "n_head %d is no multiple of n_kv_head %d", hp->n_head, hp->n_kv_head);
     if (hp->head_dim % 2 != 0)
-        return err_set(e, ERR_SHAPE, "head_dim is %d, expected an even number (rotation works on pairs)",
-                       hp->head_dim);
+        return err_set(e, ERR_SHAPE, "head_dim is %d, expected an even number (rotation works on pairs)", hp->head_dim);
     hp->n_group = hp->n_head / hp->n_kv_head;
     return 0;
 }
@@ -76,8 +73,26 @@ int hparams_check(struct hparams *hp, struct err *e)
 
 enum size { ONE, D_MODEL, Q_ROWS, KV_ROWS, HEAD_DIM, D_FF, N_VOCAB };
 enum when { ALWAYS, WHEN_BIAS, WHEN_QK_NORM, WHEN_UNTIED };
-enum place { EMBEDDING, ATTN_NORM, WQ, WK, WV, BQ, BK, BV, Q_NORM, K_NORM, WO, FFN_NORM, GATE, UP, DOWN,
-             OUTPUT_NORM, OUTPUT, N_PLACE };
+enum place {
+    EMBEDDING,
+    ATTN_NORM,
+    WQ,
+    WK,
+    WV,
+    BQ,
+    BK,
+    BV,
+    Q_NORM,
+    K_NORM,
+    WO,
+    FFN_NORM,
+    GATE,
+    UP,
+    DOWN,
+    OUTPUT_NORM,
+    OUTPUT,
+    N_PLACE
+};
 
 static const struct row {
     const char *name;
@@ -204,8 +219,11 @@ enum { ALIGN = 64 };
 static int matrix_rows(const struct hparams *hp, enum place p)
 {
     switch (p) {
-    case WQ: case WK: case WV: return (hp->n_head + 2 * hp->n_kv_head) * hp->head_dim;
-    case GATE: case UP: return 2 * hp->d_ff;
+    case WQ:
+    case WK:
+    case WV: return (hp->n_head + 2 * hp->n_kv_head) * hp->head_dim;
+    case GATE:
+    case UP: return 2 * hp->d_ff;
     default: return table[p].dim[1] == ONE ? 0 : size_of(hp, table[p].dim[0]);
     }
 }
@@ -302,14 +320,18 @@ static const struct matrix *matrix_of(const struct model *m, enum place p, int l
     switch (p) {
     case EMBEDDING: return &m->embedding;
     case OUTPUT: return &m->output;
-    case WQ: case WK: case WV: return &l->qkv;
+    case WQ:
+    case WK:
+    case WV: return &l->qkv;
     case WO: return &l->attn_out;
-    case GATE: case UP: return &l->gate_up;
+    case GATE:
+    case UP: return &l->gate_up;
     default: return &l->down;
     }
 }
 
-/* Rows [from, from + n) of tensor i, row-major in src (f32, or bf16 for matrices of a model held so), to their place. */
+/* Rows [from, from + n) of tensor i, row-major in src (f32, or bf16 for matrices of a model held so), to their place.
+ */
 void model_put(struct model *m, int i, void *place, const void *src, int from, int n)
 {
     int layer, first;

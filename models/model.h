@@ -24,9 +24,9 @@ struct hparams {
     float norm_offset;     /* RMSNorm multiplies by (offset + w): 0, or 1 for Gemma */
     float embedding_scale; /* 1, or sqrt(d_model) for Gemma */
     enum model_activation activation;
-    int tied;              /* the output matrix is the embedding */
-    int qkv_bias;          /* Qwen2 */
-    int qk_norm;           /* Qwen3: RMSNorm of every query and key head */
+    int tied;     /* the output matrix is the embedding */
+    int qkv_bias; /* Qwen2 */
+    int qk_norm;  /* Qwen3: RMSNorm of every query and key head */
     double rope_base;
     enum model_rope_scaling rope_scaling;
     double rope_factor, rope_low_freq_factor, rope_high_freq_factor;
@@ -34,31 +34,32 @@ struct hparams {
 };
 
 struct model_layer {
-    const float *attn_norm;            /* [d_model] */
-    struct matrix qkv;                 /* [(n_head + 2 n_kv_head) head_dim][d_model]: Q, then K, then V rows */
-    const float *qkv_bias;             /* [(n_head + 2 n_kv_head) head_dim], or NULL */
-    const float *q_norm, *k_norm;      /* [head_dim], or NULL */
-    struct matrix attn_out;            /* [d_model][n_head head_dim] */
-    const float *ffn_norm;             /* [d_model] */
-    struct matrix gate_up;             /* [2 d_ff][d_model]: gate and up rows, interleaved by panels (matrix.h) */
-    struct matrix down;                /* [d_model][d_ff] */
+    const float *attn_norm;       /* [d_model] */
+    struct matrix qkv;            /* [(n_head + 2 n_kv_head) head_dim][d_model]: Q, then K, then V rows */
+    const float *qkv_bias;        /* [(n_head + 2 n_kv_head) head_dim], or NULL */
+    const float *q_norm, *k_norm; /* [head_dim], or NULL */
+    struct matrix attn_out;       /* [d_model][n_head head_dim] */
+    const float *ffn_norm;        /* [d_model] */
+    struct matrix gate_up;        /* [2 d_ff][d_model]: gate and up rows, interleaved by panels (matrix.h) */
+    struct matrix down;           /* [d_model][d_ff] */
 };
 
 struct model {
     struct hparams hp;
-    struct matrix embedding;           /* [n_vocab][d_model] */
-    struct matrix output;              /* [n_vocab][d_model]; the embedding's memory when tied */
-    const float *output_norm;          /* [d_model] */
-    struct model_layer *layer;         /* [n_layer] */
-    double *rope_freq;                 /* [head_dim / 2] radians per position, scaling applied */
-    struct tokenizer *tokenizer;       /* NULL when the file has none */
+    struct matrix embedding;     /* [n_vocab][d_model] */
+    struct matrix output;        /* [n_vocab][d_model]; the embedding's memory when tied */
+    const float *output_norm;    /* [d_model] */
+    struct model_layer *layer;   /* [n_layer] */
+    double *rope_freq;           /* [head_dim / 2] radians per position, scaling applied */
+    struct tokenizer *tokenizer; /* NULL when the file has none */
     char *path, *source_name;
-    char source_sha256[HASH_HEX];      /* of the file or folder that was imported */
-    char sha256[HASH_HEX];             /* of the weights and hyper-parameters as loaded: the model's identity */
-    char stated_sha256[HASH_HEX];      /* what the file says it is: another one when it was changed after import; "": no file */
-    char tokenizer_sha256[HASH_HEX];   /* tokenizer_hash of the one that was loaded; "": there is none */
-    size_t weight_bytes;               /* held in memory */
-    void *arena;                       /* all weights, one allocation */
+    char source_sha256[HASH_HEX]; /* of the file or folder that was imported */
+    char sha256[HASH_HEX];        /* of the weights and hyper-parameters as loaded: the model's identity */
+    char stated_sha256[HASH_HEX]; /* what the file says it is: another one when it was changed after import; "": no file
+                                   */
+    char tokenizer_sha256[HASH_HEX]; /* tokenizer_hash of the one that was loaded; "": there is none */
+    size_t weight_bytes;             /* held in memory */
+    void *arena;                     /* all weights, one allocation */
 };
 
 /* Opens, checks every attribute, shape and type, reads. NULL and an error that names dataset path, expected
@@ -66,7 +67,8 @@ struct model {
 struct model *model_open(const char *path, enum model_dtype held_as, struct err *e);
 void model_close(struct model *m);
 
-/* 1 when the model is not what its file says: it was changed after it was imported. Appends a sentence that tells so. */
+/* 1 when the model is not what its file says: it was changed after it was imported. Appends a sentence that tells so.
+ */
 struct str;
 int model_open_changed(const struct model *m, struct str *out);
 
@@ -105,8 +107,8 @@ void model_tensor_at(const struct hparams *hp, int i, struct model_tensor *out);
  * every tensor of the table above by its name and must fill dst[n] with its n values, row-major. Weights are held
  * as float; the model has no tokenizer, path or source. */
 struct model *model_build(const struct hparams *hp,
-                          int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e),
-                          void *ctx, struct err *e);
+                          int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e), void *ctx,
+                          struct err *e);
 
 /* Identity of a model: SHA-256 over its hyper-parameters as text, then for every tensor its name, element type
  * ("f32", "f16", "bf16"), shape and bytes as stored. The importer feeds it tensor by tensor. */

@@ -236,8 +236,7 @@ int model_file_write_tokenizer(struct h5 *f, const struct tokenizer_data *d, str
         rc = h5_set_int(f, group, token_ids[i].name, v, e);
     }
     rc = rc ? rc : h5_write_strings(f, "/tokenizer/token", token, (size_t)d->n_token, e);
-    rc = rc ? rc
-            : h5_write(f, "/tokenizer/type", H5_TYPE_U8, 1, (const uint64_t[]){(uint64_t)d->n_token}, d->type, e);
+    rc = rc ? rc : h5_write(f, "/tokenizer/type", H5_TYPE_U8, 1, (const uint64_t[]){(uint64_t)d->n_token}, d->type, e);
     rc = rc ? rc : h5_write_strings(f, "/tokenizer/merge", merge, (size_t)d->n_merge, e);
     rc = rc ? rc
             : h5_write(f, "/tokenizer/eos_extra", H5_TYPE_I32, 1, (const uint64_t[]){(uint64_t)d->n_eos_extra},

@@ -7,7 +7,8 @@
 /* A model with its arena laid out and only the matrices' padding written; (*place)[i] is where tensor i, if it is a
  * vector, belongs. The caller frees *place. */
 struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, void ***place, struct err *e);
-/* Rows [from, from + n) of tensor i, row-major in src (f32, or bf16 for matrices of a model held so), to their place. */
+/* Rows [from, from + n) of tensor i, row-major in src (f32, or bf16 for matrices of a model held so), to their place.
+ */
 void model_put(struct model *m, int i, void *place, const void *src, int from, int n);
 void model_fill_rope(struct model *m);
 

@@ -38,8 +38,7 @@ static int check_tensor(const struct h5 *f, const struct model_tensor *t, const 
         struct str found = {0}, expected = {0};
         add_shape(&found, info.rank, info.dim);
         add_shape(&expected, t->rank, want);
-        err_set(e, ERR_SHAPE, "%s:%s: shape %s, expected %s from %s", h5_path(f), path, found.p, expected.p,
-                t->why);
+        err_set(e, ERR_SHAPE, "%s:%s: shape %s, expected %s from %s", h5_path(f), path, found.p, expected.p, t->why);
         str_free(&found);
         str_free(&expected);
         return -1;
@@ -104,8 +103,9 @@ static int read_tensor(const struct load *l, int i, enum h5_type type, void *pla
         size_t bad = l->to_bf16 && t.rank == 2 ? half_find_bad_bf16(x, count) : half_find_bad_f32(x, count);
         if (bad < count) {
             size_t at = (size_t)from * (size_t)t.dim[1] + bad, cols = (size_t)t.dim[1];
-            err_set(e, ERR_FORMAT, "%s:%s: value (%zu,%zu) is %s; a model's weights have to be numbers", h5_path(l->f), name,
-                    at / cols, at % cols, l->to_bf16 ? "NaN, infinite, or too large for bf16" : "NaN or infinite");
+            err_set(e, ERR_FORMAT, "%s:%s: value (%zu,%zu) is %s; a model's weights have to be numbers", h5_path(l->f),
+                    name, at / cols, at % cols,
+                    l->to_bf16 ? "NaN, infinite, or too large for bf16" : "NaN or infinite");
             goto done;
         }
 #pragma omp parallel sections num_threads(threads) if (count > 1 << 16)
@@ -172,8 +172,8 @@ static int check_all(const struct h5 *f, const struct hparams *hp, enum h5_type 
     }
     int64_t size = fs_size(h5_path(f));
     if (size < 0 || stored > (uint64_t)size)
-        return err_set(e, ERR_FORMAT, "%s: %lld bytes, but its tensors need %llu: truncated", h5_path(f), (long long)size,
-                       (unsigned long long)stored);
+        return err_set(e, ERR_FORMAT, "%s: %lld bytes, but its tensors need %llu: truncated", h5_path(f),
+                       (long long)size, (unsigned long long)stored);
     return 0;
 }
 
@@ -196,7 +196,8 @@ struct model *model_open(const char *path, enum model_dtype held_as, struct err 
         kernels_check_room(transformer_threads(), e))
         goto out;
     l.f = f;
-    if (read_identity(f, l.m, e) || model_file_tokenizer(f, hp.n_vocab, &l.m->tokenizer, e) || read_all(&l, type, place, e))
+    if (read_identity(f, l.m, e) || model_file_tokenizer(f, hp.n_vocab, &l.m->tokenizer, e) ||
+        read_all(&l, type, place, e))
         goto out;
     model_fill_rope(l.m);
     if (l.m->tokenizer)
@@ -217,8 +218,11 @@ int model_open_changed(const struct model *m, struct str *out)
 {
     if (!m->stated_sha256[0] || strcmp(m->stated_sha256, m->sha256) == 0)
         return 0;
-    str_addf(out, "%s: the model was changed after it was imported: it hashes to %.12s..., the file says %.12s...; what was loaded "
-             "counts", m->path, m->sha256, m->stated_sha256);
+    str_addf(out,
+             "%s: the model was changed after it was imported: it hashes to %.12s..., the file says %.12s...; what was "
+             "loaded "
+             "counts",
+             m->path, m->sha256, m->stated_sha256);
     return 1;
 }
 

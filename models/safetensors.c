@@ -30,10 +30,10 @@ static const struct {
     size_t size;
     enum safetensors_type type;
 } types[] = {
-    {"F32", 4, SAFETENSORS_F32},   {"F16", 2, SAFETENSORS_F16},   {"BF16", 2, SAFETENSORS_BF16},
-    {"F64", 8, SAFETENSORS_OTHER}, {"I64", 8, SAFETENSORS_OTHER}, {"I32", 4, SAFETENSORS_OTHER},
-    {"I16", 2, SAFETENSORS_OTHER}, {"I8", 1, SAFETENSORS_OTHER},  {"U8", 1, SAFETENSORS_OTHER},
-    {"U16", 2, SAFETENSORS_OTHER}, {"U32", 4, SAFETENSORS_OTHER}, {"U64", 8, SAFETENSORS_OTHER},
+    {"F32", 4, SAFETENSORS_F32},    {"F16", 2, SAFETENSORS_F16},       {"BF16", 2, SAFETENSORS_BF16},
+    {"F64", 8, SAFETENSORS_OTHER},  {"I64", 8, SAFETENSORS_OTHER},     {"I32", 4, SAFETENSORS_OTHER},
+    {"I16", 2, SAFETENSORS_OTHER},  {"I8", 1, SAFETENSORS_OTHER},      {"U8", 1, SAFETENSORS_OTHER},
+    {"U16", 2, SAFETENSORS_OTHER},  {"U32", 4, SAFETENSORS_OTHER},     {"U64", 8, SAFETENSORS_OTHER},
     {"BOOL", 1, SAFETENSORS_OTHER}, {"F8_E4M3", 1, SAFETENSORS_OTHER}, {"F8_E5M2", 1, SAFETENSORS_OTHER},
 };
 enum { N_TYPE = sizeof types / sizeof *types };
@@ -85,7 +85,8 @@ static int read_tensor(const char *path, const struct json *v, const uint8_t *da
     uint64_t begin, end;
     size_t k = 0;
     if (!json_is_object(v) || json_size(v) > 16 || json_has_duplicate(v, &dup))
-        return err_set(e, ERR_FORMAT, "%s: tensor '%s': its entry is no small object, or has a key twice", path, t->name);
+        return err_set(e, ERR_FORMAT, "%s: tensor '%s': its entry is no small object, or has a key twice", path,
+                       t->name);
     while (k < N_TYPE && (!type || strcmp(types[k].name, type) != 0))
         k++;
     if (k == N_TYPE)
@@ -116,8 +117,7 @@ static void add(struct safetensors *s, const struct safetensors_tensor *t)
 }
 
 /* The format allows neither gaps nor overlap: sorted by place, every tensor begins where the last one ended. */
-static int check_places(struct safetensors *s, size_t first, const struct file *f, const uint8_t *data,
-                        struct err *e)
+static int check_places(struct safetensors *s, size_t first, const struct file *f, const uint8_t *data, struct err *e)
 {
     const uint8_t *at = data;
     if (s->n_tensor > first)
@@ -189,8 +189,7 @@ static int add_shards(struct safetensors *s, const char *folder, const char *pat
         const char *name = json_string(v);
         int known = 0;
         if (!name || !*name || strchr(name, '/') || name[0] == '.')
-            return err_set(e, ERR_FORMAT, "%s: tensor '%s': '%s' is no file name", path, json_key(v),
-                           name ? name : "");
+            return err_set(e, ERR_FORMAT, "%s: tensor '%s': '%s' is no file name", path, json_key(v), name ? name : "");
         for (size_t i = 0; i < s->n_file && !known; i++)
             known = strcmp(fs_basename(s->file[i].path), name) == 0;
         if (s->n_file >= MAX_FILES)

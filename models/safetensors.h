@@ -41,7 +41,8 @@ void safetensors_read(const struct safetensors *s, const struct safetensors_tens
 void safetensors_read_part(const struct safetensors *s, const struct safetensors_tensor *t, size_t first, size_t n,
                            float *dst);
 
-int safetensors_check(const struct safetensors *s, struct err *e); /* -1 when a file became shorter, so that zeros were read */
+int safetensors_check(const struct safetensors *s,
+                      struct err *e); /* -1 when a file became shorter, so that zeros were read */
 int safetensors_n_file(const struct safetensors *s);
 const char *safetensors_file(const struct safetensors *s, int i); /* its path */
 

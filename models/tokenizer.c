@@ -72,7 +72,8 @@ int tokenizer_data_is_bytes(const struct tokenizer_data *d)
     byte_alphabet(byte_of);
     for (int b = 0; b < 256 && same; b++) {
         str_clear(&one);
-        same = d->type[b] == TOKEN_NORMAL && to_bytes(d->token[b], byte_of, &one) == 0 && one.n == 1 && one.p[0] == (char)b;
+        same = d->type[b] == TOKEN_NORMAL && to_bytes(d->token[b], byte_of, &one) == 0 && one.n == 1 &&
+               one.p[0] == (char)b;
     }
     str_free(&one);
     return same;
@@ -166,8 +167,8 @@ static int load_tokens(struct tokenizer *t, const struct tokenizer_data *d, cons
         t->length[id] = (uint32_t)(bytes.n - t->offset[id]);
     }
     t->bytes = str_take(&bytes);
-    /* A control or added token may be spelt like an ordinary one; ordinary text then means the ordinary one. Where there
-     * is none, merges may still lead to it: it was one before it was added. */
+    /* A control or added token may be spelt like an ordinary one; ordinary text then means the ordinary one. Where
+     * there is none, merges may still lead to it: it was one before it was added. */
     for (int id = 0; id < d->n_token; id++) {
         if (t->type[id] != TOKEN_NORMAL && d->kind == TOKENIZER_BPE)
             continue;
@@ -231,8 +232,8 @@ out:
 /* Unicode's White_Space, spelt out because PCRE2's \s holds U+180E too, which has not been white space since
  * Unicode 6.3. */
 #define WS "\\t-\\r\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
-static const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" WS "\\p{L}\\p{N}]+|[" WS
-                                 "]+(?![^" WS "])|[" WS "]+";
+static const char gpt2_words[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" WS "\\p{L}\\p{N}]+|[" WS "]+(?![^" WS "])|[" WS "]+";
 
 static int load_pre(struct tokenizer *t, const struct tokenizer_data *d, const char *name, struct err *e)
 {
@@ -317,8 +318,8 @@ struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *n
             goto fail;
         t->is_end[d->eos_extra[i]] = 1;
     }
-    if (load_tokens(t, d, name, e) || load_pre(t, d, name, e) ||
-        load_special(t, name, e) || tokenizer_prepare_added(t, e) || load_merges(t, d, name, e))
+    if (load_tokens(t, d, name, e) || load_pre(t, d, name, e) || load_special(t, name, e) ||
+        tokenizer_prepare_added(t, e) || load_merges(t, d, name, e))
         goto fail;
     tokenizer_read_template(t, d->chat_template);
     tokenizer_hash(d, t->sha256);
@@ -370,8 +371,9 @@ int tokenizer_set_rows(struct tokenizer *t, int n_vocab, const char *name, struc
 {
     for (int id = n_vocab; id < t->n_token; id++)
         if (t->type[id] == TOKEN_NORMAL || t->is_end[id] || (id == t->bos && t->add_bos))
-            return err_set(e, ERR_SHAPE, "%s: the tokenizer has %d tokens, the embedding %d rows; only control and added tokens "
-                                         "that nothing uses may be without one, and token %d is not of these",
+            return err_set(e, ERR_SHAPE,
+                           "%s: the tokenizer has %d tokens, the embedding %d rows; only control and added tokens "
+                           "that nothing uses may be without one, and token %d is not of these",
                            name, t->n_token, n_vocab, id);
     t->n_row = n_vocab < t->n_token ? n_vocab : t->n_token;
     return 0;

@@ -30,13 +30,13 @@ enum token_flag {
 /* What a model file stores; plain data, owned by whoever filled it (tokenizer_data_fini). */
 struct tokenizer_data {
     enum tokenizer_kind kind;
-    char *pre;           /* pre-token rule by name: "gpt2", "smollm"; NULL for bytes */
+    char *pre; /* pre-token rule by name: "gpt2", "smollm"; NULL for bytes */
     int n_token;
-    char **token;        /* [n_token] NUL-terminated; BPE: in GPT-2's byte alphabet, as the vocabulary has it;
-                            CONTROL and ADDED: plain UTF-8 */
-    uint8_t *type;       /* [n_token] enum token_type + enum token_flag */
+    char **token;  /* [n_token] NUL-terminated; BPE: in GPT-2's byte alphabet, as the vocabulary has it;
+                      CONTROL and ADDED: plain UTF-8 */
+    uint8_t *type; /* [n_token] enum token_type + enum token_flag */
     int n_merge;
-    char **merge;        /* [n_merge] "left right", best rank first */
+    char **merge;           /* [n_merge] "left right", best rank first */
     int bos, eos, pad, unk; /* -1: none; unk is kept for the record, byte-level BPE never gives it */
     int add_bos;
     char *chat_template; /* source text of the template, or NULL */
@@ -49,8 +49,8 @@ int tokenizer_data_is_bytes(const struct tokenizer_data *d);
 
 struct tokenizer;
 
-/* Checks everything (duplicate tokens of either sort, merges whose parts or result are no tokens, ids out of range, unknown
- * `pre`); copies what it needs. `name` names the source in messages. */
+/* Checks everything (duplicate tokens of either sort, merges whose parts or result are no tokens, ids out of range,
+ * unknown `pre`); copies what it needs. `name` names the source in messages. */
 struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *name, struct err *e);
 void tokenizer_destroy(struct tokenizer *t);
 
@@ -65,26 +65,25 @@ void token_ids_free(struct token_ids *ids); /* leaves a zeroed struct */
 /* Appends the ids of n bytes of text. Control and added tokens that stand in the text are recognised. Never adds
  * BOS: that is the caller's (tokenizer_add_bos says whether). Any bytes are accepted, UTF-8 or not. A byte that the
  * vocabulary has no token for gets no id, as in the tokenizers package (SmolLM2 lacks 0x04 and twenty more). */
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out,
-                     struct err *e);
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out, struct err *e);
 /* As tokenizer_encode, and for every id the byte in `text` where its token ends (end[i] - begin of the next; for
  * evidence spans and cuts). end has room for out->n - (out->n before) values when the call returns; grown by it. */
 int tokenizer_encode_offsets(const struct tokenizer *t, const char *text, size_t n, struct token_ids *out,
                              struct token_ids *end, struct err *e);
 
 struct str;
-/* Appends the bytes of one token or of many; the exact inverse of encoding where every byte has a token. Control tokens are left out unless
- * with_control. */
+/* Appends the bytes of one token or of many; the exact inverse of encoding where every byte has a token. Control tokens
+ * are left out unless with_control. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *id, int n, int with_control, struct str *out);
 
 int tokenizer_n_token(const struct tokenizer *t);
 void tokenizer_sha256(const struct tokenizer *t, char hex[HASH_HEX]); /* its identity: tokenizer_hash of its data */
-/* Tells t how many rows the embedding has. More tokens than that are fine if they are control or added ones that nothing
- * here puts into a prompt (a padding token, mostly): a text that holds one is then refused. */
+/* Tells t how many rows the embedding has. More tokens than that are fine if they are control or added ones that
+ * nothing here puts into a prompt (a padding token, mostly): a text that holds one is then refused. */
 int tokenizer_set_rows(struct tokenizer *t, int n_vocab, const char *name, struct err *e);
-int tokenizer_bos(const struct tokenizer *t);  /* -1: none */
+int tokenizer_bos(const struct tokenizer *t); /* -1: none */
 int tokenizer_add_bos(const struct tokenizer *t);
-int tokenizer_is_end(const struct tokenizer *t, int32_t id); /* 1 for eos and whatever else ends a turn */
+int tokenizer_is_end(const struct tokenizer *t, int32_t id);      /* 1 for eos and whatever else ends a turn */
 int tokenizer_find(const struct tokenizer *t, const char *token); /* id of exactly this token text, or -1 */
 
 /* A prompt is prefix + context + question + suffix + answer prefix. "raw": both empty. "chat": the model's own

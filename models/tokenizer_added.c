@@ -93,7 +93,8 @@ int tokenizer_next_added(const struct tokenizer *t, const char *text, size_t beg
         int flags = t->flags[id];
         m->scan = at = stop;
         if (flags & TOKEN_SINGLE_WORD) {
-            int left = touches_word(t, text, begin, end, from, -1, e), right = touches_word(t, text, begin, end, stop, 1, e);
+            int left = touches_word(t, text, begin, end, from, -1, e),
+                right = touches_word(t, text, begin, end, stop, 1, e);
             if (left < 0 || right < 0)
                 return -1;
             if (left || right)

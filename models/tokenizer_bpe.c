@@ -15,12 +15,12 @@ struct encoder {
         int32_t id;
         int prev, next;
         uint32_t bytes;
-    } *symbol;
+    } * symbol;
     size_t symbol_cap;
     struct candidate {
         int32_t rank, left;
         int32_t left_id, right_id; /* stale when the symbols have changed since */
-    } *heap;
+    } * heap;
     size_t heap_cap;
     int heap_n;
 };
@@ -89,7 +89,8 @@ static void merge_short(struct encoder *x)
         const struct tokenizer_merge *best = NULL;
         int at = -1;
         for (int i = 0; x->symbol[i].next >= 0; i = x->symbol[i].next) {
-            const struct tokenizer_merge *m = tokenizer_merge_of(x->t, x->symbol[i].id, x->symbol[x->symbol[i].next].id);
+            const struct tokenizer_merge *m =
+                tokenizer_merge_of(x->t, x->symbol[i].id, x->symbol[x->symbol[i].next].id);
             if (m && (!best || m->rank < best->rank)) {
                 best = m;
                 at = i;
@@ -161,7 +162,8 @@ static int split(struct encoder *x, const struct regex *r, size_t begin, size_t 
             return -1;
         if (!found)
             from = to = n;
-        if ((from > at && piece(x, begin + at, begin + from, e)) || (to > from && piece(x, begin + from, begin + to, e)))
+        if ((from > at && piece(x, begin + at, begin + from, e)) ||
+            (to > from && piece(x, begin + from, begin + to, e)))
             return -1;
         at = to;
     }
@@ -237,7 +239,8 @@ static int tokens(struct encoder *x, size_t begin, size_t end, int pass, struct 
         if (to > from && (last ? plain(x, from, to, e) : tokens(x, from, to, 1, e)))
             return -1;
         if (found && m.id >= t->n_row)
-            return err_set(e, ERR_UNSUPPORTED, "the text holds '%.*s', token %d, but the model's embedding has only %d rows",
+            return err_set(e, ERR_UNSUPPORTED,
+                           "the text holds '%.*s', token %d, but the model's embedding has only %d rows",
                            (int)t->length[m.id], t->bytes + t->offset[m.id], m.id, t->n_row);
         if (found)
             put(x, m.id, m.end);

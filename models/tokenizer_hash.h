@@ -1,5 +1,5 @@
-/* Identity of a tokenizer: SHA-256 over everything that its behaviour depends on. A field that struct tokenizer_data gains
- * is added there: two tokenizers that differ must never look the same to a row. */
+/* Identity of a tokenizer: SHA-256 over everything that its behaviour depends on. A field that struct tokenizer_data
+ * gains is added there: two tokenizers that differ must never look the same to a row. */
 #ifndef MODELS_TOKENIZER_HASH_H
 #define MODELS_TOKENIZER_HASH_H
 

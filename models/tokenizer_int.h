@@ -13,36 +13,36 @@ struct tokenizer_merge {
 struct tokenizer {
     enum tokenizer_kind kind;
     int n_token, bos, add_bos;
-    char *bytes;            /* raw bytes of all tokens */
-    size_t *offset;         /* [n_token] into bytes */
-    uint32_t *length;       /* [n_token] */
+    char *bytes;                    /* raw bytes of all tokens */
+    size_t *offset;                 /* [n_token] into bytes */
+    uint32_t *length;               /* [n_token] */
     uint8_t *type, *flags, *is_end; /* [n_token] */
-    int n_row;              /* ids from here on have no row in the embedding */
-    int any_flag;           /* of all tokens together */
-    struct regex *word_character; /* NULL: no token has to be a word of its own */
-    int *slot;              /* open addressing: bytes -> id */
+    int n_row;                      /* ids from here on have no row in the embedding */
+    int any_flag;                   /* of all tokens together */
+    struct regex *word_character;   /* NULL: no token has to be a word of its own */
+    int *slot;                      /* open addressing: bytes -> id */
     size_t slot_mask;
     struct tokenizer_merge *merge; /* open addressing: (left, right) -> merge */
     size_t merge_mask;
-    int *special;           /* [n_special] ids that are recognised in text: by first byte, then longest first */
+    int *special; /* [n_special] ids that are recognised in text: by first byte, then longest first */
     int n_special;
     size_t special_cap;
     int special_first[257]; /* those that begin with byte b are special[special_first[b]] up to special_first[b + 1] */
-    struct regex *words, *digits;     /* digits NULL: no split at digits */
-    char *chat_prefix;      /* before the user's text; NULL: no template that is known */
-    char sha256[HASH_HEX];  /* tokenizer_hash of what it was made from */
-    char *template_begin;   /* first line of the model's template, for messages */
+    struct regex *words, *digits; /* digits NULL: no split at digits */
+    char *chat_prefix;            /* before the user's text; NULL: no template that is known */
+    char sha256[HASH_HEX];        /* tokenizer_hash of what it was made from */
+    char *template_begin;         /* first line of the model's template, for messages */
     char template_sha256[HASH_HEX];
-    int template_dated;     /* it asks for the date */
+    int template_dated; /* it asks for the date */
 };
 
 int tokenizer_lookup(const struct tokenizer *t, const char *bytes, size_t n); /* ordinary tokens; -1: none */
 const struct tokenizer_merge *tokenizer_merge_of(const struct tokenizer *t, int32_t left, int32_t right);
 size_t tokenizer_sequence_length(const unsigned char *p, size_t n); /* of the UTF-8 sequence at p; 0: it is none */
-int tokenizer_prepare_added(struct tokenizer *t, struct err *e); /* once the special tokens are known */
+int tokenizer_prepare_added(struct tokenizer *t, struct err *e);    /* once the special tokens are known */
 
-/* The next control or added token of the piece [begin, end) of a text: 1 and *m, 0 when there is none, or -1. m begins with
- * scan = end = begin, and goes from call to call. */
+/* The next control or added token of the piece [begin, end) of a text: 1 and *m, 0 when there is none, or -1. m begins
+ * with scan = end = begin, and goes from call to call. */
 struct tokenizer_added {
     int id;
     size_t begin, end; /* with the white space that it takes */

@@ -1,5 +1,5 @@
-/* Chat templates, known rather than executed: a template is one of a few texts, byte for byte, whose outcome for a single
- * message of a user is known, or it is refused. tests/vectors/make_templates.py renders every one of them. */
+/* Chat templates, known rather than executed: a template is one of a few texts, byte for byte, whose outcome for a
+ * single message of a user is known, or it is refused. tests/vectors/make_templates.py renders every one of them. */
 #include <string.h>
 
 #include "harness/base/hash.h"
@@ -13,9 +13,9 @@
 #define GENERATE(brk) "{% if add_generation_prompt %}{{ '<|im_start|>assistant" brk "' }}{% endif %}"
 #define DEFINED "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}"
 #define PLAIN(message, brk) "{% for message in messages %}" message(brk) "{% endfor %}" GENERATE(brk)
-#define WITH_SYSTEM(system, brk)                                                                                          \
-    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system" brk system \
-    "<|im_end|>" brk "' }}{% endif %}" MESSAGE(brk) "{% endfor %}" GENERATE(brk)
+#define WITH_SYSTEM(system, brk) \
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system" brk \
+        system "<|im_end|>" brk "' }}{% endif %}" MESSAGE(brk) "{% endfor %}" GENERATE(brk)
 #define SMOLLM2 "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 static const struct {
@@ -58,8 +58,8 @@ void tokenizer_read_template(struct tokenizer *t, const char *source)
     t->template_dated = strstr(source, "strftime_now") || strstr(source, "date_string");
     hash_sha256(source, strlen(source), t->template_sha256);
     for (int i = 0; i < N_KNOWN; i++)
-        if (strlen(known[i].text) == n && memcmp(known[i].text, source, n) == 0 && tokenizer_find(t, "<|im_start|>") >= 0 &&
-            tokenizer_find(t, "<|im_end|>") >= 0) {
+        if (strlen(known[i].text) == n && memcmp(known[i].text, source, n) == 0 &&
+            tokenizer_find(t, "<|im_start|>") >= 0 && tokenizer_find(t, "<|im_end|>") >= 0) {
             struct str prefix = {0};
             if (known[i].system)
                 str_addf(&prefix, "<|im_start|>system\n%s<|im_end|>\n", known[i].system);
@@ -79,11 +79,12 @@ int tokenizer_template(const struct tokenizer *t, const char *name, struct templ
     if (!t->template_begin)
         return err_set(e, ERR_UNSUPPORTED, "template: chat, but the model has no chat template");
     if (!t->chat_prefix)
-        return err_set(e, ERR_UNSUPPORTED,
-                       "template: chat, but the model's is none of those known here: '%s...' (sha256 %.12s%s); an experiment can "
-                       "spell its pieces out: template: {begin: \"...\", system: \"...\", user: [\"...\", \"...\"], assistant: "
-                       "\"...\"}",
-                       t->template_begin, t->template_sha256, t->template_dated ? "; it depends on the date" : "");
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "template: chat, but the model's is none of those known here: '%s...' (sha256 %.12s%s); an experiment can "
+            "spell its pieces out: template: {begin: \"...\", system: \"...\", user: [\"...\", \"...\"], assistant: "
+            "\"...\"}",
+            t->template_begin, t->template_sha256, t->template_dated ? "; it depends on the date" : "");
     *out = (struct template_pieces){t->chat_prefix, "<|im_end|>\n<|im_start|>assistant\n", 1};
     return 0;
 }

@@ -22,16 +22,16 @@ struct workspace {
     size_t cap;
     struct attention_scratch *attention;
     /* views into the arena, laid out by every call */
-    float *x;        /* [n_row][d_model] residual stream */
-    float *norm;     /* [n_row][d_model] */
-    float *qkv;      /* [n_row][(n_head + 2 n_kv_head) head_dim] */
-    float *heads;    /* [n_row][n_head head_dim] attention's output */
-    float *delta;    /* [n_row][d_model] what a sub-layer adds */
-    float *ffn;      /* [n_row][2 d_ff]; in a prefill per thread: [block][d_ff], [block][one turn of gate and up] */
-    float *cosine, *sine; /* [n_row][head_dim / 2] */
+    float *x;     /* [n_row][d_model] residual stream */
+    float *norm;  /* [n_row][d_model] */
+    float *qkv;   /* [n_row][(n_head + 2 n_kv_head) head_dim] */
+    float *heads; /* [n_row][n_head head_dim] attention's output */
+    float *delta; /* [n_row][d_model] what a sub-layer adds */
+    float *ffn;   /* [n_row][2 d_ff]; in a prefill per thread: [block][d_ff], [block][one turn of gate and up] */
+    float *cosine, *sine;   /* [n_row][head_dim / 2] */
     struct rope_table rope; /* for rows of packed caches, whose heads stand at different positions */
-    float *wanted;   /* [n_wanted][d_model] */
-    float *logits;   /* [n_wanted][n_vocab] when the caller has no room of its own for them */
+    float *wanted;          /* [n_wanted][d_model] */
+    float *logits;          /* [n_wanted][n_vocab] when the caller has no room of its own for them */
 };
 
 /* What a phase chooses. */
@@ -152,9 +152,18 @@ static int lay_out(struct pass *p, struct err *e)
     size_t threads = p->k->blocks ? (size_t)transformer_threads() : 1;
     for (int r = 0; r < p->f->n_row; r++)
         wanted += p->f->row[r].want_logits != 0;
-    size_t size[] = {n * p->d, n * p->d, n * p->qkv_width, n * p->q_width, n * p->d, threads * p->ffn_stride, n * (size_t)p->hp->head_dim / 2, n * (size_t)p->hp->head_dim / 2,
-                     wanted * p->d, p->f->logits ? 0 : wanted * (size_t)p->hp->n_vocab};
-    float **view[] = {&w->x, &w->norm, &w->qkv, &w->heads, &w->delta, &w->ffn, &w->cosine, &w->sine, &w->wanted, &w->logits};
+    size_t size[] = {n * p->d,
+                     n * p->d,
+                     n * p->qkv_width,
+                     n * p->q_width,
+                     n * p->d,
+                     threads * p->ffn_stride,
+                     n * (size_t)p->hp->head_dim / 2,
+                     n * (size_t)p->hp->head_dim / 2,
+                     wanted * p->d,
+                     p->f->logits ? 0 : wanted * (size_t)p->hp->n_vocab};
+    float **view[] = {&w->x,   &w->norm,   &w->qkv,  &w->heads,  &w->delta,
+                      &w->ffn, &w->cosine, &w->sine, &w->wanted, &w->logits};
     size_t total = 0, at = 0;
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         total += padded(size[i]);
@@ -190,8 +199,8 @@ static void embed(const struct pass *p)
     }
 }
 
-/* Many rows of cells are worth sharing out; the rows of a prefill's block are one thread's already. An element costs about
- * as much as eight multiply-adds. */
+/* Many rows of cells are worth sharing out; the rows of a prefill's block are one thread's already. An element costs
+ * about as much as eight multiply-adds. */
 static int share_rows(const struct pass *p, int rows)
 {
     return !p->k->blocks && kernels_worth_sharing((size_t)rows, 8 * p->d);
@@ -259,7 +268,8 @@ static void project(const struct pass *p, const struct model_layer *layer, int f
             const float *w = q < hp->n_head ? layer->q_norm : layer->k_norm;
             if (w)
                 p->k->rmsnorm(row + (size_t)q * hd, row + (size_t)q * hd, w, (int)hd, hp->norm_eps, 0);
-            rotation(p, r, (int)(layer - p->m->layer), q < hp->n_head ? q / hp->n_group : q - hp->n_head, &cosine, &sine);
+            rotation(p, r, (int)(layer - p->m->layer), q < hp->n_head ? q / hp->n_group : q - hp->n_head, &cosine,
+                     &sine);
             kernels_rope(row + (size_t)q * hd, cosine, sine, (int)hd);
         }
     }
@@ -289,9 +299,10 @@ static void attend_out(const struct pass *p, const struct model_layer *layer, in
     kernels_add(p->w->x + (size_t)from * p->d, delta, (int)((size_t)(to - from) * p->d));
 }
 
-/* h[rows][d_ff] = act(gate) * up of the turns [begin, end) of the joined product gu, whose first column is turn `begin`;
- * h may be gu itself. */
-static void gate_turns(const struct pass *p, float *h, size_t ldh, const float *gu, size_t ldg, int rows, int begin, int end)
+/* h[rows][d_ff] = act(gate) * up of the turns [begin, end) of the joined product gu, whose first column is turn
+ * `begin`; h may be gu itself. */
+static void gate_turns(const struct pass *p, float *h, size_t ldh, const float *gu, size_t ldg, int rows, int begin,
+                       int end)
 {
     int ff = p->hp->d_ff;
 #pragma omp parallel for schedule(static) if (share_rows(p, rows))
@@ -308,7 +319,8 @@ static void feed_forward(const struct pass *p, const struct model_layer *layer, 
 {
     const struct hparams *hp = p->hp;
     size_t ff = (size_t)hp->d_ff, ldh = p->k->blocks ? ff : 2 * ff;
-    int rows = to - from, n_turn = (hp->d_ff + MATRIX_PANEL - 1) / MATRIX_PANEL, n_panel = matrix_n_panel(&layer->gate_up);
+    int rows = to - from, n_turn = (hp->d_ff + MATRIX_PANEL - 1) / MATRIX_PANEL,
+        n_panel = matrix_n_panel(&layer->gate_up);
     float *norm = p->w->norm + (size_t)from * p->d, *delta = p->w->delta + (size_t)from * p->d;
     float *h = p->w->ffn + (p->k->blocks ? (size_t)omp_get_thread_num() * p->ffn_stride : 0);
     normalise(p, layer->ffn_norm, from, to);
@@ -322,7 +334,8 @@ static void feed_forward(const struct pass *p, const struct model_layer *layer, 
         }
     } else {
         p->k->matmul(h, 2 * ff, norm, p->d, rows, &layer->gate_up);
-        gate_turns(p, h, 2 * ff, h, 2 * ff, rows, 0, n_turn); /* in place: a turn is written below what is still unread */
+        gate_turns(p, h, 2 * ff, h, 2 * ff, rows, 0,
+                   n_turn); /* in place: a turn is written below what is still unread */
     }
     p->k->matmul(delta, p->d, h, ldh, rows, &layer->down);
     kernels_add(p->w->x + (size_t)from * p->d, delta, (int)((size_t)rows * p->d));
@@ -402,8 +415,8 @@ static void logits(const struct pass *p)
     }
 }
 
-/* Rows of a prefill in equal blocks, an even number of them where there are enough: a matter of the number of rows alone,
- * so that the bits do not depend on the threads. */
+/* Rows of a prefill in equal blocks, an even number of them where there are enough: a matter of the number of rows
+ * alone, so that the bits do not depend on the threads. */
 static void split_rows(struct pass *p)
 {
     int n = p->f->n_row;
@@ -430,7 +443,8 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     if (f->n_row == 0)
         return 0;
     split_rows(&p);
-    p.ffn_stride = padded((size_t)p.block_rows * (p.k->blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));
+    p.ffn_stride =
+        padded((size_t)p.block_rows * (p.k->blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));
     if (check(&p, e) || lay_out(&p, e) || prepare_packed(&p, e))
         return -1;
     int rc = 0;

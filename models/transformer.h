@@ -22,7 +22,7 @@ enum forward_phase { FORWARD_PREFILL, FORWARD_CELL, FORWARD_REFERENCE };
 
 struct forward_row {
     int32_t token, pos;
-    int32_t cache;     /* index into forward.cache */
+    int32_t cache; /* index into forward.cache */
     int32_t want_logits;
 };
 
@@ -39,9 +39,9 @@ enum transformer_stats {
 
 struct attention_stats {
     int layer;
-    int n_query;                /* rows of this call */
-    int n_row;                  /* min(tap.last_rows, n_query) */
-    const int *n_key;           /* [n_kv_head] */
+    int n_query;                      /* rows of this call */
+    int n_row;                        /* min(tap.last_rows, n_query) */
+    const int *n_key;                 /* [n_kv_head] */
     const float *const *off_diagonal; /* [n_head] -> [n_key] */
     const float *const *diagonal;     /* [n_head] -> [n_key] (zero for entries older than this call's rows) */
     const float *const *rows;         /* [n_head] -> [n_row][n_key] */
@@ -56,30 +56,31 @@ enum tap_stage { TAP_PRE, TAP_ATT, TAP_RES, TAP_MLP, TAP_N_STAGE }; /* DESIGN se
  * non-zero (error filled) ends the forward pass. */
 struct tap {
     void *ctx;
-    unsigned stats;  /* TRANSFORMER_STAT_*, PREFILL and REFERENCE only */
-    int last_rows;   /* for STAT_ROWS */
+    unsigned stats; /* TRANSFORMER_STAT_*, PREFILL and REFERENCE only */
+    int last_rows;  /* for STAT_ROWS */
     /* once per layer, when its attention is done for all rows */
     int (*attention)(void *ctx, const struct attention_stats *s, struct err *e);
     /* every attention row (softmax weights over segment and tail, slots in that order), any phase; serial, layer by
      * layer; rows of one query head come in order, heads of one group may be interleaved */
     int (*weights)(void *ctx, int layer, int head, int row, const float *weight, int n_key, struct err *e);
     /* CELL: the same for statistics of single caches, those with cells[cache] 1 ([n_cache]; required). Called from the
-     * parallel loop; rows of one (cache, query head) come in order and from one thread, so what is summed per head has the
-     * same bits on any number of threads. `row` counts within the rows of its cache. */
+     * parallel loop; rows of one (cache, query head) come in order and from one thread, so what is summed per head has
+     * the same bits on any number of threads. `row` counts within the rows of its cache. */
     void (*cell)(void *ctx, int layer, int cache, int head, int row, const float *weight, int n_key);
     const unsigned char *cells;
     unsigned stages; /* 1 << TAP_PRE, ... */
-    int (*stage)(void *ctx, int layer, enum tap_stage stage, const float *x, int n_row, struct err *e); /* [n_row][d_model] */
+    int (*stage)(void *ctx, int layer, enum tap_stage stage, const float *x, int n_row,
+                 struct err *e); /* [n_row][d_model] */
 };
 
 struct forward {
     enum forward_phase phase;
     const struct forward_row *row; /* rows of one cache stand together, in the order of their positions */
     int n_row;
-    struct kvcache *const *cache;  /* PREFILL: exactly one */
+    struct kvcache *const *cache; /* PREFILL: exactly one */
     int n_cache;
-    const struct tap *tap;         /* NULL: none */
-    float *logits;                 /* [rows that want them][n_vocab], in row order; NULL: workspace_logits has them */
+    const struct tap *tap; /* NULL: none */
+    float *logits;         /* [rows that want them][n_vocab], in row order; NULL: workspace_logits has them */
 };
 
 /* Activations; grows as needed and is kept between calls. Not shared between threads. */
@@ -87,8 +88,8 @@ struct workspace;
 struct workspace *workspace_create(void);
 void workspace_destroy(struct workspace *w);
 
-/* The logits of the last call whose `logits` was NULL, until the next call. They lie where the rows of a prefill lay: many
- * cells' take as much memory as a long prompt's activations, and are never needed together with them. */
+/* The logits of the last call whose `logits` was NULL, until the next call. They lie where the rows of a prefill lay:
+ * many cells' take as much memory as a long prompt's activations, and are never needed together with them. */
 const float *workspace_logits(const struct workspace *w);
 
 /* Appends every row's key and value to the tails of its cache and computes the wanted logits. Errors: a tail too

@@ -6,7 +6,8 @@
  *
  * Paper: CAKE, Qin et al. 2025, arXiv:2503.12491 (ICLR 2025). Deviations: the paper caps B_l at n and shares the excess
  * evenly, here it goes in proportion like everywhere; CAKE cuts layer by layer during the prefill so that memory stays
- * bounded, here all layers are known first (the entries are those of its end); tau1 and tau2 are tuned per model there. */
+ * bounded, here all layers are known first (the entries are those of its end); tau1 and tau2 are tuned per model there.
+ */
 #include <math.h>
 #include <stddef.h>
 
@@ -19,9 +20,11 @@ struct config {
 };
 
 static const struct param params[] = {
-    {"window", PARAM_INT, offsetof(struct config, window), "32", 1, 1e6, NULL, "last queries that are looked through, and entries of every layer beside its share"},
+    {"window", PARAM_INT, offsetof(struct config, window), "32", 1, 1e6, NULL,
+     "last queries that are looked through, and entries of every layer beside its share"},
     {"tau1", PARAM_FLOAT, offsetof(struct config, tau1), "1", 1e-3, 1e3, NULL, "temperature of the entropy"},
-    {"tau2", PARAM_FLOAT, offsetof(struct config, tau2), "1", 1e-3, 1e3, NULL, "temperature of the variance over queries"},
+    {"tau2", PARAM_FLOAT, offsetof(struct config, tau2), "1", 1e-3, 1e3, NULL,
+     "temperature of the variance over queries"},
     {0},
 };
 
@@ -73,7 +76,9 @@ static int allocate(const void *self, const struct allocator_input *in, int *ent
         most_v = fmax(most_v, in->stat[l][1]);
     }
     for (int l = 0; l < in->n_layer; l++) /* against the largest, so that small temperatures do not underflow */
-        p[l] = most_h > 0 && most_v > 0 ? pow(in->stat[l][0] / most_h, 1 / c->tau1) * pow(in->stat[l][1] / most_v, 1 / c->tau2) : 1;
+        p[l] = most_h > 0 && most_v > 0
+                   ? pow(in->stat[l][0] / most_h, 1 / c->tau1) * pow(in->stat[l][1] / most_v, 1 / c->tau2)
+                   : 1;
     int rc = allocator_window_spread(in, (double)c->window, p, entries, e);
     mem_free(p);
     return rc;

@@ -1,11 +1,11 @@
 /* d2o: layers whose attention falls on few entries get less.
  *
- *   v_l = variance over entries j of the column sum of A_q(i, j) over queries i >= j, mean over query heads; then min-max
- *   normalised over layers        B_l in proportion to softmax(-v)_l
+ *   v_l = variance over entries j of the column sum of A_q(i, j) over queries i >= j, mean over query heads; then
+ * min-max normalised over layers        B_l in proportion to softmax(-v)_l
  *
- * Paper: D2O, Wan et al. 2024, arXiv:2406.13035 (ICLR 2025). `exempt: true` leaves layers 0, 1 and the last one whole, as its code
- * does; there their cost comes on top, here the others pay for it, or the cell is n/a. Deviations: shares are clamped to [1 entry,
- * n] instead of [0.01 n, n]; evicted entries are not merged into kept ones. */
+ * Paper: D2O, Wan et al. 2024, arXiv:2406.13035 (ICLR 2025). `exempt: true` leaves layers 0, 1 and the last one whole,
+ * as its code does; there their cost comes on top, here the others pay for it, or the cell is n/a. Deviations: shares
+ * are clamped to [1 entry, n] instead of [0.01 n, n]; evicted entries are not merged into kept ones. */
 #include <math.h>
 #include <stddef.h>
 
@@ -17,7 +17,8 @@ struct config {
 };
 
 static const struct param params[] = {
-    {"exempt", PARAM_BOOL, offsetof(struct config, exempt), "true", 0, 0, NULL, "layers 0, 1 and the last one are whole, and the others pay"},
+    {"exempt", PARAM_BOOL, offsetof(struct config, exempt), "true", 0, 0, NULL,
+     "layers 0, 1 and the last one are whole, and the others pay"},
     {0},
 };
 

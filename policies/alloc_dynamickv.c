@@ -1,12 +1,13 @@
 /* dynamickv: layers that hold more of the best entries of all layers get more.
  *
- *   per KV head: scores of the entries before the window, mean attention of the last w queries, averaged over `kernel`; of each
- *   head the best min(r_max (m - w), n - w) are candidates; of all candidates the best (m - w) H L are counted
+ *   per KV head: scores of the entries before the window, mean attention of the last w queries, averaged over `kernel`;
+ * of each head the best min(r_max (m - w), n - w) are candidates; of all candidates the best (m - w) H L are counted
  *   B_l = w + (m - w) L count_l / sum of count
  *
- * Paper: DynamicKV, Zhou et al. 2024, arXiv:2412.14838; its dynamic_v11.py with r_max 10. Deviations: it counts query heads,
- * here KV heads share their group's mean, since they are what is stored; it updates budgets every few layers of the prefill,
- * here once, when all are known. Ties: the lower layer, head and position. It holds n doubles a KV head and layer. */
+ * Paper: DynamicKV, Zhou et al. 2024, arXiv:2412.14838; its dynamic_v11.py with r_max 10. Deviations: it counts query
+ * heads, here KV heads share their group's mean, since they are what is stored; it updates budgets every few layers of
+ * the prefill, here once, when all are known. Ties: the lower layer, head and position. It holds n doubles a KV head
+ * and layer. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,10 @@ struct config {
 };
 
 static const struct param params[] = {
-    {"window", PARAM_INT, offsetof(struct config, window), "64", 1, 1e6, NULL, "last queries that are looked through, and entries of every layer beside its share"},
-    {"kernel", PARAM_INT, offsetof(struct config, kernel), "5", 1, 1023, NULL, "neighbours that scores are averaged over (an even number counts as the next odd one)"},
+    {"window", PARAM_INT, offsetof(struct config, window), "64", 1, 1e6, NULL,
+     "last queries that are looked through, and entries of every layer beside its share"},
+    {"kernel", PARAM_INT, offsetof(struct config, kernel), "5", 1, 1023, NULL,
+     "neighbours that scores are averaged over (an even number counts as the next odd one)"},
     {"r_max", PARAM_FLOAT, offsetof(struct config, r_max), "10", 1, 1e6, NULL, "most that a layer can get, in budgets"},
     {0},
 };
@@ -87,7 +90,8 @@ static int allocate(const void *self, const struct allocator_input *in, int *ent
         goto out;
     for (int l = 0; l < in->n_layer; l++)
         for (int h = 0; h < in->n_kv_head; h++)
-            n += (size_t)take_head(in->stat[l] + (size_t)h * (size_t)in->n, in->n, l, h, most < in->n ? (int)most : in->n, all + n);
+            n += (size_t)take_head(in->stat[l] + (size_t)h * (size_t)in->n, in->n, l, h,
+                                   most < in->n ? (int)most : in->n, all + n);
     qsort(all, n, sizeof *all, best_first);
     for (size_t i = 0; i < n && (double)i < b * in->n_kv_head * in->n_layer; i++)
         count[all[i].layer]++;

@@ -1,7 +1,7 @@
-/* free_first: the first layers whole, the others alike, at uniform's total. The control that DepthKV's allocators need: they
- * all leave layer 0 unpruned, which uniform does not, so that a gain may be layer 0's and not the metric's (PAPER A7).
- * Under uniform, `protect: {first_layers: 1}` gives the same entries; as an allocator it stands in one list with the rest.
- * Source: none. */
+/* free_first: the first layers whole, the others alike, at uniform's total. The control that DepthKV's allocators need:
+ * they all leave layer 0 unpruned, which uniform does not, so that a gain may be layer 0's and not the metric's (PAPER
+ * A7). Under uniform, `protect: {first_layers: 1}` gives the same entries; as an allocator it stands in one list with
+ * the rest. Source: none. */
 #include <stddef.h>
 #include <string.h>
 
@@ -21,7 +21,8 @@ static int check(const void *config, int n_layer, struct err *e)
 {
     const struct config *c = config;
     if (c->layers >= n_layer)
-        return err_set(e, ERR_CONFIG, "free_first: %d whole layers of a model with %d layers leave none to prune", (int)c->layers, n_layer);
+        return err_set(e, ERR_CONFIG, "free_first: %d whole layers of a model with %d layers leave none to prune",
+                       (int)c->layers, n_layer);
     return 0;
 }
 

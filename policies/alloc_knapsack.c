@@ -1,15 +1,15 @@
-/* knapsack: the levels that a layer study measured are the items; the choice of one level a layer with the least damage in
- * all, within the total, by dynamic programming over entries.
+/* knapsack: the levels that a layer study measured are the items; the choice of one level a layer with the least damage
+ * in all, within the total, by dynamic programming over entries.
  *
- *   minimise the sum of d_l(k_l), the sum of c_l(k_l) <= total     c_l(k) = max(1, floor(level_k n)); level 1 costs what the
- *                                                                   layer has and does no damage
+ *   minimise the sum of d_l(k_l), the sum of c_l(k_l) <= total     c_l(k) = max(1, floor(level_k n)); level 1 costs
+ * what the layer has and does no damage
  *
- * What is left over, less than an item, goes where the next level helps most per entry (linear between levels), and what
- * helps nowhere to the layer with the fewest entries, so that the total is exact.
+ * What is left over, less than an item, goes where the next level helps most per entry (linear between levels), and
+ * what helps nowhere to the layer with the fewest entries, so that the total is exact.
  *
- * It assumes that damages add up over layers. They need not: rows hold `predicted`, the damage that the answer would have
- * then, to be compared with the measured one. A total below the profile's lowest level is n/a.
- * Source: none; MoE-nD (arXiv:2604.17695) upgrades layers greedily by damage per byte instead. */
+ * It assumes that damages add up over layers. They need not: rows hold `predicted`, the damage that the answer would
+ * have then, to be compared with the measured one. A total below the profile's lowest level is n/a. Source: none;
+ * MoE-nD (arXiv:2604.17695) upgrades layers greedily by damage per byte instead. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,9 +25,9 @@ struct config {
 static const struct param params[] = {ALLOCATOR_PROFILE_PARAMS(struct config, choice), {0}};
 
 struct items {
-    int n_layer, n_level;  /* level 1 with it */
+    int n_layer, n_level; /* level 1 with it */
     const struct allocator_profile *profile;
-    int *cost;             /* [n_layer][n_level] ascending */
+    int *cost; /* [n_layer][n_level] ascending */
 };
 
 static void destroy(void *self)
@@ -49,7 +49,9 @@ static int create(void **self, const void *config, const struct allocator_setup 
 
 static double damage(const struct items *t, int l, int k)
 {
-    return k < t->profile->n_level && t->profile->level[k] < 1 ? t->profile->damage[(size_t)k * (size_t)t->n_layer + (size_t)l] : 0;
+    return k < t->profile->n_level && t->profile->level[k] < 1
+               ? t->profile->damage[(size_t)k * (size_t)t->n_layer + (size_t)l]
+               : 0;
 }
 
 static int cost(const struct items *t, int l, int k)
@@ -64,7 +66,8 @@ static void make_items(const struct allocator_profile *p, const struct allocator
     t->cost = mem_new((size_t)t->n_layer * (size_t)t->n_level, sizeof *t->cost);
     for (int l = 0; l < t->n_layer; l++)
         for (int k = 0; k < t->n_level; k++) {
-            double m = k < p->n_level ? floor(p->level[k] * in->n + 1e-9) : in->n; /* levels are read as binary fractions */
+            double m =
+                k < p->n_level ? floor(p->level[k] * in->n + 1e-9) : in->n; /* levels are read as binary fractions */
             m = k == t->n_level - 1 ? in->available[l] : m;
             t->cost[l * t->n_level + k] = m < 1 ? 1 : m > in->available[l] ? in->available[l] : (int)m;
         }
@@ -119,7 +122,8 @@ static void fill(const struct items *t, const int *available, int64_t left, int 
                 level[l]++;
             if (level[l] + 1 == t->n_level)
                 continue;
-            double gain = (damage(t, l, level[l]) - damage(t, l, level[l] + 1)) / (cost(t, l, level[l] + 1) - cost(t, l, level[l]));
+            double gain = (damage(t, l, level[l]) - damage(t, l, level[l] + 1)) /
+                          (cost(t, l, level[l] + 1) - cost(t, l, level[l]));
             if (gain > top) {
                 top = gain;
                 at = l;
@@ -145,7 +149,8 @@ static double predict(const struct items *t, const int *entries)
             k++;
         sum += damage(t, l, k);
         if (k + 1 < t->n_level)
-            sum += (damage(t, l, k + 1) - damage(t, l, k)) * (entries[l] - cost(t, l, k)) / (cost(t, l, k + 1) - cost(t, l, k));
+            sum += (damage(t, l, k + 1) - damage(t, l, k)) * (entries[l] - cost(t, l, k)) /
+                   (cost(t, l, k + 1) - cost(t, l, k));
     }
     return sum;
 }
@@ -163,7 +168,8 @@ static int allocate(const void *self, const struct allocator_input *in, int *ent
     }
     int64_t total = in->total < most ? in->total : most;
     if (total < least) {
-        err_set(e, ERR_INFEASIBLE, "the profile's lowest level, %g, takes %lld entries in all layers; the total is %lld", p->level[0],
+        err_set(e, ERR_INFEASIBLE,
+                "the profile's lowest level, %g, takes %lld entries in all layers; the total is %lld", p->level[0],
                 (long long)least, (long long)total);
         goto out;
     }

@@ -3,8 +3,8 @@
  *   whole: 0, and floor(L/2) - k/2 + 1 .. floor(L/2) + k/2       k = 2: floor(L/2), floor(L/2) + 1
  *   the others: (total - whole) / (L - 1 - k) each
  *
- * Paper: Dehghanighobadi and Fischer 2026, arXiv:2604.24647, section 5. Indices are from 0 and layer 0 counts in the total
- * (the paper's text says neither, but leaves layer 0 whole and asks for one mean ratio). The paper's k is 2. */
+ * Paper: Dehghanighobadi and Fischer 2026, arXiv:2604.24647, section 5. Indices are from 0 and layer 0 counts in the
+ * total (the paper's text says neither, but leaves layer 0 whole and asks for one mean ratio). The paper's k is 2. */
 #include <stddef.h>
 
 #include "harness/base/mem.h"
@@ -15,7 +15,8 @@ struct config {
 };
 
 static const struct param params[] = {
-    {"layers", PARAM_INT, offsetof(struct config, layers), "2", 1, 1022, NULL, "middle layers that are whole, beside layer 0"},
+    {"layers", PARAM_INT, offsetof(struct config, layers), "2", 1, 1022, NULL,
+     "middle layers that are whole, beside layer 0"},
     {0},
 };
 
@@ -31,7 +32,9 @@ static int allocate(const void *self, const struct allocator_input *in, int *ent
 {
     const struct config *c = self;
     unsigned char *whole = mem_new((size_t)in->n_layer, 1);
-    int rc = allocator_guided_middle(in->n_layer, (int)c->layers, whole, e) ? -1 : allocator_spread_rest(in, whole, NULL, entries, e);
+    int rc = allocator_guided_middle(in->n_layer, (int)c->layers, whole, e)
+                 ? -1
+                 : allocator_spread_rest(in, whole, NULL, entries, e);
     mem_free(whole);
     return rc;
 }

@@ -8,7 +8,8 @@ struct config {
 };
 
 static const struct param params[] = {
-    {"weights", PARAM_FLOATS, offsetof(struct config, weights), NULL, 0, 1e12, NULL, "share, one per layer; scaled to keep"},
+    {"weights", PARAM_FLOATS, offsetof(struct config, weights), NULL, 0, 1e12, NULL,
+     "share, one per layer; scaled to keep"},
     {0},
 };
 

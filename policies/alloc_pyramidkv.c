@@ -4,9 +4,10 @@
  *   B_l = high - l (high - low) / (L - 1) + w
  *
  * Paper: PyramidKV, Cai et al. 2024, arXiv:2406.02069; the rule as in KVCache-Factory's pyramidkv_utils.py, beta 20.
- * w is the window that the paper keeps in every layer beside the fall (its code: 8 to 64). Here protection is an axis of its own, and
- * w only the part of the budget that does not fall. Deviations: their integer division loses entries, here the total is exact;
- * their code falls back to uniform where n is small, here a budget of at most w is uniform and nothing else is. */
+ * w is the window that the paper keeps in every layer beside the fall (its code: 8 to 64). Here protection is an axis
+ * of its own, and w only the part of the budget that does not fall. Deviations: their integer division loses entries,
+ * here the total is exact; their code falls back to uniform where n is small, here a budget of at most w is uniform and
+ * nothing else is. */
 #include <stddef.h>
 
 #include "harness/base/mem.h"
@@ -18,8 +19,10 @@ struct config {
 };
 
 static const struct param params[] = {
-    {"beta", PARAM_FLOAT, offsetof(struct config, beta), "20", 1, 1e6, NULL, "how steep: the last layer gets the beta-th part of the mean"},
-    {"window", PARAM_INT, offsetof(struct config, window), "64", 0, 1e6, NULL, "entries of every layer that take no part in the fall"},
+    {"beta", PARAM_FLOAT, offsetof(struct config, beta), "20", 1, 1e6, NULL,
+     "how steep: the last layer gets the beta-th part of the mean"},
+    {"window", PARAM_INT, offsetof(struct config, window), "64", 0, 1e6, NULL,
+     "entries of every layer that take no part in the fall"},
     {0},
 };
 

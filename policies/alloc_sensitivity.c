@@ -4,8 +4,8 @@
  *
  * `floor` of the uniform budget m goes to every layer before the damages are asked, so that a layer without any still
  * keeps something; what a layer can't hold is shared out in proportion (allocator_spread).
- * Source: none; it is the plainest rule that reads DepthKV's measurement (arXiv:2604.24647, section 4) itself instead of a
- * metric that stands in for it. d is allocator_profile.h's pooled damage. */
+ * Source: none; it is the plainest rule that reads DepthKV's measurement (arXiv:2604.24647, section 4) itself instead
+ * of a metric that stands in for it. d is allocator_profile.h's pooled damage. */
 #include <math.h>
 #include <stddef.h>
 
@@ -24,7 +24,8 @@ struct self {
 
 static const struct param params[] = {
     ALLOCATOR_PROFILE_PARAMS(struct config, choice),
-    {"floor", PARAM_FLOAT, offsetof(struct config, floor), "0.2", 0, 1, NULL, "part of the uniform budget that every layer gets in any case"},
+    {"floor", PARAM_FLOAT, offsetof(struct config, floor), "0.2", 0, 1, NULL,
+     "part of the uniform budget that every layer gets in any case"},
     {0},
 };
 

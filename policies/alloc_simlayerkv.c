@@ -1,13 +1,15 @@
-/* simlayerkv: lazy layers, which look at the first and the last entries only, keep just those; the others share the rest.
+/* simlayerkv: lazy layers, which look at the first and the last entries only, keep just those; the others share the
+ * rest.
  *
- *   a layer is lazy where the last query gives more than `threshold` of its attention, mean over query heads, to the first
- *   `sinks` and the last `recent` entries
- *   B_l = min(sinks + recent, m) where lazy; the others share what is left of the total alike
+ *   a layer is lazy where the last query gives more than `threshold` of its attention, mean over query heads, to the
+ * first `sinks` and the last `recent` entries B_l = min(sinks + recent, m) where lazy; the others share what is left of
+ * the total alike
  *
- * Paper: SimLayerKV, Zhang et al. 2024, arXiv:2410.13846: sinks 4, recent 1024, threshold 0.9 for Llama-3 (0.65 Llama-2, 0.8
- * Mistral, 0.85 Qwen). Deviations: there the layers that are not lazy are whole and the total falls out; here the total is given, so
- * they keep what it leaves. The query is the prompt's last one instead of the first decoded token, which is not known when the
- * prompt is cut. Budgets of at most sinks + recent entries are spread alike: choose `recent` below them. */
+ * Paper: SimLayerKV, Zhang et al. 2024, arXiv:2410.13846: sinks 4, recent 1024, threshold 0.9 for Llama-3 (0.65
+ * Llama-2, 0.8 Mistral, 0.85 Qwen). Deviations: there the layers that are not lazy are whole and the total falls out;
+ * here the total is given, so they keep what it leaves. The query is the prompt's last one instead of the first decoded
+ * token, which is not known when the prompt is cut. Budgets of at most sinks + recent entries are spread alike: choose
+ * `recent` below them. */
 #include <stddef.h>
 
 #include "harness/base/mem.h"
@@ -21,7 +23,8 @@ struct config {
 static const struct param params[] = {
     {"sinks", PARAM_INT, offsetof(struct config, sinks), "4", 0, 1e6, NULL, "first entries of a lazy layer"},
     {"recent", PARAM_INT, offsetof(struct config, recent), "1024", 1, 1e6, NULL, "last entries of a lazy layer"},
-    {"threshold", PARAM_FLOAT, offsetof(struct config, threshold), "0.9", 0, 1, NULL, "attention above which a layer is lazy"},
+    {"threshold", PARAM_FLOAT, offsetof(struct config, threshold), "0.9", 0, 1, NULL,
+     "attention above which a layer is lazy"},
     {0},
 };
 
@@ -55,8 +58,9 @@ static int allocate(const void *self, const struct allocator_input *in, int *ent
     for (int l = 0; l < in->n_layer; l++)
         lazy += in->stat[l][0] > c->threshold;
     for (int l = 0; l < in->n_layer; l++)
-        weight[l] = lazy == in->n_layer || in->stat[l][0] > c->threshold ? small
-                                                                        : ((double)in->m * in->n_layer - lazy * small) / (in->n_layer - lazy);
+        weight[l] = lazy == in->n_layer || in->stat[l][0] > c->threshold
+                        ? small
+                        : ((double)in->m * in->n_layer - lazy * small) / (in->n_layer - lazy);
     int rc = allocator_spread(weight, in->available, in->n_layer, in->total, entries, e);
     mem_free(weight);
     return rc;

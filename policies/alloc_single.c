@@ -12,8 +12,10 @@ struct config {
 static const char *const all[] = {"all", NULL};
 
 static const struct param params[] = {
-    {"layer", PARAM_INT, offsetof(struct config, layer), NULL, 0, 1023, all, "the studied layer, from 0; all: each in turn"},
-    {"only", PARAM_BOOL, offsetof(struct config, only), "false", 0, 0, NULL, "true: all layers are pruned but this one"},
+    {"layer", PARAM_INT, offsetof(struct config, layer), NULL, 0, 1023, all,
+     "the studied layer, from 0; all: each in turn"},
+    {"only", PARAM_BOOL, offsetof(struct config, only), "false", 0, 0, NULL,
+     "true: all layers are pruned but this one"},
     {0},
 };
 

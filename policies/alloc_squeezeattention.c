@@ -4,9 +4,9 @@
  *   three groups of layers by k-means over c; those of the group with the largest cosines get p m, the others alike
  *   (L m - n_3 p m) / (L - n_3)
  *
- * Paper: SqueezeAttention, Wang et al. 2024, arXiv:2404.04793. p is tuned per task there. k-means starts from the least, the middle
- * and the largest cosine and so does not depend on chance; a layer halfway between two groups belongs to the lower one.
- * Deviations: the total is exact; nothing is evicted before all layers are known. */
+ * Paper: SqueezeAttention, Wang et al. 2024, arXiv:2404.04793. p is tuned per task there. k-means starts from the
+ * least, the middle and the largest cosine and so does not depend on chance; a layer halfway between two groups belongs
+ * to the lower one. Deviations: the total is exact; nothing is evicted before all layers are known. */
 #include <math.h>
 #include <stddef.h>
 
@@ -18,7 +18,8 @@ struct config {
 };
 
 static const struct param params[] = {
-    {"p", PARAM_FLOAT, offsetof(struct config, p), "0.3", 1e-6, 1, NULL, "budget of the least important group, as a part of the uniform one"},
+    {"p", PARAM_FLOAT, offsetof(struct config, p), "0.3", 1e-6, 1, NULL,
+     "budget of the least important group, as a part of the uniform one"},
     {0},
 };
 

@@ -4,9 +4,9 @@
  *   LMBA_l = mean over query heads of the fewest entries with at least `mass` of the sum of a_q
  *   B_l = m (bound + (1 - bound) L LMBA_l / sum of LMBA)
  *
- * Paper: ZigZagKV, Zhong et al. 2024, arXiv:2412.09036 (COLING 2025), equation 6 as cited in a kvpress pull request for it,
- * whose defaults are mass 0.9 and bound 0.2. Deviations: that code takes the mass of whatever scores the policy gives, here
- * it is always attention of the window, so that the layers' shares do not depend on the policy. */
+ * Paper: ZigZagKV, Zhong et al. 2024, arXiv:2412.09036 (COLING 2025), equation 6 as cited in a kvpress pull request for
+ * it, whose defaults are mass 0.9 and bound 0.2. Deviations: that code takes the mass of whatever scores the policy
+ * gives, here it is always attention of the window, so that the layers' shares do not depend on the policy. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +21,10 @@ struct config {
 
 static const struct param params[] = {
     {"window", PARAM_INT, offsetof(struct config, window), "64", 1, 1e6, NULL, "last queries that are looked through"},
-    {"mass", PARAM_FLOAT, offsetof(struct config, mass), "0.9", 1e-6, 1, NULL, "part of the attention that a layer is to hold"},
-    {"bound", PARAM_FLOAT, offsetof(struct config, bound), "0.2", 0, 1, NULL, "part of the uniform budget that every layer gets in any case"},
+    {"mass", PARAM_FLOAT, offsetof(struct config, mass), "0.9", 1e-6, 1, NULL,
+     "part of the attention that a layer is to hold"},
+    {"bound", PARAM_FLOAT, offsetof(struct config, bound), "0.2", 0, 1, NULL,
+     "part of the uniform budget that every layer gets in any case"},
     {0},
 };
 

@@ -82,9 +82,9 @@ int allocator_validate(const struct allocator_ops *a, struct err *e)
  * 1e-6, and different fractions of weights that people write are much further apart. */
 static const double SAME = 1e-6;
 
-/* A round gives every free layer its proportion of what is left; of those that leave their bounds, the side with the larger
- * total violation is fixed at its bound, and the rest share again. Ends after at most n rounds, because each fixes one
- * layer or more. */
+/* A round gives every free layer its proportion of what is left; of those that leave their bounds, the side with the
+ * larger total violation is fixed at its bound, and the rest share again. Ends after at most n rounds, because each
+ * fixes one layer or more. */
 void allocator_shares(const double *weight, const double *low, const double *high, int n, double total, double *share)
 {
     char *fixed = mem_new((size_t)n, 1);
@@ -166,8 +166,8 @@ int allocator_spread(const double *weight, const int *available, int n, int64_t 
     return 0;
 }
 
-int allocator_spread_rest(const struct allocator_input *in, const unsigned char *whole, const double *weight, int *entries,
-                          struct err *e)
+int allocator_spread_rest(const struct allocator_input *in, const unsigned char *whole, const double *weight,
+                          int *entries, struct err *e)
 {
     int n = 0, n_whole = 0, rc = -1;
     int64_t spent = 0, most = 0;
@@ -185,7 +185,8 @@ int allocator_spread_rest(const struct allocator_input *in, const unsigned char 
     }
     int64_t total = in->total < most ? in->total : most;
     if (total - spent < n) {
-        err_set(e, ERR_INFEASIBLE, "%d whole layers need %lld entries of a total of %lld, which leaves %lld for %d others", n_whole,
+        err_set(e, ERR_INFEASIBLE,
+                "%d whole layers need %lld entries of a total of %lld, which leaves %lld for %d others", n_whole,
                 (long long)spent, (long long)total, (long long)(total - spent), n);
         goto out;
     }

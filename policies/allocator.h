@@ -21,9 +21,9 @@ enum allocator_needs {
 };
 
 enum allocator_budget {
-    ALLOCATOR_SPREADS, /* spreads the cell's total (keep, keep_tokens or keep_bytes) */
+    ALLOCATOR_SPREADS,  /* spreads the cell's total (keep, keep_tokens or keep_bytes) */
     ALLOCATOR_ABSOLUTE, /* its own parameters fix every layer; the cell has no keep (vector) */
-    ALLOCATOR_PART     /* the cell's keep is that of the studied layers; the others are whole (single) */
+    ALLOCATOR_PART      /* the cell's keep is that of the studied layers; the others are whole (single) */
 };
 
 struct allocator_input {
@@ -34,9 +34,9 @@ struct allocator_input {
     const int *available; /* [n_layer] entries that a layer still has; n when the prompt is pruned once */
     const float *const *const *score; /* [n_layer][n_kv_head][available]; NULL unless SCORES */
     const double *const *stat;        /* [n_layer] -> what `observe` wrote; NULL without `observe` */
-    const double *cosine;             /* [n_layer] mean over the prompt's tokens of the cosine between the stream before the
-                                         attention block and after its residual; NULL unless COSINE */
-    double *predicted; /* (optional) gets the damage that the rule predicts of its own answer, if it does */
+    const double *cosine; /* [n_layer] mean over the prompt's tokens of the cosine between the stream before the
+                             attention block and after its residual; NULL unless COSINE */
+    double *predicted;    /* (optional) gets the damage that the rule predicts of its own answer, if it does */
 };
 
 /* What is known of a model before anything runs. */
@@ -59,12 +59,13 @@ struct allocator_ops {
     int (*create)(void **self, const void *config, const struct allocator_setup *setup, struct err *e);
     void (*destroy)(void *self);
     /* (optional) Statistics of the prefill: called with every layer while its attention is at hand. `stats` says which
-     * fields of the view are set (POLICY_NEEDS_*); fills stat[n_stat], all that outlives the layer. Only where the whole
-     * prompt is read at once: `prefill: chunked` is refused. */
+     * fields of the view are set (POLICY_NEEDS_*); fills stat[n_stat], all that outlives the layer. Only where the
+     * whole prompt is read at once: `prefill: chunked` is refused. */
     int (*observe)(const void *self, const struct policy_view *view, double *stat, struct err *e);
     unsigned stats;
     int (*rows)(const void *config); /* (required with POLICY_NEEDS_ROWS) how many last rows */
-    size_t (*n_stat)(const void *config, const struct policy_view *shape); /* (optional) default 1; n_seen entries a head */
+    size_t (*n_stat)(const void *config,
+                     const struct policy_view *shape); /* (optional) default 1; n_seen entries a head */
     /* Fills entries[n_layer], 1 <= entries[l] <= available[l]; SPREADS: their sum is min(total, sum of available).
      * ERR_INFEASIBLE, with the numbers, when the rule can't spread this total: the cell is n/a and the run goes on. */
     int (*allocate)(const void *self, const struct allocator_input *in, int *entries, struct err *e);
@@ -79,15 +80,14 @@ int allocator_validate(const struct allocator_ops *a, struct err *e);
  * clamped to [1, available[i]], the excess redistributed in proportion among the rest until nothing moves,
  * floored, then one added by descending fraction, ties to the lower index. Sum of out = min(max(total, n),
  * sum of available). All weights zero counts as all equal. NaN, infinite or negative weights: ERR_POLICY. */
-int allocator_spread(const double *weight, const int *available, int n, int64_t total, int *out,
-                     struct err *e);
+int allocator_spread(const double *weight, const int *available, int n, int64_t total, int *out, struct err *e);
 
-/* The same for the layers that are not whole[l]; those keep all they have, and the others pay. weight [n_layer], NULL: all
- * equal. ERR_INFEASIBLE, with the numbers, when too little is left for one entry each. */
-int allocator_spread_rest(const struct allocator_input *in, const unsigned char *whole, const double *weight, int *entries,
-                          struct err *e);
-/* The real-valued part of the rule between any bounds: share[i] in [low[i], high[i]], in proportion to the weights where
- * free, their sum `total`, which must lie between the sums of the bounds. */
+/* The same for the layers that are not whole[l]; those keep all they have, and the others pay. weight [n_layer], NULL:
+ * all equal. ERR_INFEASIBLE, with the numbers, when too little is left for one entry each. */
+int allocator_spread_rest(const struct allocator_input *in, const unsigned char *whole, const double *weight,
+                          int *entries, struct err *e);
+/* The real-valued part of the rule between any bounds: share[i] in [low[i], high[i]], in proportion to the weights
+ * where free, their sum `total`, which must lie between the sums of the bounds. */
 void allocator_shares(const double *weight, const double *low, const double *high, int n, double total, double *share);
 
 /* Head allocators: how the heads of one layer share entries x n_kv_head. */

@@ -10,7 +10,8 @@ const char *const allocator_guided_redistributions[] = {"proportional", "equal",
 
 static const double SLACK = 1e-6; /* entries: 1 - rho_max is rounded */
 
-void allocator_guided_tolerance(const double *d, const unsigned char *whole, int n_layer, enum allocator_guided_transform t, double *s)
+void allocator_guided_tolerance(const double *d, const unsigned char *whole, int n_layer,
+                                enum allocator_guided_transform t, double *s)
 {
     double low = (double)INFINITY, high = -(double)INFINITY;
     for (int l = 0; l < n_layer; l++)
@@ -46,15 +47,17 @@ int allocator_guided_middle(int n_layer, int k, unsigned char *whole, struct err
 {
     int begin = n_layer / 2 - k / 2 + 1;
     if (k < 1 || begin < 1 || begin + k > n_layer || k + 2 > n_layer)
-        return err_set(e, ERR_CONFIG, "%d middle layers (from layer %d) and layer 0 of a model with %d layers leave none to prune", k, begin,
-                       n_layer);
+        return err_set(e, ERR_CONFIG,
+                       "%d middle layers (from layer %d) and layer 0 of a model with %d layers leave none to prune", k,
+                       begin, n_layer);
     memset(whole, 0, (size_t)n_layer);
     whole[0] = 1;
     memset(whole + begin, 1, (size_t)k);
     return 0;
 }
 
-/* Removed entries of the n layers in proportion to s; what goes beyond a bound is shared out equally until nothing does. */
+/* Removed entries of the n layers in proportion to s; what goes beyond a bound is shared out equally until nothing
+ * does. */
 static void spread_equally(const double *s, const double *low, const double *high, int n, double total, double *removed)
 {
     double sum = 0;
@@ -79,8 +82,8 @@ static void spread_equally(const double *s, const double *low, const double *hig
     }
 }
 
-int allocator_guided_spread(const struct allocator_input *in, const unsigned char *whole, const double *s, double rho_max,
-                            enum allocator_guided_redistribution how, int *entries, struct err *e)
+int allocator_guided_spread(const struct allocator_input *in, const unsigned char *whole, const double *s,
+                            double rho_max, enum allocator_guided_redistribution how, int *entries, struct err *e)
 {
     int n = 0, rc = -1;
     size_t L = (size_t)in->n_layer;
@@ -102,9 +105,11 @@ int allocator_guided_spread(const struct allocator_input *in, const unsigned cha
     double total = fmin((double)in->total, most), rest = total - spent;
     if (rest < reach - SLACK) {
         err_set(e, ERR_INFEASIBLE,
-                "keeping %.0f of %.0f entries with %d of %d layers whole needs a mean pruning ratio of %.3f in the others, above rho_max %g: "
+                "keeping %.0f of %.0f entries with %d of %d layers whole needs a mean pruning ratio of %.3f in the "
+                "others, above rho_max %g: "
                 "at least %.0f are kept",
-                total, (double)in->n * in->n_layer, in->n_layer - n, in->n_layer, 1 - rest / ((double)n * in->n), rho_max, spent + reach);
+                total, (double)in->n * in->n_layer, in->n_layer - n, in->n_layer, 1 - rest / ((double)n * in->n),
+                rho_max, spent + reach);
         goto out;
     }
     double to_remove = (double)n * in->n - rest;
@@ -150,8 +155,8 @@ static int choose_whole(int n_layer, int k, unsigned char *whole, struct err *e)
     return n_layer > 1 ? 0 : err_set(e, ERR_CONFIG, "a model of one layer, which stays whole, leaves none to prune");
 }
 
-int allocator_guided_create(void **self, const struct allocator_guided_config *c, const struct allocator_setup *setup, int k,
-                            double rho_max, struct err *e)
+int allocator_guided_create(void **self, const struct allocator_guided_config *c, const struct allocator_setup *setup,
+                            int k, double rho_max, struct err *e)
 {
     struct self *s = mem_new(1, sizeof *s);
     s->whole = mem_new((size_t)setup->n_layer, 1);

@@ -48,8 +48,8 @@ static int level_row(struct allocator_profile *p, double level, int **count)
 }
 
 /* Adds the damages of one study's layers. */
-static int add_study(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_study *s, struct allocator_profile *p,
-                     int **count, struct err *e)
+static int add_study(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_study *s,
+                     struct allocator_profile *p, int **count, struct err *e)
 {
     if (allocator_study_layers(f, p->n_layer, s, e))
         return -1;
@@ -65,8 +65,8 @@ static int add_study(const struct h5 *f, const struct allocator_profile_choice *
 }
 
 /* Adds every study that the choice admits; `seen` lists those that are there. */
-static int gather(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_profile *p, struct str *seen,
-                  struct err *e)
+static int gather(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_profile *p,
+                  struct str *seen, struct err *e)
 {
     struct allocator_study *s = NULL;
     int n = 0, *count = NULL, rc = -1;
@@ -90,12 +90,14 @@ out:
 }
 
 /* One number a layer, as it lies in the file. */
-static int read_metric(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_profile *p, struct err *e)
+static int read_metric(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_profile *p,
+                       struct err *e)
 {
     struct h5_info info;
     size_t L = (size_t)p->n_layer;
     if (*c->metric != '/')
-        return err_set(e, ERR_CONFIG, "%s: metric '%s': the path of a dataset is expected, such as /metrics/...", h5_path(f), c->metric);
+        return err_set(e, ERR_CONFIG, "%s: metric '%s': the path of a dataset is expected, such as /metrics/...",
+                       h5_path(f), c->metric);
     if (!h5_exists(f, c->metric))
         return err_set(e, ERR_CONFIG, "%s: no dataset '%s'", h5_path(f), c->metric);
     if (h5_stat(f, c->metric, &info, e))
@@ -113,21 +115,23 @@ static int read_metric(const struct h5 *f, const struct allocator_profile_choice
     return 0;
 }
 
-static int check_numbers(const char *path, const struct allocator_profile_choice *c, const struct allocator_profile *p, int first,
-                         struct err *e)
+static int check_numbers(const char *path, const struct allocator_profile_choice *c, const struct allocator_profile *p,
+                         int first, struct err *e)
 {
     const char *measure = c->metric && *c->metric ? c->metric : allocator_study_measures[c->measure];
     int differs = 0;
     for (int k = 0; k < p->n_level; k++)
         for (int l = first; l < p->n_layer; l++)
             if (!isfinite(p->damage[(size_t)k * (size_t)p->n_layer + (size_t)l]))
-                return err_set(e, ERR_CONFIG, "%s: layer %d at level %g has no %s (NaN): it was not studied, or not measured", path, l,
+                return err_set(e, ERR_CONFIG,
+                               "%s: layer %d at level %g has no %s (NaN): it was not studied, or not measured", path, l,
                                p->level[k], measure);
     for (int l = first + 1; l < p->n_layer; l++)
         differs |= p->mean[l] != p->mean[first];
     if (!differs)
-        return err_set(e, ERR_CONFIG, "%s: a constant profile: the damage by %s of all %d layers is %g, so there is nothing to go by", path,
-                       measure, p->n_layer - first, p->mean[first < p->n_layer ? first : 0]);
+        return err_set(e, ERR_CONFIG,
+                       "%s: a constant profile: the damage by %s of all %d layers is %g, so there is nothing to go by",
+                       path, measure, p->n_layer - first, p->mean[first < p->n_layer ? first : 0]);
     return 0;
 }
 
@@ -152,8 +156,8 @@ static void deal_out(struct allocator_profile *p, int first, int64_t seed)
     mem_free(old);
 }
 
-struct allocator_profile *allocator_profile_read(const struct allocator_profile_choice *c, const struct allocator_setup *s,
-                                                 int first, struct err *e)
+struct allocator_profile *allocator_profile_read(const struct allocator_profile_choice *c,
+                                                 const struct allocator_setup *s, int first, struct err *e)
 {
     char *path = fs_join(s->dir, c->path);
     struct str seen = {0};
@@ -161,7 +165,8 @@ struct allocator_profile *allocator_profile_read(const struct allocator_profile_
     struct h5 *f = h5_open(path, H5_MODE_READ, e);
     int rc = -1;
     p->n_layer = s->n_layer;
-    if (!f || allocator_study_check_model(f, s, e) || (c->metric && *c->metric ? read_metric(f, c, p, e) : gather(f, c, p, &seen, e)))
+    if (!f || allocator_study_check_model(f, s, e) ||
+        (c->metric && *c->metric ? read_metric(f, c, p, e) : gather(f, c, p, &seen, e)))
         goto out;
     if (p->n_level == 0) {
         struct str level = {0};
@@ -170,8 +175,8 @@ struct allocator_profile *allocator_profile_read(const struct allocator_profile_
             str_clear(&level);
             str_add_double(&level, c->level);
         }
-        err_set(e, ERR_CONFIG, "%s: no study of task %s, policy %s, level %s; there are (task policy level): %s", path, c->task, c->policy,
-                level.p, seen.n ? seen.p : "none");
+        err_set(e, ERR_CONFIG, "%s: no study of task %s, policy %s, level %s; there are (task policy level): %s", path,
+                c->task, c->policy, level.p, seen.n ? seen.p : "none");
         str_free(&level);
         goto out;
     }

@@ -18,12 +18,13 @@ int allocator_study_check_model(const struct h5 *f, const struct allocator_setup
     if (schema != 1)
         return err_set(e, ERR_FORMAT, "%s: profile of schema %lld, expected 1", h5_path(f), (long long)schema);
     if (n_layer != s->n_layer)
-        return err_set(e, ERR_CONFIG, "%s: a profile of %lld layers for a model of %d layers", h5_path(f), (long long)n_layer, s->n_layer);
+        return err_set(e, ERR_CONFIG, "%s: a profile of %lld layers for a model of %d layers", h5_path(f),
+                       (long long)n_layer, s->n_layer);
     if (!(sha = h5_get_string(f, "/", "model_sha256", e)) || !(name = h5_get_string(f, "/", "model", e)))
         goto out;
     if (*sha && *s->model_sha256 && strcmp(sha, s->model_sha256) != 0)
-        err_set(e, ERR_CONFIG, "%s: a profile of another model: sha256 %.12s... (%s), expected %.12s... (%s)", h5_path(f), sha, name,
-                s->model_sha256, s->model);
+        err_set(e, ERR_CONFIG, "%s: a profile of another model: sha256 %.12s... (%s), expected %.12s... (%s)",
+                h5_path(f), sha, name, s->model_sha256, s->model);
     else if (!*sha && *name && *s->model && strcmp(name, s->model) != 0)
         err_set(e, ERR_CONFIG, "%s: a profile of model '%s' for model '%s'", h5_path(f), name, s->model);
     else
@@ -94,7 +95,8 @@ int allocator_study_layers(const struct h5 *f, int n_layer, struct allocator_stu
     if (h5_stat(f, path.p, &info, e))
         goto out;
     if (info.rank != 1 || info.n < 1 || info.n > (uint64_t)n_layer) {
-        err_set(e, ERR_FORMAT, "%s:%s: %llu layers, expected 1 to %d", h5_path(f), path.p, (unsigned long long)info.n, n_layer);
+        err_set(e, ERR_FORMAT, "%s:%s: %llu layers, expected 1 to %d", h5_path(f), path.p, (unsigned long long)info.n,
+                n_layer);
         goto out;
     }
     s->n = (int)info.n;
@@ -103,8 +105,8 @@ int allocator_study_layers(const struct h5 *f, int n_layer, struct allocator_stu
         goto out;
     for (int i = 0; i < s->n; i++)
         if (s->layer[i] < 0 || s->layer[i] >= n_layer || (i && s->layer[i] <= s->layer[i - 1])) {
-            err_set(e, ERR_FORMAT, "%s:%s: entry %d is %lld; expected ascending layers of a model with %d layers", h5_path(f), path.p, i,
-                    (long long)s->layer[i], n_layer);
+            err_set(e, ERR_FORMAT, "%s:%s: entry %d is %lld; expected ascending layers of a model with %d layers",
+                    h5_path(f), path.p, i, (long long)s->layer[i], n_layer);
             goto out;
         }
     rc = 0;
@@ -113,8 +115,8 @@ out:
     return rc;
 }
 
-static int read_column(const struct h5 *f, const struct allocator_study *s, enum allocator_study_measure m, const char *column, double *v,
-                       struct err *e)
+static int read_column(const struct h5 *f, const struct allocator_study *s, enum allocator_study_measure m,
+                       const char *column, double *v, struct err *e)
 {
     struct str path = {0};
     str_addf(&path, "%s/%s/%s", s->group, allocator_study_measures[m], column);
@@ -123,8 +125,8 @@ static int read_column(const struct h5 *f, const struct allocator_study *s, enum
     return rc;
 }
 
-int allocator_study_damage(const struct h5 *f, const struct allocator_study *s, enum allocator_study_measure m, double *damage,
-                           struct err *e)
+int allocator_study_damage(const struct h5 *f, const struct allocator_study *s, enum allocator_study_measure m,
+                           double *damage, struct err *e)
 {
     size_t n = (size_t)s->n;
     double *mean = mem_new(3 * n + 1, sizeof *mean), *diff = mean + n, *base = diff + n;
@@ -134,9 +136,10 @@ int allocator_study_damage(const struct h5 *f, const struct allocator_study *s, 
         rc = read_column(f, s, m, "diff", diff, e) || read_column(f, s, m, "baseline", base, e) ? -1 : 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         double rise = isfinite(diff[i]) ? diff[i] : mean[i] - base[i];
-        damage[i] = m == ALLOCATOR_STUDY_KL     ? mean[i]
-                    : m == ALLOCATOR_STUDY_TOP1 ? 1 - mean[i]
-                                                : m == ALLOCATOR_STUDY_SCORE && s->higher_is_better ? -rise : rise;
+        damage[i] = m == ALLOCATOR_STUDY_KL                             ? mean[i]
+                    : m == ALLOCATOR_STUDY_TOP1                         ? 1 - mean[i]
+                    : m == ALLOCATOR_STUDY_SCORE && s->higher_is_better ? -rise
+                                                                        : rise;
     }
     mem_free(mean);
     return rc;

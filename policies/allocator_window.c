@@ -31,7 +31,8 @@ void allocator_window_scores(const struct policy_view *v, int h, int kernel, dou
     mem_free(mean);
 }
 
-int allocator_window_spread(const struct allocator_input *in, double w, const double *share, int *entries, struct err *e)
+int allocator_window_spread(const struct allocator_input *in, double w, const double *share, int *entries,
+                            struct err *e)
 {
     double *weight = mem_new((size_t)in->n_layer, sizeof *weight), sum = 0;
     for (int l = 0; l < in->n_layer; l++)

@@ -56,11 +56,15 @@ int policy_same_entries(const struct policy_view *v, struct err *e)
     for (int h = 1; h < v->n_kv_head; h++) {
         const struct policy_head *head = &v->head[h];
         if (head->n_entry != first->n_entry)
-            return err_set(e, ERR_POLICY, "layer %d: one score per layer needs heads with the same entries; head %d holds %d, head 0 %d",
-                           v->layer, h, head->n_entry, first->n_entry);
+            return err_set(
+                e, ERR_POLICY,
+                "layer %d: one score per layer needs heads with the same entries; head %d holds %d, head 0 %d",
+                v->layer, h, head->n_entry, first->n_entry);
         for (int j = 0; head->pos != first->pos && j < head->n_entry; j++)
             if (head->pos[j] != first->pos[j])
-                return err_set(e, ERR_POLICY, "layer %d: one score per layer needs heads with the same entries; slot %d is position %d in head %d, %d in head 0",
+                return err_set(e, ERR_POLICY,
+                               "layer %d: one score per layer needs heads with the same entries; slot %d is position "
+                               "%d in head %d, %d in head 0",
                                v->layer, j, (int)head->pos[j], h, (int)first->pos[j]);
     }
     return 0;

@@ -27,8 +27,8 @@ enum policy_needs {
     POLICY_NEEDS_ENTROPY = 1 << 4, /* entropy of every attention row */
     POLICY_NEEDS_QUERIES = 1 << 5, /* rotated queries */
     POLICY_NEEDS_HIDDEN = 1 << 6,  /* input of the layer's attention norm */
-    POLICY_NEEDS_ANSWER = 1 << 7   /* attention of the reference answer, which no real policy can know; alone: a layer is
-                                      then scored after the prefill, when nothing else of it is at hand */
+    POLICY_NEEDS_ANSWER = 1 << 7 /* attention of the reference answer, which no real policy can know; alone: a layer is
+                                    then scored after the prefill, when nothing else of it is at hand */
 };
 
 /* One KV head of one layer. Arrays are contiguous; slot j is entry j, oldest first. */
@@ -55,8 +55,8 @@ struct policy_view {
     int layer, n_layer;
     int n_head, n_kv_head, n_group, head_dim, d_model;
     int n_seen;  /* tokens fed so far, pruned ones included */
-    int n_query; /* tokens of the pass that was just read: rows of entropy, queries, hidden; n_seen when the whole prompt
-                    is pruned once, a chunk or what was fed since the last cut otherwise */
+    int n_query; /* tokens of the pass that was just read: rows of entropy, queries, hidden; n_seen when the whole
+                    prompt is pruned once, a chunk or what was fed since the last cut otherwise */
     int n_row;   /* rows in policy_attention.rows: what this policy asked for, or fewer where fewer are known */
     const struct policy_head *head;           /* [n_kv_head] */
     const struct policy_attention *attention; /* [n_head] */
@@ -64,8 +64,9 @@ struct policy_view {
     uint64_t policy_seed;                     /* the experiment's, for random scores */
     uint64_t sample;                          /* hash of the sample, for random scores */
     int first_query; /* position of the first query that column sums saw: 0, but for chunks without `carry` */
-    const float *const *answer; /* [n_kv_head] -> [n_entry] share of the full cache's attention on these entries, from the
-                                   queries that predict the reference answers: a layer's sum to 1; NULL unless ANSWER */
+    const float *const
+        *answer; /* [n_kv_head] -> [n_entry] share of the full cache's attention on these entries, from the
+                    queries that predict the reference answers: a layer's sum to 1; NULL unless ANSWER */
 };
 
 /* What a policy protects by itself at a budget of m entries (each clamped to [0, m] by the harness). */
@@ -96,8 +97,7 @@ struct policy_ops {
     void (*destroy)(void *self);
     /* (optional) raw attention rows, one at a time in the order of (layer, query head, query): slow;
      * for ideas that no statistic serves. row has n_entry values. */
-    int (*observe)(void *self, int layer, int head, int query, const float *row, int n_entry,
-                   struct err *e);
+    int (*observe)(void *self, int layer, int head, int query, const float *row, int n_entry, struct err *e);
     /* Writes score[h][0 .. head[h].n_entry) for every KV head h; no NaN; no allocation that outlives
      * the call. self is the config when there is no `create`. */
     int (*score)(void *self, const struct policy_view *view, float *const *score, struct err *e);

@@ -33,15 +33,16 @@ void allocators_profile(const char *path, const char *sha, int n_layer, const st
         one[l] = 1;
     }
     int bad = h5_set_int(f, "/", "schema", 1, NULL) || h5_set_int(f, "/", "n_layer", n_layer, NULL) ||
-              h5_set_string(f, "/", "model", "m", NULL) || h5_set_string(f, "/", "model_sha256", sha ? sha : allocators_sha, NULL);
+              h5_set_string(f, "/", "model", "m", NULL) ||
+              h5_set_string(f, "/", "model_sha256", sha ? sha : allocators_sha, NULL);
     for (int i = 0; i < n; i++) {
         char group[16], at[24];
         snprintf(group, sizeof group, "/%d", i);
         snprintf(at, sizeof at, "/%d/layer", i);
         bad = bad || h5_make_group(f, group, NULL) || h5_set_double(f, group, "level", s[i].level, NULL) ||
               h5_set_int(f, group, "only", s[i].only, NULL) || h5_set_int(f, group, "higher_is_better", 1, NULL) ||
-              h5_set_string(f, group, "task", s[i].task, NULL) || h5_set_string(f, group, "policy", s[i].policy, NULL) ||
-              h5_write(f, at, H5_TYPE_I64, 1, dim, layer, NULL);
+              h5_set_string(f, group, "task", s[i].task, NULL) ||
+              h5_set_string(f, group, "policy", s[i].policy, NULL) || h5_write(f, at, H5_TYPE_I64, 1, dim, layer, NULL);
         write_column(f, i, "kl", "mean", s[i].kl ? s[i].kl : none, n_layer);
         write_column(f, i, "score", "mean", s[i].score ? s[i].score : none, n_layer);
         write_column(f, i, "score", "baseline", one, n_layer);
@@ -52,8 +53,8 @@ void allocators_profile(const char *path, const char *sha, int n_layer, const st
     ck_assert_int_eq(h5_close(f, NULL), 0);
 }
 
-int allocators_make(struct allocators_ready *a, const char *name, const char *dir, int n_layer, const char *const *params,
-                    struct err *e)
+int allocators_make(struct allocators_ready *a, const char *name, const char *dir, int n_layer,
+                    const char *const *params, struct err *e)
 {
     struct allocator_setup setup = {n_layer, "m", allocators_sha, dir};
     *a = (struct allocators_ready){.ops = allocator_find(name), .n_layer = n_layer};
@@ -99,12 +100,20 @@ static void random_rows(struct rng *r, float *row, int n_row, int n, double shar
     }
 }
 
-void allocators_observe(const struct allocators_ready *a, struct rng *r, int n_kv_head, int n, struct allocators_stats *out)
+void allocators_observe(const struct allocators_ready *a, struct rng *r, int n_kv_head, int n,
+                        struct allocators_stats *out)
 {
     enum { GROUP = 2, D = 4 };
     int heads = GROUP * n_kv_head, want = a->ops->rows ? a->ops->rows(a->config) : 0, n_row = want < n ? want : n;
-    struct policy_view v = {.n_layer = a->n_layer, .n_head = heads, .n_kv_head = n_kv_head, .n_group = GROUP, .head_dim = D, .d_model = 8,
-                            .n_seen = n, .n_query = n, .n_row = n_row};
+    struct policy_view v = {.n_layer = a->n_layer,
+                            .n_head = heads,
+                            .n_kv_head = n_kv_head,
+                            .n_group = GROUP,
+                            .head_dim = D,
+                            .d_model = 8,
+                            .n_seen = n,
+                            .n_query = n,
+                            .n_row = n_row};
     struct policy_head *head = mem_new((size_t)n_kv_head, sizeof *head);
     struct policy_attention *att = mem_new((size_t)heads, sizeof *att);
     size_t per_head = (size_t)(n_row + 3) * (size_t)n + (size_t)n * D * 2;
@@ -121,7 +130,8 @@ void allocators_observe(const struct allocators_ready *a, struct rng *r, int n_k
         out->cosine[l] = 2 * rng_double(r) - 1;
         v.layer = l;
         for (int q = 0; q < heads; q++) {
-            float *rows = room + (size_t)q * per_head, *off = rows + n_row * n, *diag = off + n, *entropy = diag + n, *keys = entropy + n;
+            float *rows = room + (size_t)q * per_head, *off = rows + n_row * n, *diag = off + n, *entropy = diag + n,
+                  *keys = entropy + n;
             random_rows(r, rows, n_row, n, sharpness);
             random_rows(r, off, 1, n, sharpness);
             for (int j = 0; j < n; j++) {
@@ -137,7 +147,8 @@ void allocators_observe(const struct allocators_ready *a, struct rng *r, int n_k
         v.attention = att;
         struct err e = {0};
         if (a->ops->observe)
-            ck_assert_msg(a->ops->observe(a->self, &v, out->value + (size_t)l * n_stat, &e) == 0, "%s: %s", a->ops->name, e.msg);
+            ck_assert_msg(a->ops->observe(a->self, &v, out->value + (size_t)l * n_stat, &e) == 0, "%s: %s",
+                          a->ops->name, e.msg);
         for (size_t i = 0; i < n_stat; i++)
             ck_assert_msg(isfinite(out->layer[l][i]), "%s: layer %d, statistic %zu", a->ops->name, l, i);
     }
@@ -152,12 +163,18 @@ void allocators_stats_fini(struct allocators_stats *s)
     mem_free(s->value);
 }
 
-int allocators_spread(const struct allocators_ready *a, int n, int m, const struct allocators_stats *s, int *entries, double *predicted,
-                      struct err *e)
+int allocators_spread(const struct allocators_ready *a, int n, int m, const struct allocators_stats *s, int *entries,
+                      double *predicted, struct err *e)
 {
     int available[ALLOCATORS_MOST_LAYERS];
-    struct allocator_input in = {.n_layer = a->n_layer, .n_kv_head = 2, .n = n, .m = m, .total = (int64_t)m * a->n_layer,
-                                 .available = available, .stat = s && a->ops->observe ? s->layer : NULL, .cosine = s ? s->cosine : NULL,
+    struct allocator_input in = {.n_layer = a->n_layer,
+                                 .n_kv_head = 2,
+                                 .n = n,
+                                 .m = m,
+                                 .total = (int64_t)m * a->n_layer,
+                                 .available = available,
+                                 .stat = s && a->ops->observe ? s->layer : NULL,
+                                 .cosine = s ? s->cosine : NULL,
                                  .predicted = predicted};
     for (int l = 0; l < a->n_layer; l++)
         available[l] = n;

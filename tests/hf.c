@@ -95,7 +95,8 @@ void hf_build(struct str *out, int first, int end, const struct hf_change *chang
             continue;
         size_t begin = data.n;
         for (int i = 0; i < n; i++) {
-            float x = change->value != 0 && r == change->tensor && i == change->at ? change->value : hf_value_at(from, i);
+            float x =
+                change->value != 0 && r == change->tensor && i == change->at ? change->value : hf_value_at(from, i);
             uint16_t h = r % 3 == 1 ? half_to_f16(x) : half_to_bf16(x);
             str_addn(&data, r % 3 == 0 ? (const char *)&x : (const char *)&h, r % 3 == 0 ? 4 : 2);
         }
@@ -151,4 +152,3 @@ struct model *hf_import_and_open(void)
     ck_assert_msg(m != NULL, "%s", e.msg);
     return m;
 }
-

@@ -1,5 +1,5 @@
-/* A Hugging Face folder in a temporary place: a tiny model (1 layer, width 8, 2 query heads of 4, 1 KV head, feed-forward 6,
- * 5 tokens, untied), its parts as a test wants them, and what import makes of it. */
+/* A Hugging Face folder in a temporary place: a tiny model (1 layer, width 8, 2 query heads of 4, 1 KV head,
+ * feed-forward 6, 5 tokens, untied), its parts as a test wants them, and what import makes of it. */
 #ifndef TESTS_HF_H
 #define TESTS_HF_H
 
@@ -19,10 +19,10 @@ float hf_value_at(int tensor, int i);
 
 /* What a file of weights does differently. */
 struct hf_change {
-    const char *skip;       /* a tensor */
-    int bare;               /* names without "model." */
-    int head_is_embedding;  /* lm_head.weight has the embedding's values */
-    int tensor, at;         /* value `at` of `tensor` is `value`, where `value` is not zero */
+    const char *skip;      /* a tensor */
+    int bare;              /* names without "model." */
+    int head_is_embedding; /* lm_head.weight has the embedding's values */
+    int tensor, at;        /* value `at` of `tensor` is `value`, where `value` is not zero */
     float value;
 };
 /* Rows first .. end - 1 as one safetensors file; element type by row: F32, F16, BF16 in turn. change may be NULL. */
@@ -54,6 +54,7 @@ struct model *hf_import_and_open(void);
     "\"added_tokens\":[{\"id\":3,\"content\":\"<|im_end|>\",\"special\":true}," \
     "{\"id\":4,\"content\":\"<x>\",\"special\":false}" more "]"
 #define HF_TOKENIZER(merges) \
-    "{" HF_ADDED ",\"normalizer\":null," HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\"," HF_VOCAB ",\"merges\":" merges "}}"
+    "{" HF_ADDED ",\"normalizer\":null," HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\"," HF_VOCAB ",\"merges\":" merges \
+    "}}"
 
 #endif

@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/rows/record.h"
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
+#include "harness/rows/record.h"
 #include "tests/rows.h"
 
 static char answer_text[] = "42 or so", question_text[] = "", id_text[] = "q";
@@ -19,11 +19,13 @@ void lab_open(struct lab *l, const char *sweep, const char *top, int n_prompt, i
     struct str y = {0}, errors = {0};
     struct rng r;
     struct err e;
-    question = (struct dataset_question){.id = id_text, .text = question_text, .answer_prefix = question_text, .answer = answers,
-                                         .n_answer = 1};
+    question = (struct dataset_question){
+        .id = id_text, .text = question_text, .answer_prefix = question_text, .answer = answers, .n_answer = 1};
     rows_enter();
-    str_addf(&y, "# A group.\nschema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - passkey: {length: 400}\nsamples: 1\n%s"
-                 "measure: [score, nll, kl]\nsweep:\n%s", top, sweep);
+    str_addf(&y,
+             "# A group.\nschema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - passkey: {length: 400}\nsamples: 1\n%s"
+             "measure: [score, nll, kl]\nsweep:\n%s",
+             top, sweep);
     rows_write("x.yaml", y.p);
     char *path = rows_path("x.yaml");
     *l = (struct lab){0};
@@ -42,7 +44,8 @@ void lab_open(struct lab *l, const char *sweep, const char *top, int n_prompt, i
     l->prompt.context_end = n_prompt - n_suffix - n_question;
     l->prompt.question_end = n_prompt - n_suffix;
     ck_assert_int_eq(tokenizer_encode(l->model->tokenizer, answer_text, strlen(answer_text), &l->prompt.target, &e), 0);
-    l->item = (struct dataset_item){.context_id = id_text, .context = question_text, .question = &question, .n_question = 1};
+    l->item =
+        (struct dataset_item){.context_id = id_text, .context = question_text, .question = &question, .n_question = 1};
     l->result = mem_new((size_t)l->x.n_cell, sizeof *l->result);
     rows_leave(); /* all is in memory */
     mem_free(path);
@@ -95,10 +98,20 @@ int lab_try(struct lab *l, enum prune_after after, struct err *e)
     lab_clear(l);
     for (int c = 0; c < l->x.n_cell; c++)
         cell[c] = &l->x.cell[c];
-    struct group g = {.x = &l->x, .model = l->model, .work = w, .cell = cell, .n_cell = l->x.n_cell, .item = &l->item,
-                      .question = &question, .prompt = &l->prompt, .n_question = 1, .prune_after = after,
-                      .sample_hash = LAB_SAMPLE, .batch_bytes = l->batch_bytes ? l->batch_bytes : (size_t)1 << 40,
-                      .emit = take, .ctx = l};
+    struct group g = {.x = &l->x,
+                      .model = l->model,
+                      .work = w,
+                      .cell = cell,
+                      .n_cell = l->x.n_cell,
+                      .item = &l->item,
+                      .question = &question,
+                      .prompt = &l->prompt,
+                      .n_question = 1,
+                      .prune_after = after,
+                      .sample_hash = LAB_SAMPLE,
+                      .batch_bytes = l->batch_bytes ? l->batch_bytes : (size_t)1 << 40,
+                      .emit = take,
+                      .ctx = l};
     int rc = group_run(&g, e);
     mem_free(cell);
     workspace_destroy(w);

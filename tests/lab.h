@@ -9,7 +9,7 @@
 
 enum { LAB_SAMPLE = 77 }; /* the sample's hash, for random scores */
 
-struct lab_result { /* of one (cell, question) */
+struct lab_result {       /* of one (cell, question) */
     struct keepset *keep; /* NULL: it failed */
     char *row;            /* its JSON */
     int32_t *out;         /* generated tokens */
@@ -25,12 +25,12 @@ struct lab {
     size_t batch_bytes;        /* 0: no limit */
 };
 
-/* `sweep`: blocks of the sweep as YAML, each line with its indentation. n_prompt tokens in random order, the last n_suffix of which
- * are the template's suffix and the n_question before them the question. */
+/* `sweep`: blocks of the sweep as YAML, each line with its indentation. n_prompt tokens in random order, the last
+ * n_suffix of which are the template's suffix and the n_question before them the question. */
 void lab_open(struct lab *l, const char *sweep, const char *top, int n_prompt, int n_question, int n_suffix);
 void lab_run(struct lab *l, enum prune_after after);
 int lab_try(struct lab *l, enum prune_after after, struct err *e); /* the same, returning what group_run does */
-void lab_clear(struct lab *l); /* forgets the results */
+void lab_clear(struct lab *l);                                     /* forgets the results */
 void lab_close(struct lab *l);
 /* A number of a cell's row; NAN for null. */
 double lab_number(const struct lab *l, int cell, const char *key);

@@ -76,7 +76,8 @@ static void rotate(const struct model *m, double *y, const double *x, int pos)
 static double *at(const struct plain *p, int layer, int head, int query, int key)
 {
     size_t T = (size_t)p->room;
-    return &p->attention[(((size_t)layer * (size_t)p->m->hp.n_head + (size_t)head) * T + (size_t)query) * T + (size_t)key];
+    return &p->attention[(((size_t)layer * (size_t)p->m->hp.n_head + (size_t)head) * T + (size_t)query) * T +
+                         (size_t)key];
 }
 
 /* One query head over its list, the newest entry included. */
@@ -216,8 +217,9 @@ static double score(struct plain *p, const struct plain_rule *r, int layer, int 
     if (!strcmp(r->policy, "snapkv"))
         return snapkv(p, r, layer, kv_head, slot, from);
     if (!strcmp(r->policy, "random"))
-        return (double)(float)rng_unit(rng_mix(rng_mix(rng_mix(rng_mix(r->policy_seed, r->sample), (uint64_t)layer), (uint64_t)kv_head),
-                                               (uint64_t)e->pos));
+        return (double)(float)rng_unit(
+            rng_mix(rng_mix(rng_mix(rng_mix(r->policy_seed, r->sample), (uint64_t)layer), (uint64_t)kv_head),
+                    (uint64_t)e->pos));
     if (!strcmp(r->policy, "knorm")) {
         for (int i = 0; i < hp->head_dim; i++)
             sum += e->k[i] * e->k[i];
@@ -251,8 +253,8 @@ static void protection(const struct plain *p, const struct plain_rule *r, int m,
 }
 
 /* Removes the worst unprotected entry; of equal ones the earliest. Of protected ones the oldest recent goes first. */
-static void remove_worst(struct plain *p, const struct plain_rule *r, int layer, int kv_head, int m, const double *value,
-                         double *removed)
+static void remove_worst(struct plain *p, const struct plain_rule *r, int layer, int kv_head, int m,
+                         const double *value, double *removed)
 {
     struct plain_list *list = plain_list(p, layer, kv_head);
     int sinks, recent, worst = -1;
@@ -271,7 +273,8 @@ static void remove_worst(struct plain *p, const struct plain_rule *r, int layer,
     list->n--;
 }
 
-static double margin(struct plain *p, const struct plain_rule *r, int layer, int kv_head, int m, const double *value, double removed)
+static double margin(struct plain *p, const struct plain_rule *r, int layer, int kv_head, int m, const double *value,
+                     double removed)
 {
     const struct plain_list *list = plain_list(p, layer, kv_head);
     int sinks, recent;
@@ -309,7 +312,8 @@ static void cut_now(struct plain *p, struct plain_course *c)
     c->least = here < c->least ? here : c->least;
 }
 
-struct plain *plain_read(const struct model *m, struct plain_course *c, const int32_t *token, int n, int room, int packed)
+struct plain *plain_read(const struct model *m, struct plain_course *c, const int32_t *token, int n, int room,
+                         int packed)
 {
     struct plain *p = plain_create(m, room, packed);
     int size = c->size ? c->size : n;

@@ -1,6 +1,7 @@
-/* The slow, plain twin of everything that changes the loop: a forward pass by the definition, one token at a time, in double
- * precision, over lists of entries per layer and KV head; whole attention matrices; policies by their formulas. No code of
- * models/attention*, kvcache*, or harness/ takes part. Llama-shaped models without biases and norms of heads. */
+/* The slow, plain twin of everything that changes the loop: a forward pass by the definition, one token at a time, in
+ * double precision, over lists of entries per layer and KV head; whole attention matrices; policies by their formulas.
+ * No code of models/attention*, kvcache*, or harness/ takes part. Llama-shaped models without biases and norms of
+ * heads. */
 #ifndef TESTS_PLAIN_H
 #define TESTS_PLAIN_H
 
@@ -20,11 +21,11 @@ struct plain_list {
 
 struct plain {
     const struct model *m;
-    int packed;  /* 1: an entry stands at its place in its list, 0: at its token's position */
-    int n_seen, room; /* tokens fed; at most */
+    int packed;              /* 1: an entry stands at its place in its list, 0: at its token's position */
+    int n_seen, room;        /* tokens fed; at most */
     struct plain_list *list; /* [n_layer][n_kv_head] */
-    double *attention; /* [n_layer][n_head][room][room]: query position, key position; 0 where not visible */
-    double *logits;    /* [n_vocab] of the last token */
+    double *attention;       /* [n_layer][n_head][room][room]: query position, key position; 0 where not visible */
+    double *logits;          /* [n_vocab] of the last token */
 };
 
 struct plain *plain_create(const struct model *m, int room, int packed);
@@ -36,11 +37,11 @@ double plain_nll(const struct plain *p, int32_t token); /* -ln p(token) by the l
 
 /* What is cut, and how. */
 struct plain_rule {
-    /* "h2o", "depthkv", "snapkv", "tova", "streaming", "random", "knorm"; "heavy": h2o without recents, "visible": that,
-     * normalised */
+    /* "h2o", "depthkv", "snapkv", "tova", "streaming", "random", "knorm"; "heavy": h2o without recents, "visible":
+     * that, normalised */
     const char *policy;
     int sinks, window, kernel; /* streaming's; snapkv's */
-    int recent;           /* protected by the experiment, beside the policy's own */
+    int recent;                /* protected by the experiment, beside the policy's own */
     uint64_t policy_seed, sample;
 };
 /* Cuts every list of layer l to m[l] entries. Attention before query position `first_query` does not count. Returns the
@@ -58,7 +59,9 @@ struct plain_course {
     double least;           /* of plain_cut */
 };
 /* Reads n prompt tokens, with all cuts. */
-struct plain *plain_read(const struct model *m, struct plain_course *c, const int32_t *token, int n, int room, int packed);
-void plain_continue(struct plain *p, struct plain_course *c, int32_t token); /* one more token, and the cut that is due */
+struct plain *plain_read(const struct model *m, struct plain_course *c, const int32_t *token, int n, int room,
+                         int packed);
+void plain_continue(struct plain *p, struct plain_course *c,
+                    int32_t token); /* one more token, and the cut that is due */
 
 #endif

@@ -146,8 +146,9 @@ void rows_check_equal(const struct json *a, const struct json *b, int place, con
     ck_assert_int_eq(json_size(a), json_size(b));
     for (const struct json *v = json_first(a); v; v = json_next(v)) {
         char *x = json_print(v), *y = json_print(json_get(b, json_key(v)));
-        ck_assert_msg(may_differ(json_key(v), place) || strcmp(x, y) == 0, "%s: cell %s (%s), sample %s: %s is %s and %s", what,
-                      rows_text(a, "cell"), rows_text(a, "policy"), rows_text(a, "sample"), json_key(v), x, y);
+        ck_assert_msg(may_differ(json_key(v), place) || strcmp(x, y) == 0,
+                      "%s: cell %s (%s), sample %s: %s is %s and %s", what, rows_text(a, "cell"),
+                      rows_text(a, "policy"), rows_text(a, "sample"), json_key(v), x, y);
         mem_free(x);
         mem_free(y);
     }
@@ -165,14 +166,18 @@ void rows_check_all(const struct rows *a, const struct rows *b, int place, const
 void rows_add_fake(struct str *s, const struct rows_fake *f)
 {
     str_addf(s,
-             "{\"schema\":1,\"cell\":\"%s\",\"key\":\"k\",\"cell_index\":%d,\"model\":\"m\",\"task\":\"%s\",\"task_params\":{},"
-             "\"sample\":%d,\"seed\":1,\"question_id\":\"%s\",\"context_id\":\"%s\",\"prompt_sha256\":\"ab\",\"policy\":\"%s\","
-             "\"params\":{\"window\":%d},\"budget\":\"%s\",\"keep\":%s,\"keep_tokens\":10,\"keep_bytes\":80,\"kept\":[10,10],"
+             "{\"schema\":1,\"cell\":\"%s\",\"key\":\"k\",\"cell_index\":%d,\"model\":\"m\",\"task\":\"%s\",\"task_"
+             "params\":{},"
+             "\"sample\":%d,\"seed\":1,\"question_id\":\"%s\",\"context_id\":\"%s\",\"prompt_sha256\":\"ab\","
+             "\"policy\":\"%s\","
+             "\"params\":{\"window\":%d},\"budget\":\"%s\",\"keep\":%s,\"keep_tokens\":10,\"keep_bytes\":80,\"kept\":["
+             "10,10],"
              "\"layer_budget\":%s,"
-             "\"protect\":{},\"prefill\":\"full\",\"decode\":\"frozen\",\"positions\":\"original\",\"prune_after\":\"prompt\",\"policy_seed\":%d,\"status\":\"%s\",\"metric\":\"f1\",\"score\":",
-             f->cell, f->index, f->task ? f->task : "t", f->sample, f->question, f->context, f->policy, f->window ? f->window : 32,
-             f->budget, *f->budget ? f->budget : "1", f->layer_budget ? f->layer_budget : "\"uniform\"", f->seed,
-             f->status ? f->status : "ok");
+             "\"protect\":{},\"prefill\":\"full\",\"decode\":\"frozen\",\"positions\":\"original\",\"prune_after\":"
+             "\"prompt\",\"policy_seed\":%d,\"status\":\"%s\",\"metric\":\"f1\",\"score\":",
+             f->cell, f->index, f->task ? f->task : "t", f->sample, f->question, f->context, f->policy,
+             f->window ? f->window : 32, f->budget, *f->budget ? f->budget : "1",
+             f->layer_budget ? f->layer_budget : "\"uniform\"", f->seed, f->status ? f->status : "ok");
     str_add_json_double(s, f->score);
     if (f->length)
         str_addf(s, ",\"length\":%d", f->length);

@@ -18,7 +18,8 @@ struct rows {
     struct json **v; /* in the journal's order */
     int n;
 };
-/* Runs the experiment `yaml` (as the file x.yaml of the folder) into its subfolder `out`; a shorter form of all options. */
+/* Runs the experiment `yaml` (as the file x.yaml of the folder) into its subfolder `out`; a shorter form of all
+ * options. */
 void rows_run(const char *yaml, const char *out, size_t memory, struct runner_summary *sum);
 /* Reads the rows of `out`, or of rows_run right before. */
 void rows_load(const char *out, struct rows *r);
@@ -41,7 +42,7 @@ struct rows_fake {
     int index, sample;
     const char *context, *question, *policy, *budget;
     int seed;
-    double score, kl; /* NAN: null */
+    double score, kl;         /* NAN: null */
     const char *status;       /* NULL: ok */
     int window;               /* the policy's parameter; 0: 32 */
     const char *layer_budget; /* as JSON; NULL: "uniform" */

@@ -60,16 +60,32 @@ static void write_byte_tokenizer(struct h5 *f)
         token[i] = text[i];
     }
     type[256] = TOKEN_CONTROL;
-    struct tokenizer_data d = {.kind = TOKENIZER_BYTES, .n_token = N, .token = token, .type = type, .bos = -1, .eos = 256,
-                               .pad = -1, .unk = -1};
+    struct tokenizer_data d = {.kind = TOKENIZER_BYTES,
+                               .n_token = N,
+                               .token = token,
+                               .type = type,
+                               .bos = -1,
+                               .eos = 256,
+                               .pad = -1,
+                               .unk = -1};
     ck_assert_int_eq(model_file_write_tokenizer(f, &d, NULL), 0);
 }
 
 void support_model_file(const char *path, int n_layer, int n_kv_head)
 {
-    struct hparams hp = {.architecture = "llama", .n_layer = n_layer, .d_model = 16 * n_kv_head, .n_head = 2 * n_kv_head,
-                         .n_kv_head = n_kv_head, .head_dim = 8, .d_ff = 24, .n_vocab = 257, .context_length = 512,
-                         .norm_eps = 1e-5f, .embedding_scale = 1, .tied = 1, .rope_base = 10000};
+    struct hparams hp = {.architecture = "llama",
+                         .n_layer = n_layer,
+                         .d_model = 16 * n_kv_head,
+                         .n_head = 2 * n_kv_head,
+                         .n_kv_head = n_kv_head,
+                         .head_dim = 8,
+                         .d_ff = 24,
+                         .n_vocab = 257,
+                         .context_length = 512,
+                         .norm_eps = 1e-5f,
+                         .embedding_scale = 1,
+                         .tied = 1,
+                         .rope_base = 10000};
     struct err e;
     struct h5 *f = h5_open(path, H5_MODE_CREATE, &e);
     ck_assert_msg(f != NULL, "%s", e.msg);
@@ -120,7 +136,8 @@ int support_feed(const struct model *m, struct workspace *w, enum forward_phase 
     struct kvcache *caches[1] = {c};
     for (int i = 0; i < n; i++)
         row[i] = (struct forward_row){.token = token[first + i], .pos = first + i, .want_logits = 1};
-    struct forward f = {.phase = phase, .row = row, .n_row = n, .cache = caches, .n_cache = 1, .tap = tap, .logits = logits};
+    struct forward f = {
+        .phase = phase, .row = row, .n_row = n, .cache = caches, .n_cache = 1, .tap = tap, .logits = logits};
     int rc = transformer_forward(m, w, &f, e);
     mem_free(row);
     return rc;
@@ -172,7 +189,8 @@ static void append(const struct json *list, enum token_type type, struct tokeniz
 
 void support_small_tokenizer(const struct json *j, const char *pre, struct tokenizer_data *d)
 {
-    *d = (struct tokenizer_data){.kind = TOKENIZER_BPE, .pre = mem_strdup(pre), .bos = -1, .eos = -1, .pad = -1, .unk = -1};
+    *d = (struct tokenizer_data){
+        .kind = TOKENIZER_BPE, .pre = mem_strdup(pre), .bos = -1, .eos = -1, .pad = -1, .unk = -1};
     texts(json_get(j, "vocab"), &d->token, &d->n_token);
     texts(json_get(j, "merges"), &d->merge, &d->n_merge);
     d->type = mem_new((size_t)d->n_token + 100, 1);

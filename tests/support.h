@@ -10,8 +10,8 @@
 /* A random Llama-shaped model without tokenizer; the same seed gives the same weights. */
 struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied,
                                  uint64_t seed);
-/* A model file that model_open reads: `n_layer` layers, 2 query heads for each of `n_kv_head` KV heads, head_dim 8, context
- * 512; tokens are the 256 bytes and an end of text. Its matrices are large enough that pruning shows. */
+/* A model file that model_open reads: `n_layer` layers, 2 query heads for each of `n_kv_head` KV heads, head_dim 8,
+ * context 512; tokens are the 256 bytes and an end of text. Its matrices are large enough that pruning shows. */
 void support_model_file(const char *path, int n_layer, int n_kv_head);
 void support_random(struct rng *r, float *x, size_t n); /* uniform in [-1, 1) */
 /* Largest |a - b| / max|b|. */
@@ -22,7 +22,8 @@ int support_feed(const struct model *m, struct workspace *w, enum forward_phase 
 
 /* The file as JSON, which the caller frees; fails the test when it can't be read. */
 struct json *support_json(const char *path);
-/* tests/vectors/tokenizer_small.json as tokenizer data: byte-level BPE of 700 tokens and a few control and added ones. */
+/* tests/vectors/tokenizer_small.json as tokenizer data: byte-level BPE of 700 tokens and a few control and added ones.
+ */
 void support_small_tokenizer(const struct json *j, const char *pre, struct tokenizer_data *d);
 
 /* Element i of a matrix in row-major order. */

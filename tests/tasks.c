@@ -53,8 +53,14 @@ static struct tokenizer *bytes(void)
     static char end[] = "<|end|>";
     token[256] = end;
     type[256] = TOKEN_CONTROL;
-    struct tokenizer_data d = {.kind = TOKENIZER_BYTES, .n_token = N, .token = token, .type = type, .bos = -1, .eos = 256,
-                               .pad = -1, .unk = -1};
+    struct tokenizer_data d = {.kind = TOKENIZER_BYTES,
+                               .n_token = N,
+                               .token = token,
+                               .type = type,
+                               .bos = -1,
+                               .eos = 256,
+                               .pad = -1,
+                               .unk = -1};
     return tokenizer_create(&d, "bytes", NULL);
 }
 
@@ -82,8 +88,11 @@ const struct dataset_env *tasks_env(enum tasks_tokens kind)
         encode_dataset_env(&context[kind], ".", &env[kind]);
     }
     if (kind == TASKS_FOURS)
-        env[kind] = (struct dataset_env){.prompt_tokens = fours_prompt, .head_bytes = fours_head, .truncate_middle = fours_middle,
-                                         .context_length = 8192, .base_dir = "."};
+        env[kind] = (struct dataset_env){.prompt_tokens = fours_prompt,
+                                         .head_bytes = fours_head,
+                                         .truncate_middle = fours_middle,
+                                         .context_length = 8192,
+                                         .base_dir = "."};
     env[kind].data_dir = "datasets/books";
     return &env[kind];
 }

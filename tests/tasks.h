@@ -24,8 +24,8 @@ void tasks_close(struct tasks_opened *o);
 /* What the i-th question is read as: context, question, answer prefix. */
 void tasks_prompt(const struct dataset_item *item, int question, struct str *out);
 
-/* The answers to the prompt of a synthetic task, each followed by a line break, in the order in which the compact wording asks
- * for them; reads nothing but the prompt. -1 when it finds none or more than one solution. */
+/* The answers to the prompt of a synthetic task, each followed by a line break, in the order in which the compact
+ * wording asks for them; reads nothing but the prompt. -1 when it finds none or more than one solution. */
 int tasks_solve(const char *task, int compact, const char *prompt, struct str *answers);
 
 #endif

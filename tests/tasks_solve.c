@@ -52,7 +52,8 @@ static int solve_niah(int compact, const char *prompt, struct str *out)
         mem_free(keys);
         return -1;
     }
-    char *list = compact ? keys : strstr(keys, " for ") + 5, *end = compact ? NULL : strstr(list, " mentioned"), *save = NULL;
+    char *list = compact ? keys : strstr(keys, " for ") + 5, *end = compact ? NULL : strstr(list, " mentioned"),
+         *save = NULL;
     if (end)
         *end = '\0';
     for (char *key = strtok_r(list, ",", &save); key; key = strtok_r(NULL, ",", &save)) {
@@ -96,7 +97,8 @@ enum { MAX_ASSIGNED = 200 };
 static int solve_vt(int compact, const char *prompt, struct str *out)
 {
     const char *p = compact ? prompt : after_last(prompt, "Memorize and track");
-    char *value = compact ? between(prompt, "\nQ: variables with ", "?") : between(prompt, "assigned the value ", ", they are");
+    char *value =
+        compact ? between(prompt, "\nQ: variables with ", "?") : between(prompt, "assigned the value ", ", they are");
     char *name[MAX_ASSIGNED], *from[MAX_ASSIGNED];
     int n = 0, found = 0;
     while (p && value && n < MAX_ASSIGNED && (p = strstr(p, "VAR "))) {
@@ -151,7 +153,8 @@ static int coins_of(const char *context, const char *who, int depth)
             value = 2 * coins_of(context, other, depth + 1);
         } else if (than && stop && than < stop) {
             snprintf(other, sizeof other, "%.*s", (int)strcspn(than + 6, "."), than + 6);
-            value = coins_of(context, other, depth + 1) + (strstr(p, " fewer") && strstr(p, " fewer") < than ? -number : number);
+            value = coins_of(context, other, depth + 1) +
+                    (strstr(p, " fewer") && strstr(p, " fewer") < than ? -number : number);
         } else if (stop) {
             value = number;
         }
@@ -189,8 +192,8 @@ static int by_count(const void *a, const void *b)
     return ((const struct counted *)b)->n - ((const struct counted *)a)->n;
 }
 
-/* The k words that stand there most often, numbers "12." and dots aside; in alphabetical order or by frequency. -1 when a tie
- * leaves the choice open, within the k too where their order counts. */
+/* The k words that stand there most often, numbers "12." and dots aside; in alphabetical order or by frequency. -1 when
+ * a tie leaves the choice open, within the k too where their order counts. */
 static int most_frequent(const char *text, int k, int alphabetical, struct str *out)
 {
     char *copy = mem_strdup(text), *save = NULL;
@@ -230,7 +233,8 @@ static int solve_count(const char *prompt, const char *list, const char *questio
 static int solve_cwe(int compact, const char *prompt, struct str *out)
 {
     return compact ? solve_count(prompt, "", "\nQ: ", "\nQ: ", 1, out)
-                   : solve_count(prompt, "Memorize the ones that appear most often.\n", "\nQuestion:", "What are the ", 1, out);
+                   : solve_count(prompt, "Memorize the ones that appear most often.\n", "\nQuestion:", "What are the ",
+                                 1, out);
 }
 
 static int solve_fwe(int compact, const char *prompt, struct str *out)
@@ -243,7 +247,8 @@ static int solve_fwe(int compact, const char *prompt, struct str *out)
 
 static int solve_lines(int compact, const char *prompt, struct str *out)
 {
-    char *key = compact ? between(prompt, "\nQ: line ", "?") : between(prompt, "The <REGISTER_CONTENT> in line ", " is");
+    char *key =
+        compact ? between(prompt, "\nQ: line ", "?") : between(prompt, "The <REGISTER_CONTENT> in line ", " is");
     struct str mark = {0};
     str_addf(&mark, compact ? "line %s: " : "line %s: REGISTER_CONTENT is <", key ? key : "?");
     const char *p = strstr(prompt, mark.p);
@@ -292,9 +297,16 @@ int tasks_solve(const char *task, int compact, const char *prompt, struct str *a
     static const struct {
         const char *task;
         int (*solve)(int compact, const char *prompt, struct str *out);
-    } table[] = {{"niah", solve_niah},   {"vt", solve_vt},       {"cwe", solve_cwe}, {"fwe", solve_fwe},
-                 {"lines", solve_lines}, {"kv", solve_kv},       {"induction", solve_induction},
-                 {"passkey", solve_passkey}, {"copy", solve_copy}, {"arithmetic", solve_arithmetic}};
+    } table[] = {{"niah", solve_niah},
+                 {"vt", solve_vt},
+                 {"cwe", solve_cwe},
+                 {"fwe", solve_fwe},
+                 {"lines", solve_lines},
+                 {"kv", solve_kv},
+                 {"induction", solve_induction},
+                 {"passkey", solve_passkey},
+                 {"copy", solve_copy},
+                 {"arithmetic", solve_arithmetic}};
     str_clear(answers);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strncmp(table[i].task, task, strlen(table[i].task)) == 0)

@@ -5,11 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/report/aggregate.h"
-#include "harness/report/pool.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
+#include "harness/report/aggregate.h"
+#include "harness/report/pool.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 
@@ -44,7 +44,8 @@ static const double none = (double)NAN;
 START_TEST(differences_pair_the_same_sample_and_question)
 {
     static const struct rows_fake f[] = {
-        {"b", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.25, 0.4, .status = NULL}, /* the journal's order is nobody's business */
+        {"b", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.25, 0.4,
+         .status = NULL}, /* the journal's order is nobody's business */
         {"a", 0, 0, "c0", "q", "full", "", 1, 1.0, 0.0, .status = NULL},
         {"b", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.2, .status = NULL},
         {"a", 0, 1, "c1", "q", "full", "", 1, 0.5, 0.0, .status = NULL},
@@ -126,8 +127,17 @@ START_TEST(the_forms_of_a_task_share_their_contexts_and_tasks_do_not)
     int budgets;
     for (int other = 0; other < 2; other++) {
         for (int i = 0; i < 8; i++) /* two policies, two contexts, at two lengths or of two tasks */
-            f[i] = (struct rows_fake){(const char *const[]){"a", "b", "c", "d"}[i / 2], i / 2, i % 2, i % 2 ? "1" : "0", "q",
-                                      i / 2 % 2 ? "knorm" : "random", "0.5", 1, 0, i / 2 % 2 ? 0.5 : 1, .length = i < 4 || other ? 64 : 128,
+            f[i] = (struct rows_fake){(const char *const[]){"a", "b", "c", "d"}[i / 2],
+                                      i / 2,
+                                      i % 2,
+                                      i % 2 ? "1" : "0",
+                                      "q",
+                                      i / 2 % 2 ? "knorm" : "random",
+                                      "0.5",
+                                      1,
+                                      0,
+                                      i / 2 % 2 ? 0.5 : 1,
+                                      .length = i < 4 || other ? 64 : 128,
                                       .task = i < 4 || !other ? "t" : "u"};
         write_rows(f, 8);
         ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
@@ -143,7 +153,8 @@ END_TEST
 
 START_TEST(hits_and_misses_get_an_interval_with_a_width)
 {
-    static const struct rows_fake f[] = {{"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL}, {"a", 0, 1, "c1", "q", "full", "", 1, 1, 0, .status = NULL}};
+    static const struct rows_fake f[] = {{"a", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL},
+                                         {"a", 0, 1, "c1", "q", "full", "", 1, 1, 0, .status = NULL}};
     struct aggregate a;
     write_rows(f, 2);
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
@@ -196,8 +207,10 @@ START_TEST(what_is_no_row_is_refused_with_its_line)
     } c[] = {
         {"\"schema\":1", "\"schema\":2", "rows.jsonl:2: schema 2, expected 1"},
         {"\"schema\":1,", "", "rows.jsonl:2: field 'schema': expected a whole number, found none"},
-        {"\"sample\":0", "\"sample\":0.5", "rows.jsonl:2: field 'sample': expected a whole number, found something else"},
-        {"\"sample\":0", "\"sample\":1e300", "rows.jsonl:2: field 'sample': expected a whole number, found something else"},
+        {"\"sample\":0", "\"sample\":0.5",
+         "rows.jsonl:2: field 'sample': expected a whole number, found something else"},
+        {"\"sample\":0", "\"sample\":1e300",
+         "rows.jsonl:2: field 'sample': expected a whole number, found something else"},
         {"\"policy\":\"full\",", "", "rows.jsonl:2: field 'policy': expected text, found none"},
         {"\"status\":\"ok\"", "\"status\":null", "rows.jsonl:2: field 'status': expected text, found something else"},
         {"\"top1\":null,", "", "rows.jsonl:2: field 'top1': expected a number or null, found none"},
@@ -256,9 +269,18 @@ START_TEST(tasks_are_pooled_by_their_intervals_and_lengths_are_one_task)
     int n = 0;
     for (int cell = 0; cell < 6; cell++) /* full and knorm for each of t at 64, t at 128, u at 64 */
         for (int i = 0; i < 4; i++, n++)
-            f[n] = (struct rows_fake){(const char *const[]){"a", "b", "c", "d", "e", "f"}[cell], cell, i, context[i], "q",
-                                      cell % 2 ? "knorm" : "full", cell % 2 ? "0.5" : "", 1, !(cell % 2) || (cell == 5 && i % 2),
-                                      cell % 2 ? 1 + cell : 0, .length = cell / 2 == 1 ? 128 : 64, .task = cell < 4 ? "t" : "u",
+            f[n] = (struct rows_fake){(const char *const[]){"a", "b", "c", "d", "e", "f"}[cell],
+                                      cell,
+                                      i,
+                                      context[i],
+                                      "q",
+                                      cell % 2 ? "knorm" : "full",
+                                      cell % 2 ? "0.5" : "",
+                                      1,
+                                      !(cell % 2) || (cell == 5 && i % 2),
+                                      cell % 2 ? 1 + cell : 0,
+                                      .length = cell / 2 == 1 ? 128 : 64,
+                                      .task = cell < 4 ? "t" : "u",
                                       .bytes = 10 + cell};
     write_rows(f, n);
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
@@ -281,9 +303,10 @@ START_TEST(tasks_are_pooled_by_their_intervals_and_lengths_are_one_task)
     ck_assert_double_eq_tol(line[1].score_diff.mean, -0.75, 1e-12);
     ck_assert_double_eq_tol(line[1].score_diff.lo, -0.75 - fabs(-0.5 - a.line[5].diff[AGG_SCORE].lo) / 2, 1e-12);
     /* all four contexts of t are lost: its own interval ends at -(4 - z^2) / (4 + z^2) */
-    ck_assert_double_eq_tol(line[1].score_diff.hi, -0.75 + sqrt(pow(1 - 0.020213, 2) + pow(a.line[5].diff[AGG_SCORE].hi + 0.5, 2)) / 2, 1e-5);
+    ck_assert_double_eq_tol(line[1].score_diff.hi,
+                            -0.75 + sqrt(pow(1 - 0.020213, 2) + pow(a.line[5].diff[AGG_SCORE].hi + 0.5, 2)) / 2, 1e-5);
     ck_assert(line[0].kl.lo == 0 && line[0].kl.hi == 0); /* the full cache against itself */
-    ck_assert(isnan(line[1].kl.lo)); /* equal values without a range */
+    ck_assert(isnan(line[1].kl.lo));                     /* equal values without a range */
     ck_assert_double_eq_tol(line[1].kl.mean, ((2 + 4) / 2.0 + 6) / 2, 1e-12);
     ck_assert_double_eq_tol(line[0].score.mean, 1, 1e-12);
     ck_assert_double_lt(line[0].score.lo, 0.8);

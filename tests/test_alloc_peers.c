@@ -2,8 +2,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/experiment/experiment.h"
 #include "harness/base/mem.h"
+#include "harness/experiment/experiment.h"
 #include "tests/allocators.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
@@ -11,16 +11,25 @@
 #define SET(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* One query head, four entries, the last two queries. */
-static const float ROWS[] = {0.5f, 0.25f, 0.25f, 0, 0.1f, 0.2f, 0.3f, 0.4f}, OFF[] = {1, 2, 3, 0}, DIAGONAL[] = {1, 0, 0, 0},
-                   VALUES[] = {3, -2, 1, 1};
+static const float ROWS[] = {0.5f, 0.25f, 0.25f, 0, 0.1f, 0.2f, 0.3f, 0.4f}, OFF[] = {1, 2, 3, 0},
+                   DIAGONAL[] = {1, 0, 0, 0}, VALUES[] = {3, -2, 1, 1};
 
 static void observe(const char *name, const char *const *params, double *stat)
 {
     static const int32_t pos[] = {0, 1, 2, 3};
     struct policy_head head = {4, pos, VALUES, VALUES};
     struct policy_attention att = {.off_diagonal = OFF, .diagonal = DIAGONAL, .rows = ROWS};
-    struct policy_view v = {.n_layer = 1, .n_head = 1, .n_kv_head = 1, .n_group = 1, .head_dim = 1, .d_model = 1, .n_seen = 4, .n_query = 4,
-                            .n_row = 2, .head = &head, .attention = &att};
+    struct policy_view v = {.n_layer = 1,
+                            .n_head = 1,
+                            .n_kv_head = 1,
+                            .n_group = 1,
+                            .head_dim = 1,
+                            .d_model = 1,
+                            .n_seen = 4,
+                            .n_query = 4,
+                            .n_row = 2,
+                            .head = &head,
+                            .attention = &att};
     struct allocators_ready a;
     struct err e = {0};
     ck_assert_int_eq(allocators_make(&a, name, "", 1, params, &e), 0);
@@ -29,8 +38,8 @@ static void observe(const char *name, const char *const *params, double *stat)
 }
 
 /* stat: [n_layer][n_stat]; cosine: [n_layer] */
-static void check(const char *name, const char *const *params, int n_layer, int n_stat, const double *stat, int n_kv_head, int n, int m,
-                  const int *want)
+static void check(const char *name, const char *const *params, int n_layer, int n_stat, const double *stat,
+                  int n_kv_head, int n, int m, const int *want)
 {
     const double *layer[8];
     int available[8], entries[8];
@@ -40,8 +49,14 @@ static void check(const char *name, const char *const *params, int n_layer, int 
         layer[l] = stat + (size_t)l * (size_t)n_stat;
         available[l] = n;
     }
-    struct allocator_input in = {.n_layer = n_layer, .n_kv_head = n_kv_head, .n = n, .m = m, .total = (int64_t)m * n_layer, .available = available,
-                                 .stat = layer, .cosine = stat};
+    struct allocator_input in = {.n_layer = n_layer,
+                                 .n_kv_head = n_kv_head,
+                                 .n = n,
+                                 .m = m,
+                                 .total = (int64_t)m * n_layer,
+                                 .available = available,
+                                 .stat = layer,
+                                 .cosine = stat};
     ck_assert_int_eq(allocators_make(&a, name, "", n_layer, params, &e), 0);
     ck_assert_msg(a.ops->allocate(a.self, &in, entries, &e) == 0, "%s: %s", name, e.msg);
     for (int l = 0; l < n_layer; l++)
@@ -56,7 +71,8 @@ START_TEST(zigzagkv_counts_the_entries_that_hold_the_mass)
     ck_assert_double_eq(stat, 4);
     observe("zigzagkv", SET("mass=0.7"), &stat);
     ck_assert_double_eq(stat, 3);
-    check("zigzagkv", SET("bound=0.2"), 2, 1, (const double[]){1, 3}, 1, 1000, 100, (const int[]){60, 140}); /* 20 + 160 / 4 */
+    check("zigzagkv", SET("bound=0.2"), 2, 1, (const double[]){1, 3}, 1, 1000, 100,
+          (const int[]){60, 140}); /* 20 + 160 / 4 */
 }
 END_TEST
 
@@ -106,7 +122,8 @@ START_TEST(d2o_gives_less_where_columns_vary)
     ck_assert_double_eq_tol(stat, 1.1875, 1e-12); /* of 2 2 3 0 */
     check("d2o", SET("exempt=false"), 2, 1, (const double[]){0, 5}, 1, 1000, 50, (const int[]){73, 27}); /* 1 : 1/e */
     /* layers 0, 1, 4 whole; 100 are left, 1 : exp(-1/9) */
-    check("d2o", SET("exempt=true"), 5, 1, (const double[]){9, 9, 0, 1, 9}, 1, 100, 80, (const int[]){100, 100, 53, 47, 100});
+    check("d2o", SET("exempt=true"), 5, 1, (const double[]){9, 9, 0, 1, 9}, 1, 100, 80,
+          (const int[]){100, 100, 53, 47, 100});
 }
 END_TEST
 
@@ -118,23 +135,32 @@ START_TEST(simlayerkv_cuts_lazy_layers_to_their_ends)
     const double s[] = {0.95, 0.5, 0.95}, all[] = {0.95, 0.95, 0.95};
     check("simlayerkv", SET("sinks=4", "recent=16"), 3, 1, s, 1, 1000, 50, (const int[]){20, 110, 20});
     check("simlayerkv", SET("sinks=4", "recent=16"), 3, 1, all, 1, 1000, 50, (const int[]){50, 50, 50});
-    check("simlayerkv", SET("recent=1024"), 3, 1, s, 1, 1000, 50, (const int[]){50, 50, 50}); /* a lazy layer needs more than m */
+    check("simlayerkv", SET("recent=1024"), 3, 1, s, 1, 1000, 50,
+          (const int[]){50, 50, 50}); /* a lazy layer needs more than m */
 }
 END_TEST
 
 START_TEST(squeezeattention_starves_the_group_of_largest_cosines)
 {
-    check("squeezeattention", SET("p=0.5"), 4, 1, (const double[]){0.1, 0.5, 0.9, 0.92}, 1, 1000, 100, (const int[]){150, 150, 50, 50});
-    check("squeezeattention", SET("p=0.5"), 3, 1, (const double[]){0.7, 0.7, 0.7}, 1, 1000, 100, (const int[]){100, 100, 100});
+    check("squeezeattention", SET("p=0.5"), 4, 1, (const double[]){0.1, 0.5, 0.9, 0.92}, 1, 1000, 100,
+          (const int[]){150, 150, 50, 50});
+    check("squeezeattention", SET("p=0.5"), 3, 1, (const double[]){0.7, 0.7, 0.7}, 1, 1000, 100,
+          (const int[]){100, 100, 100});
 }
 END_TEST
 
 /* Every one of them in a run: exact totals, the same entries from any sweep. */
 START_TEST(what_they_see_does_not_depend_on_who_runs_beside_them)
 {
-    static const char head[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\nsweep:\n";
-    static const char *const one[] = {"zigzagkv", "{cake: {window: 8}}", "{dynamickv: {window: 8}}", "{lava: {window: 8}}", "{d2o: {exempt: false}}",
-                                      "{simlayerkv: {recent: 40, threshold: 0.5}}", "squeezeattention"};
+    static const char head[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: "
+                               "1\nmax_new_tokens: 2\nsweep:\n";
+    static const char *const one[] = {"zigzagkv",
+                                      "{cake: {window: 8}}",
+                                      "{dynamickv: {window: 8}}",
+                                      "{lava: {window: 8}}",
+                                      "{d2o: {exempt: false}}",
+                                      "{simlayerkv: {recent: 40, threshold: 0.5}}",
+                                      "squeezeattention"};
     struct str all = {0}, text = {0};
     struct rows a, b;
     str_addf(&all, "%s  - policy: [h2o, random]\n    keep: 0.2\n    layer_budget: [uniform", head);
@@ -170,17 +196,22 @@ END_TEST
 
 START_TEST(chunks_can_not_give_their_statistics)
 {
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nsweep:\n"
-                               "  - policy: h2o\n    keep: 0.2\n    prefill: {chunked: {size: 64}}\n"
-                               "    layer_budget:\n      - uniform\n      - pyramidkv\n      - cake\n      - squeezeattention\n";
+    static const char yaml[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nsweep:\n"
+        "  - policy: h2o\n    keep: 0.2\n    prefill: {chunked: {size: 64}}\n"
+        "    layer_budget:\n      - uniform\n      - pyramidkv\n      - cake\n      - squeezeattention\n";
     struct experiment x;
     struct str errors = {0};
     struct err e = {0};
     char *path = rows_path("x.yaml");
     rows_write("x.yaml", yaml);
     ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, &errors, &e), -1);
-    ck_assert_msg(strstr(errors.p, "x.yaml:13: layer_budget 'cake' reads attention of the whole prompt") != NULL, "%s", errors.p);
-    ck_assert_msg(strstr(errors.p, "x.yaml:14: layer_budget 'squeezeattention' reads the residual stream of the whole prompt") != NULL, "%s", errors.p);
+    ck_assert_msg(strstr(errors.p, "x.yaml:13: layer_budget 'cake' reads attention of the whole prompt") != NULL, "%s",
+                  errors.p);
+    ck_assert_msg(
+        strstr(errors.p, "x.yaml:14: layer_budget 'squeezeattention' reads the residual stream of the whole prompt") !=
+            NULL,
+        "%s", errors.p);
     ck_assert_ptr_null(strstr(errors.p, "pyramidkv"));
     str_free(&errors);
     mem_free(path);

@@ -6,10 +6,10 @@
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
-#include "harness/report/aggregate.h"
 #include "harness/experiment/experiment.h"
-#include "harness/run/feasible.h"
+#include "harness/report/aggregate.h"
 #include "harness/report/profile.h"
+#include "harness/run/feasible.h"
 #include "policies/allocator_profile.h"
 #include "tests/allocators.h"
 #include "tests/rows.h"
@@ -48,7 +48,8 @@ static void check_entries(const char *name, const char *const *params, int n_lay
     allocators_fini(&a);
 }
 
-static void check_refused(const char *name, const char *const *params, int n_layer, enum err_code code, const char *what)
+static void check_refused(const char *name, const char *const *params, int n_layer, enum err_code code,
+                          const char *what)
 {
     struct allocators_ready a;
     struct err e;
@@ -65,7 +66,8 @@ static const double LOW[] = {1, 2, 3, 4}, HIGH[] = {0, 0, 0, 0}, OTHER[] = {8, 1
 
 START_TEST(sensitivity_spreads_by_damage_above_its_floor)
 {
-    write_profile(NULL, 4, (const struct allocators_study[]){{"t", "p", 0.1, 0, LOW, SCORE}, {"t", "p", 0.1, 1, OTHER, NULL}}, 2);
+    write_profile(
+        NULL, 4, (const struct allocators_study[]){{"t", "p", 0.1, 0, LOW, SCORE}, {"t", "p", 0.1, 1, OTHER, NULL}}, 2);
     /* m 100: floor 20 each, 320 by tenths */
     check_entries("sensitivity", PARAMS("floor=0.2"), 4, 1000, 100, (const int[]){52, 84, 116, 148});
     check_entries("sensitivity", PARAMS("floor=0"), 4, 1000, 100, (const int[]){40, 80, 120, 160});
@@ -79,7 +81,9 @@ END_TEST
 
 START_TEST(studies_are_chosen_by_task_policy_and_level_and_pooled)
 {
-    const struct allocators_study s[] = {{"t", "p", 0.1, 0, LOW, NULL}, {"t", "p", 0.5, 0, HIGH, NULL}, {"u", "p", 0.1, 0, OTHER, NULL},
+    const struct allocators_study s[] = {{"t", "p", 0.1, 0, LOW, NULL},
+                                         {"t", "p", 0.5, 0, HIGH, NULL},
+                                         {"u", "p", 0.1, 0, OTHER, NULL},
                                          {"u", "q", 0.1, 0, OTHER, NULL}};
     static const struct {
         const char *task, *policy, *level;
@@ -95,7 +99,8 @@ START_TEST(studies_are_chosen_by_task_policy_and_level_and_pooled)
         char task[16], policy[16], path[] = "p.h5";
         snprintf(task, sizeof task, "%s", c[i].task);
         snprintf(policy, sizeof policy, "%s", c[i].policy);
-        struct allocator_profile_choice choice = {.path = path, .task = task, .policy = policy, .level = -1, .measure = 2};
+        struct allocator_profile_choice choice = {
+            .path = path, .task = task, .policy = policy, .level = -1, .measure = 2};
         struct allocator_setup of = {4, "m", allocators_sha, dir};
         struct err e = {0};
         if (strcmp(c[i].level, "all") != 0)
@@ -117,14 +122,16 @@ START_TEST(a_shuffled_profile_has_the_same_numbers_at_other_layers)
     write_profile(NULL, 4, s, 2);
     for (int64_t seed = 0; seed < 20; seed++) {
         char path[] = "p.h5", task[] = "all", policy[] = "all";
-        struct allocator_profile_choice choice = {.path = path, .task = task, .policy = policy, .level = -1, .measure = 2, .shuffle = seed};
+        struct allocator_profile_choice choice = {
+            .path = path, .task = task, .policy = policy, .level = -1, .measure = 2, .shuffle = seed};
         struct allocator_setup of = {4, "m", allocators_sha, dir};
         for (int first = 0; first < 2; first++) {
-            struct allocator_profile *p = allocator_profile_read(&choice, &of, first, NULL), *again = allocator_profile_read(&choice, &of, first, NULL);
+            struct allocator_profile *p = allocator_profile_read(&choice, &of, first, NULL),
+                                     *again = allocator_profile_read(&choice, &of, first, NULL);
             double sum = 0;
             ck_assert_mem_eq(p->damage, again->damage, 8 * sizeof *p->damage);
             for (int l = 0; l < 4; l++) {
-                int from = (int)p->damage[l] - 1; /* LOW numbers its layers */
+                int from = (int)p->damage[l] - 1;                   /* LOW numbers its layers */
                 ck_assert_double_eq(p->damage[4 + l], OTHER[from]); /* levels stay together */
                 moved += from != l;
                 sum += p->damage[l];
@@ -147,16 +154,19 @@ START_TEST(a_profile_that_does_not_fit_is_refused_with_its_numbers)
     const struct allocators_study good = {"t", "p", 0.1, 0, LOW, NULL};
     write_profile(NULL, 4, &good, 1);
     check_refused("sensitivity", PARAMS("shuffle=0"), 5, ERR_CONFIG, "a profile of 4 layers for a model of 5 layers");
-    check_refused("sensitivity", PARAMS("level=0.2"), 4, ERR_CONFIG, "level 0.2; there are (task policy level): t p 0.1");
+    check_refused("sensitivity", PARAMS("level=0.2"), 4, ERR_CONFIG,
+                  "level 0.2; there are (task policy level): t p 0.1");
     check_refused("sensitivity", PARAMS("task=u"), 4, ERR_CONFIG, "no study of task u");
     check_refused("sensitivity", PARAMS("policy=q"), 4, ERR_CONFIG, "policy q");
     check_refused("sensitivity", PARAMS("measure=score"), 4, ERR_CONFIG, "layer 0 at level 0.1 has no score (NaN)");
     write_profile(other, 4, &good, 1);
-    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "another model: sha256 ffff456789ab... (m), expected 0123456789ab... (m)");
+    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG,
+                  "another model: sha256 ffff456789ab... (m), expected 0123456789ab... (m)");
     write_profile(NULL, 4, &(struct allocators_study){"t", "p", 0.1, 0, nan_at_2, NULL}, 1);
     check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "layer 2 at level 0.1 has no kl (NaN)");
     write_profile(NULL, 4, &(struct allocators_study){"t", "p", 0.1, 0, same, NULL}, 1);
-    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "a constant profile: the damage by kl of all 4 layers is 0.25");
+    check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG,
+                  "a constant profile: the damage by kl of all 4 layers is 0.25");
     write_profile(NULL, 4, &(struct allocators_study){"t", "p", 0.1, 0, harmless, NULL}, 1);
     check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_CONFIG, "no layer's pruning did any harm");
     write_profile(NULL, 4, &good, 0);
@@ -170,13 +180,16 @@ START_TEST(a_profile_that_does_not_fit_is_refused_with_its_numbers)
     for (int i = 0; i < 4; i++) {
         char *path = rows_path("p.h5");
         struct h5 *f = h5_open(path, H5_MODE_CREATE, NULL);
-        int bad = h5_set_int(f, "/", "schema", 1, NULL) || h5_set_int(f, "/", "n_layer", 4, NULL) || h5_set_string(f, "/", "model", "m", NULL) ||
-                  h5_set_string(f, "/", "model_sha256", "", NULL) || h5_make_group(f, "/0", NULL) || h5_set_string(f, "/0", "task", "t", NULL) ||
-                  h5_set_string(f, "/0", "policy", "p", NULL) || h5_set_double(f, "/0", "level", 0.1, NULL) || h5_set_int(f, "/0", "only", 0, NULL) ||
-                  (i < 3 && h5_set_int(f, "/0", "higher_is_better", 1, NULL)) ||
-                  h5_write(f, "/0/layer", H5_TYPE_I64, 1, (const uint64_t[]){4}, order[i % 3].layer, NULL) || h5_close(f, NULL);
+        int bad = h5_set_int(f, "/", "schema", 1, NULL) || h5_set_int(f, "/", "n_layer", 4, NULL) ||
+                  h5_set_string(f, "/", "model", "m", NULL) || h5_set_string(f, "/", "model_sha256", "", NULL) ||
+                  h5_make_group(f, "/0", NULL) || h5_set_string(f, "/0", "task", "t", NULL) ||
+                  h5_set_string(f, "/0", "policy", "p", NULL) || h5_set_double(f, "/0", "level", 0.1, NULL) ||
+                  h5_set_int(f, "/0", "only", 0, NULL) || (i < 3 && h5_set_int(f, "/0", "higher_is_better", 1, NULL)) ||
+                  h5_write(f, "/0/layer", H5_TYPE_I64, 1, (const uint64_t[]){4}, order[i % 3].layer, NULL) ||
+                  h5_close(f, NULL);
         ck_assert_int_eq(bad, 0);
-        check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_FORMAT, i < 3 ? order[i].says : "p.h5:/0: attribute 'higher_is_better' missing");
+        check_refused("sensitivity", PARAMS("shuffle=0"), 4, ERR_FORMAT,
+                      i < 3 ? order[i].says : "p.h5:/0: attribute 'higher_is_better' missing");
         mem_free(path);
     }
     rows_write("p.h5", "no HDF5");
@@ -187,7 +200,8 @@ END_TEST
 /* What `depthkv check` and `run` say, with file and line. */
 START_TEST(an_experiment_names_the_line_of_a_profile_that_does_not_fit)
 {
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nsweep:\n  - policy: knorm\n    keep: 0.5\n"
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: "
+                               "1\nsweep:\n  - policy: knorm\n    keep: 0.5\n"
                                "    layer_budget:\n      - sensitivity: {profile: p.h5}\n";
     struct experiment x;
     struct err e = {0};
@@ -197,7 +211,9 @@ START_TEST(an_experiment_names_the_line_of_a_profile_that_does_not_fit)
     ck_assert_msg(strstr(e.msg, "x.yaml:10: sensitivity: parameter 'profile': no file") != NULL, "%s", e.msg);
     write_profile("", 4, &(struct allocators_study){"t", "p", 0.1, 0, LOW, NULL}, 1);
     ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, &e), -1);
-    ck_assert_msg(strstr(e.msg, "x.yaml:10: layer_budget: sensitivity: ") && strstr(e.msg, "a profile of 4 layers for a model of 3 layers"), "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "x.yaml:10: layer_budget: sensitivity: ") &&
+                      strstr(e.msg, "a profile of 4 layers for a model of 3 layers"),
+                  "%s", e.msg);
     write_profile("", 3, &(struct allocators_study){"t", "p", 0.1, 0, LOW, NULL}, 1);
     ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, &e), -1);
     ck_assert_msg(strstr(e.msg, "a profile of model 'm' for model 'tiny'") != NULL, "%s", e.msg);
@@ -207,8 +223,9 @@ END_TEST
 
 START_TEST(a_run_computes_anew_when_the_profile_has_changed)
 {
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
-                               "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: p.h5, floor: 0}}}\n";
+    static const char yaml[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
+        "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: p.h5, floor: 0}}}\n";
     struct runner_summary sum;
     struct rows r;
     char *model = rows_path("tiny.h5"), sha[HASH_HEX] = "";
@@ -252,8 +269,10 @@ START_TEST(whole_layers_are_paid_for_by_the_others)
     check_entries("free_first", NONE, 4, 100, 40, (const int[]){100, 20, 20, 20});
     check_entries("free_first", (const char *const[]){"layers=2", NULL}, 4, 100, 60, (const int[]){100, 100, 20, 20});
     check_entries("mlp", NONE, 6, 100, 60, (const int[]){100, 20, 20, 100, 100, 20}); /* floor(6/2) = 3 and 4 */
-    check_entries("mlp", (const char *const[]){"layers=4", NULL}, 8, 100, 70, (const int[]){100, 20, 20, 100, 100, 100, 100, 20});
-    check_infeasible("free_first", NONE, 4, 100, 25, "1 whole layers need 100 entries of a total of 100, which leaves 0 for 3 others");
+    check_entries("mlp", (const char *const[]){"layers=4", NULL}, 8, 100, 70,
+                  (const int[]){100, 20, 20, 100, 100, 100, 100, 20});
+    check_infeasible("free_first", NONE, 4, 100, 25,
+                     "1 whole layers need 100 entries of a total of 100, which leaves 0 for 3 others");
     check_infeasible("mlp", NONE, 6, 100, 50, "leaves 0 for 3 others");
 }
 END_TEST
@@ -267,15 +286,17 @@ START_TEST(mga_prunes_layers_as_they_tolerate_it)
     write_profile(NULL, 5, &rising, 1);
     /* of 4 x 100 entries 150 go; s 1, 2/3, 1/3, 0: 75, 50, 25, 0; the 5 above 70 go by 2 : 1 : 0 */
     check_entries("mga", PARAMS("shuffle=0"), 5, 100, 70, (const int[]){100, 30, 47, 73, 100});
-    check_entries("mga", PARAMS("redistribution=equal"), 5, 100, 70, (const int[]){100, 30, 49, 73, 98}); /* or 5/3 each */
+    check_entries("mga", PARAMS("redistribution=equal"), 5, 100, 70,
+                  (const int[]){100, 30, 49, 73, 98}); /* or 5/3 each */
     check_entries("mga", PARAMS("rho_max=1"), 5, 100, 70, (const int[]){100, 25, 50, 75, 100});
     check_entries("mga", PARAMS("transform=rank"), 5, 100, 70, (const int[]){100, 40, 55, 70, 85}); /* s 4 3 2 1 */
     /* 250 go: three reach the cap, the last one takes the rest although its s is 0 */
     check_entries("mga", PARAMS("shuffle=0"), 5, 100, 50, (const int[]){100, 30, 30, 30, 60});
     check_infeasible("mga", PARAMS("shuffle=0"), 5, 100, 30,
-                     "keeping 150 of 500 entries with 1 of 5 layers whole needs a mean pruning ratio of 0.875 in the others, above rho_max 0.7");
+                     "keeping 150 of 500 entries with 1 of 5 layers whole needs a mean pruning ratio of 0.875 in the "
+                     "others, above rho_max 0.7");
     write_profile(NULL, 5, &uneven, 1);
-    check_entries("mga", PARAMS("transform=raw"), 5, 100, 70, (const int[]){100, 44, 44, 62, 100});  /* s 3 3 2 0 */
+    check_entries("mga", PARAMS("transform=raw"), 5, 100, 70, (const int[]){100, 44, 44, 62, 100}); /* s 3 3 2 0 */
     check_entries("mga", PARAMS("transform=rank"), 5, 100, 70, (const int[]){100, 48, 47, 70, 85}); /* s 3.5 3.5 2 1 */
 }
 END_TEST
@@ -285,20 +306,24 @@ START_TEST(mlma_keeps_the_middle_and_says_when_the_cap_forbids_it)
     static const double d[] = {(double)NAN, 1, 2, 9, 9, 3, 4};
     write_profile(NULL, 7, &(struct allocators_study){"t", "p", 0.1, 0, d, NULL}, 1);
     check_entries("mlma", PARAMS("layers=2"), 7, 100, 70, (const int[]){100, 30, 30, 100, 100, 30, 100});
-    check_entries("mlma", PARAMS("layers=2", "relax_cap=true"), 7, 100, 70, (const int[]){100, 1, 26, 100, 100, 63, 100});
-    check_entries("mlma", PARAMS("fraction=0.57"), 7, 100, 80, (const int[]){100, 30, 100, 100, 100, 100, 30}); /* 4 layers: just at the cap */
+    check_entries("mlma", PARAMS("layers=2", "relax_cap=true"), 7, 100, 70,
+                  (const int[]){100, 1, 26, 100, 100, 63, 100});
+    check_entries("mlma", PARAMS("fraction=0.57"), 7, 100, 80,
+                  (const int[]){100, 30, 100, 100, 100, 100, 30}); /* 4 layers: just at the cap */
     check_infeasible("mlma", PARAMS("layers=4"), 7, 100, 79, "above rho_max 0.7");
-    check_entries("mlma", PARAMS("layers=4", "relax_cap=true"), 7, 100, 79, (const int[]){100, 1, 100, 100, 100, 100, 52});
+    check_entries("mlma", PARAMS("layers=4", "relax_cap=true"), 7, 100, 79,
+                  (const int[]){100, 1, 100, 100, 100, 100, 52});
 }
 END_TEST
 
-/* At 60 % pruning of 28 layers the paper's MLMA-4L and -6L need 0.730 and 0.800 in the layers that they prune; mga needs
- * 0.622 and -2L 0.672. */
+/* At 60 % pruning of 28 layers the paper's MLMA-4L and -6L need 0.730 and 0.800 in the layers that they prune; mga
+ * needs 0.622 and -2L 0.672. */
 START_TEST(the_papers_own_cells_are_feasible_or_not_as_its_numbers_say)
 {
     static const struct {
         const char *name, *layers, *needed;
-    } c[] = {{"mga", NULL, NULL}, {"mlma", "layers=2", NULL}, {"mlma", "layers=4", "0.730"}, {"mlma", "layers=6", "0.800"}};
+    } c[] = {
+        {"mga", NULL, NULL}, {"mlma", "layers=2", NULL}, {"mlma", "layers=4", "0.730"}, {"mlma", "layers=6", "0.800"}};
     double d[28];
     char *path = rows_path("p.h5");
     for (int l = 0; l < 28; l++)
@@ -344,10 +369,14 @@ END_TEST
 /* Calibration and evaluation share one prompt of several: the run says which, whatever the cell. */
 START_TEST(a_profile_measured_on_an_evaluation_prompt_is_refused)
 {
-    static const char study[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: %d\nmax_new_tokens: 2\n"
-                                "measure: [kl]\nsweep:\n  - {policy: knorm, keep: 0.1, layer_budget: {single: {layer: all}}}\n";
-    static const char use[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: %d\nmax_new_tokens: 2\n"
-                              "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: study/profile.h5}}}\n";
+    static const char study[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: "
+        "%d\nmax_new_tokens: 2\n"
+        "measure: [kl]\nsweep:\n  - {policy: knorm, keep: 0.1, layer_budget: {single: {layer: all}}}\n";
+    static const char use[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: "
+        "%d\nmax_new_tokens: 2\n"
+        "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: study/profile.h5}}}\n";
     struct runner_summary sum;
     struct aggregate a;
     struct experiment x;
@@ -367,8 +396,10 @@ START_TEST(a_profile_measured_on_an_evaluation_prompt_is_refused)
     struct runner_options o = {.dir = to, .quiet = 1};
     ck_assert_int_eq(runner_run(&x, &o, &sum, &e), -1);
     ck_assert_int_eq(e.code, ERR_CONFIG);
-    ck_assert_msg(strstr(e.msg, "x.yaml:9: ") && strstr(e.msg, "study/profile.h5 was calibrated on a prompt of this evaluation: task 'passkey', sample 0"),
-                  "%s", e.msg);
+    ck_assert_msg(
+        strstr(e.msg, "x.yaml:9: ") &&
+            strstr(e.msg, "study/profile.h5 was calibrated on a prompt of this evaluation: task 'passkey', sample 0"),
+        "%s", e.msg);
     ck_assert_int_eq(sum.rows, 0);
     experiment_fini(&x);
     mem_free(path);
@@ -379,8 +410,9 @@ END_TEST
 
 START_TEST(a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_goes_on)
 {
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
-                               "sweep:\n  - {policy: knorm, keep: [0.3, 0.5], layer_budget: free_first}\n";
+    static const char yaml[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
+        "sweep:\n  - {policy: knorm, keep: [0.3, 0.5], layer_budget: free_first}\n";
     struct runner_summary sum;
     struct rows r;
     rows_run(yaml, "out", 0, &sum);
@@ -405,11 +437,13 @@ START_TEST(knapsack_chooses_levels_and_predicts_their_damage)
     static const struct {
         int m, want[2];
         double predicted;
-    } c[] = {{30, {50, 10}, 5},        /* 10 + 50 would do 13 */
-             {35, {50, 20}, 4.75},     /* 10 left: 1/40 an entry in layer 1, 1/50 in layer 0 */
-             {60, {100, 20}, 3.75},    /* 100 + 10 does 4 as 50 + 50 does; 10 left */
+    } c[] = {{30, {50, 10}, 5},     /* 10 + 50 would do 13 */
+             {35, {50, 20}, 4.75},  /* 10 left: 1/40 an entry in layer 1, 1/50 in layer 0 */
+             {60, {100, 20}, 3.75}, /* 100 + 10 does 4 as 50 + 50 does; 10 left */
              {100, {100, 100}, 0}};
-    write_profile(NULL, 2, (const struct allocators_study[]){{"t", "p", 0.5, 0, AT_50, NULL}, {"t", "p", 0.1, 0, AT_10, NULL}}, 2);
+    write_profile(NULL, 2,
+                  (const struct allocators_study[]){{"t", "p", 0.5, 0, AT_50, NULL}, {"t", "p", 0.1, 0, AT_10, NULL}},
+                  2);
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct allocators_ready a;
         int entries[2];
@@ -417,11 +451,13 @@ START_TEST(knapsack_chooses_levels_and_predicts_their_damage)
         struct err e = {0};
         ck_assert_msg(allocators_make(&a, "knapsack", dir, 2, PARAMS("shuffle=0"), &e) == 0, "%s", e.msg);
         ck_assert_msg(allocators_spread(&a, 100, c[i].m, NULL, entries, &predicted, &e) == 0, "%s", e.msg);
-        ck_assert_msg(entries[0] == c[i].want[0] && entries[1] == c[i].want[1], "case %zu: %d %d", i, entries[0], entries[1]);
+        ck_assert_msg(entries[0] == c[i].want[0] && entries[1] == c[i].want[1], "case %zu: %d %d", i, entries[0],
+                      entries[1]);
         ck_assert_double_eq_tol(predicted, c[i].predicted, 1e-12);
         allocators_fini(&a);
     }
-    check_infeasible("knapsack", PARAMS("shuffle=0"), 2, 100, 5, "lowest level, 0.1, takes 20 entries in all layers; the total is 10");
+    check_infeasible("knapsack", PARAMS("shuffle=0"), 2, 100, 5,
+                     "lowest level, 0.1, takes 20 entries in all layers; the total is 10");
 }
 END_TEST
 
@@ -465,8 +501,10 @@ END_TEST
 
 START_TEST(pyramidkv_falls_with_depth_around_the_mean)
 {
-    check_entries("pyramidkv", (const char *const[]){"beta=4", "window=20", NULL}, 3, 1000, 100, (const int[]){160, 100, 40});
-    check_entries("pyramidkv", (const char *const[]){"beta=4", "window=20", NULL}, 3, 150, 100, (const int[]){150, 100, 50}); /* n - w bounds it */
+    check_entries("pyramidkv", (const char *const[]){"beta=4", "window=20", NULL}, 3, 1000, 100,
+                  (const int[]){160, 100, 40});
+    check_entries("pyramidkv", (const char *const[]){"beta=4", "window=20", NULL}, 3, 150, 100,
+                  (const int[]){150, 100, 50}); /* n - w bounds it */
     check_entries("pyramidkv", NONE, 3, 1000, 64, (const int[]){64, 64, 64});
 }
 END_TEST
@@ -474,12 +512,13 @@ END_TEST
 /* Whole prompts and chunks, fractions and tokens, a protection that can't be paid. */
 START_TEST(what_can_not_be_spread_is_known_before_the_run)
 {
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
-                               "sweep:\n"
-                               "  - {policy: knorm, keep: [0.3, 0.5, 0.8], layer_budget: [uniform, free_first: {layers: [1, 2]}], "
-                               "prefill: [full, chunked: {size: 128, budget: [seen, final]}]}\n"
-                               "  - {policy: knorm, keep_tokens: [120, 160], layer_budget: free_first, prune_after: prompt}\n"
-                               "  - {policy: knorm, keep: [0.3, 0.5], protect: {first_layers: 1}}\n";
+    static const char yaml[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nmax_new_tokens: 2\n"
+        "sweep:\n"
+        "  - {policy: knorm, keep: [0.3, 0.5, 0.8], layer_budget: [uniform, free_first: {layers: [1, 2]}], "
+        "prefill: [full, chunked: {size: 128, budget: [seen, final]}]}\n"
+        "  - {policy: knorm, keep_tokens: [120, 160], layer_budget: free_first, prune_after: prompt}\n"
+        "  - {policy: knorm, keep: [0.3, 0.5], protect: {first_layers: 1}}\n";
     struct experiment x;
     struct runner_summary sum;
     struct str errors = {0};
@@ -495,11 +534,14 @@ START_TEST(what_can_not_be_spread_is_known_before_the_run)
         int found = feasible_check(&x, c, &why);
         for (int i = 0; i < r.n; i++)
             row = strcmp(rows_text(r.v[i], "cell"), x.cell[c].id) == 0 ? r.v[i] : row;
-        const char *status = rows_text(row, "status"), *foreseen = found == 0 ? "ok" : why.code == ERR_INFEASIBLE ? "skipped" : "failed";
-        ck_assert_msg(strcmp(status, foreseen) == 0, "cell %s: %s foreseen, %s found; '%s', '%s'", x.cell[c].json, foreseen, status, why.msg,
-                      rows_text(row, "reason"));
+        const char *status = rows_text(row, "status"), *foreseen = found == 0                   ? "ok"
+                                                                   : why.code == ERR_INFEASIBLE ? "skipped"
+                                                                                                : "failed";
+        ck_assert_msg(strcmp(status, foreseen) == 0, "cell %s: %s foreseen, %s found; '%s', '%s'", x.cell[c].json,
+                      foreseen, status, why.msg, rows_text(row, "reason"));
         if (found)
-            ck_assert_msg(strncmp(why.msg, rows_text(row, "reason"), 30) == 0, "'%s', '%s'", why.msg, rows_text(row, "reason"));
+            ck_assert_msg(strncmp(why.msg, rows_text(row, "reason"), 30) == 0, "'%s', '%s'", why.msg,
+                          rows_text(row, "reason"));
         n[found == 0 ? 0 : why.code == ERR_INFEASIBLE ? 1 : 2]++;
     }
     ck_assert_msg(n[0] > 10 && n[1] > 4 && n[2] == 1, "%d, %d, %d", n[0], n[1], n[2]);

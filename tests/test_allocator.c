@@ -141,7 +141,8 @@ START_TEST(spreading_follows_the_weights)
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         int out[4];
         ck_assert_int_eq(allocator_spread(c[i].weight, c[i].available, 4, c[i].total, out, NULL), 0);
-        ck_assert_msg(memcmp(out, c[i].want, sizeof out) == 0, "case %zu: %d %d %d %d", i, out[0], out[1], out[2], out[3]);
+        ck_assert_msg(memcmp(out, c[i].want, sizeof out) == 0, "case %zu: %d %d %d %d", i, out[0], out[1], out[2],
+                      out[3]);
     }
 }
 END_TEST
@@ -186,8 +187,8 @@ static void *config_of(const struct allocator_ops *a, const char *text, int n)
     return config;
 }
 
-/* Random models, prompts, budgets, profiles and attention: every allocator's answer lies within bounds and is exact, or it
- * says that there is none. */
+/* Random models, prompts, budgets, profiles and attention: every allocator's answer lies within bounds and is exact, or
+ * it says that there is none. */
 START_TEST(every_allocator_stays_within_bounds_and_spreads_exactly)
 {
     const struct allocator_ops *a = allocator_at(_i);
@@ -210,23 +211,32 @@ START_TEST(every_allocator_stays_within_bounds_and_spreads_exactly)
             most += available[l] = t % 2 ? n : 1 + (int)rng_below(&r, (uint64_t)n);
         }
         if (param_find(a->params, "profile"))
-            allocators_profile(path, NULL, L, (const struct allocators_study[]){{"t", "p", 0.1, 0, kl[0], NULL}, {"t", "p", 0.5, 0, kl[1], NULL}}, 2);
+            allocators_profile(
+                path, NULL, L,
+                (const struct allocators_study[]){{"t", "p", 0.1, 0, kl[0], NULL}, {"t", "p", 0.5, 0, kl[1], NULL}}, 2);
         ready.self = ready.config;
         if (a->create)
             ck_assert_msg(a->create(&ready.self, ready.config, &setup, &e) == 0, "case %d: %s", t, e.msg);
         allocators_observe(&ready, &r, 2, n, &stats);
-        struct allocator_input in = {.n_layer = L, .n_kv_head = 2, .n = n, .m = 1 + (int)rng_below(&r, (uint64_t)n), .available = available,
-                                     .stat = a->observe ? stats.layer : NULL, .cosine = stats.cosine};
+        struct allocator_input in = {.n_layer = L,
+                                     .n_kv_head = 2,
+                                     .n = n,
+                                     .m = 1 + (int)rng_below(&r, (uint64_t)n),
+                                     .available = available,
+                                     .stat = a->observe ? stats.layer : NULL,
+                                     .cosine = stats.cosine};
         in.total = a->budget == ALLOCATOR_SPREADS ? (int64_t)in.m * L : 0;
         in.m = a->budget == ALLOCATOR_ABSOLUTE ? 0 : in.m;
         int bad = a->allocate(ready.self, &in, entries, &e);
         ck_assert_msg(!bad || e.code == ERR_INFEASIBLE, "case %d: %s", t, e.msg);
         for (int l = 0; l < L && !bad; l++) {
-            ck_assert_msg(entries[l] >= 1 && entries[l] <= available[l], "case %d: layer %d of %d got %d of %d", t, l, L, entries[l], available[l]);
+            ck_assert_msg(entries[l] >= 1 && entries[l] <= available[l], "case %d: layer %d of %d got %d of %d", t, l,
+                          L, entries[l], available[l]);
             sum += entries[l];
         }
         if (a->budget == ALLOCATOR_SPREADS && !bad)
-            ck_assert_msg(sum == (in.total < most ? in.total : most), "case %d: %d entries of %d, at most %d", t, (int)sum, (int)in.total, (int)most);
+            ck_assert_msg(sum == (in.total < most ? in.total : most), "case %d: %d entries of %d, at most %d", t,
+                          (int)sum, (int)in.total, (int)most);
         answered += !bad;
         allocators_stats_fini(&stats);
         allocators_fini(&ready);

@@ -20,14 +20,12 @@ START_TEST(decimal_fractions_of_integers_are_exact)
     static const struct {
         const char *text;
         int64_t n, want;
-    } c[] = {{"0.8", 1000, 800}, {"0.9", 1000, 900}, {"0.1", 1000, 100}, {"0.2", 900, 180},
-             {"1", 7, 7},        {"0.29", 100, 29},  {"1e-3", 5000, 5},  {".5", 3, 1},
-             {"0.333", 3, 0},    {"1.0", 12, 12}};
+    } c[] = {{"0.8", 1000, 800}, {"0.9", 1000, 900}, {"0.1", 1000, 100}, {"0.2", 900, 180}, {"1", 7, 7},
+             {"0.29", 100, 29},  {"1e-3", 5000, 5},  {".5", 3, 1},       {"0.333", 3, 0},   {"1.0", 12, 12}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct decimal d;
         ck_assert_int_eq(decimal_parse(c[i].text, &d, NULL), 0);
-        ck_assert_msg(decimal_floor_mul(d, c[i].n) == c[i].want, "case %zu: %s of %d", i, c[i].text,
-                      (int)c[i].n);
+        ck_assert_msg(decimal_floor_mul(d, c[i].n) == c[i].want, "case %zu: %s of %d", i, c[i].text, (int)c[i].n);
     }
 }
 END_TEST
@@ -73,8 +71,18 @@ START_TEST(doubles_print_without_exponent_where_they_can)
     static const struct {
         double x;
         const char *want;
-    } c[] = {{0, "0"}, {100, "100"}, {-20, "-20"}, {1e7, "10000000"}, {123456789012345, "123456789012345"}, {1e15, "1e+15"}, {0.5, "0.5"},
-             {0.001, "0.001"}, {1e-7, "1e-07"}, {1.5e10, "15000000000"}, {(double)INFINITY, "inf"}, {-(double)INFINITY, "-inf"}};
+    } c[] = {{0, "0"},
+             {100, "100"},
+             {-20, "-20"},
+             {1e7, "10000000"},
+             {123456789012345, "123456789012345"},
+             {1e15, "1e+15"},
+             {0.5, "0.5"},
+             {0.001, "0.001"},
+             {1e-7, "1e-07"},
+             {1.5e10, "15000000000"},
+             {(double)INFINITY, "inf"},
+             {-(double)INFINITY, "-inf"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct str s = {0};
         str_add_double(&s, c[i].x);
@@ -94,9 +102,12 @@ START_TEST(sizes_in_bytes_have_units)
     static const struct {
         const char *text;
         int64_t want; /* -1: refused */
-    } c[] = {{"1", 1}, {"4096", 4096}, {"8MiB", 8388608}, {"8 MiB", 8388608}, {"0.5KiB", 512}, {"1.5kB", 1500}, {"2G", 2147483648},
-             {"512M", 536870912}, {"3k", 3072}, {"1GB", 1000000000}, {"7B", 7}, {"0", -1}, {"", -1}, {"MiB", -1}, {"-1", -1}, {"8 apples", -1},
-             {"8MiBs", -1}, {"1..2", -1}, {"8  MiB", -1}, {"1e3", -1}, {"9999999GiB", -1}, {"0.5", -1}};
+    } c[] = {{"1", 1},           {"4096", 4096},      {"8MiB", 8388608},  {"8 MiB", 8388608},
+             {"0.5KiB", 512},    {"1.5kB", 1500},     {"2G", 2147483648}, {"512M", 536870912},
+             {"3k", 3072},       {"1GB", 1000000000}, {"7B", 7},          {"0", -1},
+             {"", -1},           {"MiB", -1},         {"-1", -1},         {"8 apples", -1},
+             {"8MiBs", -1},      {"1..2", -1},        {"8  MiB", -1},     {"1e3", -1},
+             {"9999999GiB", -1}, {"0.5", -1}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         int64_t got = -1;
         ck_assert_msg(str_to_bytes(c[i].text, &got) == (c[i].want < 0 ? -1 : 0), "case %zu '%s'", i, c[i].text);
@@ -132,8 +143,8 @@ START_TEST(json_text_is_escaped_and_always_utf8)
              {"\n\t\r\x01\x7f", 5, "\"\\n\\t\\r\\u0001\\u007f\""},
              {"x\0y", 3, "\"x\\u0000y\""},
              {"\xc3\xa9\xf0\x9f\x99\x82", 6, "\"\xc3\xa9\xf0\x9f\x99\x82\""},
-             {"\xc3(", 2, "\"\xef\xbf\xbd(\""},                          /* cut */
-             {"\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""},            /* too long for '/' */
+             {"\xc3(", 2, "\"\xef\xbf\xbd(\""},                               /* cut */
+             {"\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""},                 /* too long for '/' */
              {"\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* half of a surrogate pair */
              {"\xf4\x90\x80\x80", 4, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* above U+10FFFF */
              {"\xe2\x82", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""}};
@@ -142,7 +153,8 @@ START_TEST(json_text_is_escaped_and_always_utf8)
         str_add_json(&s, c[i].text, c[i].n);
         ck_assert_msg(strcmp(s.p, c[i].want) == 0, "case %zu: %s", i, s.p);
         struct json *v = json_parse("x", s.p, s.n, NULL);
-        ck_assert_msg((v != NULL) == (strlen(c[i].text) == c[i].n), "case %zu: read %d", i, v != NULL); /* a NUL is refused */
+        ck_assert_msg((v != NULL) == (strlen(c[i].text) == c[i].n), "case %zu: read %d", i,
+                      v != NULL); /* a NUL is refused */
         json_free(v);
         str_free(&s);
     }
@@ -153,15 +165,19 @@ START_TEST(json_is_read_exactly_and_errors_have_a_place)
 {
     static const struct {
         const char *text, *message;
-    } c[] = {{"{\"a\": 1,\n \"b\": }", "x.json:2:7: expected a value, found '}'"}, {"{} x", "x.json:1:4: text after the JSON value"},
-             {"", "x.json:1:1: expected a value, found the end"}, {"[1, 2", "x.json:1:6: expected ',' or ']', found the end"}, {"{\"a\": 1}\n\n{}", "x.json:3:1: text after the JSON value"}};
+    } c[] = {{"{\"a\": 1,\n \"b\": }", "x.json:2:7: expected a value, found '}'"},
+             {"{} x", "x.json:1:4: text after the JSON value"},
+             {"", "x.json:1:1: expected a value, found the end"},
+             {"[1, 2", "x.json:1:6: expected ',' or ']', found the end"},
+             {"{\"a\": 1}\n\n{}", "x.json:3:1: text after the JSON value"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct err e = {.msg = "garbage"};
         ck_assert_ptr_null(json_parse("x.json", c[i].text, strlen(c[i].text), &e));
         ck_assert_int_eq(e.code, ERR_FORMAT);
         ck_assert_msg(strncmp(e.msg, c[i].message, strlen(c[i].message)) == 0, "case %zu: %s", i, e.msg);
     }
-    static const char text[] = "{\"a\": [1, \"x\", null, true, 0.30000000000000004, 9007199254740993], \"A\": {}, \"a\": 2}  \n";
+    static const char text[] =
+        "{\"a\": [1, \"x\", null, true, 0.30000000000000004, 9007199254740993], \"A\": {}, \"a\": 2}  \n";
     struct json *v = json_parse("x.json", text, strlen(text), NULL);
     const struct json *a = json_first(json_get(v, "a"));
     const char *key;
@@ -181,7 +197,8 @@ START_TEST(json_is_read_exactly_and_errors_have_a_place)
     a = json_next(a);
     ck_assert(json_int64(a, &n) == -1); /* above 2^53 nobody knows which one was meant */
     ck_assert_ptr_null(json_next(a));
-    ck_assert(!json_get(NULL, "a") && !json_first(NULL) && !json_key(NULL) && json_size(NULL) == 0 && json_bool(NULL, 3) == 3);
+    ck_assert(!json_get(NULL, "a") && !json_first(NULL) && !json_key(NULL) && json_size(NULL) == 0 &&
+              json_bool(NULL, 3) == 3);
     char *printed = json_print(json_get(v, "a"));
     ck_assert_str_eq(printed, "[1,\"x\",null,true,0.30000000000000004,9007199254740992]");
     mem_free(printed);
@@ -193,8 +210,10 @@ START_TEST(paths_are_joined_and_taken_apart)
 {
     static const struct {
         const char *dir, *name, *want;
-    } c[] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"a", "/b", "/b"}, {"/", "b", "/b"}, {".", "b", "./b"}};
-    static const char *const parts[][3] = {{"a/b", "a", "b"}, {"/b", "/", "b"}, {"b", ".", "b"}, {"a/b/c", "a/b", "c"}, {"a/", "a", ""}};
+    } c[] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"},
+             {"a", "/b", "/b"}, {"/", "b", "/b"},   {".", "b", "./b"}};
+    static const char *const parts[][3] = {
+        {"a/b", "a", "b"}, {"/b", "/", "b"}, {"b", ".", "b"}, {"a/b/c", "a/b", "c"}, {"a/", "a", ""}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         char *got = fs_join(c[i].dir, c[i].name);
         ck_assert_str_eq(got, c[i].want);
@@ -211,9 +230,9 @@ END_TEST
 
 START_TEST(a_folder_is_named_as_seen_from_another)
 {
-    static const char *const c[][3] = {{"", "", "."},          {"a", "", ".."},           {"", "a/b", "a/b"},
-                                       {"a/b", "a", ".."},     {"a/b", "c", "../../c"},   {"a/b", "a/bc", "../bc"},
-                                       {"a/bc", "a/b", "../b"}, {"a/b/../b/", "c", "../../c"}};
+    static const char *const c[][3] = {
+        {"", "", "."},           {"a", "", ".."},          {"", "a/b", "a/b"},      {"a/b", "a", ".."},
+        {"a/b", "c", "../../c"}, {"a/b", "a/bc", "../bc"}, {"a/bc", "a/b", "../b"}, {"a/b/../b/", "c", "../../c"}};
     char root[] = "/tmp/depthkv-rel-XXXXXX";
     ck_assert_ptr_nonnull(mkdtemp(root));
     for (int i = 0; i < 4; i++) {
@@ -308,8 +327,9 @@ START_TEST(decimals_compare_and_scale_exactly)
     static const struct {
         const char *a, *b;
         int want;
-    } c[] = {{"0.5", ".50", 0}, {"0.1", "1e-1", 0}, {"0.3", "0.29999999999", 1}, {"-1", "0", -1}, {"1e12", "999999999999", 1}, {"2.5e1", "25", 0},
-             {"+3", "3", 0}, {"0.000000000001", "0", 1}};
+    } c[] = {{"0.5", ".50", 0}, {"0.1", "1e-1", 0},          {"0.3", "0.29999999999", 1},
+             {"-1", "0", -1},   {"1e12", "999999999999", 1}, {"2.5e1", "25", 0},
+             {"+3", "3", 0},    {"0.000000000001", "0", 1}};
     struct decimal a, b;
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         ck_assert_int_eq(decimal_parse(c[i].a, &a, NULL), 0);
@@ -318,7 +338,8 @@ START_TEST(decimals_compare_and_scale_exactly)
         ck_assert_msg(decimal_compare(b, a) == -c[i].want, "case %zu", i);
     }
     ck_assert_int_eq(decimal_parse("0.999999999999", &a, NULL), 0);
-    ck_assert_int_eq(decimal_floor_mul(a, 1000000000000000000), 999999999999000000); /* no product overflows on the way */
+    ck_assert_int_eq(decimal_floor_mul(a, 1000000000000000000),
+                     999999999999000000); /* no product overflows on the way */
     ck_assert_double_eq(decimal_to_double(a), 0.999999999999);
 }
 END_TEST
@@ -379,25 +400,27 @@ struct all_kinds {
 static const char *const words[] = {"auto", NULL};
 #define AT(field) offsetof(struct all_kinds, field)
 static const struct param kinds[] = {
-    {"b", PARAM_BOOL, AT(b), "true", 0, 0, NULL, "a"},
-    {"w", PARAM_ENUM, AT(word), "max", 0, 0, pool, "b"},
-    {"i", PARAM_INT, AT(i), "3", 1, 9, NULL, "c"},
-    {"f", PARAM_FLOAT, AT(f), "auto", 0, 1, words, "d"},
-    {"d", PARAM_DECIMAL, AT(d), "0.25", 0, 1, NULL, "e"},
-    {"s", PARAM_STRING, AT(s), "x y", 0, 0, NULL, "f"},
-    {"p", PARAM_PATH, AT(p), "a/b", 0, 0, NULL, "g"},
-    {"is", PARAM_INTS, AT(is), "1,2", 0, 1e9, NULL, "h"},
-    {"fs", PARAM_FLOATS, AT(fs), "0.5", 0, 0, NULL, "i"},
-    {"ds", PARAM_DECIMALS, AT(ds), "0.1,1", 0, 1, NULL, "j"},
-    {"ss", PARAM_STRINGS, AT(ss), "u,v", 0, 0, NULL, "k"},
-    {0},
+    {"b", PARAM_BOOL, AT(b), "true", 0, 0, NULL, "a"},     {"w", PARAM_ENUM, AT(word), "max", 0, 0, pool, "b"},
+    {"i", PARAM_INT, AT(i), "3", 1, 9, NULL, "c"},         {"f", PARAM_FLOAT, AT(f), "auto", 0, 1, words, "d"},
+    {"d", PARAM_DECIMAL, AT(d), "0.25", 0, 1, NULL, "e"},  {"s", PARAM_STRING, AT(s), "x y", 0, 0, NULL, "f"},
+    {"p", PARAM_PATH, AT(p), "a/b", 0, 0, NULL, "g"},      {"is", PARAM_INTS, AT(is), "1,2", 0, 1e9, NULL, "h"},
+    {"fs", PARAM_FLOATS, AT(fs), "0.5", 0, 0, NULL, "i"},  {"ds", PARAM_DECIMALS, AT(ds), "0.1,1", 0, 1, NULL, "j"},
+    {"ss", PARAM_STRINGS, AT(ss), "u,v", 0, 0, NULL, "k"}, {0},
 };
 
 START_TEST(every_kind_of_parameter_reads_prints_and_describes_itself)
 {
-    static const char *const domain[N_KIND] = {"true or false", "one of avg, max", "integer in [1, 9]", "number in [0, 1] or auto",
-                                               "decimal number in [0, 1]", "text", "path", "list of integers >= 0", "list of numbers",
-                                               "list of decimal numbers in [0, 1]", "list of texts"};
+    static const char *const domain[N_KIND] = {"true or false",
+                                               "one of avg, max",
+                                               "integer in [1, 9]",
+                                               "number in [0, 1] or auto",
+                                               "decimal number in [0, 1]",
+                                               "text",
+                                               "path",
+                                               "list of integers >= 0",
+                                               "list of numbers",
+                                               "list of decimal numbers in [0, 1]",
+                                               "list of texts"};
     static const struct {
         const char *name, *text, *message; /* NULL: accepted */
     } c[] = {{"b", "yes", "parameter 'b': expected true or false, found 'yes'"},
@@ -409,13 +432,16 @@ START_TEST(every_kind_of_parameter_reads_prints_and_describes_itself)
              {"d", "1.01", "parameter 'd': expected decimal number in [0, 1], found '1.01'"},
              {"is", "-1", "parameter 'is': expected list of integers >= 0, found '-1'"},
              {"ds", "x", "parameter 'ds': expected list of decimal numbers in [0, 1], found 'x'"},
-             {"f", "0.75", NULL}, {"s", "", NULL}, {"b", "false", NULL}};
+             {"f", "0.75", NULL},
+             {"s", "", NULL},
+             {"b", "false", NULL}};
     struct all_kinds k = {0};
     struct str s = {0};
     ck_assert_int_eq(param_check(kinds, sizeof k, NULL), 0);
     param_defaults(kinds, &k);
     param_json(kinds, &k, &s);
-    static const char json[] = "{\"b\":true,\"w\":\"max\",\"i\":3,\"f\":\"auto\",\"d\":0.25,\"s\":\"x y\",\"p\":\"a/b\",\"is\":[1,2],\"fs\":[0.5],"
+    static const char json[] = "{\"b\":true,\"w\":\"max\",\"i\":3,\"f\":\"auto\",\"d\":0.25,\"s\":\"x "
+                               "y\",\"p\":\"a/b\",\"is\":[1,2],\"fs\":[0.5],"
                                "\"ds\":[0.1,1],\"ss\":[\"u\",\"v\"]}";
     ck_assert_str_eq(s.p, json);
     for (int i = 0; i < N_KIND; i++) {
@@ -453,16 +479,18 @@ START_TEST(a_parameter_table_that_is_wrong_is_refused)
     static const struct {
         struct param p;
         const char *message;
-    } c[] = {{{"Big", PARAM_INT, 0, "1", 0, 9, NULL, "h"}, "parameter name 'Big'"},
-             {{"n", PARAM_INT, 4, "1", 0, 9, NULL, "h"}, "parameter 'n': 8 bytes at offset 4 do not fit a config of 16 bytes"},
-             {{"n", PARAM_INTS, 8, "1", 0, 9, NULL, "h"}, "parameter 'n': 16 bytes at offset 8"},
-             {{"n", PARAM_INT, 0, "1", 9, 0, NULL, "h"}, "parameter 'n': bounds 9 to 0"},
-             {{"n", PARAM_ENUM, 0, "1", 0, 0, nothing, "h"}, "parameter 'n' has no words to choose from"},
-             {{"n", PARAM_INT, 0, "1", -1, 9, pool, "h"}, "parameter 'n': words need bounds from 0, found -1"},
-             {{"n", PARAM_INT, 0, "1", 0, 9, NULL, NULL}, "parameter 'n' has no help"},
-             {{"n", PARAM_INT, 0, "10", 0, 9, NULL, "h"}, "default: parameter 'n': expected integer in [0, 9], found '10'"},
-             {{"n", PARAM_INTS, 0, "1,x", 0, 9, NULL, "h"}, "default: parameter 'n': expected integer"},
-             {{"n", (enum param_type)99, 0, "1", 0, 9, NULL, "h"}, "parameter 'n': type 99 is unknown"}};
+    } c[] = {
+        {{"Big", PARAM_INT, 0, "1", 0, 9, NULL, "h"}, "parameter name 'Big'"},
+        {{"n", PARAM_INT, 4, "1", 0, 9, NULL, "h"},
+         "parameter 'n': 8 bytes at offset 4 do not fit a config of 16 bytes"},
+        {{"n", PARAM_INTS, 8, "1", 0, 9, NULL, "h"}, "parameter 'n': 16 bytes at offset 8"},
+        {{"n", PARAM_INT, 0, "1", 9, 0, NULL, "h"}, "parameter 'n': bounds 9 to 0"},
+        {{"n", PARAM_ENUM, 0, "1", 0, 0, nothing, "h"}, "parameter 'n' has no words to choose from"},
+        {{"n", PARAM_INT, 0, "1", -1, 9, pool, "h"}, "parameter 'n': words need bounds from 0, found -1"},
+        {{"n", PARAM_INT, 0, "1", 0, 9, NULL, NULL}, "parameter 'n' has no help"},
+        {{"n", PARAM_INT, 0, "10", 0, 9, NULL, "h"}, "default: parameter 'n': expected integer in [0, 9], found '10'"},
+        {{"n", PARAM_INTS, 0, "1,x", 0, 9, NULL, "h"}, "default: parameter 'n': expected integer"},
+        {{"n", (enum param_type)99, 0, "1", 0, 9, NULL, "h"}, "parameter 'n': type 99 is unknown"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct param table[2] = {c[i].p, {0}};
         struct err e = {.msg = "garbage"};

@@ -2,10 +2,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
+#include "harness/report/aggregate.h"
 #include "harness/report/report.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
@@ -23,7 +23,9 @@ static void teardown(void)
 static int load(const char *baseline, const char *sweep, struct experiment *x, struct str *errors)
 {
     struct str y = {0};
-    str_addf(&y, "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: [300, 400]}]\nsamples: 1\nmax_new_tokens: 2\n%s%s%s\nsweep:\n%s",
+    str_addf(&y,
+             "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: [300, 400]}]\nsamples: "
+             "1\nmax_new_tokens: 2\n%s%s%s\nsweep:\n%s",
              *baseline ? "baseline: " : "", baseline, "", sweep);
     char *path = rows_path("x.yaml");
     rows_write("x.yaml", y.p);
@@ -51,10 +53,11 @@ static void chosen(const char *baseline, const char *sweep, const char *want)
     str_free(&got);
 }
 
-/* 0 full after context, 1 full after prompt; 2 3 random 0.5 (context, prompt), 4 5 random 0.25, 6 7 knorm 0.5, 8 9 knorm
- * 0.25, 10 11 knorm 0.25 with weighted layers */
-static const char sweep[] = "  - {policy: [random, knorm], keep: [0.5, 0.25], prune_after: [context, prompt]}\n"
-                            "  - {policy: knorm, keep: 0.25, prune_after: [context, prompt], layer_budget: {proportional: [1, 2, 3]}}\n";
+/* 0 full after context, 1 full after prompt; 2 3 random 0.5 (context, prompt), 4 5 random 0.25, 6 7 knorm 0.5, 8 9
+ * knorm 0.25, 10 11 knorm 0.25 with weighted layers */
+static const char sweep[] =
+    "  - {policy: [random, knorm], keep: [0.5, 0.25], prune_after: [context, prompt]}\n"
+    "  - {policy: knorm, keep: 0.25, prune_after: [context, prompt], layer_budget: {proportional: [1, 2, 3]}}\n";
 
 START_TEST(a_selector_names_some_axes_and_the_cell_the_others)
 {
@@ -73,16 +76,19 @@ END_TEST
 START_TEST(every_axis_can_be_named)
 {
     /* 0 full; 1 snapkv w16, 2 w32; 3 4 random seeds; 5 tokens; 6 bytes; 7 shared; 8 protected */
-    static const char all[] = "  - {policy: {snapkv: {window: [16, 32]}}, keep: 0.5}\n  - {policy: random, keep: 0.5, policy_seed: [1, 2]}\n"
-                              "  - {policy: knorm, keep_tokens: 90}\n  - {policy: knorm, keep_bytes: 32KiB}\n"
-                              "  - {policy: knorm, keep: 0.5, head_budget: shared}\n  - {policy: knorm, keep: 0.5, protect: {sinks: 4, question: true}}\n";
+    static const char all[] =
+        "  - {policy: {snapkv: {window: [16, 32]}}, keep: 0.5}\n  - {policy: random, keep: 0.5, policy_seed: [1, 2]}\n"
+        "  - {policy: knorm, keep_tokens: 90}\n  - {policy: knorm, keep_bytes: 32KiB}\n"
+        "  - {policy: knorm, keep: 0.5, head_budget: shared}\n  - {policy: knorm, keep: 0.5, protect: {sinks: 4, "
+        "question: true}}\n";
     chosen("{policy: {snapkv: {window: 32}}}", all, "2 2 -1 2 2 2 2 2 2");
     chosen("{policy: random, policy_seed: 2}", all, "4 4 4 4 -1 4 4 4 4");
     chosen("{keep_tokens: 90}", all, "5 5 5 5 5 -1 5 5 5");
     chosen("{keep_bytes: 32768}", all, "6 6 6 6 6 6 -1 6 6");
     chosen("{head_budget: shared}", all, "7 7 7 7 7 7 7 -1 7");
     chosen("{protect: {question: true, sinks: 4}}", all, "8 8 8 8 8 8 8 8 -1");
-    chosen("{policy: full, prefill: full, decode: frozen, positions: original, weight_dtype: f32, max_new_tokens: 2}", all, "-1 0 0 0 0 0 0 0 0");
+    chosen("{policy: full, prefill: full, decode: frozen, positions: original, weight_dtype: f32, max_new_tokens: 2}",
+           all, "-1 0 0 0 0 0 0 0 0");
 }
 END_TEST
 
@@ -97,11 +103,14 @@ static void refused(const char *baseline, const char *blocks, const char *messag
 
 START_TEST(nothing_and_several_are_errors_with_the_line)
 {
-    static const char seeds[] = "  - {policy: random, keep: 0.5, policy_seed: [1, 2]}\n  - {policy: knorm, keep: 0.5}\n";
-    refused("{policy: random, keep: 0.3}", sweep, "x.yaml:7: baseline: no cell of task 'passkey', model 'tiny' is {policy: random, keep: 0.3}\n");
+    static const char seeds[] =
+        "  - {policy: random, keep: 0.5, policy_seed: [1, 2]}\n  - {policy: knorm, keep: 0.5}\n";
+    refused("{policy: random, keep: 0.3}", sweep,
+            "x.yaml:7: baseline: no cell of task 'passkey', model 'tiny' is {policy: random, keep: 0.3}\n");
     refused("{policy: tova}", sweep, "x.yaml:7: baseline: no cell of task 'passkey', model 'tiny' is {policy: tova}\n");
     refused("{policy: random}", seeds,
-            "x.yaml:7: baseline: 2 cells of task 'passkey' match for the one of line 10 (policy knorm); they differ in policy_seed: name it\n");
+            "x.yaml:7: baseline: 2 cells of task 'passkey' match for the one of line 10 (policy knorm); they differ in "
+            "policy_seed: name it\n");
     refused("{policy: random}", "  - {policy: random, keep: [0.5, 0.25]}\n  - {policy: knorm, keep: 0.75}\n",
             "match for the one of line 10 (policy knorm); they differ in keep: name it\n");
     refused("{policy: ranom}", sweep, "x.yaml:7: policy 'ranom' unknown; did you mean 'random'?");
@@ -109,14 +118,18 @@ START_TEST(nothing_and_several_are_errors_with_the_line)
     refused("{policy: random, keep: 2}", sweep, "x.yaml:7: keep: expected a fraction in (0, 1], found '2'");
     refused("{policy: random, keep: [0.5]}", sweep, "x.yaml:7: baseline: keep: one value is expected");
     refused("{policy: [random, knorm]}", sweep, "x.yaml:7: baseline: policy: one value is expected");
-    refused("{policy: random, keep: 0.5, keep_tokens: 4}", sweep, "x.yaml:7: keep_tokens: the baseline takes one of keep, keep_tokens, keep_bytes");
-    refused("{prune_after: contex}", sweep, "x.yaml:7: baseline: prune_after 'contex' unknown; did you mean 'context'?");
-    refused("random", sweep, "x.yaml:7: baseline: expected a map that names a cell, such as {policy: random, keep: 0.5}");
+    refused("{policy: random, keep: 0.5, keep_tokens: 4}", sweep,
+            "x.yaml:7: keep_tokens: the baseline takes one of keep, keep_tokens, keep_bytes");
+    refused("{prune_after: contex}", sweep,
+            "x.yaml:7: baseline: prune_after 'contex' unknown; did you mean 'context'?");
+    refused("random", sweep,
+            "x.yaml:7: baseline: expected a map that names a cell, such as {policy: random, keep: 0.5}");
     refused("{}", sweep, "x.yaml:7: baseline: expected a map that names a cell, such as {policy: random, keep: 0.5}");
 }
 END_TEST
 
-static const char study[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 3\nmax_new_tokens: 4\nmeasure: [score, kl, nll]\n"
+static const char study[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: "
+                            "3\nmax_new_tokens: 4\nmeasure: [score, kl, nll]\n"
                             "baseline: %s\nsweep:\n  - {policy: [random, knorm], keep: [0.5, 0.1]}\n";
 
 /* The mean of kl over samples of a cell. */
@@ -136,7 +149,8 @@ static double mean_kl(const struct rows *r, const char *policy, const char *budg
 static const struct agg_cell *cell_of(const struct aggregate *a, const char *policy, const char *budget)
 {
     for (int c = 0; c < a->n_cell; c++)
-        if (!strcmp(aggregate_text(&a->cell[c], "policy"), policy) && !strcmp(aggregate_text(&a->cell[c], "budget"), budget))
+        if (!strcmp(aggregate_text(&a->cell[c], "policy"), policy) &&
+            !strcmp(aggregate_text(&a->cell[c], "budget"), budget))
             return &a->cell[c];
     ck_abort_msg("no cell %s %s", policy, budget);
     return NULL;
@@ -159,7 +173,8 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
         const struct agg_cell *c = cell_of(&a, "knorm", budget[b]);
         ck_assert_ptr_eq(&a.cell[c->baseline], base);
         ck_assert_int_eq(c->diff[AGG_KL].n, 3);
-        ck_assert_double_eq_tol(c->diff[AGG_KL].diff, mean_kl(&r, "knorm", budget[b]) - mean_kl(&r, "random", "0.5"), 1e-12);
+        ck_assert_double_eq_tol(c->diff[AGG_KL].diff, mean_kl(&r, "knorm", budget[b]) - mean_kl(&r, "random", "0.5"),
+                                1e-12);
     }
     ck_assert_int_eq(base->baseline, -1);
     ck_assert_int_eq(base->diff[AGG_KL].n, 0);
@@ -183,7 +198,8 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
     rows_run(y.p, "out", 0, &sum);
     ck_assert_int_eq((int)sum.rows, 0); /* nothing is computed again */
     ck_assert_int_eq(aggregate_load(out, &a, NULL), 0);
-    ck_assert_double_eq_tol(cell_of(&a, "knorm", "0.1")->diff[AGG_KL].diff, mean_kl(&r, "knorm", "0.1") - mean_kl(&r, "random", "0.1"), 1e-12);
+    ck_assert_double_eq_tol(cell_of(&a, "knorm", "0.1")->diff[AGG_KL].diff,
+                            mean_kl(&r, "knorm", "0.1") - mean_kl(&r, "random", "0.1"), 1e-12);
     ck_assert_int_eq(cell_of(&a, "full", "")->baseline, -1);
     aggregate_free(&a);
 

@@ -17,7 +17,8 @@ static const struct hparams tiny = {
 
 START_TEST(formulas_equal_counting_by_hand)
 {
-    /* one layer: qkv (6 + 3 + 3) x 4 = 48, output 4 x 6 = 24, gate and up 2 x 5 x 4 = 40, down 4 x 5 = 20: 132 weights */
+    /* one layer: qkv (6 + 3 + 3) x 4 = 48, output 4 x 6 = 24, gate and up 2 x 5 x 4 = 40, down 4 x 5 = 20: 132 weights
+     */
     ck_assert_double_eq(bench_linear_flop(&tiny, 1), 2 * 2 * 132);
     ck_assert_double_eq(bench_linear_flop(&tiny, 3), 3 * 2 * 2 * 132);
     ck_assert_double_eq(bench_output_flop(&tiny, 3), 2 * 3 * 4 * 7);
@@ -85,7 +86,8 @@ START_TEST(bytes_are_judged_by_the_bandwidth_beside_each_repeat)
 {
     struct bench_row r = row_of(&times);
     r.before[BENCH_BANDWIDTH] = r.after[BENCH_BANDWIDTH] = 1000; /* of the whole test: not used */
-    r.r = (struct bench_result){.second = {3, 3, 5}, .bandwidth = {{100, 100}, {49, 50}, {100, 50}}, .n = 3, .bytes = 100, .paired = 1};
+    r.r = (struct bench_result){
+        .second = {3, 3, 5}, .bandwidth = {{100, 100}, {49, 50}, {100, 50}}, .n = 3, .bytes = 100, .paired = 1};
     bench_row_judge(&r);
     ck_assert_int_eq(r.moved, 1); /* the third */
     ck_assert_double_eq(r.limit, 1.5);
@@ -118,7 +120,8 @@ START_TEST(every_test_of_the_list_has_a_direction_a_goal_and_limits_or_a_base)
         for (int j = 0; j < i; j++)
             ck_assert_str_ne(t->name, bench_test_at(j)->name);
         ck_assert_msg(t->run && t->what && t->tokens > 0, "%s", t->name);
-        ck_assert_msg(t->direction == BENCH_SHARE ? t->goal < 1 && t->limits : t->goal > (t->limits ? 1 : 0), "%s", t->name);
+        ck_assert_msg(t->direction == BENCH_SHARE ? t->goal < 1 && t->limits : t->goal > (t->limits ? 1 : 0), "%s",
+                      t->name);
         ck_assert_msg(!strpbrk(t->name, ", \""), "%s", t->name);
     }
 }
@@ -145,8 +148,13 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     row[0].r.profile[TIMING_PHASE_DECODING][TIMING_ATTENTION] = 1;
     bench_row_judge(&row[0]);
     strcpy(row[1].skipped, "it says \"no\"");
-    struct bench_report r = {.model = m, .row = row, .n_row = 2, .limits = limits, .n_point = 2, .repeats = 1,
-                             .point = (const double (*)[BENCH_N_LIMIT])point};
+    struct bench_report r = {.model = m,
+                             .row = row,
+                             .n_row = 2,
+                             .limits = limits,
+                             .n_point = 2,
+                             .repeats = 1,
+                             .point = (const double(*)[BENCH_N_LIMIT])point};
     bench_print_json(&r, &out);
     struct json *root = json_parse("bench", out.p, out.n, &e);
     ck_assert_msg(root != NULL, "%s in %s", e.msg, out.p);
@@ -164,8 +172,10 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     str_free(&out);
     struct quote page = {.language = QUOTE_CSV};
     bench_print_csv(&r, &page);
-    ck_assert_msg(strstr(page.page.p, "\npp1,\"\",1,2,4,,2,0.5,,0.5,limit/time,0.5,0,0,100,200,") != NULL, "%s", page.page.p);
-    ck_assert_msg(strstr(page.page.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,,time/limit,2,0,0,,,") != NULL, "%s", page.page.p);
+    ck_assert_msg(strstr(page.page.p, "\npp1,\"\",1,2,4,,2,0.5,,0.5,limit/time,0.5,0,0,100,200,") != NULL, "%s",
+                  page.page.p);
+    ck_assert_msg(strstr(page.page.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,,time/limit,2,0,0,,,") != NULL, "%s",
+                  page.page.p);
     quote_free(&page);
     page.language = QUOTE_MARKDOWN;
     bench_print_table(&r, &page);
@@ -176,7 +186,8 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     row[0].r.second[1] = 4.00002;
     bench_row_judge(&row[0]);
     bench_print_table(&r, &page);
-    ck_assert_msg(strstr(page.page.p, "| 4.00001 ± 0.00001 |") != NULL, "%s", page.page.p); /* four digits would read 0 */
+    ck_assert_msg(strstr(page.page.p, "| 4.00001 ± 0.00001 |") != NULL, "%s",
+                  page.page.p); /* four digits would read 0 */
     quote_free(&page);
     bench_limits_destroy(limits);
     model_close(m);

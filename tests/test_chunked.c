@@ -25,9 +25,30 @@ static const struct {
     {"h2o", "{h2o: {recent: 0, normalise: visible}}", "keep: 0.3", 40, 0, 0, 0.3, {.policy = "visible"}},
     {"depthkv", "depthkv", "keep: 0.3", 32, 0, 1, 0.3, {.policy = "depthkv"}},
     {"depthkv", "depthkv", "keep: 0.3", 32, 1, 0, 0.3, {.policy = "depthkv"}},
-    {"snapkv", "{snapkv: {window: 12, kernel: 3}}", "keep: 0.4", 48, 0, 1, 0.4, {.policy = "snapkv", .window = 12, .kernel = 3}},
-    {"snapkv", "{snapkv: {window: 12, kernel: 3}}", "keep: 0.4", 48, 0, 0, 0.4, {.policy = "snapkv", .window = 12, .kernel = 3}},
-    {"snapkv", "{snapkv: {window: 20, kernel: 1}}", "keep: 0.5", 8, 0, 1, 0.5, {.policy = "snapkv", .window = 20, .kernel = 1}},
+    {"snapkv",
+     "{snapkv: {window: 12, kernel: 3}}",
+     "keep: 0.4",
+     48,
+     0,
+     1,
+     0.4,
+     {.policy = "snapkv", .window = 12, .kernel = 3}},
+    {"snapkv",
+     "{snapkv: {window: 12, kernel: 3}}",
+     "keep: 0.4",
+     48,
+     0,
+     0,
+     0.4,
+     {.policy = "snapkv", .window = 12, .kernel = 3}},
+    {"snapkv",
+     "{snapkv: {window: 20, kernel: 1}}",
+     "keep: 0.5",
+     8,
+     0,
+     1,
+     0.5,
+     {.policy = "snapkv", .window = 20, .kernel = 1}},
     {"tova", "tova", "keep: 0.4", 29, 0, 1, 0.4, {.policy = "tova"}},
     {"tova", "tova", "keep: 0.4", 1, 1, 1, 0.4, {.policy = "tova"}},
     {"streaming", "{streaming: {sinks: 3}}", "keep: 0.3", 33, 0, 1, 0.3, {.policy = "streaming", .sinks = 3}},
@@ -39,14 +60,18 @@ enum { N_CASE = sizeof cases / sizeof *cases };
 
 static void add_block(struct str *s, int i, const char *positions)
 {
-    str_addf(s, "  - {policy: %s, %s, positions: %s, prefill: {chunked: {size: %d, budget: %s, carry: %s}}}\n", cases[i].yaml,
-             cases[i].budget, positions, cases[i].size, cases[i].final ? "final" : "seen", cases[i].carry ? "true" : "false");
+    str_addf(s, "  - {policy: %s, %s, positions: %s, prefill: {chunked: {size: %d, budget: %s, carry: %s}}}\n",
+             cases[i].yaml, cases[i].budget, positions, cases[i].size, cases[i].final ? "final" : "seen",
+             cases[i].carry ? "true" : "false");
 }
 
 /* The plain twin through the same chunks; leaves what is kept in it. */
 static struct plain *twin(const struct model *m, int i, const int32_t *token, int packed, double *least)
 {
-    struct plain_course c = {.rule = cases[i].rule, .keep = cases[i].keep, .size = cases[i].size, .final = cases[i].final,
+    struct plain_course c = {.rule = cases[i].rule,
+                             .keep = cases[i].keep,
+                             .size = cases[i].size,
+                             .final = cases[i].final,
                              .carry = cases[i].carry};
     struct plain *p = plain_read(m, &c, token, N - HELD, N + 20, packed);
     *least = c.least;
@@ -62,13 +87,13 @@ static void check_kept(struct plain *p, const struct keepset *keep, const char *
             ck_assert_msg(list->n == keepset_count(keep, l, h), "%s, layer %d, head %d: %d entries, not %d", what, l, h,
                           keepset_count(keep, l, h), list->n);
             for (int j = 0; j < list->n; j++)
-                ck_assert_msg(keepset_has(keep, l, h, list->entry[j].pos), "%s, layer %d, head %d: position %d went", what, l, h,
-                              list->entry[j].pos);
+                ck_assert_msg(keepset_has(keep, l, h, list->entry[j].pos), "%s, layer %d, head %d: position %d went",
+                              what, l, h, list->entry[j].pos);
         }
 }
 
-/* Sums of at most 150 float32 weights differ from the twin's doubles by 1e-6 at most; scores nearer than this would let the
- * two keep different entries, and then all that follows differs. */
+/* Sums of at most 150 float32 weights differ from the twin's doubles by 1e-6 at most; scores nearer than this would let
+ * the two keep different entries, and then all that follows differs. */
 static const double NEAR = 2e-6;
 
 START_TEST(cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does)
@@ -106,8 +131,8 @@ START_TEST(cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does)
 }
 END_TEST
 
-static const char *const same[] = {"output", "kept", "keep_tokens", "cache_bytes", "cache_bytes_end", "nll", "kl", "top1",
-                                   "kl_max", "attention_lost", "first_divergence"};
+static const char *const same[] = {"output", "kept", "keep_tokens", "cache_bytes",    "cache_bytes_end", "nll",
+                                   "kl",     "top1", "kl_max",      "attention_lost", "first_divergence"};
 
 static void check_same(const struct lab *a, int x, const struct lab *b, int y, const char *what)
 {
@@ -121,17 +146,20 @@ static void check_same(const struct lab *a, int x, const struct lab *b, int y, c
     }
     for (int i = 0; i < a->result[x].keep->n_layer * a->result[x].keep->n_kv_head; i++)
         ck_assert_mem_eq(a->result[x].keep->bits, b->result[y].keep->bits,
-                         (size_t)a->result[x].keep->n_layer * (size_t)a->result[x].keep->n_kv_head * a->result[x].keep->words * 8);
+                         (size_t)a->result[x].keep->n_layer * (size_t)a->result[x].keep->n_kv_head *
+                             a->result[x].keep->words * 8);
 }
 
 START_TEST(one_chunk_is_the_lossless_cut_bit_for_bit)
 {
     struct str s = {0};
     struct lab lab;
-    str_add(&s, "  - policy: [h2o, depthkv, {snapkv: {window: 12}}, tova, streaming, random, knorm, keydiff]\n    keep: 0.4\n"
-                "    layer_budget: [uniform, {proportional: [3, 1, 2]}, {single: {layer: 1}}]\n"
-                "    prefill: [full, {chunked: {size: 149}}, {chunked: {size: 4000, budget: final, carry: false}}]\n"
-                "    positions: [original, packed]\n");
+    str_add(
+        &s,
+        "  - policy: [h2o, depthkv, {snapkv: {window: 12}}, tova, streaming, random, knorm, keydiff]\n    keep: 0.4\n"
+        "    layer_budget: [uniform, {proportional: [3, 1, 2]}, {single: {layer: 1}}]\n"
+        "    prefill: [full, {chunked: {size: 149}}, {chunked: {size: 4000, budget: final, carry: false}}]\n"
+        "    positions: [original, packed]\n");
     lab_open(&lab, s.p, "max_new_tokens: 5\n", N, 10, 3);
     for (int a = 0; a < 4; a++) {
         int after = a, pairs = 0;
@@ -158,12 +186,14 @@ START_TEST(one_chunk_is_the_lossless_cut_bit_for_bit)
 }
 END_TEST
 
-/* Nothing is evicted, so chunks only change the shape of products: float32 sums in another order. Logits then differ by about
- * 1e-5 of their size, and kl grows with the square of that. */
+/* Nothing is evicted, so chunks only change the shape of products: float32 sums in another order. Logits then differ by
+ * about 1e-5 of their size, and kl grows with the square of that. */
 START_TEST(keeping_all_is_the_full_cache_whatever_the_chunks)
 {
     struct lab lab;
-    lab_open(&lab, "  - policy: [h2o, random]\n    keep: 1.0\n    prefill: {chunked: {size: [1, 7, 64, 100]}}\n    positions: [original, packed]\n",
+    lab_open(&lab,
+             "  - policy: [h2o, random]\n    keep: 1.0\n    prefill: {chunked: {size: [1, 7, 64, 100]}}\n    "
+             "positions: [original, packed]\n",
              "max_new_tokens: 5\n", N, 10, 3);
     lab_run(&lab, PRUNE_AFTER_ALL_BUT_LAST);
     ck_assert_int_eq(lab.x.n_cell, 17);
@@ -211,7 +241,9 @@ END_TEST
 START_TEST(packed_is_original_bit_for_bit_where_nothing_is_pruned)
 {
     struct lab lab;
-    lab_open(&lab, "  - policy: [h2o, random]\n    keep: 1.0\n    prefill: [full, {chunked: {size: 40}}]\n    positions: [original, packed]\n",
+    lab_open(&lab,
+             "  - policy: [h2o, random]\n    keep: 1.0\n    prefill: [full, {chunked: {size: 40}}]\n    positions: "
+             "[original, packed]\n",
              "max_new_tokens: 5\n", N, 10, 3);
     lab_run(&lab, PRUNE_AFTER_CONTEXT);
     ck_assert_int_eq(lab.x.n_cell, 9);
@@ -228,7 +260,9 @@ START_TEST(no_refused_allocation_leaks_or_is_passed_over)
     struct lab lab;
     struct err e;
     int refused = 0;
-    lab_open(&lab, "  - {policy: [h2o, {snapkv: {window: 12}}, tova], keep: 0.4, positions: packed, prefill: {chunked: {size: 60}}}\n",
+    lab_open(&lab,
+             "  - {policy: [h2o, {snapkv: {window: 12}}, tova], keep: 0.4, positions: packed, prefill: {chunked: "
+             "{size: 60}}}\n",
              "max_new_tokens: 2\n", N, 10, 3);
     lab_run(&lab, PRUNE_AFTER_PROMPT);
     for (long nth = 1;; nth += 1 + nth / 7) {

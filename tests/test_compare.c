@@ -1,5 +1,5 @@
-/* harness/compare and harness/base/csv: cells are matched by what they are; what is discrete is exact, what is worse has a
- * direction, and tables that can't be compared are refused by file and line. */
+/* harness/compare and harness/base/csv: cells are matched by what they are; what is discrete is exact, what is worse
+ * has a direction, and tables that can't be compared are refused by file and line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,8 @@ static void write_file(const char *name, const char *text)
 
 START_TEST(fields_come_back_as_written)
 {
-    static const char *const text[] = {"", "plain", "a,b", "say \"so\"", "two\nlines", "\"", "\xc3\xa9", "=1+1", "'=1+1", "'x", "-"};
+    static const char *const text[] = {"",         "plain", "a,b",   "say \"so\"", "two\nlines", "\"",
+                                       "\xc3\xa9", "=1+1",  "'=1+1", "'x",         "-"};
     enum { N = sizeof text / sizeof *text };
     struct quote s = {.language = QUOTE_CSV};
     struct csv c;
@@ -149,7 +150,8 @@ START_TEST(a_table_equals_itself_in_any_order_and_at_any_speed)
     check_pair(BASE, HEAD HALF FULL, ALL, "");
     check_pair(BASE, HEAD FULL "h,h2o,f1,2,50,50,0.50,0.1,2e-1,0.25,99\n", ALL, "");
     check_pair("cell,cache_bytes_end,kl,score\nx,1,0.2,0.3\n", "score,cell,kl,cache_bytes_end\n0.3,x,0.2,1\n", ALL, "");
-    check_pair("cell,cache_bytes_end,kl,score\nx,1,0.2,0.3\n", "kl,cell,score,cache_bytes_end\n0.3,x,0.2,1\n", ALL, "worse kl;worse score;");
+    check_pair("cell,cache_bytes_end,kl,score\nx,1,0.2,0.3\n", "kl,cell,score,cache_bytes_end\n0.3,x,0.2,1\n", ALL,
+               "worse kl;worse score;");
 }
 END_TEST
 
@@ -160,11 +162,14 @@ START_TEST(discrete_columns_are_exact_and_measured_ones_have_a_direction)
         const char *want[3];
     } c[] = {{"h,h2o,f1,3,50,50,0.5,0.1,0.2,0.25,1\n", {"differs n;", "differs n;", "differs n;"}},
              {"h,tova,f1,2,50,50,0.5,0.1,0.2,0.25,1\n", {"differs policy;", "differs policy;", "differs policy;"}},
-             {"h,h2o,f1,2,50.0001,50,0.5,0.1,0.2,0.25,1\n", {"differs cache_bytes;", "differs cache_bytes;", "differs cache_bytes;"}},
+             {"h,h2o,f1,2,50.0001,50,0.5,0.1,0.2,0.25,1\n",
+              {"differs cache_bytes;", "differs cache_bytes;", "differs cache_bytes;"}},
              /* 0.001 + 0.01 x 0.2 = 0.003; 0.001 + 0.01 x 0.5 = 0.006 */
              {"h,h2o,f1,2,50,50,0.4941,0.1,0.2029,0.25,1\n", {"", "", ""}},
-             {"h,h2o,f1,2,50,50,0.4939,0.1,0.2031,0.25,1\n", {"worse score;worse kl;", "worse score;worse kl;", "worse score;worse kl;"}},
-             {"h,h2o,f1,2,50,50,0.5061,0.1,0.1969,0.25,1\n", {"better score;better kl;", "better score;better kl;", "better score;better kl;"}},
+             {"h,h2o,f1,2,50,50,0.4939,0.1,0.2031,0.25,1\n",
+              {"worse score;worse kl;", "worse score;worse kl;", "worse score;worse kl;"}},
+             {"h,h2o,f1,2,50,50,0.5061,0.1,0.1969,0.25,1\n",
+              {"better score;better kl;", "better score;better kl;", "better score;better kl;"}},
              {"h,h2o,f1,2,50,50,0.5,0.2,0.2,0.2,1\n", {"", "", "moved score_se;moved recall;"}},
              {"h,h2o,f1,2,50,50,0.5,0.1,,0.25,1\n", {"differs kl;", "differs kl;", "differs kl;"}}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++)
@@ -175,8 +180,10 @@ START_TEST(discrete_columns_are_exact_and_measured_ones_have_a_direction)
             str_free(&now);
         }
     /* of some metrics less is better */
-    check_pair("cell,metric,cache_bytes_end,score\nx,nll,1,2\n", "cell,metric,cache_bytes_end,score\nx,nll,1,2.1\n", WORSE, "worse score;");
-    check_pair("cell,metric,cache_bytes_end,score\nx,nll,1,2\n", "cell,metric,cache_bytes_end,score\nx,nll,1,1\n", WORSE, "better score;");
+    check_pair("cell,metric,cache_bytes_end,score\nx,nll,1,2\n", "cell,metric,cache_bytes_end,score\nx,nll,1,2.1\n",
+               WORSE, "worse score;");
+    check_pair("cell,metric,cache_bytes_end,score\nx,nll,1,2\n", "cell,metric,cache_bytes_end,score\nx,nll,1,1\n",
+               WORSE, "better score;");
 }
 END_TEST
 
@@ -185,8 +192,10 @@ START_TEST(cells_and_columns_that_are_gone_fail_and_new_ones_do_not)
     check_pair(BASE, HEAD HALF, WORSE, "missing -;");
     check_pair(HEAD HALF, BASE, ALL, "extra -;");
     check_pair("cell,cache_bytes_end,kl\nx,1,0\n", "cell,cache_bytes_end,nll\nx,1,0\n", WORSE, "differs kl;");
-    check_pair("cell,cache_bytes_end,kl,f1,old_s\nx,1,0,1,1\n", "cell,cache_bytes_end,kl,new,new_s\nx,1,0,7,7\n", WORSE, "");
-    check_pair("cell,cache_bytes_end,kl,f1,old_s\nx,1,0,1,1\n", "cell,cache_bytes_end,kl,new,new_s\nx,1,0,7,7\n", ALL, "differs f1;");
+    check_pair("cell,cache_bytes_end,kl,f1,old_s\nx,1,0,1,1\n", "cell,cache_bytes_end,kl,new,new_s\nx,1,0,7,7\n", WORSE,
+               "");
+    check_pair("cell,cache_bytes_end,kl,f1,old_s\nx,1,0,1,1\n", "cell,cache_bytes_end,kl,new,new_s\nx,1,0,7,7\n", ALL,
+               "differs f1;");
 }
 END_TEST
 
@@ -200,7 +209,8 @@ START_TEST(cells_of_other_data_are_neither_better_nor_worse)
     check_pair(ON "x,0..3,ab,1,4,0.5\n", ON "x,4..7,cd,1,4,0.75\n", WORSE, "differs samples;");
     check_pair(ON "x,4..7,cd,1,4,0.75\n", ON "x,0..3,ab,1,4,0.5\n", ALL, "differs samples;");
     check_pair(ON "x,0..3,ab,1,4,0.5\n", ON "x,0..3,ab,1,4,0.25\n", WORSE, "worse score;");
-    check_pair(ON "x,0..3,ab,1,4,0.5\ny,0..3,ab,1,4,0.5\n", ON "x,0..3,ef,1,4,1\ny,0..3,ab,1,4,1\n", WORSE, "differs samples;better score;");
+    check_pair(ON "x,0..3,ab,1,4,0.5\ny,0..3,ab,1,4,0.5\n", ON "x,0..3,ef,1,4,1\ny,0..3,ab,1,4,1\n", WORSE,
+               "differs samples;better score;");
     /* an older version does not say which data: what it does say must still agree */
     check_pair("cell,cache_bytes_end,n,score\nx,1,4,0.5\n", ON "x,4..7,cd,1,4,0.25\n", WORSE, "worse score;");
     check_pair(ON "x,4..7,cd,1,4,0.25\n", "cell,cache_bytes_end,n,score\nx,1,4,0.5\n", WORSE, "better score;");
@@ -208,7 +218,9 @@ START_TEST(cells_of_other_data_are_neither_better_nor_worse)
     write_file("a", ON "x,0..3,ab,1,4,0.5\ny,0,ab,1,1,1\nz,0,,1,1,1\n");
     write_file("b", ON "x,4..7,cd,1,4,0.5\ny,0,cd,1,1,1\nz,0,cd,1,1,1\n");
     ck_assert_int_eq(compare_cells("a", "b", &o, &out, &n, NULL), 0);
-    ck_assert_str_eq(out.p, "differs  x: samples 4..7, expected 0..3\ndiffers  y: samples 0 of other prompts or answers, expected 0\n");
+    ck_assert_str_eq(
+        out.p,
+        "differs  x: samples 4..7, expected 0..3\ndiffers  y: samples 0 of other prompts or answers, expected 0\n");
     ck_assert_int_eq(n.n_cell, 1);
     ck_assert_int_eq(n.other_data, 2);
     ck_assert_int_eq(n.unknown, 1);
@@ -228,9 +240,12 @@ START_TEST(tables_that_can_not_be_compared_are_refused)
              /* nothing to compare must not read as nothing worse */
              {"cell,cache_bytes_end\n", "cell,cache_bytes_end\nx,1\n", "a: no cells"},
              {"cell,cache_bytes_end\nx,1\n", "cell,cache_bytes_end\n", "b: no cells"},
-             {"cell,cache_bytes_end,n\nx,1,0\ny,1,0\n", "cell,cache_bytes_end,n\nx,1,0\ny,1,0\n", "a: no cell has a row that counts (n is 0 in all of them)"},
-             {"cell,cache_bytes_end,kl\nx,1,1\n", "cell,cache_bytes_end,kl\nx,1,lots\n", "b:2: kl: expected a number, found 'lots'"},
-             {"cell,cache_bytes_end,kl\nx,1,nan\n", "cell,cache_bytes_end,kl\nx,1,1\n", "a:2: kl: expected a number, found 'nan'"}};
+             {"cell,cache_bytes_end,n\nx,1,0\ny,1,0\n", "cell,cache_bytes_end,n\nx,1,0\ny,1,0\n",
+              "a: no cell has a row that counts (n is 0 in all of them)"},
+             {"cell,cache_bytes_end,kl\nx,1,1\n", "cell,cache_bytes_end,kl\nx,1,lots\n",
+              "b:2: kl: expected a number, found 'lots'"},
+             {"cell,cache_bytes_end,kl\nx,1,nan\n", "cell,cache_bytes_end,kl\nx,1,1\n",
+              "a:2: kl: expected a number, found 'nan'"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct compare_options o = {0};
         struct compare_count n;

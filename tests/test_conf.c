@@ -42,8 +42,8 @@ START_TEST(every_node_knows_its_file_and_line)
 }
 END_TEST
 
-/* Many items and many keys are read in the time of as many lines: what is copied or compared for each of them again would
- * take minutes. */
+/* Many items and many keys are read in the time of as many lines: what is copied or compared for each of them again
+ * would take minutes. */
 START_TEST(long_lists_and_wide_maps_are_read)
 {
     enum { ITEMS = 120000, KEYS = 40000 };
@@ -119,8 +119,8 @@ START_TEST(depth_and_size_are_bounded_whether_written_out_or_by_aliases)
     str_free(&s);
     s = repeated("a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n", "", 0);
     for (int i = 1; i < 9; i++)
-        str_addf(&s, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1, i - 1,
-                 i - 1, i - 1, i - 1, i - 1);
+        str_addf(&s, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1,
+                 i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
     ck_assert_ptr_null(conf_parse("x.yaml", s.p, s.n, &e));
     ck_assert_str_eq(e.msg, "x.yaml:6: more than 200000 values");
     str_free(&s);
@@ -211,12 +211,9 @@ START_TEST(a_path_that_leads_nowhere_says_where_it_ends)
 {
     static const struct {
         const char *path, *message;
-    } c[] = {{"s.2.k", "--set s.2.k: nothing stands at 's.2'"},
-             {"s.2", "--set s.2: nothing stands at 's.2'"},
-             {"s.x", "--set s.x: nothing stands at 's.x'"},
-             {"s.-1", "--set s.-1: nothing stands at 's.-1'"},
-             {"t.k", "--set t.k: nothing stands at 't'"},
-             {"a.b", "--set a.b: nothing stands at 'a.b'"}};
+    } c[] = {{"s.2.k", "--set s.2.k: nothing stands at 's.2'"}, {"s.2", "--set s.2: nothing stands at 's.2'"},
+             {"s.x", "--set s.x: nothing stands at 's.x'"},     {"s.-1", "--set s.-1: nothing stands at 's.-1'"},
+             {"t.k", "--set t.k: nothing stands at 't'"},       {"a.b", "--set a.b: nothing stands at 'a.b'"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct conf *root = parse("a: 1\ns: [{k: 1}, {k: 2}]\n"), *v = parse("0");
         struct err e = {.msg = "garbage"};
@@ -231,7 +228,8 @@ END_TEST
 
 START_TEST(what_is_printed_reads_back_as_the_same)
 {
-    struct conf *c = parse("a: 'true'\nb: \"x: y\\n\"\nc: ''\nd: -3\ne: .5\nf: 'it''s'\ng: {h: [], i: {}}\nj: \"\\\"q\\\"\"\nk: ~\nl: é\nm: '- x'\n");
+    struct conf *c = parse("a: 'true'\nb: \"x: y\\n\"\nc: ''\nd: -3\ne: .5\nf: 'it''s'\ng: {h: [], i: {}}\nj: "
+                           "\"\\\"q\\\"\"\nk: ~\nl: é\nm: '- x'\n");
     struct str one = {0}, two = {0};
     conf_print(c, &one);
     struct conf *again = parse(one.p);
@@ -251,9 +249,11 @@ END_TEST
 /* Texts of characters that YAML, JSON or a shell treat in some way of their own, and of any others. */
 static void random_text(struct rng *r, struct str *s)
 {
-    static const int32_t odd[] = {'\t', '\n', '\r', 1, 0x1B, 0x7F, 0x85, 0x9F, 0xA0, 0x2028, 0x2029, 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF,
-                                  '"', '\'', '\\', '#', ':', '-', '{', '}', '[', ']', ',', '&', '*', '!', '|', '>', '%', '@', '`', ' ', '?',
-                                  '~', '=', '<', 0x1F600, 0x10FFFE, 0x10FFFF, 0xE9, 'a', 'n', '0', '.', '/'};
+    static const int32_t odd[] = {'\t',     '\n',     '\r',   1,      0x1B,   0x7F, 0x85, 0x9F, 0xA0, 0x2028,
+                                  0x2029,   0xFEFF,   0xFFFD, 0xFFFE, 0xFFFF, '"',  '\'', '\\', '#',  ':',
+                                  '-',      '{',      '}',    '[',    ']',    ',',  '&',  '*',  '!',  '|',
+                                  '>',      '%',      '@',    '`',    ' ',    '?',  '~',  '=',  '<',  0x1F600,
+                                  0x10FFFE, 0x10FFFF, 0xE9,   'a',    'n',    '0',  '.',  '/'};
     int n = (int)rng_below(r, 12);
     str_clear(s);
     str_add(s, "");

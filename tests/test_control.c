@@ -7,8 +7,8 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/run/calibration.h"
 #include "harness/report/profile.h"
+#include "harness/run/calibration.h"
 #include "harness/run/runner.h"
 #include "tests/lab.h"
 #include "tests/plain.h"
@@ -30,12 +30,15 @@ static double *answer_attention(const struct lab *l, const struct plain *p, int 
     for (int layer = 0; layer < hp->n_layer; layer++)
         for (int q = 0; q < hp->n_head; q++)
             for (int i = first; i <= last; i++) {
-                const double *row = p->attention + (((size_t)layer * (size_t)hp->n_head + (size_t)q) * (size_t)p->room + (size_t)i) * (size_t)p->room;
+                const double *row =
+                    p->attention +
+                    (((size_t)layer * (size_t)hp->n_head + (size_t)q) * (size_t)p->room + (size_t)i) * (size_t)p->room;
                 double sum = 0;
                 for (int j = 0; j < n; j++)
                     sum += row[j];
                 for (int j = 0; j < n; j++)
-                    mass[((size_t)layer * (size_t)hp->n_kv_head + (size_t)(q / hp->n_group)) * (size_t)n + (size_t)j] += row[j] / sum;
+                    mass[((size_t)layer * (size_t)hp->n_kv_head + (size_t)(q / hp->n_group)) * (size_t)n + (size_t)j] +=
+                        row[j] / sum;
             }
     return mass;
 }
@@ -93,7 +96,8 @@ START_TEST(the_oracle_changes_nothing_for_the_other_cells)
     struct lab l;
     struct str with = {0}, without = {0};
     for (int i = 0; i < 2; i++) {
-        lab_open(&l, i ? "  - {policy: [snapkv], keep: 0.2}\n" : "  - {policy: [snapkv, oracle], keep: 0.2}\n", "max_new_tokens: 4\n", PROMPT, QUESTION, SUFFIX);
+        lab_open(&l, i ? "  - {policy: [snapkv], keep: 0.2}\n" : "  - {policy: [snapkv, oracle], keep: 0.2}\n",
+                 "max_new_tokens: 4\n", PROMPT, QUESTION, SUFFIX);
         lab_run(&l, PRUNE_AFTER_ALL_BUT_LAST);
         for (int c = 0; c < 2; c++) {
             lab_text(&l, c, "output", i ? &without : &with);
@@ -120,7 +124,8 @@ START_TEST(without_a_reference_answer_only_the_oracle_fails)
     lab_text(&l, 1, "status", &status);
     lab_text(&l, 1, "reason", &reason);
     ck_assert_str_eq(status.p, "\"failed\"");
-    ck_assert_msg(strstr(reason.p, "policy 'oracle' reads the reference answer, which this sample lacks"), "%s", reason.p);
+    ck_assert_msg(strstr(reason.p, "policy 'oracle' reads the reference answer, which this sample lacks"), "%s",
+                  reason.p);
     str_clear(&status);
     lab_text(&l, 2, "status", &status);
     ck_assert_str_eq(status.p, "\"ok\"");
@@ -135,8 +140,10 @@ static void write_records(int twin)
 {
     struct str s = {0};
     for (int i = 0; i < 66; i++)
-        str_addf(&s, "{\"id\": \"r%d\", \"context\": \"the number of box %d is %d.\", \"question\": \" which?\", \"answers\": [\"7\"]}\n", i,
-                 i < 65 ? i : twin, i < 65 ? i : twin);
+        str_addf(&s,
+                 "{\"id\": \"r%d\", \"context\": \"the number of box %d is %d.\", \"question\": \" which?\", "
+                 "\"answers\": [\"7\"]}\n",
+                 i, i < 65 ? i : twin, i < 65 ? i : twin);
     rows_write("r.jsonl", s.p);
     str_free(&s);
 }
@@ -144,8 +151,10 @@ static void write_records(int twin)
 /* Two samples from `first` on, into the folder `out`. */
 static int evaluate(int first, const char *out, struct runner_summary *sum, struct err *e)
 {
-    static const char use[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: r.jsonl, metric: f1}]\nsamples: 2\nfirst_sample: %d\nmax_new_tokens: 2\n"
-                              "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: study/profile.h5}}}\n";
+    static const char use[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: r.jsonl, metric: f1}]\nsamples: "
+        "2\nfirst_sample: %d\nmax_new_tokens: 2\n"
+        "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: study/profile.h5}}}\n";
     struct experiment x;
     char text[600], *path = rows_path("y.yaml"), *to = rows_path(out);
     snprintf(text, sizeof text, use, first);
@@ -165,8 +174,10 @@ static int evaluate(int first, const char *out, struct runner_summary *sum, stru
 /* 64 prompts of calibration, one of which is the last of the evaluation's: nothing of it runs. */
 START_TEST(one_prompt_of_64_that_calibration_shares_is_enough_to_refuse)
 {
-    static const char study[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: r.jsonl, metric: f1}]\nsamples: 64\nmax_new_tokens: 2\n"
-                                "measure: [kl]\nsweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {single: {layer: all}}}\n";
+    static const char study[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: r.jsonl, metric: f1}]\nsamples: "
+        "64\nmax_new_tokens: 2\n"
+        "measure: [kl]\nsweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {single: {layer: all}}}\n";
     struct runner_summary sum = {0};
     struct aggregate a;
     struct err e = {0};
@@ -189,8 +200,11 @@ START_TEST(one_prompt_of_64_that_calibration_shares_is_enough_to_refuse)
         ck_assert_int_eq(evaluate(64, resumed ? "old" : "fresh", &sum, &e), -1);
         ck_assert_int_eq(e.code, ERR_CONFIG);
         ck_assert_int_eq(sum.rows, 0);
-        ck_assert_msg(strstr(e.msg, "y.yaml:9: ") && strstr(e.msg, "study/profile.h5 was calibrated on a prompt of this evaluation: task 'jsonl', sample 65"),
-                      "%s", e.msg);
+        ck_assert_msg(
+            strstr(e.msg, "y.yaml:9: ") &&
+                strstr(e.msg,
+                       "study/profile.h5 was calibrated on a prompt of this evaluation: task 'jsonl', sample 65"),
+            "%s", e.msg);
     }
     ck_assert(!fs_exists(fresh));
     char *after = rows_read("old/rows.jsonl");

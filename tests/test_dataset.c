@@ -1,4 +1,5 @@
-/* Tasks: the ABI, text, lengths that cannot be met, the user's own records (test_tasks.c and test_qa.c have the others). */
+/* Tasks: the ABI, text, lengths that cannot be met, the user's own records (test_tasks.c and test_qa.c have the
+ * others). */
 #include <string.h>
 
 #include "harness/base/fs.h"
@@ -61,9 +62,12 @@ START_TEST(records_of_one_group_share_a_context)
 {
     struct tasks_opened o;
     struct dataset_item item = {0};
-    ck_assert_int_eq(open_records(&o, "{\"context\":\"C\",\"question\":\"Q1\",\"answers\":[\"a\",\"b\"],\"group\":1}\n\n"
-                                      "{\"context\":\"D\",\"answers\":[],\"max_new_tokens\":7,\"stop\":[\"x\"]}\n"
-                                      "{\"context\":\"C\",\"question\":\"Q2\",\"answers\":[\"c\"],\"group\":1}", NULL), 0);
+    ck_assert_int_eq(open_records(&o,
+                                  "{\"context\":\"C\",\"question\":\"Q1\",\"answers\":[\"a\",\"b\"],\"group\":1}\n\n"
+                                  "{\"context\":\"D\",\"answers\":[],\"max_new_tokens\":7,\"stop\":[\"x\"]}\n"
+                                  "{\"context\":\"C\",\"question\":\"Q2\",\"answers\":[\"c\"],\"group\":1}",
+                                  NULL),
+                     0);
     ck_assert_int_eq(o.ops->count(o.self), 2);
     ck_assert_int_eq(o.ops->item(o.self, 0, 1, 8, &item, NULL), 0);
     ck_assert_int_eq(item.n_question, 2);
@@ -82,7 +86,9 @@ END_TEST
 
 START_TEST(broken_records_are_refused_with_file_and_line)
 {
-    static const struct { const char *text, *what; } c[] = {
+    static const struct {
+        const char *text, *what;
+    } c[] = {
         {"", "no record"},
         {"{\"context\":\"c\",\"answers\":[]}\n{\"context\":", ":2:12: expected a value"},
         {"[]", ":1: expected a JSON object"},
@@ -90,8 +96,10 @@ START_TEST(broken_records_are_refused_with_file_and_line)
         {"{\"context\":\"c\"}", ":1: field 'answers'"},
         {"{\"context\":\"c\",\"answers\":[true]}", "found true"},
         {"{\"context\":\"c\",\"context\":\"d\",\"answers\":[]}", "twice"},
-        {"{\"context\":\"c\",\"answers\":[],\"id\":\"x\"}\n{\"context\":\"c\",\"answers\":[],\"id\":\"x\"}", ":2: id 'x'"},
-        {"{\"context\":\"c\",\"answers\":[],\"group\":\"g\"}\n{\"context\":\"d\",\"answers\":[],\"group\":\"g\"}", ":2: group"},
+        {"{\"context\":\"c\",\"answers\":[],\"id\":\"x\"}\n{\"context\":\"c\",\"answers\":[],\"id\":\"x\"}",
+         ":2: id 'x'"},
+        {"{\"context\":\"c\",\"answers\":[],\"group\":\"g\"}\n{\"context\":\"d\",\"answers\":[],\"group\":\"g\"}",
+         ":2: group"},
         {"{\"context\":\"c\",\"answers\":[],\"max_new_tokens\":0}", "max_new_tokens"},
     };
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {

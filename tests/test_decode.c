@@ -57,7 +57,11 @@ START_TEST(a_forced_pass_goes_on_from_any_step_with_the_bits_of_decoding)
     ck_assert_int_eq(kvcache_seal(full, 0, NULL), 0);
     for (int held = 0; held <= HELD; held += HELD)
         for (int from = held == 0; from < NEW; from++) {
-            struct sequence s = {.n = N, .held = token + N, .n_held = held, .max_new_tokens = NEW, .fixed_length = 1,
+            struct sequence s = {.n = N,
+                                 .held = token + N,
+                                 .n_held = held,
+                                 .max_new_tokens = NEW,
+                                 .fixed_length = 1,
                                  .first_logits = logits + (N - 1) * VOCAB};
             struct sequence *run[1] = {&s};
             struct seen seen = {.s = &s};
@@ -107,7 +111,8 @@ START_TEST(logits_that_are_no_numbers_fail_their_sequence)
         ck_assert_int_eq(decode_greedy(m, w, run, 1, NULL, NULL, &e), 0);
         ck_assert_str_eq(s.finish_reason, "failed");
         ck_assert_int_eq(s.out.n, at);
-        ck_assert_msg(strstr(s.err.msg, at ? "of token 1 of the answer is" : "logit 7 of token 0 of the answer is NaN"), "%s", s.err.msg);
+        ck_assert_msg(strstr(s.err.msg, at ? "of token 1 of the answer is" : "logit 7 of token 0 of the answer is NaN"),
+                      "%s", s.err.msg);
         if (at == 1) {
             struct forced f = {.s = &s, .target = token, .n_target = 4, .from = 2};
             s.err = (struct err){0};
@@ -137,10 +142,11 @@ static void teardown(void)
 /* The first step of the answer comes from decoding, and with several new tokens perhaps more; the rest is forced. */
 START_TEST(nll_does_not_depend_on_how_many_tokens_were_decoded)
 {
-    static const char text[] = "# ?\nschema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - jsonl: {name: q, file: q.jsonl, metric: contains}\n"
-                               "samples: 3\nmeasure: [score, nll, kl]\nsweep:\n  - policy: full\n    max_new_tokens: [1, 7]\n"
-                               "  - policy: [streaming, snapkv, h2o]\n    keep: [0.9, 0.2]\n    max_new_tokens: [1, 7]\n"
-                               "    prune_after: [prompt, all_but_last]\n";
+    static const char text[] =
+        "# ?\nschema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - jsonl: {name: q, file: q.jsonl, metric: contains}\n"
+        "samples: 3\nmeasure: [score, nll, kl]\nsweep:\n  - policy: full\n    max_new_tokens: [1, 7]\n"
+        "  - policy: [streaming, snapkv, h2o]\n    keep: [0.9, 0.2]\n    max_new_tokens: [1, 7]\n"
+        "    prune_after: [prompt, all_but_last]\n";
     struct str records = {0};
     struct rows r;
     int pairs = 0;
@@ -155,7 +161,8 @@ START_TEST(nll_does_not_depend_on_how_many_tokens_were_decoded)
     for (int i = 0; i < r.n; i++)
         for (int k = 0; k < r.n; k++) {
             static const char *const same[] = {"policy", "budget", "prune_after", "sample"};
-            int alike = !strcmp(rows_text(r.v[i], "max_new_tokens"), "1") && !strcmp(rows_text(r.v[k], "max_new_tokens"), "7");
+            int alike =
+                !strcmp(rows_text(r.v[i], "max_new_tokens"), "1") && !strcmp(rows_text(r.v[k], "max_new_tokens"), "7");
             for (int c = 0; alike && c < 4; c++) {
                 char *mine = mem_strdup(rows_text(r.v[i], same[c]));
                 alike = !strcmp(mine, rows_text(r.v[k], same[c]));

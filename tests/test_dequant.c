@@ -57,18 +57,14 @@ START_TEST(rounding_to_halves_is_to_nearest_even)
     static const struct {
         float x;
         uint16_t f16, bf16;
-    } c[] = {{1.0f, 0x3C00, 0x3F80},
-             {1.00048828125f, 0x3C00, 0x3F80},     /* 1 + 2^-11: half way, to even */
-             {1.00146484375f, 0x3C02, 0x3F80},     /* 1 + 3 x 2^-11: half way, to even */
-             {1.00390625f, 0x3C04, 0x3F80},        /* 1 + 2^-8: half way in bf16 */
-             {1.01171875f, 0x3C0C, 0x3F82},        /* 1 + 3 x 2^-8 */
-             {65504.0f, 0x7BFF, 0x4780},
-             {65519.99f, 0x7BFF, 0x4780},
-             {65520.0f, 0x7C00, 0x4780},
-             {0x1p-25f, 0x0000, 0x3300},           /* half of the smallest subnormal: to even */
-             {0x1.8p-25f, 0x0001, 0x3340},
-             {-0x1p-14f, 0x8400, 0xB880},
-             {0x1.ffep-15f, 0x0400, 0x3880}};      /* rounds up into the normal numbers */
+    } c[] = {{1.0f, 0x3C00, 0x3F80},           {1.00048828125f, 0x3C00, 0x3F80}, /* 1 + 2^-11: half way, to even */
+             {1.00146484375f, 0x3C02, 0x3F80},                                   /* 1 + 3 x 2^-11: half way, to even */
+             {1.00390625f, 0x3C04, 0x3F80},                                      /* 1 + 2^-8: half way in bf16 */
+             {1.01171875f, 0x3C0C, 0x3F82},                                      /* 1 + 3 x 2^-8 */
+             {65504.0f, 0x7BFF, 0x4780},       {65519.99f, 0x7BFF, 0x4780},
+             {65520.0f, 0x7C00, 0x4780},       {0x1p-25f, 0x0000, 0x3300}, /* half of the smallest subnormal: to even */
+             {0x1.8p-25f, 0x0001, 0x3340},     {-0x1p-14f, 0x8400, 0xB880},
+             {0x1.ffep-15f, 0x0400, 0x3880}}; /* rounds up into the normal numbers */
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         ck_assert_msg(half_to_f16(c[i].x) == c[i].f16, "case %zu: f16 %x", i, half_to_f16(c[i].x));
         ck_assert_msg(half_to_bf16(c[i].x) == c[i].bf16, "case %zu: bf16 %x", i, half_to_bf16(c[i].x));

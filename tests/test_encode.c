@@ -6,7 +6,8 @@
 #include "tests/suites.h"
 
 /* Ids: a 0, b 1, c 2, blank 3, ab 4, <s> 5 (BOS). */
-static char *const tokens[] = {(char[]){"a"}, (char[]){"b"}, (char[]){"c"}, (char[]){"\xc4\xa0"}, (char[]){"ab"}, (char[]){"<s>"}};
+static char *const tokens[] = {(char[]){"a"},        (char[]){"b"},  (char[]){"c"},
+                               (char[]){"\xc4\xa0"}, (char[]){"ab"}, (char[]){"<s>"}};
 static char *const merges[] = {(char[]){"a b"}};
 
 static struct model model;
@@ -17,8 +18,18 @@ static void make(int add_bos)
     char *token[6], *merge[1] = {merges[0]};
     struct err e;
     memcpy(token, tokens, sizeof token);
-    struct tokenizer_data d = {.kind = TOKENIZER_BPE, .pre = (char[]){"gpt2"}, .n_token = 6, .token = token, .type = type, .n_merge = 1,
-                               .merge = merge, .bos = 5, .eos = -1, .pad = -1, .unk = -1, .add_bos = add_bos};
+    struct tokenizer_data d = {.kind = TOKENIZER_BPE,
+                               .pre = (char[]){"gpt2"},
+                               .n_token = 6,
+                               .token = token,
+                               .type = type,
+                               .n_merge = 1,
+                               .merge = merge,
+                               .bos = 5,
+                               .eos = -1,
+                               .pad = -1,
+                               .unk = -1,
+                               .add_bos = add_bos};
     tokenizer_destroy(model.tokenizer);
     model.tokenizer = tokenizer_create(&d, "test", &e);
     ck_assert_msg(model.tokenizer != NULL, "%s", e.msg);
@@ -45,7 +56,8 @@ static void set_item(const char *context, const char *text, const char *answer_p
     for (int i = 0; i < 3; i++)
         strcpy(buffer[i], from[i]);
     question = (struct dataset_question){.text = buffer[1], .answer_prefix = buffer[2]};
-    item = (struct dataset_item){.context = buffer[0], .n_context = strlen(context), .question = &question, .n_question = 1};
+    item = (struct dataset_item){
+        .context = buffer[0], .n_context = strlen(context), .question = &question, .n_question = 1};
 }
 
 static struct prompt encode(const char *prefix, const char *suffix)
@@ -61,7 +73,11 @@ static void check_ids(const struct prompt *p, const char *want)
 {
     struct str s = {0};
     for (int i = 0; i < p->ids.n; i++)
-        str_addf(&s, "%s%s%d", i ? " " : "", i && i == p->context_end ? "| " : i && i == p->question_end ? "/ " : "", p->ids.id[i]);
+        str_addf(&s, "%s%s%d", i ? " " : "",
+                 i && i == p->context_end    ? "| "
+                 : i && i == p->question_end ? "/ "
+                                             : "",
+                 p->ids.id[i]);
     ck_assert_str_eq(str_c(&s), want);
     str_free(&s);
 }
@@ -70,7 +86,8 @@ START_TEST(three_pieces_are_encoded_apart_and_joined)
 {
     set_item("ab a", "b c", "b");
     struct prompt p = encode("c", "a");
-    /* "cab a", "b c", "ab": the a that ends the context and the b that follows stay two tokens, those within a piece one */
+    /* "cab a", "b c", "ab": the a that ends the context and the b that follows stay two tokens, those within a piece
+     * one */
     check_ids(&p, "2 4 3 0 | 1 3 2 / 4");
     ck_assert_int_eq(p.context_end, 4);
     ck_assert_int_eq(p.question_end, 7);
@@ -104,8 +121,8 @@ START_TEST(tokens_that_touch_a_span_are_evidence)
     static const struct {
         size_t begin, end; /* of the context "cab ab c" */
         const char *want;  /* with the template's "a " before it: a _ c ab _ ab _ c */
-    } c[] = {{0, 1, "00100000"}, {1, 3, "00010000"}, {2, 3, "00010000"}, {2, 5, "00011100"}, {5, 6, "00000100"}, {7, 8, "00000001"},
-             {3, 3, "00000000"}, {0, 8, "00111111"}};
+    } c[] = {{0, 1, "00100000"}, {1, 3, "00010000"}, {2, 3, "00010000"}, {2, 5, "00011100"},
+             {5, 6, "00000100"}, {7, 8, "00000001"}, {3, 3, "00000000"}, {0, 8, "00111111"}};
     for (int bos = 0; bos < 2; bos++) {
         make(bos);
         for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
@@ -133,14 +150,15 @@ START_TEST(what_is_fed_before_the_cut)
     /* tokens of context, question, suffix with answer prefix; then what stands before the cut in the four forms */
     static const struct {
         int context, question, rest, want[4];
-    } c[] = {{5, 3, 2, {5, 8, 9, 10}}, {5, 3, 0, {5, 7, 7, 8}}, {5, 0, 2, {5, 5, 6, 7}}, {5, 0, 0, {4, 4, 4, 5}}, {1, 0, 0, {0, 0, 0, 1}},
-             {0, 3, 1, {0, 3, 3, 4}}};
+    } c[] = {{5, 3, 2, {5, 8, 9, 10}}, {5, 3, 0, {5, 7, 7, 8}}, {5, 0, 2, {5, 5, 6, 7}},
+             {5, 0, 0, {4, 4, 4, 5}},  {1, 0, 0, {0, 0, 0, 1}}, {0, 3, 1, {0, 3, 3, 4}}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
-        struct prompt p = {.ids = {.n = c[i].context + c[i].question + c[i].rest}, .context_end = c[i].context,
+        struct prompt p = {.ids = {.n = c[i].context + c[i].question + c[i].rest},
+                           .context_end = c[i].context,
                            .question_end = c[i].context + c[i].question};
         for (enum prune_after a = PRUNE_AFTER_CONTEXT; a <= PRUNE_AFTER_PROMPT; a++)
-            ck_assert_msg(encode_n_before(&p, a) == c[i].want[a], "case %zu, %s: %d", i, experiment_prune_after_names[a],
-                          encode_n_before(&p, a));
+            ck_assert_msg(encode_n_before(&p, a) == c[i].want[a], "case %zu, %s: %d", i,
+                          experiment_prune_after_names[a], encode_n_before(&p, a));
     }
 }
 END_TEST
@@ -164,8 +182,14 @@ START_TEST(datasets_see_the_same_tokens)
     static const struct {
         int tokens;
         const char *cut, *head; /* of "ab ab c": ab _ ab _ c */
-    } cases[] = {{0, "", ""}, {1, "", "ab"}, {2, "abc", "ab "}, {3, "abc", "ab ab"}, {4, "ab  c", "ab ab "}, {5, "ab ab c", "ab ab c"},
-                 {9, "ab ab c", "ab ab c"}, {-1, "", ""}};
+    } cases[] = {{0, "", ""},
+                 {1, "", "ab"},
+                 {2, "abc", "ab "},
+                 {3, "abc", "ab ab"},
+                 {4, "ab  c", "ab ab "},
+                 {5, "ab ab c", "ab ab c"},
+                 {9, "ab ab c", "ab ab c"},
+                 {-1, "", ""}};
     model.hp.context_length = 77;
     encode_dataset_env(&c, "base", &env);
     ck_assert_int_eq(env.context_length, 77);

@@ -5,12 +5,22 @@
 #include "tests/suites.h"
 
 /* 2 layers, width 4, 2 query heads, 1 KV head of dimension 2, FFN 3, 10 tokens, tied. Weights of a layer:
- * Q 16, K 8, V 8, O 16, three of 12: 84. A position of the cache: 2 layers x 1 head x 2 x (key, value) x 4 bytes = 32. */
-static struct exp_model model = {.hp = {.n_layer = 2, .d_model = 4, .n_head = 2, .n_kv_head = 1, .n_group = 2, .head_dim = 2, .d_ff = 3,
-                                        .n_vocab = 10, .context_length = 64, .tied = 1}};
+ * Q 16, K 8, V 8, O 16, three of 12: 84. A position of the cache: 2 layers x 1 head x 2 x (key, value) x 4 bytes = 32.
+ */
+static struct exp_model model = {.hp = {.n_layer = 2,
+                                        .d_model = 4,
+                                        .n_head = 2,
+                                        .n_kv_head = 1,
+                                        .n_group = 2,
+                                        .head_dim = 2,
+                                        .d_ff = 3,
+                                        .n_vocab = 10,
+                                        .context_length = 64,
+                                        .tied = 1}};
 static struct exp_task task = {.length = 24, .n_sample = 5};
 static struct cell cell[3];
-static struct experiment x = {.model = &model, .n_model = 1, .task = &task, .n_task = 1, .cell = cell, .samples = 5, .measure = MEASURE_SCORE};
+static struct experiment x = {
+    .model = &model, .n_model = 1, .task = &task, .n_task = 1, .cell = cell, .samples = 5, .measure = MEASURE_SCORE};
 
 static char none[] = "", half[] = "0.5";
 
@@ -125,7 +135,8 @@ START_TEST(cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch)
     cell[1].chunk = (struct chunking){.size = 300, .carry = 1};
     estimate_group(&x, 0, 400, 1, &g);
     ck_assert_double_eq(g.largest, (4 + 64 + 200) * 32);
-    ck_assert_double_eq(g.full_cache, 2 * (200 + 300) * 32 + 200 * 16); /* more than the full cache, which is gone by then */
+    ck_assert_double_eq(g.full_cache,
+                        2 * (200 + 300) * 32 + 200 * 16); /* more than the full cache, which is gone by then */
 }
 END_TEST
 
@@ -146,7 +157,8 @@ START_TEST(what_does_not_fit_is_refused_by_cell_file_and_line)
     ck_assert_int_eq(estimate_check(&x, 0, 1, &e), 0); /* nobody knows what is free */
     ck_assert_int_eq(estimate_check(&x, need - 1, 1, &e), -1);
     ck_assert_int_eq(e.code, ERR_CONFIG);
-    ck_assert_msg(strncmp(e.msg, "x.yaml:14: cell 0123456789abcdef (knorm 0.5, task 'needle') needs about ", 72) == 0, "%s", e.msg);
+    ck_assert_msg(strncmp(e.msg, "x.yaml:14: cell 0123456789abcdef (knorm 0.5, task 'needle') needs about ", 72) == 0,
+                  "%s", e.msg);
     task.length = 0; /* only the run can tell */
     ck_assert_int_eq(estimate_check(&x, g.weights + 1, 1, &e), 0);
     ck_assert_int_eq(estimate_check(&x, g.weights - 1, 1, &e), -1);

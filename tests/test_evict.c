@@ -21,28 +21,51 @@ static const struct {
     {"h2o", "keep: 0.3, decode: evict", {{.policy = "h2o"}, .keep = 0.3, .every = 1}, 0},
     {"{h2o: {recent: 0}}", "keep: 0.2, decode: evict", {{.policy = "heavy"}, .keep = 0.2, .every = 1}, 0},
     {"{h2o: {recent: 0}}", "keep: 0.2, decode: {interval: 3}", {{.policy = "heavy"}, .keep = 0.2, .every = 3}, 0},
-    {"{h2o: {recent: 0, normalise: visible}}", "keep: 0.2, decode: {interval: 2}", {{.policy = "visible"}, .keep = 0.2, .every = 2}, 0},
+    {"{h2o: {recent: 0, normalise: visible}}",
+     "keep: 0.2, decode: {interval: 2}",
+     {{.policy = "visible"}, .keep = 0.2, .every = 2},
+     0},
     {"h2o", "keep: 0.3, decode: {interval: 4}", {{.policy = "h2o"}, .keep = 0.3, .every = 4}, 0},
     {"h2o", "keep: 0.25, decode: evict, positions: packed", {{.policy = "h2o"}, .keep = 0.25, .every = 1}, 1},
-    {"h2o", "keep: 0.3, decode: evict, prefill: {chunked: {size: 50}}",
-     {{.policy = "h2o"}, .keep = 0.3, .size = 50, .carry = 1, .every = 1}, 0},
-    {"h2o", "keep: 0.3, decode: {interval: 3}, positions: packed, prefill: {chunked: {size: 50, carry: false}}",
-     {{.policy = "h2o"}, .keep = 0.3, .size = 50, .every = 3}, 1},
+    {"h2o",
+     "keep: 0.3, decode: evict, prefill: {chunked: {size: 50}}",
+     {{.policy = "h2o"}, .keep = 0.3, .size = 50, .carry = 1, .every = 1},
+     0},
+    {"h2o",
+     "keep: 0.3, decode: {interval: 3}, positions: packed, prefill: {chunked: {size: 50, carry: false}}",
+     {{.policy = "h2o"}, .keep = 0.3, .size = 50, .every = 3},
+     1},
     {"tova", "keep: 0.3, decode: evict", {{.policy = "tova"}, .keep = 0.3, .every = 1}, 0},
     {"tova", "keep: 0.1, decode: {interval: 2}", {{.policy = "tova"}, .keep = 0.1, .every = 2}, 0},
-    {"{streaming: {sinks: 3}}", "keep: 0.2, decode: evict", {{.policy = "streaming", .sinks = 3}, .keep = 0.2, .every = 1}, 0},
-    {"{streaming: {sinks: 3}}", "keep: 0.2, decode: evict, positions: packed",
-     {{.policy = "streaming", .sinks = 3}, .keep = 0.2, .every = 1}, 1},
-    {"random", "keep: 0.5, decode: evict",
-     {{.policy = "random", .policy_seed = 1, .sample = LAB_SAMPLE}, .keep = 0.5, .every = 1}, 0},
-    {"random", "keep: 0.4, protect: {recent: 7}, decode: {interval: 5}",
-     {{.policy = "random", .policy_seed = 1, .sample = LAB_SAMPLE, .recent = 7}, .keep = 0.4, .every = 5}, 0},
+    {"{streaming: {sinks: 3}}",
+     "keep: 0.2, decode: evict",
+     {{.policy = "streaming", .sinks = 3}, .keep = 0.2, .every = 1},
+     0},
+    {"{streaming: {sinks: 3}}",
+     "keep: 0.2, decode: evict, positions: packed",
+     {{.policy = "streaming", .sinks = 3}, .keep = 0.2, .every = 1},
+     1},
+    {"random",
+     "keep: 0.5, decode: evict",
+     {{.policy = "random", .policy_seed = 1, .sample = LAB_SAMPLE}, .keep = 0.5, .every = 1},
+     0},
+    {"random",
+     "keep: 0.4, protect: {recent: 7}, decode: {interval: 5}",
+     {{.policy = "random", .policy_seed = 1, .sample = LAB_SAMPLE, .recent = 7}, .keep = 0.4, .every = 5},
+     0},
     /* generated tokens may repeat, and then their keys tie but for rounding: they are protected */
-    {"knorm", "keep: 0.3, protect: {recent: 24}, decode: evict", {{.policy = "knorm", .recent = 24}, .keep = 0.3, .every = 1}, 0},
-    {"{snapkv: {window: 9, kernel: 3}}", "keep: 0.3, decode: evict",
-     {{.policy = "snapkv", .window = 9, .kernel = 3}, .keep = 0.3, .every = 1}, 0},
-    {"{snapkv: {window: 16, kernel: 1}}", "keep: 0.4, decode: {interval: 6}, prefill: {chunked: {size: 50}}",
-     {{.policy = "snapkv", .window = 16, .kernel = 1}, .keep = 0.4, .size = 50, .carry = 1, .every = 6}, 0},
+    {"knorm",
+     "keep: 0.3, protect: {recent: 24}, decode: evict",
+     {{.policy = "knorm", .recent = 24}, .keep = 0.3, .every = 1},
+     0},
+    {"{snapkv: {window: 9, kernel: 3}}",
+     "keep: 0.3, decode: evict",
+     {{.policy = "snapkv", .window = 9, .kernel = 3}, .keep = 0.3, .every = 1},
+     0},
+    {"{snapkv: {window: 16, kernel: 1}}",
+     "keep: 0.4, decode: {interval: 6}, prefill: {chunked: {size: 50}}",
+     {{.policy = "snapkv", .window = 16, .kernel = 1}, .keep = 0.4, .size = 50, .carry = 1, .every = 6},
+     0},
     {"depthkv", "keep: 0.3, decode: evict", {{.policy = "depthkv"}, .keep = 0.3, .every = 1}, 0},
     {"h2o", "keep: 0.3, decode: {interval: 1000}", {{.policy = "h2o"}, .keep = 0.3, .every = 1000}, 0},
 };
@@ -61,7 +84,8 @@ static struct str all_cases(void)
     return s;
 }
 
-static const enum prune_after afters[] = {PRUNE_AFTER_ALL_BUT_LAST, PRUNE_AFTER_QUESTION, PRUNE_AFTER_CONTEXT, PRUNE_AFTER_PROMPT};
+static const enum prune_after afters[] = {PRUNE_AFTER_ALL_BUT_LAST, PRUNE_AFTER_QUESTION, PRUNE_AFTER_CONTEXT,
+                                          PRUNE_AFTER_PROMPT};
 static const int held[] = {1, 3, 13, 0}; /* a question of 10 tokens, a suffix of 3 */
 static const double NEAR = 2e-6;         /* see test_chunked.c */
 
@@ -118,7 +142,8 @@ START_TEST(cells_decode_as_the_plain_twin_does)
         double nll = lab_nll(&lab, p, &c), kl = twin_kl(&lab, i, _i, full->out, full->n_out);
         ck_assert_msg(fabs(lab_number(&lab, i + 1, "nll") - nll) < 2e-5, "%s: nll %g, not %g", what,
                       lab_number(&lab, i + 1, "nll"), nll);
-        ck_assert_msg(fabs(lab_number(&lab, i + 1, "kl") - kl) < 2e-5, "%s: kl %g, not %g", what, lab_number(&lab, i + 1, "kl"), kl);
+        ck_assert_msg(fabs(lab_number(&lab, i + 1, "kl") - kl) < 2e-5, "%s: kl %g, not %g", what,
+                      lab_number(&lab, i + 1, "kl"), kl);
         plain_destroy(p);
     }
     lab_close(&lab);
@@ -140,20 +165,23 @@ START_TEST(the_budget_in_bytes_is_met_after_every_token)
         double in_flight = fed < every ? fed : every;
         double chunk = lab.x.cell[c].chunk.size ? lab_number(&lab, c, "cache_bytes_peak") : N - 13;
         if (!lab.x.cell[c].chunk.size) {
-            ck_assert_double_eq(lab_number(&lab, c, "cache_bytes_peak"), fmax(heads * entry * chunk, after + heads * entry * in_flight));
+            ck_assert_double_eq(lab_number(&lab, c, "cache_bytes_peak"),
+                                fmax(heads * entry * chunk, after + heads * entry * in_flight));
         } else {
             ck_assert_double_ge(chunk, after + heads * entry * in_flight);
         }
         unsigned needs = policy_needs_of(lab.x.cell[c].policy, lab.x.cell[c].policy_config);
-        ck_assert_int_eq(lab_number(&lab, c, "policy_bytes") > 0, (needs & (POLICY_NEEDS_COLUMNS | POLICY_NEEDS_ROWS)) != 0);
+        ck_assert_int_eq(lab_number(&lab, c, "policy_bytes") > 0,
+                         (needs & (POLICY_NEEDS_COLUMNS | POLICY_NEEDS_ROWS)) != 0);
     }
     lab_close(&lab);
     str_free(&s);
 }
 END_TEST
 
-static const char *const same[] = {"output", "kept", "cache_bytes", "cache_bytes_end", "cache_bytes_peak", "policy_bytes", "nll",
-                                   "kl", "top1", "kl_max", "attention_lost", "first_divergence"};
+static const char *const same[] = {
+    "output", "kept", "cache_bytes", "cache_bytes_end", "cache_bytes_peak", "policy_bytes",
+    "nll",    "kl",   "top1",        "kl_max",          "attention_lost",   "first_divergence"};
 
 static void check_same(const struct lab *a, int x, const struct lab *b, int y, const char *what)
 {
@@ -202,9 +230,11 @@ END_TEST
 START_TEST(an_interval_of_one_evicts_and_one_never_reached_freezes)
 {
     struct lab lab;
-    lab_open(&lab, "  - policy: [h2o, {snapkv: {window: 9}}, tova, streaming, random, knorm, keydiff, depthkv]\n    keep: 0.3\n"
-                   "    decode: [frozen, evict, {interval: [1, 999]}]\n    positions: [original, packed]\n",
-             "max_new_tokens: 9\n", N, 10, 3);
+    lab_open(
+        &lab,
+        "  - policy: [h2o, {snapkv: {window: 9}}, tova, streaming, random, knorm, keydiff, depthkv]\n    keep: 0.3\n"
+        "    decode: [frozen, evict, {interval: [1, 999]}]\n    positions: [original, packed]\n",
+        "max_new_tokens: 9\n", N, 10, 3);
     ck_assert_int_eq(lab.x.n_cell, 65);
     for (int a = 0; a < 4; a++) {
         lab_run(&lab, afters[a]);
@@ -280,8 +310,9 @@ START_TEST(no_refused_allocation_leaks_or_is_passed_over)
 {
     struct lab lab;
     int refused = 0;
-    lab_open(&lab, "  - {policy: [h2o, {snapkv: {window: 12}}, knorm], keep: 0.4, positions: packed, decode: {interval: 2}}\n"
-                   "  - {policy: h2o, keep: 0.4, decode: evict, prefill: {chunked: {size: 60}}}\n",
+    lab_open(&lab,
+             "  - {policy: [h2o, {snapkv: {window: 12}}, knorm], keep: 0.4, positions: packed, decode: {interval: 2}}\n"
+             "  - {policy: h2o, keep: 0.4, decode: evict, prefill: {chunked: {size: 60}}}\n",
              "max_new_tokens: 3\n", N, 10, 3);
     for (long nth = 1;; nth += 1 + nth / 9) {
         struct err e = {0};

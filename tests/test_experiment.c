@@ -22,9 +22,11 @@ static void teardown(void)
     rows_leave();
 }
 
-static const char head[] = "# Why?\nschema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 3\n";
+static const char head[] =
+    "# Why?\nschema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 3\n";
 
-static int load_set(const char *yaml, const char *const *set, int n_set, int limit, struct experiment *x, struct str *errors)
+static int load_set(const char *yaml, const char *const *set, int n_set, int limit, struct experiment *x,
+                    struct str *errors)
 {
     char *path = rows_path("x.yaml");
     struct err e = {0};
@@ -49,9 +51,10 @@ static char *cells_of(const struct experiment *x)
     struct str s = {0};
     for (int i = 0; i < x->n_cell; i++) {
         const struct cell *c = &x->cell[i];
-        str_addf(&s, "%s%s %s %s %s %s after %s seed %d new %d\n", c->policy->name, strcmp(c->params, "{}") ? c->params : "",
-                 *c->budget_text ? c->budget_text : "-", c->layer_budget, c->heads == HEAD_SHARED ? "shared" : "uniform",
-                 c->protect_json, experiment_prune_after_names[c->prune_after], (int)c->policy_seed, c->max_new_tokens);
+        str_addf(&s, "%s%s %s %s %s %s after %s seed %d new %d\n", c->policy->name,
+                 strcmp(c->params, "{}") ? c->params : "", *c->budget_text ? c->budget_text : "-", c->layer_budget,
+                 c->heads == HEAD_SHARED ? "shared" : "uniform", c->protect_json,
+                 experiment_prune_after_names[c->prune_after], (int)c->policy_seed, c->max_new_tokens);
     }
     return str_take(&s);
 }
@@ -74,13 +77,18 @@ START_TEST(a_template_may_be_spelled_out)
     struct experiment x, again;
     struct template_pieces p;
     struct str y = {0}, resolved = {0};
-    str_addf(&y, "%stemplate: {begin: \"<s>\", user: [\"<u>\\n\", \"</u>\"], assistant: \"<a \\\"x\\\">\"}\nsweep: [{policy: full}]\n", head);
+    str_addf(&y,
+             "%stemplate: {begin: \"<s>\", user: [\"<u>\\n\", \"</u>\"], assistant: \"<a \\\"x\\\">\"}\nsweep: "
+             "[{policy: full}]\n",
+             head);
     load(y.p, &x);
     ck_assert_int_eq(experiment_pieces(&x, NULL, &p, NULL), 0);
     ck_assert_str_eq(p.prefix, "<s><u>\n");
     ck_assert_str_eq(p.suffix, "</u><a \"x\">");
     ck_assert_int_eq(p.whole, 1);
-    ck_assert_str_eq(x.template_name, "{\"begin\":\"<s>\",\"system\":\"\",\"user\":[\"<u>\\n\",\"</u>\"],\"assistant\":\"<a \\\"x\\\">\"}");
+    ck_assert_str_eq(
+        x.template_name,
+        "{\"begin\":\"<s>\",\"system\":\"\",\"user\":[\"<u>\\n\",\"</u>\"],\"assistant\":\"<a \\\"x\\\">\"}");
     experiment_print(&x, ".", &resolved); /* what the run writes reads back as the same cells */
     load(str_c(&resolved), &again);
     ck_assert_str_eq(again.template_name, x.template_name);
@@ -123,7 +131,7 @@ START_TEST(defaults_are_those_that_are_documented)
     experiment_fini(&x);
     str_free(&y);
     expands("  - {policy: knorm, keep: 0.5}\n", "full - \"uniform\" uniform {} after all_but_last seed 1 new 16\n"
-                                              "knorm 0.5 \"uniform\" uniform {} after all_but_last seed 1 new 16\n");
+                                                "knorm 0.5 \"uniform\" uniform {} after all_but_last seed 1 new 16\n");
 }
 END_TEST
 
@@ -137,10 +145,11 @@ static void has_modes(const char *sweep, const char *want)
     for (int i = 0; i < x.n_cell; i++) {
         const struct cell *c = &x.cell[i];
         struct str part = {0};
-        str_addf(&part, "\"prefill\":%s,\"decode\":%s,\"positions\":\"%s\"", c->prefill, c->decode, experiment_positions_names[c->packed]);
+        str_addf(&part, "\"prefill\":%s,\"decode\":%s,\"positions\":\"%s\"", c->prefill, c->decode,
+                 experiment_positions_names[c->packed]);
         ck_assert_ptr_nonnull(strstr(c->json, part.p));
-        str_addf(&got, "%s %s %s %s %s\n", c->policy->name, c->prefill, c->decode, experiment_positions_names[c->packed],
-                 experiment_dtype_names[c->weight_dtype == MODEL_BF16]);
+        str_addf(&got, "%s %s %s %s %s\n", c->policy->name, c->prefill, c->decode,
+                 experiment_positions_names[c->packed], experiment_dtype_names[c->weight_dtype == MODEL_BF16]);
         str_free(&part);
     }
     ck_assert_str_eq(got.p, want);
@@ -151,12 +160,13 @@ static void has_modes(const char *sweep, const char *want)
 
 START_TEST(modes_take_all_their_forms_and_full_ignores_all_but_how_weights_are_held)
 {
-    has_modes("  - {policy: [full, h2o], keep: 0.5, prefill: [full, chunked, {chunked: {size: [8, 1024], budget: final}}]}\n",
-              "full \"full\" \"frozen\" original f32\n"
-              "h2o \"full\" \"frozen\" original f32\n"
-              "h2o {\"chunked\":{\"size\":1024,\"budget\":\"seen\",\"carry\":true}} \"frozen\" original f32\n"
-              "h2o {\"chunked\":{\"size\":8,\"budget\":\"final\",\"carry\":true}} \"frozen\" original f32\n"
-              "h2o {\"chunked\":{\"size\":1024,\"budget\":\"final\",\"carry\":true}} \"frozen\" original f32\n");
+    has_modes(
+        "  - {policy: [full, h2o], keep: 0.5, prefill: [full, chunked, {chunked: {size: [8, 1024], budget: final}}]}\n",
+        "full \"full\" \"frozen\" original f32\n"
+        "h2o \"full\" \"frozen\" original f32\n"
+        "h2o {\"chunked\":{\"size\":1024,\"budget\":\"seen\",\"carry\":true}} \"frozen\" original f32\n"
+        "h2o {\"chunked\":{\"size\":8,\"budget\":\"final\",\"carry\":true}} \"frozen\" original f32\n"
+        "h2o {\"chunked\":{\"size\":1024,\"budget\":\"final\",\"carry\":true}} \"frozen\" original f32\n");
     /* carry means nothing to a policy without statistics */
     has_modes("  - {policy: [h2o, random], keep: 0.5, prefill: {chunked: {carry: [true, false]}}}\n",
               "full \"full\" \"frozen\" original f32\n"
@@ -175,7 +185,8 @@ END_TEST
 
 START_TEST(a_block_is_the_grid_over_its_lists_the_last_axis_fastest)
 {
-    expands("  - policy: [knorm, {streaming: {sinks: [1, 4]}}]\n    keep: [0.5, 0.25]\n    prune_after: [prompt, context]\n",
+    expands("  - policy: [knorm, {streaming: {sinks: [1, 4]}}]\n    keep: [0.5, 0.25]\n    prune_after: [prompt, "
+            "context]\n",
             "full - \"uniform\" uniform {} after prompt seed 1 new 16\n"
             "full - \"uniform\" uniform {} after context seed 1 new 16\n"
             "knorm 0.5 \"uniform\" uniform {} after prompt seed 1 new 16\n"
@@ -196,7 +207,8 @@ END_TEST
 START_TEST(axes_that_a_cell_ignores_are_dropped_and_equal_cells_merge)
 {
     /* seeds mean nothing to knorm, budgets and protection nothing to full, a budget nothing to absolute fractions */
-    expands("  - policy: [full, knorm, random]\n    keep: [0.5, .50, 5e-1]\n    policy_seed: [1, 2]\n    protect: [none, {sinks: 2}]\n"
+    expands("  - policy: [full, knorm, random]\n    keep: [0.5, .50, 5e-1]\n    policy_seed: [1, 2]\n    protect: "
+            "[none, {sinks: 2}]\n"
             "  - {policy: knorm, keep: 0.5}\n"
             "  - {policy: knorm, layer_budget: {vector: [0.5, 1, 1]}}\n",
             "full - \"uniform\" uniform {} after all_but_last seed 1 new 16\n"
@@ -234,14 +246,19 @@ START_TEST(budgets_heads_and_layers_take_all_their_forms)
             "full - \"uniform\" uniform {} after all_but_last seed 1 new 16\n"
             "knorm 7 \"uniform\" shared {} after all_but_last seed 1 new 16\n"
             "knorm 100000 \"uniform\" shared {} after all_but_last seed 1 new 16\n"
-            "depthkv{\"value\":\"none\"} 4096 {\"proportional\":{\"weights\":[3,2,1]}} shared {} after all_but_last seed 1 new 16\n"
-            "depthkv{\"value\":\"none\"} 4096 {\"proportional\":{\"weights\":[1,1,2]}} shared {} after all_but_last seed 1 new 16\n"
-            "depthkv{\"value\":\"none\"} 1500 {\"proportional\":{\"weights\":[3,2,1]}} shared {} after all_but_last seed 1 new 16\n"
-            "depthkv{\"value\":\"none\"} 1500 {\"proportional\":{\"weights\":[1,1,2]}} shared {} after all_but_last seed 1 new 16\n"
+            "depthkv{\"value\":\"none\"} 4096 {\"proportional\":{\"weights\":[3,2,1]}} shared {} after all_but_last "
+            "seed 1 new 16\n"
+            "depthkv{\"value\":\"none\"} 4096 {\"proportional\":{\"weights\":[1,1,2]}} shared {} after all_but_last "
+            "seed 1 new 16\n"
+            "depthkv{\"value\":\"none\"} 1500 {\"proportional\":{\"weights\":[3,2,1]}} shared {} after all_but_last "
+            "seed 1 new 16\n"
+            "depthkv{\"value\":\"none\"} 1500 {\"proportional\":{\"weights\":[1,1,2]}} shared {} after all_but_last "
+            "seed 1 new 16\n"
             "knorm 0.5 {\"single\":{\"layer\":0,\"only\":true}} uniform {} after all_but_last seed 1 new 16\n"
             "knorm 0.5 {\"single\":{\"layer\":1,\"only\":true}} uniform {} after all_but_last seed 1 new 16\n"
             "knorm 0.5 {\"single\":{\"layer\":2,\"only\":true}} uniform {} after all_but_last seed 1 new 16\n"
-            "knorm 1 \"uniform\" uniform {\"recent\":3,\"first_layers\":2,\"question\":true,\"compensate\":false} after all_but_last seed 1 new 16\n"
+            "knorm 1 \"uniform\" uniform {\"recent\":3,\"first_layers\":2,\"question\":true,\"compensate\":false} "
+            "after all_but_last seed 1 new 16\n"
             "knorm 1 \"uniform\" uniform {\"own\":false,\"boundary\":0.1} after all_but_last seed 1 new 16\n"
             "knorm 1 \"uniform\" uniform {} after all_but_last seed 1 new 16\n");
 }
@@ -251,7 +268,10 @@ START_TEST(a_budget_in_a_block_replaces_the_default_of_any_unit)
 {
     struct experiment x;
     struct str y = {0};
-    str_addf(&y, "%skeep: [0.1, 0.2]\nmax_new_tokens: 3\nsweep:\n  - {policy: knorm}\n  - {policy: tova, keep_tokens: 9, max_new_tokens: 3}\n", head);
+    str_addf(&y,
+             "%skeep: [0.1, 0.2]\nmax_new_tokens: 3\nsweep:\n  - {policy: knorm}\n  - {policy: tova, keep_tokens: 9, "
+             "max_new_tokens: 3}\n",
+             head);
     load(y.p, &x);
     ck_assert_int_eq(x.n_cell, 4);
     ck_assert_str_eq(x.cell[1].budget_text, "0.1");
@@ -266,8 +286,10 @@ END_TEST
 
 START_TEST(tasks_and_models_are_axes_and_equal_tasks_merge)
 {
-    static const char y[] = "schema: 1\nexperiment: x\nmodel: [tiny.h5, other.h5]\nsamples: 1\nmeasure: [nll, kl]\nsweep: [{policy: knorm, keep: 0.5}]\n"
-                            "tasks:\n  - passkey: {length: [400, 300], digits: [5, 6]}\n  - passkey: {length: 300}\n  - text: {length: 200}\n";
+    static const char y[] = "schema: 1\nexperiment: x\nmodel: [tiny.h5, other.h5]\nsamples: 1\nmeasure: [nll, "
+                            "kl]\nsweep: [{policy: knorm, keep: 0.5}]\n"
+                            "tasks:\n  - passkey: {length: [400, 300], digits: [5, 6]}\n  - passkey: {length: 300}\n  "
+                            "- text: {length: 200}\n";
     struct experiment x;
     char *other = rows_path("other.h5");
     support_model_file(other, 2, 1);
@@ -310,7 +332,8 @@ END_TEST
 
 START_TEST(set_overrides_and_limit_cuts)
 {
-    static const char *const set[] = {"sweep.0.keep=[0.2, 0.3]", "seed=7", "tasks=[{passkey: {length: 300}}]", "sweep.0.max_new_tokens=5"};
+    static const char *const set[] = {"sweep.0.keep=[0.2, 0.3]", "seed=7", "tasks=[{passkey: {length: 300}}]",
+                                      "sweep.0.max_new_tokens=5"};
     struct experiment x;
     struct str y = {0}, errors = {0};
     str_addf(&y, "%ssweep:\n  - {policy: knorm, keep: 0.5}\n", head);
@@ -342,9 +365,12 @@ START_TEST(include_gives_defaults_and_every_line_keeps_its_file)
 {
     struct experiment x;
     struct str errors = {0};
-    rows_write("base.yaml", "schema: 1\nmodel: tiny.h5\nsamples: 9\ntasks: [passkey: {length: 400}]\nrecord: {kept: true, scores: false}\n"
-                            "sweep: [{policy: tova, keep: 0.1}]\n");
-    load("include: base.yaml\nexperiment: x\nsamples: 2\nsweep: [{policy: knorm, keep: 0.5}]\nrecord: {kept: false}\n", &x);
+    rows_write(
+        "base.yaml",
+        "schema: 1\nmodel: tiny.h5\nsamples: 9\ntasks: [passkey: {length: 400}]\nrecord: {kept: true, scores: false}\n"
+        "sweep: [{policy: tova, keep: 0.1}]\n");
+    load("include: base.yaml\nexperiment: x\nsamples: 2\nsweep: [{policy: knorm, keep: 0.5}]\nrecord: {kept: false}\n",
+         &x);
     ck_assert_int_eq(x.samples, 2);
     ck_assert_int_eq(x.n_cell, 2); /* lists replace */
     ck_assert_str_eq(x.cell[1].policy->name, "knorm");
@@ -352,11 +378,15 @@ START_TEST(include_gives_defaults_and_every_line_keeps_its_file)
     ck_assert_ptr_null(strstr(x.resolved.p, "include"));
     experiment_fini(&x);
     rows_write("base.yaml", "schema: 1\nmodel: nosuch.h5\nsamples: 9\ntasks: [passkey: {length: 400}]\nbad: 1\n");
-    ck_assert_int_eq(load_set("include: base.yaml\nworse: 1\nexperiment: x\nsweep:\n  - {policy: tova, keep: 2}\n", NULL, 0, 0, &x, &errors), -1);
+    ck_assert_int_eq(load_set("include: base.yaml\nworse: 1\nexperiment: x\nsweep:\n  - {policy: tova, keep: 2}\n",
+                              NULL, 0, 0, &x, &errors),
+                     -1);
     struct str want = {0};
     str_addf(&want,
-             "%s/base.yaml:5: key 'bad' unknown\n%s/x.yaml:2: key 'worse' unknown\n%s/base.yaml:2: model: no file '%s/nosuch.h5'\n"
-             "%s/x.yaml:5: keep: expected a fraction in (0, 1], found '2'\n", dir, dir, dir, dir, dir);
+             "%s/base.yaml:5: key 'bad' unknown\n%s/x.yaml:2: key 'worse' unknown\n%s/base.yaml:2: model: no file "
+             "'%s/nosuch.h5'\n"
+             "%s/x.yaml:5: keep: expected a fraction in (0, 1], found '2'\n",
+             dir, dir, dir, dir, dir);
     ck_assert_str_eq(errors.p, want.p);
     str_clear(&errors);
     str_clear(&want);
@@ -380,7 +410,9 @@ START_TEST(a_bare_model_name_is_sought_in_its_folder)
     char *from = rows_path("tiny.h5"), *to = rows_path("sub/moved.h5"), *sub = rows_path("sub");
     ck_assert_int_eq(rename(from, to), 0);
     setenv("DEPTHKV_MODELS", sub, 1);
-    load("schema: 1\nexperiment: x\nmodel: moved.h5\nsamples: 1\nsweep: [{policy: full}]\ntasks: [passkey: {length: 400}]\n", &x);
+    load("schema: 1\nexperiment: x\nmodel: moved.h5\nsamples: 1\nsweep: [{policy: full}]\ntasks: [passkey: {length: "
+         "400}]\n",
+         &x);
     ck_assert_str_eq(x.model[0].path, to);
     ck_assert_int_eq(x.n_cell, 1);
     experiment_fini(&x);

@@ -41,37 +41,39 @@ static char *errors_of(const char *yaml)
 
 START_TEST(all_mistakes_of_a_file_are_told_in_one_go)
 {
-    static const char yaml[] = "schema: 2\n"                                                     /* 1 */
-                               "experiment: a/b\n"                                               /* 2 */
-                               "model: [nosuch.h5, x.yaml]\n"                                    /* 3 */
-                               "tasks:\n"                                                        /* 4 */
-                               "  - passky\n"                                                    /* 5 */
-                               "  - passkey: {lenth: 3, digits: 19}\n"                           /* 6 */
-                               "  - jsonl: {metric: f2}\n"                                       /* 7 */
-                               "samples: 0\n"                                                    /* 8 */
-                               "template: chatml\n"                                              /* 9 */
-                               "seed: -1\n"                                                      /* 10 */
-                               "measure: [score, ppl]\n"                                         /* 11 */
-                               "report: {plot: yes}\n"                                           /* 12 */
-                               "record: {kept: maybe, scores: true, what: false}\n"              /* 13 */
-                               "plugin: [a.so]\n"                                                /* 14 */
-                               "compression_ratio: 0.6\n"                                        /* 15 */
-                               "baselin: {policy: full}\n"                                       /* 16 */
-                               "sweep:\n"                                                        /* 17 */
-                               "  - {policy: snapvk, keep: 0.5}\n"                               /* 18 */
-                               "  - {policy: {snapkv: {window: 0, kernl: 5}}, keep: [0.5, lots]}\n" /* 19 */
-                               "  - {policy: knorm}\n"                                           /* 20 */
-                               "  - {policy: knorm, keep: 0.5, keep_tokens: 3}\n"                /* 21 */
-                               "  - {policy: knorm, keep_bytes: 3 apples, kep: 1}\n"             /* 22 */
-                               "  - {policy: knorm, keep: 0.5, layer_budget: {single: {layr: 1}}}\n" /* 23 */
-                               "  - {policy: knorm, keep: 0.5, head_budget: heads, prune_after: contex}\n" /* 24 */
-                               "  - {policy: knorm, keep: 0.5, protect: {sink: 4, recent: many, question: 1}}\n" /* 25 */
-                               "  - {policy: random, keep: 0.5, policy_seed: [], max_new_tokens: 0}\n" /* 26 */
-                               "  - random\n"                                                    /* 27 */
-                               "  - {policy: {knorm: {}, tova: {}}, keep: [[0.5]]}\n"            /* 28 */
-                               "  - {keep: 0.5}\n";                                              /* 29 */
+    static const char yaml[] =
+        "schema: 2\n"                                                                     /* 1 */
+        "experiment: a/b\n"                                                               /* 2 */
+        "model: [nosuch.h5, x.yaml]\n"                                                    /* 3 */
+        "tasks:\n"                                                                        /* 4 */
+        "  - passky\n"                                                                    /* 5 */
+        "  - passkey: {lenth: 3, digits: 19}\n"                                           /* 6 */
+        "  - jsonl: {metric: f2}\n"                                                       /* 7 */
+        "samples: 0\n"                                                                    /* 8 */
+        "template: chatml\n"                                                              /* 9 */
+        "seed: -1\n"                                                                      /* 10 */
+        "measure: [score, ppl]\n"                                                         /* 11 */
+        "report: {plot: yes}\n"                                                           /* 12 */
+        "record: {kept: maybe, scores: true, what: false}\n"                              /* 13 */
+        "plugin: [a.so]\n"                                                                /* 14 */
+        "compression_ratio: 0.6\n"                                                        /* 15 */
+        "baselin: {policy: full}\n"                                                       /* 16 */
+        "sweep:\n"                                                                        /* 17 */
+        "  - {policy: snapvk, keep: 0.5}\n"                                               /* 18 */
+        "  - {policy: {snapkv: {window: 0, kernl: 5}}, keep: [0.5, lots]}\n"              /* 19 */
+        "  - {policy: knorm}\n"                                                           /* 20 */
+        "  - {policy: knorm, keep: 0.5, keep_tokens: 3}\n"                                /* 21 */
+        "  - {policy: knorm, keep_bytes: 3 apples, kep: 1}\n"                             /* 22 */
+        "  - {policy: knorm, keep: 0.5, layer_budget: {single: {layr: 1}}}\n"             /* 23 */
+        "  - {policy: knorm, keep: 0.5, head_budget: heads, prune_after: contex}\n"       /* 24 */
+        "  - {policy: knorm, keep: 0.5, protect: {sink: 4, recent: many, question: 1}}\n" /* 25 */
+        "  - {policy: random, keep: 0.5, policy_seed: [], max_new_tokens: 0}\n"           /* 26 */
+        "  - random\n"                                                                    /* 27 */
+        "  - {policy: {knorm: {}, tova: {}}, keep: [[0.5]]}\n"                            /* 28 */
+        "  - {keep: 0.5}\n";                                                              /* 29 */
     static const char *const want[] = {
-        "x.yaml:15: key 'compression_ratio' unknown: it is the removed fraction elsewhere; write keep, the fraction that stays: keep: 0.6",
+        "x.yaml:15: key 'compression_ratio' unknown: it is the removed fraction elsewhere; write keep, the fraction "
+        "that stays: keep: 0.6",
         "x.yaml:16: key 'baselin' unknown; did you mean 'baseline'?",
         "x.yaml:22: key 'kep' unknown; did you mean 'keep'?",
         "x.yaml:1: schema: this program reads schema 1",
@@ -98,7 +100,8 @@ START_TEST(all_mistakes_of_a_file_are_told_in_one_go)
         "x.yaml:22: keep_bytes: expected a size such as 8MiB, found '3 apples'",
         "x.yaml:23: single has no parameter 'layr'; did you mean 'layer'? (see: depthkv describe single)",
         "x.yaml:24: head_budget 'heads' unknown; uniform and shared are known",
-        "x.yaml:24: prune_after 'contex' unknown; did you mean 'context'?; context, question, all_but_last, prompt are known",
+        "x.yaml:24: prune_after 'contex' unknown; did you mean 'context'?; context, question, all_but_last, prompt are "
+        "known",
         "x.yaml:25: protect: key 'sink' unknown; did you mean 'sinks'?",
         "x.yaml:25: recent: expected a whole number in [0, 100000000], found 'many'",
         "x.yaml:25: protect: question: true or false is expected, found '1'",
@@ -125,8 +128,10 @@ END_TEST
 /* A good file of 7 lines in which `line` (from 1) is replaced; the whole of what is said about it. */
 START_TEST(every_mistake_alone_has_its_own_message)
 {
-    static const char *const good[] = {"schema: 1", "experiment: x", "model: tiny.h5", "tasks: [passkey: {length: 400}]", "samples: 1",
-                                       "sweep: [{policy: knorm, keep: 0.5}]", "measure: score"};
+    static const char *const good[] = {"schema: 1",      "experiment: x",
+                                       "model: tiny.h5", "tasks: [passkey: {length: 400}]",
+                                       "samples: 1",     "sweep: [{policy: knorm, keep: 0.5}]",
+                                       "measure: score"};
     static const struct {
         int line;
         const char *text, *message;
@@ -138,54 +143,78 @@ START_TEST(every_mistake_alone_has_its_own_message)
         {3, "", "x.yaml:1: model is missing: a path, or a list of paths\n"},
         {3, "model: []", "x.yaml:3: model: the list is empty\n"},
         {3, "model: {a: b}", "x.yaml:3: model: expected a path\n"},
-        {3, "model: [tiny.h5, tiny.h5]", "x.yaml:3: model: two models are named 'tiny', and rows could not tell them apart\n"},
+        {3, "model: [tiny.h5, tiny.h5]",
+         "x.yaml:3: model: two models are named 'tiny', and rows could not tell them apart\n"},
         {4, "", "x.yaml:1: tasks is missing\n"},
         {4, "tasks: []", "x.yaml:4: task: the list is empty\n"},
-        {4, "tasks: [passkey: {length: 4000}]", "x.yaml:4: task 'passkey': length 4000 exceeds the context of model 'tiny', 512\n"},
-        {4, "tasks: [passkey: {length: 400, digits: 3, depth: 101}]", "x.yaml:4: passkey: parameter 'depth': expected number in [0, 100] or random, found '101'\n"},
+        {4, "tasks: [passkey: {length: 4000}]",
+         "x.yaml:4: task 'passkey': length 4000 exceeds the context of model 'tiny', 512\n"},
+        {4, "tasks: [passkey: {length: 400, digits: 3, depth: 101}]",
+         "x.yaml:4: passkey: parameter 'depth': expected number in [0, 100] or random, found '101'\n"},
         {4, "tasks: [passkey: {length: [[400]]}]", "x.yaml:4: parameter 'length': nested too deep\n"},
         {4, "tasks: [passkey: {length: {a: 1}}]", "x.yaml:4: parameter 'length': expected a value, found a map\n"},
         {4, "tasks: [passkey: {length: []}]", "x.yaml:4: parameter 'length': an empty list is no axis\n"},
         {4, "tasks: [passkey: 400]", "x.yaml:4: task 'passkey': expected {parameter: value}\n"},
         {4, "tasks: [jsonl: {file: no.jsonl}]", "x.yaml:4: jsonl: parameter 'file': no file 'no.jsonl'\n"},
-        {4, "tasks: [jsonl: {file: bad.jsonl}]", "x.yaml:4: task 'jsonl': bad.jsonl:2: field 'answers' is missing; there are context\n"},
+        {4, "tasks: [jsonl: {file: bad.jsonl}]",
+         "x.yaml:4: task 'jsonl': bad.jsonl:2: field 'answers' is missing; there are context\n"},
         {4, "tasks: [jsonl: {file: good.jsonl, question_field: contxt}]",
-         "x.yaml:4: task 'jsonl': parameter 'question_field': no record of good.jsonl has a field 'contxt'; did you mean 'context'?\n"},
+         "x.yaml:4: task 'jsonl': parameter 'question_field': no record of good.jsonl has a field 'contxt'; did you "
+         "mean 'context'?\n"},
         {4, "tasks:\n  - jsonl:\n      file: good.jsonl\n      id_field: key",
-         "x.yaml:7: task 'jsonl': parameter 'id_field': no record of good.jsonl has a field 'key'; there are context, answers\n"},
-        {4, "tasks: [jsonl: {file: good.jsonl, metric: [f2]}]", "x.yaml:4: metric 'f2' unknown; did you mean 'f1'? (see: depthkv list metrics)\n"},
+         "x.yaml:7: task 'jsonl': parameter 'id_field': no record of good.jsonl has a field 'key'; there are context, "
+         "answers\n"},
+        {4, "tasks: [jsonl: {file: good.jsonl, metric: [f2]}]",
+         "x.yaml:4: metric 'f2' unknown; did you mean 'f1'? (see: depthkv list metrics)\n"},
         {5, "", "x.yaml:1: samples is missing\n"},
         {5, "samples: [1]", "x.yaml:5: samples: expected a whole number in [1, 1000000000], found a list or map\n"},
         {5, "samples: 1.5", "x.yaml:5: samples: expected a whole number in [1, 1000000000], found '1.5'\n"},
         {6, "", "x.yaml:1: sweep: expected a list of blocks\n"},
         {6, "sweep: {policy: knorm, keep: 0.5}", "x.yaml:6: sweep: expected a list of blocks\n"},
-        {6, "sweep: [{policy: knorm, keep: 0.5, max_new_tokens: 400}]", "x.yaml:4: task 'passkey': length 400 leaves nothing for the prompt: max_new_tokens is 400 (it counts)\n"},
-        {6, "sweep: [{policy: knorm, keep: 0.5, layer_budget: {proportional: [1, 2]}}]", "x.yaml:6: layer_budget: proportional: 2 weights for a model of 3 layers (model tiny)\n"},
-        {6, "sweep: [{policy: knorm, keep: 0.5, layer_budget: {single: {layer: 3}}}]", "x.yaml:6: layer_budget: single: layer 3 of a model with layers 0 to 2 (model tiny)\n"},
-        {6, "sweep: [{policy: knorm, keep: 0.5, layer_budget: {single: {}}}]", "x.yaml:6: single: parameter 'layer' is required\n"},
-        {6, "sweep: [{policy: knorm, keep_tokens: 0}]", "x.yaml:6: keep_tokens: expected a whole number of at least 1, found '0'\n"},
+        {6, "sweep: [{policy: knorm, keep: 0.5, max_new_tokens: 400}]",
+         "x.yaml:4: task 'passkey': length 400 leaves nothing for the prompt: max_new_tokens is 400 (it counts)\n"},
+        {6, "sweep: [{policy: knorm, keep: 0.5, layer_budget: {proportional: [1, 2]}}]",
+         "x.yaml:6: layer_budget: proportional: 2 weights for a model of 3 layers (model tiny)\n"},
+        {6, "sweep: [{policy: knorm, keep: 0.5, layer_budget: {single: {layer: 3}}}]",
+         "x.yaml:6: layer_budget: single: layer 3 of a model with layers 0 to 2 (model tiny)\n"},
+        {6, "sweep: [{policy: knorm, keep: 0.5, layer_budget: {single: {}}}]",
+         "x.yaml:6: single: parameter 'layer' is required\n"},
+        {6, "sweep: [{policy: knorm, keep_tokens: 0}]",
+         "x.yaml:6: keep_tokens: expected a whole number of at least 1, found '0'\n"},
         {6, "sweep: [{policy: knorm, keep: 50%}]", "x.yaml:6: keep: expected a fraction in (0, 1], found '50%'\n"},
-        {6, "sweep: [{policy: knorm, keep: 1.0001}]", "x.yaml:6: keep: expected a fraction in (0, 1], found '1.0001'\n"},
-        {6, "sweep: [{policy: {}, keep: 1}]", "x.yaml:6: policy: expected a name or {name: {parameters}}, found a map of 0 keys\n"},
-        {6, "sweep: [{policy: knorm, keep: 1, protect: all}]", "x.yaml:6: protect: expected a map such as {sinks: 4, recent: 32}, found 'all'\n"},
-        {6, "sweep: [{policy: knorm, keep: 1, protect: {boundary: 0.6}}]", "x.yaml:6: protect: boundary: expected a fraction in [0, 0.5], found '0.6'\n"},
-        {6, "sweep: [{policy: knorm, keep: 1, protect: {own: 1}}]", "x.yaml:6: protect: own: true or false is expected, found '1'\n"},
+        {6, "sweep: [{policy: knorm, keep: 1.0001}]",
+         "x.yaml:6: keep: expected a fraction in (0, 1], found '1.0001'\n"},
+        {6, "sweep: [{policy: {}, keep: 1}]",
+         "x.yaml:6: policy: expected a name or {name: {parameters}}, found a map of 0 keys\n"},
+        {6, "sweep: [{policy: knorm, keep: 1, protect: all}]",
+         "x.yaml:6: protect: expected a map such as {sinks: 4, recent: 32}, found 'all'\n"},
+        {6, "sweep: [{policy: knorm, keep: 1, protect: {boundary: 0.6}}]",
+         "x.yaml:6: protect: boundary: expected a fraction in [0, 0.5], found '0.6'\n"},
+        {6, "sweep: [{policy: knorm, keep: 1, protect: {own: 1}}]",
+         "x.yaml:6: protect: own: true or false is expected, found '1'\n"},
         {6, "sweep: [{policy: oracle, keep: 0.5, decode: evict}]",
-         "x.yaml:6: policy 'oracle' reads the answer's attention on the full cache of the whole prompt: only prefill: full with decode: frozen\n"},
+         "x.yaml:6: policy 'oracle' reads the answer's attention on the full cache of the whole prompt: only prefill: "
+         "full with decode: frozen\n"},
         {6, "sweep: [{policy: oracle, keep: 0.5, prefill: {chunked: {size: 64}}}]",
-         "x.yaml:6: policy 'oracle' reads the answer's attention on the full cache of the whole prompt: only prefill: full with decode: frozen\n"},
+         "x.yaml:6: policy 'oracle' reads the answer's attention on the full cache of the whole prompt: only prefill: "
+         "full with decode: frozen\n"},
         {6, "sweep: [{policy: knorm, keep: 1, samples: 4}]", "x.yaml:6: key 'samples' unknown\n"},
-        {6, "sweep: [{press_name: knorm, policy: knorm, keep: 1}]", "x.yaml:6: key 'press_name' unknown: write policy\n"},
-        {6, "sweep: [{policy: knorm, keep_bytes: 383}]", "x.yaml:6: keep_bytes 383 is below one entry per layer and head (384 bytes) (model tiny)\n"},
-        {6, "sweep: [{policy: knorm, keep: 1, protect: {first_layers: 4}}]", "x.yaml:6: protect: first_layers 4 of a model with 3 layers (model tiny)\n"},
+        {6, "sweep: [{press_name: knorm, policy: knorm, keep: 1}]",
+         "x.yaml:6: key 'press_name' unknown: write policy\n"},
+        {6, "sweep: [{policy: knorm, keep_bytes: 383}]",
+         "x.yaml:6: keep_bytes 383 is below one entry per layer and head (384 bytes) (model tiny)\n"},
+        {6, "sweep: [{policy: knorm, keep: 1, protect: {first_layers: 4}}]",
+         "x.yaml:6: protect: first_layers 4 of a model with 3 layers (model tiny)\n"},
         {7, "measure: []", "x.yaml:7: measure: an empty list; score, nll and kl are known\n"},
         {7, "template: chat", "x.yaml:7: template: model 'tiny': template: chat, but the model has no chat template\n"},
         {7, "template: {user: [a, b], assistant: c, sytem: d}",
          "x.yaml:7: template: key 'sytem' unknown; did you mean 'system'?; known are begin, system, user, assistant\n"},
         {7, "template: {user: a, assistant: c}",
          "x.yaml:7: template: user: expected two texts, what stands before a user's message and behind it\n"},
-        {7, "template: {user: [a, b]}", "x.yaml:7: template: assistant is missing: what stands before the answer (\"\" for nothing)\n"},
-        {7, "template: {user: [a, [b]], assistant: c}", "x.yaml:7: template: user: expected a text; write it in double quotes, \"\" for none\n"},
+        {7, "template: {user: [a, b]}",
+         "x.yaml:7: template: assistant is missing: what stands before the answer (\"\" for nothing)\n"},
+        {7, "template: {user: [a, [b]], assistant: c}",
+         "x.yaml:7: template: user: expected a text; write it in double quotes, \"\" for none\n"},
         {7, "template: [chat]", "x.yaml:7: template: expected raw, chat, or pieces {begin, system, user, assistant}\n"},
         {7, "include: [a, b]", "x.yaml:7: include: expected a path\n"},
     };
@@ -232,7 +261,8 @@ START_TEST(more_than_a_hundred_mistakes_are_counted)
     for (const char *p = got; *p; p++)
         lines += *p == '\n';
     ck_assert_int_eq(lines, 101);
-    ck_assert_ptr_nonnull(strstr(got, "x.yaml:106: keep: expected a fraction in (0, 1], found '101'\n... and 50 more\n"));
+    ck_assert_ptr_nonnull(
+        strstr(got, "x.yaml:106: keep: expected a fraction in (0, 1], found '101'\n... and 50 more\n"));
     mem_free(got);
     str_free(&y);
 }
@@ -240,7 +270,8 @@ END_TEST
 
 START_TEST(a_command_line_says_which_set_is_wrong)
 {
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\nsweep: [{policy: knorm, keep: 0.5}]\n";
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: "
+                               "1\nsweep: [{policy: knorm, keep: 0.5}]\n";
     static const char *const set[] = {"sweep.0.keep=2", "nonsense", "sweep.4.keep=1", "sed=1", "seed=[", "samples="};
     struct experiment x;
     struct str errors = {0};

@@ -36,12 +36,12 @@ enum { N_ROW = sizeof rows / sizeof *rows };
 
 /* What to do wrong; zero everywhere is a good file. */
 struct spec {
-    const char *skip, *twice;      /* a metadata key or a tensor */
+    const char *skip, *twice; /* a metadata key or a tensor */
     const char *arch, *pre, *extra_tensor;
-    uint32_t version, code, rank;  /* code and rank: of the output norm */
+    uint32_t version, code, rank; /* code and rank: of the output norm */
     uint64_t n_key, n_tensor, offset, dim, token_bytes, align;
     int one_type_short, bos;
-    struct more {                  /* further keys, by type: a text, or the bits of a number */
+    struct more { /* further keys, by type: a text, or the bits of a number */
         const char *key, *text;
         enum gguf_type type;
         uint32_t bits;
@@ -90,9 +90,9 @@ static void put_string(struct str *s, const struct spec *p, int *n, const char *
 
 static int put_keys(struct str *s, const struct spec *p)
 {
-    static const char *const ints[] = {"llama.block_count", "llama.context_length", "llama.embedding_length",
-                                       "llama.feed_forward_length", "llama.attention.head_count",
-                                       "llama.attention.head_count_kv"};
+    static const char *const ints[] = {"llama.block_count",          "llama.context_length",
+                                       "llama.embedding_length",     "llama.feed_forward_length",
+                                       "llama.attention.head_count", "llama.attention.head_count_kv"};
     static const unsigned value[] = {1, 64, D, D, 4, 2};
     static const char *const tokens[] = {"a", "b", "ab", "<end>"};
     struct str v = {0};
@@ -279,7 +279,8 @@ START_TEST(a_gguf_file_becomes_a_model_with_its_values)
             size_t tensor = i < 32 ? 2 : i < 48 ? 3 : 4, row = i < 32 ? i : i < 48 ? i - 32 : i - 48;
             size_t in_head = row % HEAD_DIM, head = row - in_head;
             size_t from = tensor == 4 ? row : head + 2 * (in_head % (HEAD_DIM / 2)) + in_head / (HEAD_DIM / 2);
-            ck_assert_msg(matrix_get(&m->layer[0].qkv, (int)i, (int)j) == value_at(tensor, from, j), "row %zu column %zu", i, j);
+            ck_assert_msg(matrix_get(&m->layer[0].qkv, (int)i, (int)j) == value_at(tensor, from, j),
+                          "row %zu column %zu", i, j);
             int joined = matrix_gate_up_row(32, i >= 32, (int)i % 32);
             ck_assert(matrix_get(&m->layer[0].gate_up, joined, (int)j) == value_at(i < 32 ? 7 : 8, i % 32, j));
         }
@@ -400,8 +401,10 @@ START_TEST(rotation_is_read_from_every_place_of_a_gguf_file)
         {{{"llama.rope.scaling.type", "none", 0, 0}, {"llama.rope.scaling.factor", NULL, GGUF_F32, FOUR}}, 1},
         {{{"llama.rope.scaling.type", "none", 0, 0}, {"llama.rope.scale_linear", NULL, GGUF_F32, FOUR}}, 1},
         {{{"llama.rope.scaling.type", "linear", 0, 0}}, 1},
-        {{{"llama.rope.scaling.attn_factor", NULL, GGUF_F32, ONE}, {"llama.rope.dimension_count", NULL, GGUF_U32, 8},
-          {"llama.rope.scaling.factor", NULL, GGUF_F32, QUARTER}}, 0.25},
+        {{{"llama.rope.scaling.attn_factor", NULL, GGUF_F32, ONE},
+          {"llama.rope.dimension_count", NULL, GGUF_U32, 8},
+          {"llama.rope.scaling.factor", NULL, GGUF_F32, QUARTER}},
+         0.25},
     };
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct spec spec = {0};
@@ -415,7 +418,8 @@ START_TEST(rotation_is_read_from_every_place_of_a_gguf_file)
         ck_assert_msg(m->hp.rope_factor == c[i].factor, "case %zu: factor %g", i, m->hp.rope_factor);
         for (int k = 0; k < HEAD_DIM / 2; k++) {
             double want = pow(100000, -2.0 * k / HEAD_DIM) / c[i].factor;
-            ck_assert_msg(fabs(m->rope_freq[k] / want - 1) < 1e-12, "case %zu: frequency %d is %g", i, k, m->rope_freq[k]);
+            ck_assert_msg(fabs(m->rope_freq[k] / want - 1) < 1e-12, "case %zu: frequency %d is %g", i, k,
+                          m->rope_freq[k]);
         }
         model_close(m);
         str_free(&s);
@@ -549,13 +553,18 @@ END_TEST
 START_TEST(the_command_tells_success_and_wrong_input_apart)
 {
     char *const cmd = (char[]){"import"}, *const o = (char[]){"-o"}, *const bf16 = (char[]){"--dtype=bf16"},
-               *const f8 = (char[]){"--dtype=f8"}, *const none = (char[]){"/nonexistent.gguf"};
+                *const f8 = (char[]){"--dtype=f8"}, *const none = (char[]){"/nonexistent.gguf"};
     const struct {
         char *argv[6];
         int want;
-    } c[] = {{{cmd, source, o, output, bf16}, 0}, {{cmd, none, o, output}, 2},     {{cmd, source, o, folder}, 2},
-             {{cmd, source, o, source}, 2},       {{cmd, source, o, output, f8}, 2}, {{cmd, source}, 2},
-             {{cmd, o, output}, 2},               {{cmd, source, o}, 2}};
+    } c[] = {{{cmd, source, o, output, bf16}, 0},
+             {{cmd, none, o, output}, 2},
+             {{cmd, source, o, folder}, 2},
+             {{cmd, source, o, source}, 2},
+             {{cmd, source, o, output, f8}, 2},
+             {{cmd, source}, 2},
+             {{cmd, o, output}, 2},
+             {{cmd, source, o}, 2}};
     struct str s = {0};
     build(&s, &(struct spec){0});
     fs_write_atomic(source, s.p, s.n, NULL);

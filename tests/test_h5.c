@@ -177,7 +177,8 @@ START_TEST(what_can_not_be_written_leaves_the_old_file)
         small.rlim_cur = limit;
         setrlimit(RLIMIT_FSIZE, &small);
         f = h5_open(path, H5_MODE_CREATE, NULL);
-        int bad = h5_write(f, "/a/v", H5_TYPE_F32, 1, (const uint64_t[]){4096}, v, &e), closed = h5_close(f, bad ? NULL : &e);
+        int bad = h5_write(f, "/a/v", H5_TYPE_F32, 1, (const uint64_t[]){4096}, v, &e),
+            closed = h5_close(f, bad ? NULL : &e);
         setrlimit(RLIMIT_FSIZE, &was);
         ck_assert_int_eq(closed, limit < 4096 * 4 + 48 ? -1 : closed);
         if (!closed)
@@ -223,7 +224,8 @@ START_TEST(files_that_the_library_wrote_are_read)
 }
 END_TEST
 
-/* More links than a header begins with room for, with texts between: the checker passes what is written, names stay in order. */
+/* More links than a header begins with room for, with texts between: the checker passes what is written, names stay in
+ * order. */
 START_TEST(groups_of_many_members_come_back)
 {
     enum { MANY = 400 };

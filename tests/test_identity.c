@@ -6,9 +6,9 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "models/kernels.h"
 #include "models/transformer.h"
 #include "policies/policy.h"
-#include "models/kernels.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 
@@ -35,7 +35,8 @@ static void add_policies(struct str *s)
 static const struct json *full_of(const struct rows *r, const struct json *row)
 {
     for (int i = 0; i < r->n; i++)
-        if (!strcmp(rows_text(r->v[i], "policy"), "full") && !strcmp(rows_text(r->v[i], "sample"), rows_text(row, "sample")) &&
+        if (!strcmp(rows_text(r->v[i], "policy"), "full") &&
+            !strcmp(rows_text(r->v[i], "sample"), rows_text(row, "sample")) &&
             !strcmp(rows_text(r->v[i], "prune_after"), rows_text(row, "prune_after")) &&
             !strcmp(rows_text(r->v[i], "max_new_tokens"), rows_text(row, "max_new_tokens")))
             return r->v[i];
@@ -44,16 +45,19 @@ static const struct json *full_of(const struct rows *r, const struct json *row)
 
 START_TEST(every_policy_that_keeps_all_gives_the_bits_of_full)
 {
-    static const char *const same[] = {"output", "output_tokens", "finish_reason", "score", "nll", "kl", "top1", "kl_max",
-                                       "first_divergence", "attention_lost", "kept", "keep", "cache_bytes", "cache_bytes_end"};
+    static const char *const same[] = {
+        "output", "output_tokens",    "finish_reason",  "score", "nll",  "kl",          "top1",
+        "kl_max", "first_divergence", "attention_lost", "kept",  "keep", "cache_bytes", "cache_bytes_end"};
     struct str y = {0};
     struct rows r;
     int pairs = 0;
     str_add(&y, head);
     str_add(&y, "  - policy: [");
     add_policies(&y);
-    str_add(&y, "]\n    keep: 1.0\n    head_budget: [uniform, shared]\n    layer_budget: [uniform, {proportional: [3, 1, 2]}]\n"
-                "    prune_after: [context, question, all_but_last, prompt]\n");
+    str_add(
+        &y,
+        "]\n    keep: 1.0\n    head_budget: [uniform, shared]\n    layer_budget: [uniform, {proportional: [3, 1, 2]}]\n"
+        "    prune_after: [context, question, all_but_last, prompt]\n");
     rows_run_and_load(y.p, "out", &r);
     for (int i = 0; i < r.n; i++) {
         const struct json *row = r.v[i], *full = full_of(&r, row);
@@ -150,9 +154,11 @@ START_TEST(every_cell_is_compared_with_the_full_cache_of_its_own_number_of_new_t
         ck_assert_str_eq(rows_text(r.v[i], "output_tokens"), rows_text(r.v[i], "max_new_tokens"));
         /* length counts the prompt and what this very cell may generate */
         ck_assert_int_eq((int)json_number(json_get(r.v[i], "prompt_tokens"), 0) +
-                             (int)json_number(json_get(r.v[i], "max_new_tokens"), 0), 400);
+                             (int)json_number(json_get(r.v[i], "max_new_tokens"), 0),
+                         400);
         /* the share of one step is 0 or 1, of three a multiple of a third */
-        double steps = json_number(json_get(r.v[i], "max_new_tokens"), 0), hits = steps * json_number(json_get(r.v[i], "top1"), 0);
+        double steps = json_number(json_get(r.v[i], "max_new_tokens"), 0),
+               hits = steps * json_number(json_get(r.v[i], "top1"), 0);
         ck_assert_double_eq_tol(hits, round(hits), 1e-9);
         if (!strcmp(rows_text(r.v[i], "policy"), "full"))
             ck_assert_str_eq(rows_text(r.v[i], "kl"), "0");
@@ -263,14 +269,19 @@ END_TEST
 START_TEST(questions_that_share_a_context_get_the_rows_that_each_gets_alone)
 {
     static const char *const record[] = {
-        "{\"group\":\"g\",\"id\":\"one\",\"context\":\"%s\",\"question\":\"Who came first?\",\"answers\":[\"the hare\"]}\n",
-        "{\"group\":\"g\",\"id\":\"two\",\"context\":\"%s\",\"question\":\"And who was last of them all?\",\"answers\":[\"a snail\",\"x\"]}\n",
-        "{\"group\":\"g\",\"id\":\"three\",\"context\":\"%s\",\"question\":\"Where?\",\"answers\":[\"on the hill\"],\"answer_prefix\":\"It was \",\"max_new_tokens\":2}\n"};
-    static const char context[] = "The hare ran up the hill, the fox ran after the hare, and the hound after the fox; the snail, who had "
-                                  "seen many such races, went on eating the lettuce and was last, as always.";
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: ../tiny.h5\ntasks:\n  - jsonl: {file: qa.jsonl}\nsamples: 5\n"
-                               "measure: [score, nll, kl]\nmax_new_tokens: 5\nprune_after: [context, all_but_last]\nsweep:\n"
-                               "  - {policy: [snapkv, h2o, random, knorm], keep: [0.2, 0.6]}\n";
+        "{\"group\":\"g\",\"id\":\"one\",\"context\":\"%s\",\"question\":\"Who came first?\",\"answers\":[\"the "
+        "hare\"]}\n",
+        "{\"group\":\"g\",\"id\":\"two\",\"context\":\"%s\",\"question\":\"And who was last of them "
+        "all?\",\"answers\":[\"a snail\",\"x\"]}\n",
+        "{\"group\":\"g\",\"id\":\"three\",\"context\":\"%s\",\"question\":\"Where?\",\"answers\":[\"on the "
+        "hill\"],\"answer_prefix\":\"It was \",\"max_new_tokens\":2}\n"};
+    static const char context[] =
+        "The hare ran up the hill, the fox ran after the hare, and the hound after the fox; the snail, who had "
+        "seen many such races, went on eating the lettuce and was last, as always.";
+    static const char yaml[] =
+        "schema: 1\nexperiment: x\nmodel: ../tiny.h5\ntasks:\n  - jsonl: {file: qa.jsonl}\nsamples: 5\n"
+        "measure: [score, nll, kl]\nmax_new_tokens: 5\nprune_after: [context, all_but_last]\nsweep:\n"
+        "  - {policy: [snapkv, h2o, random, knorm], keep: [0.2, 0.6]}\n";
     struct rows all, alone;
     struct experiment x;
     struct str records = {0};
@@ -298,7 +309,8 @@ START_TEST(questions_that_share_a_context_get_the_rows_that_each_gets_alone)
     }
     rows_load("d3/out", &all);
     for (int i = 0; i < all.n; i++) /* a record's own number of new tokens goes before the experiment's */
-        ck_assert_str_eq(rows_text(all.v[i], "output_tokens"), !strcmp(rows_text(all.v[i], "question_id"), "three") ? "2" : "5");
+        ck_assert_str_eq(rows_text(all.v[i], "output_tokens"),
+                         !strcmp(rows_text(all.v[i], "question_id"), "three") ? "2" : "5");
     for (int k = 0; k < 3; k++) {
         char out[40];
         snprintf(out, sizeof out, "d%d/out", k);

@@ -9,8 +9,8 @@
 #include "tests/suites.h"
 #include "tests/support.h"
 
-#define SIZES                                                                                             \
-    "\"model_type\":\"llama\",\"num_hidden_layers\":1,\"hidden_size\":16,\"num_attention_heads\":2,"      \
+#define SIZES \
+    "\"model_type\":\"llama\",\"num_hidden_layers\":1,\"hidden_size\":16,\"num_attention_heads\":2," \
     "\"num_key_value_heads\":1,\"intermediate_size\":6,\"vocab_size\":5,\"max_position_embeddings\":128"
 
 /* keys: what stands beside the sizes, with a comma in front, or "". */
@@ -60,8 +60,8 @@ START_TEST(rotation_is_read_as_transformers_reads_it_or_refused)
             struct model *m = model_build(&hp, zeros, NULL, NULL);
             int i = 0;
             for (const struct json *f = json_first(want); f; f = json_next(f), i++)
-                ck_assert_msg(fabs(m->rope_freq[i] / json_number(f, 0) - 1) < 1e-6, "%s: frequency %d is %g, expected %g", keys,
-                              i, m->rope_freq[i], json_number(f, 0));
+                ck_assert_msg(fabs(m->rope_freq[i] / json_number(f, 0) - 1) < 1e-6,
+                              "%s: frequency %d is %g, expected %g", keys, i, m->rope_freq[i], json_number(f, 0));
             ck_assert_int_eq(i, hp.head_dim / 2);
             model_close(m);
         }
@@ -80,22 +80,27 @@ static const struct {
     {"", NULL},
     {",\"rope_parameters\":null,\"rope_scaling\":{\"type\":\"linear\",\"factor\":4.0}", NULL},
     {",\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":10000},\"rope_theta\":10000", NULL},
-    {",\"rope_theta\":20000,\"rope_parameters\":{\"rope_theta\":10000}", "rope_theta is 10000, but rope_theta is 20000"},
+    {",\"rope_theta\":20000,\"rope_parameters\":{\"rope_theta\":10000}",
+     "rope_theta is 10000, but rope_theta is 20000"},
     {",\"rope_scaling\":{\"type\":\"linear\",\"factor\":4.0},\"rope_parameters\":{\"rope_theta\":5e5}",
      "rope_theta is 10000, but rope_parameters.rope_theta is 500000"},
     {",\"rope_scaling\":{\"type\":\"linear\",\"factor\":4.0},\"rope_parameters\":{\"rope_type\":\"llama3\"}",
      "rope_scaling says 'linear', and rope_parameters says 'llama3'"},
     {",\"rope_scaling\":{\"type\":\"linear\",\"rope_type\":\"default\"}", "rope_scaling.rope_type is 'default', and"},
     {",\"rope_scaling\":{\"factor\":4.0}", "rope_scaling.factor is 4, which has no part in rope_type 'default'"},
-    {",\"rope_scaling\":{\"rope_type\":\"longrope\",\"factor\":4.0}", "rope_type 'longrope'; known: default, linear, llama3"},
-    {",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4.0,\"attention_factor\":1.2}", "rope_scaling.attention_factor"},
+    {",\"rope_scaling\":{\"rope_type\":\"longrope\",\"factor\":4.0}",
+     "rope_type 'longrope'; known: default, linear, llama3"},
+    {",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4.0,\"attention_factor\":1.2}",
+     "rope_scaling.attention_factor"},
     {",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":\"4\"}", "'rope_scaling.factor' is no number"},
-    {",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4,\"factor\":2}", "rope_scaling: key 'factor' appears twice"},
+    {",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4,\"factor\":2}",
+     "rope_scaling: key 'factor' appears twice"},
     {",\"rope_scaling\":{\"rope_type\":3}", "'rope_scaling.rope_type' is no text"},
     {",\"rope_scaling\":\"linear\"", "'rope_scaling' is no object"},
     {",\"rope_scaling\":[]", "'rope_scaling' is no object"},
     {",\"rope_theta\":null", "'rope_theta' is no number"},
-    {",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\"}}", "rope_parameters.full_attention: one rotation"},
+    {",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\"}}",
+     "rope_parameters.full_attention: one rotation"},
     {",\"partial_rotary_factor\":0.5", "partial_rotary_factor is 0.5"},
     {",\"hidden_act\":\"swish\"", NULL},
     {",\"hidden_act\":\"gelu\"", "hidden_act is \"gelu\", expected 'silu'"},
@@ -136,7 +141,8 @@ START_TEST(every_key_is_used_harmless_refused_or_told)
     if (rc)
         ck_assert_msg(strstr(e.msg, says) != NULL, "%s: '%s' does not say '%s'", keys[_i].keys, e.msg, says);
     else
-        ck_assert_msg(says ? strstr(str_c(&notes), says + 1) != NULL : notes.n == 0, "%s: told '%s'", keys[_i].keys, str_c(&notes));
+        ck_assert_msg(says ? strstr(str_c(&notes), says + 1) != NULL : notes.n == 0, "%s: told '%s'", keys[_i].keys,
+                      str_c(&notes));
     str_free(&notes);
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* The tokenizer's files of a Hugging Face folder: added tokens in every place and with every flag, and what stands around a
- * text, give transformers' ids or are refused. */
+/* The tokenizer's files of a Hugging Face folder: added tokens in every place and with every flag, and what stands
+ * around a text, give transformers' ids or are refused. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,7 +56,8 @@ static void check_ids(const struct tokenizer *t, const char *text, const struct 
         str_addf(&found, "%s%d", i ? "," : "[", ids.id[i]);
     str_add(&found, ids.n ? "]" : "[]");
     char *expected = json_print(want);
-    ck_assert_msg(strcmp(str_c(&found), expected) == 0, "case %d, '%s': %s, expected %s", number, text, found.p, expected);
+    ck_assert_msg(strcmp(str_c(&found), expected) == 0, "case %d, '%s': %s, expected %s", number, text, found.p,
+                  expected);
     mem_free(expected);
     str_free(&found);
     token_ids_free(&ids);

@@ -29,12 +29,25 @@ static void teardown(void)
 /* An experiment of one task and one cell, put together by hand. */
 static struct exp_model model = {.name = (char[]){"m"}};
 static const struct metric_ops *metric[2];
-static struct exp_task task = {.label = (char[]){"t \"1\""}, .params = (char[]){"{\"length\":9}"}, .length = 9, .metric = metric, .n_metric = 2};
-static struct cell cell = {.params = (char[]){"{\"window\":3}"}, .budget_text = (char[]){"0.5"}, .layer_budget = (char[]){"\"uniform\""},
-                           .protect_json = (char[]){"{}"}, .prefill = (char[]){"\"full\""}, .decode = (char[]){"\"frozen\""},
-                           .policy_seed = 4, .max_new_tokens = 7, .id = "0123456789abcdef"};
-static struct experiment x = {.model = &model, .n_model = 1, .task = &task, .n_task = 1, .cell = &cell, .n_cell = 1,
-                              .template_name = (char[]){"raw"}, .seed = 2};
+static struct exp_task task = {
+    .label = (char[]){"t \"1\""}, .params = (char[]){"{\"length\":9}"}, .length = 9, .metric = metric, .n_metric = 2};
+static struct cell cell = {.params = (char[]){"{\"window\":3}"},
+                           .budget_text = (char[]){"0.5"},
+                           .layer_budget = (char[]){"\"uniform\""},
+                           .protect_json = (char[]){"{}"},
+                           .prefill = (char[]){"\"full\""},
+                           .decode = (char[]){"\"frozen\""},
+                           .policy_seed = 4,
+                           .max_new_tokens = 7,
+                           .id = "0123456789abcdef"};
+static struct experiment x = {.model = &model,
+                              .n_model = 1,
+                              .task = &task,
+                              .n_task = 1,
+                              .cell = &cell,
+                              .n_cell = 1,
+                              .template_name = (char[]){"raw"},
+                              .seed = 2};
 
 static struct row make_row(const char *key, int sample, const char *question)
 {
@@ -43,9 +56,21 @@ static struct row make_row(const char *key, int sample, const char *question)
     task.ops = dataset_find("passkey");
     cell.policy = policy_find("snapkv");
     cell.allocator = allocator_find("uniform");
-    struct row r = {.x = &x, .cell = &cell, .key = key, .reason = "", .sample = sample, .question_id = question, .context_id = "c",
-                    .engine = "0123456789abcdef and more", .data = "fedcba9876543210 and more",
-                    .prompt_sha256 = "ab", .prompt_tokens = 12, .n_layer = 2, .output = "", .finish_reason = "eos", .first_divergence = -1,
+    struct row r = {.x = &x,
+                    .cell = &cell,
+                    .key = key,
+                    .reason = "",
+                    .sample = sample,
+                    .question_id = question,
+                    .context_id = "c",
+                    .engine = "0123456789abcdef and more",
+                    .data = "fedcba9876543210 and more",
+                    .prompt_sha256 = "ab",
+                    .prompt_tokens = 12,
+                    .n_layer = 2,
+                    .output = "",
+                    .finish_reason = "eos",
+                    .first_divergence = -1,
                     .group_cells = 3};
     row_unknown(&r);
     return r;
@@ -83,17 +108,28 @@ START_TEST(a_row_has_every_column_in_a_fixed_order)
     r.prefill_s = 0.5;
     r.decode_s = 0.25;
     record_json(&r, &s);
-    str_addf(&want, "{\"schema\":1,\"cell\":\"0123456789abcdef\",\"key\":\"k\",\"engine\":\"0123456789abcdef\",\"build\":\"%s\",\"cell_index\":0,\"model\":\"m\",", source_id_git);
+    str_addf(&want,
+             "{\"schema\":1,\"cell\":\"0123456789abcdef\",\"key\":\"k\",\"engine\":\"0123456789abcdef\",\"build\":\"%"
+             "s\",\"cell_index\":0,\"model\":\"m\",",
+             source_id_git);
     str_addf(&want, "\"task\":\"t \\\"1\\\"\",\"task_version\":%d,", dataset_find("passkey")->version);
     str_add(&want, "\"task_params\":{\"length\":9},\"length\":9,\"sample\":5,\"seed\":2,"
-                   "\"question_id\":\"q\\n\",\"context_id\":\"c\",\"prompt_sha256\":\"ab\",\"data\":\"fedcba9876543210\",\"policy\":\"snapkv\",\"params\":{\"window\":3},"
-                   "\"keep\":0.275,\"keep_tokens\":2,\"keep_bytes\":88,\"budget\":\"0.5\",\"level\":null,\"layer_budget\":\"uniform\","
-                   "\"head_budget\":\"uniform\",\"protect\":{},\"positions\":\"original\",\"prefill\":\"full\",\"decode\":\"frozen\","
-                   "\"prune_after\":\"context\",\"policy_seed\":4,\"weight_dtype\":\"f32\",\"max_new_tokens\":7,\"template\":\"raw\",\"status\":\"ok\",\"reason\":\"\","
-                   "\"prompt_tokens\":12,\"n\":10,\"kept\":[3,2.5],\"protection_cut\":false,\"cache_bytes\":100,\"cache_bytes_bf16\":50,"
-                   "\"cache_bytes_end\":120,\"cache_bytes_peak\":640,\"policy_bytes\":0,\"caches_rss\":900,\"output\":\"a\\tb\",\"output_tokens\":2,"
-                   "\"finish_reason\":\"eos\",\"metric\":\"exact\",\"score\":1,\"metrics\":{\"exact\":1,\"f1\":0.5,\"recall\":0.75},\"nll\":2.5,"
-                   "\"kl\":0.125,\"top1\":0.5,\"kl_max\":0.25,\"first_divergence\":1,\"attention_lost\":[0.25,0],\"evidence_kept\":[1,0.5],"
+                   "\"question_id\":\"q\\n\",\"context_id\":\"c\",\"prompt_sha256\":\"ab\",\"data\":"
+                   "\"fedcba9876543210\",\"policy\":\"snapkv\",\"params\":{\"window\":3},"
+                   "\"keep\":0.275,\"keep_tokens\":2,\"keep_bytes\":88,\"budget\":\"0.5\",\"level\":null,\"layer_"
+                   "budget\":\"uniform\","
+                   "\"head_budget\":\"uniform\",\"protect\":{},\"positions\":\"original\",\"prefill\":\"full\","
+                   "\"decode\":\"frozen\","
+                   "\"prune_after\":\"context\",\"policy_seed\":4,\"weight_dtype\":\"f32\",\"max_new_tokens\":7,"
+                   "\"template\":\"raw\",\"status\":\"ok\",\"reason\":\"\","
+                   "\"prompt_tokens\":12,\"n\":10,\"kept\":[3,2.5],\"protection_cut\":false,\"cache_bytes\":100,"
+                   "\"cache_bytes_bf16\":50,"
+                   "\"cache_bytes_end\":120,\"cache_bytes_peak\":640,\"policy_bytes\":0,\"caches_rss\":900,\"output\":"
+                   "\"a\\tb\",\"output_tokens\":2,"
+                   "\"finish_reason\":\"eos\",\"metric\":\"exact\",\"score\":1,\"metrics\":{\"exact\":1,\"f1\":0.5,"
+                   "\"recall\":0.75},\"nll\":2.5,"
+                   "\"kl\":0.125,\"top1\":0.5,\"kl_max\":0.25,\"first_divergence\":1,\"attention_lost\":[0.25,0],"
+                   "\"evidence_kept\":[1,0.5],"
                    "\"prefill_s\":0.5,\"decode_s\":0.25,\"group_cells\":3}");
     ck_assert_str_eq(s.p, want.p);
     str_free(&s);
@@ -103,8 +139,10 @@ END_TEST
 
 START_TEST(what_a_failed_row_does_not_know_is_null)
 {
-    static const char *const unknown[] = {"keep", "keep_tokens", "keep_bytes", "n", "kept", "cache_bytes", "output_tokens", "score", "nll",
-                                          "kl", "top1", "kl_max", "first_divergence", "attention_lost", "evidence_kept"};
+    static const char *const unknown[] = {
+        "keep",         "keep_tokens", "keep_bytes", "n",    "kept",   "cache_bytes",      "output_tokens",
+        "score",        "nll",         "kl",         "top1", "kl_max", "first_divergence", "attention_lost",
+        "evidence_kept"};
     struct row r = make_row("k", 0, "q");
     struct str s = {0};
     r.status = ROW_FAILED;
@@ -194,7 +232,8 @@ static char *two_rows_and(const char *more)
 
 START_TEST(a_torn_last_line_is_cut_off)
 {
-    static const char *const torn[] = {"{\"schema\":1,\"cell\":\"01", "{", "x", "{\"schema\":1,\"cell\":\"01\n", "{}\n", "\n"};
+    static const char *const torn[] = {"{\"schema\":1,\"cell\":\"01",   "{",    "x",
+                                       "{\"schema\":1,\"cell\":\"01\n", "{}\n", "\n"};
     for (size_t i = 0; i < sizeof torn / sizeof *torn; i++) {
         rows_write("rows.jsonl", "");
         char *good = two_rows_and(torn[i]);
@@ -215,7 +254,11 @@ END_TEST
 
 START_TEST(a_broken_line_in_the_middle_is_an_error_with_its_line)
 {
-    static const char *const broken[] = {"{\"schema\":1,\"cell\":\"01\n", "not JSON\n", "{}\n", "\n", "{\"key\":\"a\",\"question_id\":\"q\",\"status\":\"ok\"}\n",
+    static const char *const broken[] = {"{\"schema\":1,\"cell\":\"01\n",
+                                         "not JSON\n",
+                                         "{}\n",
+                                         "\n",
+                                         "{\"key\":\"a\",\"question_id\":\"q\",\"status\":\"ok\"}\n",
                                          "{\"key\":\"a\",\"question_id\":\"q\",\"status\":\"ok\",\"sample\":0.5}\n"};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         struct str s = {0}, want = {0};

@@ -62,8 +62,15 @@ END_TEST
 
 START_TEST(what_is_valid_is_read)
 {
-    static const char *const good[] = {"\xEF\xBB\xBF{\"a\":1}", " [ ] ", "{}", "-0", "1.5e+3", "1E-400", "\"\\ud83d\\ude42\\u00e9\\/\"",
-                                       "[[{\"a\":[{}]}],\"\xF4\x8F\xBF\xBF\"]\r\n", "true"};
+    static const char *const good[] = {"\xEF\xBB\xBF{\"a\":1}",
+                                       " [ ] ",
+                                       "{}",
+                                       "-0",
+                                       "1.5e+3",
+                                       "1E-400",
+                                       "\"\\ud83d\\ude42\\u00e9\\/\"",
+                                       "[[{\"a\":[{}]}],\"\xF4\x8F\xBF\xBF\"]\r\n",
+                                       "true"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct err e = {.msg = ""};
         struct json *v = json_parse("x", good[i], strlen(good[i]), &e);

@@ -35,49 +35,69 @@ static const struct {
     {"\n" CA ",\"n\":NaN}", "", "jsonl:2:36: 'NaN' is no number of JSON"},
     /* fields of a wrong type, and texts that are empty */
     {"{\"context\":3,\"answers\":[]}", "", ":1: field 'context': expected a text, found 3"},
-    {"{\"context\":\"c\",\"answers\":null}", "", ":1: field 'answers': expected a list of texts or numbers, found null"},
-    {"{\"context\":\"c\",\"answers\":{\"a\":1}}", "", ":1: field 'answers': expected a list of texts or numbers, found {\"a\":1}"},
-    {"{\"context\":\"c\",\"answers\":[\"a\",null]}", "", ":1: field 'answers': expected texts that aren't empty, or numbers, found null"},
-    {"{\"context\":\"c\",\"answers\":[\"\"]}", "", ":1: field 'answers': expected texts that aren't empty, or numbers, found \"\""},
+    {"{\"context\":\"c\",\"answers\":null}", "",
+     ":1: field 'answers': expected a list of texts or numbers, found null"},
+    {"{\"context\":\"c\",\"answers\":{\"a\":1}}", "",
+     ":1: field 'answers': expected a list of texts or numbers, found {\"a\":1}"},
+    {"{\"context\":\"c\",\"answers\":[\"a\",null]}", "",
+     ":1: field 'answers': expected texts that aren't empty, or numbers, found null"},
+    {"{\"context\":\"c\",\"answers\":[\"\"]}", "",
+     ":1: field 'answers': expected texts that aren't empty, or numbers, found \"\""},
     {CA ",\"question\":5}", "", ":1: field 'question': expected a text, found 5"},
     {CA ",\"id\":[1]}", "", ":1: field 'id': expected a text or a number, found [1]"},
     {CA ",\"group\":true}", "", ":1: field 'group': expected a text or a number, found true"},
     {CA ",\"stop\":[3]}", "", ":1: field 'stop': expected a list of texts that aren't empty, found 3"},
     {CA ",\"stop\":\"\"}", "", ":1: field 'stop': expected a list of texts that aren't empty, found \"\""},
-    {CA ",\"max_new_tokens\":\"9\"}", "", ":1: field 'max_new_tokens': expected a whole number in [1, 1000000], found \"9\""},
+    {CA ",\"max_new_tokens\":\"9\"}", "",
+     ":1: field 'max_new_tokens': expected a whole number in [1, 1000000], found \"9\""},
     {CA ",\"max_new_tokens\":1.5}", "", "expected a whole number in [1, 1000000], found 1.5"},
     {CA ",\"classes\":[1,2]}", "", ":1: field 'classes': expected a list of texts that aren't empty, found 1"},
     /* classes */
     {CA ",\"classes\":[\"a\"]}\n" CA "}", "metric=f1 classification",
-     ":2: metric 'classification' needs all classes, and field 'classes' lists none; there are context, answers (parameter 'classes_field')"},
+     ":2: metric 'classification' needs all classes, and field 'classes' lists none; there are context, answers "
+     "(parameter 'classes_field')"},
     {"{\"input\":\"q\",\"context\":\"c\",\"answers\":[\"a\"],\"all_classes\":[\"a\",\"b\"]}", "metric=classification",
-     ":1: metric 'classification' needs all classes, and field 'classes' lists none; there are input, context, answers, all_classes"},
+     ":1: metric 'classification' needs all classes, and field 'classes' lists none; there are input, context, "
+     "answers, all_classes"},
     {CA ",\"classes\":[]}", "metric=classification", "lists none"},
     {CA ",\"classes\":null}", "metric=classification", "lists none"},
-    {CA ",\"classes\":[\"A\",\"b\"]}", "metric=classification", ":1: no answer of field 'answers' is one of the classes of field 'classes'"},
+    {CA ",\"classes\":[\"A\",\"b\"]}", "metric=classification",
+     ":1: no answer of field 'answers' is one of the classes of field 'classes'"},
     /* names */
-    {CA ",\"input\":\"q\"}", "question_field=inputt", "parameter 'question_field': no record of ./build/test_jsonl.jsonl has a field 'inputt'; did you mean 'input'?"},
+    {CA ",\"input\":\"q\"}", "question_field=inputt",
+     "parameter 'question_field': no record of ./build/test_jsonl.jsonl has a field 'inputt'; did you mean 'input'?"},
     {CA "}", "classes_field=all_classes", "has a field 'all_classes'; there are context, answers"},
     {CA "}", "group_field=g", "parameter 'group_field': no record"},
     {CA "}", "id_field=_id", "parameter 'id_field': no record"},
     {CA "}", "prefix_field=p", "parameter 'prefix_field': no record"},
-    {CA "}", "context_field=contex", ":1: field 'contex' is missing; did you mean 'context'? (parameter 'context_field')"},
-    {CA "}", "answers_field=outputs", ":1: field 'outputs' is missing; there are context, answers (parameter 'answers_field')"},
+    {CA "}", "context_field=contex",
+     ":1: field 'contex' is missing; did you mean 'context'? (parameter 'context_field')"},
+    {CA "}", "answers_field=outputs",
+     ":1: field 'outputs' is missing; there are context, answers (parameter 'answers_field')"},
     {"{\"contxt\":\"c\",\"answers\":[]}", "", ":1: field 'context' is missing; did you mean 'contxt'?"},
     /* fields that a record spells otherwise, and that nobody would read */
-    {CA ",\"max_new_tokens\":2}\n" CA ",\"max_new_token\":2}", "", ":2: nobody reads field 'max_new_token'; did you mean 'max_new_tokens'?"},
+    {CA ",\"max_new_tokens\":2}\n" CA ",\"max_new_token\":2}", "",
+     ":2: nobody reads field 'max_new_token'; did you mean 'max_new_tokens'?"},
     {CA ",\"maxNewTokens\":2}", "", ":1: nobody reads field 'maxNewTokens'; did you mean 'max_new_tokens'?"},
-    {CA ",\"Question\":\"q\"}", "", ":1: nobody reads field 'Question'; did you mean 'question'? (parameter 'question_field', '' for none)"},
+    {CA ",\"Question\":\"q\"}", "",
+     ":1: nobody reads field 'Question'; did you mean 'question'? (parameter 'question_field', '' for none)"},
     {CA ",\"stops\":[\".\"]}", "", ":1: nobody reads field 'stops'; did you mean 'stop'?"},
-    {CA ",\"answer_prefx\":\"A:\"}", "", ":1: nobody reads field 'answer_prefx'; did you mean 'answer_prefix'? (parameter 'prefix_field'"},
-    {CA ",\"input\":\"q\"}", "", "no record of ./build/test_jsonl.jsonl has a field 'question', and they have 'input': question_field: input reads it"},
+    {CA ",\"answer_prefx\":\"A:\"}", "",
+     ":1: nobody reads field 'answer_prefx'; did you mean 'answer_prefix'? (parameter 'prefix_field'"},
+    {CA ",\"input\":\"q\"}", "",
+     "no record of ./build/test_jsonl.jsonl has a field 'question', and they have 'input': question_field: input reads "
+     "it"},
     /* prompts */
     {CA "}", "prompt={question}", "parameter 'prompt': {context} must stand in it once"},
-    {CA "}", "prompt={context}{answer_prefix}{question}", "parameter 'prompt': {answer_prefix} must stand in it once, after the ones before it"},
+    {CA "}", "prompt={context}{answer_prefix}{question}",
+     "parameter 'prompt': {answer_prefix} must stand in it once, after the ones before it"},
     {CA "}", "prompt={context}{context}", "parameter 'prompt': {context} must stand in it once"},
-    {CA ",\"question\":\"q\"}", "prompt={context}", ":1: field 'question' has no place in the prompt: write {question} there, or question_field: '' to leave it out"},
-    {CA ",\"answer_prefix\":\"q\"}", "prompt={context}{question}", ":1: field 'answer_prefix' has no place in the prompt"},
-    {CA ",\"input\":\"q\"}", "prompt={context},question_field=input", ":1: field 'input' has no place in the prompt: write {question} there"},
+    {CA ",\"question\":\"q\"}", "prompt={context}",
+     ":1: field 'question' has no place in the prompt: write {question} there, or question_field: '' to leave it out"},
+    {CA ",\"answer_prefix\":\"q\"}", "prompt={context}{question}",
+     ":1: field 'answer_prefix' has no place in the prompt"},
+    {CA ",\"input\":\"q\"}", "prompt={context},question_field=input",
+     ":1: field 'input' has no place in the prompt: write {question} there"},
     {CA ",\"input\":\"q\"}", "prompt={context} {input}", "parameter 'prompt': {input} is no placeholder"},
 };
 
@@ -86,7 +106,8 @@ START_TEST(what_a_record_cannot_mean_is_refused)
     struct tasks_opened o;
     struct err e = {.msg = "garbage"};
     ck_assert_msg(try_records(&o, bad[_i].text, bad[_i].params, &e) == -1, "accepted: %s", bad[_i].text);
-    ck_assert_msg(strstr(e.msg, bad[_i].why) != NULL, "%s with '%s':\n%s\nexpected\n%s", bad[_i].text, bad[_i].params, e.msg, bad[_i].why);
+    ck_assert_msg(strstr(e.msg, bad[_i].why) != NULL, "%s with '%s':\n%s\nexpected\n%s", bad[_i].text, bad[_i].params,
+                  e.msg, bad[_i].why);
     tasks_close(&o);
 }
 END_TEST
@@ -103,11 +124,15 @@ START_TEST(numbers_are_texts_as_they_are_written_and_null_is_absent)
     static const char *const answers[] = {"18", "1.50", "-3", "12345678901234567890", "1e3"};
     struct tasks_opened o;
     struct dataset_item item;
-    open_records(&o, "{\"context\":\"c\",\"answers\":[18, 1.50, -3, 12345678901234567890, 1e3],\"id\":12345678901234567891,\"group\":1.0}\n"
-                     "{\"context\":\"c\",\"answers\":7,\"group\":\"1.0\",\"id\":null,\"max_new_tokens\":null,\"stop\":null,\"classes\":null,"
-                     "\"question\":null,\"answer_prefix\":null}\n"
-                     "{\"context\":\"d\",\"answers\":\"x\",\"group\":null,\"stop\":\"end\"}\n"
-                     "{\"context\":\"d\",\"answers\":[],\"group\":null,\"stop\":[]}\n", "stop=.");
+    open_records(&o,
+                 "{\"context\":\"c\",\"answers\":[18, 1.50, -3, 12345678901234567890, "
+                 "1e3],\"id\":12345678901234567891,\"group\":1.0}\n"
+                 "{\"context\":\"c\",\"answers\":7,\"group\":\"1.0\",\"id\":null,\"max_new_tokens\":null,\"stop\":null,"
+                 "\"classes\":null,"
+                 "\"question\":null,\"answer_prefix\":null}\n"
+                 "{\"context\":\"d\",\"answers\":\"x\",\"group\":null,\"stop\":\"end\"}\n"
+                 "{\"context\":\"d\",\"answers\":[],\"group\":null,\"stop\":[]}\n",
+                 "stop=.");
     ck_assert_int_eq(o.ops->count(o.self), 3);
     item_of(&o, 0, 8, &item);
     ck_assert_int_eq(item.n_question, 2);
@@ -138,8 +163,11 @@ START_TEST(a_prompt_may_leave_out_all_but_the_context)
 {
     static const struct {
         const char *prompt, *text, *prefix;
-    } c[] = {{"{context}", "", ""}, {"{context} And?", " And?", ""}, {"{context}|{question}|", "|q", "|"},
-             {"{context}|{answer_prefix}!", "|", "p!"}, {"<{context}>{question}/{answer_prefix}", ">q", "/p"}};
+    } c[] = {{"{context}", "", ""},
+             {"{context} And?", " And?", ""},
+             {"{context}|{question}|", "|q", "|"},
+             {"{context}|{answer_prefix}!", "|", "p!"},
+             {"<{context}>{question}/{answer_prefix}", ">q", "/p"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct tasks_opened o;
         struct dataset_item item;
@@ -184,7 +212,8 @@ START_TEST(truncation_leaves_room_for_what_a_record_generates)
     open_records(&o, first, "truncate=middle,max_length=102");
     item = (struct dataset_item){0};
     ck_assert_int_eq(o.ops->item(o.self, 0, 1, 8, &item, &e), -1);
-    ck_assert_msg(strstr(e.msg, "question '1' alone has 1 tokens, which with 100 to generate leave nothing of 102"), "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "question '1' alone has 1 tokens, which with 100 to generate leave nothing of 102"),
+                  "%s", e.msg);
     dataset_item_fini(&item);
     tasks_close(&o);
     mem_free(first);
@@ -201,7 +230,8 @@ START_TEST(many_records_keep_their_order)
     struct str text = {0};
     struct err e;
     for (int i = 0; i < N; i++)
-        str_addf(&text, "{\"id\":%d,\"group\":\"g%d\",\"context\":\"c%d\",\"answers\":[]}\n", N - i, i % GROUPS, i % GROUPS);
+        str_addf(&text, "{\"id\":%d,\"group\":\"g%d\",\"context\":\"c%d\",\"answers\":[]}\n", N - i, i % GROUPS,
+                 i % GROUPS);
     open_records(&o, text.p, "");
     ck_assert_int_eq(o.ops->count(o.self), GROUPS);
     for (int g = 0; g < GROUPS; g++) {

@@ -1,6 +1,6 @@
 /* What stays of a prompt, and how likely its continuation then is, against kvpress on the real model
- * (tests/vectors/make_kvpress.py) and against NumPy on tiny ones (make_tiny.py). Ours goes the whole way: an experiment file,
- * the runner, its journal and kept.h5. */
+ * (tests/vectors/make_kvpress.py) and against NumPy on tiny ones (make_tiny.py). Ours goes the whole way: an experiment
+ * file, the runner, its journal and kept.h5. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,10 +92,14 @@ static void write_inputs(const struct json *texts, int n_text, const char *model
     }
     ck_assert_int_eq(fs_write_atomic(records, s.p, s.n, NULL), 0);
     str_free(&s);
-    str_addf(yaml, "schema: 1\nexperiment: kept\nmodel: %s\ntasks:\n  - jsonl: {file: %s, prompt: '{context}{question}{answer_prefix}', max_new_tokens: 1}\n",
+    str_addf(yaml,
+             "schema: 1\nexperiment: kept\nmodel: %s\ntasks:\n  - jsonl: {file: %s, prompt: "
+             "'{context}{question}{answer_prefix}', max_new_tokens: 1}\n",
              model, records);
-    str_addf(yaml, "samples: %d\nmeasure: [score, nll]\nprune_after: prompt\nrecord: {kept: true}\nsweep:\n  - policy: full\n",
-             n_text);
+    str_addf(
+        yaml,
+        "samples: %d\nmeasure: [score, nll]\nprune_after: prompt\nrecord: {kept: true}\nsweep:\n  - policy: full\n",
+        n_text);
     for (const struct json *x = json_first(json_get(json_first(texts), "expect")); x; x = json_next(x)) {
         char *params = json_print(json_get(x, "params"));
         str_addf(yaml, "  - {policy: {%s: %s}, keep_tokens: %d}\n", json_string(json_get(x, "policy")), params,
@@ -171,7 +175,8 @@ static double same_kept(const struct comparison *c, const struct json *row, int 
 /* One row of the journal. Cells are in the order of the file, `full` first. */
 static void compare_row(struct comparison *c, const struct json *row)
 {
-    int sample = smollm2_integer(row, "sample"), index = smollm2_integer(row, "cell_index"), n = smollm2_integer(c->root, "n");
+    int sample = smollm2_integer(row, "sample"), index = smollm2_integer(row, "cell_index"),
+        n = smollm2_integer(c->root, "n");
     const struct json *t = nth(json_get(c->root, "texts"), sample);
     const char *policy = json_string(json_get(row, "policy"));
     double nll = json_number(json_get(row, "nll"), (double)NAN), want = json_number(json_get(t, "full"), (double)NAN);
@@ -184,14 +189,14 @@ static void compare_row(struct comparison *c, const struct json *row)
         ck_assert_str_eq(policy, json_string(json_get(x, "policy")));
         want = json_number(json_get(x, "nll"), (double)NAN);
         double share = same_kept(c, row, n, m, json_get(x, "kept"));
-        ck_assert_msg(share >= c->kept_share, "text %d, cell %d, %s, %d: %.6f of the kept entries are the same", sample, index,
-                      policy, m, share);
+        ck_assert_msg(share >= c->kept_share, "text %d, cell %d, %s, %d: %.6f of the kept entries are the same", sample,
+                      index, policy, m, share);
         c->pruned++;
     } else {
         c->full++;
     }
-    ck_assert_msg(fabs(nll - want) <= c->nll_tolerance, "text %d, cell %d, %s, %d: nll %.8f, expected %.8f", sample, index, policy,
-                  m, nll, want);
+    ck_assert_msg(fabs(nll - want) <= c->nll_tolerance, "text %d, cell %d, %s, %d: nll %.8f, expected %.8f", sample,
+                  index, policy, m, nll, want);
 }
 
 static void compare(struct comparison *c, const char *model)
@@ -282,8 +287,8 @@ static void write_model(const struct json *v, const char *path, struct hparams *
     struct import_source source = {.hp = *hp, .name = mem_strdup("hashed"), .fetch = fetch, .has_tokenizer = 1};
     memset(source.sha256, '0', HASH_HEX - 1);
     struct tokenizer_data *t = &source.tokenizer;
-    *t = (struct tokenizer_data){.kind = TOKENIZER_BYTES, .n_token = hp->n_vocab, .bos = -1, .eos = hp->n_vocab - 1, .pad = -1,
-                                 .unk = -1};
+    *t = (struct tokenizer_data){
+        .kind = TOKENIZER_BYTES, .n_token = hp->n_vocab, .bos = -1, .eos = hp->n_vocab - 1, .pad = -1, .unk = -1};
     t->token = mem_new((size_t)t->n_token, sizeof *t->token);
     t->type = mem_new((size_t)t->n_token, 1);
     for (int i = 0; i < t->n_token; i++) {

@@ -102,7 +102,8 @@ START_TEST(a_row_that_was_computed_again_has_its_new_bitmap_and_others_keep_thei
     end(k);
     ck_assert_int_eq(first_kept("/cell/0", "q"), 3);
     k = begin();
-    ck_assert(keptfile_has(k, "cell", 0, "q", "k") && keptfile_has(k, "cell", 1, "q", "k") && !keptfile_has(k, "cell", 1, "r", "k"));
+    ck_assert(keptfile_has(k, "cell", 0, "q", "k") && keptfile_has(k, "cell", 1, "q", "k") &&
+              !keptfile_has(k, "cell", 1, "r", "k"));
     ck_assert(!keptfile_has(k, "third", 0, "q", "k") && !keptfile_has(k, "cell", 0, "", "k"));
     add(k, "cell", 0, "q", 63);
     add(k, "third", 0, "q", 9);
@@ -131,7 +132,8 @@ static void colliding_ids(char id[2][64])
                 break;
             }
             if (hash[slot[at]] == hash[i]) {
-                snprintf(id[1], 64, "the-same-forty-characters-at-the-beginning-%016llx", slot[at] * 0x9E3779B97F4A7C15ull);
+                snprintf(id[1], 64, "the-same-forty-characters-at-the-beginning-%016llx",
+                         slot[at] * 0x9E3779B97F4A7C15ull);
                 mem_free(slot);
                 mem_free(hash);
                 return;
@@ -308,8 +310,9 @@ static int check_counts(const struct rows *r, const char *file)
 
 START_TEST(a_run_stores_what_its_rows_say_also_when_the_data_has_changed)
 {
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - jsonl: {file: qa.jsonl}\nsamples: 1\n"
-                               "max_new_tokens: 2\nrecord: {kept: true}\nsweep:\n  - {policy: [knorm, random], keep: [0.5, 0.1]}\n";
+    static const char yaml[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - jsonl: {file: qa.jsonl}\nsamples: 1\n"
+        "max_new_tokens: 2\nrecord: {kept: true}\nsweep:\n  - {policy: [knorm, random], keep: [0.5, 0.1]}\n";
     static const char *const text[] = {
         "{\"context\":\"A hare, a fox and a hound.\",\"answers\":[\"x\"]}\n",
         "{\"context\":\"A hare, a fox, a hound, and then the snail that came last.\",\"answers\":[\"x\"]}\n"};
@@ -330,7 +333,8 @@ END_TEST
 
 START_TEST(recording_that_is_switched_on_later_records_all_of_it)
 {
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: 2\nmax_new_tokens: 2\nsweep: [{policy: knorm, keep: 0.5}]\n%s";
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: "
+                               "2\nmax_new_tokens: 2\nsweep: [{policy: knorm, keep: 0.5}]\n%s";
     struct str y = {0};
     struct rows r, last = {0};
     struct runner_summary sum;

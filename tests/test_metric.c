@@ -48,8 +48,9 @@ START_TEST(scores_equal_those_of_the_reference_implementations)
         m->score(&in, value);
         int i = 0;
         for (const struct json *v = json_first(json_get(c, "value")); v; v = json_next(v), i++)
-            ck_assert_msg(fabs(value[i] - json_number(v, NAN)) < 1e-12, "case %d: %s[%d] of '%s' on '%s' is %.17g, not %.17g",
-                          seen, name, i, in.output, answer[0], value[i], json_number(v, NAN));
+            ck_assert_msg(fabs(value[i] - json_number(v, NAN)) < 1e-12,
+                          "case %d: %s[%d] of '%s' on '%s' is %.17g, not %.17g", seen, name, i, in.output, answer[0],
+                          value[i], json_number(v, NAN));
         strings_free(answer, in.n_answer);
         strings_free(classes, in.n_class);
     }
@@ -110,18 +111,36 @@ START_TEST(last_number_reads_answers_as_lm_eval_does)
         const char *output, *answer;
         double want; /* -1: no score */
     } c[] = {
-        {" 52850", "She counts 5 keys.\n#### 52850", 1}, {" 52850", "#### 52850", 1}, {" 52850", "52850", 1}, {" 52850", "####52850", 1},
-        {"so 52,850.", "#### 52850", 1}, {"so 52850", "5 + 6 #### 52,850", 1}, {"1000", "#### $1,000", 1}, {"1000", "$1000.", 1},
-        {"-7", "#### -7", 1}, {"7", "#### -7", 0}, {"3.50", "#### 3.50", 1}, {"3.5", "#### 3.50", 0}, {" 5", "5 keys #### 52850", 0},
-        {"1 #### 2", "a #### 1 #### 2", 1}, {"no number", "#### 52850", 0}, {"", "#### 52850", 0}, {"52850\n", " 52850\n", 1},
-        {"5", "five", -1}, {"", "", -1}, {"5", "####", -1}, {"5", "5 #### five", -1}, {"5", "5 keys", -1},
+        {" 52850", "She counts 5 keys.\n#### 52850", 1},
+        {" 52850", "#### 52850", 1},
+        {" 52850", "52850", 1},
+        {" 52850", "####52850", 1},
+        {"so 52,850.", "#### 52850", 1},
+        {"so 52850", "5 + 6 #### 52,850", 1},
+        {"1000", "#### $1,000", 1},
+        {"1000", "$1000.", 1},
+        {"-7", "#### -7", 1},
+        {"7", "#### -7", 0},
+        {"3.50", "#### 3.50", 1},
+        {"3.5", "#### 3.50", 0},
+        {" 5", "5 keys #### 52850", 0},
+        {"1 #### 2", "a #### 1 #### 2", 1},
+        {"no number", "#### 52850", 0},
+        {"", "#### 52850", 0},
+        {"52850\n", " 52850\n", 1},
+        {"5", "five", -1},
+        {"", "", -1},
+        {"5", "####", -1},
+        {"5", "5 #### five", -1},
+        {"5", "5 keys", -1},
     };
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         char *answer[] = {mem_strdup(c[i].answer)};
         struct metric_input in = {.output = c[i].output, .answer = answer, .n_answer = 1};
         double v = 7;
         metric_find("last_number")->score(&in, &v);
-        ck_assert_msg(c[i].want < 0 ? isnan(v) : v == c[i].want, "case %zu: '%s' for '%s' is %g", i, c[i].output, c[i].answer, v);
+        ck_assert_msg(c[i].want < 0 ? isnan(v) : v == c[i].want, "case %zu: '%s' for '%s' is %g", i, c[i].output,
+                      c[i].answer, v);
         mem_free(answer[0]);
     }
 }
@@ -142,7 +161,12 @@ START_TEST(retrieval_takes_the_first_number_where_no_paragraph_is_named)
     static const struct {
         const char *output, *answer;
         double want;
-    } c[] = {{"7", "\xE6\xAE\xB5\xE8\x90\xBD" "7", 1}, {"7 8", "7", 0.5}, {"17", "7", 0}};
+    } c[] = {{"7",
+              "\xE6\xAE\xB5\xE8\x90\xBD"
+              "7",
+              1},
+             {"7 8", "7", 0.5},
+             {"17", "7", 0}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         char *answer[] = {mem_strdup(c[i].answer), mem_strdup("no number")};
         struct metric_input in = {.output = c[i].output, .answer = answer, .n_answer = 2};
@@ -164,8 +188,15 @@ START_TEST(bytes_that_are_no_utf8_become_replacement_characters)
     static const struct {
         const char *text, *lower;
         size_t n;
-    } c[] = {{"A\xFF" "B", "a\xEF\xBF\xBD" "b", 3}, {"\xE2\x82", "\xEF\xBF\xBD\xEF\xBF\xBD", 2}, {"", "", 0},
-             {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80", 1}, {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD", 3}};
+    } c[] = {{"A\xFF"
+              "B",
+              "a\xEF\xBF\xBD"
+              "b",
+              3},
+             {"\xE2\x82", "\xEF\xBF\xBD\xEF\xBF\xBD", 2},
+             {"", "", 0},
+             {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80", 1},
+             {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD", 3}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         size_t n;
         char *low = unicode_lower(c[i].text);

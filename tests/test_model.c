@@ -16,9 +16,18 @@
 #include "tests/suites.h"
 #include "tests/support.h"
 
-static const struct hparams tiny = {
-    .architecture = "llama", .n_layer = 2, .d_model = 8, .n_head = 4, .n_kv_head = 2, .head_dim = 4, .d_ff = 6,
-    .n_vocab = 5, .context_length = 32, .norm_eps = 1e-5f, .embedding_scale = 1, .rope_base = 10000};
+static const struct hparams tiny = {.architecture = "llama",
+                                    .n_layer = 2,
+                                    .d_model = 8,
+                                    .n_head = 4,
+                                    .n_kv_head = 2,
+                                    .head_dim = 4,
+                                    .d_ff = 6,
+                                    .n_vocab = 5,
+                                    .context_length = 32,
+                                    .norm_eps = 1e-5f,
+                                    .embedding_scale = 1,
+                                    .rope_base = 10000};
 
 /* ---- hyper-parameters and rotation ----------------------------------------------------------- */
 
@@ -77,7 +86,7 @@ static int fill(void *ctx, const char *name, float *dst, size_t n, struct err *e
 static const struct {
     int pair;
     double freq;
-} llama3_freq[] = {{14, 0.00321144611},  {15, 0.00137189368},   {16, 0.000524846022},
+} llama3_freq[] = {{14, 0.00321144611},  {15, 0.00137189368},  {16, 0.000524846022},
                    {17, 0.000178507791}, {18, 7.78465546e-05}, {31, 3.7673226e-07}};
 
 START_TEST(rotation_frequencies_follow_their_scaling)
@@ -101,7 +110,8 @@ START_TEST(rotation_frequencies_follow_their_scaling)
         ck_assert_double_eq_tol(linear->rope_freq[i], f / 4, 1e-14 * f);
     }
     for (size_t i = 0; i < sizeof llama3_freq / sizeof *llama3_freq; i++) /* 1e-6: the reference rounds to float */
-        ck_assert_double_eq_tol(llama3->rope_freq[llama3_freq[i].pair], llama3_freq[i].freq, 1e-6 * llama3_freq[i].freq);
+        ck_assert_double_eq_tol(llama3->rope_freq[llama3_freq[i].pair], llama3_freq[i].freq,
+                                1e-6 * llama3_freq[i].freq);
     model_close(plain);
     model_close(linear);
     model_close(llama3);
@@ -129,8 +139,8 @@ START_TEST(q_k_v_and_gate_up_lie_behind_one_another)
     for (int i = 1; i < 32; i++)
         ck_assert(l->qkv_bias[i] == l->qkv_bias[0] + (float)i);
     ck_assert(l->q_norm[3] + 1 == l->k_norm[0]);
-    const void *aligned[] = {m->embedding.f32, l->attn_norm, l->qkv.f32, l->attn_out.f32, l->gate_up.f32,
-                             l->down.f32, m->output.f32};
+    const void *aligned[] = {m->embedding.f32, l->attn_norm, l->qkv.f32,   l->attn_out.f32,
+                             l->gate_up.f32,   l->down.f32,  m->output.f32};
     for (int i = 0; i < 7; i++)
         ck_assert_msg((uintptr_t)aligned[i] % 64 == 0, "pointer %d", i);
     model_close(m);
@@ -159,7 +169,8 @@ END_TEST
 START_TEST(the_hash_tells_weights_and_hyper_parameters_apart)
 {
     struct hparams hp = tiny;
-    struct model *a = model_build(&hp, fill, &(struct fill){0}, NULL), *b = model_build(&hp, fill, &(struct fill){0}, NULL),
+    struct model *a = model_build(&hp, fill, &(struct fill){0}, NULL),
+                 *b = model_build(&hp, fill, &(struct fill){0}, NULL),
                  *c = model_build(&hp, fill, &(struct fill){.next = 1}, NULL);
     hp.context_length = 64;
     struct model *d = model_build(&hp, fill, &(struct fill){0}, NULL);
@@ -219,7 +230,8 @@ static void write_model(const struct hparams *hp, const struct spoil *p)
             continue;
         uint64_t dim[2] = {(uint64_t)t.dim[0], (uint64_t)t.dim[1]};
         ck_assert_int_eq(h5_write(f, name, bad ? p->type : H5_TYPE_F32, bad && p->rank ? p->rank : t.rank,
-                                  bad && p->rank ? p->dim : dim, x, NULL), 0);
+                                  bad && p->rank ? p->dim : dim, x, NULL),
+                         0);
     }
     ck_assert_int_eq(h5_close(f, NULL), 0);
 }
@@ -229,13 +241,14 @@ START_TEST(a_file_with_a_wrong_tensor_is_refused_with_path_and_both_shapes)
     static const struct {
         struct spoil spoil;
         const char *says;
-    } c[] = {{{.tensor = "layers/1/wq", .rank = 2, .dim = {8, 8}},
-              ":/layers/1/wq: shape (8,8), expected (16,8) from n_head*head_dim x d_model"},
-             {{.tensor = "layers/0/attn_norm", .rank = 2, .dim = {8, 1}}, ":/layers/0/attn_norm: shape (8,1), expected (8)"},
-             {{.tensor = "output_norm", .rank = 1, .dim = {9}}, ":/output_norm: shape (9), expected (8) from d_model"},
-             {{.tensor = "embedding", .rank = 3, .dim = {5, 8, 1}}, ":/embedding: shape (5,8,1), expected (5,8)"},
-             {{.tensor = "layers/1/down", .skip = 1}, ":/layers/1/down: missing"},
-             {{.tensor = "layers/1/down", .type = H5_TYPE_I32}, ":/layers/1/down: elements are i32, expected f32"}};
+    } c[] = {
+        {{.tensor = "layers/1/wq", .rank = 2, .dim = {8, 8}},
+         ":/layers/1/wq: shape (8,8), expected (16,8) from n_head*head_dim x d_model"},
+        {{.tensor = "layers/0/attn_norm", .rank = 2, .dim = {8, 1}}, ":/layers/0/attn_norm: shape (8,1), expected (8)"},
+        {{.tensor = "output_norm", .rank = 1, .dim = {9}}, ":/output_norm: shape (9), expected (8) from d_model"},
+        {{.tensor = "embedding", .rank = 3, .dim = {5, 8, 1}}, ":/embedding: shape (5,8,1), expected (5,8)"},
+        {{.tensor = "layers/1/down", .skip = 1}, ":/layers/1/down: missing"},
+        {{.tensor = "layers/1/down", .type = H5_TYPE_I32}, ":/layers/1/down: elements are i32, expected f32"}};
     struct err e;
     size_t live = mem_live();
     write_model(&tiny, &(struct spoil){0});
@@ -307,9 +320,21 @@ START_TEST(a_tokenizer_comes_back_as_it_was_written)
     char *merge[] = {(char[]){"a b"}}, pre[] = "gpt2", chat[] = "{% for m in messages %}";
     uint8_t type[] = {TOKEN_NORMAL, TOKEN_NORMAL, TOKEN_NORMAL, TOKEN_CONTROL};
     int extra[] = {2};
-    const struct tokenizer_data d = {.kind = TOKENIZER_BPE, .pre = pre, .n_token = 4, .token = token, .type = type,
-                                     .n_merge = 1, .merge = merge, .bos = -1, .eos = 3, .pad = 0, .unk = -1,
-                                     .add_bos = 1, .chat_template = chat, .eos_extra = extra, .n_eos_extra = 1};
+    const struct tokenizer_data d = {.kind = TOKENIZER_BPE,
+                                     .pre = pre,
+                                     .n_token = 4,
+                                     .token = token,
+                                     .type = type,
+                                     .n_merge = 1,
+                                     .merge = merge,
+                                     .bos = -1,
+                                     .eos = 3,
+                                     .pad = 0,
+                                     .unk = -1,
+                                     .add_bos = 1,
+                                     .chat_template = chat,
+                                     .eos_extra = extra,
+                                     .n_eos_extra = 1};
     struct tokenizer_data back;
     struct h5 *f = h5_open(path, H5_MODE_CREATE, NULL);
     ck_assert_int_eq(model_file_read_tokenizer(f, &back, NULL), 0);
@@ -398,13 +423,26 @@ END_TEST
 
 START_TEST(another_tokenizer_has_another_identity)
 {
-    char *token[] = {(char[]){"a"}, (char[]){"b"}, (char[]){"ab"}, (char[]){"<end>"}}, *other_token[] = {token[0], token[1], token[2], (char[]){"<End>"}};
+    char *token[] = {(char[]){"a"}, (char[]){"b"}, (char[]){"ab"}, (char[]){"<end>"}},
+         *other_token[] = {token[0], token[1], token[2], (char[]){"<End>"}};
     char *merge[] = {(char[]){"a b"}}, pre[] = "gpt2", other_pre[] = "smollm", chat[] = "x", other_chat[] = "y";
     uint8_t type[] = {0, 0, 0, TOKEN_CONTROL}, other_type[] = {0, 0, 0, TOKEN_ADDED};
     int extra[] = {2}, other_extra[] = {1};
-    const struct tokenizer_data d = {.kind = TOKENIZER_BPE, .pre = pre, .n_token = 4, .token = token, .type = type, .n_merge = 1,
-                                     .merge = merge, .bos = -1, .eos = 3, .pad = 0, .unk = -1, .add_bos = 1,
-                                     .chat_template = chat, .eos_extra = extra, .n_eos_extra = 1};
+    const struct tokenizer_data d = {.kind = TOKENIZER_BPE,
+                                     .pre = pre,
+                                     .n_token = 4,
+                                     .token = token,
+                                     .type = type,
+                                     .n_merge = 1,
+                                     .merge = merge,
+                                     .bos = -1,
+                                     .eos = 3,
+                                     .pad = 0,
+                                     .unk = -1,
+                                     .add_bos = 1,
+                                     .chat_template = chat,
+                                     .eos_extra = extra,
+                                     .n_eos_extra = 1};
     struct tokenizer_data v[13];
     char hex[13][HASH_HEX];
     for (int i = 0; i < 13; i++)

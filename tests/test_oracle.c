@@ -110,8 +110,8 @@ static void compare(const struct json *v, const float *got, int n_vocab, const c
             scale = fmax(scale, fabs(want));
         }
     }
-    ck_assert_msg(scale > 0.1 && worst < TOLERANCE * scale, "%s, %s: %g of %g", json_string(json_get(v, "architecture")),
-                  how, worst, scale);
+    ck_assert_msg(scale > 0.1 && worst < TOLERANCE * scale, "%s, %s: %g of %g",
+                  json_string(json_get(v, "architecture")), how, worst, scale);
 }
 
 START_TEST(logits_are_those_of_hugging_face_transformers_in_every_phase)

@@ -9,12 +9,14 @@
 enum { L = 8, N = 12 };
 
 /* Two layers, samples 1 0, 3 0, 2 0: means 2 and 0, variance 2. Of the 2^3 ways to swap, the sums of the signed
- * differences are +-6, +-4, +-2, +-0 (1 + 3 + 2 down to 1 - 3 + 2), each d giving the variance (d/3)^2 / 2: 2, 8/9, 2/9, 0. */
+ * differences are +-6, +-4, +-2, +-0 (1 + 3 + 2 down to 1 - 3 + 2), each d giving the variance (d/3)^2 / 2: 2, 8/9,
+ * 2/9, 0. */
 START_TEST(a_case_of_two_layers_agrees_with_its_enumeration)
 {
     static const double x[2][3] = {{1, 3, 2}, {0, 0, 0}};
     struct permutation_test t = permutation_layers(x[0], 2, 3);
-    double mean = (2 + 8 / 9.0 + 2 / 9.0 + 0) / 4, square = (4 + 64 / 81.0 + 4 / 81.0) / 4, sd = sqrt(square - mean * mean);
+    double mean = (2 + 8 / 9.0 + 2 / 9.0 + 0) / 4, square = (4 + 64 / 81.0 + 4 / 81.0) / 4,
+           sd = sqrt(square - mean * mean);
     ck_assert_int_eq(t.n_layer, 2);
     ck_assert_int_eq(t.n_sample, 3);
     ck_assert_double_eq_tol(t.variance, 2, 1e-12);
@@ -86,8 +88,8 @@ START_TEST(without_a_difference_p_is_uniform_and_the_halves_do_not_agree)
         effect += t.effect / CASES;
         reliability += permutation_split_half(x[0], 5, N) / CASES;
     }
-    ck_assert_int_le(low, 9);               /* binomial(60, 0.05): 10 or more has probability 0.0006 */
-    ck_assert(half >= 16 && half <= 44);    /* binomial(60, 0.5): outside 0.0002 */
+    ck_assert_int_le(low, 9);                /* binomial(60, 0.05): 10 or more has probability 0.0006 */
+    ck_assert(half >= 16 && half <= 44);     /* binomial(60, 0.5): outside 0.0002 */
     ck_assert_double_eq_tol(effect, 0, 0.6); /* sd 1 a case: more than four standard errors */
     ck_assert_double_lt(reliability, 0.3);
 }
@@ -149,7 +151,8 @@ END_TEST
 START_TEST(halves_of_ranks_agree_with_their_enumeration)
 {
     enum { LAYERS = 7 };
-    static const double x[LAYERS][4] = {{0.1, 0.2, 0.1, 0.2}, {0.2, 0.1, 0.2, 0.1}, {0, 3, 1, 1}, {1, 1, 0, 4}, {5, 0, 0, 9}, {2, 2, 2, 2}, {2, 2, 2, 2}};
+    static const double x[LAYERS][4] = {{0.1, 0.2, 0.1, 0.2}, {0.2, 0.1, 0.2, 0.1}, {0, 3, 1, 1}, {1, 1, 0, 4},
+                                        {5, 0, 0, 9},         {2, 2, 2, 2},         {2, 2, 2, 2}};
     double r = 0, square = 0;
     for (int split = 1; split < 4; split++) {
         double a[LAYERS], b[LAYERS];

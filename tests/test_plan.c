@@ -1,17 +1,17 @@
-/* Which rows of a folder count: a folder that other experiments, models and programs have used gives the tables of a fresh one,
- * whatever else its journal holds; and what a row's key covers. */
+/* Which rows of a folder count: a folder that other experiments, models and programs have used gives the tables of a
+ * fresh one, whatever else its journal holds; and what a row's key covers. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
+#include "harness/report/aggregate.h"
+#include "harness/report/pool.h"
 #include "harness/rows/build_id.h"
 #include "harness/rows/plan.h"
-#include "harness/report/pool.h"
 #include "harness/rows/rowkey.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
@@ -33,8 +33,11 @@ static void write_records(const char *which)
     struct str s = {0};
     for (const char *p = which; *p; p++) {
         int mended = p[1] == '-';
-        str_addf(&s, "{\"id\":\"q%c\",\"context\":\"The captain is called Mora%c. \",\"question\":\"Who? \",\"answer_prefix\":\"\","
-                     "\"answers\":[\"Mora%c\"]}\n", *p, *p, mended ? 'x' : *p);
+        str_addf(&s,
+                 "{\"id\":\"q%c\",\"context\":\"The captain is called Mora%c. \",\"question\":\"Who? "
+                 "\",\"answer_prefix\":\"\","
+                 "\"answers\":[\"Mora%c\"]}\n",
+                 *p, *p, mended ? 'x' : *p);
         p += mended;
     }
     rows_write("r.jsonl", s.p);
@@ -44,15 +47,19 @@ static void write_records(const char *which)
 static void run(const char *out, const char *axes, struct runner_summary *sum)
 {
     struct str y = {0};
-    str_addf(&y, "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - jsonl: {file: r.jsonl, prompt: \"{context}{question}{answer_prefix}\", "
-                 "metric: exact, max_new_tokens: 4}\nmeasure: [score, nll]\n%s\n", axes);
+    str_addf(&y,
+             "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - jsonl: {file: r.jsonl, prompt: "
+             "\"{context}{question}{answer_prefix}\", "
+             "metric: exact, max_new_tokens: 4}\nmeasure: [score, nll]\n%s\n",
+             axes);
     rows_run(y.p, out, 0, sum);
     str_free(&y);
 }
 
 static const char both[] = "samples: 20\nsweep:\n  - {policy: streaming, keep: 0.5}\n  - {policy: random, keep: 0.5}";
 static const char two[] = "samples: 2\nsweep:\n  - {policy: streaming, keep: 0.5}\n  - {policy: random, keep: 0.5}";
-static const char late[] = "samples: 3\nfirst_sample: 2\nsweep:\n  - {policy: streaming, keep: 0.5}\n  - {policy: random, keep: 0.5}";
+static const char late[] =
+    "samples: 3\nfirst_sample: 2\nsweep:\n  - {policy: streaming, keep: 0.5}\n  - {policy: random, keep: 0.5}";
 static const char turned[] = "samples: 20\nsweep:\n  - {policy: random, keep: 0.5}\n  - {policy: streaming, keep: 0.5}";
 
 /* cells.csv but for the columns of times, which stand at the end. */
@@ -78,7 +85,8 @@ static char *cells(const char *out, struct aggregate *a)
 }
 
 /* Runs into the used folder and into a fresh one; both must say the same, and the used one what it has left out. */
-static void check(const char *what, const char *records, const char *axes, int n, int written, enum plan_verdict why, int left)
+static void check(const char *what, const char *records, const char *axes, int n, int written, enum plan_verdict why,
+                  int left)
 {
     struct aggregate used, fresh;
     struct runner_summary sum;
@@ -92,7 +100,8 @@ static void check(const char *what, const char *records, const char *axes, int n
     ck_assert_msg(strcmp(a, b) == 0, "%s:\n%s\nand fresh:\n%s", what, a, b);
     ck_assert_msg(used.cell[0].n_ok == n, "%s: n %d, expected %d", what, used.cell[0].n_ok, n);
     ck_assert_msg((int)sum.rows == written, "%s: %ld rows written, expected %d", what, sum.rows, written);
-    ck_assert_msg(used.left_out[why] == left, "%s: %d rows left out for reason %d, expected %d", what, used.left_out[why], why, left);
+    ck_assert_msg(used.left_out[why] == left, "%s: %d rows left out for reason %d, expected %d", what,
+                  used.left_out[why], why, left);
     aggregate_free(&used);
     aggregate_free(&fresh);
     mem_free(a);
@@ -154,8 +163,8 @@ END_TEST
 START_TEST(rows_that_do_not_belong_are_counted_by_reason)
 {
     static const char *const change[][2] = {
-        {"\"schema\":1", "\"schema\":2"}, {"\"cell\":\"", "\"cell\":\"f"}, {"\"sample\":0", "\"sample\":7"}, {"\"engine\":\"", "\"engine\":\"x"},
-        {"\"key\":\"", "\"key\":\"f"},
+        {"\"schema\":1", "\"schema\":2"},    {"\"cell\":\"", "\"cell\":\"f"}, {"\"sample\":0", "\"sample\":7"},
+        {"\"engine\":\"", "\"engine\":\"x"}, {"\"key\":\"", "\"key\":\"f"},
     };
     static const enum plan_verdict why[] = {PLAN_SCHEMA, PLAN_CELL, PLAN_SAMPLE, PLAN_BUILD, PLAN_INPUTS};
     struct aggregate a;
@@ -180,9 +189,13 @@ START_TEST(rows_that_do_not_belong_are_counted_by_reason)
     for (size_t i = 0; i < sizeof why / sizeof *why; i++)
         ck_assert_msg(a.left_out[why[i]] == 1, "reason %d: %d", why[i], a.left_out[why[i]]);
     aggregate_tell(&a, &told);
-    ck_assert_str_eq(told.p, "left out: 1 row of 1 cell that the experiment no longer has, 1 row of samples or questions that the experiment "
-                             "no longer has, 1 row by another build, processor or library (engines in manifest.json), 1 row of another "
-                             "model, tokenizer or profile, other measures, or other sources of the policy or layer budget, 1 row in the form of another version");
+    ck_assert_str_eq(
+        told.p,
+        "left out: 1 row of 1 cell that the experiment no longer has, 1 row of samples or questions that the "
+        "experiment "
+        "no longer has, 1 row by another build, processor or library (engines in manifest.json), 1 row of another "
+        "model, tokenizer or profile, other measures, or other sources of the policy or layer budget, 1 row in the "
+        "form of another version");
     aggregate_free(&a);
     str_free(&text);
     str_free(&told);
@@ -200,7 +213,8 @@ START_TEST(pooled_tables_say_what_they_leave_out)
     ck_assert_ptr_null(strstr(all.page.p, "left out"));
     run("used", two, NULL);
     ck_assert_int_eq(pool_markdown(dir, &some, NULL), 0);
-    ck_assert_ptr_nonnull(strstr(some.page.p, "\nNote: left out: 3 rows of samples or questions that the experiment no longer has.\n"));
+    ck_assert_ptr_nonnull(
+        strstr(some.page.p, "\nNote: left out: 3 rows of samples or questions that the experiment no longer has.\n"));
     quote_free(&all);
     quote_free(&some);
     mem_free(dir);
@@ -239,10 +253,13 @@ START_TEST(a_plan_that_is_none_is_an_error_with_file_and_line)
         {"{\"schema\":2,\"engine\":\"0123456789abcdef\"}\n", "plan.jsonl:1: field 'schema': expected 1"},
         {"{\"schema\":1,\"engine\":\"x\"}\n", "plan.jsonl:1: field 'engine': expected 16 hexadecimal digits"},
         {"+{\"cell\":\"a\",\"key\":null,\"data\":-1}\n", "plan.jsonl:2: field 'data': expected a whole number"},
-        {"+{\"cell\":\"a\",\"key\":\"12\",\"data\":0}\n", "plan.jsonl:2: field 'key': expected 64 hexadecimal digits or null"},
+        {"+{\"cell\":\"a\",\"key\":\"12\",\"data\":0}\n",
+         "plan.jsonl:2: field 'key': expected 64 hexadecimal digits or null"},
         {"+{\"cell\":\"" HEX "0\",\"key\":null,\"data\":0}\n", "plan.jsonl:2: field 'cell': expected the id of a cell"},
-        {"+{\"cell\":\"a\",\"key\":null,\"data\":0}\n{\"cell\":\"a\",\"key\":null,\"data\":0}\n", "plan.jsonl:3: field 'cell': a cell that has a line"},
-        {"+{\"data\":0,\"sample\":0,\"question\":\"q\",\"sha256\":\"\"}\n", "plan.jsonl:2: expected a cell, or a question"},
+        {"+{\"cell\":\"a\",\"key\":null,\"data\":0}\n{\"cell\":\"a\",\"key\":null,\"data\":0}\n",
+         "plan.jsonl:3: field 'cell': a cell that has a line"},
+        {"+{\"data\":0,\"sample\":0,\"question\":\"q\",\"sha256\":\"\"}\n",
+         "plan.jsonl:2: expected a cell, or a question"},
         {"+[]\n", "plan.jsonl:2: not valid JSON"},
         {"+{\"cell\":\"a\"", "plan.jsonl:2: not valid JSON"},
     };
@@ -263,9 +280,11 @@ END_TEST
 
 START_TEST(ids_of_one_sample_need_not_be_unique)
 {
-    static const char plan[] = "{\"schema\":1,\"engine\":\"0123456789abcdef\"}\n{\"cell\":\"a\",\"key\":\"" HEX "\",\"data\":0}\n"
-                               "{\"data\":0,\"sample\":0,\"question\":\"q \\\"\",\"sha256\":\"" HEX "\"}\n"
-                               "{\"data\":0,\"sample\":0,\"question\":\"q \\\"\",\"sha256\":\"f123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}\n";
+    static const char plan[] =
+        "{\"schema\":1,\"engine\":\"0123456789abcdef\"}\n{\"cell\":\"a\",\"key\":\"" HEX "\",\"data\":0}\n"
+        "{\"data\":0,\"sample\":0,\"question\":\"q \\\"\",\"sha256\":\"" HEX "\"}\n"
+        "{\"data\":0,\"sample\":0,\"question\":\"q "
+        "\\\"\",\"sha256\":\"f123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}\n";
     struct plan *p;
     struct err e;
     char key[3][HASH_HEX], *dir = rows_path("");
@@ -276,7 +295,10 @@ START_TEST(ids_of_one_sample_need_not_be_unique)
     ck_assert_msg(plan_read(dir, &p, &e) == 0, "%s", e.msg);
     for (int i = 0; i < 3; i++) {
         struct str s = {0};
-        str_addf(&s, "{\"schema\":1,\"cell\":\"a\",\"key\":\"%s\",\"engine\":\"0123456789abcdef\",\"sample\":0,\"question_id\":\"q \\\"\",\"data\":\"e123\"}", key[i]);
+        str_addf(&s,
+                 "{\"schema\":1,\"cell\":\"a\",\"key\":\"%s\",\"engine\":\"0123456789abcdef\",\"sample\":0,\"question_"
+                 "id\":\"q \\\"\",\"data\":\"e123\"}",
+                 key[i]);
         struct json *row = json_parse("row", s.p, s.n, &e);
         ck_assert_int_eq(plan_judge(p, row), i < 2 ? PLAN_BELONGS : PLAN_DATA);
         json_free(row);
@@ -293,7 +315,8 @@ START_TEST(a_key_covers_model_tokenizer_engine_profile_and_what_is_measured)
     struct experiment x;
     struct err e;
     static struct model m[2];
-    struct dataset_question q = {.answer = (char *[]){(char[]){"a"}, (char[]){"b"}}, .n_answer = 2, .max_new_tokens = 3};
+    struct dataset_question q = {
+        .answer = (char *[]){(char[]){"a"}, (char[]){"b"}}, .n_answer = 2, .max_new_tokens = 3};
     struct dataset_item item = {.context_id = (char[]){"c"}, .question = &q, .n_question = 1};
     struct prompt p = {.ids = {.id = (int32_t[]){1, 2, 3}, .n = 3}, .context_end = 2, .question_end = 3};
     char key[N][HASH_HEX], of[6][HASH_HEX];
@@ -343,14 +366,29 @@ END_TEST
 
 START_TEST(an_engine_is_all_that_a_number_goes_through)
 {
-    static const char *const in[] = {"harness/experiment/experiment.c", "harness/experiment/experiment_cells.c", "harness/run/runner.c", "harness/engine/prompts.c", "harness/experiment/conf.c",
-                                     "harness/engine/group.c", "harness/metric/metric_text.c", "harness/rows/rowkey.c", "harness/rows/record.c", "harness/rows/journal.c",
-                                     "harness/base/rng.c", "harness/a_new_file.c", "models/kernels_few.c", "models/a_new_file.h", "datasets/qa.c",
-                                     "policies/policy.c", "policies/allocator_window.c", "policies/policy.h"};
-    static const char *const out[] = {"harness/report/report.c", "harness/base/quote.c", "harness/report/plot_across.c", "harness/cmd/cmd_compare.c", "policies/snapkv.c",
-                                      "policies/alloc_cake.c"};
-    static const char *const line[] = {"sources ", "\ncompiler ", "\nflags ", "\ntarget ", "\nkernels ", "\nblas ", "\nlapack ", "\nlibc ",
-                                       "\npcre2 ", "\nutf8proc "};
+    static const char *const in[] = {"harness/experiment/experiment.c",
+                                     "harness/experiment/experiment_cells.c",
+                                     "harness/run/runner.c",
+                                     "harness/engine/prompts.c",
+                                     "harness/experiment/conf.c",
+                                     "harness/engine/group.c",
+                                     "harness/metric/metric_text.c",
+                                     "harness/rows/rowkey.c",
+                                     "harness/rows/record.c",
+                                     "harness/rows/journal.c",
+                                     "harness/base/rng.c",
+                                     "harness/a_new_file.c",
+                                     "models/kernels_few.c",
+                                     "models/a_new_file.h",
+                                     "datasets/qa.c",
+                                     "policies/policy.c",
+                                     "policies/allocator_window.c",
+                                     "policies/policy.h"};
+    static const char *const out[] = {
+        "harness/report/report.c",   "harness/base/quote.c", "harness/report/plot_across.c",
+        "harness/cmd/cmd_compare.c", "policies/snapkv.c",    "policies/alloc_cake.c"};
+    static const char *const line[] = {"sources ", "\ncompiler ", "\nflags ", "\ntarget ", "\nkernels ",
+                                       "\nblas ",  "\nlapack ",   "\nlibc ",  "\npcre2 ",  "\nutf8proc "};
     struct str s = {0};
     char once[HASH_HEX], twice[HASH_HEX];
     for (size_t i = 0; i < sizeof in / sizeof *in; i++)

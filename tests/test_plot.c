@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness/base/leave.h"
 #include "harness/base/fs.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/cmd/cli.h"
 #include "harness/report/gnuplot.h"
@@ -43,13 +43,17 @@ static void draw(const struct rows_fake *f, int n, struct plot_list *p)
     aggregate_free(&a);
 }
 
-/* Equal values, so that every number is known: of a mean m of two the ends are m - m z^2 / (2 + z^2) and m + (1 - m) z^2 / (2 + z^2),
- * and kl, which nothing bounds, has none. */
+/* Equal values, so that every number is known: of a mean m of two the ends are m - m z^2 / (2 + z^2) and m + (1 - m)
+ * z^2 / (2 + z^2), and kl, which nothing bounds, has none. */
 static const struct rows_fake sweep[] = {
-    {"f", 0, 0, "c0", "q", "full", "", 1, 0.875, 0, .bytes = 4194304}, {"f", 0, 1, "c1", "q", "full", "", 1, 0.875, 0, .bytes = 4194304},
-    {"a", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 2097152}, {"a", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 2097152},
-    {"b", 2, 0, "c0", "q", "knorm", "0.25", 1, 0.25, 1, .bytes = 1048576}, {"b", 2, 1, "c1", "q", "knorm", "0.25", 1, 0.25, 1, .bytes = 1048576},
-    {"r", 3, 0, "c0", "q", "random", "0.5", 1, 0.125, 0.5, .bytes = 2097152}, {"r", 3, 1, "c1", "q", "random", "0.5", 1, 0.125, 0.5, .bytes = 2097152},
+    {"f", 0, 0, "c0", "q", "full", "", 1, 0.875, 0, .bytes = 4194304},
+    {"f", 0, 1, "c1", "q", "full", "", 1, 0.875, 0, .bytes = 4194304},
+    {"a", 1, 0, "c0", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 2097152},
+    {"a", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 2097152},
+    {"b", 2, 0, "c0", "q", "knorm", "0.25", 1, 0.25, 1, .bytes = 1048576},
+    {"b", 2, 1, "c1", "q", "knorm", "0.25", 1, 0.25, 1, .bytes = 1048576},
+    {"r", 3, 0, "c0", "q", "random", "0.5", 1, 0.125, 0.5, .bytes = 2097152},
+    {"r", 3, 1, "c1", "q", "random", "0.5", 1, 0.125, 0.5, .bytes = 2097152},
 };
 
 START_TEST(the_data_are_the_means_in_the_order_of_bytes)
@@ -75,12 +79,18 @@ END_TEST
 
 START_TEST(the_script_names_its_data_and_the_full_cache)
 {
-    static const char *const lines[] = {
-        "set title noenhanced 't, m'\n", "set xlabel 'cache after pruning, MiB (float32)'\n", "set ylabel noenhanced 'score: f1'\n",
-        "set terminal svg ", "set output '1-t-score.svg'\n", "set terminal pngcairo ", "set output '1-t-score.png'\n",
-        "plot 0.875 with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n",
-        "'1-t-score.dat' index 0 using ($1-0.006):2:3:4 with yerrorlines lw 1.8 ps 1 pt 7 lc rgb '#0072b2' title 'knorm', \\\n",
-        "'1-t-score.dat' index 1 using ($1+0.006):2:3:4 with yerrorlines lw 1.8 ps 1 pt 5 lc rgb '#d55e00' title 'random'\n"};
+    static const char *const lines[] = {"set title noenhanced 't, m'\n",
+                                        "set xlabel 'cache after pruning, MiB (float32)'\n",
+                                        "set ylabel noenhanced 'score: f1'\n",
+                                        "set terminal svg ",
+                                        "set output '1-t-score.svg'\n",
+                                        "set terminal pngcairo ",
+                                        "set output '1-t-score.png'\n",
+                                        "plot 0.875 with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n",
+                                        "'1-t-score.dat' index 0 using ($1-0.006):2:3:4 with yerrorlines lw 1.8 ps 1 "
+                                        "pt 7 lc rgb '#0072b2' title 'knorm', \\\n",
+                                        "'1-t-score.dat' index 1 using ($1+0.006):2:3:4 with yerrorlines lw 1.8 ps 1 "
+                                        "pt 5 lc rgb '#d55e00' title 'random'\n"};
     struct plot_list p;
     draw(sweep, 8, &p);
     char *gp = rows_read("plots/1-t-score.gp");
@@ -89,8 +99,10 @@ START_TEST(the_script_names_its_data_and_the_full_cache)
     mem_free(gp);
     gp = rows_read("plots/1-t-kl.gp");
     ck_assert_ptr_nonnull(strstr(gp, "set logscale y\n"));
-    ck_assert_ptr_nonnull(strstr(gp, ":2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines")); /* a low end of 0 has no place there; the data keep it */
-    ck_assert_ptr_null(strstr(gp, "full cache'")); /* its kl is zero, which no logarithmic axis has */
+    ck_assert_ptr_nonnull(strstr(
+        gp,
+        ":2:($3 <= 0 ? $2 / 10 : $3):4 with yerrorlines")); /* a low end of 0 has no place there; the data keep it */
+    ck_assert_ptr_null(strstr(gp, "full cache'"));          /* its kl is zero, which no logarithmic axis has */
     mem_free(gp);
     plot_list_fini(&p);
 }
@@ -104,7 +116,8 @@ static const struct rows_fake study[] = {
     {"s3", 3, 0, "c0", "q", "knorm", "0.5", 1, 0.625, 0.125, .layer_budget = SINGLE(1), .bytes = 2560, .level = 0.5},
     {"s4", 4, 0, "c0", "q", "knorm", "0.1", 1, 0.0625, 2, .layer_budget = SINGLE(1), .bytes = 2560, .level = 0.1},
     {"u", 5, 0, "c0", "q", "knorm", "0.5", 1, 0.375, 0.75, .bytes = 1536},
-    {"o", 6, 0, "c0", "q", "knorm", "0.5", 1, 0.125, 4, .layer_budget = "{\"single\":{\"layer\":1,\"only\":true}}", .bytes = 1536, .level = 0.5},
+    {"o", 6, 0, "c0", "q", "knorm", "0.5", 1, 0.125, 4, .layer_budget = "{\"single\":{\"layer\":1,\"only\":true}}",
+     .bytes = 1536, .level = 0.5},
 };
 
 START_TEST(a_study_of_single_layers_is_drawn_over_the_layers)
@@ -209,7 +222,8 @@ START_TEST(no_picture_stays_beside_data_that_it_does_not_show)
     ck_assert(p.item[0].drawn && p.item[1].drawn && exists("plots/1-t-score.svg") && exists("plots/1-t-score.png"));
     plot_list_fini(&p);
     /* half of a picture is none, and its last line says why */
-    fake_gnuplot("#!/bin/sh\necho half >${1%.gp}.svg\necho 'plot x' >&2\necho '     ^' >&2\necho 'line 9: no such data' >&2\nexit 1\n");
+    fake_gnuplot("#!/bin/sh\necho half >${1%.gp}.svg\necho 'plot x' >&2\necho '     ^' >&2\necho 'line 9: no such "
+                 "data' >&2\nexit 1\n");
     draw(sweep, 8, &p);
     ck_assert(!p.item[0].drawn && !p.item[1].drawn && !exists("plots/1-t-score.svg") && !exists("plots/1-t-score.png"));
     ck_assert_msg(strstr(p.warning.p, "1-t-score.gp: line 9: no such data (and 1 more)") != NULL, "%s", p.warning.p);
@@ -256,7 +270,8 @@ START_TEST(a_gnuplot_that_hangs_is_ended_with_what_it_started)
     fake_gnuplot(SLEEPY "wait\n");
     gnuplot_limit_s = 1;
     draw(sweep, 8, &p);
-    ck_assert_msg(strstr(p.warning.p, "1-t-score.gp: it took more than 1 s and was ended (and 1 more)") != NULL, "%s", p.warning.p);
+    ck_assert_msg(strstr(p.warning.p, "1-t-score.gp: it took more than 1 s and was ended (and 1 more)") != NULL, "%s",
+                  p.warning.p);
     char *calls = rows_read("plots/calls");
     ck_assert_str_eq(calls, "x\n"); /* the second figure would hang as well */
     ck_assert(!runs("plots/me") && !runs("plots/child"));

@@ -39,9 +39,20 @@ static void derive(struct layer *x, int n_row)
     }
     for (int h = 0; h < KV; h++)
         x->head[h] = (struct policy_head){n, x->pos, x->keys[h], x->values[h]};
-    x->view = (struct policy_view){.layer = 1, .n_layer = 3, .n_head = HEADS, .n_kv_head = KV, .n_group = GROUP,
-                                   .head_dim = DIM, .d_model = HEADS * DIM, .n_seen = n, .n_query = n, .n_row = x->n_row,
-                                   .head = x->head, .attention = x->attention, .policy_seed = 3, .sample = 11};
+    x->view = (struct policy_view){.layer = 1,
+                                   .n_layer = 3,
+                                   .n_head = HEADS,
+                                   .n_kv_head = KV,
+                                   .n_group = GROUP,
+                                   .head_dim = DIM,
+                                   .d_model = HEADS * DIM,
+                                   .n_seen = n,
+                                   .n_query = n,
+                                   .n_row = x->n_row,
+                                   .head = x->head,
+                                   .attention = x->attention,
+                                   .policy_seed = 3,
+                                   .sample = 11};
 }
 
 static void fill(struct layer *x, int n, int n_row, uint64_t seed)
@@ -176,7 +187,10 @@ START_TEST(snapkv_pools_the_windows_mean_and_keeps_out_of_the_window)
     /* one window row per head, the same everywhere: 0 .6 0 .3 0 | window; kernel 3 */
     struct layer *x = mem_new(1, sizeof *x);
     const struct policy_ops *p = policy_find("snapkv");
-    struct { int64_t window, kernel; int pooling; } config = {1, 3, 0};
+    struct {
+        int64_t window, kernel;
+        int pooling;
+    } config = {1, 3, 0};
     float s[KV][MAX_N], *out[KV] = {s[0], s[1]};
     fill(x, 6, 1, 12);
     for (int q = 0; q < HEADS; q++)
@@ -249,10 +263,12 @@ START_TEST(protection_is_what_each_policy_says_at_a_budget)
         const char *policy, *param, *value;
         int m, sinks, recent;
     } c[] = {
-        {"streaming", NULL, NULL, 20, 4, 16}, {"streaming", NULL, NULL, 3, 3, 0}, {"streaming", "sinks", "0", 20, 0, 20},
-        {"tova", NULL, NULL, 20, 0, 1},       {"snapkv", NULL, NULL, 100, 0, 64}, {"snapkv", "window", "8", 100, 0, 8},
-        {"h2o", NULL, NULL, 7, 0, 3},         {"h2o", NULL, NULL, 1, 0, 0},       {"h2o", "recent", "5", 7, 0, 5},
-        {"h2o", "recent", "5", 3, 0, 3},      {"h2o", "recent", "0", 7, 0, 0},
+        {"streaming", NULL, NULL, 20, 4, 16},   {"streaming", NULL, NULL, 3, 3, 0},
+        {"streaming", "sinks", "0", 20, 0, 20}, {"tova", NULL, NULL, 20, 0, 1},
+        {"snapkv", NULL, NULL, 100, 0, 64},     {"snapkv", "window", "8", 100, 0, 8},
+        {"h2o", NULL, NULL, 7, 0, 3},           {"h2o", NULL, NULL, 1, 0, 0},
+        {"h2o", "recent", "5", 7, 0, 5},        {"h2o", "recent", "5", 3, 0, 3},
+        {"h2o", "recent", "0", 7, 0, 0},
     };
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         const struct policy_ops *p = policy_find(c[i].policy);
@@ -262,7 +278,8 @@ START_TEST(protection_is_what_each_policy_says_at_a_budget)
         if (c[i].param)
             ck_assert_int_eq(param_set(param_find(p->params, c[i].param), config, &c[i].value, 1, NULL), 0);
         p->protect(config, c[i].m, &got);
-        ck_assert_msg(got.sinks == c[i].sinks && got.recent == c[i].recent, "case %zu: %d sinks, %d recents", i, got.sinks, got.recent);
+        ck_assert_msg(got.sinks == c[i].sinks && got.recent == c[i].recent, "case %zu: %d sinks, %d recents", i,
+                      got.sinks, got.recent);
         mem_free(config);
     }
     static const char *const none[] = {"full", "random", "knorm", "keydiff", "depthkv"};

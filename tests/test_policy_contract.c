@@ -15,7 +15,8 @@ struct shape {
     int n_layer, layer, n_kv, n_group, d, n, gap; /* positions are gap apart: 1 unless a chunk was pruned before */
 };
 static const struct shape shapes[] = {
-    {1, 0, 1, 1, 1, 1, 1}, {1, 0, 1, 3, 2, 6, 1}, {30, 29, 3, 3, 16, 33, 1}, {2, 1, 2, 1, 8, 100, 1}, {4, 0, 2, 2, 4, 40, 3}, {4, 3, 2, 4, 4, 2, 7},
+    {1, 0, 1, 1, 1, 1, 1},   {1, 0, 1, 3, 2, 6, 1},  {30, 29, 3, 3, 16, 33, 1},
+    {2, 1, 2, 1, 8, 100, 1}, {4, 0, 2, 2, 4, 40, 3}, {4, 3, 2, 4, 4, 2, 7},
 };
 enum { N_SHAPE = sizeof shapes / sizeof *shapes };
 
@@ -52,20 +53,34 @@ static struct layer *build(const struct policy_ops *p, const void *config, const
     x->head = mem_new((size_t)s->n_kv, sizeof *x->head);
     x->stat = mem_new(heads, sizeof *x->stat);
     x->pos = mem_new(n, sizeof *x->pos);
-    x->pool = mem_new(2 * (size_t)s->n_kv * n * d + heads * (3 * n + (size_t)n_row * n + seen + seen * d) + seen * heads * d, sizeof *x->pool);
+    x->pool =
+        mem_new(2 * (size_t)s->n_kv * n * d + heads * (3 * n + (size_t)n_row * n + seen + seen * d) + seen * heads * d,
+                sizeof *x->pool);
     for (int j = 0; j < s->n; j++)
         x->pos[j] = j * s->gap;
     for (int h = 0; h < s->n_kv; h++)
         x->head[h] = (struct policy_head){s->n, x->pos, numbers(x, &r, needs & POLICY_NEEDS_KEYS, n * d, nan),
                                           numbers(x, &r, needs & POLICY_NEEDS_VALUES, n * d, nan)};
     for (size_t q = 0; q < heads; q++)
-        x->stat[q] = (struct policy_attention){numbers(x, &r, needs & POLICY_NEEDS_COLUMNS, n, nan), numbers(x, &r, needs & POLICY_NEEDS_COLUMNS, n, nan),
+        x->stat[q] = (struct policy_attention){numbers(x, &r, needs & POLICY_NEEDS_COLUMNS, n, nan),
+                                               numbers(x, &r, needs & POLICY_NEEDS_COLUMNS, n, nan),
                                                numbers(x, &r, needs & POLICY_NEEDS_ROWS, (size_t)n_row * n, nan),
                                                numbers(x, &r, needs & POLICY_NEEDS_ENTROPY, seen, nan),
                                                numbers(x, &r, needs & POLICY_NEEDS_QUERIES, seen * d, nan)};
-    x->view = (struct policy_view){.layer = s->layer, .n_layer = s->n_layer, .n_head = (int)heads, .n_kv_head = s->n_kv, .n_group = s->n_group,
-                                   .head_dim = s->d, .d_model = (int)(heads * d), .n_seen = (int)seen, .n_query = (int)seen, .n_row = n_row,
-                                   .head = x->head, .attention = x->stat, .policy_seed = 3, .sample = 11};
+    x->view = (struct policy_view){.layer = s->layer,
+                                   .n_layer = s->n_layer,
+                                   .n_head = (int)heads,
+                                   .n_kv_head = s->n_kv,
+                                   .n_group = s->n_group,
+                                   .head_dim = s->d,
+                                   .d_model = (int)(heads * d),
+                                   .n_seen = (int)seen,
+                                   .n_query = (int)seen,
+                                   .n_row = n_row,
+                                   .head = x->head,
+                                   .attention = x->stat,
+                                   .policy_seed = 3,
+                                   .sample = 11};
     x->answer = mem_new((size_t)s->n_kv, sizeof *x->answer);
     for (int h = 0; h < s->n_kv; h++)
         x->answer[h] = numbers(x, &r, needs & POLICY_NEEDS_ANSWER, n, nan);
@@ -278,7 +293,8 @@ START_TEST(broken_parameter_tables_are_refused_with_the_reason)
         {{"window", PARAM_INT, sizeof(struct two), "1", 0, 9, NULL, ""}, "do not fit a config of"},
         {{"window", PARAM_INTS, offsetof(struct two, pooling), "1", 0, 9, NULL, ""}, "do not fit"},
         {{"window", PARAM_INT, offsetof(struct two, window) + 4, "1", 0, 9, NULL, ""}, "do not fit"},
-        {{"window", PARAM_INT, 0, "10", 0, 9, NULL, ""}, "default: parameter 'window': expected integer in [0, 9], found '10'"},
+        {{"window", PARAM_INT, 0, "10", 0, 9, NULL, ""},
+         "default: parameter 'window': expected integer in [0, 9], found '10'"},
         {{"window", PARAM_INT, 0, "half", 0, 9, words, ""}, "found 'half'"},
         {{"window", PARAM_INT, 0, "1", -1, 9, words, ""}, "words need bounds from 0"},
         {{"window", PARAM_INT, 0, "1", 9, 0, NULL, ""}, "bounds 9 to 0"},
@@ -306,7 +322,8 @@ START_TEST(broken_policies_are_refused_with_the_reason)
 {
     const struct policy_ops good = *policy_find("tova"), full = *policy_find("full");
     struct policy_ops c[11];
-    static const char *const why[11] = {"ABI 99", "name 'H2O'", "summary", "head_budget", "no score", "how many", "only one", "keeps all", "name ''", "summary", "no other need"};
+    static const char *const why[11] = {"ABI 99",   "name 'H2O'", "summary", "head_budget", "no score",     "how many",
+                                        "only one", "keeps all",  "name ''", "summary",     "no other need"};
     for (int i = 0; i < 11; i++)
         c[i] = i == 7 ? full : good;
     c[0].abi = 99;

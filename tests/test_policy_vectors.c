@@ -122,19 +122,26 @@ static int compare_kept(const struct layer *x, const struct policy_ops *p, const
     const float *const *layers[1] = {(const float *const *)x->score};
     int entries, sets = 0;
     struct prune_result out = {.entries = &entries};
-    struct prune_request r = {
-        .n_layer = 1, .n_kv_head = x->n_kv, .n = x->n, .available = &x->n, .policy = p, .policy_config = config,
-        .budget = {.kind = BUDGET_TOKENS, .tokens = integer(row, "m")}, .bytes_per_entry = 8,
-        .allocator = allocator_find("uniform"), .heads = shared ? HEAD_SHARED : HEAD_UNIFORM, .protect = {.compensate = 1},
-        .score = layers};
+    struct prune_request r = {.n_layer = 1,
+                              .n_kv_head = x->n_kv,
+                              .n = x->n,
+                              .available = &x->n,
+                              .policy = p,
+                              .policy_config = config,
+                              .budget = {.kind = BUDGET_TOKENS, .tokens = integer(row, "m")},
+                              .bytes_per_entry = 8,
+                              .allocator = allocator_find("uniform"),
+                              .heads = shared ? HEAD_SHARED : HEAD_UNIFORM,
+                              .protect = {.compensate = 1},
+                              .score = layers};
     struct keepset *keep = keepset_create(1, x->n_kv, x->n, NULL);
     struct err e = {0};
     ck_assert_msg(prune_cut(&r, keep, &out, &e) == 0, "%s: %s", what, e.msg);
     for (const struct json *set = json_first(json_get(row, "entries")); set; set = json_next(set), sets++) {
         ck_assert_msg(keepset_count(keep, 0, sets) == json_size(set), "%s", what);
         for (const struct json *j = json_first(set); j; j = json_next(j))
-            ck_assert_msg(keepset_has(keep, 0, sets, (int)json_number(j, 0)), "%s, m %d, head %d: entry %d is missing", what,
-                          out.m, sets, (int)json_number(j, 0));
+            ck_assert_msg(keepset_has(keep, 0, sets, (int)json_number(j, 0)), "%s, m %d, head %d: entry %d is missing",
+                          what, out.m, sets, (int)json_number(j, 0));
     }
     ck_assert_int_eq(sets, x->n_kv);
     keepset_destroy(keep);
@@ -166,9 +173,17 @@ static int check(struct layer *x, const struct json *want)
         x->head[h].keys = needs & POLICY_NEEDS_KEYS ? x->keys[h] : NULL;
         x->head[h].values = needs & POLICY_NEEDS_VALUES ? x->values[h] : NULL;
     }
-    struct policy_view view = {.n_layer = 1, .n_head = x->n_head, .n_kv_head = x->n_kv, .n_group = x->n_group,
-                               .head_dim = x->d, .d_model = x->n_head * x->d, .n_seen = x->n, .n_query = x->n,
-                               .n_row = n_row, .head = x->head, .attention = x->stat};
+    struct policy_view view = {.n_layer = 1,
+                               .n_head = x->n_head,
+                               .n_kv_head = x->n_kv,
+                               .n_group = x->n_group,
+                               .head_dim = x->d,
+                               .d_model = x->n_head * x->d,
+                               .n_seen = x->n,
+                               .n_query = x->n,
+                               .n_row = n_row,
+                               .head = x->head,
+                               .attention = x->stat};
     ck_assert_msg(p->score(config, &view, x->score, &e) == 0, "%s: %s", p->name, e.msg);
     struct str name = {0};
     str_addf(&name, "%s %s", p->name, what);

@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
-#include "harness/stats/permutation.h"
+#include "harness/report/aggregate.h"
 #include "harness/report/profile.h"
+#include "harness/stats/permutation.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 
@@ -55,7 +55,8 @@ static void check_column(const struct h5 *f, const char *path, const double *wan
     double got[8];
     ck_assert_msg(h5_read(f, path, H5_TYPE_F64, got, (size_t)n, NULL) == 0, "%s", path);
     for (int i = 0; i < n; i++)
-        ck_assert_msg(isnan(want[i]) ? isnan(got[i]) : fabs(got[i] - want[i]) < 1e-12, "%s[%d] is %g, expected %g", path, i, got[i], want[i]);
+        ck_assert_msg(isnan(want[i]) ? isnan(got[i]) : fabs(got[i] - want[i]) < 1e-12, "%s[%d] is %g, expected %g",
+                      path, i, got[i], want[i]);
 }
 
 static void check_text(const struct h5 *f, const char *path, const char *name, const char *want)
@@ -69,9 +70,12 @@ static void check_text(const struct h5 *f, const char *path, const char *name, c
 START_TEST(every_layer_has_its_damage_in_the_order_of_layers)
 {
     static const struct rows_fake rows[] = {
-        {"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL},     {"f", 0, 1, "c1", "q", "full", "", 1, 0.5, 0, .status = NULL},
-        {"b", 1, 0, "c0", "q", "knorm", "0.2", 1, 0.25, 3, LAYER(2), .level = 0.2}, {"b", 1, 1, "c1", "q", "knorm", "0.2", 1, 0.5, 1, LAYER(2), .level = 0.2},
-        {"c", 2, 0, "c0", "q", "knorm", "0.2", 1, 1, 0.5, LAYER(0), .level = 0.2},  {"c", 2, 1, "c1", "q", "knorm", "0.2", 1, 0.25, 0.5, LAYER(0), .level = 0.2},
+        {"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL},
+        {"f", 0, 1, "c1", "q", "full", "", 1, 0.5, 0, .status = NULL},
+        {"b", 1, 0, "c0", "q", "knorm", "0.2", 1, 0.25, 3, LAYER(2), .level = 0.2},
+        {"b", 1, 1, "c1", "q", "knorm", "0.2", 1, 0.5, 1, LAYER(2), .level = 0.2},
+        {"c", 2, 0, "c0", "q", "knorm", "0.2", 1, 1, 0.5, LAYER(0), .level = 0.2},
+        {"c", 2, 1, "c1", "q", "knorm", "0.2", 1, 0.25, 0.5, LAYER(0), .level = 0.2},
         {"d", 3, 0, "c0", "q", "knorm", "0.5", 1, 1, 0.25, LAYER(1), .level = 0.5},
         {"e", 4, 0, "c0", "q", "knorm", "0.2", 1, 0, 9, .layer_budget = SINGLE(1, "true"), .level = 0.2},
         {"u", 5, 0, "c0", "q", "knorm", "0.2", 1, 0, 9, .status = NULL},
@@ -105,7 +109,8 @@ START_TEST(every_layer_has_its_damage_in_the_order_of_layers)
     check_column(f, "/0/score/diff", (const double[]){-0.125, -0.375}, 2);
     check_column(f, "/0/score/baseline", (const double[]){0.75, 0.75}, 2);
     check_column(f, "/0/kl/mean", (const double[]){0.5, 2}, 2);
-    check_column(f, "/0/kl/se", (const double[]){(double)NAN, 1}, 2); /* none of equal values; sd of 3 and 1 is sqrt(2), over sqrt(2) */
+    check_column(f, "/0/kl/se", (const double[]){(double)NAN, 1},
+                 2); /* none of equal values; sd of 3 and 1 is sqrt(2), over sqrt(2) */
     check_column(f, "/0/kl/lo", (const double[]){(double)NAN, 1}, 2);
     check_column(f, "/0/kl/hi", (const double[]){(double)NAN, 3}, 2);
     check_column(f, "/0/nll/mean", (const double[]){(double)NAN, (double)NAN}, 2);
@@ -138,7 +143,8 @@ END_TEST
 
 START_TEST(a_study_that_runs_knows_its_model_and_agrees_with_its_rows)
 {
-    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 2\nmax_new_tokens: 4\nmeasure: [kl]\n"
+    static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: "
+                               "2\nmax_new_tokens: 4\nmeasure: [kl]\n"
                                "sweep:\n  - {policy: knorm, keep: 0.1, layer_budget: {single: {layer: all}}}\n";
     struct rows r;
     struct aggregate a;
@@ -164,7 +170,8 @@ START_TEST(a_study_that_runs_knows_its_model_and_agrees_with_its_rows)
         for (int i = 0; i < r.n; i++)
             if (strcmp(rows_text(r.v[i], "layer_budget"), axis.p) == 0) {
                 static const char *const kept[] = {"[39,395,395]", "[395,39,395]", "[395,395,39]"};
-                ck_assert_str_eq(rows_text(r.v[i], "kept"), kept[l]); /* 0.1 of 395; the last of 396 tokens is fed afterwards */
+                ck_assert_str_eq(rows_text(r.v[i], "kept"),
+                                 kept[l]); /* 0.1 of 395; the last of 396 tokens is fed afterwards */
                 ck_assert_str_eq(rows_text(r.v[i], "level"), "0.1");
                 ck_assert_int_lt(n, 2);
                 sum += x[l][n] = json_number(json_get(r.v[i], "kl"), (double)NAN);

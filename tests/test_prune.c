@@ -33,10 +33,16 @@ static void fill_scores(struct fixture *f, uint64_t seed)
         f->available[l] = N;
     }
     f->out.entries = f->entries;
-    f->r = (struct prune_request){.n_layer = L, .n_kv_head = H, .n = N, .available = f->available,
-                                  .policy = policy_find("knorm"), .budget = {BUDGET_KEEP, {2, 10}, 0, 0},
-                                  .bytes_per_entry = 32, .allocator = allocator_find("uniform"),
-                                  .protect = {.compensate = 1}, .score = (const float *const *const *)f->layer};
+    f->r = (struct prune_request){.n_layer = L,
+                                  .n_kv_head = H,
+                                  .n = N,
+                                  .available = f->available,
+                                  .policy = policy_find("knorm"),
+                                  .budget = {BUDGET_KEEP, {2, 10}, 0, 0},
+                                  .bytes_per_entry = 32,
+                                  .allocator = allocator_find("uniform"),
+                                  .protect = {.compensate = 1},
+                                  .score = (const float *const *const *)f->layer};
 }
 
 static int cut(struct fixture *f, struct err *e)
@@ -153,7 +159,10 @@ END_TEST
 START_TEST(single_prunes_one_layer_or_all_but_one)
 {
     struct fixture *f = mem_new(1, sizeof *f);
-    struct { int64_t layer; int only; } config = {2, 0};
+    struct {
+        int64_t layer;
+        int only;
+    } config = {2, 0};
     fill_scores(f, 6);
     f->r.allocator = allocator_find("single");
     f->r.allocator_self = &config;
@@ -169,11 +178,18 @@ END_TEST
 
 START_TEST(budgets_are_exact_and_impossible_ones_refused)
 {
-    static const struct { struct budget b; int n, m; } c[] = {
-        {{BUDGET_KEEP, {8, 10}, 0, 0}, 1000, 800}, {{BUDGET_KEEP, {2, 10}, 0, 0}, 900, 180},
-        {{BUDGET_KEEP, {1, 1000}, 0, 0}, 10, 1},   {{BUDGET_TOKENS, {0, 1}, 512, 0}, 100, 100},
-        {{BUDGET_BYTES, {0, 1}, 0, 4 * 2 * 32 * 17 + 5}, 100, 17}, {{BUDGET_BYTES, {0, 1}, 0, 255}, 100, -1},
-        {{BUDGET_KEEP, {11, 10}, 0, 0}, 10, -1},   {{BUDGET_TOKENS, {0, 1}, 0, 0}, 10, -1},
+    static const struct {
+        struct budget b;
+        int n, m;
+    } c[] = {
+        {{BUDGET_KEEP, {8, 10}, 0, 0}, 1000, 800},
+        {{BUDGET_KEEP, {2, 10}, 0, 0}, 900, 180},
+        {{BUDGET_KEEP, {1, 1000}, 0, 0}, 10, 1},
+        {{BUDGET_TOKENS, {0, 1}, 512, 0}, 100, 100},
+        {{BUDGET_BYTES, {0, 1}, 0, 4 * 2 * 32 * 17 + 5}, 100, 17},
+        {{BUDGET_BYTES, {0, 1}, 0, 255}, 100, -1},
+        {{BUDGET_KEEP, {11, 10}, 0, 0}, 10, -1},
+        {{BUDGET_TOKENS, {0, 1}, 0, 0}, 10, -1},
     };
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         int m = -1;
@@ -209,7 +225,8 @@ START_TEST(any_keep_set_has_exactly_its_counts_its_protection_and_the_best_of_th
             f->score[1][0][j] = (float)rng_below(&r, 4);
         f->r.budget = (struct budget){.kind = BUDGET_TOKENS, .tokens = 1 + (int64_t)rng_below(&r, N + 5)};
         f->r.heads = rng_below(&r, 2) ? HEAD_SHARED : HEAD_UNIFORM;
-        f->r.protect = (struct protect){.sinks = (int)rng_below(&r, 9), .recent = (int)rng_below(&r, 30), .question = t % 2, .compensate = 1};
+        f->r.protect = (struct protect){
+            .sinks = (int)rng_below(&r, 9), .recent = (int)rng_below(&r, 30), .question = t % 2, .compensate = 1};
         f->r.question_begin = 80 + (int)rng_below(&r, 10);
         f->r.question_end = f->r.question_begin + (int)rng_below(&r, 30); /* may lie beyond what is cached */
         ck_assert_int_eq(cut(f, NULL), 0);
@@ -272,7 +289,8 @@ START_TEST(protection_of_its_own_gives_way_to_one_that_all_share)
             param_defaults(p->params, config);
             f->r.policy = p;
             f->r.policy_config = config;
-            f->r.protect = (struct protect){.sinks = 1, .recent = 3, .boundary = {1, 10}, .alone = !own, .compensate = 1};
+            f->r.protect =
+                (struct protect){.sinks = 1, .recent = 3, .boundary = {1, 10}, .alone = !own, .compensate = 1};
             used = prune_protect(&f->r, &head, 40, mark[i], &cut);
             if (own) {
                 ck_assert_int_eq(cut, i == 0); /* 64 last ones */

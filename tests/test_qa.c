@@ -1,4 +1,5 @@
-/* Question answering over documents: RULER's rules of which documents come in, evidence, depth, and files that are refused. */
+/* Question answering over documents: RULER's rules of which documents come in, evidence, depth, and files that are
+ * refused. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +37,8 @@ static int documents(const char *prompt, char **copy, char *text[MAX_DOC])
     return n;
 }
 
-static int file_of(const char *name, int compact, int length, const char *more, enum tasks_tokens kind, struct tasks_opened *o)
+static int file_of(const char *name, int compact, int length, const char *more, enum tasks_tokens kind,
+                   struct tasks_opened *o)
 {
     struct str params = {0};
     str_addf(&params, "length=%d,wording=%s%s", length, compact ? "compact" : "ruler", more);
@@ -102,7 +104,8 @@ START_TEST(samples_have_their_length_their_evidence_and_are_the_same_again)
     for (int l = 0; l < 4; l++)
         for (int kind = 0; kind < TASKS_N_TOKENS; kind++) {
             struct tasks_opened o;
-            if (kind != TASKS_FOURS && l != kind) /* one length each takes long enough; a question's own documents have 1000 bytes */
+            if (kind != TASKS_FOURS &&
+                l != kind) /* one length each takes long enough; a question's own documents have 1000 bytes */
                 continue;
             file_of(names[_i / 2], _i % 2, length[l], "", (enum tasks_tokens)kind, &o);
             for (int i = 0; i < 3; i++) {
@@ -124,7 +127,8 @@ START_TEST(samples_have_their_length_their_evidence_and_are_the_same_again)
                     mem_free(text);
                 }
                 const char *answer = item.question->answer[0];
-                ck_assert_msg(holds || !strcmp(answer, "yes") || !strcmp(answer, "no"), "%s: no evidence holds %s", names[_i / 2], answer);
+                ck_assert_msg(holds || !strcmp(answer, "yes") || !strcmp(answer, "no"), "%s: no evidence holds %s",
+                              names[_i / 2], answer);
                 dataset_item_fini(&item);
                 dataset_item_fini(&again);
             }
@@ -136,10 +140,13 @@ END_TEST
 /* Three articles of two paragraphs; equal paragraphs, characters of two bytes, questions without answer. */
 static const char squad[] =
     "{\"data\":[{\"paragraphs\":["
-    "{\"context\":\"\xC3\x84pfel sind rot. Rot ist gut.\",\"qas\":[{\"question\":\"Wie?\",\"id\":\"a\",\"answers\":[{\"text\":\"rot\","
-    "\"answer_start\":11},{\"text\":\"rot\",\"answer_start\":11}]},{\"question\":\"Nie?\",\"id\":\"b\",\"is_impossible\":true,\"answers\":[]}]},"
+    "{\"context\":\"\xC3\x84pfel sind rot. Rot ist "
+    "gut.\",\"qas\":[{\"question\":\"Wie?\",\"id\":\"a\",\"answers\":[{\"text\":\"rot\","
+    "\"answer_start\":11},{\"text\":\"rot\",\"answer_start\":11}]},{\"question\":\"Nie?\",\"id\":\"b\",\"is_"
+    "impossible\":true,\"answers\":[]}]},"
     "{\"context\":\"Zweiter Absatz.\",\"qas\":[]}]},"
-    "{\"paragraphs\":[{\"context\":\"Dritter Absatz.\",\"qas\":[{\"question\":\"Was?\",\"answers\":[{\"text\":\"Absatz\"}]}]},"
+    "{\"paragraphs\":[{\"context\":\"Dritter "
+    "Absatz.\",\"qas\":[{\"question\":\"Was?\",\"answers\":[{\"text\":\"Absatz\"}]}]},"
     "{\"context\":\"Zweiter Absatz.\",\"qas\":[]}]},"
     "{\"paragraphs\":[{\"context\":\"Vierter.\",\"qas\":[]},{\"context\":\"F\xC3\xBCnfter.\",\"qas\":[]}]}]}";
 
@@ -173,7 +180,8 @@ START_TEST(own_paragraphs_come_first_then_the_articles_then_others_then_all_agai
         ck_assert_int_eq(file_of("qa_1", 0, length, ",file=build/test_qa.json", TASKS_FOURS, &o), 2);
         ck_assert_msg(o.ops->item(o.self, 0, 1, o.ops->max_new_tokens, &item, &e) == 0, "%s", e.msg);
         tasks_prompt(&item, 0, &prompt);
-        int n = documents(prompt.p, &copy, text), whole = count_of(text, n, own) + count_of(text, n, article), distinct = 0;
+        int n = documents(prompt.p, &copy, text), whole = count_of(text, n, own) + count_of(text, n, article),
+            distinct = 0;
         for (int i = 0; i < 3; i++) {
             whole += count_of(text, n, others[i]);
             distinct += count_of(text, n, others[i]) > 0;
@@ -229,8 +237,10 @@ END_TEST
 
 START_TEST(depth_places_the_documents_that_the_answer_rests_on)
 {
-    static const struct { const char *more; double low, high; } c[] = {
-        {",depth=0", 0, 0}, {",depth=50", 0.45, 0.55}, {",depth=100", 0.85, 1}};
+    static const struct {
+        const char *more;
+        double low, high;
+    } c[] = {{",depth=0", 0, 0}, {",depth=50", 0.45, 0.55}, {",depth=100", 0.85, 1}};
     /* lengths at which no document comes twice */
     for (int i = 0; i < 3; i++) {
         struct tasks_opened o;
@@ -248,7 +258,8 @@ START_TEST(depth_places_the_documents_that_the_answer_rests_on)
         for (int d = 0; d < n; d++)
             at = (size_t)(text[d] - copy) <= first ? d : at;
         double share = (double)at / (n - 1);
-        ck_assert_msg(share >= c[i].low && share <= c[i].high, "%s%s: document %d of %d", names[_i], c[i].more, at + 1, n);
+        ck_assert_msg(share >= c[i].low && share <= c[i].high, "%s%s: document %d of %d", names[_i], c[i].more, at + 1,
+                      n);
         mem_free(copy);
         str_free(&prompt);
         dataset_item_fini(&item);
@@ -259,16 +270,18 @@ END_TEST
 
 START_TEST(hotpot_facts_are_sentences_and_those_that_point_nowhere_are_passed_over)
 {
-    write_file("[{\"_id\":\"x\",\"question\":\"Q?\",\"answer\":\"yes\",\"supporting_facts\":[[\"B\",1],[\"B\",7],[\"C\",0]],"
-               "\"context\":[[\"A\",[\"One.\",\" Two.\"]],[\"B\",[\"Three.\",\" Four.\"]]]},"
-               "{\"question\":\"R?\",\"answer\":\"Two\",\"context\":[[\"A\",[\"One.\",\" Two.\"]],[\"D\",[\"Two Two.\"]]]}]");
+    write_file(
+        "[{\"_id\":\"x\",\"question\":\"Q?\",\"answer\":\"yes\",\"supporting_facts\":[[\"B\",1],[\"B\",7],[\"C\",0]],"
+        "\"context\":[[\"A\",[\"One.\",\" Two.\"]],[\"B\",[\"Three.\",\" Four.\"]]]},"
+        "{\"question\":\"R?\",\"answer\":\"Two\",\"context\":[[\"A\",[\"One.\",\" Two.\"]],[\"D\",[\"Two Two.\"]]]}]");
     struct tasks_opened o;
     struct dataset_item item = {0};
     ck_assert_int_eq(file_of("qa_2", 1, 60, ",file=build/test_qa.json", TASKS_FOURS, &o), 2);
     ck_assert_int_eq(o.ops->item(o.self, 0, 1, 32, &item, NULL), 0);
     ck_assert_ptr_nonnull(strstr(item.context, ":\nA\nOne. Two."));
     ck_assert_int_ge(item.n_evidence, 1);
-    ck_assert(memcmp(item.context + item.evidence[0].begin, "Four.", 5) == 0 && item.evidence[0].end - item.evidence[0].begin == 5);
+    ck_assert(memcmp(item.context + item.evidence[0].begin, "Four.", 5) == 0 &&
+              item.evidence[0].end - item.evidence[0].begin == 5);
     dataset_item_fini(&item);
     ck_assert_int_eq(o.ops->item(o.self, 1, 1, 32, &item, NULL), 0);
     ck_assert_int_ge(item.n_evidence, 3);
@@ -281,16 +294,23 @@ END_TEST
 
 START_TEST(a_question_that_does_not_fit_and_files_that_are_broken_are_refused)
 {
-    static const struct { int hotpot; const char *text, *what; } c[] = {
+    static const struct {
+        int hotpot;
+        const char *text, *what;
+    } c[] = {
         {0, "{\"data\":", "test_qa.json:1:"},
         {0, "[]", "'data' is missing, or no list"},
         {0, "{\"data\":[]}", "no question that has an answer"},
         {0, "{\"data\":[{}]}", "data[0]: 'paragraphs' is missing"},
         {0, "{\"data\":[{\"paragraphs\":[{\"context\":\"c\"}]}]}", "data[0].paragraphs[0]: 'qas' is missing"},
-        {0, "{\"data\":[{\"paragraphs\":[{\"context\":\"\",\"qas\":[]}]}]}", "data[0].paragraphs[0]: 'context' is missing, empty"},
-        {0, "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"question\":\"q\"}]}]}]}", "paragraphs[0].qas[0]: 'answers' is missing"},
-        {0, "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"question\":\"q\",\"answers\":[]}]}]}]}", "qas[0]: 'answers' is empty"},
-        {0, "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"question\":\"q\",\"answers\":[{}]}]}]}]}", "qas[0]: 'text' is missing"},
+        {0, "{\"data\":[{\"paragraphs\":[{\"context\":\"\",\"qas\":[]}]}]}",
+         "data[0].paragraphs[0]: 'context' is missing, empty"},
+        {0, "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"question\":\"q\"}]}]}]}",
+         "paragraphs[0].qas[0]: 'answers' is missing"},
+        {0, "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"question\":\"q\",\"answers\":[]}]}]}]}",
+         "qas[0]: 'answers' is empty"},
+        {0, "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"question\":\"q\",\"answers\":[{}]}]}]}]}",
+         "qas[0]: 'text' is missing"},
         {1, "{}", "expected a list of records, as HotpotQA's files are"},
         {1, "[]", "no question"},
         {1, "[{\"question\":\"q\",\"answer\":\"a\"}]", "[0]: 'context' is missing"},
@@ -313,7 +333,8 @@ START_TEST(a_question_that_does_not_fit_and_files_that_are_broken_are_refused)
     struct err e = {0};
     tasks_open(&o, "qa_2", "length=128", TASKS_FOURS);
     ck_assert_int_eq(o.ops->item(o.self, 1, 1, 32, &item, &e), -1);
-    ck_assert_msg(strstr(e.msg, "qa_2.json: question 'h02' and its own documents: the shortest prompt has"), "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "qa_2.json: question 'h02' and its own documents: the shortest prompt has"), "%s",
+                  e.msg);
     tasks_close(&o);
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* Text from files in every language that it is written in: 2,500 random ones out of what has ended strings, comments, cells
- * and tags elsewhere, each read back by a reader of this file's own, and put through all reports. */
+/* Text from files in every language that it is written in: 2,500 random ones out of what has ended strings, comments,
+ * cells and tags elsewhere, each read back by a reader of this file's own, and put through all reports. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,24 +12,112 @@
 #include "harness/base/quote.h"
 #include "harness/base/rng.h"
 #include "harness/base/unicode.h"
+#include "harness/layer_metrics/repr_report.h"
 #include "harness/report/compare.h"
 #include "harness/report/gnuplot.h"
 #include "harness/report/report.h"
-#include "harness/layer_metrics/repr_report.h"
 #include "tests/rows.h"
 #include "tests/suites.h"
 
 enum { N_TEXT = 2500, FOLDERS = 25, TASKS = 3, POLICIES = 32, TEXTS = N_TEXT / FOLDERS };
 
 /* Sound UTF-8 with nothing to hide; then what has to be shown as \x1b; then bytes that are no UTF-8. */
-static const char *const plain[] = {"'", "\"", "''", "`", "`touch PWNED`", "%", "%s%n%d", "$", "$(x)", "{", "}", "{a", "\\", "\\n", "\\\\", "&", "&amp;", "&#0;",
-                                    "#", "##", "_", "^", "^^M", "~", "~~", "<", ">", "<script>", "</td>", "<!--", "-->", "|", "*", "**", "[", "]", "](x)",
-                                    "![", "--", "---", "=1+1", "+", "-", "@", "@SUM", ",", ";", "; system('touch PWNED') #", "'; !touch PWNED #",
-                                    "\\write18{x}", "\\end{tabular}", "\\input{x}", "%%", "/", "../..", "..", ".", " ", "  ", "a", "Z9", "niah_single_2",
-                                    "\xc3\xa9", "\xc2\xb1", "\xe4\xb8\xad", "\xf0\x9f\x99\x82", "?`", "!`", "''", ",,", "<<", ":x:", "http://x/?a=b&c"};
-static const char *const hidden[] = {"\n", "\r", "\r\n", "\t", "\x1b[31m", "\x1b]0;x\x07", "\x01", "\x0b", "\x0c", "\x1f", "\x7f", "\xc2\x85", "\xc2\x9b" "31m",
-                                     "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xae", "\xe2\x81\xa6", "\xef\xbb\xbf", "\xef\xbf\xbf", "\xf3\xa0\x81\x81"};
-static const char *const broken[] = {"\xff", "\xc3", "\xe2\x80", "\xed\xa0\x80", "\xc0\x80", "\xf5\x80\x80\x80", "\x80"};
+static const char *const plain[] = {"'",
+                                    "\"",
+                                    "''",
+                                    "`",
+                                    "`touch PWNED`",
+                                    "%",
+                                    "%s%n%d",
+                                    "$",
+                                    "$(x)",
+                                    "{",
+                                    "}",
+                                    "{a",
+                                    "\\",
+                                    "\\n",
+                                    "\\\\",
+                                    "&",
+                                    "&amp;",
+                                    "&#0;",
+                                    "#",
+                                    "##",
+                                    "_",
+                                    "^",
+                                    "^^M",
+                                    "~",
+                                    "~~",
+                                    "<",
+                                    ">",
+                                    "<script>",
+                                    "</td>",
+                                    "<!--",
+                                    "-->",
+                                    "|",
+                                    "*",
+                                    "**",
+                                    "[",
+                                    "]",
+                                    "](x)",
+                                    "![",
+                                    "--",
+                                    "---",
+                                    "=1+1",
+                                    "+",
+                                    "-",
+                                    "@",
+                                    "@SUM",
+                                    ",",
+                                    ";",
+                                    "; system('touch PWNED') #",
+                                    "'; !touch PWNED #",
+                                    "\\write18{x}",
+                                    "\\end{tabular}",
+                                    "\\input{x}",
+                                    "%%",
+                                    "/",
+                                    "../..",
+                                    "..",
+                                    ".",
+                                    " ",
+                                    "  ",
+                                    "a",
+                                    "Z9",
+                                    "niah_single_2",
+                                    "\xc3\xa9",
+                                    "\xc2\xb1",
+                                    "\xe4\xb8\xad",
+                                    "\xf0\x9f\x99\x82",
+                                    "?`",
+                                    "!`",
+                                    "''",
+                                    ",,",
+                                    "<<",
+                                    ":x:",
+                                    "http://x/?a=b&c"};
+static const char *const hidden[] = {"\n",
+                                     "\r",
+                                     "\r\n",
+                                     "\t",
+                                     "\x1b[31m",
+                                     "\x1b]0;x\x07",
+                                     "\x01",
+                                     "\x0b",
+                                     "\x0c",
+                                     "\x1f",
+                                     "\x7f",
+                                     "\xc2\x85",
+                                     "\xc2\x9b"
+                                     "31m",
+                                     "\xe2\x80\xa8",
+                                     "\xe2\x80\xa9",
+                                     "\xe2\x80\xae",
+                                     "\xe2\x81\xa6",
+                                     "\xef\xbb\xbf",
+                                     "\xef\xbf\xbf",
+                                     "\xf3\xa0\x81\x81"};
+static const char *const broken[] = {"\xff", "\xc3", "\xe2\x80", "\xed\xa0\x80", "\xc0\x80", "\xf5\x80\x80\x80",
+                                     "\x80"};
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 /* A passed assertion of Check is a write to a file, which is too much for every character. */
@@ -54,7 +142,9 @@ static void make_texts(void)
         for (int k = 0; k < pieces; k++) {
             int kind = (int)rng_below(&r, (uint64_t)kinds);
             clean[i] = clean[i] && kind == 0;
-            str_add(&s, kind == 0 ? plain[rng_below(&r, COUNT(plain))] : kind == 1 ? hidden[rng_below(&r, COUNT(hidden))] : broken[rng_below(&r, COUNT(broken))]);
+            str_add(&s, kind == 0   ? plain[rng_below(&r, COUNT(plain))]
+                        : kind == 1 ? hidden[rng_below(&r, COUNT(hidden))]
+                                    : broken[rng_below(&r, COUNT(broken))]);
             for (int l = 0; longer && l < 300; l++)
                 str_add(&s, plain[rng_below(&r, COUNT(plain))]);
         }
@@ -89,15 +179,20 @@ static void teardown(void)
 
 /* ---- readers --------------------------------------------------------------------------------- */
 
-/* Fails when a byte is no UTF-8, or a control character, a direction or a separator is there as it is; `but` may be. A table of
- * its own: the sequences' very bytes. */
+/* Fails when a byte is no UTF-8, or a control character, a direction or a separator is there as it is; `but` may be. A
+ * table of its own: the sequences' very bytes. */
 static void check_clean(const char *s, const char *but, const char *what)
 {
-    static const char *const never[] = {"\xd8\x9c", "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaa", "\xe2\x80\xab",
-                                        "\xe2\x80\xac", "\xe2\x80\xad", "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa7", "\xe2\x81\xa8", "\xe2\x81\xa9",
-                                        "\xef\xbb\xbf", "\xef\xbf\xbe", "\xef\xbf\xbf", "\xf3\xa0\x80", "\xf3\xa0\x81"};
+    static const char *const never[] = {"\xd8\x9c",     "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xa8", "\xe2\x80\xa9",
+                                        "\xe2\x80\xaa", "\xe2\x80\xab", "\xe2\x80\xac", "\xe2\x80\xad", "\xe2\x80\xae",
+                                        "\xe2\x81\xa6", "\xe2\x81\xa7", "\xe2\x81\xa8", "\xe2\x81\xa9", "\xef\xbb\xbf",
+                                        "\xef\xbf\xbe", "\xef\xbf\xbf", "\xf3\xa0\x80", "\xf3\xa0\x81"};
     for (const unsigned char *p = (const unsigned char *)s; *p; p++) {
-        int more = *p < 0x80 ? 0 : *p >= 0xC2 && *p < 0xE0 ? 1 : *p >= 0xE0 && *p < 0xF0 ? 2 : *p >= 0xF0 && *p < 0xF5 ? 3 : -1;
+        int more = *p < 0x80                 ? 0
+                   : *p >= 0xC2 && *p < 0xE0 ? 1
+                   : *p >= 0xE0 && *p < 0xF0 ? 2
+                   : *p >= 0xF0 && *p < 0xF5 ? 3
+                                             : -1;
         CHECK(more >= 0 && (*p >= 0x20 || strchr(but, *p)) && *p != 0x7F, "%s: byte %02x in: %.300s", what, *p, s);
         CHECK(!(*p == 0xC2 && p[1] < 0xA0), "%s: a C1 control in: %.300s", what, s);
         for (int i = 1; i <= more; i++)
@@ -138,8 +233,8 @@ static void read_html(const char *p, struct str *out)
     }
 }
 
-/* A string of gnuplot: '' is ' between single quotes, \ooo an octal number between double ones, where nothing else may stand
- * that gnuplot looks at. */
+/* A string of gnuplot: '' is ' between single quotes, \ooo an octal number between double ones, where nothing else may
+ * stand that gnuplot looks at. */
 static void read_gnuplot(const char *p, struct str *out)
 {
     char quote = *p++;
@@ -163,10 +258,25 @@ static void read_gnuplot(const char *p, struct str *out)
 /* What LaTeX sets: escaped characters, a few commands, and numbers of characters; nothing else that it would act on. */
 static void read_latex(const char *p, struct str *out)
 {
-    static const char *const command[][2] = {{"\\textbackslash{}", "\\"}, {"\\textless{}", "<"}, {"\\textgreater{}", ">"}, {"\\textbar{}", "|"},
-                                             {"\\char34{}", "\""}, {"\\~{}", "~"}, {"\\^{}", "^"}, {"\\`{}", "`"}, {"$\\pm$", "\xc2\xb1"},
-                                             {"-{}", "-"}, {"{[}", "["}, {"{*}", "*"},
-                                             {"\\_", "_"}, {"\\%", "%"}, {"\\&", "&"}, {"\\#", "#"}, {"\\{", "{"}, {"\\}", "}"}, {"\\$", "$"}};
+    static const char *const command[][2] = {{"\\textbackslash{}", "\\"},
+                                             {"\\textless{}", "<"},
+                                             {"\\textgreater{}", ">"},
+                                             {"\\textbar{}", "|"},
+                                             {"\\char34{}", "\""},
+                                             {"\\~{}", "~"},
+                                             {"\\^{}", "^"},
+                                             {"\\`{}", "`"},
+                                             {"$\\pm$", "\xc2\xb1"},
+                                             {"-{}", "-"},
+                                             {"{[}", "["},
+                                             {"{*}", "*"},
+                                             {"\\_", "_"},
+                                             {"\\%", "%"},
+                                             {"\\&", "&"},
+                                             {"\\#", "#"},
+                                             {"\\{", "{"},
+                                             {"\\}", "}"},
+                                             {"\\$", "$"}};
     CHECK(*p != '[' || strncmp(p, "[U+", 3) == 0, "at: %s", p);
     while (*p) {
         size_t i = 0;
@@ -185,7 +295,8 @@ static void read_latex(const char *p, struct str *out)
             continue;
         }
         CHECK(!strchr("\\%&#_{}$^~<>|\"`", *p), "LaTeX acts on: %s", p);
-        CHECK((unsigned char)*p < 0x80 || (unsigned char)*p == 0xC3 || ((unsigned char)*p & 0xC0) == 0x80, "no such letter: %s", p);
+        CHECK((unsigned char)*p < 0x80 || (unsigned char)*p == 0xC3 || ((unsigned char)*p & 0xC0) == 0x80,
+              "no such letter: %s", p);
         str_addc(out, *p++);
     }
 }
@@ -197,18 +308,23 @@ static void read_markdown(const char *p, struct str *out)
         if (*p == '\\' && p[1] && ispunct((unsigned char)p[1]))
             p++;
         else
-            CHECK(!strchr("|*`$~", *p) && !(*p == ']' && p[1] == '(') && !(*p == '<' && (isalpha((unsigned char)p[1]) || (p[1] && strchr("/!?", p[1])))) &&
-                              !(*p == '&' && (isalnum((unsigned char)p[1]) || p[1] == '#')) &&
-                              !(*p == '_' && !(isalnum((unsigned char)p[1]) || p[1] & 0x80)) && !(*p == '_' && !(isalnum((unsigned char)before) || before & 0x80)),
-                          "Markdown acts on: %s", p);
+            CHECK(!strchr("|*`$~", *p) && !(*p == ']' && p[1] == '(') &&
+                      !(*p == '<' && (isalpha((unsigned char)p[1]) || (p[1] && strchr("/!?", p[1])))) &&
+                      !(*p == '&' && (isalnum((unsigned char)p[1]) || p[1] == '#')) &&
+                      !(*p == '_' && !(isalnum((unsigned char)p[1]) || p[1] & 0x80)) &&
+                      !(*p == '_' && !(isalnum((unsigned char)before) || before & 0x80)),
+                  "Markdown acts on: %s", p);
         str_addc(out, *p);
     }
 }
 
 START_TEST(every_language_gives_the_text_back)
 {
-    static void (*const read[QUOTE_N_LANGUAGE])(const char *, struct str *) = {
-        [QUOTE_LATEX] = read_latex, [QUOTE_MARKDOWN] = read_markdown, [QUOTE_HTML] = read_html, [QUOTE_CSV] = read_csv, [QUOTE_GNUPLOT] = read_gnuplot};
+    static void (*const read[QUOTE_N_LANGUAGE])(const char *, struct str *) = {[QUOTE_LATEX] = read_latex,
+                                                                               [QUOTE_MARKDOWN] = read_markdown,
+                                                                               [QUOTE_HTML] = read_html,
+                                                                               [QUOTE_CSV] = read_csv,
+                                                                               [QUOTE_GNUPLOT] = read_gnuplot};
     int n_clean = 0;
     for (int i = 0; i < N_TEXT; i++) {
         struct str line = {0}, again = {0};
@@ -226,9 +342,12 @@ START_TEST(every_language_gives_the_text_back)
             if (k == QUOTE_CSV)
                 CHECK(!clean[i] || strcmp(str_c(&back), text[i]) == 0, "%d: %s", i, text[i]);
             else if (k == QUOTE_GNUPLOT && line.n > 300)
-                CHECK(back.n <= 310 && strncmp(str_c(&back), str_c(&line), 100) == 0 && !strcmp(back.p + back.n - 40, line.p + line.n - 40), "%d: %s", i, text[i]);
+                CHECK(back.n <= 310 && strncmp(str_c(&back), str_c(&line), 100) == 0 &&
+                          !strcmp(back.p + back.n - 40, line.p + line.n - 40),
+                      "%d: %s", i, text[i]);
             else
-                CHECK(strcmp(str_c(&back), str_c(&line)) == 0, "%d: %s: read %s, expected %s", k, str_c(&written), str_c(&back), str_c(&line));
+                CHECK(strcmp(str_c(&back), str_c(&line)) == 0, "%d: %s: read %s, expected %s", k, str_c(&written),
+                      str_c(&back), str_c(&line));
             str_free(&written);
             str_free(&back);
         }
@@ -244,10 +363,14 @@ START_TEST(what_is_seen_of_what_can_not_be)
     static const struct {
         const char *text, *want[QUOTE_N_LANGUAGE];
     } c[] = {
-        {"a\nb\x1b[0m\xc2\x85\xe2\x80\xae\xff", {"a\\nb\\x1b[0m\\u0085\\u202e\\xff", "'a\\nb\\x1b[0m\\u0085\\u202e\\xff'", NULL, "a\\nb\\x1b[0m\\u0085\\u202e\\xff", NULL,
-                                              "\"a\nb\\x1b[0m\\u0085\\u202e\\xff\""}},
-        {"niah_single_2 [1,2]", {"niah_single_2 [1,2]", "'niah_single_2 [1,2]'", "niah\\_single\\_2 [1,2]", "niah_single_2 [1,2]", "niah_single_2 [1,2]", "\"niah_single_2 [1,2]\""}},
-        {"it's `x`", {"it's `x`", "\"it's \\140x\\140\"", "it's \\`{}x\\`{}", "it's \\`x\\`", "it&#39;s `x`", "\"it's `x`\""}},
+        {"a\nb\x1b[0m\xc2\x85\xe2\x80\xae\xff",
+         {"a\\nb\\x1b[0m\\u0085\\u202e\\xff", "'a\\nb\\x1b[0m\\u0085\\u202e\\xff'", NULL,
+          "a\\nb\\x1b[0m\\u0085\\u202e\\xff", NULL, "\"a\nb\\x1b[0m\\u0085\\u202e\\xff\""}},
+        {"niah_single_2 [1,2]",
+         {"niah_single_2 [1,2]", "'niah_single_2 [1,2]'", "niah\\_single\\_2 [1,2]", "niah_single_2 [1,2]",
+          "niah_single_2 [1,2]", "\"niah_single_2 [1,2]\""}},
+        {"it's `x`",
+         {"it's `x`", "\"it's \\140x\\140\"", "it's \\`{}x\\`{}", "it's \\`x\\`", "it&#39;s `x`", "\"it's `x`\""}},
         {"=A1", {"=A1", "'=A1'", "=A1", "=A1", "=A1", "\"'=A1\""}},
         {"", {"", "''", "", "", "", "\"\""}},
     };
@@ -264,7 +387,8 @@ END_TEST
 START_TEST(formats_are_printf_with_texts_quoted)
 {
     struct quote q = {.language = QUOTE_HTML};
-    quote_add(&q, "<b>%s</b> %5d|%-4d|%05.1f|%+.3g|%lld|%zu|%x|%%|%c", "<&>", 7, 3, 2.25, 1e-9, 1LL << 40, (size_t)9, 255u, '<');
+    quote_add(&q, "<b>%s</b> %5d|%-4d|%05.1f|%+.3g|%lld|%zu|%x|%%|%c", "<&>", 7, 3, 2.25, 1e-9, 1LL << 40, (size_t)9,
+              255u, '<');
     ck_assert_str_eq(q.page.p, "<b>&lt;&amp;&gt;</b>     7|3   |002.2|+1e-09|1099511627776|9|ff|%|&lt;");
     quote_free(&q);
     q.language = QUOTE_MARKDOWN; /* widths are columns, of what is written */
@@ -334,13 +458,23 @@ static void write_rows(char *const *t)
     for (int k = 0; k < TASKS; k++)
         for (int p = 0; p <= POLICIES; p++) {
             struct str row = {0}, by = {0};
-            char id[32], *task = json_text(t[k]), *policy = json_text(t[TASKS + p % POLICIES]), *a = json_text(t[TASKS + POLICIES + p % POLICIES]),
+            char id[32], *task = json_text(t[k]), *policy = json_text(t[TASKS + p % POLICIES]),
+                         *a = json_text(t[TASKS + POLICIES + p % POLICIES]),
                          *b = json_text(t[TASKS + 2 * POLICIES + p % POLICIES]), *model = json_text(t[TEXTS - 1]);
             snprintf(id, sizeof id, "c%d-%d", k, p);
             str_addf(&by, "{\"%s\":{\"%s\":\"%s\"}}", a, b, a);
-            struct rows_fake f = {.cell = id, .index = k * 100 + p, .context = "c0", .question = "q", .policy = p == POLICIES ? "full" : policy,
-                                  .budget = p == POLICIES ? "" : "0.5", .seed = 1, .score = (p + 1) / 20.0, .kl = (double)NAN, .task = task,
-                                  .layer_budget = p == POLICIES ? NULL : by.p, .bytes = 1000 + p};
+            struct rows_fake f = {.cell = id,
+                                  .index = k * 100 + p,
+                                  .context = "c0",
+                                  .question = "q",
+                                  .policy = p == POLICIES ? "full" : policy,
+                                  .budget = p == POLICIES ? "" : "0.5",
+                                  .seed = 1,
+                                  .score = (p + 1) / 20.0,
+                                  .kl = (double)NAN,
+                                  .task = task,
+                                  .layer_budget = p == POLICIES ? NULL : by.p,
+                                  .bytes = 1000 + p};
             rows_add_fake(&row, &f);
             str_clear(&by);
             str_addf(&by, "\"model\":\"%s\"", model);
@@ -384,7 +518,8 @@ static void check_html(const char *s)
         int closes = p[1] == '/';
         const char *name = p + 1 + closes;
         size_t len = strcspn(name, " >"), i = 0;
-        if (strncmp(p, "<!doctype html>", 15) == 0 || strncmp(p, "<meta charset", 13) == 0 || strncmp(p, "<img src=\"plots/", 16) == 0)
+        if (strncmp(p, "<!doctype html>", 15) == 0 || strncmp(p, "<meta charset", 13) == 0 ||
+            strncmp(p, "<img src=\"plots/", 16) == 0)
             continue;
         while (i < COUNT(known) && (strlen(known[i]) != len || strncmp(known[i], name, len) != 0))
             i++;
@@ -424,8 +559,9 @@ static void check_data(const char *s)
     double x;
     int at = 0;
     for (const char *p = s; *p; p += strcspn(p, "\n") + 1)
-        CHECK(*p == '#' || *p == '\n' || sscanf(p, "%lf %*f %*f %*f %*d %*f%n", &x, &at) == 1 || sscanf(p, "%lf %*f %*f %*f%n", &x, &at) == 1,
-                      "no data: %.100s", p);
+        CHECK(*p == '#' || *p == '\n' || sscanf(p, "%lf %*f %*f %*f %*d %*f%n", &x, &at) == 1 ||
+                  sscanf(p, "%lf %*f %*f %*f%n", &x, &at) == 1,
+              "no data: %.100s", p);
 }
 
 /* The names of tasks as a reader of the whole file finds them. */
@@ -471,8 +607,8 @@ START_TEST(no_text_breaks_a_report)
         setenv("PATH", path, 1);
         ck_assert_ptr_nonnull(strstr(str_c(&warning), "gnuplot is not installed"));
         str_free(&warning);
-        char *md = read_clean("table.md", "\n"), *tex = read_clean("table.tex", "\n"), *html = read_clean("index.html", "\n"),
-             *csv = read_clean("cells.csv", "\n\r\t");
+        char *md = read_clean("table.md", "\n"), *tex = read_clean("table.tex", "\n"),
+             *html = read_clean("index.html", "\n"), *csv = read_clean("cells.csv", "\n\r\t");
         check_html(html);
         check_columns(md, "## ", '|');
         check_columns(tex, "\\begin{tabular}", '&');
@@ -515,7 +651,8 @@ enum { LAYERS = 4, DAMAGES = 11, PER_DAMAGE = 4, EACH = DAMAGES * PER_DAMAGE + 6
 
 static void fill_study(struct repr_study *s, struct stats_summary *v, char (*prompt)[HASH_HEX])
 {
-    *s = (struct repr_study){.n_layer = LAYERS, .n_sample = 2, .batch = 2, .n_batch = 1, .n_token = 9, .entropy = v, .prompt = prompt};
+    *s = (struct repr_study){
+        .n_layer = LAYERS, .n_sample = 2, .batch = 2, .n_batch = 1, .n_token = 9, .entropy = v, .prompt = prompt};
     for (int k = 0; k < REPR_N_METRIC; k++)
         for (int stage = 0; stage < TAP_N_STAGE; stage++)
             s->value[REPR_DEPTHKV][k][stage] = v;
@@ -527,10 +664,17 @@ static void fill_relations(struct repr_relations *r, struct repr_damage *d, stru
     static int64_t layer[LAYERS] = {0, 1, 2, 3};
     static double damage[LAYERS] = {1, 2, 3, 4};
     for (int k = 0; k < DAMAGES; k++, t += PER_DAMAGE) {
-        d[k] = (struct repr_damage){.name = t[0], .policy = t[1], .label = t[2], .without_output = t[3], .level = 0.5, .k = LAYERS, .layer = layer};
+        d[k] = (struct repr_damage){.name = t[0],
+                                    .policy = t[1],
+                                    .label = t[2],
+                                    .without_output = t[3],
+                                    .level = 0.5,
+                                    .k = LAYERS,
+                                    .layer = layer};
         for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++)
             d[k].damage[m] = damage;
-        row[k] = (struct repr_relation){.damage = k, .metric = "entropy", .definition = "depthkv", .stage = "pre", .r = {.n = LAYERS, .rho = 0.5}};
+        row[k] = (struct repr_relation){
+            .damage = k, .metric = "entropy", .definition = "depthkv", .stage = "pre", .r = {.n = LAYERS, .rho = 0.5}};
     }
     *r = (struct repr_relations){.damage = d, .n_damage = DAMAGES, .row = row, .n_row = DAMAGES, .without_rows = *t};
 }
@@ -553,7 +697,8 @@ START_TEST(no_text_breaks_the_report_of_metrics)
         struct repr_damage d[DAMAGES];
         struct repr_relation row[DAMAGES];
         struct repr_relations relations;
-        struct repr_report r = {.x = &x, .m = &m, .o = &o, .study = &study, .relations = &relations, .profile = t[EACH - 5]};
+        struct repr_report r = {
+            .x = &x, .m = &m, .o = &o, .study = &study, .relations = &relations, .profile = t[EACH - 5]};
         struct str warning = {0};
         struct err e;
         fill_study(&study, v, prompt);

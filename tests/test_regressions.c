@@ -1,5 +1,6 @@
-/* What fuzzing found, and what it started from: every file of tests/fuzz/regressions/<format> and tests/fuzz/corpus/<format>
- * goes through the reader again. A crash or a broken promise ends the process, which Check reports with the format's name. */
+/* What fuzzing found, and what it started from: every file of tests/fuzz/regressions/<format> and
+ * tests/fuzz/corpus/<format> goes through the reader again. A crash or a broken promise ends the process, which Check
+ * reports with the format's name. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/suites.h"
 
-/* Feeds the files of one folder to the format. Good ones are accepted: a seed that is refused leads a fuzzer nowhere. */
+/* Feeds the files of one folder to the format. Good ones are accepted: a seed that is refused leads a fuzzer nowhere.
+ */
 static void feed_all(const struct fuzz_format *f, const char *folder, int good)
 {
     struct dirent **entry;

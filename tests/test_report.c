@@ -43,20 +43,23 @@ START_TEST(a_table_is_padded_aligned_and_escaped)
     ck_assert_int_eq(t.n_row, 3);
     table_write(&t, &s);
     ck_assert_str_eq(s.page.p, "| policy |   n | also     |\n"
-                          "| ------ | --: | -------- |\n"
-                          "| a\\|b   |  12 | x_1 & 2% |\n"
-                          "| \xc3\xa9      |   3 | \\<i>     |\n");
+                               "| ------ | --: | -------- |\n"
+                               "| a\\|b   |  12 | x_1 & 2% |\n"
+                               "| \xc3\xa9      |   3 | \\<i>     |\n");
     quote_free(&s);
     s.language = QUOTE_LATEX;
     table_write(&t, &s);
-    ck_assert_str_eq(s.page.p, "\\begin{tabular}{lrl}\n\\hline\npolicy & n & also \\\\\n\\hline\na\\textbar{}b & 12 & x\\_1 \\& 2\\% \\\\\n"
-                          "\xc3\xa9 & 3 & \\textless{}i\\textgreater{} \\\\\n\\hline\n\\end{tabular}\n");
+    ck_assert_str_eq(
+        s.page.p,
+        "\\begin{tabular}{lrl}\n\\hline\npolicy & n & also \\\\\n\\hline\na\\textbar{}b & 12 & x\\_1 \\& 2\\% \\\\\n"
+        "\xc3\xa9 & 3 & \\textless{}i\\textgreater{} \\\\\n\\hline\n\\end{tabular}\n");
     quote_free(&s);
     s.language = QUOTE_HTML;
     table_write(&t, &s);
-    ck_assert_str_eq(s.page.p, "<table>\n<tr><th class=\"text\">policy</th><th>n</th><th class=\"text\">also</th></tr>\n"
-                          "<tr><td class=\"text\">a|b</td><td>12</td><td class=\"text\">x_1 &amp; 2%</td></tr>\n"
-                          "<tr><td class=\"text\">\xc3\xa9</td><td>3</td><td class=\"text\">&lt;i&gt;</td></tr>\n</table>\n");
+    ck_assert_str_eq(
+        s.page.p, "<table>\n<tr><th class=\"text\">policy</th><th>n</th><th class=\"text\">also</th></tr>\n"
+                  "<tr><td class=\"text\">a|b</td><td>12</td><td class=\"text\">x_1 &amp; 2%</td></tr>\n"
+                  "<tr><td class=\"text\">\xc3\xa9</td><td>3</td><td class=\"text\">&lt;i&gt;</td></tr>\n</table>\n");
     quote_free(&s);
     table_free(&t);
 }
@@ -68,7 +71,8 @@ START_TEST(a_column_that_says_nothing_is_dropped)
     struct table t = {.n_column = 3, .left = 1};
     struct quote s = {.language = QUOTE_MARKDOWN};
     fill(&t, text, 9);
-    ck_assert(table_column_is_empty(&t, 1, "n/a") && !table_column_is_empty(&t, 0, "1") && !table_column_is_empty(&t, 1, ""));
+    ck_assert(table_column_is_empty(&t, 1, "n/a") && !table_column_is_empty(&t, 0, "1") &&
+              !table_column_is_empty(&t, 1, ""));
     table_drop_column(&t, 1);
     table_write(&t, &s);
     ck_assert_str_eq(s.page.p, "| a   | c   |\n| --- | --- |\n| 1   | x   |\n| 2   | y   |\n");
@@ -92,8 +96,9 @@ static void write_rows(const struct rows_fake *f, int n)
     str_free(&s);
 }
 
-/* Two samples: full hits both, knorm gets 0.5 twice, snapkv 0.25 and 0.75. Where so few samples have the mean m, the ends are
- * m - m z^2 / (2 + z^2) and m + (1 - m) z^2 / (2 + z^2), of a difference those of (m + 1) / 2 stretched to [-1, 1]. */
+/* Two samples: full hits both, knorm gets 0.5 twice, snapkv 0.25 and 0.75. Where so few samples have the mean m, the
+ * ends are m - m z^2 / (2 + z^2) and m + (1 - m) z^2 / (2 + z^2), of a difference those of (m + 1) / 2 stretched to
+ * [-1, 1]. */
 static const struct rows_fake rows[] = {
     {"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .bytes = 2097152},
     {"f", 0, 1, "c1", "q", "full", "", 1, 1, 0, .bytes = 2097152},
@@ -101,25 +106,36 @@ static const struct rows_fake rows[] = {
     {"k", 1, 1, "c1", "q", "knorm", "0.5", 1, 0.5, 0.25, .bytes = 1048576},
     {"s", 2, 0, "c0", "q", "snapkv", "0.5", 1, 0.25, 0.5, .bytes = 1048576},
     {"s", 2, 1, "c1", "q", "snapkv", "0.5", 1, 0.75, 0.5, .bytes = 1048576},
-    {"w", 3, 0, "c0", "q", "snapkv", "0.5", 1, 0, 0.5, .bytes = 1048576, .window = 64, .layer_budget = "{\"proportional\":{\"weights\":[1,2]}}"},
-    {"w", 3, 1, "c1", "q", "snapkv", "0.5", 1, 0, 0.5, .bytes = 1048576, .window = 64, .layer_budget = "{\"proportional\":{\"weights\":[1,2]}}",
-     .status = "failed"},
+    {"w", 3, 0, "c0", "q", "snapkv", "0.5", 1, 0, 0.5, .bytes = 1048576, .window = 64,
+     .layer_budget = "{\"proportional\":{\"weights\":[1,2]}}"},
+    {"w", 3, 1, "c1", "q", "snapkv", "0.5", 1, 0, 0.5, .bytes = 1048576, .window = 64,
+     .layer_budget = "{\"proportional\":{\"weights\":[1,2]}}", .status = "failed"},
 };
 
-#define INTERVALS "[ ]: 95 % interval over samples (over contexts, where one has several rows): of fractions the score interval (Wilson's for " \
-    "hits and misses, Tango's for their paired differences), of what has no range bootstrap percentiles; n/a: fewer than two samples, " \
+#define INTERVALS \
+    "[ ]: 95 % interval over samples (over contexts, where one has several rows): of fractions the score interval " \
+    "(Wilson's for " \
+    "hits and misses, Tango's for their paired differences), of what has no range bootstrap percentiles; n/a: fewer " \
+    "than two samples, " \
     "or all equal where nothing bounds another; exact: by definition; "
 static const char table[] =
     "## t; model m\n"
     "\n"
-    "| policy           | layer budget               |  kept | tokens |  MiB | MiB bf16 |   n |                score |                  - full |      p |         kl | also                   |\n"
-    "| ---------------- | -------------------------- | ----: | -----: | ---: | -------: | --: | -------------------: | ----------------------: | -----: | ---------: | ---------------------- |\n"
-    "| full             | uniform                    | 1.000 |     10 | 2.00 |      n/a |   2 | 1.000 [0.342, 1.000] |                     n/a |    n/a |  0 (exact) | after prompt           |\n"
-    "| knorm            | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.171, 0.829] | -0.500 [-0.829, +0.486] | 0.5000 | 0.25 [n/a] | after prompt           |\n"
-    "| snapkv window=32 | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.171, 0.829] | -0.500 [-0.829, +0.486] | 0.5000 |  0.5 [n/a] | after prompt           |\n"
-    "| snapkv window=64 | proportional weights=[1,2] | 0.500 |     10 | 1.00 |      n/a |   1 |          0.000 [n/a] |            -1.000 [n/a] |    n/a |  0.5 [n/a] | after prompt; failed 1 |\n"
+    "| policy           | layer budget               |  kept | tokens |  MiB | MiB bf16 |   n |                score | "
+    "                 - full |      p |         kl | also                   |\n"
+    "| ---------------- | -------------------------- | ----: | -----: | ---: | -------: | --: | -------------------: | "
+    "----------------------: | -----: | ---------: | ---------------------- |\n"
+    "| full             | uniform                    | 1.000 |     10 | 2.00 |      n/a |   2 | 1.000 [0.342, 1.000] | "
+    "                    n/a |    n/a |  0 (exact) | after prompt           |\n"
+    "| knorm            | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.171, 0.829] | "
+    "-0.500 [-0.829, +0.486] | 0.5000 | 0.25 [n/a] | after prompt           |\n"
+    "| snapkv window=32 | uniform                    | 0.500 |     10 | 1.00 |      n/a |   2 | 0.500 [0.171, 0.829] | "
+    "-0.500 [-0.829, +0.486] | 0.5000 |  0.5 [n/a] | after prompt           |\n"
+    "| snapkv window=64 | proportional weights=[1,2] | 0.500 |     10 | 1.00 |      n/a |   1 |          0.000 [n/a] | "
+    "           -1.000 [n/a] |    n/a |  0.5 [n/a] | after prompt; failed 1 |\n"
     "\n"
-    "score: f1 (fraction; higher is better); " INTERVALS "\"- full\": paired difference to the full cache on the same samples, with its "
+    "score: f1 (fraction; higher is better); " INTERVALS
+    "\"- full\": paired difference to the full cache on the same samples, with its "
     "permutation p; kl: nats per token from the full cache, lower is better.\n";
 
 START_TEST(an_interval_is_told_as_it_is)
@@ -132,7 +148,8 @@ START_TEST(an_interval_is_told_as_it_is)
              {0.25, NAN, NAN, "%.3g", "0.25 [n/a]"},
              {NAN, 0, 1, "%.3g", "n/a"},
              {0, 0, 0, "%.3g", "0 (exact)"},
-             {5.50901, 5.50899, 5.50904, "%.4f", "5.50901 [5.50899, 5.50904]"}, /* four digits would say that it has no width */
+             {5.50901, 5.50899, 5.50904, "%.4f",
+              "5.50901 [5.50899, 5.50904]"}, /* four digits would say that it has no width */
              {0.9999, 0.9998, 1, "%.3f", "0.9999 [0.9998, 1.0000]"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct str s = {0};
@@ -153,7 +170,8 @@ START_TEST(the_table_is_what_was_computed_by_hand)
     ck_assert_str_eq(md, table);
     mem_free(md);
     char *tex = rows_read("table.tex");
-    ck_assert_ptr_nonnull(strstr(tex, "knorm & uniform & 0.500 & 10 & 1.00 & n/a & 2 & 0.500 [0.171, 0.829] & -0.500 [-0.829, +0.486] & 0.5000 & 0.25 [n/a] & after prompt \\\\\n"));
+    ck_assert_ptr_nonnull(strstr(tex, "knorm & uniform & 0.500 & 10 & 1.00 & n/a & 2 & 0.500 [0.171, 0.829] & -0.500 "
+                                      "[-0.829, +0.486] & 0.5000 & 0.25 [n/a] & after prompt \\\\\n"));
     mem_free(tex);
     char *html = rows_read("index.html");
     ck_assert_ptr_nonnull(strstr(html, "<td class=\"text\">snapkv window=64</td>"));
@@ -198,19 +216,48 @@ START_TEST(cells_csv_has_every_number)
     static const struct {
         int line;
         const char *column, *want;
-    } c[] = {{1, "cell", "f"}, {1, "policy", "full"}, {1, "baseline", ""}, {1, "n", "2"}, {1, "score", "1"}, {1, "score_diff", ""},
-             {2, "cell", "k"}, {2, "baseline", "f"}, {2, "params", "{window:32}"}, {2, "budget", "0.5"}, {2, "keep", "0.5"},
-             {2, "keep_tokens", "10"}, {2, "keep_bytes", "80"}, {2, "cache_bytes", "1048576"}, {2, "score", "0.5"}, {2, "score_se", ""},
-             {2, "kl_lo", ""}, {2, "kl_hi", ""}, {1, "kl_lo", "0"}, {1, "kl_hi", "0"}, {1, "kl_se", "0"}, {2, "score_diff", "-0.5"}, {2, "score_diff_p", "0.5"}, {2, "kl", "0.25"},
-             {2, "kl_diff", "0.25"}, {2, "nll", ""}, {2, "recall", "0.25"}, {3, "score", "0.5"}, {3, "score_se", "0.25"},
-             {4, "score_lo", ""}, {4, "n", "1"}, {4, "n_failed", "1"}, {4, "layer_budget", "{proportional:{weights:[1,2]}}"},
-             {4, "score_diff", "-1"}, {4, "score_diff_p", ""}};
+    } c[] = {{1, "cell", "f"},
+             {1, "policy", "full"},
+             {1, "baseline", ""},
+             {1, "n", "2"},
+             {1, "score", "1"},
+             {1, "score_diff", ""},
+             {2, "cell", "k"},
+             {2, "baseline", "f"},
+             {2, "params", "{window:32}"},
+             {2, "budget", "0.5"},
+             {2, "keep", "0.5"},
+             {2, "keep_tokens", "10"},
+             {2, "keep_bytes", "80"},
+             {2, "cache_bytes", "1048576"},
+             {2, "score", "0.5"},
+             {2, "score_se", ""},
+             {2, "kl_lo", ""},
+             {2, "kl_hi", ""},
+             {1, "kl_lo", "0"},
+             {1, "kl_hi", "0"},
+             {1, "kl_se", "0"},
+             {2, "score_diff", "-0.5"},
+             {2, "score_diff_p", "0.5"},
+             {2, "kl", "0.25"},
+             {2, "kl_diff", "0.25"},
+             {2, "nll", ""},
+             {2, "recall", "0.25"},
+             {3, "score", "0.5"},
+             {3, "score_se", "0.25"},
+             {4, "score_lo", ""},
+             {4, "n", "1"},
+             {4, "n_failed", "1"},
+             {4, "layer_budget", "{proportional:{weights:[1,2]}}"},
+             {4, "score_diff", "-1"},
+             {4, "score_diff_p", ""}};
     write_rows(rows, 8);
     ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
     char *csv = rows_read("cells.csv");
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         char *got = csv_field(csv, c[i].line, c[i].column);
-        ck_assert_msg(strcmp(got, c[i].want) == 0, "line %d, %s: '%s', expected '%s'", c[i].line, c[i].column, got, c[i].want);
+        ck_assert_msg(strcmp(got, c[i].want) == 0, "line %d, %s: '%s', expected '%s'", c[i].line, c[i].column, got,
+                      c[i].want);
         mem_free(got);
     }
     mem_free(csv);
@@ -219,7 +266,8 @@ END_TEST
 
 START_TEST(the_same_rows_in_any_order_give_the_same_files)
 {
-    static const char *const name[] = {"cells.csv", "table.md", "table.tex", "index.html", "plots/1-t-score.dat", "plots/1-t-score.gp", "plots/1-t-kl.gp"};
+    static const char *const name[] = {"cells.csv",           "table.md",           "table.tex",      "index.html",
+                                       "plots/1-t-score.dat", "plots/1-t-score.gp", "plots/1-t-kl.gp"};
     char *first[7];
     struct rows_fake mixed[8];
     write_rows(rows, 8);
@@ -270,12 +318,15 @@ START_TEST(cells_that_the_experiment_no_longer_has_are_left_out)
     ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
     all = rows_read("cells.csv");
     write_rows(rows, 8);
-    rows_write("manifest.json", "{\"baseline\": \"{policy: full}\", \"baselines\": {\"f\": null, \"k\": \"f\", \"new\": \"f\"}}");
+    rows_write("manifest.json",
+               "{\"baseline\": \"{policy: full}\", \"baselines\": {\"f\": null, \"k\": \"f\", \"new\": \"f\"}}");
     str_clear(&warning);
     ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
     some = rows_read("cells.csv");
     ck_assert_str_eq(some, all);
-    ck_assert_ptr_eq(strstr(warning.p, "left out: 4 rows of 2 cells that the experiment no longer has; there is no plan.jsonl (an older version ran this)"), warning.p);
+    ck_assert_ptr_eq(strstr(warning.p, "left out: 4 rows of 2 cells that the experiment no longer has; there is no "
+                                       "plan.jsonl (an older version ran this)"),
+                     warning.p);
     mem_free(some);
     mem_free(all);
     char *journal = rows_read("rows.jsonl"); /* they are there still, for whoever puts the cells back */
@@ -309,8 +360,9 @@ END_TEST
 
 #define ONE(l) "{\"single\":{\"layer\":" #l ",\"only\":false}}"
 
-/* Two samples and two layers: layer 1 costs both of them 1 and 0.5, layer 0 nothing. Variance of the means 0 and 0.75 below
- * full: 0.28125; permuted within samples it is that (both alike) or (0.25^2) / 2 = 0.03125, each with probability 1/2. */
+/* Two samples and two layers: layer 1 costs both of them 1 and 0.5, layer 0 nothing. Variance of the means 0 and 0.75
+ * below full: 0.28125; permuted within samples it is that (both alike) or (0.25^2) / 2 = 0.03125, each with probability
+ * 1/2. */
 static const struct rows_fake layers[] = {
     {"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .status = NULL},
     {"f", 0, 1, "c1", "q", "full", "", 1, 1, 0, .status = NULL},
@@ -347,7 +399,8 @@ START_TEST(a_layer_study_is_told_with_intervals_and_a_test_of_its_layers)
     mem_free(html);
     mem_free(tex);
 
-    char *studies = rows_path("studies.csv"), *profile = rows_path("profile.h5"); /* another experiment in the same folder */
+    char *studies = rows_path("studies.csv"),
+         *profile = rows_path("profile.h5"); /* another experiment in the same folder */
     ck_assert(fs_exists(studies) && fs_exists(profile));
     write_rows(layers, 2);
     str_clear(&warning);
@@ -373,13 +426,17 @@ static const struct rows_fake cloud[] = {
     {"o", 7, 0, "c0", "q", "knorm", "0.2", 1, 0.125, 9, .status = NULL},
     {"o1", 8, 0, "c0", "q", "knorm", "0.2", 1, 0.125, 8, .layer_budget = MGA(1)},
 };
-static const char among[] =
-    "### Among shuffled profiles: knorm, kept 0.500, 4 shuffles; after prompt\n\n"
-    "| layer budget                                  |              score | percentile |      p |           kl | percentile | p      |\n"
-    "| --------------------------------------------- | -----------------: | ---------: | -----: | -----------: | ---------: | ------ |\n"
-    "| uniform                                       |              0.500 |       50.0 | 0.8000 |          2.5 |       50.0 | 0.6000 |\n"
-    "| sensitivity                                   |              0.875 |      100.0 | 0.2000 |          0.5 |      100.0 | 0.2000 |\n"
-    "| sensitivity, shuffled: median (worst to best) | 0.5 (0.25 to 0.75) |        n/a |    n/a | 2.5 (4 to 1) |        n/a | n/a    |\n";
+static const char among[] = "### Among shuffled profiles: knorm, kept 0.500, 4 shuffles; after prompt\n\n"
+                            "| layer budget                                  |              score | percentile |      "
+                            "p |           kl | percentile | p      |\n"
+                            "| --------------------------------------------- | -----------------: | ---------: | "
+                            "-----: | -----------: | ---------: | ------ |\n"
+                            "| uniform                                       |              0.500 |       50.0 | "
+                            "0.8000 |          2.5 |       50.0 | 0.6000 |\n"
+                            "| sensitivity                                   |              0.875 |      100.0 | "
+                            "0.2000 |          0.5 |      100.0 | 0.2000 |\n"
+                            "| sensitivity, shuffled: median (worst to best) | 0.5 (0.25 to 0.75) |        n/a |    "
+                            "n/a | 2.5 (4 to 1) |        n/a | n/a    |\n";
 
 START_TEST(every_layer_budget_has_its_place_among_shuffled_profiles)
 {
@@ -392,7 +449,10 @@ START_TEST(every_layer_budget_has_its_place_among_shuffled_profiles)
     ck_assert_ptr_nonnull(strstr(md, "kept 0.200, 1 shuffles"));
     mem_free(md);
     char *gp = rows_read("plots/1-t-score.gp");
-    ck_assert_msg(strstr(gp, "using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title 'knorm, sensitivity profile=p.h5, shuffled'"), "%s", gp);
+    ck_assert_msg(
+        strstr(gp,
+               "using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title 'knorm, sensitivity profile=p.h5, shuffled'"),
+        "%s", gp);
     mem_free(gp);
 }
 END_TEST

@@ -1,4 +1,5 @@
-/* harness/repr, harness/rankstats: against numpy and scipy (tests/vectors/make_repr.py), and what must hold of any input. */
+/* harness/repr, harness/rankstats: against numpy and scipy (tests/vectors/make_repr.py), and what must hold of any
+ * input. */
 #include <math.h>
 #include <string.h>
 
@@ -6,8 +7,8 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
-#include "harness/stats/rankstats.h"
 #include "harness/layer_metrics/repr.h"
+#include "harness/stats/rankstats.h"
 #include "models/kernels.h"
 #include "tests/suites.h"
 
@@ -47,7 +48,8 @@ static double *numbers(const struct json *list, int *n)
 
 static void near(double got, double want, double tolerance, const char *what, int i)
 {
-    ck_assert_msg(fabs(got - want) <= tolerance * fmax(1, fabs(want)), "case %d: %s is %.17g, not %.17g", i, what, got, want);
+    ck_assert_msg(fabs(got - want) <= tolerance * fmax(1, fabs(want)), "case %d: %s is %.17g, not %.17g", i, what, got,
+                  want);
 }
 
 static void all_near(const double *got, const struct json *want, double tolerance, const char *what, int i)
@@ -73,10 +75,11 @@ START_TEST(metrics_of_tokens_equal_numpy)
             f[k] = (float)x[k];
         static const char *const names[] = {"depthkv", "skean", "skean_code"};
         for (int k = 0; k < 3; k++) {
-            struct repr_rule r = {.definition = k > 0, .knn = (int)number(c, "knn"), .turning = k == 1, .alpha = number(c, "alpha")};
+            struct repr_rule r = {
+                .definition = k > 0, .knn = (int)number(c, "knn"), .turning = k == 1, .alpha = number(c, "alpha")};
             ck_assert_msg(repr_tokens(f, t, d, &r, out, &e) == 0, "%s", e.msg);
-            all_near(out, json_get(c, names[k]), 1e-6, names[k], i); /* cosines are single precision; near +-1 an arc cosine
-                                                                        loses half the digits of double */
+            all_near(out, json_get(c, names[k]), 1e-6, names[k], i); /* cosines are single precision; near +-1 an arc
+                                                                        cosine loses half the digits of double */
         }
         repr_pool(f, t, d, REPR_DEPTHKV, pool);
         all_near(pool, json_get(c, "pool_depthkv"), 1e-12, "pool", i);
@@ -95,7 +98,8 @@ START_TEST(metrics_of_pooled_vectors_equal_numpy)
     int i = 0;
     for (const struct json *c = json_first(json_get(root, "pooled")); c; c = json_next(c), i++) {
         struct err e = {0};
-        int total, n_index, n = (int)number(c, "n"), views = (int)number(c, "views"), d = (int)number(c, "width"), order[64];
+        int total, n_index, n = (int)number(c, "n"), views = (int)number(c, "views"), d = (int)number(c, "width"),
+                            order[64];
         double *x = numbers(json_get(c, "x"), &total), *index = numbers(json_get(c, "permutation"), &n_index);
         double *a = mem_new((size_t)(n * d), sizeof *a), *b = mem_new((size_t)(n * d), sizeof *b), out[3][16], value;
         for (int k = 0; k < n; k++)
@@ -182,7 +186,8 @@ START_TEST(a_curve_with_its_own_depth_has_no_partial_and_a_constant_has_no_rank)
         y[i] = (i * 5) % 8;
         same[i] = 0.1;
     }
-    struct rankstats s = rankstats_correlate(x, y, depth, 8), c = rankstats_correlate(same, y, depth, 8), few = rankstats_correlate(x, y, depth, 3);
+    struct rankstats s = rankstats_correlate(x, y, depth, 8), c = rankstats_correlate(same, y, depth, 8),
+                     few = rankstats_correlate(x, y, depth, 3);
     ck_assert(s.n == 8 && isfinite(s.rho) && isnan(s.partial) && isnan(s.partial_p));
     ck_assert(isnan(c.rho) && isnan(c.p) && isnan(c.p_shift) && isnan(c.partial));
     ck_assert(few.n == 3 && isnan(few.rho));

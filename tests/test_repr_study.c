@@ -1,5 +1,5 @@
-/* harness/repr_study, harness/repr_relate: what the metrics see is what the forward pass computes, on any number of threads;
- * known profiles give known correlations; profiles that do not fit are refused. */
+/* harness/repr_study, harness/repr_relate: what the metrics see is what the forward pass computes, on any number of
+ * threads; known profiles give known correlations; profiles that do not fit are refused. */
 #include <math.h>
 #include <string.h>
 
@@ -28,8 +28,10 @@ static void setup(void)
     rows_enter();
     char *path = rows_path("six.h5"), *file = rows_path("x.yaml");
     support_model_file(path, N_LAYER, 2);
-    rows_write("x.yaml", "# What do hidden states tell?\nschema: 1\nexperiment: x\nmodel: six.h5\ntasks:\n  - passkey: {length: 300}\n"
-                         "samples: 3\nmax_new_tokens: 4\nsweep:\n  - policy: full\n");
+    rows_write(
+        "x.yaml",
+        "# What do hidden states tell?\nschema: 1\nexperiment: x\nmodel: six.h5\ntasks:\n  - passkey: {length: 300}\n"
+        "samples: 3\nmax_new_tokens: 4\nsweep:\n  - policy: full\n");
     ck_assert_msg(experiment_load(file, NULL, 0, 0, &x, &errors, &e) == 0, "%s", str_c(&errors));
     model = model_open(path, MODEL_F32, &e);
     ck_assert_msg(model != NULL, "%s", e.msg);
@@ -149,10 +151,11 @@ START_TEST(metrics_are_those_of_the_prompts_states)
         }
     }
     for (int k = 0; k < N_LAYER * TAP_N_STAGE * REPR_N_TOKEN_METRIC; k++) {
-        int m = k % REPR_N_TOKEN_METRIC, stage = k / REPR_N_TOKEN_METRIC % TAP_N_STAGE, l = k / REPR_N_TOKEN_METRIC / TAP_N_STAGE;
+        int m = k % REPR_N_TOKEN_METRIC, stage = k / REPR_N_TOKEN_METRIC % TAP_N_STAGE,
+            l = k / REPR_N_TOKEN_METRIC / TAP_N_STAGE;
         double got = s.value[REPR_SKEAN][m][stage][l].mean, want = mean[l][stage][m];
-        ck_assert_msg(fabs(got - want) <= 1e-12 * fabs(want), "layer %d, %s, %s: %g, not %g", l, repr_study_stages[stage],
-                      repr_metric_names[m], got, want);
+        ck_assert_msg(fabs(got - want) <= 1e-12 * fabs(want), "layer %d, %s, %s: %g, not %g", l,
+                      repr_study_stages[stage], repr_metric_names[m], got, want);
     }
     for (int l = 0; l < N_LAYER; l++)
         ck_assert(s.entropy[l].mean > 0 && s.entropy[l].mean < log(300));
@@ -242,38 +245,46 @@ END_TEST
 struct fake {
     int n_layer;
     const char *sha, *task, *prompt;
-    const double *kl;   /* [N_LAYER] */
-    double split_half;  /* NAN: none */
+    const double *kl;  /* [N_LAYER] */
+    double split_half; /* NAN: none */
 };
 static const char *fake_after = "all_but_last", *fake_prefill = "\"full\"";
 static const double *fake_score[3]; /* [N_LAYER] paired difference, mean, baseline; NULL: NAN */
 
 static char *write_profile(const struct fake *f)
 {
-    static const char *const measures[] = {"score", "nll", "kl", "top1"}, *const columns[] = {"diff", "mean", "baseline"};
+    static const char *const measures[] = {"score", "nll", "kl", "top1"}, *const columns[] = {"diff", "mean",
+                                                                                              "baseline"};
     static const int64_t layer[N_LAYER] = {0, 1, 2, 3, 4, 5};
     static const uint64_t dim[1] = {N_LAYER};
     double none[N_LAYER];
     char *path = rows_path("profile.h5");
     struct h5 *h = h5_open(path, H5_MODE_CREATE, NULL);
-    int bad = h5_set_int(h, "/", "schema", 1, NULL) || h5_set_string(h, "/", "model", "six", NULL) ||
-              h5_set_int(h, "/", "n_layer", f->n_layer, NULL) || h5_set_string(h, "/", "model_sha256", f->sha, NULL) ||
-              h5_write(h, "/0/layer", H5_TYPE_I64, 1, dim, layer, NULL) || h5_set_string(h, "/0", "task", f->task, NULL) ||
-              h5_set_string(h, "/0", "task_params", x.task->params, NULL) || h5_set_string(h, "/0", "policy", "h2o", NULL) ||
-              h5_set_string(h, "/0", "params", "{\"recent\":8}", NULL) || h5_set_string(h, "/0", "prune_after", fake_after, NULL) ||
-              h5_set_string(h, "/0", "prefill", fake_prefill, NULL) ||
-              h5_set_int(h, "/0", "only", 0, NULL) || h5_set_int(h, "/0", "higher_is_better", 1, NULL) ||
-              h5_set_double(h, "/0", "level", 0.2 + 1e-16, NULL) || h5_write_strings(h, "/0/prompt_sha256", &f->prompt, 1, NULL);
+    int bad =
+        h5_set_int(h, "/", "schema", 1, NULL) || h5_set_string(h, "/", "model", "six", NULL) ||
+        h5_set_int(h, "/", "n_layer", f->n_layer, NULL) || h5_set_string(h, "/", "model_sha256", f->sha, NULL) ||
+        h5_write(h, "/0/layer", H5_TYPE_I64, 1, dim, layer, NULL) || h5_set_string(h, "/0", "task", f->task, NULL) ||
+        h5_set_string(h, "/0", "task_params", x.task->params, NULL) || h5_set_string(h, "/0", "policy", "h2o", NULL) ||
+        h5_set_string(h, "/0", "params", "{\"recent\":8}", NULL) ||
+        h5_set_string(h, "/0", "prune_after", fake_after, NULL) ||
+        h5_set_string(h, "/0", "prefill", fake_prefill, NULL) || h5_set_int(h, "/0", "only", 0, NULL) ||
+        h5_set_int(h, "/0", "higher_is_better", 1, NULL) || h5_set_double(h, "/0", "level", 0.2 + 1e-16, NULL) ||
+        h5_write_strings(h, "/0/prompt_sha256", &f->prompt, 1, NULL);
     for (int i = 0; i < N_LAYER; i++)
         none[i] = NAN;
     for (int i = 0; i < 12; i++) {
         int m = i / 3, column = i % 3;
         struct str name = {0};
         str_addf(&name, "/0/%s/%s", measures[m], columns[column]);
-        bad = bad || h5_write(h, name.p, H5_TYPE_F64, 1, dim, m == 2 && column == 1 ? f->kl : m == 0 && fake_score[column] ? fake_score[column] : none, NULL);
+        bad = bad || h5_write(h, name.p, H5_TYPE_F64, 1, dim,
+                              m == 2 && column == 1          ? f->kl
+                              : m == 0 && fake_score[column] ? fake_score[column]
+                                                             : none,
+                              NULL);
         str_free(&name);
     }
-    bad = bad || (!isnan(f->split_half) && (h5_set_double(h, "/0/kl", "split_half_rank", f->split_half, NULL) || h5_set_double(h, "/0/kl", "split_half", 0.5, NULL)));
+    bad = bad || (!isnan(f->split_half) && (h5_set_double(h, "/0/kl", "split_half_rank", f->split_half, NULL) ||
+                                            h5_set_double(h, "/0/kl", "split_half", 0.5, NULL)));
     ck_assert(!bad && h5_close(h, NULL) == 0);
     return path;
 }
@@ -300,7 +311,8 @@ START_TEST(damage_in_the_order_of_a_metric_has_rho_one)
         const struct repr_relation *c = &r.row[i];
         known += isfinite(c->r.p);
         ck_assert(c->measure == 2 || isnan(c->r.rho));
-        if (c->measure == 2 && !strcmp(c->metric, "infonce") && !strcmp(c->definition, "depthkv") && !strcmp(c->stage, "att")) {
+        if (c->measure == 2 && !strcmp(c->metric, "infonce") && !strcmp(c->definition, "depthkv") &&
+            !strcmp(c->stage, "att")) {
             ck_assert_msg(fabs(c->r.rho + 1) < 1e-12, "rho %g", c->r.rho);
             q = c->q / c->r.p;
         }
@@ -334,8 +346,10 @@ START_TEST(allocators_read_the_same_damage)
     memset(fake_score, 0, sizeof fake_score);
     study(&s);
     ck_assert_msg(repr_relate(path, &x, model, 0, &s, NULL, &r, &e) == 0, "%s", e.msg);
-    for (int measure = ALLOCATOR_STUDY_SCORE; measure <= ALLOCATOR_STUDY_KL; measure += ALLOCATOR_STUDY_KL - ALLOCATOR_STUDY_SCORE) {
-        struct allocator_profile_choice choice = {.path = path, .task = name, .policy = name, .level = -1, .measure = measure};
+    for (int measure = ALLOCATOR_STUDY_SCORE; measure <= ALLOCATOR_STUDY_KL;
+         measure += ALLOCATOR_STUDY_KL - ALLOCATOR_STUDY_SCORE) {
+        struct allocator_profile_choice choice = {
+            .path = path, .task = name, .policy = name, .level = -1, .measure = measure};
         struct allocator_setup setup = {N_LAYER, "six", model->sha256, ""};
         struct allocator_profile *p = allocator_profile_read(&choice, &setup, 0, &e);
         ck_assert_msg(p != NULL, "%s", e.msg);
@@ -359,7 +373,9 @@ static void plain_output(struct plain *p, int l, double *out)
     double *heads = mem_new((size_t)(hp->n_head * d), sizeof *heads);
     for (int q = 0; q < hp->n_head; q++) {
         const struct plain_list *list = plain_list(p, l, q / hp->n_group);
-        const double *row = p->attention + (((size_t)l * (size_t)hp->n_head + (size_t)q) * (size_t)p->room + (size_t)query) * (size_t)p->room;
+        const double *row =
+            p->attention +
+            (((size_t)l * (size_t)hp->n_head + (size_t)q) * (size_t)p->room + (size_t)query) * (size_t)p->room;
         for (int j = 0; j < list->n; j++)
             for (int i = 0; i < d; i++)
                 heads[q * d + i] += row[list->entry[j].pos] * list->entry[j].v[i];
@@ -432,7 +448,8 @@ START_TEST(the_output_error_is_that_of_the_plain_computation)
         }
         ck_assert_msg(repr_output_mean(o, 0, error, &why) == 0, "%s", why);
         for (int l = 0; l < N_LAYER; l++)
-            ck_assert_msg(want[l] > 1e-3 && fabs(error[l] - want[l]) < 1e-4 * want[l], "%s, layer %d: %.9g, not %.9g", after[k], l, error[l], want[l]);
+            ck_assert_msg(want[l] > 1e-3 && fabs(error[l] - want[l]) < 1e-4 * want[l], "%s, layer %d: %.9g, not %.9g",
+                          after[k], l, error[l], want[l]);
         repr_output_close(o);
         token_ids_free(&p.ids);
         mem_free(path);
@@ -456,11 +473,13 @@ START_TEST(the_output_error_is_a_rival_or_says_why_not)
         ck_assert_msg(repr_study_run(&x, model, 0, &options, o, NULL, NULL, &s, &e) == 0, "%s", e.msg);
         ck_assert_msg(repr_relate(path, &x, model, 0, &s, o, &r, &e) == 0, "%s", e.msg);
         for (int i = 0; i < r.n_row; i++)
-            rows += r.row[i].measure == ALLOCATOR_STUDY_KL && !strcmp(r.row[i].metric, "output_error") && isfinite(r.row[i].r.rho);
+            rows += r.row[i].measure == ALLOCATOR_STUDY_KL && !strcmp(r.row[i].metric, "output_error") &&
+                    isfinite(r.row[i].r.rho);
         ck_assert_int_eq(rows, known);
         ck_assert((r.damage[0].output_error != NULL) == known);
         if (!known)
-            ck_assert_msg(strstr(r.damage[0].without_output, "prefill is {\"chunked\""), "%s", r.damage[0].without_output);
+            ck_assert_msg(strstr(r.damage[0].without_output, "prefill is {\"chunked\""), "%s",
+                          r.damage[0].without_output);
         repr_output_close(o);
         repr_relations_fini(&r);
         repr_study_fini(&s);
@@ -471,7 +490,8 @@ END_TEST
 
 START_TEST(profiles_that_do_not_fit_are_refused_with_numbers)
 {
-    static const double kl[N_LAYER] = {1, 2, 3, 4, 5, 6}, same[N_LAYER] = {2, 2, 2, 2, 2, 2}, nothing[N_LAYER] = {NAN, NAN, NAN, NAN, NAN, NAN};
+    static const double kl[N_LAYER] = {1, 2, 3, 4, 5, 6}, same[N_LAYER] = {2, 2, 2, 2, 2, 2},
+                        nothing[N_LAYER] = {NAN, NAN, NAN, NAN, NAN, NAN};
     const struct {
         struct fake f;
         const char *says[3];
@@ -490,9 +510,11 @@ START_TEST(profiles_that_do_not_fit_are_refused_with_numbers)
         char *path = write_profile(&c[i].f);
         for (int late = 0; late < 2; late++) { /* before anything is measured, and afterwards */
             memset(&e, 'x', sizeof e);
-            ck_assert_int_eq(late ? repr_relate(path, &x, model, 0, &s, NULL, &r, &e) : repr_damage_check(path, &x, model, &e), -1);
+            ck_assert_int_eq(
+                late ? repr_relate(path, &x, model, 0, &s, NULL, &r, &e) : repr_damage_check(path, &x, model, &e), -1);
             for (int k = 0; k < 3; k++)
-                ck_assert_msg(e.code == ERR_CONFIG && strstr(e.msg, c[i].says[k]) != NULL, "case %zu: '%s' lacks '%s'", i, e.msg, c[i].says[k]);
+                ck_assert_msg(e.code == ERR_CONFIG && strstr(e.msg, c[i].says[k]) != NULL, "case %zu: '%s' lacks '%s'",
+                              i, e.msg, c[i].says[k]);
         }
         mem_free(path);
     }
@@ -507,7 +529,8 @@ START_TEST(too_few_samples_are_refused_with_file_and_line)
     memset(&e, 'x', sizeof e);
     options.batch = 9;
     ck_assert_int_eq(repr_study_run(&x, model, 0, &options, NULL, NULL, NULL, &s, &e), -1);
-    ck_assert_msg(strstr(e.msg, "x.yaml:6: task 'passkey'") && strstr(e.msg, "3 samples") && strstr(e.msg, "9"), "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "x.yaml:6: task 'passkey'") && strstr(e.msg, "3 samples") && strstr(e.msg, "9"), "%s",
+                  e.msg);
 }
 END_TEST
 

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/base/leave.h"
 #include "harness/base/fs.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/cmd/cli.h"
 #include "harness/run/progress.h"
@@ -22,7 +22,8 @@ static void teardown(void)
     rows_leave();
 }
 
-static const char head[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\nmeasure: [score, nll, kl]\nmax_new_tokens: 3\nsamples: 9\n";
+static const char head[] =
+    "schema: 1\nexperiment: x\nmodel: tiny.h5\nmeasure: [score, nll, kl]\nmax_new_tokens: 3\nsamples: 9\n";
 
 START_TEST(a_cell_that_fails_is_a_row_and_changes_no_other)
 {
@@ -39,7 +40,9 @@ START_TEST(a_cell_that_fails_is_a_row_and_changes_no_other)
     rows_check_all(&good, &both, 0, "beside a cell that fails");
     ck_assert_int_eq((int)sum.rows, 9 * 5);
     ck_assert_int_eq((int)sum.failed, 9);
-    ck_assert_ptr_nonnull(strstr(sum.first_failure, "x.yaml:10: protect: first_layers 2 need 792 entries of a total of 117, which leaves -675 for 1 other layers"));
+    ck_assert_ptr_nonnull(strstr(
+        sum.first_failure,
+        "x.yaml:10: protect: first_layers 2 need 792 entries of a total of 117, which leaves -675 for 1 other layers"));
     int failed = 0;
     for (int i = 0; i < both.n; i++)
         if (strcmp(rows_text(both.v[i], "status"), "failed") == 0) {
@@ -79,7 +82,8 @@ START_TEST(a_prompt_that_no_model_holds_fails_its_rows_alone)
     for (int i = 0; i < r.n; i++) {
         int bad = strcmp(rows_text(r.v[i], "question_id"), "r1") == 0;
         ck_assert_str_eq(rows_text(r.v[i], "status"), bad ? "failed" : "ok");
-        ck_assert_str_eq(rows_text(r.v[i], "reason"), bad ? "prompt of 603 tokens + 3 to generate exceed the model's context of 512" : "");
+        ck_assert_str_eq(rows_text(r.v[i], "reason"),
+                         bad ? "prompt of 603 tokens + 3 to generate exceed the model's context of 512" : "");
         ck_assert_str_eq(rows_text(r.v[i], "sample"), bad ? "1" : rows_text(r.v[i], "question_id") + 1);
         ck_assert_str_eq(rows_text(r.v[i], "context_id"), rows_text(r.v[i], "question_id"));
         ck_assert_uint_eq(strlen(rows_text(r.v[i], "prompt_sha256")), 64);
@@ -101,11 +105,15 @@ START_TEST(what_was_cut_off_is_counted)
         str_addf(&book, "Line %d of a book in which not much happens.\n\n", i);
     rows_write("book.txt", book.p);
     str_free(&book);
-    str_addf(&y, "%stasks:\n  - passkey: {length: 300}\n  - text: {length: 300, file: book.txt}\nsweep:\n  - {policy: [tova, knorm], keep: 0.5}\n", head);
+    str_addf(&y,
+             "%stasks:\n  - passkey: {length: 300}\n  - text: {length: 300, file: book.txt}\nsweep:\n  - {policy: "
+             "[tova, knorm], keep: 0.5}\n",
+             head);
     rows_run(y.p, "out", 0, &sum);
     rows_load("out", &r);
     for (int i = 0; i < r.n; i++) /* of a likelihood nothing is cut off */
-        cut += strcmp(rows_text(r.v[i], "finish_reason"), "length") == 0 && strcmp(rows_text(r.v[i], "task"), "passkey") == 0;
+        cut += strcmp(rows_text(r.v[i], "finish_reason"), "length") == 0 &&
+               strcmp(rows_text(r.v[i], "task"), "passkey") == 0;
     ck_assert_int_gt(cut, 0);
     ck_assert_int_eq((int)sum.rows, 2 * 9 * 3);
     ck_assert_int_eq((int)sum.outputs, 9 * 3);

@@ -89,7 +89,9 @@ static void write_shards(const char *last_file)
     str_add(&index, "{\"metadata\":{},\"weight_map\":{");
     for (int r = 0; r < HF_N_ROW; r++)
         str_addf(&index, "%s\"%s\":\"%s\"", r ? "," : "", hf_row_name(r),
-                 r == HF_N_ROW - 1 ? last_file : r < 5 ? "a.safetensors" : "b.safetensors");
+                 r == HF_N_ROW - 1 ? last_file
+                 : r < 5           ? "a.safetensors"
+                                   : "b.safetensors");
     str_add(&index, "}}");
     hf_write_text("model.safetensors.index.json", index.p);
     str_free(&index);
@@ -143,11 +145,13 @@ static const struct {
     {"config.json", "{" HF_SIZES ",\"quantization_config\":{}}", "quantised"},
     {"config.json", "{" HF_SIZES ",\"rope_scaling\":{\"rope_type\":\"yarn\"}}", "rope_type 'yarn'"},
     {"config.json", "{" HF_SIZES ",\"rope_scaling\":{\"rope_type\":\"linear\"}}", "'rope_scaling.factor' missing"},
-    {"config.json", "{" HF_SIZES ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}", "partial_rotary_factor is 0.5"},
+    {"config.json", "{" HF_SIZES ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}",
+     "partial_rotary_factor is 0.5"},
     {"config.json", "{" HF_SIZES ",\"rope_parameters\":7}", "'rope_parameters' is no object"},
     {"tokenizer.json", "{", "tokenizer.json:1:2: expected a key"},
     {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", "model type 'Unigram'"},
-    {"tokenizer.json", "{" HF_SMOLLM_PRE ",\"normalizer\":{\"type\":\"NFC\"},\"model\":{\"type\":\"BPE\",\"vocab\":{}}}",
+    {"tokenizer.json",
+     "{" HF_SMOLLM_PRE ",\"normalizer\":{\"type\":\"NFC\"},\"model\":{\"type\":\"BPE\",\"vocab\":{}}}",
      "normalizer 'NFC'"},
     {"tokenizer.json", "{\"pre_tokenizer\":{\"type\":\"Whitespace\"},\"model\":{\"type\":\"BPE\",\"vocab\":{}}}",
      "Whitespace"},
@@ -260,7 +264,7 @@ START_TEST(a_tied_model_uses_the_output_matrix_that_the_file_has)
     static const struct {
         struct hf_change change;
         int says_tied, tied, embedding, output; /* what the model has, and whose values */
-    } c[] = {{{0}, 1, 0, 1, 0}, /* two different ones: not tied, whatever the config says */
+    } c[] = {{{0}, 1, 0, 1, 0},                 /* two different ones: not tied, whatever the config says */
              {{.head_is_embedding = 1}, 1, 1, 1, 1},
              {{.skip = "lm_head.weight"}, 1, 1, 1, 1},
              {{.skip = "model.embed_tokens.weight"}, 1, 1, 0, 0},
@@ -306,10 +310,11 @@ START_TEST(weights_that_are_no_numbers_are_refused_with_their_place)
     static const struct {
         struct hf_change change;
         const char *says;
-    } c[] = {{{.tensor = 0, .at = 39, .value = NAN}, "model.safetensors: tensor 'lm_head.weight': value (4,7) is "},
-             {{.tensor = 1, .at = 8, .value = INFINITY}, "tensor 'model.embed_tokens.weight': value (1,0) is inf"},
-             {{.tensor = 11, .at = 5, .value = -INFINITY}, "tensor 'model.norm.weight': value 5 is -inf"},
-             {{.tensor = 9, .at = 63, .value = NAN}, "tensor 'model.layers.0.self_attn.q_proj.weight': value (7,7) is "}};
+    } c[] = {
+        {{.tensor = 0, .at = 39, .value = NAN}, "model.safetensors: tensor 'lm_head.weight': value (4,7) is "},
+        {{.tensor = 1, .at = 8, .value = INFINITY}, "tensor 'model.embed_tokens.weight': value (1,0) is inf"},
+        {{.tensor = 11, .at = 5, .value = -INFINITY}, "tensor 'model.norm.weight': value 5 is -inf"},
+        {{.tensor = 9, .at = 63, .value = NAN}, "tensor 'model.layers.0.self_attn.q_proj.weight': value (7,7) is "}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct str s = {0};
         hf_write_folder();
@@ -369,7 +374,8 @@ START_TEST(a_padding_token_beyond_the_rows_is_fine_until_a_text_holds_it)
         struct token_ids ids = {0};
         struct err e = {0};
         hf_write_folder();
-        str_addf(&s, "{" HF_ADDED_AND("%s") "," HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\"," HF_VOCAB ",\"merges\":[]}}",
+        str_addf(&s,
+                 "{" HF_ADDED_AND("%s") "," HF_SMOLLM_PRE ",\"model\":{\"type\":\"BPE\"," HF_VOCAB ",\"merges\":[]}}",
                  c[i].added);
         hf_write_text("tokenizer.json", s.p);
         hf_write_text("tokenizer_config.json", c[i].config);
@@ -380,7 +386,8 @@ START_TEST(a_padding_token_beyond_the_rows_is_fine_until_a_text_holds_it)
             struct model *m = hf_import_and_open();
             ck_assert_int_eq(tokenizer_encode(m->tokenizer, "ab<x>", 5, &ids, &e), 0);
             ck_assert_int_eq(tokenizer_encode(m->tokenizer, "ab<pad>", 7, &ids, &e), -1);
-            ck_assert_msg(strstr(e.msg, "the text holds '<pad>', token 5, but the model's embedding has only 5 rows"), "%s", e.msg);
+            ck_assert_msg(strstr(e.msg, "the text holds '<pad>', token 5, but the model's embedding has only 5 rows"),
+                          "%s", e.msg);
             model_close(m);
             unlink(hf_output);
         }
@@ -395,9 +402,10 @@ static void write_bytes_tokenizer(int swapped)
 {
     struct str s = {0};
     int fresh = 0x100;
-    str_add(&s, "{\"added_tokens\":[{\"id\":256,\"content\":\"<eos>\",\"special\":true}],\"pre_tokenizer\":{\"type\":"
-                "\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"merges\":[],"
-                "\"vocab\":{");
+    str_add(&s,
+            "{\"added_tokens\":[{\"id\":256,\"content\":\"<eos>\",\"special\":true}],\"pre_tokenizer\":{\"type\":"
+            "\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"merges\":[],"
+            "\"vocab\":{");
     for (int b = 0; b < 256; b++) {
         int printable = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
         str_addf(&s, "%s\"\\u%04x\":%d", b ? "," : "", printable ? b : fresh++, swapped && b < 2 ? 1 - b : b);

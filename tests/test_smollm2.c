@@ -13,8 +13,8 @@
 static const double ERROR_RATIO = 2;
 
 /* Feeds ids[0 .. n) to an empty cache; logits of the wanted rows. */
-static struct kvcache *feed(const struct model *m, struct workspace *w, enum forward_phase phase, const struct token_ids *ids,
-                            const unsigned char *want, float *logits)
+static struct kvcache *feed(const struct model *m, struct workspace *w, enum forward_phase phase,
+                            const struct token_ids *ids, const unsigned char *want, float *logits)
 {
     struct err e = {0};
     struct forward_row *row = mem_new((size_t)ids->n, sizeof *row);
@@ -80,8 +80,8 @@ START_TEST(logits_of_a_thousand_tokens_are_as_near_to_float64_as_those_of_transf
     for (enum forward_phase phase = FORWARD_PREFILL; phase <= FORWARD_CELL; phase++) {
         kvcache_destroy(feed(m, w, phase, &ids, want, logits));
         double error = largest_error(root, logits, m->hp.n_vocab, positions.n);
-        ck_assert_msg(error <= limit, "%s: largest error %g, allowed is %g", phase == FORWARD_PREFILL ? "prefill" : "cell",
-                      error, limit);
+        ck_assert_msg(error <= limit, "%s: largest error %g, allowed is %g",
+                      phase == FORWARD_PREFILL ? "prefill" : "cell", error, limit);
     }
     mem_free(logits);
     mem_free(want);
@@ -141,8 +141,10 @@ START_TEST(sixty_four_greedy_tokens_are_those_of_transformers)
         first[n] = mem_new((size_t)m->hp.n_vocab, sizeof *first[n]);
         struct kvcache *full = feed(m, w, FORWARD_PREFILL, &ids, last, first[n]);
         ck_assert_int_eq(kvcache_seal(full, 0, &e), 0);
-        s[n] = (struct sequence){.cache = kvcache_derive(full, NULL, decode_tail_capacity(0, NEW), NULL, &e), .n = ids.n,
-                                 .first_logits = first[n], .max_new_tokens = NEW};
+        s[n] = (struct sequence){.cache = kvcache_derive(full, NULL, decode_tail_capacity(0, NEW), NULL, &e),
+                                 .n = ids.n,
+                                 .first_logits = first[n],
+                                 .max_new_tokens = NEW};
         ck_assert_msg(s[n].cache != NULL, "%s", e.msg);
         run[n] = &s[n];
         kvcache_destroy(full);

@@ -1,6 +1,6 @@
-/* Files with a wrong byte: whatever it is and wherever it stands, reading ends with an answer or an error, soon, and without
- * asking for memory that the file does not have. Every byte that is changed follows from the file's name and a number, so
- * that what fails can be had again; DEPTHKV_SPOILED=10000 tries that many changes of every kind of file. */
+/* Files with a wrong byte: whatever it is and wherever it stands, reading ends with an answer or an error, soon, and
+ * without asking for memory that the file does not have. Every byte that is changed follows from the file's name and a
+ * number, so that what fails can be had again; DEPTHKV_SPOILED=10000 tries that many changes of every kind of file. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +48,8 @@ static void walk(const struct h5 *f, const char *group, int depth)
         struct str at = {0};
         struct h5_info info;
         str_addf(&at, "%s/%s", group[1] ? group : "", name[i]);
-        if (h5_stat(f, at.p, &info, NULL) == 0 && h5_type_size(info.type) && info.stored == info.n * h5_type_size(info.type)) {
+        if (h5_stat(f, at.p, &info, NULL) == 0 && h5_type_size(info.type) &&
+            info.stored == info.n * h5_type_size(info.type)) {
             void *data = mem_try((size_t)info.stored + 1, 1, "elements", NULL);
             if (data)
                 h5_read(f, at.p, info.type, data, (size_t)info.n, NULL);
@@ -130,8 +131,9 @@ static void spoil(const char *what, const char *file, void (*read_it)(void))
         if (child == 0)
             batch(what, whole, n, first, read_it);
         ck_assert_int_eq(waitpid(child, &status, 0), child);
-        ck_assert_msg(status == 0, "%s, changes %d to %d: signal %d, exit %d (4: too much memory)", what, first, first + BATCH - 1,
-                      WIFSIGNALED(status) ? WTERMSIG(status) : 0, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+        ck_assert_msg(status == 0, "%s, changes %d to %d: signal %d, exit %d (4: too much memory)", what, first,
+                      first + BATCH - 1, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                      WIFEXITED(status) ? WEXITSTATUS(status) : -1);
     }
     mem_free(whole);
 }

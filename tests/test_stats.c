@@ -46,7 +46,8 @@ static double field(const struct json *c, const char *name)
 /* Relative to the size of the values, as the reference sums in rationals. */
 static void near(double got, double want, const char *what, int i)
 {
-    ck_assert_msg(fabs(got - want) <= 1e-12 * fmax(1, fabs(want)), "case %d: %s is %.17g, not %.17g", i, what, got, want);
+    ck_assert_msg(fabs(got - want) <= 1e-12 * fmax(1, fabs(want)), "case %d: %s is %.17g, not %.17g", i, what, got,
+                  want);
 }
 
 static void inside_enumerated(const struct json *c, double lo, double hi, int i)
@@ -134,7 +135,8 @@ static struct stats_summary pairs(int n, int lost, int won)
     return stats_mean(x, n, &difference); /* the interval of stats_paired, less its 10,000 permutations */
 }
 
-/* Tango's statistic for the difference d, from his closed form of the restricted estimate: q is the share that is lost. */
+/* Tango's statistic for the difference d, from his closed form of the restricted estimate: q is the share that is lost.
+ */
 static double tango(int n, int lost, int won, double d)
 {
     double b = -(won + lost) * (1 - d) + 2 * d * (n - won), c = lost * d * (1 - d);
@@ -150,11 +152,12 @@ START_TEST(the_interval_of_paired_hits_and_misses_is_tangos)
         for (int lost = 0, n = size[k]; lost <= n; lost++)
             for (int won = 0; lost + won <= n; won++) {
                 struct stats_summary p = pairs(n, lost, won), swapped = pairs(n, won, lost);
-                ck_assert_msg(p.lo <= p.mean && p.mean <= p.hi && p.hi - p.lo > 1.9 / n && p.lo >= -1 && p.hi <= 1, "%d %d %d: [%g, %g]", n,
-                              lost, won, p.lo, p.hi);
+                ck_assert_msg(p.lo <= p.mean && p.mean <= p.hi && p.hi - p.lo > 1.9 / n && p.lo >= -1 && p.hi <= 1,
+                              "%d %d %d: [%g, %g]", n, lost, won, p.lo, p.hi);
                 ck_assert(swapped.lo == -p.hi && swapped.hi == -p.lo && swapped.mean == -p.mean);
                 if (won < n)
-                    ck_assert_msg(fabs(tango(n, lost, won, p.hi) + z) < 1e-6, "%d: %d lost, %d won: %.17g", n, lost, won, p.hi);
+                    ck_assert_msg(fabs(tango(n, lost, won, p.hi) + z) < 1e-6, "%d: %d lost, %d won: %.17g", n, lost,
+                                  won, p.hi);
                 else
                     ck_assert_double_eq(p.hi, 1);
             }
@@ -186,8 +189,8 @@ START_TEST(the_width_changes_little_from_one_pair_to_the_next)
 }
 END_TEST
 
-/* n equal values x in [0, 1]: the most likely distribution of mean d > x puts the rest at 1, its variance is (d - x) (1 - d), so
- * that the end is x + (1 - x) z^2 / (n + z^2). */
+/* n equal values x in [0, 1]: the most likely distribution of mean d > x puts the rest at 1, its variance is (d - x) (1
+ * - d), so that the end is x + (1 - x) z^2 / (n + z^2). */
 START_TEST(equal_values_leave_room_to_either_end_of_the_range)
 {
     const double z2 = 3.841458820694124;
@@ -234,17 +237,20 @@ START_TEST(intervals_of_fractions_have_width_stay_inside_and_shrink)
         double rare = rng_double(&r);
         for (int i = 0; i < n; i++) {
             a[i] = grain ? (double)rng_below(&r, (uint64_t)grain + 1) / grain : rng_double(&r);
-            b[i] = rng_double(&r) < rare ? a[i] : grain ? (double)rng_below(&r, (uint64_t)grain + 1) / grain : rng_double(&r);
+            b[i] = rng_double(&r) < rare ? a[i]
+                   : grain               ? (double)rng_below(&r, (uint64_t)grain + 1) / grain
+                                         : rng_double(&r);
             group[i] = round % 2 ? i : (int64_t)rng_below(&r, (uint64_t)n);
         }
         group[0] = -1; /* two units at least */
         group[1] = -2;
-        struct stats_paired p = stats_paired_clustered(a, b, group, n, &fraction), q = stats_paired_clustered(b, a, group, n, &fraction);
+        struct stats_paired p = stats_paired_clustered(a, b, group, n, &fraction),
+                            q = stats_paired_clustered(b, a, group, n, &fraction);
         struct stats_summary s = stats_mean_clustered(a, group, n, &fraction);
-        ck_assert_msg(p.lo <= p.diff && p.diff <= p.hi && p.hi - p.lo > 1e-3 && p.lo >= -1 && p.hi <= 1, "round %d: %g [%g, %g]", round, p.diff,
-                      p.lo, p.hi);
-        ck_assert_msg(s.lo <= s.mean && s.mean <= s.hi && s.hi - s.lo > 1e-3 && s.lo >= 0 && s.hi <= 1, "round %d: %g [%g, %g]", round, s.mean,
-                      s.lo, s.hi);
+        ck_assert_msg(p.lo <= p.diff && p.diff <= p.hi && p.hi - p.lo > 1e-3 && p.lo >= -1 && p.hi <= 1,
+                      "round %d: %g [%g, %g]", round, p.diff, p.lo, p.hi);
+        ck_assert_msg(s.lo <= s.mean && s.mean <= s.hi && s.hi - s.lo > 1e-3 && s.lo >= 0 && s.hi <= 1,
+                      "round %d: %g [%g, %g]", round, s.mean, s.lo, s.hi);
         near(q.lo, -p.hi, "swapped lo", round);
         near(q.hi, -p.lo, "swapped hi", round);
         for (int i = 0; i < 6 * n; i++) { /* the same composition, of more contexts */
@@ -252,13 +258,14 @@ START_TEST(intervals_of_fractions_have_width_stay_inside_and_shrink)
             group[i] = group[i % n] + 1000 * (i / n);
         }
         struct stats_summary six = stats_mean_clustered(x, group, 6 * n, &difference);
-        ck_assert_msg(six.lo >= p.lo - 1e-9 && six.hi <= p.hi + 1e-9 && six.hi - six.lo < p.hi - p.lo, "round %d: [%g, %g] of six times [%g, %g]", round,
-                      six.lo, six.hi, p.lo, p.hi);
+        ck_assert_msg(six.lo >= p.lo - 1e-9 && six.hi <= p.hi + 1e-9 && six.hi - six.lo < p.hi - p.lo,
+                      "round %d: [%g, %g] of six times [%g, %g]", round, six.lo, six.hi, p.lo, p.hi);
     }
 }
 END_TEST
 
-/* Every outcome of n pairs by its probability: how often the truth is inside. experiments/README.md has the whole table. */
+/* Every outcome of n pairs by its probability: how often the truth is inside. experiments/README.md has the whole
+ * table. */
 START_TEST(the_interval_of_pairs_holds_the_truth_as_often_as_documented)
 {
     static const double share[] = {0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99};
@@ -273,8 +280,8 @@ START_TEST(the_interval_of_pairs_holds_the_truth_as_often_as_documented)
                 for (int won = 0; lost + won <= n; won++) {
                     struct stats_summary s = pairs(n, lost, won);
                     if (q - p >= s.lo && q - p <= s.hi)
-                        covered += tgamma(n + 1) / tgamma(lost + 1) / tgamma(won + 1) / tgamma(n - lost - won + 1) * pow(p, lost) *
-                                   pow(q, won) * pow(1 - p - q, n - lost - won);
+                        covered += tgamma(n + 1) / tgamma(lost + 1) / tgamma(won + 1) / tgamma(n - lost - won + 1) *
+                                   pow(p, lost) * pow(q, won) * pow(1 - p - q, n - lost - won);
                 }
             sum += covered;
             least = fmin(least, covered);
@@ -289,15 +296,18 @@ START_TEST(what_has_no_range_and_no_spread_has_no_interval)
 {
     static const double x[] = {0.5, 0.5, 0.5}, zero[] = {0, 0, 0}, far[] = {0.5, 0.75, 7};
     double third[3] = {0.1 * 3, 0.3, 0.1 + 0.2};
-    struct stats_summary s = stats_mean(x, 3, NULL), out = stats_mean(far, 3, &fraction), same = stats_mean(far, 3, NULL);
+    struct stats_summary s = stats_mean(x, 3, NULL), out = stats_mean(far, 3, &fraction),
+                         same = stats_mean(far, 3, NULL);
     struct stats_paired p = stats_paired(x, zero, 3, NULL), tie = stats_paired(third, third, 3, NULL);
     ck_assert(s.mean == 0.5 && isnan(s.se) && isnan(s.lo) && isnan(s.hi));
     ck_assert(p.diff == 0.5 && isnan(p.se) && isnan(p.lo) && isnan(p.hi) && p.p == 0.25);
     ck_assert(tie.diff == 0 && isnan(tie.lo) && tie.p == 1);
     s = stats_mean(third, 3, NULL); /* equal but for rounding */
     ck_assert(isnan(s.se) && isnan(s.lo));
-    ck_assert(out.lo == same.lo && out.hi == same.hi && same.lo < same.hi); /* 7 is no fraction: whatever this is, it has no range */
-    ck_assert_str_eq(stats_why_no_interval(p.lo, p.hi, p.n_unit), "all samples are equal, and the measure has no range that would bound another");
+    ck_assert(out.lo == same.lo && out.hi == same.hi &&
+              same.lo < same.hi); /* 7 is no fraction: whatever this is, it has no range */
+    ck_assert_str_eq(stats_why_no_interval(p.lo, p.hi, p.n_unit),
+                     "all samples are equal, and the measure has no range that would bound another");
     ck_assert_ptr_null(stats_why_no_interval(0, 1, 3));
 }
 END_TEST
@@ -330,8 +340,10 @@ START_TEST(the_order_of_the_input_changes_no_bit)
         rng_shuffle(&r, row, N, sizeof *row);
     }
     ck_assert(s[0].mean == s[1].mean && s[0].se == s[1].se && s[0].lo == s[1].lo && s[0].hi == s[1].hi);
-    ck_assert(p[0].diff == p[1].diff && p[0].se == p[1].se && p[0].lo == p[1].lo && p[0].hi == p[1].hi && p[0].p == p[1].p);
-    ck_assert(q[0].diff == q[1].diff && q[0].se == q[1].se && q[0].lo == q[1].lo && q[0].hi == q[1].hi && q[0].p == q[1].p);
+    ck_assert(p[0].diff == p[1].diff && p[0].se == p[1].se && p[0].lo == p[1].lo && p[0].hi == p[1].hi &&
+              p[0].p == p[1].p);
+    ck_assert(q[0].diff == q[1].diff && q[0].se == q[1].se && q[0].lo == q[1].lo && q[0].hi == q[1].hi &&
+              q[0].p == q[1].p);
 }
 END_TEST
 
@@ -339,7 +351,8 @@ START_TEST(fewer_than_two_values_have_no_error_and_no_interval)
 {
     static const double x[] = {NAN, 3, NAN}, zero[] = {0, 1, 0};
     static const int64_t same[] = {4, 4, 4};
-    struct stats_summary s = stats_mean(x, 3, NULL), none = stats_mean(x, 1, NULL), hit = stats_mean(zero + 1, 1, &fraction);
+    struct stats_summary s = stats_mean(x, 3, NULL), none = stats_mean(x, 1, NULL),
+                         hit = stats_mean(zero + 1, 1, &fraction);
     ck_assert(s.n == 1 && s.mean == 3 && isnan(s.se) && isnan(s.lo) && isnan(s.hi));
     ck_assert(none.n == 0 && isnan(none.mean) && isnan(none.se) && isnan(none.lo));
     ck_assert(hit.n == 1 && hit.mean == 1 && isnan(hit.lo) && isnan(hit.hi));
@@ -348,7 +361,8 @@ START_TEST(fewer_than_two_values_have_no_error_and_no_interval)
     ck_assert(empty.n == 0 && isnan(empty.diff) && isnan(empty.p));
     struct stats_paired one = stats_paired_clustered(zero, zero + 1, same, 2, &fraction);
     ck_assert(one.n == 2 && one.n_unit == 1 && isnan(one.se) && isnan(one.lo) && isnan(one.p));
-    ck_assert_str_eq(stats_why_no_interval(one.lo, one.hi, one.n_unit), "one sample tells nothing of how much others differ");
+    ck_assert_str_eq(stats_why_no_interval(one.lo, one.hi, one.n_unit),
+                     "one sample tells nothing of how much others differ");
 }
 END_TEST
 

@@ -16,8 +16,8 @@ static const struct {
     {{"a context", " what?", ""}, " ", "x", " x"},
     {{"a context\n", "", ""}, " ", "x", "x"},
     {{"", "", ""}, " ", "x", " x"},
-    /* white space as str.isspace() has it: no-break and ideographic spaces, next line, a unit separator; no zero-width space,
-     * and no byte of another character */
+    /* white space as str.isspace() has it: no-break and ideographic spaces, next line, a unit separator; no zero-width
+     * space, and no byte of another character */
     {{"", "", "is:\xC2\xA0"}, " ", "x", "x"},
     {{"", "", "is:\xE3\x80\x80"}, " ", "x", "x"},
     {{"", "", "is:\xC2\x85"}, " ", "x", "x"},

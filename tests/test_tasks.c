@@ -1,4 +1,5 @@
-/* Synthetic tasks: every sample is solved from its text alone, has the length that was asked for, and is the same again. */
+/* Synthetic tasks: every sample is solved from its text alone, has the length that was asked for, and is the same
+ * again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +11,23 @@
 static const struct {
     const char *name;
     int evidence; /* 1: a span holds one answer; 0: the spans together are what the oracle needs */
-} task[] = {{"niah_single_1", 1}, {"niah_single_2", 1}, {"niah_single_3", 1}, {"niah_multikey_1", 1}, {"niah_multikey_2", 1},
-            {"niah_multikey_3", 1}, {"niah_multivalue", 1}, {"niah_multiquery", 1}, {"vt", 1}, {"cwe", 1}, {"fwe", 1},
-            {"passkey", 1}, {"lines", 1}, {"kv", 1}, {"induction", 1}, {"copy", 1}, {"arithmetic", 0}};
+} task[] = {{"niah_single_1", 1},
+            {"niah_single_2", 1},
+            {"niah_single_3", 1},
+            {"niah_multikey_1", 1},
+            {"niah_multikey_2", 1},
+            {"niah_multikey_3", 1},
+            {"niah_multivalue", 1},
+            {"niah_multiquery", 1},
+            {"vt", 1},
+            {"cwe", 1},
+            {"fwe", 1},
+            {"passkey", 1},
+            {"lines", 1},
+            {"kv", 1},
+            {"induction", 1},
+            {"copy", 1},
+            {"arithmetic", 0}};
 enum { N_TASK = sizeof task / sizeof *task };
 
 static int by_text(const void *a, const void *b)
@@ -74,7 +89,8 @@ static void check_evidence(const char *what, int t, int compact, const struct da
     str_free(&found);
 }
 
-static void check_sample(const char *what, int t, int compact, enum tasks_tokens kind, int prompt_tokens, const struct dataset_item *item)
+static void check_sample(const char *what, int t, int compact, enum tasks_tokens kind, int prompt_tokens,
+                         const struct dataset_item *item)
 {
     struct str prompt = {0}, found = {0};
     int longest = 0;
@@ -82,7 +98,8 @@ static void check_sample(const char *what, int t, int compact, enum tasks_tokens
         int n = tasks_prompt_tokens(kind, item, q);
         longest = n > longest ? n : longest;
         tasks_prompt(item, q, &prompt);
-        ck_assert_msg(tasks_solve(task[t].name, compact, prompt.p, &found) == 0, "%s: the oracle finds nothing in\n%s", what, prompt.p);
+        ck_assert_msg(tasks_solve(task[t].name, compact, prompt.p, &found) == 0, "%s: the oracle finds nothing in\n%s",
+                      what, prompt.p);
         check_answers(what, !compact, &item->question[q], &found);
     }
     ck_assert_msg(longest == prompt_tokens, "%s: %d tokens, expected %d", what, longest, prompt_tokens);
@@ -93,7 +110,8 @@ static void check_sample(const char *what, int t, int compact, enum tasks_tokens
 
 static void same_item(const char *what, const struct dataset_item *a, const struct dataset_item *b)
 {
-    ck_assert_msg(a->n_context == b->n_context && memcmp(a->context, b->context, a->n_context) == 0, "%s: the context differs", what);
+    ck_assert_msg(a->n_context == b->n_context && memcmp(a->context, b->context, a->n_context) == 0,
+                  "%s: the context differs", what);
     ck_assert_str_eq(a->question[0].text, b->question[0].text);
     ck_assert_str_eq(a->question[0].answer[0], b->question[0].answer[0]);
     ck_assert_int_eq(a->n_evidence, b->n_evidence);
@@ -114,9 +132,11 @@ static int check_length(int t, int compact, enum tasks_tokens kind, int length)
         struct dataset_item item = {0}, again = {0};
         struct err e = {0};
         str_clear(&what);
-        str_addf(&what, "%s %s, tokens %d, sample %d of seed %llu", task[t].name, params.p, kind, i, (unsigned long long)seeds[i]);
+        str_addf(&what, "%s %s, tokens %d, sample %d of seed %llu", task[t].name, params.p, kind, i,
+                 (unsigned long long)seeds[i]);
         if (o.ops->item(o.self, i, seeds[i], max_new, &item, &e)) {
-            ck_assert_msg(i == 0 && (strstr(e.msg, "the shortest prompt has") || strstr(e.msg, "leaves nothing")), "%s: %s", what.p, e.msg);
+            ck_assert_msg(i == 0 && (strstr(e.msg, "the shortest prompt has") || strstr(e.msg, "leaves nothing")),
+                          "%s: %s", what.p, e.msg);
             fits = 0;
         } else {
             check_sample(what.p, t, compact, kind, length - max_new, &item);
@@ -161,7 +181,10 @@ START_TEST(another_seed_or_index_is_another_sample)
     struct tasks_opened o;
     struct dataset_item item[3] = {0};
     tasks_open(&o, task[_i].name, "length=1024", TASKS_FOURS);
-    static const struct { int index; uint64_t seed; } of[] = {{0, 1}, {1, 1}, {0, 2}};
+    static const struct {
+        int index;
+        uint64_t seed;
+    } of[] = {{0, 1}, {1, 1}, {0, 2}};
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(o.ops->item(o.self, of[i].index, of[i].seed, o.ops->max_new_tokens, &item[i], NULL), 0);
     for (int i = 1; i < 3; i++) {
@@ -176,12 +199,23 @@ END_TEST
 
 static const struct {
     const char *name, *params;
-} several[] = {{"niah_multikey_1", "questions=3"}, {"niah_multikey_2", "questions=4"}, {"niah_multivalue", "num_needle_v=3,questions=2"},
-               {"niah_multiquery", "num_needle_q=2,questions=2"}, {"niah_single_1", "questions=5,depth=100"}, {"lines", "questions=5"},
-               {"kv", "questions=3,depth=100"}, {"induction", "questions=40,length=2048"}, {"vt", "num_chains=3,questions=2,length=2048"},
-               {"vt", "num_chains=4,type_haystack=essay,length=3000"}, {"vt", "num_hops=12,length=3000"},
-               {"arithmetic", "num_hops=6,num_distractors=8"}, {"cwe", "num_cw=3,freq_cw=9,freq_ucw=4"}, {"cwe", "num_fewshot=0,length=700"},
-               {"fwe", "alpha=1.3"}, {"copy", "type_haystack=noise,num_words=20"}, {"niah_multikey_1", "type_haystack=noise,num_needle_k=8"}};
+} several[] = {{"niah_multikey_1", "questions=3"},
+               {"niah_multikey_2", "questions=4"},
+               {"niah_multivalue", "num_needle_v=3,questions=2"},
+               {"niah_multiquery", "num_needle_q=2,questions=2"},
+               {"niah_single_1", "questions=5,depth=100"},
+               {"lines", "questions=5"},
+               {"kv", "questions=3,depth=100"},
+               {"induction", "questions=40,length=2048"},
+               {"vt", "num_chains=3,questions=2,length=2048"},
+               {"vt", "num_chains=4,type_haystack=essay,length=3000"},
+               {"vt", "num_hops=12,length=3000"},
+               {"arithmetic", "num_hops=6,num_distractors=8"},
+               {"cwe", "num_cw=3,freq_cw=9,freq_ucw=4"},
+               {"cwe", "num_fewshot=0,length=700"},
+               {"fwe", "alpha=1.3"},
+               {"copy", "type_haystack=noise,num_words=20"},
+               {"niah_multikey_1", "type_haystack=noise,num_needle_k=8"}};
 
 START_TEST(parameters_keep_the_answer_in_the_text)
 {
@@ -213,8 +247,9 @@ END_TEST
 
 START_TEST(depth_puts_the_answer_where_it_says)
 {
-    static const char *const with_depth[] = {"niah_single_1", "niah_single_2", "niah_multikey_1", "niah_multikey_2", "passkey", "copy",
-                                             "lines", "kv", "induction"};
+    static const char *const with_depth[] = {"niah_single_1", "niah_single_2", "niah_multikey_1", "niah_multikey_2",
+                                             "passkey",       "copy",          "lines",           "kv",
+                                             "induction"};
     static const int depths[] = {0, 25, 50, 75, 100};
     for (int d = 0; d < 5; d++) {
         struct tasks_opened o;
@@ -224,9 +259,11 @@ START_TEST(depth_puts_the_answer_where_it_says)
         tasks_open(&o, with_depth[_i], params.p, TASKS_FOURS);
         ck_assert_int_eq(o.ops->item(o.self, d, 1, o.ops->max_new_tokens, &item, NULL), 0);
         double at = 100 * (double)item.evidence[0].begin / (double)item.n_context;
-        /* depth counts sentences or records: those of books are of very different lengths, so that the byte is elsewhere */
+        /* depth counts sentences or records: those of books are of very different lengths, so that the byte is
+         * elsewhere */
         double most = depths[d] % 100 == 0 ? 2 : strstr("niah_single_2 niah_multikey_1 copy", with_depth[_i]) ? 15 : 3;
-        ck_assert_msg(at > depths[d] - most && at < depths[d] + most, "%s: %g %% instead of %d %%", with_depth[_i], at, depths[d]);
+        ck_assert_msg(at > depths[d] - most && at < depths[d] + most, "%s: %g %% instead of %d %%", with_depth[_i], at,
+                      depths[d]);
         dataset_item_fini(&item);
         tasks_close(&o);
         str_free(&params);
@@ -247,7 +284,9 @@ static int collect(const char *name, const char *half, char *text[4000])
         ck_assert_int_eq(o.ops->item(o.self, i, 5, o.ops->max_new_tokens, &item, NULL), 0);
         const struct dataset_question *q = item.question;
         const char *key = strncmp(name, "niah", 4) == 0 || !strcmp(name, "arithmetic") ? strstr(q->text, " of ")
-                          : !strcmp(name, "lines") ? strstr(q->text, "line") : !strcmp(name, "kv") ? strstr(q->text, "key") : NULL;
+                          : !strcmp(name, "lines")                                     ? strstr(q->text, "line")
+                          : !strcmp(name, "kv")                                        ? strstr(q->text, "key")
+                                                                                       : NULL;
         if (key) {
             key = strchr(key + 1, ' ') + 1;
             text[n++] = mem_strndup(key, strcspn(key, "?,"));
@@ -273,7 +312,8 @@ START_TEST(training_and_evaluation_share_no_key_and_no_value)
     ck_assert_int_ge(m, 150);
     qsort(eval, (size_t)m, sizeof *eval, by_text);
     for (int i = 0; i < n; i++)
-        ck_assert_msg(bsearch(&train[i], eval, (size_t)m, sizeof *eval, by_text) == NULL, "%s is in both halves", train[i]);
+        ck_assert_msg(bsearch(&train[i], eval, (size_t)m, sizeof *eval, by_text) == NULL, "%s is in both halves",
+                      train[i]);
     for (int i = 0; i < n; i++)
         mem_free(train[i]);
     for (int i = 0; i < m; i++)
@@ -283,7 +323,9 @@ END_TEST
 
 START_TEST(what_has_no_meaning_is_refused)
 {
-    static const struct { const char *name, *params, *what; } c[] = {
+    static const struct {
+        const char *name, *params, *what;
+    } c[] = {
         {"niah_single_1", "split=train", "split: train needs wording: compact"},
         {"niah_multivalue", "num_needle_k=11,num_needle_v=4", "11 keys with 4 values each are 44 needles; at most 40"},
         {"vt", "num_chains=9,num_hops=4", "9 chains of 4 hops are 45 assignments; at most 40"},
@@ -298,7 +340,9 @@ START_TEST(what_has_no_meaning_is_refused)
         ck_assert_msg(strstr(e.msg, c[i].what) != NULL, "%s", e.msg);
         tasks_close(&o);
     }
-    static const struct { const char *name, *params, *what; } late[] = {
+    static const struct {
+        const char *name, *params, *what;
+    } late[] = {
         {"vt", "length=512", "num_fewshot: 0"},
         {"cwe", "length=512", "num_fewshot: 0"},
         {"lines", "length=10000", "exceeds the model's context of 8192"},
@@ -319,7 +363,10 @@ END_TEST
 /* RULER's numbers, counted in the text. */
 START_TEST(rulers_definitions_show_in_the_text)
 {
-    static const struct { const char *name, *params, *text; int times; } c[] = {
+    static const struct {
+        const char *name, *params, *text;
+        int times;
+    } c[] = {
         {"niah_multikey_1", "length=1024", "One of the special magic numbers for ", 4},
         {"niah_multivalue", "length=1024", "One of the special magic numbers for ", 4},
         {"niah_multiquery", "length=1024", "One of the special magic numbers for ", 4},
@@ -328,7 +375,7 @@ START_TEST(rulers_definitions_show_in_the_text)
         {"vt", "length=1024", " = VAR ", 8},
         {"vt", "length=1024,num_fewshot=0", " = VAR ", 4},
         {"cwe", "length=2048", "Below is a numbered list of words.", 2},
-        {"cwe", "length=2048", " 40. ", 2},  /* both lists; the example has 10 words 3 times and 10 once */
+        {"cwe", "length=2048", " 40. ", 2}, /* both lists; the example has 10 words 3 times and 10 once */
         {"cwe", "length=2048", " 41. ", 1},
         {"cwe", "length=4096", " 190. ", 2}, /* from 4096 tokens on 10 words 10 times and 30 three times */
         {"cwe", "length=4096", " 191. ", 1},
@@ -341,7 +388,8 @@ START_TEST(rulers_definitions_show_in_the_text)
         ck_assert_int_eq(o.ops->item(o.self, 0, 1, o.ops->max_new_tokens, &item, NULL), 0);
         for (const char *p = item.context; (p = strstr(p, c[i].text)); p++)
             times++;
-        ck_assert_msg(times == c[i].times, "%s %s: '%s' stands there %d times", c[i].name, c[i].params, c[i].text, times);
+        ck_assert_msg(times == c[i].times, "%s %s: '%s' stands there %d times", c[i].name, c[i].params, c[i].text,
+                      times);
         dataset_item_fini(&item);
         tasks_close(&o);
     }
@@ -357,7 +405,8 @@ START_TEST(statements_of_a_chain_stand_in_different_lines_of_noise)
         ck_assert_int_eq(o.ops->item(o.self, i, 1, o.ops->max_new_tokens, &item, NULL), 0);
         const char *p = item.context;
         for (const char *next; (p = strstr(p, "\nVAR ")) && (next = strchr(p + 1, '\n')); p = next)
-            ck_assert_msg(strncmp(next, "\nThe grass is green.", 20) == 0 || strlen(next) < 20, "sample %d: %.60s", i, p);
+            ck_assert_msg(strncmp(next, "\nThe grass is green.", 20) == 0 || strlen(next) < 20, "sample %d: %.60s", i,
+                          p);
         dataset_item_fini(&item);
     }
     tasks_close(&o);

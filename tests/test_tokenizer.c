@@ -1,4 +1,5 @@
-/* Token ids against the tokenizers package (tests/vectors/make_tokenizer.py), the exact inverse, hostile vocabularies. */
+/* Token ids against the tokenizers package (tests/vectors/make_tokenizer.py), the exact inverse, hostile vocabularies.
+ */
 #include <string.h>
 
 #include "harness/base/json.h"
@@ -77,8 +78,9 @@ START_TEST(smollm2_gives_the_reference_ids_and_its_chat_template)
     struct json *j = support_json("tests/vectors/tokenizer_smollm2.json");
     ck_assert_int_ge(check_cases(m->tokenizer, json_get(j, "cases"), "ids"), 200);
     ck_assert_int_eq(tokenizer_template(m->tokenizer, "chat", &p, NULL), 0);
-    ck_assert_str_eq(p.prefix, "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
-                               "<|im_end|>\n<|im_start|>user\n");
+    ck_assert_str_eq(p.prefix,
+                     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
+                     "<|im_end|>\n<|im_start|>user\n");
     ck_assert_str_eq(p.suffix, "<|im_end|>\n<|im_start|>assistant\n");
     ck_assert_int_eq(tokenizer_add_bos(m->tokenizer), 0);
     ck_assert_int_eq(tokenizer_is_end(m->tokenizer, tokenizer_find(m->tokenizer, "<|im_end|>")), 1);
@@ -95,7 +97,8 @@ START_TEST(any_bytes_come_back_as_they_were)
     support_small_tokenizer(j, "smollm", &d);
     struct tokenizer *t = tokenizer_create(&d, "small", NULL);
     rng_init(&r, 1, "bytes");
-    static const char *const part[] = {"<|im_end|>", "<|im_", "<tool", "<tool>", "  ", "\xF0\x9F\x98", "\xC3\xA9!", "'ll"};
+    static const char *const part[] = {"<|im_end|>", "<|im_",        "<tool",     "<tool>",
+                                       "  ",         "\xF0\x9F\x98", "\xC3\xA9!", "'ll"};
     for (int i = 0; i < 2000; i++) {
         char text[200];
         size_t n = (size_t)rng_below(&r, sizeof text);
@@ -204,7 +207,8 @@ END_TEST
 START_TEST(bytes_without_a_token_get_no_id_and_their_neighbours_meet)
 {
     static const char *const token[] = {"a", "b", "ab"};
-    struct tokenizer_data d = {.kind = TOKENIZER_BPE, .n_token = 3, .n_merge = 1, .bos = -1, .eos = -1, .pad = -1, .unk = 0};
+    struct tokenizer_data d = {
+        .kind = TOKENIZER_BPE, .n_token = 3, .n_merge = 1, .bos = -1, .eos = -1, .pad = -1, .unk = 0};
     struct token_ids ids = {0}, end = {0};
     char *merge[] = {mem_strdup("a b")}, *copy[3];
     char pre[] = "gpt2";
@@ -228,7 +232,9 @@ START_TEST(bytes_without_a_token_get_no_id_and_their_neighbours_meet)
 }
 END_TEST
 
-#define MESSAGES "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+#define MESSAGES \
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + " \
+    "'\n'}}{% endfor %}"
 #define ASSISTANT "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 
 START_TEST(known_templates_give_the_pieces_of_apply_chat_template_and_others_are_refused)
@@ -264,11 +270,17 @@ END_TEST
 
 START_TEST(other_templates_are_refused_by_their_beginning)
 {
-    static const struct { const char *source, *name; int n_token; enum err_code code; const char *what; } c[] = {
+    static const struct {
+        const char *source, *name;
+        int n_token;
+        enum err_code code;
+        const char *what;
+    } c[] = {
         {NULL, "chat", 3, ERR_UNSUPPORTED, "no chat template"},
         {" \n", "chat", 3, ERR_UNSUPPORTED, "no chat template"},
         {"\n  {{ bos }}[INST] {{ x }}\nmore", "chat", 3, ERR_UNSUPPORTED, "'{{ bos }}[INST] {{ x }}...'"},
-        {"<|im_start|>user<|im_sep|>{{ x }}<|im_end|><|im_start|>assistant<|im_sep|>", "chat", 3, ERR_UNSUPPORTED, "im_sep"},
+        {"<|im_start|>user<|im_sep|>{{ x }}<|im_end|><|im_start|>assistant<|im_sep|>", "chat", 3, ERR_UNSUPPORTED,
+         "im_sep"},
         {MESSAGES ASSISTANT, "chat", 2, ERR_UNSUPPORTED, "messages"}, /* <|im_end|> is no token */
         {MESSAGES ASSISTANT, "chatml", 3, ERR_CONFIG, "'chatml'"},
         {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xC3\xA9", "chat", 3, ERR_UNSUPPORTED, "aaa...'"},
@@ -293,8 +305,8 @@ END_TEST
 START_TEST(special_tokens_that_are_the_same_are_refused)
 {
     static const char *const token[] = {"<x>", "<x>", "<y>"};
-    static const uint8_t same[] = {TOKEN_CONTROL, TOKEN_ADDED, TOKEN_CONTROL}, spelt[] = {TOKEN_NORMAL, TOKEN_CONTROL, 0},
-                         bad[] = {TOKEN_NORMAL, TOKEN_CONTROL, 3};
+    static const uint8_t same[] = {TOKEN_CONTROL, TOKEN_ADDED, TOKEN_CONTROL},
+                         spelt[] = {TOKEN_NORMAL, TOKEN_CONTROL, 0}, bad[] = {TOKEN_NORMAL, TOKEN_CONTROL, 3};
     struct err e;
     memset(&e, 0xFF, sizeof e);
     ck_assert_ptr_null(from(TOKENIZER_BPE, 3, token, same, NULL, &e));
@@ -311,15 +323,26 @@ END_TEST
 
 START_TEST(broken_vocabularies_are_refused_by_name)
 {
-    static const struct { const char *token[3]; const char *merge; const char *pre; int eos; const char *what; } c[] = {
-        {{"a", "b", "a"}, NULL, "gpt2", -1, "the same"},       {{"a", "b", "ab"}, "a c", "gpt2", -1, "merge 0"},
-        {{"a", "b", "c"}, "a b", "gpt2", -1, "merge 0"},       {{"a", "b", "ab"}, "ab", "gpt2", -1, "merge 0"},
-        {{"a", "b", "ab"}, "a b", "llama9", -1, "llama9"},     {{"a", "b", "ab"}, "a b", "gpt2", 3, "eos"},
+    static const struct {
+        const char *token[3];
+        const char *merge;
+        const char *pre;
+        int eos;
+        const char *what;
+    } c[] = {
+        {{"a", "b", "a"}, NULL, "gpt2", -1, "the same"},         {{"a", "b", "ab"}, "a c", "gpt2", -1, "merge 0"},
+        {{"a", "b", "c"}, "a b", "gpt2", -1, "merge 0"},         {{"a", "b", "ab"}, "ab", "gpt2", -1, "merge 0"},
+        {{"a", "b", "ab"}, "a b", "llama9", -1, "llama9"},       {{"a", "b", "ab"}, "a b", "gpt2", 3, "eos"},
         {{"a", "b c", "ab"}, NULL, "gpt2", -1, "byte alphabet"},
     };
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
-        struct tokenizer_data d = {.kind = TOKENIZER_BPE, .pre = mem_strdup(c[i].pre), .n_token = 3, .bos = -1,
-                                   .eos = c[i].eos, .pad = -1, .unk = -1};
+        struct tokenizer_data d = {.kind = TOKENIZER_BPE,
+                                   .pre = mem_strdup(c[i].pre),
+                                   .n_token = 3,
+                                   .bos = -1,
+                                   .eos = c[i].eos,
+                                   .pad = -1,
+                                   .unk = -1};
         struct err e;
         memset(&e, 0xFF, sizeof e);
         d.token = mem_new(3, sizeof *d.token);
@@ -342,8 +365,17 @@ START_TEST(ends_of_a_turn_are_at_most_as_many_as_a_model_file_holds)
     char *token[] = {(char[]){"a"}, (char[]){"b"}};
     uint8_t type[2] = {0};
     int ends[TOKENIZER_MAX_ENDS + 1] = {0};
-    struct tokenizer_data d = {.kind = TOKENIZER_BPE, .pre = (char[]){"gpt2"}, .n_token = 2, .token = token, .type = type, .bos = -1,
-                               .eos = 1, .pad = -1, .unk = -1, .eos_extra = ends, .n_eos_extra = TOKENIZER_MAX_ENDS};
+    struct tokenizer_data d = {.kind = TOKENIZER_BPE,
+                               .pre = (char[]){"gpt2"},
+                               .n_token = 2,
+                               .token = token,
+                               .type = type,
+                               .bos = -1,
+                               .eos = 1,
+                               .pad = -1,
+                               .unk = -1,
+                               .eos_extra = ends,
+                               .n_eos_extra = TOKENIZER_MAX_ENDS};
     struct err e;
     struct tokenizer *t = tokenizer_create(&d, "m", &e);
     ck_assert_msg(t && tokenizer_is_end(t, 0), "%s", e.msg);

@@ -20,7 +20,8 @@ static void teardown(void)
     rows_leave();
 }
 
-static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 2\nmax_new_tokens: 4\nrecord: {kept: true}\n"
+static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: "
+                           "2\nmax_new_tokens: 4\nrecord: {kept: true}\n"
                            "sweep:\n  - {policy: random, keep: 0.3, policy_seed: 7}\n"
                            "  - {policy: {snapkv: {window: 8}}, keep: 0.1, protect: {sinks: 3, question: true}}\n"
                            "  - {policy: full, prune_after: prompt}\n";
@@ -29,7 +30,8 @@ static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [pa
 static char *trace(const char *cell, const char *more, const char *value, int *status)
 {
     char *owned[] = {rows_path("x.yaml"), mem_strdup(cell), mem_strdup(more), mem_strdup(value)};
-    char *argv[] = {(char[]){"trace"}, owned[0], (char[]){"--cell"}, owned[1], owned[2], owned[3], NULL}; /* getopt reorders it */
+    char *argv[] = {(char[]){"trace"}, owned[0], (char[]){"--cell"}, owned[1], owned[2],
+                    owned[3],          NULL}; /* getopt reorders it */
     char *file = rows_path("stdout");
     int old = dup(STDOUT_FILENO), argc = *more ? 6 : 4;
     fflush(stdout);
@@ -96,7 +98,8 @@ START_TEST(a_trace_shows_what_the_run_kept_and_protected)
             uint64_t word = b.v[((size_t)layer * 2 + (size_t)head) * b.words + (size_t)position / 64];
             ck_assert_msg(kept == (int)(word >> (position % 64) & 1), "%.*s", (int)(end - p), p);
             /* snapkv: 3 sinks, and what stands behind the context: "\nWhat is the pass key?" and the prefix are last */
-            int want = is_snap && (position < 3 || position >= b.n - 8 || (position >= (int)b.n - 37 && position < (int)b.n - 15));
+            int want = is_snap &&
+                       (position < 3 || position >= b.n - 8 || (position >= (int)b.n - 37 && position < (int)b.n - 15));
             ck_assert_msg(protected == want, "position %d of %d is %d", position, (int)b.n, protected);
             ck_assert(kept || !protected);
         }
@@ -113,15 +116,20 @@ START_TEST(a_layer_a_sample_or_a_cell_that_is_not_there_is_told)
     int status;
     char *text;
     rows_write("qa.jsonl", "{\"context\": \"a hare and a hound\", \"answers\": [\"x\"]}\n");
-    rows_write("x.yaml", "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: qa.jsonl}]\nsamples: 5\nsweep: [{policy: knorm, keep: 0.5}]\n");
+    rows_write("x.yaml", "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [jsonl: {file: qa.jsonl}]\nsamples: "
+                         "5\nsweep: [{policy: knorm, keep: 0.5}]\n");
     struct experiment x;
     char *path = rows_path("x.yaml");
     ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, NULL), 0);
     static const struct {
         const char *more, *value;
         int status, lines;
-    } c[] = {{"--layer", "2", CLI_OK, 1 + 2 * 20}, {"--layer", "3", CLI_USAGE, 0}, {"--sample", "0", CLI_OK, 1 + 3 * 2 * 20}, {"--sample", "1", CLI_USAGE, 0},
-             {"--set", "sweep.0.keep=0.25", CLI_USAGE, 0 /* another cell */}, {"", "", CLI_OK, 1 + 3 * 2 * 20}};
+    } c[] = {{"--layer", "2", CLI_OK, 1 + 2 * 20},
+             {"--layer", "3", CLI_USAGE, 0},
+             {"--sample", "0", CLI_OK, 1 + 3 * 2 * 20},
+             {"--sample", "1", CLI_USAGE, 0},
+             {"--set", "sweep.0.keep=0.25", CLI_USAGE, 0 /* another cell */},
+             {"", "", CLI_OK, 1 + 3 * 2 * 20}};
     ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         int lines = 0;

@@ -42,9 +42,18 @@ static int run_of(const int16_t *id, const uint8_t *mask, int at, struct str *ou
 static const struct {
     const char *name, *params;
     int questions;
-} several[] = {{"niah_single_2", "", 1}, {"niah_multikey_2", "questions=3", 3}, {"niah_multivalue", "", 1}, {"niah_multiquery", "", 1},
-               {"vt", "num_chains=3,questions=3", 3}, {"cwe", "num_cw=3", 1}, {"fwe", "", 1}, {"passkey", "", 1},
-               {"lines", "questions=3", 3}, {"kv", "questions=2", 2}, {"induction", "questions=4", 4}, {"copy", "", 1},
+} several[] = {{"niah_single_2", "", 1},
+               {"niah_multikey_2", "questions=3", 3},
+               {"niah_multivalue", "", 1},
+               {"niah_multiquery", "", 1},
+               {"vt", "num_chains=3,questions=3", 3},
+               {"cwe", "num_cw=3", 1},
+               {"fwe", "", 1},
+               {"passkey", "", 1},
+               {"lines", "questions=3", 3},
+               {"kv", "questions=2", 2},
+               {"induction", "questions=4", 4},
+               {"copy", "", 1},
                {"arithmetic", "", 1}};
 enum { N_SEVERAL = sizeof several / sizeof *several };
 
@@ -62,7 +71,8 @@ static void check_answer(const char *task, const char *prompt, const char *targe
     }
     if (strcmp(task, "arithmetic") == 0) {
         size_t n = strlen(target);
-        ck_assert_msg(n > found.n && strcmp(target + n - found.n, found.p) == 0, "%s: '%s' does not end with %s", task, target, found.p);
+        ck_assert_msg(n > found.n && strcmp(target + n - found.n, found.p) == 0, "%s: '%s' does not end with %s", task,
+                      target, found.p);
     } else {
         ck_assert_str_eq(target, expected.p);
     }
@@ -77,7 +87,8 @@ START_TEST(rows_are_prompts_and_masked_answers)
     static int16_t id[ROWS * WIDTH];
     static uint8_t mask[ROWS * WIDTH];
     int seen = 0, all = 0;
-    str_addf(&params, "wording=compact,split=train,length=1024%s%s", *several[_i].params ? "," : "", several[_i].params);
+    str_addf(&params, "wording=compact,split=train,length=1024%s%s", *several[_i].params ? "," : "",
+             several[_i].params);
     struct trainer *t = open_task(several[_i].name, params.p);
     rows(t, 3, PROMPT, 11, id, mask);
     for (int r = 0; r < ROWS; r++) {
@@ -165,7 +176,9 @@ START_TEST(book_text_is_whole_and_unmasked)
     struct trainer *t = open_task("text", "length=1024,continuation=16");
     rows(t, 0, 1024, 5, id, mask);
     for (int i = 0; i < ROWS * WIDTH; i++) /* BOS and 1023 bytes; the row has an id more */
-        ck_assert(mask[i] == 0 && id[i] == (i % WIDTH == 0 ? TRAINER_BOS : i % WIDTH == WIDTH - 1 ? TRAINER_PAD : id[i] & 0xFF));
+        ck_assert(mask[i] == 0 && id[i] == (i % WIDTH == 0           ? TRAINER_BOS
+                                            : i % WIDTH == WIDTH - 1 ? TRAINER_PAD
+                                                                     : id[i] & 0xFF));
     trainer_close(t);
 }
 END_TEST
@@ -173,14 +186,18 @@ END_TEST
 START_TEST(the_label_is_what_an_experiment_names)
 {
     struct trainer *t = open_task("lines", "wording=compact,questions=2,length=500");
-    ck_assert_str_eq(trainer_label(t), "{\"lines\":{\"length\":500,\"depth\":\"random\",\"questions\":2,\"wording\":\"compact\",\"split\":\"eval\"}}");
+    ck_assert_str_eq(
+        trainer_label(t),
+        "{\"lines\":{\"length\":500,\"depth\":\"random\",\"questions\":2,\"wording\":\"compact\",\"split\":\"eval\"}}");
     trainer_close(t);
 }
 END_TEST
 
 START_TEST(mistakes_are_told)
 {
-    static const struct { const char *task, *params, *what; } c[] = {
+    static const struct {
+        const char *task, *params, *what;
+    } c[] = {
         {"lins", "", "task 'lins' unknown"},
         {"jsonl", "", "task 'jsonl' unknown"},
         {"lines", "lenght=3", "expected NAME=VALUE of a parameter, found 'lenght'"},

@@ -4,8 +4,8 @@
 
 #include "harness/base/mem.h"
 #include "models/kernels.h"
-#include "models/kernels_ref.h"
 #include "models/kernels_few.h"
+#include "models/kernels_ref.h"
 #include "models/kernels_rows.h"
 #include "tests/suites.h"
 #include "tests/support.h"
@@ -18,8 +18,8 @@ static const struct {
 
 static struct model *make(int i)
 {
-    return support_tiny_model(shapes[i].n_layer, shapes[i].n_head, shapes[i].n_kv_head, shapes[i].head_dim, shapes[i].d_ff,
-                              VOCAB, shapes[i].tied, 7 + (uint64_t)i);
+    return support_tiny_model(shapes[i].n_layer, shapes[i].n_head, shapes[i].n_kv_head, shapes[i].head_dim,
+                              shapes[i].d_ff, VOCAB, shapes[i].tied, 7 + (uint64_t)i);
 }
 
 static void tokens(int32_t *t, int n, uint64_t seed)
@@ -148,7 +148,8 @@ START_TEST(prefill_has_the_same_bits_on_any_number_of_threads_and_with_a_tap)
         transformer_set_threads(threads);
         struct kvcache *c = kvcache_create(&m->hp, T, NULL);
         ck_assert_int_eq(support_feed(m, w, FORWARD_PREFILL, c, t, 0, T, threads == 3 ? &tap : NULL,
-                                      threads == 1 ? one : many, NULL), 0);
+                                      threads == 1 ? one : many, NULL),
+                         0);
         if (threads > 1)
             ck_assert_mem_eq(one, many, T * VOCAB * sizeof *one);
         kvcache_destroy(c);
@@ -198,9 +199,15 @@ START_TEST(statistics_are_those_of_the_attention_matrix)
     struct workspace *w = workspace_create();
     int32_t t[T];
     float *logits = mem_new(T * VOCAB, sizeof *logits), *buffer = mem_new(6 * T * 12, sizeof *buffer);
-    struct seen s = {.layer = m->hp.n_layer - 1, .a = mem_new(6 * T * T, sizeof(double)), .off = buffer,
-                     .diag = buffer + 6 * T, .entropy = buffer + 12 * T, .rows = buffer + 18 * T};
-    struct tap stats = {.ctx = &s, .attention = see, .last_rows = 9,
+    struct seen s = {.layer = m->hp.n_layer - 1,
+                     .a = mem_new(6 * T * T, sizeof(double)),
+                     .off = buffer,
+                     .diag = buffer + 6 * T,
+                     .entropy = buffer + 12 * T,
+                     .rows = buffer + 18 * T};
+    struct tap stats = {.ctx = &s,
+                        .attention = see,
+                        .last_rows = 9,
                         .stats = TRANSFORMER_STAT_COLUMNS | TRANSFORMER_STAT_ROWS | TRANSFORMER_STAT_ENTROPY};
     struct tap rows = {.ctx = &s, .weights = see_row};
     tokens(t, T, 5);
@@ -323,7 +330,8 @@ START_TEST(rows_that_cannot_be_are_refused_and_leave_the_cache_alone)
     struct err e = {0};
     struct kvcache *c = kvcache_create(&m->hp, 2, NULL), *caches[1] = {c};
     struct forward_row row = {.token = VOCAB, .want_logits = 1};
-    struct forward f = {.phase = FORWARD_CELL, .row = &row, .n_row = 1, .cache = caches, .n_cache = 1, .logits = logits};
+    struct forward f = {
+        .phase = FORWARD_CELL, .row = &row, .n_row = 1, .cache = caches, .n_cache = 1, .logits = logits};
     ck_assert_int_eq(transformer_forward(m, w, &f, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.msg, "vocabulary"));
     row.token = 1;
@@ -394,7 +402,8 @@ START_TEST(few_rows_have_the_bits_of_many)
 {
     enum { LANES = 8, N = 530, D = 84 };
     static const int dim[] = {4, 16, 20, 64, D}, keys[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 512, N};
-    float *k = mem_new(N * D, sizeof *k), *q = mem_new(LANES * D, sizeof *q), *turned = mem_new(LANES * D, sizeof *turned);
+    float *k = mem_new(N * D, sizeof *k), *q = mem_new(LANES * D, sizeof *q),
+          *turned = mem_new(LANES * D, sizeof *turned);
     float *many = mem_new(N * LANES, sizeof *many), *few = mem_new(LANES * N, sizeof *few);
     float *out = mem_new(LANES * D, sizeof *out), *few_out = mem_new(LANES * D, sizeof *few_out);
     float top[LANES], total[LANES], few_total[LANES];

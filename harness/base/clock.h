@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-double clock_seconds(void);      /* monotonic, from an arbitrary zero */
-size_t clock_peak_rss(void);     /* bytes */
+double clock_seconds(void);  /* monotonic, from an arbitrary zero */
+size_t clock_peak_rss(void); /* bytes */
 /* CPU seconds that everything else on the machine has taken since it started, all CPUs together; -1: unknown. The
  * difference of two calls tells whether a measurement had the machine for itself. */
 double clock_other_cpu_seconds(void);

@@ -10,8 +10,8 @@
 #endif
 #endif
 
-/* Before a function: one version of it for each level, of which the loader picks the widest. Not under AddressSanitizer, for
- * the loader picks before the sanitizer is ready. */
+/* Before a function: one version of it for each level, of which the loader picks the widest. Not under
+ * AddressSanitizer, for the loader picks before the sanitizer is ready. */
 #if defined(__x86_64__) && !defined(CPU_ASAN)
 #define CPU_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

@@ -8,7 +8,7 @@
 
 struct reader {
     struct csv *c;
-    char *p;    /* next byte */
+    char *p; /* next byte */
     int line;
     size_t n, room, room_line;
 };

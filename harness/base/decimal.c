@@ -31,8 +31,7 @@ int decimal_parse(const char *text, struct decimal *out, struct err *e)
     if (digits && (*p == 'e' || *p == 'E')) {
         int64_t ex;
         if (str_to_int64(p[1] == '+' ? p + 2 : p + 1, &ex) || ex < -MAX_EXPONENT || ex > MAX_EXPONENT)
-            return err_set(e, ERR_CONFIG, "'%s': exponent must lie in [-%d, %d]", text,
-                           MAX_EXPONENT, MAX_EXPONENT);
+            return err_set(e, ERR_CONFIG, "'%s': exponent must lie in [-%d, %d]", text, MAX_EXPONENT, MAX_EXPONENT);
         for (; ex > 0 && den > 1; ex--)
             den /= 10;
         for (; ex > 0; ex--) {

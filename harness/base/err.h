@@ -28,8 +28,7 @@ struct err {
 };
 
 /* Sets code and message; always returns -1, so that `return err_set(...)` reads well. */
-int err_set(struct err *e, enum err_code code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+int err_set(struct err *e, enum err_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts "<text>: " in front of the message that is there; returns -1. */
 int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

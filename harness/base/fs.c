@@ -14,8 +14,8 @@
 
 int fs_fail(const char *path, struct err *e)
 {
-    int why = errno, full = why == ENOSPC || why == EDQUOT || why == EFBIG || why == EIO || why == ENOMEM || why == ENFILE ||
-                            why == EMFILE;
+    int why = errno, full = why == ENOSPC || why == EDQUOT || why == EFBIG || why == EIO || why == ENOMEM ||
+                            why == ENFILE || why == EMFILE;
     return err_set(e, full ? ERR_WRITE : ERR_IO, "%s: %s", path, why ? strerror(why) : "no reason is known");
 }
 

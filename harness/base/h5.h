@@ -1,6 +1,7 @@
-/* HDF5 files: numeric arrays with shapes, lists of strings, attributes. The library reads and writes them; files come from
- * strangers and the library crashes on bad ones, so a whole file is checked before it is opened (h5_check.c says for what,
- * models/README.md why). What is written is plain: contiguous datasets, fixed-length text, headers with checksums.
+/* HDF5 files: numeric arrays with shapes, lists of strings, attributes. The library reads and writes them; files come
+ * from strangers and the library crashes on bad ones, so a whole file is checked before it is opened (h5_check.c says
+ * for what, models/README.md why). What is written is plain: contiguous datasets, fixed-length text, headers with
+ * checksums.
  *
  *   struct h5 *f = h5_open("kept.h5", H5_MODE_CREATE, e);
  *   h5_write(f, "/cell/0/bitmap", H5_TYPE_U8, 2, (const uint64_t[]){30, 128}, bits, e);
@@ -42,14 +43,14 @@ struct h5;
 
 struct h5_info {
     enum h5_type type;
-    int rank;                   /* 0: a scalar */
-    uint64_t dim[H5_MAX_RANK];  /* slowest first */
-    uint64_t n;                 /* elements */
-    uint64_t stored;            /* bytes that the file holds for it: 0 when it was never written */
+    int rank;                  /* 0: a scalar */
+    uint64_t dim[H5_MAX_RANK]; /* slowest first */
+    uint64_t n;                /* elements */
+    uint64_t stored;           /* bytes that the file holds for it: 0 when it was never written */
 };
 
-/* NULL and ERR_IO or ERR_FORMAT when there is no such file, it is no regular file, or no HDF5; ERR_UNSUPPORTED when it has
- * anything that is not of the plain subset. */
+/* NULL and ERR_IO or ERR_FORMAT when there is no such file, it is no regular file, or no HDF5; ERR_UNSUPPORTED when it
+ * has anything that is not of the plain subset. */
 struct h5 *h5_open(const char *path, enum h5_mode mode, struct err *e);
 /* Writes the file, syncs it, gives it its name, frees. NULL is fine. -1 when something could not be written, now or
  * before: then nothing is left of it, and what stood under the name still stands; f is gone all the same. */
@@ -57,7 +58,7 @@ int h5_close(struct h5 *f, struct err *e);
 void h5_abandon(struct h5 *f); /* frees; nothing is written. NULL is fine */
 const char *h5_path(const struct h5 *f);
 
-int h5_exists(const struct h5 *f, const char *path); /* a group or a dataset; 1 or 0 */
+int h5_exists(const struct h5 *f, const char *path);              /* a group or a dataset; 1 or 0 */
 int h5_make_group(struct h5 *f, const char *path, struct err *e); /* with its parents; fine when it is there */
 /* Names of a group's members in order of name; *names and every name are the caller's (h5_free_strings). */
 int h5_list(const struct h5 *f, const char *group, char ***names, size_t *n, struct err *e);
@@ -93,6 +94,7 @@ int h5_set_string(struct h5 *f, const char *path, const char *name, const char *
 int h5_has(const struct h5 *f, const char *path, const char *name);
 int h5_get_int(const struct h5 *f, const char *path, const char *name, int64_t *v, struct err *e);
 int h5_get_double(const struct h5 *f, const char *path, const char *name, double *v, struct err *e); /* or an integer */
-char *h5_get_string(const struct h5 *f, const char *path, const char *name, struct err *e); /* mem_free; NULL on error */
+char *h5_get_string(const struct h5 *f, const char *path, const char *name,
+                    struct err *e); /* mem_free; NULL on error */
 
 #endif

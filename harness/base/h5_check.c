@@ -1,12 +1,13 @@
-/* Whether a file is one that the library can read without harm. The library trusts files: one wrong byte makes it crash,
- * hang or ask for gigabytes, and a hostile file does worse. So before it sees a file, all of the file's structure is walked
- * here: superblock, object headers of both kinds and their continuations, groups as symbol tables or as links in the header,
- * local and global heaps. What is not of this plain subset (chunks, filters, links out of the file, heaps of links, other
- * types, kinds of messages that nothing here knows) is refused by name; the elements of datasets are not read.
+/* Whether a file is one that the library can read without harm. The library trusts files: one wrong byte makes it
+ * crash, hang or ask for gigabytes, and a hostile file does worse. So before it sees a file, all of the file's
+ * structure is walked here: superblock, object headers of both kinds and their continuations, groups as symbol tables
+ * or as links in the header, local and global heaps. What is not of this plain subset (chunks, filters, links out of
+ * the file, heaps of links, other types, kinds of messages that nothing here knows) is refused by name; the elements of
+ * datasets are not read.
  *
- * Four bounds hold everything: what lies outside the file is refused; no byte belongs to two (so nothing goes in circles
- * and nothing is taken for what it isn't); groups nest 32 deep at most; and no more bytes of structure are read than twice
- * the file's size, so that the walk itself ends. */
+ * Four bounds hold everything: what lies outside the file is refused; no byte belongs to two (so nothing goes in
+ * circles and nothing is taken for what it isn't); groups nest 32 deep at most; and no more bytes of structure are read
+ * than twice the file's size, so that the walk itself ends. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,8 @@ static const char object_header[] = "an object's header";
 
 int h5_check_damaged(const struct h5_walk *w, const char *what, uint64_t at, struct err *e)
 {
-    return err_set(e, ERR_FORMAT, "%s:%s: %s (byte %" PRIu64 "): the file is damaged, or no HDF5 that is read here", w->f->path,
-                   w->path.n ? w->path.p : "/", what, at);
+    return err_set(e, ERR_FORMAT, "%s:%s: %s (byte %" PRIu64 "): the file is damaged, or no HDF5 that is read here",
+                   w->f->path, w->path.n ? w->path.p : "/", what, at);
 }
 
 static int unsupported(const struct h5_walk *w, const char *what, struct err *e)
@@ -30,7 +31,8 @@ static int unsupported(const struct h5_walk *w, const char *what, struct err *e)
 static int claim(struct h5_walk *w, uint64_t at, uint64_t n, const char *what, struct err *e)
 {
     if (at > w->f->size || n > w->f->size - at)
-        return err_set(e, ERR_FORMAT, "%s:%s: %s: bytes %" PRIu64 " to %" PRIu64 " of a file of %" PRIu64 ": truncated, or damaged",
+        return err_set(e, ERR_FORMAT,
+                       "%s:%s: %s: bytes %" PRIu64 " to %" PRIu64 " of a file of %" PRIu64 ": truncated, or damaged",
                        w->f->path, w->path.n ? w->path.p : "/", what, at, at + n, w->f->size);
     if (n == 0)
         return 0;
@@ -93,7 +95,8 @@ struct header {
     unsigned count; /* of messages */
 };
 
-static int read_piece(struct h5_walk *w, struct h5_object *o, struct header *h, uint64_t at, uint64_t n, size_t skip, struct err *e)
+static int read_piece(struct h5_walk *w, struct h5_object *o, struct header *h, uint64_t at, uint64_t n, size_t skip,
+                      struct err *e)
 {
     unsigned char *data = h5_check_piece(w, at, n, h->count ? "more of an object's header" : object_header, e);
     if (!data)
@@ -105,7 +108,8 @@ static int read_piece(struct h5_walk *w, struct h5_object *o, struct header *h, 
     else if (h->version == 2 && memcmp(data, skip == 4 ? "OCHK" : "OHDR", 4) != 0)
         wrong = "its header does not begin as one";
     else
-        wrong = read_messages(o, (struct h5_cursor){data + skip, (size_t)n - skip - tail, 0}, h->version, h->order, &h->count);
+        wrong = read_messages(o, (struct h5_cursor){data + skip, (size_t)n - skip - tail, 0}, h->version, h->order,
+                              &h->count);
     mem_free(data);
     return wrong ? h5_check_damaged(w, wrong, at, e) : 0;
 }
@@ -121,7 +125,8 @@ static int read_header(struct h5_walk *w, struct h5_object *o, uint64_t at, stru
         return -1;
     if (memcmp(head, "OHDR\2", 5) == 0 && head[5] < 64) {
         int flags = head[5];
-        size_t skip = (size_t)(6 + (flags & TIMES ? 16 : 0) + (flags & LIMITS ? 4 : 0)), width = (size_t)1 << (flags & 3);
+        size_t skip = (size_t)(6 + (flags & TIMES ? 16 : 0) + (flags & LIMITS ? 4 : 0)),
+               width = (size_t)1 << (flags & 3);
         if (h5_check_bytes(w, at, skip + width, wide, object_header, e))
             return -1;
         struct h5_cursor c = {wide + skip, width, 0};
@@ -288,7 +293,8 @@ static int check_dataset(struct h5_walk *w, const struct h5_object *o, uint64_t 
     if (o->at == H5_NOWHERE && !o->compact)
         return 0; /* never written: refused when its elements are asked for */
     if (o->n > UINT64_MAX / o->type.size || o->stored != o->n * o->type.size)
-        return err_set(e, ERR_FORMAT, "%s:%s: %" PRIu64 " bytes stored, which %" PRIu64 " elements of %" PRIu32 " are not", w->f->path,
+        return err_set(e, ERR_FORMAT,
+                       "%s:%s: %" PRIu64 " bytes stored, which %" PRIu64 " elements of %" PRIu32 " are not", w->f->path,
                        w->path.p, o->stored, o->n, o->type.size);
     return o->compact ? 0 : claim(w, o->at, o->stored, "its elements", e);
 }
@@ -316,8 +322,9 @@ static int check_group(struct h5_walk *w, struct h5_object *o, const struct h5_l
         qsort(o->link, o->n_link, sizeof *o->link, by_name);
     for (size_t i = 0; i < o->n_link && rc == 0; i++) {
         str_addf(&w->path, "/%s", o->link[i].name);
-        rc = i && strcmp(o->link[i - 1].name, o->link[i].name) == 0 ? h5_check_damaged(w, "two members of one name", link->at, e)
-                                                                    : read_object(w, &o->link[i], depth + 1, e);
+        rc = i && strcmp(o->link[i - 1].name, o->link[i].name) == 0
+                 ? h5_check_damaged(w, "two members of one name", link->at, e)
+                 : read_object(w, &o->link[i], depth + 1, e);
         w->path.n = length;
         w->path.p[length] = '\0';
     }
@@ -333,7 +340,8 @@ static int read_object(struct h5_walk *w, const struct h5_link *link, int depth,
     if (rc == 0 && o.odd.n)
         rc = unsupported(w, o.odd.p, e);
     if (rc == 0 && o.has_layout)
-        rc = link->cached ? h5_check_damaged(w, "a dataset that is a group from outside", link->at, e) : check_dataset(w, &o, link->at, e);
+        rc = link->cached ? h5_check_damaged(w, "a dataset that is a group from outside", link->at, e)
+                          : check_dataset(w, &o, link->at, e);
     else if (rc == 0)
         rc = check_group(w, &o, link, depth, e);
     rc = rc ? rc : check_texts(w, &o, e);
@@ -360,7 +368,8 @@ static int read_superblock(struct h5_walk *w, struct h5_link *root, struct err *
         return f->why || f->cut ? -1 : err_set(e, ERR_FORMAT, "%s: not an HDF5 file, or truncated", f->path);
     int version = b[8], old = version <= 1, widths = old ? 13 : 9;
     size_t at = old ? 24 + 4 * (size_t)version : 12, size = old ? 96 + 4 * (size_t)version : SHORTEST;
-    int kinds = old ? b[9] | b[10] | b[11] | b[12] | b[15] | b[20] | b[21] | b[22] | b[23] : b[11]; /* versions of parts; whether it is being written */
+    int kinds = old ? b[9] | b[10] | b[11] | b[12] | b[15] | b[20] | b[21] | b[22] | b[23]
+                    : b[11]; /* versions of parts; whether it is being written */
     if (version > 3 || b[widths] != 8 || b[widths + 1] != 8 || n < size || kinds || (!old && !sum_fits(b, SHORTEST)))
         return err_set(e, ERR_FORMAT, "%s: its superblock is damaged, or of a kind that is not read here", f->path);
     w->leaf = old ? b[16] | (unsigned)b[17] << 8 : 4;
@@ -379,12 +388,16 @@ static int read_superblock(struct h5_walk *w, struct h5_link *root, struct err *
         root->heap = h5_take(&c, 8);
     }
     if (base != 0 || second != H5_NOWHERE || (old && fourth != H5_NOWHERE))
-        return err_set(e, ERR_UNSUPPORTED, "%s: an HDF5 file in several parts, with a superblock of two, or behind a block of the user's own: "
-                       "not read here", f->path);
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "%s: an HDF5 file in several parts, with a superblock of two, or behind a block of the user's own: "
+            "not read here",
+            f->path);
     if (!w->leaf || !w->node || cached > 1)
         return err_set(e, ERR_FORMAT, "%s: its superblock is damaged", f->path);
     if (end > f->size)
-        return err_set(e, ERR_FORMAT, "%s: %" PRIu64 " bytes, but %" PRIu64 " were written: truncated", f->path, f->size, end);
+        return err_set(e, ERR_FORMAT, "%s: %" PRIu64 " bytes, but %" PRIu64 " were written: truncated", f->path,
+                       f->size, end);
     f->size = end;
     return claim(w, 0, size, "the superblock", e);
 }
@@ -403,9 +416,10 @@ static int check_ranges(struct h5_walk *w, struct err *e)
         if (next->at - r->at >= r->n)
             continue;
         if (next->at == r->at && r->what == object_header && next->what == object_header)
-            return err_set(e, ERR_UNSUPPORTED, "%s: two links to one object (byte %" PRIu64 "): not read here", w->f->path, r->at);
-        return err_set(e, ERR_FORMAT, "%s: byte %" PRIu64 " belongs to %s and to %s: the file is damaged", w->f->path, next->at, r->what,
-                       next->what);
+            return err_set(e, ERR_UNSUPPORTED, "%s: two links to one object (byte %" PRIu64 "): not read here",
+                           w->f->path, r->at);
+        return err_set(e, ERR_FORMAT, "%s: byte %" PRIu64 " belongs to %s and to %s: the file is damaged", w->f->path,
+                       next->at, r->what, next->what);
     }
     return 0;
 }

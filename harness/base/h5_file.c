@@ -139,8 +139,8 @@ void h5_abandon(struct h5 *f)
         release(f);
 }
 
-/* Everything is on the disk, and such that it will be read again, before the name is: who reads sees the old file or the
- * new one. */
+/* Everything is on the disk, and such that it will be read again, before the name is: who reads sees the old file or
+ * the new one. */
 static int commit(struct h5 *f, struct err *e)
 {
     int rc = h5_library_close(f, e);

@@ -1,7 +1,7 @@
 /* Variable-length texts, as files of version 1 and h5py have them: references into heaps ("GCOL") that lie anywhere in
- * the file. The library hangs on a heap whose objects don't fill it exactly, and writes behind its memory where an object is
- * longer than the reference says. So each heap is walked once, and each reference is held against what lies there; texts
- * together may not exceed the file, for many references may lead to one. */
+ * the file. The library hangs on a heap whose objects don't fill it exactly, and writes behind its memory where an
+ * object is longer than the reference says. So each heap is walked once, and each reference is held against what lies
+ * there; texts together may not exceed the file, for many references may lead to one. */
 #include <string.h>
 
 #include "harness/base/h5_int.h"

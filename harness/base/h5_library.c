@@ -1,7 +1,7 @@
 /* The library's only caller. It gets at files through a driver of ours, so that it reads the very file that was checked
- * (h5_check.c) and never learns that a disk is full: it crashes when a write fails while it closes a file or the process
- * ends. Every handle starts invalid and is closed on one exit path; the library's own error printing is off, and the
- * innermost entry of its error stack goes into our message. */
+ * (h5_check.c) and never learns that a disk is full: it crashes when a write fails while it closes a file or the
+ * process ends. Every handle starts invalid and is closed on one exit path; the library's own error printing is off,
+ * and the innermost entry of its error stack goes into our message. */
 #include <hdf5.h>
 #include <string.h>
 
@@ -170,8 +170,8 @@ static hid_t text_type(size_t size)
 static hid_t types[H5_TYPE_OTHER];
 static hid_t driver = H5I_INVALID_HID, access_of_files, creation_of_files, creation_of_groups, creation_of_datasets;
 
-/* Links and attributes stay in the headers however many they are, and nothing carries a time, so that the same content gives
- * the same bytes. */
+/* Links and attributes stay in the headers however many they are, and nothing carries a time, so that the same content
+ * gives the same bytes. */
 static hid_t creation(hid_t class)
 {
     enum { MOST = 0xFFFF, BACK = 0xFFFE };
@@ -179,7 +179,8 @@ static hid_t creation(hid_t class)
     if (p < 0 || H5Pset_attr_phase_change(p, MOST, BACK) < 0 || H5Pset_obj_track_times(p, 0) < 0)
         return H5I_INVALID_HID;
     if (class == H5P_DATASET_CREATE)
-        return H5Pset_layout(p, H5D_CONTIGUOUS) < 0 || H5Pset_fill_time(p, H5D_FILL_TIME_NEVER) < 0 ? H5I_INVALID_HID : p;
+        return H5Pset_layout(p, H5D_CONTIGUOUS) < 0 || H5Pset_fill_time(p, H5D_FILL_TIME_NEVER) < 0 ? H5I_INVALID_HID
+                                                                                                    : p;
     return H5Pset_link_phase_change(p, MOST, BACK) < 0 ? H5I_INVALID_HID : p;
 }
 
@@ -196,13 +197,19 @@ static int ready(void)
     creation_of_groups = creation(H5P_GROUP_CREATE);
     creation_of_datasets = creation(H5P_DATASET_CREATE);
     /* headers of version 2, with checksums, and a superblock that every library since 1.8 reads */
-    if (H5Pset_libver_bounds(access_of_files, H5F_LIBVER_V18, H5F_LIBVER_LATEST) < 0 || creation_of_files < 0 || creation_of_groups < 0 ||
-        creation_of_datasets < 0)
+    if (H5Pset_libver_bounds(access_of_files, H5F_LIBVER_V18, H5F_LIBVER_LATEST) < 0 || creation_of_files < 0 ||
+        creation_of_groups < 0 || creation_of_datasets < 0)
         return -1;
     const hid_t made[] = {
-        [H5_TYPE_F32] = H5T_IEEE_F32LE, [H5_TYPE_F64] = H5T_IEEE_F64LE, [H5_TYPE_I32] = H5T_STD_I32LE,
-        [H5_TYPE_I64] = H5T_STD_I64LE, [H5_TYPE_U8] = H5T_STD_U8LE, [H5_TYPE_U64] = H5T_STD_U64LE,
-        [H5_TYPE_F16] = small_float(5, 10, 15), [H5_TYPE_BF16] = small_float(8, 7, 127), [H5_TYPE_STRING] = text_type(H5T_VARIABLE),
+        [H5_TYPE_F32] = H5T_IEEE_F32LE,
+        [H5_TYPE_F64] = H5T_IEEE_F64LE,
+        [H5_TYPE_I32] = H5T_STD_I32LE,
+        [H5_TYPE_I64] = H5T_STD_I64LE,
+        [H5_TYPE_U8] = H5T_STD_U8LE,
+        [H5_TYPE_U64] = H5T_STD_U64LE,
+        [H5_TYPE_F16] = small_float(5, 10, 15),
+        [H5_TYPE_BF16] = small_float(8, 7, 127),
+        [H5_TYPE_STRING] = text_type(H5T_VARIABLE),
     };
     memcpy(types, made, sizeof types);
     driver = H5FDregister(&driver_class);
@@ -240,7 +247,8 @@ int h5_library_close(struct h5 *f, struct err *e)
     f->id = -1;
     h5_trail_forget(f, 0);
     if (f->writable && H5Fflush(id, H5F_SCOPE_LOCAL) < 0)
-        return not_written(f, "/", "can't be written", e); /* closing it now is where the library crashes: it stays open */
+        return not_written(f, "/", "can't be written",
+                           e); /* closing it now is where the library crashes: it stays open */
     if (H5Fclose(id) < 0)
         return not_written(f, "/", "can't be closed", e);
     return f->writable ? written(f, e) : 0;
@@ -269,8 +277,8 @@ static hid_t open_as(const struct h5 *f, const char *path, H5I_type_t kind, stru
     else if (id < 0)
         err_set(e, ERR_FORMAT, "%s:%s: missing", f->path, path);
     else if (kind != H5I_BADID && H5Iget_type(id) != kind)
-        id = H5I_INVALID_HID, err_set(e, ERR_FORMAT, "%s:%s: a %s, expected a %s", f->path, path, kind == H5I_GROUP ? "dataset" : "group",
-                                      kind == H5I_GROUP ? "group" : "dataset");
+        id = H5I_INVALID_HID, err_set(e, ERR_FORMAT, "%s:%s: a %s, expected a %s", f->path, path,
+                                      kind == H5I_GROUP ? "dataset" : "group", kind == H5I_GROUP ? "group" : "dataset");
     H5Eclear2(H5E_DEFAULT);
     if (id >= 0)
         H5Iinc_ref(id);
@@ -293,8 +301,8 @@ int h5_is_group(const struct h5 *f, const char *path)
     return id >= 0;
 }
 
-/* The library gives a header that has no room left a further piece per link, and goes through all pieces' all messages to
- * find none that has room: thousands of links take hours. An attribute that comes and goes leaves room for many. */
+/* The library gives a header that has no room left a further piece per link, and goes through all pieces' all messages
+ * to find none that has room: thousands of links take hours. An attribute that comes and goes leaves room for many. */
 static void make_room(hid_t group)
 {
     enum { FEW = 64, MANY = 1024, BYTES = 48 };
@@ -302,7 +310,8 @@ static void make_room(hid_t group)
     if (H5Gget_info(group, &info) < 0 || info.nlinks < FEW || info.nlinks % (info.nlinks < MANY ? FEW : MANY))
         return;
     hsize_t n = BYTES * (info.nlinks < MANY ? FEW : MANY);
-    hid_t space = H5Screate_simple(1, &n, NULL), a = H5Acreate2(group, ".room", types[H5_TYPE_U8], space, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Screate_simple(1, &n, NULL),
+          a = H5Acreate2(group, ".room", types[H5_TYPE_U8], space, H5P_DEFAULT, H5P_DEFAULT);
     if (a >= 0)
         H5Adelete(group, ".room");
     drop(a);
@@ -341,7 +350,9 @@ int h5_list(const struct h5 *f, const char *group, char ***names, size_t *n, str
     if (g < 0)
         return -1;
     mem_grow(&l.v, &l.cap, 1, sizeof *l.v);
-    int rc = H5Literate(g, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, &l) < 0 ? fail(f, group, "can't list the group", e) : 0;
+    int rc = H5Literate(g, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, &l) < 0
+                 ? fail(f, group, "can't list the group", e)
+                 : 0;
     drop(g);
     if (rc) {
         h5_free_strings(l.v, l.n);
@@ -403,7 +414,8 @@ int h5_create_dataset(struct h5 *f, const char *path, enum h5_type t, int rank, 
 }
 
 /* Rows [first, first + n) of the slowest dimension, to `dst` or from `src`; a scalar has one row. */
-static int move_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst, const void *src, struct err *e)
+static int move_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
+                     const void *src, struct err *e)
 {
     hid_t d = open_as(f, path, H5I_DATASET, e), from = d >= 0 ? H5Dget_space(d) : H5I_INVALID_HID, to = H5S_ALL;
     hsize_t begin[H5_MAX_RANK] = {first}, count[H5_MAX_RANK];
@@ -419,19 +431,23 @@ static int move_rows(const struct h5 *f, const char *path, enum h5_type t, uint6
     }
     if (rc == 0)
         rc = (src ? H5Dwrite(d, types[t], to, rank ? from : H5S_ALL, H5P_DEFAULT, src)
-                  : H5Dread(d, types[t], to, rank ? from : H5S_ALL, H5P_DEFAULT, dst)) < 0 ? -1 : 0;
+                  : H5Dread(d, types[t], to, rank ? from : H5S_ALL, H5P_DEFAULT, dst)) < 0
+                 ? -1
+                 : 0;
     drop(to);
     drop(from);
     drop(d);
     return rc ? fail(f, path, src ? "can't be written" : "can't be read", e) : 0;
 }
 
-int h5_read_part(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst, struct err *e)
+int h5_read_part(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
+                 struct err *e)
 {
     return move_rows(f, path, t, first, n, dst, NULL, e);
 }
 
-int h5_write_part(struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, const void *src, struct err *e)
+int h5_write_part(struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, const void *src,
+                  struct err *e)
 {
     int rc = move_rows(f, path, t, first, n, NULL, src, e);
     if (rc)
@@ -442,7 +458,8 @@ int h5_write_part(struct h5 *f, const char *path, enum h5_type t, uint64_t first
 int h5_read_variable(const struct h5 *f, const char *path, char **out, size_t n, struct err *e)
 {
     char **theirs = mem_try(n + 1, sizeof *theirs, path, e);
-    hid_t d = theirs ? open_as(f, path, H5I_DATASET, e) : H5I_INVALID_HID, space = d >= 0 ? H5Dget_space(d) : H5I_INVALID_HID;
+    hid_t d = theirs ? open_as(f, path, H5I_DATASET, e) : H5I_INVALID_HID,
+          space = d >= 0 ? H5Dget_space(d) : H5I_INVALID_HID;
     int rc = space < 0 ? -1 : 0;
     if (rc == 0 && n && H5Dread(d, types[H5_TYPE_STRING], H5S_ALL, H5S_ALL, H5P_DEFAULT, theirs) < 0)
         rc = fail(f, path, "can't be read", e);
@@ -458,10 +475,12 @@ int h5_read_variable(const struct h5 *f, const char *path, char **out, size_t n,
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-int h5_set_attr(struct h5 *f, const char *path, const char *name, enum h5_type t, size_t size, const void *v, struct err *e)
+int h5_set_attr(struct h5 *f, const char *path, const char *name, enum h5_type t, size_t size, const void *v,
+                struct err *e)
 {
     hid_t type = t == H5_TYPE_STRING ? text_type(size) : types[t];
-    hid_t o = f->writable ? open_as(f, path, H5I_BADID, e) : H5I_INVALID_HID, space = H5I_INVALID_HID, a = H5I_INVALID_HID;
+    hid_t o = f->writable ? open_as(f, path, H5I_BADID, e) : H5I_INVALID_HID, space = H5I_INVALID_HID,
+          a = H5I_INVALID_HID;
     if (o < 0) {
         f->failed = 1;
         if (t == H5_TYPE_STRING)
@@ -493,14 +512,15 @@ int h5_has(const struct h5 *f, const char *path, const char *name)
 }
 
 /* Opens an attribute of one value of either class, and its type; `what` it was to be is for the message. */
-static hid_t open_attr(const struct h5 *f, const char *path, const char *name, H5T_class_t want, H5T_class_t or_else, const char *what,
-                       hid_t *type, struct err *e)
+static hid_t open_attr(const struct h5 *f, const char *path, const char *name, H5T_class_t want, H5T_class_t or_else,
+                       const char *what, hid_t *type, struct err *e)
 {
     if (!h5_has(f, path, name)) {
         err_set(e, ERR_FORMAT, "%s:%s: attribute '%s' missing", f->path, path, name);
         return H5I_INVALID_HID;
     }
-    hid_t o = open_as(f, path, H5I_BADID, NULL), a = H5Aopen(o, name, H5P_DEFAULT), space = a >= 0 ? H5Aget_space(a) : H5I_INVALID_HID;
+    hid_t o = open_as(f, path, H5I_BADID, NULL), a = H5Aopen(o, name, H5P_DEFAULT),
+          space = a >= 0 ? H5Aget_space(a) : H5I_INVALID_HID;
     *type = a >= 0 ? H5Aget_type(a) : H5I_INVALID_HID;
     H5T_class_t class = *type >= 0 ? H5Tget_class(*type) : H5T_NO_CLASS;
     int ok = space >= 0 && H5Sget_simple_extent_npoints(space) == 1 && (class == want || class == or_else);
@@ -521,7 +541,8 @@ int h5_get_int(const struct h5 *f, const char *path, const char *name, int64_t *
     uint64_t wide = 0;
     if (a < 0)
         return -1;
-    int large = H5Tget_sign(t) == H5T_SGN_NONE, rc = H5Aread(a, types[large ? H5_TYPE_U64 : H5_TYPE_I64], &wide) < 0 ? -1 : 0;
+    int large = H5Tget_sign(t) == H5T_SGN_NONE,
+        rc = H5Aread(a, types[large ? H5_TYPE_U64 : H5_TYPE_I64], &wide) < 0 ? -1 : 0;
     if (rc)
         fail(f, path, "can't read an attribute", e);
     else if (large && wide > INT64_MAX)
@@ -591,7 +612,9 @@ int h5_list_attrs(const struct h5 *f, const char *path, char ***names, size_t *n
     struct names l = {0};
     if (o < 0)
         return -1;
-    int rc = H5Aiterate2(o, H5_INDEX_NAME, H5_ITER_INC, NULL, add_attr, &l) < 0 ? fail(f, path, "can't list its attributes", e) : 0;
+    int rc = H5Aiterate2(o, H5_INDEX_NAME, H5_ITER_INC, NULL, add_attr, &l) < 0
+                 ? fail(f, path, "can't list its attributes", e)
+                 : 0;
     drop(o);
     *names = l.v;
     *n = l.n;

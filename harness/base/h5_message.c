@@ -44,7 +44,8 @@ static void odd(struct h5_object *o, const char *why)
 static const char *read_space(struct h5_cursor c, uint64_t *n)
 {
     enum { LIMITS = 1, SCALAR = 0, SIMPLE = 1, EMPTY = 2 };
-    int version = (int)h5_take(&c, 1), rank = (int)h5_take(&c, 1), flags = (int)h5_take(&c, 1), kind = rank ? SIMPLE : SCALAR;
+    int version = (int)h5_take(&c, 1), rank = (int)h5_take(&c, 1), flags = (int)h5_take(&c, 1),
+        kind = rank ? SIMPLE : SCALAR;
     uint64_t dim[H5_MAX_RANK], total;
     if (version == 1)
         h5_skip(&c, 5);
@@ -79,8 +80,8 @@ static const struct {
     unsigned exponent, mantissa, bias;
 } floats[] = {{4, 8, 23, 127}, {8, 11, 52, 1023}, {2, 5, 10, 15}, {2, 8, 7, 127}};
 
-/* Little-endian numbers with all bits in use, floats as IEEE has them or bfloat16: the library converts any other, but by
- * fields that it takes from the file. */
+/* Little-endian numbers with all bits in use, floats as IEEE has them or bfloat16: the library converts any other, but
+ * by fields that it takes from the file. */
 static int is_plain(struct h5_cursor c, enum h5_class class, uint32_t size, unsigned bits)
 {
     uint64_t offset = h5_take(&c, 2), precision = h5_take(&c, 2);
@@ -88,12 +89,14 @@ static int is_plain(struct h5_cursor c, enum h5_class class, uint32_t size, unsi
         return 0;
     if (class == H5_CLASS_INT)
         return (bits & ~8u) == 0 && (size == 1 || size == 2 || size == 4 || size == 8);
-    unsigned exponent_at = (unsigned)h5_take(&c, 1), exponent = (unsigned)h5_take(&c, 1), mantissa_at = (unsigned)h5_take(&c, 1),
-             mantissa = (unsigned)h5_take(&c, 1), bias = (unsigned)h5_take(&c, 4);
+    unsigned exponent_at = (unsigned)h5_take(&c, 1), exponent = (unsigned)h5_take(&c, 1),
+             mantissa_at = (unsigned)h5_take(&c, 1), mantissa = (unsigned)h5_take(&c, 1),
+             bias = (unsigned)h5_take(&c, 4);
     if (c.bad || bits != (0x20 | (8 * size - 1) << 8) || mantissa_at || exponent_at != mantissa)
         return 0;
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
-        if (floats[i].size == size && floats[i].exponent == exponent && floats[i].mantissa == mantissa && floats[i].bias == bias)
+        if (floats[i].size == size && floats[i].exponent == exponent && floats[i].mantissa == mantissa &&
+            floats[i].bias == bias)
             return 1;
     return 0;
 }
@@ -104,7 +107,7 @@ static int is_text(unsigned bits) /* padding and character set */
 }
 
 /* *not: why it isn't read here. */
-static const char *read_type(struct h5_cursor c, struct h5_dtype *t, const char **not)
+static const char *read_type(struct h5_cursor c, struct h5_dtype *t, const char * * not )
 {
     int head = (int)h5_take(&c, 1);
     unsigned bits = (unsigned)h5_take(&c, 2) | (unsigned)h5_take(&c, 1) << 16;
@@ -129,7 +132,7 @@ static const char *read_type(struct h5_cursor c, struct h5_dtype *t, const char 
             *not = "sequences of variable length";
         else if (bits >> 12 || !is_text(bits >> 4 & 0xFF) || d.size != 16)
             return "text of an unknown kind";
-        else if ((wrong = read_type(c, &base, not)))
+        else if ((wrong = read_type(c, &base, not )))
             return wrong;
         else if (base.size != 1 || (base.class != H5_CLASS_INT && base.class != H5_CLASS_STRING))
             return "text of something else than bytes";
@@ -215,12 +218,12 @@ static const char *read_attr(struct h5_cursor c, struct h5_object *o)
         return "too many attributes, or one with too long a name";
     struct h5_dtype t;
     const char *not = version > 1 && flags ? "a type or shape that is shared with others" : NULL, *wrong = NULL;
-    if (!not)
-        wrong = read_type((struct h5_cursor){type, (size_t)n_type, 0}, &t, &not);
+    if (!not )
+        wrong = read_type((struct h5_cursor){type, (size_t)n_type, 0}, &t, &not );
     wrong = wrong ? wrong : not ? NULL : read_space((struct h5_cursor){space, (size_t)n_space, 0}, &n);
-    if (!wrong && not && !o->odd.n)
-        str_addf(&o->odd, "attribute '%s': %s", (const char *)name, not);
-    if (wrong || not)
+    if (!wrong && not &&!o->odd.n)
+        str_addf(&o->odd, "attribute '%s': %s", (const char *)name, not );
+    if (wrong || not )
         return wrong;
     if (n > c.left / t.size)
         return "an attribute is cut off";
@@ -255,8 +258,11 @@ static const char *read_link(struct h5_cursor c, struct h5_object *o)
         return "a link is cut off, or of an unknown version";
     if (kind) {
         if (!o->odd.n)
-            str_addf(&o->odd, "'%.*s' is a %s link, and links are not followed", (int)(n < 200 ? n : 200), (const char *)name,
-                     kind == 1 ? "soft" : kind == 64 ? "file's" : "strange");
+            str_addf(&o->odd, "'%.*s' is a %s link, and links are not followed", (int)(n < 200 ? n : 200),
+                     (const char *)name,
+                     kind == 1    ? "soft"
+                     : kind == 64 ? "file's"
+                                  : "strange");
         return NULL;
     }
     uint64_t at = h5_take(&c, 8);
@@ -305,8 +311,24 @@ static const char *read_where(struct h5_object *o, int more, struct h5_cursor c)
 
 const char *h5_message(struct h5_object *o, int type, int flags, struct h5_cursor c)
 {
-    enum { NOTHING = 0, SPACE, LINKS, TYPE, OLD_FILL, FILL, LINK, ELSEWHERE, LAYOUT, LIMITS = 10, FILTER, ATTR, MORE = 16, SYMBOLS,
-           TIME, ATTRS = 21 };
+    enum {
+        NOTHING = 0,
+        SPACE,
+        LINKS,
+        TYPE,
+        OLD_FILL,
+        FILL,
+        LINK,
+        ELSEWHERE,
+        LAYOUT,
+        LIMITS = 10,
+        FILTER,
+        ATTR,
+        MORE = 16,
+        SYMBOLS,
+        TIME,
+        ATTRS = 21
+    };
     enum { CONSTANT = 1, SHARED = 2, ALONE = 4 };
     const char *not = NULL, *wrong;
     int dense;
@@ -320,9 +342,9 @@ const char *h5_message(struct h5_object *o, int type, int flags, struct h5_curso
     case NOTHING: return NULL;
     case SPACE: return o->has_space++ ? "two shapes" : read_space(c, &o->n);
     case TYPE:
-        wrong = o->has_type++ ? "two element types" : read_type(c, &o->type, &not);
-        if (!wrong && not)
-            odd(o, not);
+        wrong = o->has_type++ ? "two element types" : read_type(c, &o->type, &not );
+        if (!wrong && not )
+            odd(o, not );
         return wrong;
     case LAYOUT: return o->has_layout++ ? "two places of its elements" : read_layout(c, o);
     case OLD_FILL:

@@ -10,9 +10,10 @@ static const struct {
     const char *name;
     size_t size;
 } type_table[] = {
-    [H5_TYPE_F32] = {"f32", 4}, [H5_TYPE_F64] = {"f64", 8}, [H5_TYPE_I32] = {"i32", 4},
-    [H5_TYPE_I64] = {"i64", 8}, [H5_TYPE_U8] = {"u8", 1},   [H5_TYPE_U64] = {"u64", 8},
-    [H5_TYPE_F16] = {"f16", 2}, [H5_TYPE_BF16] = {"bf16", 2},
+    [H5_TYPE_F32] = {"f32", 4},       [H5_TYPE_F64] = {"f64", 8},
+    [H5_TYPE_I32] = {"i32", 4},       [H5_TYPE_I64] = {"i64", 8},
+    [H5_TYPE_U8] = {"u8", 1},         [H5_TYPE_U64] = {"u64", 8},
+    [H5_TYPE_F16] = {"f16", 2},       [H5_TYPE_BF16] = {"bf16", 2},
     [H5_TYPE_STRING] = {"string", 0}, [H5_TYPE_OTHER] = {"of another type", 0},
 };
 
@@ -74,14 +75,16 @@ static int readable(const struct h5 *f, const char *path, enum h5_type t, struct
         return -1;
     uint64_t want = info->n * (t == H5_TYPE_STRING ? 16 : h5_type_size(t)); /* a reference to a text has 16 bytes */
     if (info->type != t || t == H5_TYPE_OTHER)
-        return err_set(e, ERR_FORMAT, "%s:%s: elements are %s, expected %s", f->path, path, h5_type_name(info->type), h5_type_name(t));
+        return err_set(e, ERR_FORMAT, "%s:%s: elements are %s, expected %s", f->path, path, h5_type_name(info->type),
+                       h5_type_name(t));
     if (info->stored != want)
-        return err_set(e, ERR_FORMAT, "%s:%s: %llu bytes stored, expected %llu", f->path, path, (unsigned long long)info->stored,
-                       (unsigned long long)want);
+        return err_set(e, ERR_FORMAT, "%s:%s: %llu bytes stored, expected %llu", f->path, path,
+                       (unsigned long long)info->stored, (unsigned long long)want);
     return 0;
 }
 
-int h5_read_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst, struct err *e)
+int h5_read_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
+                 struct err *e)
 {
     struct h5_info info;
     if (h5_type_size(t) == 0)
@@ -90,12 +93,13 @@ int h5_read_rows(const struct h5 *f, const char *path, enum h5_type t, uint64_t 
         return -1;
     uint64_t rows = info.rank ? info.dim[0] : 1;
     if (first > rows || n > rows - first)
-        return err_set(e, ERR_SHAPE, "%s:%s: %llu rows, asked for %llu from %llu on", f->path, path, (unsigned long long)rows,
-                       (unsigned long long)n, (unsigned long long)first);
+        return err_set(e, ERR_SHAPE, "%s:%s: %llu rows, asked for %llu from %llu on", f->path, path,
+                       (unsigned long long)rows, (unsigned long long)n, (unsigned long long)first);
     return n && info.n ? h5_read_part(f, path, t, first, n, dst, e) : 0;
 }
 
-int h5_write(struct h5 *f, const char *path, enum h5_type t, int rank, const uint64_t *dim, const void *data, struct err *e)
+int h5_write(struct h5 *f, const char *path, enum h5_type t, int rank, const uint64_t *dim, const void *data,
+             struct err *e)
 {
     size_t bytes = h5_type_size(t), n = 1;
     if (bytes == 0)
@@ -120,7 +124,8 @@ int h5_read(const struct h5 *f, const char *path, enum h5_type t, void *dst, siz
     if (readable(f, path, t, &info, e))
         return -1;
     if (info.n != n)
-        return err_set(e, ERR_SHAPE, "%s:%s: %llu elements, expected %zu", f->path, path, (unsigned long long)info.n, n);
+        return err_set(e, ERR_SHAPE, "%s:%s: %llu elements, expected %zu", f->path, path, (unsigned long long)info.n,
+                       n);
     return n ? h5_read_part(f, path, t, 0, info.rank ? info.dim[0] : 1, dst, e) : 0;
 }
 
@@ -146,7 +151,8 @@ int h5_write_strings(struct h5 *f, const char *path, const char *const *s, size_
 }
 
 /* Texts that lie one behind the other; text i ends at end[i]. */
-static char **cut(const struct h5 *f, const char *path, const char *bytes, size_t n_byte, const uint64_t *end, size_t n, struct err *e)
+static char **cut(const struct h5 *f, const char *path, const char *bytes, size_t n_byte, const uint64_t *end, size_t n,
+                  struct err *e)
 {
     char **list = mem_try(n + 1, sizeof *list, path, e);
     uint64_t from = 0;
@@ -179,7 +185,8 @@ static char **read_cut(const struct h5 *f, const char *path, size_t *n, struct e
         goto out;
     text = mem_try((size_t)bytes.n + 1, 1, path, e);
     ends = text ? mem_try((size_t)end.n + 1, sizeof *ends, path, e) : NULL;
-    if (!ends || h5_read(f, bytes_at.p, H5_TYPE_U8, text, (size_t)bytes.n, e) || h5_read(f, end_at.p, H5_TYPE_U64, ends, (size_t)end.n, e))
+    if (!ends || h5_read(f, bytes_at.p, H5_TYPE_U8, text, (size_t)bytes.n, e) ||
+        h5_read(f, end_at.p, H5_TYPE_U64, ends, (size_t)end.n, e))
         goto out;
     list = cut(f, path, text, (size_t)bytes.n, ends, (size_t)end.n, e);
     *n = (size_t)end.n;
@@ -242,7 +249,8 @@ int h5_set_string(struct h5 *f, const char *path, const char *name, const char *
     if (n <= H5_MAX_ATTR)
         return h5_set_attr(f, path, name, H5_TYPE_STRING, n + 1, v, e);
     f->failed = 1;
-    return err_set(e, ERR_UNSUPPORTED, "%s:%s: attribute '%s' has %zu bytes, at most %d", f->path, path, name, n, (int)H5_MAX_ATTR);
+    return err_set(e, ERR_UNSUPPORTED, "%s:%s: attribute '%s' has %zu bytes, at most %d", f->path, path, name, n,
+                   (int)H5_MAX_ATTR);
 }
 
 /* ---- copies ---------------------------------------------------------------------------------- */
@@ -261,7 +269,10 @@ static int copy_numbers(const struct h5 *from, const char *src, struct h5 *to, c
     int rc = piece ? 0 : -1;
     for (uint64_t done = 0; row && done < rows && rc == 0; done += part) {
         part = part < rows - done ? part : rows - done;
-        rc = h5_read_part(from, src, info.type, done, part, piece, e) || h5_write_part(to, dst, info.type, done, part, piece, e) ? -1 : 0;
+        rc = h5_read_part(from, src, info.type, done, part, piece, e) ||
+                     h5_write_part(to, dst, info.type, done, part, piece, e)
+                 ? -1
+                 : 0;
     }
     mem_free(piece);
     return rc;

@@ -1,5 +1,5 @@
-/* Paths. The library looks a name up among all of a group's; what goes on in one place needs that once, so the handles of
- * the last path's parts, from the root on, stay open. Nothing is ever removed or renamed, so they stay true. */
+/* Paths. The library looks a name up among all of a group's; what goes on in one place needs that once, so the handles
+ * of the last path's parts, from the root on, stay open. Nothing is ever removed or renamed, so they stay true. */
 #include <string.h>
 
 #include "harness/base/h5_int.h"

@@ -1,9 +1,9 @@
 #include "harness/base/hash.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include <errno.h>
 #include <unistd.h>
 
 #include "harness/base/fs.h"

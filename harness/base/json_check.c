@@ -46,15 +46,25 @@ static int unexpected(struct scan *s, const char *expected)
 
 static int is_word(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '+' || c == '-' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '+' ||
+           c == '-' || c == '.';
 }
 
 static int scan_word(struct scan *s)
 {
-    static const struct { const char *word, *hint; } known[] = {
-        {"true", NULL}, {"false", NULL}, {"null", NULL}, {"True", "JSON writes true"}, {"False", "JSON writes false"},
-        {"None", "JSON writes null"}, {"NaN", "no number of JSON"}, {"nan", "no number of JSON"}, {"Infinity", "no number of JSON"},
-        {"-Infinity", "no number of JSON"}, {"+Infinity", "no number of JSON"}};
+    static const struct {
+        const char *word, *hint;
+    } known[] = {{"true", NULL},
+                 {"false", NULL},
+                 {"null", NULL},
+                 {"True", "JSON writes true"},
+                 {"False", "JSON writes false"},
+                 {"None", "JSON writes null"},
+                 {"NaN", "no number of JSON"},
+                 {"nan", "no number of JSON"},
+                 {"Infinity", "no number of JSON"},
+                 {"-Infinity", "no number of JSON"},
+                 {"+Infinity", "no number of JSON"}};
     size_t n = 0;
     while (s->p + n < s->end && is_word(s->p[n]))
         n++;
@@ -62,7 +72,8 @@ static int scan_word(struct scan *s)
         if (strlen(known[i].word) != n || memcmp(s->p, known[i].word, n) != 0)
             continue;
         if (known[i].hint)
-            return fail(s, s->p, "'%s' is %s%s", known[i].word, strncmp(known[i].hint, "no", 2) ? "not JSON: " : "", known[i].hint);
+            return fail(s, s->p, "'%s' is %s%s", known[i].word, strncmp(known[i].hint, "no", 2) ? "not JSON: " : "",
+                        known[i].hint);
         s->p += n;
         return 0;
     }
@@ -102,8 +113,9 @@ static int scan_number(struct scan *s)
         p += n;
     }
     if (bad || p != begin + all)
-        return *begin == '-' && !digits(s, begin + 1) ? scan_word(s)
-                                                      : fail(s, begin, "'%.*s' is no number of JSON", (int)(all < 40 ? all : 40), begin);
+        return *begin == '-' && !digits(s, begin + 1)
+                   ? scan_word(s)
+                   : fail(s, begin, "'%.*s' is no number of JSON", (int)(all < 40 ? all : 40), begin);
     memcpy(copy, begin, all < MAX_NUMBER ? all : MAX_NUMBER);
     copy[all < MAX_NUMBER ? all : MAX_NUMBER] = '\0';
     if (all > MAX_NUMBER || str_to_double(copy, &x))
@@ -118,8 +130,10 @@ static int hex4(const struct scan *s, const char *p, unsigned *out)
     for (int i = 0; i < 4; i++, p++) {
         if (p >= s->end)
             return -1;
-        unsigned d = *p >= '0' && *p <= '9' ? (unsigned)(*p - '0') : *p >= 'a' && *p <= 'f' ? (unsigned)(*p - 'a' + 10)
-                     : *p >= 'A' && *p <= 'F' ? (unsigned)(*p - 'A' + 10) : 16;
+        unsigned d = *p >= '0' && *p <= '9'   ? (unsigned)(*p - '0')
+                     : *p >= 'a' && *p <= 'f' ? (unsigned)(*p - 'a' + 10)
+                     : *p >= 'A' && *p <= 'F' ? (unsigned)(*p - 'A' + 10)
+                                              : 16;
         if (d > 15)
             return -1;
         *out = *out * 16 + d;
@@ -135,7 +149,10 @@ static int scan_escape(struct scan *s)
         return fail(s, at, "a text that does not end");
     if (*s->p != 'u') {
         if (!*s->p || !strchr("\"\\/bfnrt", *s->p))
-            return fail(s, at, (unsigned char)*s->p > 0x20 && (unsigned char)*s->p < 0x7F ? "unknown escape '\\%c'" : "unknown escape", *s->p);
+            return fail(s, at,
+                        (unsigned char)*s->p > 0x20 && (unsigned char)*s->p < 0x7F ? "unknown escape '\\%c'"
+                                                                                   : "unknown escape",
+                        *s->p);
         s->p++;
         return 0;
     }
@@ -146,7 +163,8 @@ static int scan_escape(struct scan *s)
     s->p += 5;
     if (u < 0xD800 || u > 0xDFFF)
         return 0;
-    if (u > 0xDBFF || s->p + 1 >= s->end || s->p[0] != '\\' || s->p[1] != 'u' || hex4(s, s->p + 2, &low) || low < 0xDC00 || low > 0xDFFF)
+    if (u > 0xDBFF || s->p + 1 >= s->end || s->p[0] != '\\' || s->p[1] != 'u' || hex4(s, s->p + 2, &low) ||
+        low < 0xDC00 || low > 0xDFFF)
         return fail(s, at, "\\u%04X is half of a character", u);
     s->p += 6;
     return 0;
@@ -162,7 +180,8 @@ static size_t character(const unsigned char *p, size_t n)
     for (size_t i = 1; i <= more; i++)
         if ((p[i] & 0xC0) != 0x80)
             return 0;
-    int bad = (c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F) || (c == 0xF0 && p[1] < 0x90) || (c == 0xF4 && p[1] > 0x8F);
+    int bad = (c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F) || (c == 0xF0 && p[1] < 0x90) ||
+              (c == 0xF4 && p[1] > 0x8F);
     return bad ? 0 : more + 1;
 }
 

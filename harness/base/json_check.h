@@ -1,5 +1,6 @@
-/* What is wrong with a JSON text, and where: the grammar of RFC 8259 to the letter, before the library reads it. The library
- * is lenient in places (numbers as 01 or 1.) and reads texts only up to a NUL; and it can't say why it gave up. */
+/* What is wrong with a JSON text, and where: the grammar of RFC 8259 to the letter, before the library reads it. The
+ * library is lenient in places (numbers as 01 or 1.) and reads texts only up to a NUL; and it can't say why it gave up.
+ */
 #ifndef HARNESS_BASE_JSON_CHECK_H
 #define HARNESS_BASE_JSON_CHECK_H
 

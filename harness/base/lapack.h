@@ -1,6 +1,6 @@
 /* Singular values and eigenvalues in double precision (LAPACKE). The only user of lapacke.h. Every call works on one
- * matrix on one thread, given that BLAS has been set to one (kernels_init), so the bits depend on the matrix alone; calls
- * may run beside each other. */
+ * matrix on one thread, given that BLAS has been set to one (kernels_init), so the bits depend on the matrix alone;
+ * calls may run beside each other. */
 #ifndef HARNESS_BASE_LAPACK_H
 #define HARNESS_BASE_LAPACK_H
 

@@ -105,7 +105,8 @@ void leave_begin(void)
     if (fd >= 0)
         close(fd);
     else if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 || fcntl(STDERR_FILENO, F_GETFD) < 0)
-        leave_with(LEAVE_FAILED, "standard input, output or error is closed, and /dev/null can't be opened in its place");
+        leave_with(LEAVE_FAILED,
+                   "standard input, output or error is closed, and /dev/null can't be opened in its place");
     handle(SIGXFSZ, SIG_IGN);
     handle_signals();
     sigemptyset(&mine); /* whoever started us may have blocked them */

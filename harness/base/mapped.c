@@ -6,8 +6,8 @@
 
 #include "harness/base/fs.h"
 
-/* The system sends SIGBUS for a page that the file no longer has. The handler puts a page of zeros there and notes whose
- * it was, so that reading goes on to where the importer asks. */
+/* The system sends SIGBUS for a page that the file no longer has. The handler puts a page of zeros there and notes
+ * whose it was, so that reading goes on to where the importer asks. */
 static struct {
     const uint8_t *begin, *end;
     volatile sig_atomic_t lost;
@@ -23,7 +23,8 @@ static void on_bus(int signal, siginfo_t *info, void *context)
     for (int i = 0; i < n_slot; i++)
         if (slot[i].begin && at >= slot[i].begin && at < slot[i].end) {
             uintptr_t first = (uintptr_t)at / (uintptr_t)page * (uintptr_t)page;
-            if (mmap((void *)first, (size_t)page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED) {
+            if (mmap((void *)first, (size_t)page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+                MAP_FAILED) {
                 slot[i].lost = 1;
                 return;
             }
@@ -77,8 +78,7 @@ int mapped_open(const char *path, struct mapped *m, struct err *e)
 
 void mapped_release(const struct mapped *m, const uint8_t *p, size_t n)
 {
-    size_t one = (size_t)sysconf(_SC_PAGESIZE), begin = (size_t)(p - m->p) / one * one,
-           end = (size_t)(p - m->p) + n;
+    size_t one = (size_t)sysconf(_SC_PAGESIZE), begin = (size_t)(p - m->p) / one * one, end = (size_t)(p - m->p) + n;
     if (end > begin)
         (void)madvise((void *)(uintptr_t)(m->p + begin), end - begin, MADV_DONTNEED); /* only advice: may fail */
 }

@@ -13,8 +13,8 @@ struct mapped {
     int slot; /* which of the mappings that are watched */
 };
 
-/* Refuses folders, devices and empty files. Where the file shrinks while it is mapped, or can't be read, zeros are read in its
- * place, and mapped_check tells. Not for use from several threads at once, and for at most MAPPED_MAX files. */
+/* Refuses folders, devices and empty files. Where the file shrinks while it is mapped, or can't be read, zeros are read
+ * in its place, and mapped_check tells. Not for use from several threads at once, and for at most MAPPED_MAX files. */
 enum { MAPPED_MAX = 8192 };
 int mapped_open(const char *path, struct mapped *m, struct err *e);
 /* Says that bytes p .. p + n of the mapping won't be needed soon: they stop counting as the process's memory. They

@@ -35,9 +35,11 @@ static void *allocate(size_t n, size_t size, int zero)
     void *p = aligned_alloc(ALIGNMENT, bytes);
     if (!p)
         return NULL;
-    if (!zero && bytes >= 2 * HUGE_PAGE) { /* a wish, for what lies between huge pages' bounds: less to clear, fewer misses */
+    if (!zero &&
+        bytes >= 2 * HUGE_PAGE) { /* a wish, for what lies between huge pages' bounds: less to clear, fewer misses */
         uintptr_t from = ((uintptr_t)p + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-        madvise((char *)p + (from - (uintptr_t)p), ((uintptr_t)p + bytes - from) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+        madvise((char *)p + (from - (uintptr_t)p), ((uintptr_t)p + bytes - from) / HUGE_PAGE * HUGE_PAGE,
+                MADV_HUGEPAGE);
     }
     if (zero)
         memset(p, 0, bytes);

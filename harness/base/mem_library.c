@@ -1,7 +1,7 @@
-/* malloc of the libraries. HDF5 crashes where it is refused memory, cJSON, libcrypto and libyaml report something else, and
- * OpenMP leaves through HDF5's destructors. The loader takes the program's own definitions before any library's, so these
- * stand in front of the allocator's and end the process, with a message, where that refuses. A size that only a broken file
- * can ask for is refused as ever: whoever asked reports the file. mem.c does not come through here. */
+/* malloc of the libraries. HDF5 crashes where it is refused memory, cJSON, libcrypto and libyaml report something else,
+ * and OpenMP leaves through HDF5's destructors. The loader takes the program's own definitions before any library's, so
+ * these stand in front of the allocator's and end the process, with a message, where that refuses. A size that only a
+ * broken file can ask for is refused as ever: whoever asked reports the file. mem.c does not come through here. */
 #include <features.h>
 
 #include "harness/base/leave.h"

@@ -7,8 +7,7 @@
 
 int param_is_list(const struct param *p)
 {
-    return p->type == PARAM_INTS || p->type == PARAM_FLOATS || p->type == PARAM_DECIMALS ||
-           p->type == PARAM_STRINGS;
+    return p->type == PARAM_INTS || p->type == PARAM_FLOATS || p->type == PARAM_DECIMALS || p->type == PARAM_STRINGS;
 }
 
 const struct param *param_find(const struct param *table, const char *name)
@@ -37,12 +36,12 @@ static int count_words(const struct param *p)
 
 void param_domain(const struct param *p, struct str *out)
 {
-    static const char *const noun[] = {"true or false", "integer", "number", "decimal number", "one of",
-                                       "text", "path", "list of integers", "list of numbers",
-                                       "list of decimal numbers", "list of texts"};
+    static const char *const noun[] = {
+        "true or false", "integer",          "number",          "decimal number",          "one of",       "text",
+        "path",          "list of integers", "list of numbers", "list of decimal numbers", "list of texts"};
     str_add(out, noun[p->type]);
-    int numeric = p->type == PARAM_INT || p->type == PARAM_FLOAT || p->type == PARAM_DECIMAL ||
-                  p->type == PARAM_INTS || p->type == PARAM_FLOATS || p->type == PARAM_DECIMALS;
+    int numeric = p->type == PARAM_INT || p->type == PARAM_FLOAT || p->type == PARAM_DECIMAL || p->type == PARAM_INTS ||
+                  p->type == PARAM_FLOATS || p->type == PARAM_DECIMALS;
     if (numeric && (p->min != 0 || p->max != 0)) {
         if (isfinite(p->min) && isfinite(p->max) && p->max < 1e9) {
             str_add(out, " in [");
@@ -118,8 +117,8 @@ static int parse_decimal(const struct param *p, const char *text, struct decimal
 
 static int set_list(const struct param *p, void *field, const char *const *text, int n, struct err *e)
 {
-    size_t size = p->type == PARAM_INTS     ? sizeof(int64_t)
-                  : p->type == PARAM_FLOATS ? sizeof(double)
+    size_t size = p->type == PARAM_INTS      ? sizeof(int64_t)
+                  : p->type == PARAM_FLOATS  ? sizeof(double)
                   : p->type == PARAM_STRINGS ? sizeof(char *)
                                              : sizeof(struct decimal);
     void *v = mem_new(n > 0 ? (size_t)n : 1, size);
@@ -159,8 +158,7 @@ int param_set(const struct param *p, void *config, const char *const *text, int 
     if (n != 1) {
         struct str domain = {0};
         param_domain(p, &domain);
-        err_set(e, ERR_CONFIG, "parameter '%s': expected %s, found a list of %d", p->name,
-                str_c(&domain), n);
+        err_set(e, ERR_CONFIG, "parameter '%s': expected %s, found a list of %d", p->name, str_c(&domain), n);
         str_free(&domain);
         return -1;
     }
@@ -191,8 +189,7 @@ int param_set(const struct param *p, void *config, const char *const *text, int 
         *(double *)field = x;
         return 0;
     }
-    case PARAM_DECIMAL:
-        return parse_decimal(p, text[0], field, e);
+    case PARAM_DECIMAL: return parse_decimal(p, text[0], field, e);
     default: { /* STRING, PATH */
         char **s = field;
         mem_free(*s);
@@ -280,21 +277,11 @@ void param_value_json(const struct param *p, const void *config, struct str *out
         return;
     }
     switch (p->type) {
-    case PARAM_BOOL:
-        str_add(out, *(const int *)field ? "true" : "false");
-        break;
-    case PARAM_ENUM:
-        str_addf(out, "\"%s\"", p->words[*(const int *)field]);
-        break;
-    case PARAM_INT:
-        int_json(p, *(const int64_t *)field, out);
-        break;
-    case PARAM_FLOAT:
-        float_json(p, *(const double *)field, out);
-        break;
-    case PARAM_DECIMAL:
-        str_add_double(out, decimal_to_double(*(const struct decimal *)field));
-        break;
+    case PARAM_BOOL: str_add(out, *(const int *)field ? "true" : "false"); break;
+    case PARAM_ENUM: str_addf(out, "\"%s\"", p->words[*(const int *)field]); break;
+    case PARAM_INT: int_json(p, *(const int64_t *)field, out); break;
+    case PARAM_FLOAT: float_json(p, *(const double *)field, out); break;
+    case PARAM_DECIMAL: str_add_double(out, decimal_to_double(*(const struct decimal *)field)); break;
     default: {
         const char *s = *(char *const *)field;
         if (s)

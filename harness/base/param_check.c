@@ -63,7 +63,8 @@ int param_check(const struct param *table, size_t config_size, struct err *e)
         size_t size = field_size(p->type), align = p->type == PARAM_BOOL || p->type == PARAM_ENUM ? sizeof(int) : 8;
         int numeric = item_type(p->type) == PARAM_INT || item_type(p->type) == PARAM_FLOAT;
         if (!*p->name || strspn(p->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(p->name))
-            return err_set(e, ERR_POLICY, "parameter name '%s': lower-case letters, digits and _ are expected", p->name);
+            return err_set(e, ERR_POLICY, "parameter name '%s': lower-case letters, digits and _ are expected",
+                           p->name);
         if (param_find(table, p->name) != p)
             return err_set(e, ERR_POLICY, "parameter '%s' stands twice", p->name);
         if (size == 0)

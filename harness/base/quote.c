@@ -42,8 +42,8 @@ static void line(const char *p, struct str *out)
     str_add(out, p);
 }
 
-/* In single quotes nothing is looked at but the quote, and that one not everywhere: '''x' is no string. Double quotes know
- * `commands`, which an octal number is not. */
+/* In single quotes nothing is looked at but the quote, and that one not everywhere: '''x' is no string. Double quotes
+ * know `commands`, which an octal number is not. */
 static void gnuplot(const char *p, struct str *out)
 {
     struct str s = {0};
@@ -76,7 +76,8 @@ static void latex_point(int32_t c, const char *p, size_t len, struct str *out)
     int letter = c >= 0xC0 && c <= 0xFF && c != 0xD0 && c != 0xD7 && c != 0xDE && c != 0xF0 && c != 0xF7 && c != 0xFE;
     if (c == 0xB1)
         str_add(out, "$\\pm$");
-    else if (letter || (c >= 0x2018 && c <= 0x2019) || (c >= 0x201C && c <= 0x201D) || c == 0x2013 || c == 0x2014 || c == 0x2026)
+    else if (letter || (c >= 0x2018 && c <= 0x2019) || (c >= 0x201C && c <= 0x201D) || c == 0x2013 || c == 0x2014 ||
+             c == 0x2026)
         str_addn(out, p, len);
     else
         str_addf(out, "[U+%04X]", (unsigned)c);
@@ -85,10 +86,10 @@ static void latex_point(int32_t c, const char *p, size_t len, struct str *out)
 static void latex(const char *p, struct str *out)
 {
     static const char special[] = "_%&#{}$\\~^<>|\"`";
-    static const char *const command[] = {"\\_",           "\\%",   "\\&",           "\\#",
-                                          "\\{",           "\\}",   "\\$",           "\\textbackslash{}",
-                                          "\\~{}",         "\\^{}", "\\textless{}",  "\\textgreater{}",
-                                          "\\textbar{}",   "\\char34{}", "\\`{}"};
+    static const char *const command[] = {"\\_",         "\\%",        "\\&",          "\\#",
+                                          "\\{",         "\\}",        "\\$",          "\\textbackslash{}",
+                                          "\\~{}",       "\\^{}",      "\\textless{}", "\\textgreater{}",
+                                          "\\textbar{}", "\\char34{}", "\\`{}"};
     int32_t point;
     if (*p == '[' || *p == '*') /* behind \\ of the row before, an argument */
         str_addf(out, "{%c}", *p++);
@@ -137,8 +138,8 @@ static void html(const char *p, struct str *out)
     }
 }
 
-/* RFC 4180. A text that begins as a formula gets a ' in front, as does one that has such a ' already: a reader takes one
- * away from whatever begins with quotes and a formula. */
+/* RFC 4180. A text that begins as a formula gets a ' in front, as does one that has such a ' already: a reader takes
+ * one away from whatever begins with quotes and a formula. */
 int quote_is_formula(const char *p)
 {
     p += strspn(p, "'");
@@ -158,7 +159,8 @@ static void csv(const char *p, struct str *out)
 
 void quote_text(enum quote_language language, const char *text, struct str *out)
 {
-    static void (*const write[QUOTE_N_LANGUAGE])(const char *, struct str *) = {line, gnuplot, latex, markdown, html, csv};
+    static void (*const write[QUOTE_N_LANGUAGE])(const char *, struct str *) = {line,     gnuplot, latex,
+                                                                                markdown, html,    csv};
     struct str visible = {0};
     make_visible(text, language == QUOTE_CSV ? "\n\r\t" : "", &visible);
     write[language](str_c(&visible), out);

@@ -13,7 +13,8 @@ struct regex *regex_compile(const char *pattern, struct err *e)
 {
     int number;
     PCRE2_SIZE at;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &number, &at, NULL);
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &number, &at, NULL);
     if (!code) {
         PCRE2_UCHAR why[256];
         pcre2_get_error_message(number, why, sizeof why);

@@ -12,12 +12,12 @@ struct rng {
 
 void rng_init(struct rng *r, uint64_t seed, const char *stream);
 uint64_t rng_u64(struct rng *r);
-uint64_t rng_below(struct rng *r, uint64_t n);   /* uniform in [0, n); n >= 1; no modulo bias */
-double rng_double(struct rng *r);                /* uniform in [0, 1), 53 bits */
+uint64_t rng_below(struct rng *r, uint64_t n); /* uniform in [0, n); n >= 1; no modulo bias */
+double rng_double(struct rng *r);              /* uniform in [0, 1), 53 bits */
 void rng_shuffle(struct rng *r, void *array, int n, int size_of_element); /* Fisher-Yates */
 
 /* Stateless mixing: a good 64-bit hash of (h, x); chain it over several values. */
 uint64_t rng_mix(uint64_t h, uint64_t x);
-double rng_unit(uint64_t h);                     /* the hash as a double in [0, 1) */
+double rng_unit(uint64_t h); /* the hash as a double in [0, 1) */
 
 #endif

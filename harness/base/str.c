@@ -106,8 +106,8 @@ static size_t utf8_len(const unsigned char *p, size_t n)
     for (size_t i = 1; i < len; i++)
         if ((p[i] & 0xC0) != 0x80)
             return 0;
-    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
-        (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
+    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
+        (p[0] == 0xF4 && p[1] > 0x8F))
         return 0;
     return len;
 }
@@ -124,8 +124,9 @@ size_t str_point(const char *p, size_t n, int32_t *point)
 
 int str_is_hidden(int32_t c)
 {
-    static const int32_t range[][2] = {{0, 0x1F},         {0x7F, 0x9F},     {0x61C, 0x61C},   {0x200E, 0x200F},   {0x2028, 0x202E},
-                                       {0x2066, 0x2069},  {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F}};
+    static const int32_t range[][2] = {{0, 0x1F},        {0x7F, 0x9F},     {0x61C, 0x61C},
+                                       {0x200E, 0x200F}, {0x2028, 0x202E}, {0x2066, 0x2069},
+                                       {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F}};
     for (size_t i = 0; i < sizeof range / sizeof *range; i++)
         if (c >= range[i][0] && c <= range[i][1])
             return 1;
@@ -201,9 +202,9 @@ int str_to_bytes(const char *text, int64_t *out)
     static const struct {
         const char *unit;
         double by;
-    } units[] = {{"", 1},    {"B", 1},    {"KiB", 1024}, {"K", 1024}, {"k", 1024}, {"kB", 1e3}, {"KB", 1e3},
-                 {"MiB", 1048576}, {"M", 1048576}, {"m", 1048576}, {"MB", 1e6},
-                 {"GiB", 1073741824}, {"G", 1073741824}, {"g", 1073741824}, {"GB", 1e9}};
+    } units[] = {{"", 1},           {"B", 1},          {"KiB", 1024},  {"K", 1024},    {"k", 1024}, {"kB", 1e3},
+                 {"KB", 1e3},       {"MiB", 1048576},  {"M", 1048576}, {"m", 1048576}, {"MB", 1e6}, {"GiB", 1073741824},
+                 {"G", 1073741824}, {"g", 1073741824}, {"GB", 1e9}};
     char digits[32];
     size_t n = strspn(text, "0123456789.");
     double x, by = 0;
@@ -238,8 +239,7 @@ int str_distance(const char *a, const char *b)
                 best = d[i - 1][j] + 1;
             if (d[i][j - 1] + 1 < best)
                 best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
                 best = d[i - 2][j - 2] + 1;
             d[i][j] = best;
         }

@@ -14,13 +14,13 @@
 
 enum timing_kind {
     TIMING_OTHER,
-    TIMING_LINEAR,     /* weight matrices, and norms, rotations and activations on the way */
+    TIMING_LINEAR, /* weight matrices, and norms, rotations and activations on the way */
     TIMING_ATTENTION,
     TIMING_STATISTICS, /* column sums, rows, entropy for policies */
     TIMING_SCORING,    /* policies' own code */
     TIMING_CUTTING,    /* budgets, keep sets, segments of the cut caches */
     TIMING_DECODING,
-    TIMING_FORCED,     /* nll, kl, attention mass */
+    TIMING_FORCED, /* nll, kl, attention mass */
     TIMING_IO,
     TIMING_N_KIND
 };

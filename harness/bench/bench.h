@@ -3,8 +3,8 @@
 #ifndef HARNESS_BENCH_H
 #define HARNESS_BENCH_H
 
-#include "harness/base/quote.h"
 #include "harness/base/err.h"
+#include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/base/timing.h"
 #include "harness/bench/bench_limits.h"
@@ -18,37 +18,37 @@ enum bench_direction {
 enum { BENCH_MAX_REPEAT = 100 };
 
 struct bench_result {
-    double second[BENCH_MAX_REPEAT];   /* [n] of one repeat, divided by `steps` */
-    double base[BENCH_MAX_REPEAT];     /* [n] what a relative test is compared with, run beside it; unused otherwise */
+    double second[BENCH_MAX_REPEAT]; /* [n] of one repeat, divided by `steps` */
+    double base[BENCH_MAX_REPEAT];   /* [n] what a relative test is compared with, run beside it; unused otherwise */
     double bandwidth[BENCH_MAX_REPEAT][2]; /* [n] right before and right after second[i]; when paired */
-    int paired;                        /* 1: `bytes` are judged by it */
+    int paired;                            /* 1: `bytes` are judged by it */
     int n;
-    double tokens;                     /* done in the time of second[i] */
-    double rss, expected;              /* bytes, 0: not asked for */
+    double tokens;                                            /* done in the time of second[i] */
+    double rss, expected;                                     /* bytes, 0: not asked for */
     double linear_flop, qk_flop, pv_flop, rows32_flop, bytes; /* of one second[i]: what the limit is made of */
-    int relative;                      /* 1: the limit is `base` */
+    int relative;                                             /* 1: the limit is `base` */
     double profile[TIMING_N_PHASE][TIMING_N_KIND], profile_s; /* of one more repeat, not divided; 0: none */
 };
 
 struct bench_run {
     const struct model *model;
     const struct bench_limits *limits;
-    struct bench_cells *cells;         /* the cells of its sweeps */
-    struct token_ids prompt;           /* as many tokens as the longest test needs */
-    int repeats, profile;              /* profile: one more repeat, with the clocks running */
-    struct bench_result *watched;      /* whose profile the next timed window is; NULL: nobody's */
+    struct bench_cells *cells;                             /* the cells of its sweeps */
+    struct token_ids prompt;                               /* as many tokens as the longest test needs */
+    int repeats, profile;                                  /* profile: one more repeat, with the clocks running */
+    struct bench_result *watched;                          /* whose profile the next timed window is; NULL: nobody's */
     void (*progress)(const char *test, int repeat, int n); /* repeat 0: warming up */
 };
 
 struct bench_test {
     const char *name, *what;
-    int tokens;                        /* the context that it needs */
+    int tokens; /* the context that it needs */
     int new_tokens;
     int needs_tokenizer;
-    unsigned limits;                   /* 1 << BENCH_SQUARE, ...: measured before and after */
+    unsigned limits; /* 1 << BENCH_SQUARE, ...: measured before and after */
     enum bench_direction direction;
     double goal;
-    int variant;                       /* for run */
+    int variant; /* for run */
     int (*run)(struct bench_run *b, const struct bench_test *t, struct bench_result *out, struct err *e);
 };
 int bench_test_count(void);
@@ -65,13 +65,13 @@ void bench_prompt(const struct model *m, int n, struct token_ids *out);
 struct bench_row {
     const struct bench_test *test;
     struct bench_result r;
-    double mean, sd;                   /* of second[] */
-    double limit;                      /* seconds; mean over the repeats that are in the ratio */
+    double mean, sd;                    /* of second[] */
+    double limit;                       /* seconds; mean over the repeats that are in the ratio */
     double ratio, ratio_sd, ratio_best; /* mean and deviation over the repeats; of the best one */
-    int moved;                         /* repeats that are in no ratio, because their bandwidth moved meanwhile */
+    int moved;                          /* repeats that are in no ratio, because their bandwidth moved meanwhile */
     double before[BENCH_N_LIMIT], after[BENCH_N_LIMIT]; /* NAN: not measured */
-    double others;                     /* share of the CPUs that other processes took meanwhile; NAN: unknown */
-    char skipped[ERR_MSG_SIZE];                 /* why it did not run, or did not end well; "" when it did */
+    double others;              /* share of the CPUs that other processes took meanwhile; NAN: unknown */
+    char skipped[ERR_MSG_SIZE]; /* why it did not run, or did not end well; "" when it did */
 };
 /* Fills mean ... ratio_best from r, before and after. */
 void bench_row_judge(struct bench_row *row);
@@ -86,7 +86,7 @@ struct bench_report {
     int n_point, repeats;
 };
 void bench_print_table(const struct bench_report *r, struct quote *out); /* Markdown */
-void bench_print_csv(const struct bench_report *r, struct quote *out); /* CSV */
+void bench_print_csv(const struct bench_report *r, struct quote *out);   /* CSV */
 void bench_print_json(const struct bench_report *r, struct str *out);
 
 #endif

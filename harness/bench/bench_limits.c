@@ -87,7 +87,7 @@ static void square_candidates(struct limit *l, int threads)
         int s = side[i], part = s / threads;
         size_t w = (size_t)s, slab = (size_t)part * w;
         for (int nt = 0; nt < 2; nt++)
-            add(l, (struct candidate){nt, part, s, s, w, w, w, slab, 0, slab, threads, 1}); /* rows of one product */
+            add(l, (struct candidate){nt, part, s, s, w, w, w, slab, 0, slab, threads, 1});    /* rows of one product */
         add(l, (struct candidate){1, s, part, s, w, w, w, 0, slab, (size_t)part, threads, 1}); /* columns of it */
     }
     add(l, (struct candidate){1, 1024, 1024, 1024, 1024, 1024, 1024, 1 << 20, 1 << 20, 1 << 20, threads, 1});
@@ -122,8 +122,8 @@ static void rows32_candidates(struct limit *l, const struct hparams *hp, size_t 
     for (int i = 0; i < 3; i++) {
         int c = chunk[i];
         size_t part = (size_t)c * w;
-        add(l, (struct candidate){1, 32, c, k, w, w, (size_t)n, 0, part, (size_t)c, n / c, 1});  /* x w^T */
-        add(l, (struct candidate){1, c, 32, k, w, w, 32, part, 0, (size_t)c * 32, n / c, 1});    /* w x^T */
+        add(l, (struct candidate){1, 32, c, k, w, w, (size_t)n, 0, part, (size_t)c, n / c, 1}); /* x w^T */
+        add(l, (struct candidate){1, c, 32, k, w, w, 32, part, 0, (size_t)c * 32, n / c, 1});   /* w x^T */
         add(l, (struct candidate){0, 32, c, k, w, (size_t)n, (size_t)n, 0, (size_t)c, (size_t)c, n / c, 1});
     }
 }
@@ -190,7 +190,8 @@ static int measure_sgemm(struct limit *l, double *rate, struct err *e)
     for (int i = from; i < to; i++) {
         const struct candidate *p = &l->candidate[i];
         size_t need_a = extent(p->task, p->a_step, p->m, p->lda, p->k);
-        size_t need_b = p->nt ? extent(p->task, p->b_step, p->n, p->ldb, p->k) : extent(p->task, p->b_step, p->k, p->ldb, p->n);
+        size_t need_b =
+            p->nt ? extent(p->task, p->b_step, p->n, p->ldb, p->k) : extent(p->task, p->b_step, p->k, p->ldb, p->n);
         size_t need_c = extent(p->task, p->c_step, p->m, p->ldc, p->n);
         na = need_a > na ? need_a : na;
         nb = need_b > nb ? need_b : nb;

@@ -31,7 +31,8 @@ int bench_limits_measure(struct bench_limits *l, unsigned wanted, double rate[BE
 struct bench_stream;
 struct bench_stream *bench_stream_create(const struct bench_limits *l, struct err *e);
 void bench_stream_destroy(struct bench_stream *s); /* accepts NULL */
-double bench_stream_rate(const struct bench_stream *s); /* bytes/s, the best of a few passes: some tens of milliseconds */
+double bench_stream_rate(
+    const struct bench_stream *s); /* bytes/s, the best of a few passes: some tens of milliseconds */
 
 /* The shape that was best so far, as text, e.g. "1024 x 2048 x 2048"; "" before the first measurement. */
 const char *bench_limits_shape(const struct bench_limits *l, enum bench_limit i);

@@ -7,9 +7,9 @@
 #include "harness/base/fs.h"
 #include "harness/bench/bench.h"
 #include "harness/experiment/experiment.h"
+#include "harness/report/table.h"
 #include "harness/rows/manifest.h"
 #include "harness/rows/source_id.h"
-#include "harness/report/table.h"
 #include "models/kernels.h"
 #include "models/transformer.h"
 
@@ -177,15 +177,16 @@ static void print_notes(const struct bench_report *r, struct quote *out)
             quote_add(out, "\n%s: no figures: %s\n", row->test->name, row->skipped);
         if (row->others > OTHERS)
             quote_add(out, "\n%s: other processes took %.0f %% of the CPUs meanwhile: end them and measure again\n",
-                     row->test->name, 100 * row->others);
+                      row->test->name, 100 * row->others);
         if (row->moved)
-            quote_add(out, "\n%s: the bandwidth moved during %d of %d repeats, which are not in the ratio\n", row->test->name,
-                     row->moved, row->r.n);
+            quote_add(out, "\n%s: the bandwidth moved during %d of %d repeats, which are not in the ratio\n",
+                      row->test->name, row->moved, row->r.n);
         for (int i = 0; i < BENCH_N_LIMIT; i++) {
             double a = row->before[i], b = row->after[i];
             if (differ(a, b) && !(i == BENCH_BANDWIDTH && row->r.paired))
-                quote_add(out, "\n%s: the limit %s moved meanwhile: %.1f before, %.1f after (%s); the better one counts\n",
-                         row->test->name, bench_limit_info[i].name, a / 1e9, b / 1e9, bench_limit_info[i].unit);
+                quote_add(out,
+                          "\n%s: the limit %s moved meanwhile: %.1f before, %.1f after (%s); the better one counts\n",
+                          row->test->name, bench_limit_info[i].name, a / 1e9, b / 1e9, bench_limit_info[i].unit);
         }
     }
 }
@@ -234,14 +235,13 @@ static double unaccounted(const struct bench_result *r)
 static double rest_of(const struct bench_result *r, int p)
 {
     const double *x = r->profile[p];
-    return x[TIMING_OTHER] + x[TIMING_DECODING] + x[TIMING_FORCED] +
-           (p == TIMING_PHASE_PREFILL ? unaccounted(r) : 0);
+    return x[TIMING_OTHER] + x[TIMING_DECODING] + x[TIMING_FORCED] + (p == TIMING_PHASE_PREFILL ? unaccounted(r) : 0);
 }
 
 static void print_profile(const struct bench_report *r, struct quote *out)
 {
-    static const char *const head[] = {"% of the time", "phase", "all", "linear", "attention", "statistics", "scoring",
-                                       "cutting", "I/O", "rest", "seconds"};
+    static const char *const head[] = {"% of the time", "phase",   "all", "linear", "attention", "statistics",
+                                       "scoring",       "cutting", "I/O", "rest",   "seconds"};
     static const int column[] = {TIMING_LINEAR,  TIMING_ATTENTION, TIMING_STATISTICS,
                                  TIMING_SCORING, TIMING_CUTTING,   TIMING_IO};
     struct table t = {.n_column = 11, .left = 2};
@@ -317,8 +317,9 @@ static const char *direction_name(const struct bench_row *row)
 
 void bench_print_csv(const struct bench_report *r, struct quote *out)
 {
-    quote_add(out, "test,skipped,repeats,tokens_per_s,seconds,seconds_sd,limit_s,ratio,ratio_sd,ratio_best,ratio_is,goal,rss_bytes,"
-                 "expected_bytes");
+    quote_add(out, "test,skipped,repeats,tokens_per_s,seconds,seconds_sd,limit_s,ratio,ratio_sd,ratio_best,ratio_is,"
+                   "goal,rss_bytes,"
+                   "expected_bytes");
     for (int i = 0; i < BENCH_N_LIMIT; i++)
         for (int j = 0; j < 2; j++) {
             struct str head = {0};
@@ -334,8 +335,8 @@ void bench_print_csv(const struct bench_report *r, struct quote *out)
         quote_add(out, ",");
         quote_add(out, "%s", row->skipped);
         quote_add(out, ",%d", row->r.n);
-        const double x[] = {row->r.tokens / row->mean, row->mean, row->sd, row->limit, row->ratio, row->ratio_sd,
-                            row->ratio_best};
+        const double x[] = {
+            row->r.tokens / row->mean, row->mean, row->sd, row->limit, row->ratio, row->ratio_sd, row->ratio_best};
         for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
             quote_add(out, ",");
             if (!row->skipped[0])

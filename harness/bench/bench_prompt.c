@@ -1,10 +1,10 @@
 /* What benchmarks feed: book text, so that scores and routes through the cache look like those of real work. */
 #include "datasets/haystack.h"
+#include "harness/base/data_dir.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "harness/bench/bench.h"
-#include "harness/base/data_dir.h"
 
 static int from_book(const struct model *m, int n, struct token_ids *out)
 {

@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/rows/record.h"
-#include "harness/base/leave.h"
 #include "harness/base/clock.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "harness/base/timing.h"
@@ -15,13 +14,14 @@
 #include "harness/engine/decode.h"
 #include "harness/engine/group.h"
 #include "harness/engine/observe.h"
+#include "harness/rows/record.h"
 
 enum {
-    DEPTH = 2048,      /* tokens of the prompt that is pruned or continued */
-    NEW_TOKENS = 16,   /* of every cell of a sweep */
+    DEPTH = 2048,    /* tokens of the prompt that is pruned or continued */
+    NEW_TOKENS = 16, /* of every cell of a sweep */
     TG_STEPS = 32,
     STEP_CELLS = 32,
-    STEP_STEPS = 8     /* decode steps of 32 cells in one repeat */
+    STEP_STEPS = 8 /* decode steps of 32 cells in one repeat */
 };
 
 struct bench_cells {
@@ -174,8 +174,8 @@ static int run_prefill(struct bench_run *b, const struct bench_test *t, struct b
         watch(b, out, i);
         struct observe_pass pass = {.n_seen = t->tokens, .n_row = t->tokens, .sample = 1};
         o = cache && n_cell ? observe_create(b->model, cache, cell, n_cell, &pass, e) : NULL;
-        if (!cache || (n_cell && !o) ||
-            prefill(b, w, cache, t->tokens, o ? observe_tap(o) : NULL, &seconds, e) || stopped(e))
+        if (!cache || (n_cell && !o) || prefill(b, w, cache, t->tokens, o ? observe_tap(o) : NULL, &seconds, e) ||
+            stopped(e))
             goto out;
         for (int c = 0; c < n_cell; c++)
             if (!observe_scores(o, c, e))
@@ -223,8 +223,12 @@ static int decode_once(struct bench_run *b, struct workspace *w, struct kvcache 
     struct sequence *s = mem_new((size_t)n, sizeof *s), **run = mem_new((size_t)n, sizeof *run);
     for (int i = 0; i < n; i++) {
         kvcache_rewind(cache[i], 0);
-        s[i] = (struct sequence){.cache = cache[i], .n = DEPTH, .held = b->prompt.id + DEPTH, .n_held = 1,
-                                 .max_new_tokens = steps, .fixed_length = 1};
+        s[i] = (struct sequence){.cache = cache[i],
+                                 .n = DEPTH,
+                                 .held = b->prompt.id + DEPTH,
+                                 .n_held = 1,
+                                 .max_new_tokens = steps,
+                                 .fixed_length = 1};
         run[i] = &s[i];
     }
     double start = open_window(b);
@@ -328,9 +332,9 @@ out:
 /* ---- sweeps --------------------------------------------------------------------------------- */
 
 struct sink {
-    FILE *file;            /* where rows go, as they would into a journal */
+    FILE *file; /* where rows go, as they would into a journal */
     const struct hparams *hp;
-    double segment_bytes;  /* that the cut cells need beside the full cache */
+    double segment_bytes; /* that the cut cells need beside the full cache */
 };
 
 static int take_row(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e)
@@ -369,9 +373,21 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
     struct dataset_item item = {.context_id = id, .context = none, .question = &q, .n_question = 1};
     struct prompt p = {.ids = {.id = b->prompt.id, .n = DEPTH}, .context_end = DEPTH, .question_end = DEPTH};
     struct group g = {
-        .x = x, .model = b->model, .work = w, .cell = cell, .n_cell = n_cell, .item = &item, .question = &zero,
-        .prompt = &p, .n_question = 1, .prune_after = PRUNE_AFTER_ALL_BUT_LAST, .fixed_length = 1,
-        .batch_bytes = (size_t)2 << 30, .tick = leave_asked, .emit = take_row, .ctx = &sink,
+        .x = x,
+        .model = b->model,
+        .work = w,
+        .cell = cell,
+        .n_cell = n_cell,
+        .item = &item,
+        .question = &zero,
+        .prompt = &p,
+        .n_question = 1,
+        .prune_after = PRUNE_AFTER_ALL_BUT_LAST,
+        .fixed_length = 1,
+        .batch_bytes = (size_t)2 << 30,
+        .tick = leave_asked,
+        .emit = take_row,
+        .ctx = &sink,
     };
     if (!sink.file) {
         err_set(e, ERR_IO, "no temporary file for rows");
@@ -466,8 +482,7 @@ static const struct bench_test tests[] = {
     {"pp2048+h2o", "the same with h2o's column sums", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.84, 1, run_prefill},
     {"pp2048+scorers", "the same with the eight scorers", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.80, 2,
      run_prefill},
-    {"tg32@2048", "one token after 2048 cached ones", DEPTH, TG_STEPS, 0, READ_LIMITS, BENCH_TIMES, 1.2, 1,
-     run_decode},
+    {"tg32@2048", "one token after 2048 cached ones", DEPTH, TG_STEPS, 0, READ_LIMITS, BENCH_TIMES, 1.2, 1, run_decode},
     {"tg32@2048+bf16", "the same with weights held as bf16, to float32", DEPTH, TG_STEPS, 0, 0, BENCH_TIMES, 0.65, 0,
      run_bf16},
     {"step32", "one decode step of 32 cut caches", DEPTH, STEP_STEPS, 0, STEP_LIMITS, BENCH_TIMES, 1.2, STEP_CELLS,

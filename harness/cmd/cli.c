@@ -84,7 +84,8 @@ int cli_threads(const char *sub, const char *text)
     return 0;
 }
 
-int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text, struct err *e)
+int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text,
+              struct err *e)
 {
     enum { MAX_KNOWN = 64 };
     const char *eq = strchr(text, '=');

@@ -23,8 +23,9 @@ int cmd_trace(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_metrics(int argc, char **argv);
 
-/* Prints "depthkv: message" on stderr. CLI_USAGE for everything that the caller can mend: usage, configuration, files that
- * are missing or are not what they should be; CLI_FAILED for what broke inside: memory, a full disk, a policy's contract. */
+/* Prints "depthkv: message" on stderr. CLI_USAGE for everything that the caller can mend: usage, configuration, files
+ * that are missing or are not what they should be; CLI_FAILED for what broke inside: memory, a full disk, a policy's
+ * contract. */
 int cli_fail(const struct err *e);
 /* Prints "depthkv SUB: <what> (see: depthkv SUB -h)"; CLI_USAGE. */
 int cli_usage(const char *sub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -37,7 +38,8 @@ int cli_bad_option(const char *sub, int c, char **argv, const struct option *lon
 int cli_int(const char *sub, const char *option, const char *text, int64_t min, int64_t max, int64_t *out);
 /* --param NAME=VALUE of `owner` ("task 'copy'"): sets the field of its config. `see` is the command that lists them. */
 struct param;
-int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text, struct err *e);
+int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text,
+              struct err *e);
 /* --threads N: applies it; 0 or -1 as cli_int. */
 int cli_threads(const char *sub, const char *text);
 

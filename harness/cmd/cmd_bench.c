@@ -5,14 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/base/leave.h"
-#include "harness/run/open_model.h"
 #include "harness/base/clock.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/bench/bench.h"
 #include "harness/cmd/cli.h"
 #include "harness/experiment/experiment.h"
+#include "harness/run/open_model.h"
 
 static const char help[] =
     "Time prefill, decoding and sweeps against limits of this machine that are measured in the same run.\n\n"
@@ -23,13 +23,15 @@ static const char help[] =
     "                     `limits` measures the machine alone\n"
     "  --threads N        threads\n"
     "  --weight-dtype D   f32 or bf16: how weights are held (default f32)\n"
-    "  --profile          where the time goes, from one more repeat: by phase (prefill, decoding, forced passes) linear,\n"
+    "  --profile          where the time goes, from one more repeat: by phase (prefill, decoding, forced passes) "
+    "linear,\n"
     "                     attention, statistics, scoring, cutting, I/O\n"
     "  --json, --csv      for programs; --json holds every raw time\n"
     "  -q, --quiet        no progress on stderr\n\n"
     "tests:\n";
 static const char help_end[] =
-    "\nratio: of prefills limit / time (1 is the machine's limit), of the others time / limit. Where reading memory is the\n"
+    "\nratio: of prefills limit / time (1 is the machine's limit), of the others time / limit. Where reading memory is "
+    "the\n"
     "limit it is measured before and after every repeat. models/PERFORMANCE.md defines the limits.\n\n"
     "examples:\n"
     "  depthkv bench -m model.h5\n"
@@ -142,7 +144,8 @@ static int run_test(struct bench_row *row, struct bench_run *b, struct err *e)
 
 /* Limits are measured between any two tests, so that each test has them right before and right after it. A test that
  * fails ends itself only; Ctrl-C ends all, and what was measured is printed. */
-static void measure_all(struct state *s, struct bench_run *b, struct bench_limits *limits, int all_limits, struct err *e)
+static void measure_all(struct state *s, struct bench_run *b, struct bench_limits *limits, int all_limits,
+                        struct err *e)
 {
     struct err why = {0};
     for (int k = 0; k <= s->n_row; k++) {
@@ -222,8 +225,12 @@ static int bench(const struct options *o, struct err *e)
     limits = bench_limits_create(&m->hp);
     b.limits = limits;
     measure_all(&s, &b, limits, o->all_limits, e);
-    struct bench_report report = {.model = m, .row = s.row, .n_row = s.n_row, .limits = limits,
-                                  .point = (const double (*)[BENCH_N_LIMIT])s.point, .n_point = s.n_point,
+    struct bench_report report = {.model = m,
+                                  .row = s.row,
+                                  .n_row = s.n_row,
+                                  .limits = limits,
+                                  .point = (const double(*)[BENCH_N_LIMIT])s.point,
+                                  .n_point = s.n_point,
                                   .repeats = b.repeats};
     print_report(&report, o->format);
     rc = s.failed ? -1 : 0;
@@ -251,10 +258,14 @@ static int parse(int argc, char **argv, struct options *o)
 {
     enum { ONLY = 256, THREADS, JSON, CSV, PROFILE, WEIGHT_DTYPE };
     static const struct option longs[] = {
-        {"help", no_argument, NULL, 'h'}, {"only", required_argument, NULL, ONLY},
-        {"threads", required_argument, NULL, THREADS}, {"json", no_argument, NULL, JSON},
-        {"csv", no_argument, NULL, CSV}, {"profile", no_argument, NULL, PROFILE},
-        {"quiet", no_argument, NULL, 'q'}, {"weight-dtype", required_argument, NULL, WEIGHT_DTYPE},
+        {"help", no_argument, NULL, 'h'},
+        {"only", required_argument, NULL, ONLY},
+        {"threads", required_argument, NULL, THREADS},
+        {"json", no_argument, NULL, JSON},
+        {"csv", no_argument, NULL, CSV},
+        {"profile", no_argument, NULL, PROFILE},
+        {"quiet", no_argument, NULL, 'q'},
+        {"weight-dtype", required_argument, NULL, WEIGHT_DTYPE},
         {NULL, 0, NULL, 0},
     };
     int c, start = 1;

@@ -6,24 +6,27 @@
 #include "harness/base/free_memory.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
-#include "harness/run/calibration.h"
 #include "harness/cmd/cli.h"
+#include "harness/run/calibration.h"
 #include "harness/run/estimate.h"
 #include "harness/run/feasible.h"
 #include "harness/run/runner.h"
 #include "harness/run/tryout.h"
 #include "models/transformer.h"
 
-static const char help[] = "Validate an experiment; print its cells, and the time and memory that they will take. The first sample of every task\n"
-                           "is made: a task that can't make one is refused, and fewer samples than asked for are told. Where cells read a profile,\n"
-                           "their prompts are encoded too: one that the profile was measured on is refused, as run refuses it. Cells whose\n"
-                           "budget can't be spread as asked are marked n/a (or fails), with the reason, where layer count and prompt length\n"
-                           "decide it: a task's `length` stands for its prompts, the model's context where there is none.\n\n"
-                           "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--json]\n\n"
-                           "  --set, --limit, --threads, --memory   as for run\n"
-                           "  --json   one JSON object a line: the cells, then what each model takes\n\n"
-                           "example:\n"
-                           "  depthkv check experiments/quickstart.yaml --set samples=100\n";
+static const char help[] =
+    "Validate an experiment; print its cells, and the time and memory that they will take. The first sample of every "
+    "task\n"
+    "is made: a task that can't make one is refused, and fewer samples than asked for are told. Where cells read a "
+    "profile,\n"
+    "their prompts are encoded too: one that the profile was measured on is refused, as run refuses it. Cells whose\n"
+    "budget can't be spread as asked are marked n/a (or fails), with the reason, where layer count and prompt length\n"
+    "decide it: a task's `length` stands for its prompts, the model's context where there is none.\n\n"
+    "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--json]\n\n"
+    "  --set, --limit, --threads, --memory   as for run\n"
+    "  --json   one JSON object a line: the cells, then what each model takes\n\n"
+    "example:\n"
+    "  depthkv check experiments/quickstart.yaml --set samples=100\n";
 
 enum { MAX_SET = 64 };
 
@@ -64,14 +67,18 @@ static void print_cells(const struct experiment *x, const struct err *why, int j
         print_json_cell(&x->cell[i], &why[i]);
     if (json)
         return;
-    quote_show(stdout, "%-16s  %-16s %-14s %-8s %-22s %-8s %s\n", "cell", "task", "policy", "budget", "layer_budget", "heads", "parameters");
+    quote_show(stdout, "%-16s  %-16s %-14s %-8s %-22s %-8s %s\n", "cell", "task", "policy", "budget", "layer_budget",
+               "heads", "parameters");
     for (int i = 0; i < x->n_cell; i++) {
         const struct cell *c = &x->cell[i];
         struct str modes = {0};
         add_modes(c, &modes);
-        quote_show(stdout, "%s  %-16s %-14s %-8s %-22s %-8s %s %s%s%s\n", c->id, x->task[c->task].label, c->policy->name,
-               *c->budget_text ? c->budget_text : "-", c->layer_budget, head_budget_names[c->heads], c->params, c->protect_json,
-               str_c(&modes), why[i].code == ERR_OK ? "" : why[i].code == ERR_INFEASIBLE ? " n/a" : " fails");
+        quote_show(stdout, "%s  %-16s %-14s %-8s %-22s %-8s %s %s%s%s\n", c->id, x->task[c->task].label,
+                   c->policy->name, *c->budget_text ? c->budget_text : "-", c->layer_budget,
+                   head_budget_names[c->heads], c->params, c->protect_json, str_c(&modes),
+                   why[i].code == ERR_OK           ? ""
+                   : why[i].code == ERR_INFEASIBLE ? " n/a"
+                                                   : " fails");
         str_free(&modes);
     }
 }
@@ -86,8 +93,9 @@ static void print_reasons(const struct experiment *x, const struct err *why)
         for (int k = i; k < x->n_cell && !told; k++)
             n += !strcmp(why[k].msg, why[i].msg);
         if (!told)
-            quote_show(stdout, "%s: %s:%d: %s (%d cell%s, first %s, task '%s')\n", why[i].code == ERR_INFEASIBLE ? "n/a" : "fails", x->path,
-                   x->cell[i].line, why[i].msg, n, n == 1 ? "" : "s", x->cell[i].id, x->task[x->cell[i].task].label);
+            quote_show(stdout, "%s: %s:%d: %s (%d cell%s, first %s, task '%s')\n",
+                       why[i].code == ERR_INFEASIBLE ? "n/a" : "fails", x->path, x->cell[i].line, why[i].msg, n,
+                       n == 1 ? "" : "s", x->cell[i].id, x->task[x->cell[i].task].label);
     }
 }
 
@@ -120,18 +128,23 @@ static void print_estimate(const struct experiment *x, double memory, int json)
         if (json) {
             struct str name = {0};
             str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
-            quote_show(stdout, "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
-                   "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f}\n",
-                   name.p, x->n_cell, most_samples(x), t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache, t.cut_caches, total);
+            quote_show(
+                stdout,
+                "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
+                "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f}\n",
+                name.p, x->n_cell, most_samples(x), t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache,
+                t.cut_caches, total);
             str_free(&name);
             continue;
         }
         quote_show(stdout, "%s: about ", x->model[m].name);
         print_time(t.seconds);
-        quote_show(stdout, " on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB: weights %.0f, full cache %.1f, cut "
-               "caches %.1f\n",
-               threads, t.flop / 1e9, t.groups, estimate_flops / 1e9, total / 1048576, t.weights / 1048576, t.full_cache / 1048576,
-               t.cut_caches / 1048576);
+        quote_show(stdout,
+                   " on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB: weights %.0f, "
+                   "full cache %.1f, cut "
+                   "caches %.1f\n",
+                   threads, t.flop / 1e9, t.groups, estimate_flops / 1e9, total / 1048576, t.weights / 1048576,
+                   t.full_cache / 1048576, t.cut_caches / 1048576);
     }
 }
 
@@ -153,25 +166,31 @@ static void print_groups(const struct experiment *x, double memory, int json)
             str_add_json(&s, model, strlen(model));
             str_add(&s, ",\"task\":");
             str_add_json(&s, task, strlen(task));
-            str_addf(&s, ",\"prune_after\":\"%s\",\"max_new_tokens\":%d,\"weight_dtype\":\"%s\",\"cells\":%d,\"prompt_tokens\":",
-                     experiment_prune_after_names[f->prune_after], f->max_new_tokens,
-                     experiment_dtype_names[f->weight_dtype == MODEL_BF16], g.n_cell);
+            str_addf(
+                &s,
+                ",\"prune_after\":\"%s\",\"max_new_tokens\":%d,\"weight_dtype\":\"%s\",\"cells\":%d,\"prompt_tokens\":",
+                experiment_prune_after_names[f->prune_after], f->max_new_tokens,
+                experiment_dtype_names[f->weight_dtype == MODEL_BF16], g.n_cell);
             str_addf(&s, g.prompt ? "%d" : "null", g.prompt);
-            str_addf(&s, ",\"weight_bytes\":%.0f,\"activation_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"score_bytes\":%.0f,"
-                         "\"cell_bytes\":%.0f,\"largest_cell\":\"%s\",\"largest_cell_bytes\":%.0f}",
+            str_addf(&s,
+                     ",\"weight_bytes\":%.0f,\"activation_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"score_bytes\":%.0f,"
+                     "\"cell_bytes\":%.0f,\"largest_cell\":\"%s\",\"largest_cell_bytes\":%.0f}",
                      g.weights, g.activations, g.full_cache, g.scores, cells, top->id, g.largest);
             quote_show_lines(stdout, s.p);
             quote_show(stdout, "\n");
             str_free(&s);
         } else if (!g.prompt) {
             quote_show(stdout, "  %s, after %s, %d new tokens: %d cells; its prompts are known when it runs\n", task,
-                   experiment_prune_after_names[f->prune_after], f->max_new_tokens, g.n_cell);
+                       experiment_prune_after_names[f->prune_after], f->max_new_tokens, g.n_cell);
         } else {
-            quote_show(stdout, "  %s, prompts of %d tokens, after %s: %d cells, about %.0f MiB: weights %.0f%s, full cache %.1f, activations %.1f, "
-                   "scores %.1f, cells %.1f (line %d alone %.1f)\n",
-                   task, g.prompt, experiment_prune_after_names[f->prune_after], g.n_cell, (estimate_base(&g) + cells) / MIB,
-                   g.weights / MIB, f->weight_dtype == MODEL_BF16 ? " as bf16" : "", g.full_cache / MIB, g.activations / MIB,
-                   g.scores / MIB, cells / MIB, top->line, g.largest / MIB);
+            quote_show(stdout,
+                       "  %s, prompts of %d tokens, after %s: %d cells, about %.0f MiB: weights %.0f%s, full cache "
+                       "%.1f, activations %.1f, "
+                       "scores %.1f, cells %.1f (line %d alone %.1f)\n",
+                       task, g.prompt, experiment_prune_after_names[f->prune_after], g.n_cell,
+                       (estimate_base(&g) + cells) / MIB, g.weights / MIB,
+                       f->weight_dtype == MODEL_BF16 ? " as bf16" : "", g.full_cache / MIB, g.activations / MIB,
+                       g.scores / MIB, cells / MIB, top->line, g.largest / MIB);
         }
     }
 }
@@ -184,8 +203,8 @@ static void print_fewer(const struct experiment *x, int json)
         if (task->n_sample >= x->samples)
             continue;
         if (!json) {
-            quote_show(stdout, "task '%s': %d samples from number %d on; %d are asked for\n", task->label, task->n_sample,
-                       x->first_sample, x->samples);
+            quote_show(stdout, "task '%s': %d samples from number %d on; %d are asked for\n", task->label,
+                       task->n_sample, x->first_sample, x->samples);
             continue;
         }
         struct str s = {0};
@@ -214,9 +233,12 @@ static int try_out(const struct experiment *x)
 int cmd_check(int argc, char **argv)
 {
     enum { SET = 256, LIMIT, THREADS, MEMORY, JSON };
-    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {"set", required_argument, NULL, SET},
-                                          {"limit", required_argument, NULL, LIMIT}, {"threads", required_argument, NULL, THREADS},
-                                          {"memory", required_argument, NULL, MEMORY}, {"json", no_argument, NULL, JSON},
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+                                          {"set", required_argument, NULL, SET},
+                                          {"limit", required_argument, NULL, LIMIT},
+                                          {"threads", required_argument, NULL, THREADS},
+                                          {"memory", required_argument, NULL, MEMORY},
+                                          {"json", no_argument, NULL, JSON},
                                           {NULL, 0, NULL, 0}};
     const char *set[MAX_SET];
     int c, start = 1, n_set = 0, json = 0;

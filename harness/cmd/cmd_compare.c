@@ -21,7 +21,8 @@ static const char help[] =
     "  --all       and in every float column: standard errors, intervals, differences, p values, further metrics\n"
     "  --json      one JSON object a finding\n\n"
     "The defaults pass what another CPU's order of summation changes: on the reference model at most 5e-5, in no\n"
-    "score. Where two entries tie but for the last bit, another one may be kept, and kl then moved by up to 1 %; hence\n"
+    "score. Where two entries tie but for the last bit, another one may be kept, and kl then moved by up to 1 %; "
+    "hence\n"
     "--both --rtol 0.05 --atol 0.02 in `make smoke`. On one machine nothing moves: --all --rtol 0 --atol 0.\n"
     "Exit status: 0 no worse, 1 worse or cells missing, 2 not comparable (other data, or no\n"
     "cells.csv).\n\n"
@@ -39,18 +40,19 @@ static int tolerance(const char *option, const char *text, double *out)
 int cmd_compare(int argc, char **argv)
 {
     enum { RTOL = 256, ATOL, BOTH, ALL, JSON };
-    static const struct option longs[] = {{"help", no_argument, NULL, 'h'},       {"rtol", required_argument, NULL, RTOL},
-                                          {"atol", required_argument, NULL, ATOL}, {"both", no_argument, NULL, BOTH},
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+                                          {"rtol", required_argument, NULL, RTOL},
+                                          {"atol", required_argument, NULL, ATOL},
+                                          {"both", no_argument, NULL, BOTH},
                                           {"all", no_argument, NULL, ALL},
-                                          {"json", no_argument, NULL, JSON},       {NULL, 0, NULL, 0}};
+                                          {"json", no_argument, NULL, JSON},
+                                          {NULL, 0, NULL, 0}};
     struct compare_options o = {.rtol = 1e-3, .atol = 1e-4};
     struct err e = {0};
     int c, start = 1, bad = 0;
     while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1)
         switch (c) {
-        case 'h':
-            quote_show_lines(stdout, help);
-            return CLI_OK;
+        case 'h': quote_show_lines(stdout, help); return CLI_OK;
         case RTOL: bad = tolerance("--rtol", optarg, &o.rtol); break;
         case ATOL: bad = tolerance("--atol", optarg, &o.atol); break;
         case BOTH: o.both = 1; break;
@@ -67,12 +69,16 @@ int cmd_compare(int argc, char **argv)
     bad = compare_cells(argv[optind], argv[optind + 1], &o, &out, &n, &e);
     if (!bad) {
         quote_show_lines(stdout, str_c(&out));
-        quote_show(stderr, "%d cells compared: %d worse, %d better, %d differ, %d missing, %d extra\n", n.n_cell, n.worse, n.better,
-                n.differs, n.missing, n.extra);
+        quote_show(stderr, "%d cells compared: %d worse, %d better, %d differ, %d missing, %d extra\n", n.n_cell,
+                   n.worse, n.better, n.differs, n.missing, n.extra);
         if (n.unknown)
-            quote_show(stderr, "note: of %d cells it is unknown whether both sides are of the same data: an older version wrote one\n", n.unknown);
+            quote_show(
+                stderr,
+                "note: of %d cells it is unknown whether both sides are of the same data: an older version wrote one\n",
+                n.unknown);
         if (n.other_data)
-            quote_show(stderr, "depthkv: %d cells were not compared: they are of other samples, prompts or answers\n", n.other_data);
+            quote_show(stderr, "depthkv: %d cells were not compared: they are of other samples, prompts or answers\n",
+                       n.other_data);
     }
     str_free(&out);
     return bad ? cli_fail(&e) : n.other_data ? CLI_USAGE : compare_failed(&n) ? CLI_FAILED : CLI_OK;

@@ -3,15 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/base/leave.h"
-#include "harness/run/open_model.h"
 #include "harness/base/clock.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cmd/cli.h"
 #include "harness/engine/decode.h"
 #include "harness/engine/encode.h"
+#include "harness/run/open_model.h"
 
 static const char help[] =
     "Continue a prompt, greedily, with the full cache.\n\n"
@@ -67,7 +67,8 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
 {
     int rc = -1;
     struct dataset_question q = {.text = mem_strdup(""), .answer_prefix = mem_strdup("")};
-    struct dataset_item item = {.context = mem_strndup(text, n_text), .n_context = n_text, .question = &q, .n_question = 1};
+    struct dataset_item item = {
+        .context = mem_strndup(text, n_text), .n_context = n_text, .question = &q, .n_question = 1};
     struct prompt p = {0};
     struct encode_context ec = {0};
     struct sequence s = {0}, *run = &s;
@@ -84,8 +85,8 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     if (tokenizer_template(m->tokenizer, o->template_name, &ec.pieces, e) || encode_prompt(&ec, &item, 0, &p, e))
         goto out;
     if (p.ids.n + o->n > m->hp.context_length) {
-        err_set(e, ERR_CONFIG, "a prompt of %d tokens + -n %lld exceed the model's context of %d", p.ids.n, (long long)o->n,
-                m->hp.context_length);
+        err_set(e, ERR_CONFIG, "a prompt of %d tokens + -n %lld exceed the model's context of %d", p.ids.n,
+                (long long)o->n, m->hp.context_length);
         goto out;
     }
     logits = mem_try((size_t)m->hp.n_vocab, sizeof *logits, "logits", e);
@@ -107,8 +108,8 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
         quote_show_lines(stdout, str_c(&s.text));
         quote_show(stdout, "\n");
     }
-    quote_show(stderr, "prompt: %d tokens, %.2f s; output: %d tokens, %.2f s (%s)\n", p.ids.n, t1 - t0, s.out.n, t2 - t1,
-            s.finish_reason);
+    quote_show(stderr, "prompt: %d tokens, %.2f s; output: %d tokens, %.2f s (%s)\n", p.ids.n, t1 - t0, s.out.n,
+               t2 - t1, s.finish_reason);
     rc = 0;
 out:
     decode_sequence_fini(&s);
@@ -134,9 +135,12 @@ int cmd_generate(int argc, char **argv)
 {
     enum { SHOW = 256, REFERENCE, THREADS };
     static const struct option longs[] = {
-        {"help", no_argument, NULL, 'h'},           {"chat", no_argument, NULL, 'c'},
-        {"show-tokens", no_argument, NULL, SHOW},   {"reference", no_argument, NULL, REFERENCE},
-        {"threads", required_argument, NULL, THREADS}, {NULL, 0, NULL, 0},
+        {"help", no_argument, NULL, 'h'},
+        {"chat", no_argument, NULL, 'c'},
+        {"show-tokens", no_argument, NULL, SHOW},
+        {"reference", no_argument, NULL, REFERENCE},
+        {"threads", required_argument, NULL, THREADS},
+        {NULL, 0, NULL, 0},
     };
     struct options o = {.template_name = "raw", .n = 64};
     struct str text = {0};
@@ -144,9 +148,7 @@ int cmd_generate(int argc, char **argv)
     int c, start = 1;
     while ((c = cli_option(argc, argv, ":hm:n:c", longs, &start)) != -1) {
         switch (c) {
-        case 'h':
-            quote_show_lines(stdout, help);
-            return CLI_OK;
+        case 'h': quote_show_lines(stdout, help); return CLI_OK;
         case 'm': o.model = optarg; break;
         case 'n':
             if (cli_int("generate", "-n", optarg, 1, 1000000, &o.n))

@@ -79,9 +79,7 @@ int cmd_import(int argc, char **argv)
                 return cli_usage("import", "--dtype '%s' unknown; use f32, f16 or bf16", optarg);
             break;
         case 'q': quiet = 1; break;
-        case 'h':
-            quote_show_lines(stdout, help);
-            return CLI_OK;
+        case 'h': quote_show_lines(stdout, help); return CLI_OK;
         default: return cli_bad_option("import", c, argv, options);
         }
     }

@@ -7,17 +7,20 @@
 #include "harness/cmd/cli.h"
 #include "harness/experiment/experiment.h"
 
-static const char list_help[] = "List what there is.\n\nusage: depthkv list [policies|allocators|heads|prefill|decode|positions|tasks|metrics] [--json]\n\n"
+static const char list_help[] = "List what there is.\n\nusage: depthkv list "
+                                "[policies|allocators|heads|prefill|decode|positions|tasks|metrics] [--json]\n\n"
                                 "  --json   one JSON object a line: kind, name, summary\n";
-static const char describe_help[] = "Print what a policy, allocator, head rule, mode, task or metric is, and its parameters.\n\n"
-                                    "usage: depthkv describe NAME [--json]\n\n"
-                                    "  --json   one JSON object a line, one line for each kind that has a NAME\n";
+static const char describe_help[] =
+    "Print what a policy, allocator, head rule, mode, task or metric is, and its parameters.\n\n"
+    "usage: depthkv describe NAME [--json]\n\n"
+    "  --json   one JSON object a line, one line for each kind that has a NAME\n";
 
 /* -h and --json, and one word at most; 1 when *rc is the command's exit code already. */
 static int parse(int argc, char **argv, const char *help, int *json, int *rc)
 {
     enum { JSON = 256 };
-    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, JSON}, {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, JSON}, {NULL, 0, NULL, 0}};
     int c, start = 1;
     while ((c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
         if (c == JSON) {
@@ -40,7 +43,8 @@ struct thing {
 };
 
 enum kind { POLICIES, ALLOCATORS, HEADS, PREFILL, DECODE, POSITIONS, TASKS, METRICS, N_KIND };
-static const char *const kinds[] = {"policies", "allocators", "heads", "prefill", "decode", "positions", "tasks", "metrics"};
+static const char *const kinds[] = {"policies", "allocators", "heads", "prefill",
+                                    "decode",   "positions",  "tasks", "metrics"};
 
 static const struct mode positions[] = {
     {"original", "kept keys stay rotated to where their tokens stood", NULL, 0},
@@ -74,7 +78,8 @@ static int count(enum kind kind)
 
 static void get(enum kind kind, int i, struct thing *t)
 {
-    static const char *const head_summary[] = {"every KV head its own top entries", "all heads of a layer keep the same positions"};
+    static const char *const head_summary[] = {"every KV head its own top entries",
+                                               "all heads of a layer keep the same positions"};
     enum { N_HEAD = sizeof head_summary / sizeof *head_summary };
     *t = (struct thing){0};
     if (kind == POLICIES) {

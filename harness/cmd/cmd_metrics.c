@@ -1,36 +1,42 @@
-/* `depthkv metrics`: representation metrics of an experiment's model on its tasks, and whether they predict the damage that
- * a study of single layers has measured. */
+/* `depthkv metrics`: representation metrics of an experiment's model on its tasks, and whether they predict the damage
+ * that a study of single layers has measured. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/base/leave.h"
-#include "harness/run/open_model.h"
 #include "harness/base/fs.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/cmd/cli.h"
-#include "harness/run/progress.h"
 #include "harness/layer_metrics/repr_output.h"
 #include "harness/layer_metrics/repr_report.h"
+#include "harness/run/open_model.h"
+#include "harness/run/progress.h"
 
 static const char help[] =
-    "Measure spectral entropy, effective rank, curvature, DiME, LiDAR and InfoNCE of the hidden states at four stages of\n"
-    "every layer (pre, att, res, mlp), and correlate them with the damage in a profile.h5, beside cheap rivals: depth, attention\n"
-    "entropy, attention lost (from the rows beside the profile), and the output error of a layer whose cache is cut as the\n"
+    "Measure spectral entropy, effective rank, curvature, DiME, LiDAR and InfoNCE of the hidden states at four stages "
+    "of\n"
+    "every layer (pre, att, res, mlp), and correlate them with the damage in a profile.h5, beside cheap rivals: depth, "
+    "attention\n"
+    "entropy, attention lost (from the rows beside the profile), and the output error of a layer whose cache is cut as "
+    "the\n"
     "profile's was, which takes one more pass over each prompt.\n\n"
     "usage: depthkv metrics FILE.yaml [options]\n\n"
-    "  -o DIR             where metrics.csv, metrics.h5, metrics.md, correlations.csv and plots go (default: results/<experiment>)\n"
+    "  -o DIR             where metrics.csv, metrics.h5, metrics.md, correlations.csv and plots go (default: "
+    "results/<experiment>)\n"
     "  --profile FILE     of a run with layer_budget: single (default: DIR/profile.h5, where there is one);\n"
-    "                     of another model or depth, without a task's study or without ranks (flat, NaN): refused first\n"
+    "                     of another model or depth, without a task's study or without ranks (flat, NaN): refused "
+    "first\n"
     "  --param NAME=VALUE one of the parameters below; may be repeated\n"
     "  --set KEY=VALUE    override a value of the file, as for run\n"
     "  --limit N          at most N samples a task\n"
     "  --threads N        threads; the numbers do not depend on it\n"
     "  -q, --quiet        no progress on stderr\n\n"
     "The file's model, tasks, samples, seed and template are used; its sweep is not run. Parameters:\n\n";
-static const char examples[] = "\nexample:\n"
-                               "  depthkv metrics experiments/quickstart.yaml --param definition=both --param batch=8 -o out\n";
+static const char examples[] =
+    "\nexample:\n"
+    "  depthkv metrics experiments/quickstart.yaml --param definition=both --param batch=8 -o out\n";
 
 enum { MAX_SET = 64 };
 
@@ -84,7 +90,8 @@ static int run(const struct options *o, const struct experiment *x, const char *
     struct str warning = {0};
     struct quote text = {.language = QUOTE_MARKDOWN};
     if (x->n_model != 1)
-        return err_set(e, ERR_CONFIG, "%s:%d: metrics are of one model; the file lists %d", x->path, x->model[1].line, x->n_model);
+        return err_set(e, ERR_CONFIG, "%s:%d: metrics are of one model; the file lists %d", x->path, x->model[1].line,
+                       x->n_model);
     struct model *m = open_model(x->model->path, MODEL_F32, e);
     struct repr_report r = {.x = x, .m = m, .o = &o->repr, .profile = profile};
     r.study = mem_new((size_t)x->n_task + 1, sizeof *r.study);
@@ -98,7 +105,8 @@ static int run(const struct options *o, const struct experiment *x, const char *
         err_set(e, ERR_CONFIG, "%s:%d: %s holds no tokenizer", x->path, x->model->line, m->path);
         goto out;
     }
-    if ((profile && repr_damage_check(profile, x, m, e)) || measure(&r, profile, o->quiet, e) || fs_mkdirs(dir, e) || repr_report_write(dir, &r, &warning, e))
+    if ((profile && repr_damage_check(profile, x, m, e)) || measure(&r, profile, o->quiet, e) || fs_mkdirs(dir, e) ||
+        repr_report_write(dir, &r, &warning, e))
         goto out;
     repr_report_markdown(&r, &text);
     quote_print(&text, stdout);
@@ -122,18 +130,17 @@ out:
 static int parse(int argc, char **argv, struct options *o)
 {
     enum { PROFILE = 256, PARAM, SET, LIMIT, THREADS };
-    static const struct option longs[] = {{"help", no_argument, NULL, 'h'},        {"profile", required_argument, NULL, PROFILE},
-                                          {"param", required_argument, NULL, PARAM}, {"set", required_argument, NULL, SET},
-                                          {"limit", required_argument, NULL, LIMIT}, {"threads", required_argument, NULL, THREADS},
-                                          {"quiet", no_argument, NULL, 'q'},       {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"help", no_argument, NULL, 'h'},          {"profile", required_argument, NULL, PROFILE},
+        {"param", required_argument, NULL, PARAM}, {"set", required_argument, NULL, SET},
+        {"limit", required_argument, NULL, LIMIT}, {"threads", required_argument, NULL, THREADS},
+        {"quiet", no_argument, NULL, 'q'},         {NULL, 0, NULL, 0}};
     int c, start = 1, bad = 0;
     struct err e = {0};
     param_defaults(repr_study_params, &o->repr);
     while (!bad && (c = cli_option(argc, argv, ":ho:q", longs, &start)) != -1) {
         switch (c) {
-        case 'h':
-            print_help();
-            return CLI_OK + 1;
+        case 'h': print_help(); return CLI_OK + 1;
         case 'o': o->dir = optarg; break;
         case 'q': o->quiet = 1; break;
         case PROFILE: o->profile = optarg; break;

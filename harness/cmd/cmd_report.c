@@ -6,9 +6,9 @@
 
 #include "harness/base/leave.h"
 #include "harness/base/quote.h"
+#include "harness/cmd/cli.h"
 #include "harness/report/aggregate.h"
 #include "harness/report/beside.h"
-#include "harness/cmd/cli.h"
 #include "harness/report/pool.h"
 #include "harness/report/report.h"
 
@@ -57,7 +57,8 @@ static int parse_measure(struct options *o, const char *text)
             o->measure = m;
             return 0;
         }
-    return cli_usage("report", "--measure: '%s' unknown%s", text, str_did_you_mean(text, aggregate_measure_names, AGG_N_MEASURE));
+    return cli_usage("report", "--measure: '%s' unknown%s", text,
+                     str_did_you_mean(text, aggregate_measure_names, AGG_N_MEASURE));
 }
 
 static void print_pair_json(const struct options *o, const char *dir, const struct stats_paired *p, int n_budget)
@@ -86,7 +87,8 @@ static void print_pair_json(const struct options *o, const char *dir, const stru
 static void print_pair_text(const struct options *o, const char *dir, const struct stats_paired *p, int n_budget)
 {
     const char *why = stats_why_no_interval(p->lo, p->hi, p->n_unit);
-    quote_show(stdout, "%s: %s of %s - %s: %+.4g, 95 %% interval ", dir, aggregate_measure_names[o->measure], o->a, o->b, p->diff);
+    quote_show(stdout, "%s: %s of %s - %s: %+.4g, 95 %% interval ", dir, aggregate_measure_names[o->measure], o->a,
+               o->b, p->diff);
     if (why)
         quote_show(stdout, "n/a (%s)", why);
     else
@@ -132,7 +134,10 @@ static int print_text(const char *dir, int (*make)(const char *dir, struct quote
 /* Everything: what the folder gets, and what is printed. */
 static int rebuild(const char *dir, const char *out, struct str *warning, struct err *e)
 {
-    return report_write_to(dir, out ? out : dir, warning, e) || report_print(out ? out : dir, stdout, e) || print_text(dir, beside_markdown, e) ? -1 : 0;
+    return report_write_to(dir, out ? out : dir, warning, e) || report_print(out ? out : dir, stdout, e) ||
+                   print_text(dir, beside_markdown, e)
+               ? -1
+               : 0;
 }
 
 int cmd_report(int argc, char **argv)
@@ -151,9 +156,7 @@ int cmd_report(int argc, char **argv)
     int c, start = 1, bad = 0;
     while (!bad && (c = cli_option(argc, argv, ":ho:", longs, &start)) != -1)
         switch (c) {
-        case 'h':
-            quote_show_lines(stdout, help);
-            return CLI_OK;
+        case 'h': quote_show_lines(stdout, help); return CLI_OK;
         case 'o': o.out = optarg; break;
         case PAIR: bad = parse_pair(&o, optarg); break;
         case POOL: o.pool = 1; break;

@@ -3,16 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/base/leave.h"
 #include "harness/base/fs.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cmd/cli.h"
 #include "harness/experiment/conf.h"
 #include "harness/experiment/experiment.h"
-#include "harness/rows/manifest.h"
 #include "harness/report/report.h"
+#include "harness/rows/manifest.h"
 #include "harness/run/runner.h"
 
 static const char help[] =
@@ -23,7 +23,8 @@ static const char help[] =
     "  --set KEY=VALUE    override a value of the file: --set sweep.1.keep=[0.2]; may be repeated\n"
     "  --limit N          at most N samples a task\n"
     "  --threads N        threads; the numbers do not depend on it\n"
-    "  --memory SIZE      bytes for the caches of cells that decode at once, beside the full cache (default 2G, and never\n"
+    "  --memory SIZE      bytes for the caches of cells that decode at once, beside the full cache (default 2G, and "
+    "never\n"
     "                     more than is free); the numbers do not depend on it\n"
     "  -q, --quiet        no progress on stderr\n"
     "  -m, -t, -p, -k     model file, tasks, policies, fractions kept: an experiment without a file\n"
@@ -82,7 +83,8 @@ static void compose(const struct options *o, struct str *y)
     conf_add_text(y, o->model);
     str_add(y, "\ntasks: ");
     add_tasks(y, o->tasks, o->length);
-    str_addf(y, "\nsamples: %lld\nmeasure: [score, nll, kl]\nsweep:\n  - policy: full\n  - policy: ", (long long)o->samples);
+    str_addf(
+        y, "\nsamples: %lld\nmeasure: [score, nll, kl]\nsweep:\n  - policy: full\n  - policy: ", (long long)o->samples);
     add_list(y, o->policies);
     str_add(y, "\n    keep: ");
     add_list(y, o->keeps);
@@ -94,19 +96,21 @@ static int parse(int argc, char **argv, struct options *o)
 {
     enum { SET = 256, LIMIT, THREADS, MEMORY, SAMPLES, LENGTH };
     static const struct option longs[] = {
-        {"help", no_argument, NULL, 'h'},          {"set", required_argument, NULL, SET},
-        {"limit", required_argument, NULL, LIMIT}, {"threads", required_argument, NULL, THREADS},
-        {"memory", required_argument, NULL, MEMORY}, {"quiet", no_argument, NULL, 'q'},
-        {"samples", required_argument, NULL, SAMPLES}, {"length", required_argument, NULL, LENGTH},
+        {"help", no_argument, NULL, 'h'},
+        {"set", required_argument, NULL, SET},
+        {"limit", required_argument, NULL, LIMIT},
+        {"threads", required_argument, NULL, THREADS},
+        {"memory", required_argument, NULL, MEMORY},
+        {"quiet", no_argument, NULL, 'q'},
+        {"samples", required_argument, NULL, SAMPLES},
+        {"length", required_argument, NULL, LENGTH},
         {NULL, 0, NULL, 0},
     };
     int c, start = 1;
     while ((c = cli_option(argc, argv, ":ho:qm:t:p:k:", longs, &start)) != -1) {
         int bad = 0;
         switch (c) {
-        case 'h':
-            quote_show_lines(stdout, help);
-            return CLI_OK + 1;
+        case 'h': quote_show_lines(stdout, help); return CLI_OK + 1;
         case 'o': o->dir = optarg; break;
         case 'q': o->quiet = 1; break;
         case 'm': o->model = optarg; break;
@@ -126,8 +130,7 @@ static int parse(int argc, char **argv, struct options *o)
             if (str_to_bytes(optarg, &o->memory))
                 return cli_usage("run", "--memory: expected a size as 8G or 512M, found '%s'", optarg) + 1;
             break;
-        default:
-            return cli_bad_option("run", c, argv, longs) + 1;
+        default: return cli_bad_option("run", c, argv, longs) + 1;
         }
         if (bad)
             return CLI_USAGE + 1;
@@ -167,12 +170,13 @@ static void summary(const char *dir, const struct runner_summary *s, const struc
 {
     fflush(stdout); /* the table comes before what is said of it, where both go to one place */
     quote_show(stderr, "%ld rows written, %ld were there already; %s/table.md, plots in %s/plots\n", s->rows, s->reused,
-            dir, dir);
+               dir, dir);
     if (warning->n)
         quote_show(stderr, "warning: %s\n", warning->p);
     if (s->cut_off * 100 > s->outputs)
-        quote_show(stderr, "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
-                s->cut_off, s->outputs);
+        quote_show(stderr,
+                   "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
+                   s->cut_off, s->outputs);
     if (s->skipped)
         quote_show(stderr, "%ld rows are n/a, first: %s\n", s->skipped, s->first_skip);
     if (s->failed)
@@ -196,7 +200,8 @@ int cmd_run(int argc, char **argv)
     leave_when_asked();
     int bad = runner_run(&x, &ro, &s, &e);
     if (!bad)
-        bad = manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &warning, &e) || report_print(dir, stdout, &e);
+        bad = manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &warning, &e) ||
+              report_print(dir, stdout, &e);
     if (!bad)
         summary(dir, &s, &warning);
     str_free(&warning);

@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/run/open_model.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cmd/cli.h"
 #include "harness/engine/encode.h"
+#include "harness/run/open_model.h"
 
 static const char help[] =
     "Print a task's samples as JSON lines.\n\n"
@@ -59,8 +59,8 @@ static int print_item(const struct encode_context *c, const struct dataset_item 
         struct str s = {0};
         if (encode_prompt(c, item, i, &p, e))
             return -1;
-        str_addf(&s, "{\"sample\":%d,\"prompt_tokens\":%d,\"context_tokens\":%d,\"evidence_tokens\":%d", sample, p.ids.n,
-                 p.context_end, p.n_evidence);
+        str_addf(&s, "{\"sample\":%d,\"prompt_tokens\":%d,\"context_tokens\":%d,\"evidence_tokens\":%d", sample,
+                 p.ids.n, p.context_end, p.n_evidence);
         add_field(&s, "context_id", item->context_id);
         add_field(&s, "question_id", q->id);
         str_add(&s, ",\"context\":");
@@ -142,7 +142,8 @@ static int check_required(const struct options *o, const char *const *param, int
         for (int i = 0; i < n_param; i++)
             given |= strncmp(param[i], p->name, strlen(p->name)) == 0 && param[i][strlen(p->name)] == '=';
         if (!given)
-            return err_set(e, ERR_USAGE, "task '%s': parameter '%s' is required: --param %s=...", o->ops->name, p->name, p->name);
+            return err_set(e, ERR_USAGE, "task '%s': parameter '%s' is required: --param %s=...", o->ops->name, p->name,
+                           p->name);
     }
     return 0;
 }
@@ -173,9 +174,7 @@ int cmd_samples(int argc, char **argv)
     struct err e = {0};
     while (!bad && (c = cli_option(argc, argv, ":hm:n:", longs, &start)) != -1) {
         switch (c) {
-        case 'h':
-            quote_show_lines(stdout, help);
-            return CLI_OK;
+        case 'h': quote_show_lines(stdout, help); return CLI_OK;
         case 'm': o.model = optarg; break;
         case 'n': bad = cli_int("samples", "-n", optarg, 1, 1000000, &o.n); break;
         case SEED: bad = cli_int("samples", "--seed", optarg, 0, INT64_MAX, &o.seed); break;

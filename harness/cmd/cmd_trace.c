@@ -4,23 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/engine/prune.h"
 #include "harness/base/leave.h"
-#include "harness/run/open_model.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/cmd/cli.h"
 #include "harness/engine/group.h"
+#include "harness/engine/prune.h"
+#include "harness/run/open_model.h"
 
-static const char help[] = "Print what one cell kept of one sample, position by position, as tab-separated values:\n"
-                           "layer, head, position, token, score, protected, kept.\n\n"
-                           "usage: depthkv trace FILE.yaml --cell ID [--sample I] [--layer L] [--set KEY=VALUE]... [--threads N]\n\n"
-                           "  --cell ID        as check prints it; a beginning that no other cell has suffices\n"
-                           "  --sample I       from 0 (default 0); of several questions the first\n"
-                           "  --layer L        one layer only\n"
-                           "  --set KEY=VALUE  as for run\n\n"
-                           "example:\n"
-                           "  depthkv trace experiments/quickstart.yaml --cell 4db06468 --layer 0\n";
+static const char help[] =
+    "Print what one cell kept of one sample, position by position, as tab-separated values:\n"
+    "layer, head, position, token, score, protected, kept.\n\n"
+    "usage: depthkv trace FILE.yaml --cell ID [--sample I] [--layer L] [--set KEY=VALUE]... [--threads N]\n\n"
+    "  --cell ID        as check prints it; a beginning that no other cell has suffices\n"
+    "  --sample I       from 0 (default 0); of several questions the first\n"
+    "  --layer L        one layer only\n"
+    "  --set KEY=VALUE  as for run\n\n"
+    "example:\n"
+    "  depthkv trace experiments/quickstart.yaml --cell 4db06468 --layer 0\n";
 
 enum { MAX_SET = 64 };
 
@@ -47,8 +48,8 @@ static void mark_protected(const struct trace *t, const struct keepset *keep, in
     prune_protect(&r, &head, entries, mark, &cut);
 }
 
-static int inspect(void *ctx, int cell, const float *const *const *score, const struct keepset *keep, const int *entries,
-                   struct err *e)
+static int inspect(void *ctx, int cell, const float *const *const *score, const struct keepset *keep,
+                   const int *entries, struct err *e)
 {
     struct trace *t = ctx;
     (void)e;
@@ -65,7 +66,8 @@ static int inspect(void *ctx, int cell, const float *const *const *score, const 
                 str_add_json(&quoted, str_c(&token), token.n);
                 if (score && !isnan(score[l][h][j])) /* nothing is known of what an earlier cut evicted */
                     str_add_double(&number, (double)score[l][h][j]);
-                quote_show(stdout, "%d\t%d\t%d\t%s\t%s\t%d\t%d\n", l, h, j, quoted.p, str_c(&number), mark[j], keepset_has(keep, l, h, j));
+                quote_show(stdout, "%d\t%d\t%d\t%s\t%s\t%d\t%d\n", l, h, j, quoted.p, str_c(&number), mark[j],
+                           keepset_has(keep, l, h, j));
                 str_free(&token);
                 str_free(&quoted);
                 str_free(&number);
@@ -126,10 +128,23 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     if (task->ops->item(self, sample, x->seed, c->max_new_tokens, &item, e) || encode_prompt(&ec, &item, 0, &prompt, e))
         goto out;
     struct trace t = {.m = m, .cell = c, .prompt = &prompt, .wanted = cells[0] != c, .layer = layer};
-    struct group g = {.x = x, .model = m, .work = w, .cell = cells, .n_cell = 1 + t.wanted, .item = &item, .question = &question,
-                      .prompt = &prompt, .n_question = 1, .prune_after = c->prune_after, .sample = sample,
+    struct group g = {.x = x,
+                      .model = m,
+                      .work = w,
+                      .cell = cells,
+                      .n_cell = 1 + t.wanted,
+                      .item = &item,
+                      .question = &question,
+                      .prompt = &prompt,
+                      .n_question = 1,
+                      .prune_after = c->prune_after,
+                      .sample = sample,
                       .sample_hash = experiment_sample_hash(x, c->task, sample),
-                      .batch_bytes = (size_t)2 << 30, .tick = leave_asked, .emit = ignore_row, .ctx = &t, .inspect = inspect};
+                      .batch_bytes = (size_t)2 << 30,
+                      .tick = leave_asked,
+                      .emit = ignore_row,
+                      .ctx = &t,
+                      .inspect = inspect};
     rc = group_run(&g, e);
 out:
     encode_prompt_fini(&prompt);
@@ -161,9 +176,12 @@ static int find_cell(const struct experiment *x, const char *id)
 int cmd_trace(int argc, char **argv)
 {
     enum { CELL = 256, SAMPLE, LAYER, THREADS, SET };
-    static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {"cell", required_argument, NULL, CELL},
-                                          {"sample", required_argument, NULL, SAMPLE}, {"layer", required_argument, NULL, LAYER},
-                                          {"threads", required_argument, NULL, THREADS}, {"set", required_argument, NULL, SET},
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+                                          {"cell", required_argument, NULL, CELL},
+                                          {"sample", required_argument, NULL, SAMPLE},
+                                          {"layer", required_argument, NULL, LAYER},
+                                          {"threads", required_argument, NULL, THREADS},
+                                          {"set", required_argument, NULL, SET},
                                           {NULL, 0, NULL, 0}};
     const char *id = NULL, *set[MAX_SET];
     int64_t sample = 0, layer = -1;
@@ -173,9 +191,7 @@ int cmd_trace(int argc, char **argv)
     struct err e = {0};
     while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
         switch (c) {
-        case 'h':
-            quote_show_lines(stdout, help);
-            return CLI_OK;
+        case 'h': quote_show_lines(stdout, help); return CLI_OK;
         case CELL: id = optarg; break;
         case SAMPLE: bad = cli_int("trace", "--sample", optarg, 0, 1000000000, &sample); break;
         case LAYER: bad = cli_int("trace", "--layer", optarg, 0, DIMS_MAX_LAYER, &layer); break;

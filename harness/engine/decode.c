@@ -70,18 +70,21 @@ struct batch {
     struct forward_row *row;
     size_t row_cap;
     int n_row, n_cache;
-    struct kvcache **cache;  /* [cap] */
-    struct evict **evict;    /* [cap] NULL: frozen */
-    unsigned char *watched;  /* [cap] 1: the cache has an `evict` */
-    int *fed;                /* [cap] rows of each cache */
-    struct err *failed;      /* [cap] */
+    struct kvcache **cache; /* [cap] */
+    struct evict **evict;   /* [cap] NULL: frozen */
+    unsigned char *watched; /* [cap] 1: the cache has an `evict` */
+    int *fed;               /* [cap] rows of each cache */
+    struct err *failed;     /* [cap] */
 };
 
 static void batch_init(struct batch *b, int cap)
 {
     size_t n = (size_t)cap + 1;
-    *b = (struct batch){.cache = mem_new(n, sizeof(struct kvcache *)), .evict = mem_new(n, sizeof(struct evict *)),
-                        .watched = mem_new(n, 1), .fed = mem_new(n, sizeof *b->fed), .failed = mem_new(n, sizeof *b->failed)};
+    *b = (struct batch){.cache = mem_new(n, sizeof(struct kvcache *)),
+                        .evict = mem_new(n, sizeof(struct evict *)),
+                        .watched = mem_new(n, 1),
+                        .fed = mem_new(n, sizeof *b->fed),
+                        .failed = mem_new(n, sizeof *b->failed)};
 }
 
 static void batch_fini(struct batch *b)
@@ -161,8 +164,9 @@ static int fail_bad(const struct model *m, struct sequence *s, const float *logi
     size_t vocab = (size_t)m->hp.n_vocab, count = (size_t)n * vocab, bad = half_find_bad_f32(logits, count);
     if (bad == count)
         return 0;
-    err_set(&why, ERR_FORMAT, "logit %zu of token %zu of the answer is %s: the model's arithmetic left the range of numbers",
-            bad % vocab, (size_t)first + bad / vocab, logits[bad] < 0 || logits[bad] > 0 ? "infinite" : "NaN");
+    err_set(&why, ERR_FORMAT,
+            "logit %zu of token %zu of the answer is %s: the model's arithmetic left the range of numbers", bad % vocab,
+            (size_t)first + bad / vocab, logits[bad] < 0 || logits[bad] > 0 ? "infinite" : "NaN");
     fail(s, &why);
     return 1;
 }
@@ -216,8 +220,8 @@ static void add_next(struct batch *b, struct running *r)
     r->fed += n;
 }
 
-/* A state to decode in: the sequence's own, or a copy where forced passes need the original. What was held back is fed to
- * the original first, all but the last, because every pass begins with that. */
+/* A state to decode in: the sequence's own, or a copy where forced passes need the original. What was held back is fed
+ * to the original first, all but the last, because every pass begins with that. */
 static int start(const struct model *m, struct workspace *w, struct running *r, int n, struct batch *b, struct err *e)
 {
     for (int more = 1; more;) {
@@ -268,7 +272,8 @@ static void finish(struct running *r)
 }
 
 /* The logits of a pass to the sequences that they belong to. */
-static int pick(struct running *r, int n, const struct batch *b, const float *logits, size_t vocab, int *active, const float **row)
+static int pick(struct running *r, int n, const struct batch *b, const float *logits, size_t vocab, int *active,
+                const float **row)
 {
     int running = 0;
     for (int i = 0; i < n; i++) {
@@ -356,8 +361,9 @@ static void forced_rows(struct batch *b, const struct forced *f)
 }
 
 /* Frozen caches, one chunk each. */
-static int force_frozen(const struct model *m, struct workspace *w, const struct forced *f, int n_forced, const struct tap *tap,
-                        void (*take)(void *ctx, int i, const float *logits, int n), void *ctx, struct err *e)
+static int force_frozen(const struct model *m, struct workspace *w, const struct forced *f, int n_forced,
+                        const struct tap *tap, void (*take)(void *ctx, int i, const float *logits, int n), void *ctx,
+                        struct err *e)
 {
     int rc = -1;
     size_t vocab = (size_t)m->hp.n_vocab;
@@ -459,8 +465,9 @@ out:
     return rc;
 }
 
-int decode_forced(const struct model *m, struct workspace *w, const struct forced *f, int n_forced, const struct tap *tap,
-                  void (*take)(void *ctx, int i, const float *logits, int n), void *ctx, struct err *e)
+int decode_forced(const struct model *m, struct workspace *w, const struct forced *f, int n_forced,
+                  const struct tap *tap, void (*take)(void *ctx, int i, const float *logits, int n), void *ctx,
+                  struct err *e)
 {
     int rc = -1, n = 0;
     struct cut_pass pass[FORCED_ROWS];

@@ -9,22 +9,22 @@
 #include "models/transformer.h"
 
 struct sequence {
-    struct kvcache *cache;      /* owned; segments hold the pruned prompt, tails what is fed here. NULL with `evict` */
-    struct evict *evict;        /* owned; its cache is cut while it decodes. NULL: frozen */
-    int forced;                 /* 1: forced passes may follow, which begin in the state before decoding */
-    int n;                      /* prompt tokens fed before pruning: the first held-back token's position */
-    const int32_t *held;        /* [n_held] prompt tokens fed after pruning; borrowed */
+    struct kvcache *cache; /* owned; segments hold the pruned prompt, tails what is fed here. NULL with `evict` */
+    struct evict *evict;   /* owned; its cache is cut while it decodes. NULL: frozen */
+    int forced;            /* 1: forced passes may follow, which begin in the state before decoding */
+    int n;                 /* prompt tokens fed before pruning: the first held-back token's position */
+    const int32_t *held;   /* [n_held] prompt tokens fed after pruning; borrowed */
     int n_held;
-    const float *first_logits;  /* [n_vocab] from the prefill; needed when n_held is 0 */
-    char *const *stop;          /* [n_stop] */
+    const float *first_logits; /* [n_vocab] from the prefill; needed when n_held is 0 */
+    char *const *stop;         /* [n_stop] */
     int n_stop, max_new_tokens;
-    int fixed_length;           /* 1: exactly max_new_tokens, whatever they are (benchmarks) */
-    struct token_ids out;       /* generated ids, the ending one included */
-    struct str text;            /* their text, cut before the stop string */
-    const char *finish_reason;  /* "eos", "stop", "length", or "failed"; NULL while running */
+    int fixed_length;             /* 1: exactly max_new_tokens, whatever they are (benchmarks) */
+    struct token_ids out;         /* generated ids, the ending one included */
+    struct str text;              /* their text, cut before the stop string */
+    const char *finish_reason;    /* "eos", "stop", "length", or "failed"; NULL while running */
     size_t bytes_end, bytes_peak; /* of its cache, when decoding has ended */
-    int protection_cut;         /* 1: the protection did not fit, in some cut while decoding */
-    struct err err;             /* why it failed */
+    int protection_cut;           /* 1: the protection did not fit, in some cut while decoding */
+    struct err err;               /* why it failed */
 };
 
 void decode_sequence_fini(struct sequence *s);
@@ -46,11 +46,12 @@ int decode_greedy(const struct model *m, struct workspace *w, struct sequence *c
                   const struct decode_watch *watch, int (*tick)(void), struct err *e);
 
 /* Teacher forcing: for every sequence the logits that predict target[from .. n_target), as one chunk each, batched over
- * sequences. The sequence has been decoded, and its own first from - 1 tokens are those of the target; from 0 begins with
- * the held-back tokens' last (with nothing held back the prefill predicts target[0], so from is at least 1). `take` (may
- * be NULL) gets them in that order, n rows [n_vocab] at a time, for several sequences at once on several threads. The caches
- * are left with what these passes did not need rewound: only forced passes may follow. A sequence with `evict` is fed from
- * its last held-back token on, token by token between its cuts, in a copy of its state; when it fails, its err tells. */
+ * sequences. The sequence has been decoded, and its own first from - 1 tokens are those of the target; from 0 begins
+ * with the held-back tokens' last (with nothing held back the prefill predicts target[0], so from is at least 1).
+ * `take` (may be NULL) gets them in that order, n rows [n_vocab] at a time, for several sequences at once on several
+ * threads. The caches are left with what these passes did not need rewound: only forced passes may follow. A sequence
+ * with `evict` is fed from its last held-back token on, token by token between its cuts, in a copy of its state; when
+ * it fails, its err tells. */
 struct forced {
     struct sequence *s;
     const int32_t *target;

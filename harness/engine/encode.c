@@ -10,8 +10,8 @@
 #include "harness/base/str.h"
 #include "harness/engine/target.h"
 
-static int encode(const struct model *m, const char *text, size_t n, struct token_ids *ids,
-                  struct token_ids *end, struct err *e)
+static int encode(const struct model *m, const char *text, size_t n, struct token_ids *ids, struct token_ids *end,
+                  struct err *e)
 {
     if (end)
         return tokenizer_encode_offsets(m->tokenizer, text, n, ids, end, e);
@@ -38,9 +38,9 @@ static int adds_bos(const struct model *m, const struct template_pieces *t)
     return !t->whole && tokenizer_add_bos(m->tokenizer) && tokenizer_bos(m->tokenizer) >= 0;
 }
 
-static int encode_pieces(const struct model *m, const struct template_pieces *t, const char *context,
-                         size_t n_context, const char *question, const char *answer_prefix,
-                         struct prompt *p, struct token_ids *end, struct err *e)
+static int encode_pieces(const struct model *m, const struct template_pieces *t, const char *context, size_t n_context,
+                         const char *question, const char *answer_prefix, struct prompt *p, struct token_ids *end,
+                         struct err *e)
 {
     struct str text = {0};
     int rc = -1;
@@ -65,8 +65,8 @@ out:
     return rc;
 }
 
-static int encode_target(const struct encode_context *c, const struct dataset_item *item, const struct dataset_question *q,
-                         struct token_ids *out, struct err *e)
+static int encode_target(const struct encode_context *c, const struct dataset_item *item,
+                         const struct dataset_question *q, struct token_ids *out, struct err *e)
 {
     const char *const before[] = {c->pieces.prefix, item->context, q->text, c->pieces.suffix, q->answer_prefix};
     if (!c->target_delimiter || !q->n_answer)
@@ -134,8 +134,7 @@ static int env_prompt_tokens(void *ctx, const char *context, size_t n_context, c
     return n;
 }
 
-static char *env_truncate_middle(void *ctx, const char *context, size_t n_context, int max_tokens,
-                                 struct err *e)
+static char *env_truncate_middle(void *ctx, const char *context, size_t n_context, int max_tokens, struct err *e)
 {
     const struct encode_context *c = ctx;
     struct token_ids ids = {0};

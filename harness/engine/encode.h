@@ -9,8 +9,8 @@
 
 struct prompt {
     struct token_ids ids;
-    int context_end;    /* tokens of the first piece */
-    int question_end;   /* and of the second */
+    int context_end;         /* tokens of the first piece */
+    int question_end;        /* and of the second */
     unsigned char *evidence; /* [context_end] 1: the token holds part of the answer; NULL: not known */
     int n_evidence;
     struct token_ids target; /* the first reference answer behind its delimiter (target.h); empty: there is none */

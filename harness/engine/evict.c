@@ -20,14 +20,14 @@ struct evict {
     struct evict_setup s;
     struct kvcache *cache;
     struct tally *tally;
-    struct list *list; /* [n_layer][n_kv_head] */
-    int since;         /* tokens fed since the last cut */
+    struct list *list;   /* [n_layer][n_kv_head] */
+    int since;           /* tokens fed since the last cut */
     size_t budget, peak; /* bytes */
     int protection_cut;
     unsigned needs;
     int rows;
-    void *self;        /* of a policy with `create` */
-    int borrows;       /* self is another's */
+    void *self;  /* of a policy with `create` */
+    int borrows; /* self is another's */
 };
 
 static int n_list(const struct evict *v)
@@ -87,7 +87,8 @@ struct evict *evict_create(const struct evict_setup *s, struct err *e)
     if (!v->cache || alloc_lists(v, room, e))
         goto fail;
     if (s->tally) {
-        v->tally = tally_gather(s->tally, &s->model->hp, s->cache, NULL, room, (v->needs & POLICY_NEEDS_COLUMNS) != 0, v->rows, e);
+        v->tally = tally_gather(s->tally, &s->model->hp, s->cache, NULL, room, (v->needs & POLICY_NEEDS_COLUMNS) != 0,
+                                v->rows, e);
         if (!v->tally)
             goto fail;
     }
@@ -277,9 +278,12 @@ static int layer_view_init(struct layer_view *w, struct evict *v, int layer, str
         entries += n;
         floats += n * (1 + vectors * d + per_query * (size_t)hp->n_group);
     }
-    *w = (struct layer_view){.head = mem_new((size_t)H, sizeof *w->head), .att = mem_new((size_t)hp->n_head, sizeof *w->att),
-                             .prune = mem_new((size_t)H, sizeof *w->prune), .score = mem_new((size_t)H, sizeof(float *)),
-                             .stay = mem_new((size_t)H, sizeof(unsigned char *)), .m = mem_new((size_t)H, sizeof *w->m)};
+    *w = (struct layer_view){.head = mem_new((size_t)H, sizeof *w->head),
+                             .att = mem_new((size_t)hp->n_head, sizeof *w->att),
+                             .prune = mem_new((size_t)H, sizeof *w->prune),
+                             .score = mem_new((size_t)H, sizeof(float *)),
+                             .stay = mem_new((size_t)H, sizeof(unsigned char *)),
+                             .m = mem_new((size_t)H, sizeof *w->m)};
     w->arena = mem_try_raw(floats, sizeof *w->arena, "scores of cached entries", e);
     w->pos = mem_try_raw(entries, sizeof *w->pos, "scores of cached entries", e);
     w->mark = mem_try_raw(entries, 1, "scores of cached entries", e);

@@ -3,14 +3,14 @@
  * statistics that the policy scores by lie beside the entries (tally.h) and grow with every token. Budgets stay what
  * they were after pruning: m per layer and KV head, from m + 1 (m + N) at most.
  *
- * Tokens are fed by whoever owns the loop, as rows of evict_cache(v), evict_room(v) at most at a time; evict_row must see
- * every attention row on the way (tap.cell), and evict_fed is called after every pass. */
+ * Tokens are fed by whoever owns the loop, as rows of evict_cache(v), evict_room(v) at most at a time; evict_row must
+ * see every attention row on the way (tap.cell), and evict_fed is called after every pass. */
 #ifndef HARNESS_EVICT_H
 #define HARNESS_EVICT_H
 
 #include "harness/base/err.h"
-#include "harness/experiment/experiment.h"
 #include "harness/engine/tally.h"
+#include "harness/experiment/experiment.h"
 #include "models/rope.h"
 
 struct evict;
@@ -18,29 +18,31 @@ struct evict;
 struct evict_setup {
     const struct model *model;
     const struct cell *cell;
-    const struct kvcache *cache;    /* the pruned prompt; copied */
-    const struct tally *tally;      /* statistics of its entries; copied. NULL: the policy asks for none */
-    const struct rope_table *rope;  /* of packed cells: positions 0 .. entries + n_feed; lives as long as v */
+    const struct kvcache *cache;      /* the pruned prompt; copied */
+    const struct tally *tally;        /* statistics of its entries; copied. NULL: the policy asks for none */
+    const struct rope_table *rope;    /* of packed cells: positions 0 .. entries + n_feed; lives as long as v */
     int question_begin, question_end; /* positions of the whole prompt */
-    int n_feed;                     /* tokens that will be fed at most */
-    uint64_t sample;                /* hash of the sample */
+    int n_feed;                       /* tokens that will be fed at most */
+    uint64_t sample;                  /* hash of the sample */
 };
 
 struct evict *evict_create(const struct evict_setup *s, struct err *e);
-/* A copy that goes its own way. It borrows the policy's own memory, where there is some: the original must outlive it. */
+/* A copy that goes its own way. It borrows the policy's own memory, where there is some: the original must outlive it.
+ */
 struct evict *evict_clone(const struct evict *v, struct err *e);
 void evict_destroy(struct evict *v); /* accepts NULL */
 
 struct kvcache *evict_cache(struct evict *v);
-int evict_room(const struct evict *v);             /* tokens that may be fed before the next cut; at least 1 */
-size_t evict_peak_bytes(const struct evict *v);    /* of keys and values, the token in flight included */
-size_t evict_policy_bytes(const struct evict *v);  /* of the statistics that the policy needs */
-int evict_protection_cut(const struct evict *v);   /* 1: the protection did not fit, in some cut */
+int evict_room(const struct evict *v);            /* tokens that may be fed before the next cut; at least 1 */
+size_t evict_peak_bytes(const struct evict *v);   /* of keys and values, the token in flight included */
+size_t evict_policy_bytes(const struct evict *v); /* of the statistics that the policy needs */
+int evict_protection_cut(const struct evict *v);  /* 1: the protection did not fit, in some cut */
 
 /* One attention row of one query head, the newest entry last. Heads may be served by several threads at once. */
 void evict_row(struct evict *v, int layer, int head, const float *weight, int n_key);
-/* n_fed[i] tokens were fed to v[i] (NULL: skipped); those that are due are cut, on all threads, with the same bits on any
- * number of them. failed[i] gets why v[i] could not be cut (ERR_OK: it could); it must not be used any more then. */
+/* n_fed[i] tokens were fed to v[i] (NULL: skipped); those that are due are cut, on all threads, with the same bits on
+ * any number of them. failed[i] gets why v[i] could not be cut (ERR_OK: it could); it must not be used any more then.
+ */
 void evict_fed(struct evict *const *v, const int *n_fed, int n, struct err *failed);
 
 #endif

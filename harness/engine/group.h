@@ -5,10 +5,10 @@
 #ifndef HARNESS_GROUP_H
 #define HARNESS_GROUP_H
 
-#include "harness/engine/prune.h"
 #include "harness/engine/encode.h"
-#include "harness/experiment/experiment.h"
+#include "harness/engine/prune.h"
 #include "harness/engine/row.h"
+#include "harness/experiment/experiment.h"
 #include "models/keepset.h"
 #include "models/transformer.h"
 
@@ -16,18 +16,18 @@ struct group {
     const struct experiment *x;
     const struct model *model;
     struct workspace *work;
-    struct cell *const *cell;   /* [n_cell] one (model, task, prune_after, max_new_tokens); cell[0] keeps all */
+    struct cell *const *cell; /* [n_cell] one (model, task, prune_after, max_new_tokens); cell[0] keeps all */
     int n_cell;
     const struct dataset_item *item;
-    const int *question;        /* [n_question] indices into item->question */
+    const int *question;         /* [n_question] indices into item->question */
     const struct prompt *prompt; /* [n_question]; the first `n` tokens are the same in all */
     int n_question;
     enum prune_after prune_after;
     int sample;
     uint64_t sample_hash;
-    int fixed_length;           /* 1: every sequence decodes exactly its max_new_tokens (benchmarks) */
-    size_t batch_bytes;         /* segments that may be resident at once beside the full cache */
-    int (*tick)(void);          /* asked between steps: non-zero stops with ERR_INTERRUPTED; may be NULL */
+    int fixed_length;   /* 1: every sequence decodes exactly its max_new_tokens (benchmarks) */
+    size_t batch_bytes; /* segments that may be resident at once beside the full cache */
+    int (*tick)(void);  /* asked between steps: non-zero stops with ERR_INTERRUPTED; may be NULL */
     /* Called once per (cell, question), question by question; chunked cells come last. `keep` is NULL when the cell
      * failed before its last cut. */
     int (*emit)(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e);

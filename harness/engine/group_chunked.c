@@ -1,26 +1,26 @@
 /* `prefill: chunked`: the prompt is read in chunks, and cut after each, so that later chunks see a pruned cache.
  *
- * Cells share a chunk, and all their scorers watch the same forward pass, as long as they kept the same entries so far: a
- * *branch* is a cache, and the cells whose history it is. After a chunk every cell of a branch is cut; those with equal keep
- * sets go on as one branch, the others as branches of their own. Branches are followed to their end one after another, so
- * that what is in memory is a branch and the forks that led to it, not all branches at once. What a branch ends in does not
- * depend on which other cells there are. */
+ * Cells share a chunk, and all their scorers watch the same forward pass, as long as they kept the same entries so far:
+ * a *branch* is a cache, and the cells whose history it is. After a chunk every cell of a branch is cut; those with
+ * equal keep sets go on as one branch, the others as branches of their own. Branches are followed to their end one
+ * after another, so that what is in memory is a branch and the forks that led to it, not all branches at once. What a
+ * branch ends in does not depend on which other cells there are. */
 #include <math.h>
 #include <string.h>
 
-#include "harness/engine/prune.h"
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
 #include "harness/engine/group_int.h"
+#include "harness/engine/prune.h"
 
 struct branch {
-    struct kvcache *cache;  /* all in tails: what is left of `fed` tokens, with room for the next chunk */
-    struct tally *carried;  /* statistics of those entries; NULL: nobody needs any, or nothing was fed */
+    struct kvcache *cache; /* all in tails: what is left of `fed` tokens, with room for the next chunk */
+    struct tally *carried; /* statistics of those entries; NULL: nobody needs any, or nothing was fed */
     int fed;
-    int size;               /* of its chunks */
-    int *cell, n_cell;      /* indices into group.cell */
-    double seconds;         /* of the passes so far */
+    int size;          /* of its chunks */
+    int *cell, n_cell; /* indices into group.cell */
+    double seconds;    /* of the passes so far */
 };
 
 static void branch_fini(struct branch *b)
@@ -51,7 +51,8 @@ struct memory {
     int columns, window;
 };
 
-static struct memory memory_for(const struct group_state *s, const struct branch *b, int (*of)(const struct cell *), int n_row)
+static struct memory memory_for(const struct group_state *s, const struct branch *b, int (*of)(const struct cell *),
+                                int n_row)
 {
     struct cell **cell = mem_new((size_t)b->n_cell + 1, sizeof(struct cell *));
     struct memory m;
@@ -85,15 +86,17 @@ static int next_rows(const struct group_state *s, const struct branch *b)
     return s->n - b->fed < b->size ? s->n - b->fed : b->size;
 }
 
-/* Room for the statistics that outlive this pass: those that scorers see at its end together with what was carried, that
- * the next pass or decoding asks for. */
+/* Room for the statistics that outlive this pass: those that scorers see at its end together with what was carried,
+ * that the next pass or decoding asks for. */
 static int remember(struct group_state *s, const struct branch *b, struct pass *p, struct err *e)
 {
     const struct hparams *hp = &s->g->model->hp;
     int left = s->n - b->fed - p->n_row;
     struct memory now = memory_for(s, b, carries, p->n_row), anew = memory_for(s, b, begins_anew, 0),
-                  later = p->last ? memory_for(s, b, carries_on, 0) : memory_for(s, b, carries, left < b->size ? left : b->size);
-    int window = b->carried && now.window ? now.window + p->n_row : 0; /* this pass has fewer rows than some scorer asks for */
+                  later = p->last ? memory_for(s, b, carries_on, 0)
+                                  : memory_for(s, b, carries, left < b->size ? left : b->size);
+    int window =
+        b->carried && now.window ? now.window + p->n_row : 0; /* this pass has fewer rows than some scorer asks for */
     later.columns |= b->carried && now.columns;
     later.window = window > later.window ? window : later.window;
     if (later.columns || later.window) {
@@ -124,8 +127,12 @@ static int feed(struct group_state *s, struct branch *b, struct pass *p, struct 
         p->cell[i] = g->cell[b->cell[i]];
     if (remember(s, b, p, e))
         goto out;
-    struct observe_pass watch = {.n_seen = b->fed + p->n_row, .n_row = p->n_row, .sample = g->sample_hash,
-                                 .before = b->carried, .after = p->after, .fresh = p->fresh};
+    struct observe_pass watch = {.n_seen = b->fed + p->n_row,
+                                 .n_row = p->n_row,
+                                 .sample = g->sample_hash,
+                                 .before = b->carried,
+                                 .after = p->after,
+                                 .fresh = p->fresh};
     p->observer = observe_create(g->model, b->cache, p->cell, b->n_cell, &watch, e);
     if (!p->observer)
         goto out;
@@ -136,8 +143,8 @@ static int feed(struct group_state *s, struct branch *b, struct pass *p, struct 
     }
     row = mem_new((size_t)p->n_row, sizeof *row);
     for (int i = 0; i < p->n_row; i++)
-        row[i] = (struct forward_row){.token = g->prompt[0].ids.id[b->fed + i], .pos = b->fed + i,
-                                      .want_logits = p->logits && i == p->n_row - 1};
+        row[i] = (struct forward_row){
+            .token = g->prompt[0].ids.id[b->fed + i], .pos = b->fed + i, .want_logits = p->logits && i == p->n_row - 1};
     struct forward f = {
         .phase = FORWARD_PREFILL,
         .row = row,
@@ -200,8 +207,11 @@ static int cut_all(struct group_state *s, struct branch *b, const struct pass *p
         int c = b->cell[i];
         struct cut *k = &s->cut[c];
         const struct chunking *chunk = &g->cell[c]->chunk;
-        struct cut_input in = {.n = chunk->budget == CHUNK_FINAL ? s->n : b->fed, .n_seen = b->fed, .available = available,
-                               .head = head, .score = observe_scores(p->observer, i, &k->err)};
+        struct cut_input in = {.n = chunk->budget == CHUNK_FINAL ? s->n : b->fed,
+                               .n_seen = b->fed,
+                               .available = available,
+                               .head = head,
+                               .score = observe_scores(p->observer, i, &k->err)};
         size_t bytes = kvcache_bytes(b->cache);
         k->peak_bytes = bytes > k->peak_bytes ? bytes : k->peak_bytes;
         k->prefill_s = b->seconds;
@@ -236,15 +246,16 @@ static int same_history(const struct group_state *s, int a, int b, int fed)
 {
     const struct keepset *x = s->cut[a].keep, *y = s->cut[b].keep;
     size_t heads = (size_t)x->n_layer * (size_t)x->n_kv_head;
-    return memcmp(x->bits, y->bits, heads * x->words * sizeof *x->bits) == 0 && is_turned(s, a, fed) == is_turned(s, b, fed);
+    return memcmp(x->bits, y->bits, heads * x->words * sizeof *x->bits) == 0 &&
+           is_turned(s, a, fed) == is_turned(s, b, fed);
 }
 
 /* The cells of b that share the keep set of its first cell move to `out`; order is kept on both sides. */
 static void split_off(const struct group_state *s, struct branch *b, struct branch *out)
 {
     int left = 0, first = b->cell[0];
-    *out = (struct branch){.fed = b->fed, .size = b->size, .seconds = b->seconds,
-                           .cell = mem_new((size_t)b->n_cell, sizeof *out->cell)};
+    *out = (struct branch){
+        .fed = b->fed, .size = b->size, .seconds = b->seconds, .cell = mem_new((size_t)b->n_cell, sizeof *out->cell)};
     for (int i = 0; i < b->n_cell; i++)
         if (same_history(s, first, b->cell[i], b->fed))
             out->cell[out->n_cell++] = b->cell[i];
@@ -254,7 +265,8 @@ static void split_off(const struct group_state *s, struct branch *b, struct bran
 }
 
 /* What the cells of `to` keep of `from`, with room for the next chunk. */
-static int take_cache(struct group_state *s, const struct branch *from, const struct pass *p, struct branch *to, struct err *e)
+static int take_cache(struct group_state *s, const struct branch *from, const struct pass *p, struct branch *to,
+                      struct err *e)
 {
     const struct model *m = s->g->model;
     int first = to->cell[0], turned = is_turned(s, first, to->fed), room = next_rows(s, to);
@@ -276,7 +288,8 @@ static int take_cache(struct group_state *s, const struct branch *from, const st
         observe_memory(&cell, 1, NULL, &memory.columns, &memory.window);
         if (!cell->cut_every || !(memory.columns || memory.window))
             continue;
-        k->tally = tally_gather(cell->chunk.carry ? p->after : p->fresh, &m->hp, from->cache, keep, 0, memory.columns, memory.window, e);
+        k->tally = tally_gather(cell->chunk.carry ? p->after : p->fresh, &m->hp, from->cache, keep, 0, memory.columns,
+                                memory.window, e);
         if (!k->tally)
             return -1;
     }

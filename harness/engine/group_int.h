@@ -2,24 +2,24 @@
 #ifndef HARNESS_GROUP_INT_H
 #define HARNESS_GROUP_INT_H
 
-#include "harness/engine/prune.h"
 #include "harness/engine/decode.h"
 #include "harness/engine/group.h"
 #include "harness/engine/measure.h"
 #include "harness/engine/observe.h"
+#include "harness/engine/prune.h"
 
 struct cut {
     struct keepset *keep;
     int *entries; /* [n_layer] */
     struct prune_result result;
-    struct tally *tally;  /* statistics of what it keeps, for a cell that is cut while it decodes; else NULL */
-    float *first_logits;  /* [n_vocab] of a chunked prefill that held nothing back; NULL: the full prefill's */
-    size_t peak_bytes;    /* the largest cache of its prefill */
-    double prefill_s;     /* of the passes that led to it */
-    struct err err;       /* ERR_OK while the cell is well */
+    struct tally *tally; /* statistics of what it keeps, for a cell that is cut while it decodes; else NULL */
+    float *first_logits; /* [n_vocab] of a chunked prefill that held nothing back; NULL: the full prefill's */
+    size_t peak_bytes;   /* the largest cache of its prefill */
+    double prefill_s;    /* of the passes that led to it */
+    struct err err;      /* ERR_OK while the cell is well */
 };
 
-struct outcome { /* of one (cell, question) */
+struct outcome {                  /* of one (cell, question) */
     struct divergence divergence; /* along y */
     double loss, nll;             /* summed, and a token's mean, over the reference answer */
     int n_loss;                   /* answer tokens measured so far */
@@ -30,20 +30,20 @@ struct group_state {
     int n; /* prompt tokens fed before pruning */
     struct kvcache *full;
     struct observer *observer;
-    struct tally *tally;        /* the full prefill's, when cells ask for it that are cut while they decode */
-    struct rope_table rope;     /* turns the keys of packed cells */
-    int *batch, n_batch;        /* [n_cell] cells that wait for decoding */
-    size_t batch_used;          /* bytes that they will hold */
-    float *first_logits;        /* [n_vocab] with prune_after: prompt, else NULL */
-    struct cut *cut;            /* [n_cell] */
-    struct sequence *sequence;  /* [n_cell][n_question] */
+    struct tally *tally;          /* the full prefill's, when cells ask for it that are cut while they decode */
+    struct rope_table rope;       /* turns the keys of packed cells */
+    int *batch, n_batch;          /* [n_cell] cells that wait for decoding */
+    size_t batch_used;            /* bytes that they will hold */
+    float *first_logits;          /* [n_vocab] with prune_after: prompt, else NULL */
+    struct cut *cut;              /* [n_cell] */
+    struct sequence *sequence;    /* [n_cell][n_question] */
     size_t *bytes, *policy_bytes; /* [n_cell][n_question] after pruning: keys and values, the policy's statistics */
-    struct outcome *result;     /* [n_cell][n_question] */
-    struct reference *reference; /* [n_question] the full cache along y */
-    struct token_ids *y;        /* [n_question] the full cache's greedy tokens */
-    double **mass;              /* [n_question] -> [n_layer][n_kv_head][n] attention of the queries that predict y,
-                                   each row normalised to 1 over the n prompt entries; mean over queries and heads
-                                   of a layer sums to 1 per layer */
+    struct outcome *result;       /* [n_cell][n_question] */
+    struct reference *reference;  /* [n_question] the full cache along y */
+    struct token_ids *y;          /* [n_question] the full cache's greedy tokens */
+    double **mass;                /* [n_question] -> [n_layer][n_kv_head][n] attention of the queries that predict y,
+                                     each row normalised to 1 over the n prompt entries; mean over queries and heads
+                                     of a layer sums to 1 per layer */
     size_t resident;
     double prefill_s, decode_s;
 };
@@ -58,10 +58,11 @@ struct cut_input {
     const int *available;          /* [n_layer] */
     const struct prune_head *head; /* [n_layer][n_kv_head]; NULL: the whole prompt */
     const float *const *const *score;
-    const double *const *stat;     /* of the layer allocator; NULL: it reads none */
+    const double *const *stat; /* of the layer allocator; NULL: it reads none */
     const double *cosine;
 };
-/* Budgets, scores, protection -> a new keep set of one cell in s->cut[c]. A cell that fails is marked; the group goes on. */
+/* Budgets, scores, protection -> a new keep set of one cell in s->cut[c]. A cell that fails is marked; the group goes
+ * on. */
 int group_cut(struct group_state *s, int c, const struct cut_input *in, struct err *e);
 
 /* Every cell with `prefill: chunked`, decoded and measured too. */

@@ -73,7 +73,8 @@ static int full_mass(struct group_state *s, int q, struct err *e)
     return 0;
 }
 
-/* One question's answer, teacher-forced on a copy of the full cache; returns how many queries predict it, -1 on error. */
+/* One question's answer, teacher-forced on a copy of the full cache; returns how many queries predict it, -1 on error.
+ */
 static int answer_mass(struct group_state *s, int q, double *mass, struct err *e)
 {
     const struct group *g = s->g;
@@ -92,7 +93,8 @@ static int answer_mass(struct group_state *s, int q, double *mass, struct err *e
     t.cache = kvcache_derive(s->full, NULL, decode_tail_capacity(0, feed.n), NULL, e);
     if (!t.cache || decode_forced(g->model, g->work, &f, 1, &tap, NULL, NULL, e))
         goto out;
-    const float *last = observe_last_row(s->observer); /* with nothing held back, the prefill predicts the first token */
+    const float *last =
+        observe_last_row(s->observer); /* with nothing held back, the prefill predicts the first token */
     for (size_t i = 0; last && i < all; i++)
         mass[i] += (double)last[i];
     rc = s->g->prompt[q].target.n;
@@ -145,7 +147,8 @@ static void add_loss(struct group_state *s, struct outcome *o, int q, const floa
     o->loss += measure_loss(logits, s->g->prompt[q].target.id[o->n_loss++], s->g->model->hp.n_vocab);
 }
 
-/* Whether step t of a sequence, about to be chosen, stands on the first t tokens of the list, all steps before having. */
+/* Whether step t of a sequence, about to be chosen, stands on the first t tokens of the list, all steps before having.
+ */
 static int stands_on(const struct sequence *t, const struct token_ids *list, int measured)
 {
     int step = t->out.n;

@@ -14,7 +14,9 @@ void group_row_init(const struct group_state *s, int c, int q, struct row *row)
     *row = (struct row){
         .x = g->x,
         .cell = g->cell[c],
-        .status = k->err.code == ERR_OK ? ROW_OK : k->err.code == ERR_INFEASIBLE ? ROW_SKIPPED : ROW_FAILED,
+        .status = k->err.code == ERR_OK           ? ROW_OK
+                  : k->err.code == ERR_INFEASIBLE ? ROW_SKIPPED
+                                                  : ROW_FAILED,
         .reason = k->err.code == ERR_OK ? "" : k->err.msg,
         .sample = g->sample,
         .question_id = g->item->question[g->question[q]].id,

@@ -1,5 +1,5 @@
-#include "harness/engine/prune.h"
 #include "harness/engine/group.h"
+#include "harness/engine/prune.h"
 
 #include <math.h>
 #include <string.h>
@@ -90,8 +90,8 @@ static int prefill(struct group_state *s, struct err *e)
         goto out;
     if (remember(s, skip, e))
         goto out;
-    struct observe_pass pass = {.n_seen = s->n, .n_row = s->n, .sample = g->sample_hash, .skip = skip,
-                                .last_row = whole, .after = s->tally};
+    struct observe_pass pass = {
+        .n_seen = s->n, .n_row = s->n, .sample = g->sample_hash, .skip = skip, .last_row = whole, .after = s->tally};
     s->observer = observe_create(g->model, s->full, g->cell, g->n_cell, &pass, e);
     if (!s->observer)
         goto out;
@@ -218,9 +218,9 @@ static int emit(struct group_state *s, int c, int q, struct err *e)
     return rc;
 }
 
-/* Bytes that a cell's decoding holds and nobody else: segments that are not whole, and tails; or, where it is cut while it
- * decodes, two caches of its own (one for forced passes to begin with, one that decodes), packed ones with a second copy
- * of the keys, and the policy's statistics. */
+/* Bytes that a cell's decoding holds and nobody else: segments that are not whole, and tails; or, where it is cut while
+ * it decodes, two caches of its own (one for forced passes to begin with, one that decodes), packed ones with a second
+ * copy of the keys, and the policy's statistics. */
 static size_t own_bytes(const struct group_state *s, int c, const struct kvcache *leaf)
 {
     const struct hparams *hp = &s->g->model->hp;
@@ -245,7 +245,8 @@ static size_t own_bytes(const struct group_state *s, int c, const struct kvcache
     return 2 * ((size_t)s->g->n_question * kept + (room < fed ? room : fed)) * entry + kept * group_entry_bytes(s);
 }
 
-static int make_cache(struct group_state *s, int c, int q, const struct kvcache *leaf, struct kvcache_pool *pool, struct err *e)
+static int make_cache(struct group_state *s, int c, int q, const struct kvcache *leaf, struct kvcache_pool *pool,
+                      struct err *e)
 {
     struct sequence *t = group_sequence(s, c, q);
     int capacity = decode_tail_capacity(s->g->prompt[q].ids.n - s->n, longest_continuation(s, q));

@@ -9,8 +9,8 @@
 
 enum { LANES = 8 }; /* of every sum: a fixed order, whatever the machine's registers */
 
-/* e^x for x <= 0 (below -700 as for -700): 2^n e^r with |r| <= ln(2)/2, ln 2 in two parts, e^r by its series up to r^13;
- * relative error below 4e-16. No branch, no table, so that loops over it become vectors. */
+/* e^x for x <= 0 (below -700 as for -700): 2^n e^r with |r| <= ln(2)/2, ln 2 in two parts, e^r by its series up to
+ * r^13; relative error below 4e-16. No branch, no table, so that loops over it become vectors. */
 static inline __attribute__((always_inline)) double fast_exp(double x)
 {
     static const double magic = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to a whole number */

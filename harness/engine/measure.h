@@ -24,10 +24,11 @@ int measure_reference_add(struct reference *r, const float *logits, int n_vocab,
 void measure_reference_fini(struct reference *r);
 
 struct divergence {
-    double kl, kl_max; /* mean (sum, until measure_divergence_end) and largest over steps of sum p_full ln(p_full / p_cell) */
-    double top1;       /* share (number) of steps with the same arg-max */
-    int first;         /* first step with another arg-max, -1: none */
-    int n;             /* steps so far */
+    double kl,
+        kl_max;  /* mean (sum, until measure_divergence_end) and largest over steps of sum p_full ln(p_full / p_cell) */
+    double top1; /* share (number) of steps with the same arg-max */
+    int first;   /* first step with another arg-max, -1: none */
+    int n;       /* steps so far */
 };
 void measure_divergence_begin(struct divergence *d);
 /* Step d->n of a cell forced along the same tokens. logits [n_vocab]. */

@@ -9,39 +9,39 @@
 #include "harness/base/timing.h"
 
 struct scorer {
-    const struct cell *cell; /* the first that asked; owns the parameters */
-    void *self;              /* NULL unless the policy has `create` */
-    float *score;            /* [n_layer][n_kv_head][stride] */
-    const float **head;      /* [n_layer * n_kv_head] into score */
+    const struct cell *cell;    /* the first that asked; owns the parameters */
+    void *self;                 /* NULL unless the policy has `create` */
+    float *score;               /* [n_layer][n_kv_head][stride] */
+    const float **head;         /* [n_layer * n_kv_head] into score */
     const float *const **layer; /* [n_layer] into head */
     unsigned needs;
     int rows;
-    struct err err;          /* code ERR_OK while it is well */
+    struct err err; /* code ERR_OK while it is well */
 };
 
 /* What a layer allocator reads of every layer. Those with the same allocator and parameters share one. */
 struct watcher {
-    struct scorer as;      /* whose view it gets; of it only cell, needs, rows and err are used */
+    struct scorer as; /* whose view it gets; of it only cell, needs, rows and err are used */
     size_t n_stat;
-    double *stat;          /* [n_layer][n_stat] */
-    const double **layer;  /* [n_layer] into stat */
+    double *stat;         /* [n_layer][n_stat] */
+    const double **layer; /* [n_layer] into stat */
 };
 
 struct observer {
     const struct model *m;
     struct kvcache *cache;
     struct observe_pass pass;
-    int stride;              /* entries of the longest list when the pass is over */
+    int stride; /* entries of the longest list when the pass is over */
     int n_cell, n_scorer;
     struct scorer *scorer;
     int n_watcher;
     struct watcher *watcher;
-    int *watcher_of_cell;    /* [n_cell] -1: its allocator reads no layers */
-    int *of_cell;            /* [n_cell] index of the scorer, -1: the cell keeps all */
+    int *watcher_of_cell; /* [n_cell] -1: its allocator reads no layers */
+    int *of_cell;         /* [n_cell] index of the scorer, -1: the cell keeps all */
     struct tap tap;
-    float *last_row;         /* [n_layer][n_kv_head][n_seen], or NULL */
-    float *stream;           /* [n_row][d_model] before the attention block that runs now; NULL: nobody asks for cosines */
-    double *cosine;          /* [n_layer] */
+    float *last_row; /* [n_layer][n_kv_head][n_seen], or NULL */
+    float *stream;   /* [n_row][d_model] before the attention block that runs now; NULL: nobody asks for cosines */
+    double *cosine;  /* [n_layer] */
     double seconds;
 };
 
@@ -73,7 +73,8 @@ void observe_shape(const struct model *m, const struct cell *cell, int n_seen, u
     };
 }
 
-void observe_memory(struct cell *const *cell, int n_cell, int (*wanted)(const struct cell *c), int *columns, int *window)
+void observe_memory(struct cell *const *cell, int n_cell, int (*wanted)(const struct cell *c), int *columns,
+                    int *window)
 {
     *columns = *window = 0;
     for (int i = 0; i < n_cell; i++) {
@@ -142,7 +143,8 @@ static void sight_close(struct sight *w)
     mem_free(w->attention);
 }
 
-static int sight_open(struct observer *o, const struct scorer *s, const struct attention_stats *st, struct sight *w, struct err *e)
+static int sight_open(struct observer *o, const struct scorer *s, const struct attention_stats *st, struct sight *w,
+                      struct err *e)
 {
     const struct hparams *hp = &o->m->hp;
     struct policy_view *v = &w->view;
@@ -156,7 +158,8 @@ static int sight_open(struct observer *o, const struct scorer *s, const struct a
     v->n_row = rows_of(o, s, st, &in_tally);
     v->hidden = s->needs & POLICY_NEEDS_HIDDEN ? st->hidden : NULL;
     if (in_tally) {
-        w->rows = mem_try((size_t)hp->n_head * (size_t)v->n_row, (size_t)o->stride * sizeof *w->rows, "attention rows", e);
+        w->rows =
+            mem_try((size_t)hp->n_head * (size_t)v->n_row, (size_t)o->stride * sizeof *w->rows, "attention rows", e);
         if (!w->rows) {
             sight_close(w);
             return -1;
@@ -252,7 +255,8 @@ static int on_attention(void *ctx, const struct attention_stats *st, struct err 
     return 0;
 }
 
-/* The stream before the attention block is kept until the residual is added. Sums run in one order, in double precision. */
+/* The stream before the attention block is kept until the residual is added. Sums run in one order, in double
+ * precision. */
 static int on_stage(void *ctx, int layer, enum tap_stage stage, const float *x, int n_row, struct err *e)
 {
     struct observer *o = ctx;
@@ -284,8 +288,7 @@ static int on_weights(void *ctx, int layer, int head, int row, const float *weig
     for (int i = 0; i < o->n_scorer; i++) {
         struct scorer *s = &o->scorer[i];
         if (s->cell->policy->observe && s->err.code == ERR_OK &&
-            s->cell->policy->observe(scorer_self(s), layer, head, row, weight, n_key, &s->err) &&
-            s->err.code == ERR_OK)
+            s->cell->policy->observe(scorer_self(s), layer, head, row, weight, n_key, &s->err) && s->err.code == ERR_OK)
             err_set(&s->err, ERR_POLICY, "policy '%s' gave no reason", s->cell->policy->name);
     }
     return 0;
@@ -349,7 +352,8 @@ static int add_watchers(struct observer *o, struct cell *const *cell, struct err
             continue;
         if (a->needs & ALLOCATOR_NEEDS_COSINE && !o->cosine) {
             o->cosine = mem_new(L, sizeof *o->cosine);
-            o->stream = mem_try((size_t)o->pass.n_row * (size_t)o->m->hp.d_model, sizeof *o->stream, "the residual stream", e);
+            o->stream =
+                mem_try((size_t)o->pass.n_row * (size_t)o->m->hp.d_model, sizeof *o->stream, "the residual stream", e);
             if (!o->stream)
                 return -1;
             o->tap.stages |= 1u << TAP_PRE | 1u << TAP_RES;
@@ -363,7 +367,8 @@ static int add_watchers(struct observer *o, struct cell *const *cell, struct err
         struct watcher *w = &o->watcher[o->watcher_of_cell[i] = o->n_watcher++];
         struct policy_view shape;
         observe_shape(o->m, cell[i], o->pass.n_seen, o->pass.sample, &shape);
-        w->as = (struct scorer){.cell = cell[i], .needs = a->stats, .rows = a->rows ? a->rows(cell[i]->allocator_config) : 0};
+        w->as = (struct scorer){
+            .cell = cell[i], .needs = a->stats, .rows = a->rows ? a->rows(cell[i]->allocator_config) : 0};
         w->n_stat = a->n_stat ? a->n_stat(cell[i]->allocator_config, &shape) : 1;
         w->stat = mem_try(L, w->n_stat * sizeof *w->stat, "statistics of a layer allocator", e);
         if (!w->stat)
@@ -426,8 +431,8 @@ struct observer *observe_create(const struct model *m, struct kvcache *cache, st
     want_tally(o, pass->after);
     want_tally(o, pass->fresh);
     if (pass->last_row) {
-        o->last_row = mem_try((size_t)m->hp.n_layer * (size_t)m->hp.n_kv_head * (size_t)pass->n_seen, sizeof *o->last_row,
-                              "attention of the last query", e);
+        o->last_row = mem_try((size_t)m->hp.n_layer * (size_t)m->hp.n_kv_head * (size_t)pass->n_seen,
+                              sizeof *o->last_row, "attention of the last query", e);
         if (!o->last_row)
             goto fail;
         o->tap.stats |= TRANSFORMER_STAT_ROWS;
@@ -499,7 +504,8 @@ void observe_answer(struct observer *o, const float *answer)
         if (!(s->needs & POLICY_NEEDS_ANSWER) || s->err.code != ERR_OK)
             continue;
         if (!answer)
-            err_set(&s->err, ERR_CONFIG, "policy '%s' reads the reference answer, which this sample lacks", s->cell->policy->name);
+            err_set(&s->err, ERR_CONFIG, "policy '%s' reads the reference answer, which this sample lacks",
+                    s->cell->policy->name);
         observe_shape(o->m, s->cell, n, o->pass.sample, &v);
         v.head = head;
         v.n_query = n;
@@ -525,7 +531,8 @@ const float *const *const *observe_scores(const struct observer *o, int i, struc
     return s->layer;
 }
 
-int observe_statistics(const struct observer *o, int i, const double *const **stat, const double **cosine, struct err *e)
+int observe_statistics(const struct observer *o, int i, const double *const **stat, const double **cosine,
+                       struct err *e)
 {
     const struct watcher *w = o->watcher_of_cell[i] >= 0 ? &o->watcher[o->watcher_of_cell[i]] : NULL;
     if (w && w->as.err.code != ERR_OK)

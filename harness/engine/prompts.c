@@ -8,7 +8,8 @@ static int concerns(const struct cell *c, int model, int task, const struct prom
 }
 
 /* Encodes all questions: 0, or -1 with the prompts that are done already in *done. */
-static int encode_all(const struct encode_context *c, const struct dataset_item *item, struct prompt *prompt, int *done, struct err *e)
+static int encode_all(const struct encode_context *c, const struct dataset_item *item, struct prompt *prompt, int *done,
+                      struct err *e)
 {
     for (*done = 0; *done < item->n_question; (*done)++)
         if (encode_prompt(c, item, *done, &prompt[*done], e))
@@ -22,8 +23,8 @@ static int is_the_samples(const struct prompts_visitor *v, const struct err *why
     return v->failed && why->code != ERR_INTERRUPTED && why->code != ERR_IO;
 }
 
-static int visit_made(const struct experiment *x, const struct exp_task *t, const struct encode_context *ec, void *self, int sample,
-                      int new_tokens, const struct prompts_visitor *v, struct err *e)
+static int visit_made(const struct experiment *x, const struct exp_task *t, const struct encode_context *ec, void *self,
+                      int sample, int new_tokens, const struct prompts_visitor *v, struct err *e)
 {
     struct dataset_item item = {0};
     struct err why = {0};
@@ -47,8 +48,8 @@ static int visit_made(const struct experiment *x, const struct exp_task *t, cons
     return rc;
 }
 
-static int visit_sample(const struct experiment *x, int model, int task, const struct encode_context *ec, void *self, int sample,
-                        const struct prompts_visitor *v, struct err *e)
+static int visit_sample(const struct experiment *x, int model, int task, const struct encode_context *ec, void *self,
+                        int sample, const struct prompts_visitor *v, struct err *e)
 {
     const struct cell *cell = x->cell;
     for (int c = 0; c < x->n_cell; c++) {
@@ -61,8 +62,8 @@ static int visit_sample(const struct experiment *x, int model, int task, const s
     return 0;
 }
 
-int prompts_visit(const struct experiment *x, int model, int task, const struct encode_context *c, const struct prompts_visitor *v,
-                  struct err *e)
+int prompts_visit(const struct experiment *x, int model, int task, const struct encode_context *c,
+                  const struct prompts_visitor *v, struct err *e)
 {
     const struct exp_task *t = &x->task[task];
     void *self = NULL;
@@ -77,7 +78,8 @@ int prompts_visit(const struct experiment *x, int model, int task, const struct 
     }
     int there = t->ops->count(self);
     if (there >= 0 && there <= first) {
-        err_set(e, ERR_CONFIG, "%s:%d: first_sample %d: task '%s' has samples 0 to %d", x->path, t->line, first, t->label, there - 1);
+        err_set(e, ERR_CONFIG, "%s:%d: first_sample %d: task '%s' has samples 0 to %d", x->path, t->line, first,
+                t->label, there - 1);
         goto out;
     }
     int n = there < 0 || there - first > x->samples ? x->samples : there - first;

@@ -40,15 +40,15 @@ static int allocate(const struct prune_request *r, int m, int *entries, double *
         whole += r->available[l];
     if (first > 0 && spreads && r->protect.compensate && total < most) {
         if (total - whole < L - first) {
-            err_set(e, ERR_CONFIG,
-                    "protect: first_layers %d need %lld entries of a total of %lld, which leaves %lld for %d other layers",
-                    first, (long long)whole, (long long)total, (long long)(total - whole), L - first);
+            err_set(
+                e, ERR_CONFIG,
+                "protect: first_layers %d need %lld entries of a total of %lld, which leaves %lld for %d other layers",
+                first, (long long)whole, (long long)total, (long long)(total - whole), L - first);
             goto out;
         }
         for (int l = first; l < L; l++)
             weight[l - first] = entries[l];
-        if (first < L &&
-            allocator_spread(weight, r->available + first, L - first, total - whole, entries + first, e))
+        if (first < L && allocator_spread(weight, r->available + first, L - first, total - whole, entries + first, e))
             goto out;
     }
     for (int l = 0; l < first; l++)
@@ -57,8 +57,8 @@ static int allocate(const struct prune_request *r, int m, int *entries, double *
     for (int l = 0; l < L; l++) {
         sum += entries[l];
         if (entries[l] < 1 || entries[l] > r->available[l]) {
-            err_set(e, ERR_POLICY, "layer_budget '%s' gave layer %d %d entries of %d", r->allocator->name, l, entries[l],
-                    r->available[l]);
+            err_set(e, ERR_POLICY, "layer_budget '%s' gave layer %d %d entries of %d", r->allocator->name, l,
+                    entries[l], r->available[l]);
             goto out;
         }
     }
@@ -168,26 +168,28 @@ static void keep_best(struct scratch *s, const float *score, int n_entry, int m,
         stay[(uint32_t)s->key[i]] = 1;
 }
 
-static int refuse_nan(const struct prune_request *r, int layer, const struct prune_head *head, const float *const *score,
-                      struct err *e)
+static int refuse_nan(const struct prune_request *r, int layer, const struct prune_head *head,
+                      const float *const *score, struct err *e)
 {
     for (int h = 0; h < r->n_kv_head; h++)
         for (int j = 0; j < head[h].n; j++)
             if (isnan(score[h][j]))
-                return err_set(e, ERR_POLICY, "policy '%s': the score of layer %d, head %d, position %d is not a number",
+                return err_set(e, ERR_POLICY,
+                               "policy '%s': the score of layer %d, head %d, position %d is not a number",
                                r->policy->name, layer, h, position(&head[h], j));
     return 0;
 }
 
 /* One mean per entry; the heads hold the same ones, because every cut before was shared too. */
-static int mean_score(const struct prune_request *r, int layer, const struct prune_head *head, const float *const *score,
-                      float *mean, struct err *e)
+static int mean_score(const struct prune_request *r, int layer, const struct prune_head *head,
+                      const float *const *score, float *mean, struct err *e)
 {
     for (int j = 0; j < head[0].n; j++) {
         double sum = 0;
         for (int h = 0; h < r->n_kv_head; h++) {
             if (head[h].n != head[0].n || position(&head[h], j) != position(&head[0], j))
-                return err_set(e, ERR_POLICY, "layer %d: heads 0 and %d hold different entries, which shared heads can't", layer, h);
+                return err_set(e, ERR_POLICY,
+                               "layer %d: heads 0 and %d hold different entries, which shared heads can't", layer, h);
             sum += (double)score[h][j];
         }
         if (isnan(sum)) /* infinities of both signs */
@@ -227,7 +229,8 @@ out:
     return rc;
 }
 
-static int cut_layer(const struct prune_request *r, int layer, int entries, struct keepset *keep, int *cut, struct err *e)
+static int cut_layer(const struct prune_request *r, int layer, int entries, struct keepset *keep, int *cut,
+                     struct err *e)
 {
     int rc = -1, H = r->n_kv_head;
     size_t widest = 0;
@@ -288,8 +291,10 @@ int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_
     /* layers are apart in the keep set; of several that fail, the first one's reason is told */
     int failed = r->n_layer, cut = 0;
     struct err *why = mem_new((size_t)r->n_layer, sizeof *why);
-#pragma omp parallel for schedule(dynamic, 1) reduction(| : cut) reduction(min : failed) \
-    if ((size_t)r->n * (size_t)r->n_layer > 1 << 14)
+#pragma omp parallel for schedule(dynamic, 1) reduction(| \
+                                                        : cut) \
+    reduction(min \
+              : failed) if ((size_t)r->n * (size_t)r->n_layer > 1 << 14)
     for (int l = 0; l < r->n_layer; l++)
         if (cut_layer(r, l, out->entries[l], keep, &cut, &why[l]))
             failed = l < failed ? l : failed;

@@ -19,9 +19,9 @@ struct prune_head {
 
 struct prune_request {
     int n_layer, n_kv_head;
-    int n;                     /* tokens that the budget is of: the prompt, or with chunks what was fed so far */
-    int n_seen;                /* tokens fed so far, evicted ones too: recents count back from here; 0: n */
-    const int *available;      /* [n_layer] */
+    int n;                         /* tokens that the budget is of: the prompt, or with chunks what was fed so far */
+    int n_seen;                    /* tokens fed so far, evicted ones too: recents count back from here; 0: n */
+    const int *available;          /* [n_layer] */
     const struct prune_head *head; /* [n_layer][n_kv_head]; NULL: every head holds positions 0 .. n-1 */
     const struct policy_ops *policy;
     const void *policy_config;
@@ -38,19 +38,19 @@ struct prune_request {
 };
 
 struct prune_result {
-    int *entries;        /* [n_layer] entries kept per KV head; caller's array */
-    int m;               /* of one layer before allocation (n when the policy keeps all) */
-    double predicted;    /* damage that the allocator expects of these entries; NAN when it says nothing */
-    int protection_cut;  /* 1: the protection did not fit some layer's budget */
+    int *entries;       /* [n_layer] entries kept per KV head; caller's array */
+    int m;              /* of one layer before allocation (n when the policy keeps all) */
+    double predicted;   /* damage that the allocator expects of these entries; NAN when it says nothing */
+    int protection_cut; /* 1: the protection did not fit some layer's budget */
 };
 
-/* Marks the protected entries of a head that keeps m, at most m of them: sinks, then the question, then the newest recents.
- * All three are ranges of positions: what of them was evicted earlier, or held back, protects nothing. mark: [head->n];
- * *cut becomes 1 when they did not all fit. Returns how many. */
+/* Marks the protected entries of a head that keeps m, at most m of them: sinks, then the question, then the newest
+ * recents. All three are ranges of positions: what of them was evicted earlier, or held back, protects nothing. mark:
+ * [head->n]; *cut becomes 1 when they did not all fit. Returns how many. */
 int prune_protect(const struct prune_request *r, const struct prune_head *head, int m, unsigned char *mark, int *cut);
 
-/* What prune_cut does first: out's entries, m and predicted. Reads neither positions nor the policy's scores but what the
- * allocator asks for. */
+/* What prune_cut does first: out's entries, m and predicted. Reads neither positions nor the policy's scores but what
+ * the allocator asks for. */
 int prune_spread(const struct prune_request *r, struct prune_result *out, struct err *e);
 
 /* Adds to an empty keep set of (n_layer, n_kv_head, all positions) what stays; every head of layer l then holds exactly

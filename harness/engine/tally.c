@@ -28,8 +28,12 @@ static void lay_out(struct tally *t)
 static struct tally *create(const struct hparams *hp, const int *cap, int columns, int window, struct err *e)
 {
     struct tally *t = mem_new(1, sizeof *t);
-    *t = (struct tally){.n_layer = hp->n_layer, .n_head = hp->n_head, .n_kv_head = hp->n_kv_head, .n_group = hp->n_group,
-                        .columns = columns, .window = window};
+    *t = (struct tally){.n_layer = hp->n_layer,
+                        .n_head = hp->n_head,
+                        .n_kv_head = hp->n_kv_head,
+                        .n_group = hp->n_group,
+                        .columns = columns,
+                        .window = window};
     size_t kv_heads = (size_t)hp->n_layer * (size_t)hp->n_kv_head;
     t->cap = mem_new(kv_heads, sizeof *t->cap);
     t->head = mem_new((size_t)hp->n_layer * (size_t)hp->n_head, sizeof *t->head);
@@ -121,7 +125,8 @@ void tally_take(struct tally *t, const struct tally *before, const struct attent
         assert(n <= cap);
         for (int j = 0; t->columns && j < n; j++) {
             int carried = old && old->off && j < n - st->n_query;
-            h->off[j] = carried ? (float)((double)old->off[j] + (double)st->off_diagonal[q][j]) : st->off_diagonal[q][j];
+            h->off[j] =
+                carried ? (float)((double)old->off[j] + (double)st->off_diagonal[q][j]) : st->off_diagonal[q][j];
             h->diag[j] = carried ? old->diag[j] : st->diagonal[q][j];
         }
         h->n_row = h->next = 0;
@@ -145,13 +150,14 @@ void tally_row(struct tally *t, int layer, int head, const float *weight, int n_
     }
     if (!t->window)
         return;
-    for (int i = 0; i < t->window; i++) /* older queries did not see the new entry, whose slot another one may have had */
+    for (int i = 0; i < t->window;
+         i++) /* older queries did not see the new entry, whose slot another one may have had */
         h->row[(size_t)i * (size_t)cap + (size_t)n_key - 1] = 0;
     memcpy(new_row(t, h, cap), weight, (size_t)n_key * sizeof *weight);
 }
 
-struct tally *tally_gather(const struct tally *t, const struct hparams *hp, const struct kvcache *c, const struct keepset *keep,
-                           int room, int columns, int window, struct err *e)
+struct tally *tally_gather(const struct tally *t, const struct hparams *hp, const struct kvcache *c,
+                           const struct keepset *keep, int room, int columns, int window, struct err *e)
 {
     int heads = t->n_layer * t->n_kv_head, most = 0;
     assert(!columns || t->columns);

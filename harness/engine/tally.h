@@ -1,6 +1,6 @@
-/* Attention statistics per cached entry that outlive one forward pass: what scorers with a memory (H2O's column sums, the
- * rows of SnapKV's and TOVA's last queries) need when a cache is cut more than once. They lie beside the entries of one
- * cache, slot by slot, and are moved along when entries go; what an evicted entry had is lost with it. */
+/* Attention statistics per cached entry that outlive one forward pass: what scorers with a memory (H2O's column sums,
+ * the rows of SnapKV's and TOVA's last queries) need when a cache is cut more than once. They lie beside the entries of
+ * one cache, slot by slot, and are moved along when entries go; what an evicted entry had is lost with it. */
 #ifndef HARNESS_TALLY_H
 #define HARNESS_TALLY_H
 
@@ -31,15 +31,15 @@ void tally_destroy(struct tally *t); /* accepts NULL */
 struct tally *tally_clone(const struct tally *t, struct err *e);
 size_t tally_bytes(const struct tally *t); /* 0 for NULL */
 
-/* One layer after a prefill pass: t := before + st. `before` (may be NULL) lies beside the entries that were there before
- * the pass, t beside those and the pass's own. */
+/* One layer after a prefill pass: t := before + st. `before` (may be NULL) lies beside the entries that were there
+ * before the pass, t beside those and the pass's own. */
 void tally_take(struct tally *t, const struct tally *before, const struct attention_stats *st);
 /* One row of one query head while decoding; its own entry is the last of n_key. */
 void tally_row(struct tally *t, int layer, int head, const float *weight, int n_key);
-/* The statistics of the entries of `c` that are in `keep`, as kvcache_gather orders them, with room for more; of the rows
- * only the last `window`, of the columns all or, with columns 0, none. */
-struct tally *tally_gather(const struct tally *t, const struct hparams *hp, const struct kvcache *c, const struct keepset *keep,
-                           int room, int columns, int window, struct err *e);
+/* The statistics of the entries of `c` that are in `keep`, as kvcache_gather orders them, with room for more; of the
+ * rows only the last `window`, of the columns all or, with columns 0, none. */
+struct tally *tally_gather(const struct tally *t, const struct hparams *hp, const struct kvcache *c,
+                           const struct keepset *keep, int room, int columns, int window, struct err *e);
 /* After kvcache_evict of one KV head that had n entries: to[slot] is where each went, -1 for evicted ones. */
 void tally_move(struct tally *t, int layer, int kv_head, const int32_t *to, int n);
 

@@ -31,8 +31,8 @@ void target_text(const char *const *before, int n, const char *delimiter, const 
     str_add(out, answer);
 }
 
-int target_encode(const struct tokenizer *t, const char *const *before, int n, const char *delimiter, const char *answer,
-                  struct token_ids *out, struct err *e)
+int target_encode(const struct tokenizer *t, const char *const *before, int n, const char *delimiter,
+                  const char *answer, struct token_ids *out, struct err *e)
 {
     struct str text = {0};
     target_text(before, n, delimiter, answer, &text);

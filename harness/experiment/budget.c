@@ -1,7 +1,7 @@
 #include "harness/experiment/budget.h"
 
 int budget_entries(const struct budget *b, int n, int n_layer, int n_kv_head, size_t bytes_per_entry, int *m,
-                 struct err *e)
+                   struct err *e)
 {
     int64_t want = n;
     if (b->kind == BUDGET_KEEP) {

@@ -52,8 +52,8 @@ struct anchor {
     struct conf *scalar;      /* `value`, of its own, because a key is no part of the tree */
 };
 
-/* Events are taken one at a time, so that depth and size are known to be within bounds before libyaml goes on: its scanner
- * looks through all open brackets for every token. */
+/* Events are taken one at a time, so that depth and size are known to be within bounds before libyaml goes on: its
+ * scanner looks through all open brackets for every token. */
 struct reader {
     yaml_parser_t parser;
     yaml_event_t event; /* the last one taken */
@@ -214,7 +214,8 @@ static int read_pair(struct reader *r, struct conf *c, struct seen *seen, int de
     int *at = place(seen, c, key);
     struct conf *v = NULL;
     if (*at)
-        err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key, c->key_line[*at - 1]);
+        err_set(e, ERR_CONFIG, "%s:%d: key '%s' stands twice (first in line %d)", r->file, line, key,
+                c->key_line[*at - 1]);
     else if (take(r, e) == 0)
         v = read_node(r, depth, e);
     if (v) {
@@ -252,9 +253,11 @@ static struct conf *read_node(struct reader *r, int depth, struct err *e)
     int anchor, line = line_of(r);
     if (type == YAML_ALIAS_EVENT)
         return read_alias(r, depth, e);
-    anchor = open_anchor(r, type == YAML_SCALAR_EVENT           ? r->event.data.scalar.anchor
-                            : type == YAML_SEQUENCE_START_EVENT ? r->event.data.sequence_start.anchor
-                                                                : r->event.data.mapping_start.anchor, e);
+    anchor = open_anchor(r,
+                         type == YAML_SCALAR_EVENT           ? r->event.data.scalar.anchor
+                         : type == YAML_SEQUENCE_START_EVENT ? r->event.data.sequence_start.anchor
+                                                             : r->event.data.mapping_start.anchor,
+                         e);
     if (anchor < -1 || count(r, 1, depth, line, e))
         return NULL;
     if (type == YAML_SCALAR_EVENT) {

@@ -1,6 +1,6 @@
 /* YAML files as a read-only tree that knows file and line of every node (libyaml). Scalars stay texts; typing is the
- * reader's. Refused with file and line: broken YAML, duplicate keys, `<<` merges, more than one document, more than 200,000
- * values (each alias counts as what it stands for), or 64 levels. */
+ * reader's. Refused with file and line: broken YAML, duplicate keys, `<<` merges, more than one document, more than
+ * 200,000 values (each alias counts as what it stands for), or 64 levels. */
 #ifndef HARNESS_CONF_H
 #define HARNESS_CONF_H
 
@@ -21,7 +21,7 @@ struct conf {
     int *key_line;
     struct conf **item; /* [n] of a list or map */
     int n;
-    char *root_file;  /* set on roots only */
+    char *root_file; /* set on roots only */
 };
 
 /* NULL and "file:line: what" on error. */

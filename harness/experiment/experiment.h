@@ -19,9 +19,9 @@ extern const char *const experiment_prune_after_names[];
 enum measure { MEASURE_SCORE = 1, MEASURE_NLL = 2, MEASURE_KL = 4 /* kl, top1, kl_max, first_divergence */ };
 
 struct exp_model {
-    char *path;           /* resolved */
-    char *name;           /* file name without .h5: what rows print */
-    struct hparams hp;    /* read when the experiment is checked */
+    char *path;        /* resolved */
+    char *name;        /* file name without .h5: what rows print */
+    struct hparams hp; /* read when the experiment is checked */
     char sha256[HASH_HEX];
     int line;
 };
@@ -29,12 +29,12 @@ struct exp_model {
 struct exp_task {
     const struct dataset_ops *ops;
     void *config;
-    char *label;          /* what rows print as task */
-    char *params;         /* canonical JSON of the config, see dataset_params_json */
-    int length;           /* its parameter `length`, or 0 */
+    char *label;                      /* what rows print as task */
+    char *params;                     /* canonical JSON of the config, see dataset_params_json */
+    int length;                       /* its parameter `length`, or 0 */
     const struct metric_ops **metric; /* [n_metric]; the first one is `score` */
     int n_metric;
-    int n_sample;         /* that a run visits: the experiment's `samples`, or as many as the data have from first_sample on */
+    int n_sample; /* that a run visits: the experiment's `samples`, or as many as the data have from first_sample on */
     int line;
 };
 
@@ -42,9 +42,9 @@ enum chunk_budget { CHUNK_SEEN, CHUNK_FINAL };
 
 /* `prefill`: the whole prompt at once, or in chunks with a cut after each. */
 struct chunking {
-    int64_t size;         /* tokens; 0: prefill full */
-    int budget;           /* enum chunk_budget: keep is of the tokens fed so far, or of the whole prompt */
-    int carry;            /* 1: survivors keep their attention statistics; 0: the chunk's alone */
+    int64_t size; /* tokens; 0: prefill full */
+    int budget;   /* enum chunk_budget: keep is of the tokens fed so far, or of the whole prompt */
+    int carry;    /* 1: survivors keep their attention statistics; 0: the chunk's alone */
 };
 
 /* A mode of `prefill` or `decode`, as `list` and `describe` print it. */
@@ -58,33 +58,34 @@ extern const char *const experiment_positions_names[];                /* in the 
 extern const char *const experiment_dtype_names[];
 
 struct cell {
-    int model, task;      /* indices */
+    int model, task; /* indices */
     const struct policy_ops *policy;
     void *policy_config;
-    char *params;         /* canonical JSON of the policy's parameters */
+    char *params; /* canonical JSON of the policy's parameters */
     struct budget budget;
-    char *budget_text;    /* "0.4" as canonical decimal; "" for none */
+    char *budget_text; /* "0.4" as canonical decimal; "" for none */
     const struct allocator_ops *allocator;
     void *allocator_config;
-    void *allocator_self; /* what `allocate` reads: made once per model, or the config */
+    void *allocator_self;                  /* what `allocate` reads: made once per model, or the config */
     const struct exp_prompts *calibration; /* of the profile that the allocator reads; NULL: it reads none */
-    char inputs[HASH_HEX]; /* hash of the files that the allocator reads; "" for none */
-    char *layer_budget;   /* canonical: name, or {"name":{...}} */
+    char inputs[HASH_HEX];                 /* hash of the files that the allocator reads; "" for none */
+    char *layer_budget;                    /* canonical: name, or {"name":{...}} */
     enum head_budget heads;
     struct protect protect;
-    char *protect_json;   /* canonical JSON, {} when nothing */
+    char *protect_json; /* canonical JSON, {} when nothing */
     enum prune_after prune_after;
     struct chunking chunk;
-    int64_t cut_every;    /* decode: 0 frozen, 1 evict, N interval: cut back after every N tokens fed */
-    int packed;           /* positions: 0 original, 1 packed */
-    char *prefill, *decode; /* canonical JSON of the axes: "full", {"chunked":{...}}, "frozen", "evict", {"interval":N} */
+    int64_t cut_every; /* decode: 0 frozen, 1 evict, N interval: cut back after every N tokens fed */
+    int packed;        /* positions: 0 original, 1 packed */
+    char *prefill,
+        *decode; /* canonical JSON of the axes: "full", {"chunked":{...}}, "frozen", "evict", {"interval":N} */
     uint64_t policy_seed;
-    int max_new_tokens;   /* resolved */
+    int max_new_tokens;            /* resolved */
     enum model_dtype weight_dtype; /* MODEL_F32 or MODEL_BF16 */
-    char *json;           /* the resolved cell, canonical JSON: what `id` hashes */
-    char id[17];          /* first 16 hex digits of its SHA-256 */
-    int line;             /* of its block */
-    int baseline;         /* index of the cell that differences refer to; -1: none, or itself */
+    char *json;                    /* the resolved cell, canonical JSON: what `id` hashes */
+    char id[17];                   /* first 16 hex digits of its SHA-256 */
+    int line;                      /* of its block */
+    int baseline;                  /* index of the cell that differences refer to; -1: none, or itself */
 };
 
 /* Prompts that a profile was measured on. */
@@ -97,7 +98,7 @@ struct exp_prompts {
 int experiment_is_calibration(const struct exp_prompts *p, const char *sha256);
 
 struct experiment {
-    char *path, *dir;     /* the file and its folder */
+    char *path, *dir;      /* the file and its folder */
     char *name, *question; /* `experiment`, and the comment on the first line */
     struct exp_model *model;
     int n_model;
@@ -105,26 +106,26 @@ struct experiment {
     int n_task;
     struct cell *cell;
     int n_cell;
-    char *template_name;  /* "raw", "chat", or the pieces as JSON */
+    char *template_name;                     /* "raw", "chat", or the pieces as JSON */
     char *template_prefix, *template_suffix; /* of pieces that the file spells out; NULL: it does not */
-    int samples, first_sample; /* per task: first_sample .. first_sample + samples - 1 */
+    int samples, first_sample;               /* per task: first_sample .. first_sample + samples - 1 */
     uint64_t seed;
-    unsigned measure;     /* enum measure bits */
+    unsigned measure; /* enum measure bits */
     int record_kept, record_scores;
-    char *baseline;       /* the selector of cell.baseline, as one line of YAML */
+    char *baseline; /* the selector of cell.baseline, as one line of YAML */
     struct exp_owned {
         const struct param *params;
         void *config;
-    } *owned;             /* [n_owned] parameters of policies and allocators, which cells borrow */
+    } * owned; /* [n_owned] parameters of policies and allocators, which cells borrow */
     int n_owned;
     struct exp_self {
         const struct allocator_ops *ops;
         void *self;
-    } *self;              /* [n_self] what allocators made, which cells borrow */
+    } * self; /* [n_self] what allocators made, which cells borrow */
     int n_self;
     struct exp_prompts **prompts; /* [n_prompts] of profiles, which cells borrow */
     int n_prompts;
-    struct str resolved;  /* config.yaml: the whole thing with every default filled in */
+    struct str resolved; /* config.yaml: the whole thing with every default filled in */
 };
 
 /* `set` holds --set KEY=VALUE texts; limit 0: none. All errors are gathered: on failure e->msg holds the first
@@ -134,16 +135,18 @@ int experiment_load(const char *path, const char *const *set, int n_set, int lim
 /* The same from text that was put together elsewhere (`run -m M -t T -p P -k K`). `name` stands for the file. */
 int experiment_load_text(const char *name, const char *text, const char *const *set, int n_set, int limit,
                          struct experiment *x, struct str *errors, struct err *e);
-/* Appends x->resolved as a file in the folder `dir` has to say it: with relative_to where dir is not the experiment's. */
+/* Appends x->resolved as a file in the folder `dir` has to say it: with relative_to where dir is not the experiment's.
+ */
 void experiment_print(const struct experiment *x, const char *dir, struct str *out);
 void experiment_fini(struct experiment *x);
 /* What random scores of a sample depend on: the task, its version and parameters, the seed and the index. */
 uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample);
 
-/* `full` is always first among the cells of a (model, task) with the same prune_after and weight_dtype; it is added where
- * a file names none. Cells are in file order otherwise, equal ones merged. */
+/* `full` is always first among the cells of a (model, task) with the same prune_after and weight_dtype; it is added
+ * where a file names none. Cells are in file order otherwise, equal ones merged. */
 
 /* What stands around the prompts of a model with this tokenizer. The texts are t's or the experiment's. */
-int experiment_pieces(const struct experiment *x, const struct tokenizer *t, struct template_pieces *out, struct err *e);
+int experiment_pieces(const struct experiment *x, const struct tokenizer *t, struct template_pieces *out,
+                      struct err *e);
 
 #endif

@@ -20,7 +20,8 @@ static void hash_inputs(const struct experiment *x, const struct choice *c, char
     struct str all = {0};
     for (const struct param *p = c->noun.params; p && p->name; p++)
         if (p->type == PARAM_PATH) {
-            char *path = fs_join(x->dir, *(char *const *)(const void *)((const char *)c->config + p->offset)), one[HASH_HEX] = "";
+            char *path = fs_join(x->dir, *(char *const *)(const void *)((const char *)c->config + p->offset)),
+                 one[HASH_HEX] = "";
             hash_sha256_file(path, one, NULL);
             str_addf(&all, "%s %s\n", p->name, one);
             mem_free(path);
@@ -41,7 +42,8 @@ int experiment_is_calibration(const struct exp_prompts *p, const char *sha256)
     return p && p->n && bsearch(sha256, p->sha256, p->n, sizeof *p->sha256, by_text) != NULL;
 }
 
-/* The prompts of the profile that an allocator reads, once for each file; NULL when it reads none, or none can be read. */
+/* The prompts of the profile that an allocator reads, once for each file; NULL when it reads none, or none can be read.
+ */
 static const struct exp_prompts *calibration_of(struct experiment *x, const struct choice *c)
 {
     const struct param *p = param_find(c->noun.params, "profile");

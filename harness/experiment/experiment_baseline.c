@@ -1,17 +1,35 @@
-/* `baseline`: the cell that differences refer to. A selector names some axes; for every cell, the baseline is the cell of
- * the same model and task that has those values. Where several do, axes that the selector does not name are taken as the
- * compared cell has them: {policy: full} compares with the full cache of the same prune_after, {layer_budget: uniform}
- * with the same policy and budget spread uniformly. Nothing, or still several, is an error. */
+/* `baseline`: the cell that differences refer to. A selector names some axes; for every cell, the baseline is the cell
+ * of the same model and task that has those values. Where several do, axes that the selector does not name are taken as
+ * the compared cell has them: {policy: full} compares with the full cache of the same prune_after, {layer_budget:
+ * uniform} with the same policy and budget spread uniformly. Nothing, or still several, is an error. */
 #include <string.h>
 
 #include "harness/base/mem.h"
 #include "harness/experiment/experiment_int.h"
 
-enum axis { POLICY, PARAMS, BUDGET, LAYER_BUDGET, HEADS, PROTECT, PRUNE_AFTER, PREFILL, DECODE, POSITIONS, SEED, DTYPE,
-            NEW_TOKENS, N_AXIS };
+enum axis {
+    POLICY,
+    PARAMS,
+    BUDGET,
+    LAYER_BUDGET,
+    HEADS,
+    PROTECT,
+    PRUNE_AFTER,
+    PREFILL,
+    DECODE,
+    POSITIONS,
+    SEED,
+    DTYPE,
+    NEW_TOKENS,
+    N_AXIS
+};
 
-static const char *const axis_names[] = {"policy", "parameters of the policy", "keep", "layer_budget", "head_budget", "protect",
-                                         "prune_after", "prefill", "decode", "positions", "policy_seed", "weight_dtype",
+static const char *const axis_names[] = {"policy",        "parameters of the policy",
+                                         "keep",          "layer_budget",
+                                         "head_budget",   "protect",
+                                         "prune_after",   "prefill",
+                                         "decode",        "positions",
+                                         "policy_seed",   "weight_dtype",
                                          "max_new_tokens"};
 struct selector {
     struct load *l;
@@ -33,7 +51,8 @@ static const char *one_text(struct selector *s, const char *key, const struct co
     if (c->kind != CONF_SCALAR)
         experiment_complain(s->l, c, c->line, "baseline: %s: one value is expected", key);
     else
-        experiment_complain(s->l, c, c->line, "baseline: %s '%s' unknown%s", key, c->text, experiment_hint(c->text, known, n));
+        experiment_complain(s->l, c, c->line, "baseline: %s '%s' unknown%s", key, c->text,
+                            experiment_hint(c->text, known, n));
     return NULL;
 }
 
@@ -74,9 +93,20 @@ static void read_key(struct selector *s, const char *key, const struct conf *c)
     static const struct {
         const char *key;
         enum axis axis;
-    } axes[] = {{"policy", POLICY}, {"keep", BUDGET}, {"keep_tokens", BUDGET}, {"keep_bytes", BUDGET}, {"layer_budget", LAYER_BUDGET},
-                {"head_budget", HEADS}, {"protect", PROTECT}, {"prune_after", PRUNE_AFTER}, {"prefill", PREFILL}, {"decode", DECODE},
-                {"positions", POSITIONS}, {"policy_seed", SEED}, {"weight_dtype", DTYPE}, {"max_new_tokens", NEW_TOKENS}};
+    } axes[] = {{"policy", POLICY},
+                {"keep", BUDGET},
+                {"keep_tokens", BUDGET},
+                {"keep_bytes", BUDGET},
+                {"layer_budget", LAYER_BUDGET},
+                {"head_budget", HEADS},
+                {"protect", PROTECT},
+                {"prune_after", PRUNE_AFTER},
+                {"prefill", PREFILL},
+                {"decode", DECODE},
+                {"positions", POSITIONS},
+                {"policy_seed", SEED},
+                {"weight_dtype", DTYPE},
+                {"max_new_tokens", NEW_TOKENS}};
     int n_heads = 0;
     size_t i = 0;
     while (i < sizeof axes / sizeof *axes && strcmp(axes[i].key, key) != 0)
@@ -120,8 +150,9 @@ static int same_budget(const struct budget *a, const struct budget *b)
 
 static int same_protection(const struct protect *a, const struct protect *b)
 {
-    return a->sinks == b->sinks && a->recent == b->recent && a->question == b->question && a->first_layers == b->first_layers &&
-           (a->compensate == b->compensate || !a->first_layers) && a->alone == b->alone && !a->boundary.den == !b->boundary.den &&
+    return a->sinks == b->sinks && a->recent == b->recent && a->question == b->question &&
+           a->first_layers == b->first_layers && (a->compensate == b->compensate || !a->first_layers) &&
+           a->alone == b->alone && !a->boundary.den == !b->boundary.den &&
            (!a->boundary.den || decimal_compare(a->boundary, b->boundary) == 0);
 }
 
@@ -196,15 +227,17 @@ static int narrow(const struct selector *s, const struct cell *cell, const struc
     return n;
 }
 
-static void complain_of_several(const struct selector *s, const struct conf *at, const struct cell *cell, const struct cell *c,
-                                const int *candidate, int n)
+static void complain_of_several(const struct selector *s, const struct conf *at, const struct cell *cell,
+                                const struct cell *c, const int *candidate, int n)
 {
     const char *differ = "nothing";
     for (enum axis a = N_AXIS; a-- > 0;)
         if (!agree(&cell[candidate[0]], &cell[candidate[1]], a))
             differ = axis_names[a];
-    experiment_complain(s->l, at, at->line, "baseline: %d cells of task '%s' match for the one of line %d (policy %s); they differ in %s: name it",
-                        n, s->l->x->task[c->task].label, c->line, c->policy->name, differ);
+    experiment_complain(
+        s->l, at, at->line,
+        "baseline: %d cells of task '%s' match for the one of line %d (policy %s); they differ in %s: name it", n,
+        s->l->x->task[c->task].label, c->line, c->policy->name, differ);
 }
 
 /* Baselines of the cells of one (model, task). */
@@ -248,7 +281,8 @@ void experiment_baseline(struct load *l)
     for (int i = 0; i < x->n_cell; i++)
         x->cell[i].baseline = -1;
     if (c->kind != CONF_MAP || c->n == 0) {
-        experiment_complain(l, c, c->line, "baseline: expected a map that names a cell, such as {policy: random, keep: 0.5}");
+        experiment_complain(l, c, c->line,
+                            "baseline: expected a map that names a cell, such as {policy: random, keep: 0.5}");
     } else {
         experiment_check_keys(l, c, 0);
         for (int i = 0; i < c->n; i++)

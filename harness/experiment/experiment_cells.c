@@ -6,16 +6,16 @@
 #include "harness/base/mem.h"
 #include "harness/experiment/experiment_int.h"
 
-const char *const experiment_block_keys[] = {"policy", "keep", "keep_tokens", "keep_bytes", "layer_budget", "head_budget",
-                                             "protect", "prune_after", "prefill", "decode", "positions", "policy_seed",
-                                             "weight_dtype", "max_new_tokens", NULL};
+const char *const experiment_block_keys[] = {
+    "policy",  "keep",   "keep_tokens", "keep_bytes",  "layer_budget", "head_budget",    "protect", "prune_after",
+    "prefill", "decode", "positions",   "policy_seed", "weight_dtype", "max_new_tokens", NULL};
 
 enum { MAX_AXIS = 1024, MAX_BLOCK = 1000, MAX_POINT = 200000 };
 
 struct block {
     const struct conf *conf; /* the block itself, for lines */
     struct choices policy, allocator;
-    struct ready ready;     /* of the allocators */
+    struct ready ready; /* of the allocators */
     struct budget budget[MAX_AXIS];
     char *budget_text[MAX_AXIS];
     int n_budget;
@@ -30,8 +30,21 @@ struct block {
 };
 
 /* The axes of a block's grid; the last one is the fastest. */
-enum axis { AXIS_POLICY, AXIS_BUDGET, AXIS_ALLOCATOR, AXIS_HEADS, AXIS_PROTECT, AXIS_AFTER, AXIS_PREFILL, AXIS_DECODE,
-            AXIS_PACKED, AXIS_SEED, AXIS_DTYPE, AXIS_NEW_TOKENS, N_AXIS };
+enum axis {
+    AXIS_POLICY,
+    AXIS_BUDGET,
+    AXIS_ALLOCATOR,
+    AXIS_HEADS,
+    AXIS_PROTECT,
+    AXIS_AFTER,
+    AXIS_PREFILL,
+    AXIS_DECODE,
+    AXIS_PACKED,
+    AXIS_SEED,
+    AXIS_DTYPE,
+    AXIS_NEW_TOKENS,
+    N_AXIS
+};
 
 /* The block's value, or the default at the top level. */
 static const struct conf *value(const struct load *l, const struct conf *block, const char *key)
@@ -148,7 +161,8 @@ static void one_after(struct load *l, struct block *b, const struct conf *c)
             return;
         }
     if (t)
-        experiment_complain(l, c, c->line, "prune_after '%s' unknown%s; context, question, all_but_last, prompt are known", t,
+        experiment_complain(l, c, c->line,
+                            "prune_after '%s' unknown%s; context, question, all_but_last, prompt are known", t,
                             experiment_hint(t, experiment_prune_after_names, 4));
 }
 
@@ -168,8 +182,9 @@ static int boolean(struct load *l, const struct conf *c, const char *key)
 {
     if (c->kind == CONF_SCALAR && (!strcmp(c->text, "true") || !strcmp(c->text, "false")))
         return c->text[0] == 't';
-    experiment_complain(l, c, c->line, "protect: %s: true or false is expected, found %s%s%s", key, c->kind == CONF_SCALAR ? "'" : "",
-                        c->kind == CONF_SCALAR ? c->text : "a list or map", c->kind == CONF_SCALAR ? "'" : "");
+    experiment_complain(l, c, c->line, "protect: %s: true or false is expected, found %s%s%s", key,
+                        c->kind == CONF_SCALAR ? "'" : "", c->kind == CONF_SCALAR ? c->text : "a list or map",
+                        c->kind == CONF_SCALAR ? "'" : "");
     return 0;
 }
 
@@ -178,8 +193,9 @@ static struct decimal boundary(struct load *l, const struct conf *c)
 {
     struct decimal d = {0, 0}, half = {1, 2};
     if (c->kind != CONF_SCALAR || decimal_parse(c->text, &d, NULL) || d.num < 0 || decimal_compare(d, half) > 0) {
-        experiment_complain(l, c, c->line, "protect: boundary: expected a fraction in [0, 0.5], found %s%s%s", c->kind == CONF_SCALAR ? "'" : "",
-                            c->kind == CONF_SCALAR ? c->text : "a list or map", c->kind == CONF_SCALAR ? "'" : "");
+        experiment_complain(l, c, c->line, "protect: boundary: expected a fraction in [0, 0.5], found %s%s%s",
+                            c->kind == CONF_SCALAR ? "'" : "", c->kind == CONF_SCALAR ? c->text : "a list or map",
+                            c->kind == CONF_SCALAR ? "'" : "");
         return (struct decimal){0, 0};
     }
     return d.num ? d : (struct decimal){0, 0};
@@ -190,7 +206,8 @@ struct protect experiment_protect(struct load *l, const struct conf *c)
     static const char *const known[] = {"sinks", "recent", "question", "first_layers", "compensate", "own", "boundary"};
     struct protect p = {.compensate = 1};
     if (c->kind == CONF_SCALAR && strcmp(c->text, "none") != 0)
-        experiment_complain(l, c, c->line, "protect: expected a map such as {sinks: 4, recent: 32}, found '%s'", c->text);
+        experiment_complain(l, c, c->line, "protect: expected a map such as {sinks: 4, recent: 32}, found '%s'",
+                            c->text);
     for (int i = 0; c->kind == CONF_MAP && i < c->n; i++) {
         const char *key = c->key[i];
         if (!strcmp(key, known[0]))
@@ -208,7 +225,8 @@ struct protect experiment_protect(struct load *l, const struct conf *c)
         else if (!strcmp(key, known[6]))
             p.boundary = boundary(l, c->item[i]);
         else
-            experiment_complain(l, c, c->key_line[i], "protect: key '%s' unknown%s", key, experiment_hint(key, known, 7));
+            experiment_complain(l, c, c->key_line[i], "protect: key '%s' unknown%s", key,
+                                experiment_hint(key, known, 7));
     }
     return p;
 }
@@ -266,7 +284,8 @@ static void read_block(struct load *l, struct block *b, int n_layer)
     else
         experiment_complain(l, b->conf, b->conf->line, "a block of the sweep needs a policy");
     if ((c = value(l, b->conf, "layer_budget")))
-        experiment_choices(l, c, "layer_budget", experiment_find_allocator, allocators, n_allocator, n_layer, &b->allocator);
+        experiment_choices(l, c, "layer_budget", experiment_find_allocator, allocators, n_allocator, n_layer,
+                           &b->allocator);
     int given = read_budgets(l, b);
     if ((c = value(l, b->conf, "head_budget")))
         each(l, b, c, one_head);
@@ -301,7 +320,10 @@ static char *protect_text(const struct protect *p)
     struct str s = {0};
     const char *comma = "";
     str_addc(&s, '{');
-    const struct { const char *key; int v; } number[] = {{"sinks", p->sinks}, {"recent", p->recent}, {"first_layers", p->first_layers}};
+    const struct {
+        const char *key;
+        int v;
+    } number[] = {{"sinks", p->sinks}, {"recent", p->recent}, {"first_layers", p->first_layers}};
     for (int i = 0; i < 3; i++)
         if (number[i].v) {
             str_addf(&s, "%s\"%s\":%d", comma, number[i].key, number[i].v);
@@ -342,12 +364,14 @@ static void identify(const struct experiment *x, struct cell *c)
     str_add_json(&s, x->template_name, strlen(x->template_name));
     str_addf(&s, ",\"seed\":%llu", (unsigned long long)x->seed);
     str_addf(&s, ",\"policy\":\"%s\",\"params\":%s,\"budget\":\"%s %s\",\"layer_budget\":%s,\"head_budget\":\"%s\"",
-             c->policy->name, c->params, kinds[c->budget.kind], c->budget_text, c->layer_budget, head_budget_names[c->heads]);
+             c->policy->name, c->params, kinds[c->budget.kind], c->budget_text, c->layer_budget,
+             head_budget_names[c->heads]);
     str_addf(&s, ",\"protect\":%s,\"prune_after\":\"%s\",\"prefill\":%s,\"decode\":%s,\"positions\":\"%s\"",
              c->protect_json, experiment_prune_after_names[c->prune_after], c->prefill, c->decode,
              experiment_positions_names[c->packed]);
-    str_addf(&s, ",\"policy_seed\":%llu,\"weight_dtype\":\"%s\",\"max_new_tokens\":%d}", (unsigned long long)c->policy_seed,
-             experiment_dtype_names[c->weight_dtype == MODEL_BF16], c->max_new_tokens);
+    str_addf(&s, ",\"policy_seed\":%llu,\"weight_dtype\":\"%s\",\"max_new_tokens\":%d}",
+             (unsigned long long)c->policy_seed, experiment_dtype_names[c->weight_dtype == MODEL_BF16],
+             c->max_new_tokens);
     hash_sha256(s.p, s.n, hex);
     memcpy(c->id, hex, 16);
     c->id[16] = '\0';
@@ -406,11 +430,16 @@ static void add_cell(const struct experiment *x, struct cells *all, struct cell 
 /* A cell from one point of a block's grid; what the cell ignores takes its default. */
 static struct cell make_cell(const struct experiment *x, const struct block *b, int model, int task, const int *at)
 {
-    const struct choice *policy = &b->policy.v[at[AXIS_POLICY]], *alloc = b->allocator.n ? &b->allocator.v[at[AXIS_ALLOCATOR]] : NULL;
+    const struct choice *policy = &b->policy.v[at[AXIS_POLICY]],
+                        *alloc = b->allocator.n ? &b->allocator.v[at[AXIS_ALLOCATOR]] : NULL;
     const struct policy_ops *ops = policy->noun.ops;
     const struct exp_task *et = &x->task[task];
-    struct cell c = {.model = model, .task = task, .policy = ops, .policy_config = policy->config,
-                     .params = mem_strdup(policy->params), .line = policy->line,
+    struct cell c = {.model = model,
+                     .task = task,
+                     .policy = ops,
+                     .policy_config = policy->config,
+                     .params = mem_strdup(policy->params),
+                     .line = policy->line,
                      .prune_after = (enum prune_after)b->after[at[AXIS_AFTER]],
                      .policy_seed = ops->uses_seed ? b->seed[at[AXIS_SEED]] : 1};
     struct str layer = {0};
@@ -434,26 +463,27 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
     int budgeted = prunes && c.allocator->budget != ALLOCATOR_ABSOLUTE, heads = b->heads[at[AXIS_HEADS]];
     c.budget = budgeted ? b->budget[at[AXIS_BUDGET]] : (struct budget){.kind = BUDGET_NONE};
     c.budget_text = mem_strdup(budgeted ? b->budget_text[at[AXIS_BUDGET]] : "");
-    c.heads = heads >= 0 && prunes                     ? (enum head_budget)heads
+    c.heads = heads >= 0 && prunes                      ? (enum head_budget)heads
               : strcmp(ops->head_budget, "shared") == 0 ? HEAD_SHARED
                                                         : HEAD_UNIFORM;
     c.protect = prunes ? b->protect[at[AXIS_PROTECT]] : (struct protect){.compensate = 1};
     c.protect_json = protect_text(&c.protect);
     c.max_new_tokens = b->new_tokens[at[AXIS_NEW_TOKENS]];
     if (!c.max_new_tokens)
-        c.max_new_tokens = et->ops->max_new_tokens_of ? et->ops->max_new_tokens_of(et->config) : et->ops->max_new_tokens;
+        c.max_new_tokens =
+            et->ops->max_new_tokens_of ? et->ops->max_new_tokens_of(et->config) : et->ops->max_new_tokens;
     return c;
 }
 
 static void grid(const struct block *b, int n[N_AXIS])
 {
     const struct modes *m = &b->modes;
-    const int size[N_AXIS] = {[AXIS_POLICY] = b->policy.n,      [AXIS_BUDGET] = b->n_budget,
-                              [AXIS_HEADS] = b->n_heads,        [AXIS_ALLOCATOR] = b->allocator.n ? b->allocator.n : 1,
-                              [AXIS_PROTECT] = b->n_protect,    [AXIS_AFTER] = b->n_after,
-                              [AXIS_PREFILL] = m->prefill.n,    [AXIS_DECODE] = m->decode.n,
-                              [AXIS_PACKED] = m->n_packed,      [AXIS_SEED] = b->n_seed,
-                              [AXIS_DTYPE] = m->n_dtype,        [AXIS_NEW_TOKENS] = b->n_new_tokens};
+    const int size[N_AXIS] = {[AXIS_POLICY] = b->policy.n,   [AXIS_BUDGET] = b->n_budget,
+                              [AXIS_HEADS] = b->n_heads,     [AXIS_ALLOCATOR] = b->allocator.n ? b->allocator.n : 1,
+                              [AXIS_PROTECT] = b->n_protect, [AXIS_AFTER] = b->n_after,
+                              [AXIS_PREFILL] = m->prefill.n, [AXIS_DECODE] = m->decode.n,
+                              [AXIS_PACKED] = m->n_packed,   [AXIS_SEED] = b->n_seed,
+                              [AXIS_DTYPE] = m->n_dtype,     [AXIS_NEW_TOKENS] = b->n_new_tokens};
     memcpy(n, size, sizeof size);
 }
 
@@ -469,9 +499,10 @@ static void check_size(struct load *l, const struct block *block, int n_block)
             mine *= n[k];
         points += mine;
         if (points > MAX_POINT) {
-            experiment_complain(l, block[i].conf, block[i].conf->line, "sweep: with this block %.0f cells over %d models and %d "
-                                "tasks, before equal ones merge; at most %d in one experiment", points, l->x->n_model, l->x->n_task,
-                                MAX_POINT);
+            experiment_complain(l, block[i].conf, block[i].conf->line,
+                                "sweep: with this block %.0f cells over %d models and %d "
+                                "tasks, before equal ones merge; at most %d in one experiment",
+                                points, l->x->n_model, l->x->n_task, MAX_POINT);
             return;
         }
     }
@@ -501,14 +532,21 @@ static void order_cells(struct experiment *x, struct cells *mine, struct cells *
     for (size_t i = 0; i < mine->n; i++) {
         int there = 0;
         for (size_t k = 0; k < full.n && !there; k++)
-            there = full.v[k].prune_after == mine->v[i].prune_after && full.v[k].max_new_tokens == mine->v[i].max_new_tokens &&
+            there = full.v[k].prune_after == mine->v[i].prune_after &&
+                    full.v[k].max_new_tokens == mine->v[i].max_new_tokens &&
                     full.v[k].weight_dtype == mine->v[i].weight_dtype;
         if (there)
             continue;
-        struct cell c = {.model = mine->v[i].model, .task = mine->v[i].task, .policy = policy_find("full"),
-                         .allocator = allocator_find("uniform"), .prune_after = mine->v[i].prune_after, .policy_seed = 1,
-                         .protect = {.compensate = 1}, .max_new_tokens = mine->v[i].max_new_tokens,
-                         .weight_dtype = mine->v[i].weight_dtype, .line = mine->v[i].line};
+        struct cell c = {.model = mine->v[i].model,
+                         .task = mine->v[i].task,
+                         .policy = policy_find("full"),
+                         .allocator = allocator_find("uniform"),
+                         .prune_after = mine->v[i].prune_after,
+                         .policy_seed = 1,
+                         .protect = {.compensate = 1},
+                         .max_new_tokens = mine->v[i].max_new_tokens,
+                         .weight_dtype = mine->v[i].weight_dtype,
+                         .line = mine->v[i].line};
         c.params = mem_strdup("{}");
         c.budget_text = mem_strdup("");
         c.layer_budget = mem_strdup("\"uniform\"");
@@ -554,7 +592,8 @@ void experiment_cells(struct load *l)
     const struct conf *sweep = conf_get(l->root, "sweep");
     struct cells all = {0};
     if (!sweep || sweep->kind != CONF_LIST || sweep->n == 0) {
-        experiment_complain(l, sweep ? sweep : l->root, sweep ? sweep->line : l->root->line, "sweep: expected a list of blocks");
+        experiment_complain(l, sweep ? sweep : l->root, sweep ? sweep->line : l->root->line,
+                            "sweep: expected a list of blocks");
         return;
     }
     if (sweep->n > MAX_BLOCK) {
@@ -569,7 +608,8 @@ void experiment_cells(struct load *l)
     for (int i = 0; i < sweep->n; i++) {
         block[i].conf = sweep->item[i];
         if (sweep->item[i]->kind != CONF_MAP) {
-            experiment_complain(l, sweep->item[i], sweep->item[i]->line, "sweep: a block is a map such as {policy: h2o, keep: 0.5}");
+            experiment_complain(l, sweep->item[i], sweep->item[i]->line,
+                                "sweep: a block is a map such as {policy: h2o, keep: 0.5}");
             continue;
         }
         read_block(l, &block[i], n_layer);

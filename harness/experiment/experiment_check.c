@@ -2,9 +2,9 @@
 #include <limits.h>
 #include <string.h>
 
-#include "harness/experiment/budget.h"
-#include "harness/base/mem.h"
 #include "harness/base/data_dir.h"
+#include "harness/base/mem.h"
+#include "harness/experiment/budget.h"
 #include "harness/experiment/experiment_int.h"
 
 static int no_tokens(void *ctx, const char *context, size_t n, const char *question, const char *answer_prefix)
@@ -70,8 +70,11 @@ void experiment_check_tasks(struct load *l)
 {
     struct experiment *x = l->x;
     const struct conf *at = conf_get(l->root, "tasks");
-    struct dataset_env env = {.prompt_tokens = no_tokens, .truncate_middle = no_truncation, .head_bytes = no_head,
-                              .data_dir = data_dir(), .base_dir = x->dir};
+    struct dataset_env env = {.prompt_tokens = no_tokens,
+                              .truncate_middle = no_truncation,
+                              .head_bytes = no_head,
+                              .data_dir = data_dir(),
+                              .base_dir = x->dir};
     for (int t = 0; t < x->n_task; t++) {
         struct exp_task *task = &x->task[t];
         struct err e = {0};
@@ -82,17 +85,20 @@ void experiment_check_tasks(struct load *l)
         else
             there = task->ops->count(self);
         if (there >= 0 && there <= x->first_sample)
-            experiment_complain(l, at, task->line, "first_sample %d: task '%s' has samples 0 to %d", x->first_sample, task->label, there - 1);
+            experiment_complain(l, at, task->line, "first_sample %d: task '%s' has samples 0 to %d", x->first_sample,
+                                task->label, there - 1);
         task->n_sample = there < 0 || there - x->first_sample > x->samples ? x->samples : there - x->first_sample;
         task->ops->close(self);
         for (int m = 0; m < x->n_model; m++)
             if (x->model[m].hp.context_length > 0 && task->length > x->model[m].hp.context_length)
-                experiment_complain(l, at, task->line, "task '%s': length %d exceeds the context of model '%s', %d", task->label,
-                                    task->length, x->model[m].name, x->model[m].hp.context_length);
+                experiment_complain(l, at, task->line, "task '%s': length %d exceeds the context of model '%s', %d",
+                                    task->label, task->length, x->model[m].name, x->model[m].hp.context_length);
         for (int c = 0; c < x->n_cell && task->length && !told; c++)
             if (x->cell[c].task == t && x->cell[c].max_new_tokens >= task->length && ++told)
-                experiment_complain(l, at, task->line, "task '%s': length %d leaves nothing for the prompt: max_new_tokens is %d (it counts)",
-                                    task->label, task->length, x->cell[c].max_new_tokens);
+                experiment_complain(
+                    l, at, task->line,
+                    "task '%s': length %d leaves nothing for the prompt: max_new_tokens is %d (it counts)", task->label,
+                    task->length, x->cell[c].max_new_tokens);
     }
 }
 
@@ -109,7 +115,8 @@ void experiment_check_budgets(struct load *l)
         int m;
         if (c->line == told)
             continue;
-        if (budget_entries(&c->budget, INT_MAX, hp->n_layer, hp->n_kv_head, 2 * (size_t)hp->head_dim * sizeof(float), &m, &e))
+        if (budget_entries(&c->budget, INT_MAX, hp->n_layer, hp->n_kv_head, 2 * (size_t)hp->head_dim * sizeof(float),
+                           &m, &e))
             experiment_complain(l, at, told = c->line, "%s (model %s)", e.msg, x->model[c->model].name);
         else if (c->protect.first_layers > hp->n_layer)
             experiment_complain(l, at, told = c->line, "protect: first_layers %d of a model with %d layers (model %s)",

@@ -32,7 +32,10 @@ int experiment_find_dataset(const char *name, struct noun *out)
 {
     const struct dataset_ops *d = dataset_find(name);
     if (d)
-        *out = (struct noun){.ops = d, .name = d->name, .params = dataset_params(d), .config_size = dataset_config_size(d),
+        *out = (struct noun){.ops = d,
+                             .name = d->name,
+                             .params = dataset_params(d),
+                             .config_size = dataset_config_size(d),
                              .json = task_json};
     return d ? 0 : -1;
 }
@@ -98,7 +101,8 @@ static int read_values(struct load *l, const struct conf *c, const char *name, i
         return -1;
     }
     if (strcmp(name, "layer") == 0 && all_layers < 0 && c->kind == CONF_SCALAR && strcmp(c->text, "all") == 0) {
-        experiment_complain(l, c, c->line, "layer: all: the models have different numbers of layers; run them one by one");
+        experiment_complain(l, c, c->line,
+                            "layer: all: the models have different numbers of layers; run them one by one");
         return -1;
     }
     if (strcmp(name, "layer") == 0 && all_layers > 0 && c->kind == CONF_SCALAR && strcmp(c->text, "all") == 0) {
@@ -177,8 +181,8 @@ static void add_choice(struct load *l, const struct noun *noun, const struct val
 }
 
 /* The grid over the parameters' alternatives, the last one fastest. */
-static void expand(struct load *l, const struct noun *noun, const struct conf *params, int line, const struct conf *where,
-                   int all_layers, struct choices *out)
+static void expand(struct load *l, const struct noun *noun, const struct conf *params, int line,
+                   const struct conf *where, int all_layers, struct choices *out)
 {
     int n = params ? params->n : 0, bad = 0;
     struct values *v = mem_new((size_t)n + 1, sizeof *v);
@@ -191,7 +195,8 @@ static void expand(struct load *l, const struct noun *noun, const struct conf *p
         v[i].param = param_find(noun->params, params->key[i]);
         if (!v[i].param) {
             experiment_complain(l, params, params->key_line[i], "%s has no parameter '%s'%s (see: depthkv describe %s)",
-                                noun->name, params->key[i], experiment_hint(params->key[i], known, n_known), noun->name);
+                                noun->name, params->key[i], experiment_hint(params->key[i], known, n_known),
+                                noun->name);
             bad = 1;
         } else if (read_values(l, params->item[i], params->key[i], all_layers, &v[i])) {
             bad = 1;
@@ -226,7 +231,8 @@ void experiment_choices(struct load *l, const struct conf *c, const char *what,
     const struct conf *params = c->kind == CONF_MAP && c->n == 1 ? c->item[0] : NULL;
     struct noun noun;
     if (!name) {
-        experiment_complain(l, c, c->line, "%s: expected a name or {name: {parameters}}, found a map of %d keys", what, c->n);
+        experiment_complain(l, c, c->line, "%s: expected a name or {name: {parameters}}, found a map of %d keys", what,
+                            c->n);
         return;
     }
     if (find(name, &noun)) {
@@ -242,8 +248,8 @@ void experiment_choices(struct load *l, const struct conf *c, const char *what,
         char *key[1] = {mem_strdup(noun.params->name)};
         int line[1] = {params->line};
         struct conf *item[1] = {conf_copy(params)};
-        struct conf map = {.kind = CONF_MAP, .file = c->file, .line = c->line, .key = key, .key_line = line, .item = item,
-                           .n = 1};
+        struct conf map = {
+            .kind = CONF_MAP, .file = c->file, .line = c->line, .key = key, .key_line = line, .item = item, .n = 1};
         expand(l, &noun, &map, c->line, c, all_layers, out);
         conf_free(item[0]);
         mem_free(key[0]);

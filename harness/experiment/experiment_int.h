@@ -25,8 +25,9 @@ struct noun {
     const char *name;
     const struct param *params;
     size_t config_size;
-    void (*json)(const void *ops, const void *config, struct str *out); /* canonical parameters; NULL: as the table has them */
-    int bare;     /* 1: {name: value} gives its first parameter, as in {interval: 512} */
+    void (*json)(const void *ops, const void *config,
+                 struct str *out); /* canonical parameters; NULL: as the table has them */
+    int bare;                      /* 1: {name: value} gives its first parameter, as in {interval: 512} */
 };
 struct choice {
     struct noun noun;
@@ -40,7 +41,8 @@ struct choices {
     size_t cap;
 };
 /* Expands a name, {name: {params}}, or a list of those; lists of values are axes. `all_layers` > 0 is what the word
- * "all" of a parameter `layer` expands to (0: unknown, then it is kept; -1: it has no meaning). Complains about whatever is wrong. */
+ * "all" of a parameter `layer` expands to (0: unknown, then it is kept; -1: it has no meaning). Complains about
+ * whatever is wrong. */
 void experiment_choices(struct load *l, const struct conf *c, const char *what,
                         int (*find)(const char *name, struct noun *out), const char *const *known, int n_known,
                         int all_layers, struct choices *out);

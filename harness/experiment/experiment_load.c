@@ -11,14 +11,14 @@
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/base/rng.h"
-#include "harness/experiment/published.h"
 #include "harness/experiment/experiment_int.h"
+#include "harness/experiment/published.h"
 
 const char *const experiment_prune_after_names[] = {"context", "question", "all_but_last", "prompt", NULL};
 
-static const char *const top_keys[] = {"schema", "experiment", "model",  "tasks", "template", "samples", "first_sample", "seed", "measure",
-                                       "baseline", "sweep",    "plugin", "record", "include", "report",
-                                       "relative_to", NULL};
+static const char *const top_keys[] = {"schema",       "experiment", "model",   "tasks",       "template", "samples",
+                                       "first_sample", "seed",       "measure", "baseline",    "sweep",    "plugin",
+                                       "record",       "include",    "report",  "relative_to", NULL};
 
 enum { MAX_ERROR = 100 }; /* that are told */
 
@@ -77,8 +77,8 @@ int64_t experiment_int(struct load *l, const struct conf *c, const char *key, in
     if (c->kind == CONF_SCALAR && str_to_int64(c->text, &v) == 0 && v >= min && v <= max)
         return v;
     experiment_complain(l, c, c->line, "%s: expected a whole number in [%lld, %lld], found %s%s%s", key, (long long)min,
-                        (long long)max, c->kind == CONF_SCALAR ? "'" : "", c->kind == CONF_SCALAR ? c->text : "a list or map",
-                        c->kind == CONF_SCALAR ? "'" : "");
+                        (long long)max, c->kind == CONF_SCALAR ? "'" : "",
+                        c->kind == CONF_SCALAR ? c->text : "a list or map", c->kind == CONF_SCALAR ? "'" : "");
     return dflt;
 }
 
@@ -130,7 +130,8 @@ static void read_scalars(struct load *l, int limit)
         experiment_complain(l, schema, schema->line, "schema: this program reads schema 1");
     x->name = mem_strdup(scalar(l, "experiment", ""));
     if (!*x->name)
-        experiment_complain(l, name ? name : l->root, name ? name->line : l->root->line, "experiment: a name is missing");
+        experiment_complain(l, name ? name : l->root, name ? name->line : l->root->line,
+                            "experiment: a name is missing");
     else if (strpbrk(x->name, "/,\"\n") || x->name[0] == '.')
         experiment_complain(l, name, name->line, "experiment '%s': no '/', comma, quote or leading dot", x->name);
     x->samples = samples ? (int)experiment_int(l, samples, "samples", 1, 1000000000, 1) : 0;
@@ -189,8 +190,9 @@ static void read_record(struct load *l)
         int on = c->item[i]->kind == CONF_SCALAR && strcmp(c->item[i]->text, "true") == 0;
         int off = c->item[i]->kind == CONF_SCALAR && strcmp(c->item[i]->text, "false") == 0;
         if (!on && !off)
-            experiment_complain(l, c->item[i], c->item[i]->line, "record: %s: true or false is expected, found %s%s%s", c->key[i],
-                                c->item[i]->kind == CONF_SCALAR ? "'" : "", c->item[i]->kind == CONF_SCALAR ? c->item[i]->text : "a list or map",
+            experiment_complain(l, c->item[i], c->item[i]->line, "record: %s: true or false is expected, found %s%s%s",
+                                c->key[i], c->item[i]->kind == CONF_SCALAR ? "'" : "",
+                                c->item[i]->kind == CONF_SCALAR ? c->item[i]->text : "a list or map",
                                 c->item[i]->kind == CONF_SCALAR ? "'" : "");
         else if (strcmp(c->key[i], "kept") == 0)
             l->x->record_kept = on;
@@ -226,7 +228,8 @@ static void add_model(struct load *l, const struct conf *c)
         experiment_complain(l, c, c->line, "model: %s", e.msg);
     for (int i = 0; i < x->n_model; i++)
         if (strcmp(x->model[i].name, m.name) == 0)
-            experiment_complain(l, c, c->line, "model: two models are named '%s', and rows could not tell them apart", m.name);
+            experiment_complain(l, c, c->line, "model: two models are named '%s', and rows could not tell them apart",
+                                m.name);
     size_t cap = (size_t)x->n_model;
     mem_grow(&x->model, &cap, (size_t)x->n_model + 1, sizeof *x->model);
     x->model[x->n_model++] = m;
@@ -298,8 +301,8 @@ static void read_tasks(struct load *l)
         if (again)
             continue; /* equal tasks merge, as equal cells do */
         struct exp_task *t = &x->task[x->n_task++];
-        *t = (struct exp_task){.ops = all.v[i].noun.ops, .config = all.v[i].config, .params = all.v[i].params,
-                               .line = all.v[i].line};
+        *t = (struct exp_task){
+            .ops = all.v[i].noun.ops, .config = all.v[i].config, .params = all.v[i].params, .line = all.v[i].line};
         all.v[i].config = NULL; /* moved */
         all.v[i].params = NULL;
         t->label = mem_strdup(t->ops->label ? t->ops->label(t->config) : t->ops->name);
@@ -323,7 +326,8 @@ static struct conf *read_included(struct load *l, struct conf *c, const char *di
     if (!inc)
         return c;
     if (inc->kind != CONF_SCALAR || depth > 8) {
-        experiment_complain(l, inc, inc->line, depth > 8 ? "include: a cycle, or more than 8 files deep" : "include: expected a path");
+        experiment_complain(l, inc, inc->line,
+                            depth > 8 ? "include: a cycle, or more than 8 files deep" : "include: expected a path");
         return c;
     }
     char *path = fs_join(dir, inc->text), *base_dir = fs_dirname(path);
@@ -331,7 +335,8 @@ static struct conf *read_included(struct load *l, struct conf *c, const char *di
     if (!base) {
         experiment_complain(l, inc, inc->line, "include: %s", e.msg);
     } else if (base->kind != CONF_MAP) {
-        experiment_complain(l, base, base->line, "included by %s:%d: expected a map of keys at the top", inc->file, inc->line);
+        experiment_complain(l, base, base->line, "included by %s:%d: expected a map of keys at the top", inc->file,
+                            inc->line);
         conf_free(base);
     } else {
         base = read_included(l, base, base_dir, depth + 1);
@@ -381,8 +386,11 @@ static void read_relative_to(struct load *l)
  * the text to say: see experiment_print. */
 static void write_resolved(struct load *l)
 {
-    static const char *const defaults[][2] = {{"prune_after", "all_but_last"}, {"prefill", "full"}, {"decode", "frozen"},
-                                              {"positions", "original"}, {"weight_dtype", "f32"}};
+    static const char *const defaults[][2] = {{"prune_after", "all_but_last"},
+                                              {"prefill", "full"},
+                                              {"decode", "frozen"},
+                                              {"positions", "original"},
+                                              {"weight_dtype", "f32"}};
     struct str *out = &l->x->resolved;
     if (l->x->question && *l->x->question) {
         str_add(out, "# ");
@@ -466,8 +474,8 @@ void experiment_print(const struct experiment *x, const char *dir, struct str *o
     mem_free(from);
 }
 
-static int load_conf(const char *path, struct conf *root, const char *text, const char *const *set, int n_set, int limit,
-                     struct experiment *x, struct str *errors, struct err *e)
+static int load_conf(const char *path, struct conf *root, const char *text, const char *const *set, int n_set,
+                     int limit, struct experiment *x, struct str *errors, struct err *e)
 {
     struct err mine = {0};
     struct load l = {.x = x, .root = root, .errors = errors, .first = &mine};

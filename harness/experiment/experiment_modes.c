@@ -1,5 +1,5 @@
-/* The axes that change the loop: how the prompt is read, what happens while decoding, how kept entries are numbered, and
- * how weights are held. */
+/* The axes that change the loop: how the prompt is read, what happens while decoding, how kept entries are numbered,
+ * and how weights are held. */
 #include <string.h>
 
 #include "harness/base/mem.h"
@@ -45,8 +45,11 @@ static int find(const struct mode *table, const char *name, struct noun *out)
 {
     for (; table->name; table++)
         if (strcmp(table->name, name) == 0) {
-            *out = (struct noun){.ops = table, .name = table->name, .params = table->params, .config_size = table->config_size,
-                                  .bare = table->params == interval_params};
+            *out = (struct noun){.ops = table,
+                                 .name = table->name,
+                                 .params = table->params,
+                                 .config_size = table->config_size,
+                                 .bare = table->params == interval_params};
             return 0;
         }
     return -1;
@@ -79,7 +82,8 @@ void experiment_mode_choices(struct load *l, const struct conf *c, const char *k
     experiment_choices(l, c, key, prefill ? experiment_find_prefill : experiment_find_decode, known, n, 0, out);
 }
 
-static void read_choices(struct load *l, const struct conf *block, const char *key, const char *dflt, struct choices *out)
+static void read_choices(struct load *l, const struct conf *block, const char *key, const char *dflt,
+                         struct choices *out)
 {
     struct conf one = {.kind = CONF_SCALAR, .text = mem_strdup(dflt), .file = block->file, .line = block->line};
     const struct conf *c = value(l, block, key);
@@ -110,8 +114,8 @@ static void read_word(struct load *l, const struct conf *c, const char *key, con
                 out[(*n)++] = i;
             return;
         }
-    experiment_complain(l, c, c->line, "%s '%s' unknown%s; %s and %s are known", key, c->text, experiment_hint(c->text, names, 2),
-                        names[0], names[1]);
+    experiment_complain(l, c, c->line, "%s '%s' unknown%s; %s and %s are known", key, c->text,
+                        experiment_hint(c->text, names, 2), names[0], names[1]);
 }
 
 void experiment_modes_read(struct load *l, const struct conf *block, struct modes *out)
@@ -147,18 +151,21 @@ void experiment_modes_check(struct load *l, const struct conf *block, const stru
         const struct policy_ops *p = policy->v[i].noun.ops;
         unsigned needs = policy_needs_of(p, policy->v[i].config);
         if (p->observe && (chunked || cuts))
-            experiment_complain(l, block, policy->v[i].line,
-                                "policy '%s' watches attention rows with a memory of its own, which can't follow a cache that is "
-                                "cut several times: only prefill: full with decode: frozen",
-                                p->name);
+            experiment_complain(
+                l, block, policy->v[i].line,
+                "policy '%s' watches attention rows with a memory of its own, which can't follow a cache that is "
+                "cut several times: only prefill: full with decode: frozen",
+                p->name);
         else if ((chunked || cuts) && needs & POLICY_NEEDS_ANSWER)
-            experiment_complain(l, block, policy->v[i].line,
-                                "policy '%s' reads the answer's attention on the full cache of the whole prompt: only prefill: full "
-                                "with decode: frozen",
-                                p->name);
+            experiment_complain(
+                l, block, policy->v[i].line,
+                "policy '%s' reads the answer's attention on the full cache of the whole prompt: only prefill: full "
+                "with decode: frozen",
+                p->name);
         else if (cuts && needs & once)
             experiment_complain(l, block, policy->v[i].line,
-                                "policy '%s' needs %s, which is known of the prompt only: decode: frozen is expected", p->name,
+                                "policy '%s' needs %s, which is known of the prompt only: decode: frozen is expected",
+                                p->name,
                                 needs & POLICY_NEEDS_ENTROPY   ? "row entropies"
                                 : needs & POLICY_NEEDS_QUERIES ? "queries"
                                                                : "hidden states");
@@ -166,10 +173,11 @@ void experiment_modes_check(struct load *l, const struct conf *block, const stru
     for (int i = 0; i < allocator->n && chunked; i++) {
         const struct allocator_ops *a = allocator->v[i].noun.ops;
         if (a->observe || a->needs & ALLOCATOR_NEEDS_COSINE)
-            experiment_complain(l, block, allocator->v[i].line,
-                                "layer_budget '%s' reads %s of the whole prompt, which a prompt that is cut after every chunk "
-                                "can't give: prefill: full is expected",
-                                a->name, a->observe ? "attention" : "the residual stream");
+            experiment_complain(
+                l, block, allocator->v[i].line,
+                "layer_budget '%s' reads %s of the whole prompt, which a prompt that is cut after every chunk "
+                "can't give: prefill: full is expected",
+                a->name, a->observe ? "attention" : "the residual stream");
     }
 }
 

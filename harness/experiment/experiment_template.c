@@ -31,14 +31,16 @@ static void spelled(struct load *l, const struct conf *c)
         while (k < N_KEY && strcmp(keys[k], c->key[i]) != 0)
             k++;
         if (k == N_KEY)
-            experiment_complain(l, c, c->key_line[i], "template: key '%s' unknown%s; known are begin, system, user, assistant",
-                                c->key[i], experiment_hint(c->key[i], keys, N_KEY));
+            experiment_complain(l, c, c->key_line[i],
+                                "template: key '%s' unknown%s; known are begin, system, user, assistant", c->key[i],
+                                experiment_hint(c->key[i], keys, N_KEY));
     }
     if (!user || user->kind != CONF_LIST || user->n != 2)
         experiment_complain(l, user ? user : c, user ? user->line : c->line,
                             "template: user: expected two texts, what stands before a user's message and behind it");
     if (!conf_get(c, "assistant"))
-        experiment_complain(l, c, c->line, "template: assistant is missing: what stands before the answer (\"\" for nothing)");
+        experiment_complain(l, c, c->line,
+                            "template: assistant is missing: what stands before the answer (\"\" for nothing)");
     const struct conf *two = user && user->kind == CONF_LIST && user->n == 2 ? user : NULL;
     const char *text[] = {piece(l, conf_get(c, "begin"), "begin"), piece(l, conf_get(c, "system"), "system"),
                           piece(l, two ? two->item[0] : NULL, "user"), piece(l, two ? two->item[1] : NULL, "user"),

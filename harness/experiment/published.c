@@ -45,11 +45,11 @@ static int check_names(const struct published *p, const struct conf *map, int co
                            published_text(p->c, "table", ""), p->file.path, what, map->key[i]);
         const char *statistic = published_text(map->item[i], "statistic", "mean");
         if (strcmp(statistic, "mean") != 0 && strcmp(statistic, "z") != 0 && strcmp(statistic, "pearson") != 0)
-            return err_set(e, ERR_CONFIG, "%s:%d: beside: statistic '%s' unknown; mean, z and pearson are known", map->file,
-                           map->key_line[i], statistic);
+            return err_set(e, ERR_CONFIG, "%s:%d: beside: statistic '%s' unknown; mean, z and pearson are known",
+                           map->file, map->key_line[i], statistic);
         if (map->item[i]->kind != CONF_MAP)
-            return err_set(e, ERR_CONFIG, "%s:%d: beside: %s '%s': expected a map of columns and patterns", map->file, map->key_line[i],
-                           what, map->key[i]);
+            return err_set(e, ERR_CONFIG, "%s:%d: beside: %s '%s': expected a map of columns and patterns", map->file,
+                           map->key_line[i], what, map->key[i]);
     }
     return 0;
 }
@@ -80,7 +80,8 @@ int published_check(const struct conf *c, const char *dir, struct err *e)
     for (int r = 1; r < p.file.n_row && !rc; r++)
         found |= published_in_table(&p, r);
     if (!rc && !found)
-        rc = err_set(e, ERR_CONFIG, "%s:%d: beside: %s has no table '%s'", c->file, c->line, p.file.path, published_text(c, "table", ""));
+        rc = err_set(e, ERR_CONFIG, "%s:%d: beside: %s has no table '%s'", c->file, c->line, p.file.path,
+                     published_text(c, "table", ""));
     rc = rc || check_names(&p, p.rows, p.row, "row", e) || check_names(&p, p.columns, p.column, "column", e);
     csv_free(&p.file);
     return rc ? -1 : 0;

@@ -13,10 +13,10 @@
  *       columns:                   # the same for columns; value may stand here too
  *         GEM7 arXiv R-1: {task: arxiv, value: rouge1}
  *
- * A column may say `statistic: z` (how many standard deviations the line stands from the mean of all lines of the column) or
- * `pearson`, `with: yap` (the correlation of two columns over the chosen lines) instead of the mean; a row its own scale.
- * A row's and a column's patterns together choose lines; of several the mean counts. A row or a column that isn't listed is
- * "not measured", what no line answers to, or has no such number, n/a. */
+ * A column may say `statistic: z` (how many standard deviations the line stands from the mean of all lines of the
+ * column) or `pearson`, `with: yap` (the correlation of two columns over the chosen lines) instead of the mean; a row
+ * its own scale. A row's and a column's patterns together choose lines; of several the mean counts. A row or a column
+ * that isn't listed is "not measured", what no line answers to, or has no such number, n/a. */
 #ifndef HARNESS_PUBLISHED_H
 #define HARNESS_PUBLISHED_H
 
@@ -31,8 +31,8 @@ struct published {
     int table, row, column, value; /* its columns */
 };
 
-/* Checks the map under `beside`: keys, the file and that the table, its rows and columns are in it; `dir` is where paths start.
- * ERR_CONFIG with file and line. */
+/* Checks the map under `beside`: keys, the file and that the table, its rows and columns are in it; `dir` is where
+ * paths start. ERR_CONFIG with file and line. */
 int published_check(const struct conf *beside, const char *dir, struct err *e);
 /* Reads the file; paths start in `dir`. The map must have been checked. */
 int published_open(struct published *p, const struct conf *beside, const char *dir, struct err *e);

@@ -184,12 +184,13 @@ static double log_sum_exp(const double *x, int n)
     return top + log(sum);
 }
 
-int repr_depthkv(const double *a, const double *b, int n, int width, const struct repr_rule *r, double *dime, double *lidar,
-                 double *infonce, struct err *e)
+int repr_depthkv(const double *a, const double *b, int n, int width, const struct repr_rule *r, double *dime,
+                 double *lidar, double *infonce, struct err *e)
 {
     size_t d = (size_t)width;
     int rc = -1;
-    double *u = mem_try((size_t)n * d, sizeof *u, "pooled vectors", e), *v = mem_try(d + (size_t)n, sizeof *v, "pooled vectors", e);
+    double *u = mem_try((size_t)n * d, sizeof *u, "pooled vectors", e),
+           *v = mem_try(d + (size_t)n, sizeof *v, "pooled vectors", e);
     if (!u || !v)
         goto out;
     double *sim = v + d;
@@ -223,12 +224,13 @@ static void gram(const double *a, int n, int width, double *k)
 {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++)
-            k[(size_t)i * (size_t)n + (size_t)j] = dot(a + (size_t)i * (size_t)width, a + (size_t)j * (size_t)width, width);
+            k[(size_t)i * (size_t)n + (size_t)j] =
+                dot(a + (size_t)i * (size_t)width, a + (size_t)j * (size_t)width, width);
 }
 
 /* S of the elementwise product of k with l, whose rows and columns are permuted (NULL: not). work[n][n], w[n]. */
-static int joint_entropy(const double *k, const double *l, const int *permuted, int n, double alpha, double *work, double *w,
-                         double *out, struct err *e)
+static int joint_entropy(const double *k, const double *l, const int *permuted, int n, double alpha, double *work,
+                         double *w, double *out, struct err *e)
 {
     size_t m = (size_t)n;
     for (size_t i = 0; i < m; i++)
@@ -307,8 +309,10 @@ int repr_skean_lidar(const double *x, int n, int n_view, int width, double alpha
     size_t d = (size_t)width, rows = (size_t)n;
     int rc = -1, k = n < width ? n : width;
     double *sw = mem_try(d * d, sizeof *sw, "scatter", e), *w = mem_try(d, sizeof *w, "scatter", e);
-    double *mean = mem_try(rows * d, sizeof *mean, "class means", e), *white = mem_try(rows * d, sizeof *white, "class means", e);
-    double *all = mem_try(2 * d, sizeof *all, "class means", e), *s = mem_try((size_t)k, sizeof *s, "singular values", e);
+    double *mean = mem_try(rows * d, sizeof *mean, "class means", e),
+           *white = mem_try(rows * d, sizeof *white, "class means", e);
+    double *all = mem_try(2 * d, sizeof *all, "class means", e),
+           *s = mem_try((size_t)k, sizeof *s, "singular values", e);
     if (!sw || !w || !mean || !white || !all || !s)
         goto out;
     double *gap = all + d;

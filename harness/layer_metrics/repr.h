@@ -5,15 +5,14 @@
  *                (curvature)
  *   entropy      -sum p ln p, p = s / sum s, s singular values      of order alpha, of p = s^2 / sum s^2
  *   erank        exp(entropy)                                       exp(entropy)
- *   curvature    1 - mean cosine of a token to its k nearest        mean angle in radians between successive differences of
- *                others                                             tokens (`paper`), or tokens (`code`)
- *   pooling      mean over the tokens                               mean over the tokens (normalised as above)
- *   dime         1 - cos(original, view)                            mean over permutations P of S(A o P B P^T), less
- *                                                                   S(A o B); A, B the Gram matrices of two views
- *   lidar        |original - view|                                  entropy of S_w^-1/2 S_b S_w^-1/2, the scatter between
- *                                                                   samples against that between a sample's views
- *   infonce      ln sum_j exp(o_i o_j / t) - o_i v_i / t, unit      -ln (pos / (pos + neg)), pos the sample's other view, neg
- *                length                                             both views of all other samples; not unit length
+ *   curvature    1 - mean cosine of a token to its k nearest        mean angle in radians between successive
+ * differences of others                                             tokens (`paper`), or tokens (`code`) pooling mean
+ * over the tokens                               mean over the tokens (normalised as above) dime         1 -
+ * cos(original, view)                            mean over permutations P of S(A o P B P^T), less S(A o B); A, B the
+ * Gram matrices of two views lidar        |original - view|                                  entropy of S_w^-1/2 S_b
+ * S_w^-1/2, the scatter between samples against that between a sample's views infonce      ln sum_j exp(o_i o_j / t) -
+ * o_i v_i / t, unit      -ln (pos / (pos + neg)), pos the sample's other view, neg length both views of all other
+ * samples; not unit length
  *
  * DepthKV prints infonce's sum with j = i in it and without the positive pair: `printed`; `standard` puts the positive
  * pair in the place of j = i. All in nats where a logarithm is taken. x[n_token][width] is what a tap shows. */
@@ -29,10 +28,10 @@ extern const char *const repr_definition_names[], *const repr_metric_names[];
 
 struct repr_rule {
     int definition;
-    int knn;           /* DEPTHKV: neighbours of curvature */
-    int standard;      /* DEPTHKV: infonce's denominator; 0 printed */
-    int turning;       /* SKEAN: curvature of the paper; 0: of the code */
-    double alpha;      /* SKEAN: order of the entropies */
+    int knn;      /* DEPTHKV: neighbours of curvature */
+    int standard; /* DEPTHKV: infonce's denominator; 0 printed */
+    int turning;  /* SKEAN: curvature of the paper; 0: of the code */
+    double alpha; /* SKEAN: order of the entropies */
     double temperature;
 };
 
@@ -42,8 +41,8 @@ int repr_tokens(const float *x, int n_token, int width, const struct repr_rule *
 void repr_pool(const float *x, int n_token, int width, int definition, double *out);
 
 /* DEPTHKV: one value a sample. a[n][width] the originals, b[n][width] their views; out[n] of each metric. */
-int repr_depthkv(const double *a, const double *b, int n, int width, const struct repr_rule *r, double *dime, double *lidar,
-                 double *infonce, struct err *e);
+int repr_depthkv(const double *a, const double *b, int n, int width, const struct repr_rule *r, double *dime,
+                 double *lidar, double *infonce, struct err *e);
 
 /* SKEAN, a[n][width] and b[n][width] two views. permutation[n_permutation][n] of the samples. */
 int repr_skean_dime(const double *a, const double *b, int n, int width, double alpha, const int *permutation,

@@ -17,7 +17,8 @@ static int read_reliability(const struct h5 *f, const char *group, struct repr_d
         struct str path = {0};
         str_addf(&path, "%s/%s", group, allocator_study_measures[m]);
         d->reliability[m] = NAN;
-        bad = h5_has(f, path.p, "split_half_rank") && h5_get_double(f, path.p, "split_half_rank", &d->reliability[m], e);
+        bad =
+            h5_has(f, path.p, "split_half_rank") && h5_get_double(f, path.p, "split_half_rank", &d->reliability[m], e);
         str_free(&path);
     }
     return bad ? -1 : 0;
@@ -42,10 +43,11 @@ int repr_damage_same_json(const char *a, const char *b)
     return same;
 }
 
-static int no_study(const struct h5 *f, const struct experiment *x, const struct exp_task *t, const struct str *seen, struct err *e)
+static int no_study(const struct h5 *f, const struct experiment *x, const struct exp_task *t, const struct str *seen,
+                    struct err *e)
 {
-    return err_set(e, ERR_CONFIG, "%s: no study of task '%s' with %s (%s:%d); there are: %s", h5_path(f), t->label, t->params, x->path,
-                   t->line, seen->n ? seen->p : "none");
+    return err_set(e, ERR_CONFIG, "%s: no study of task '%s' with %s (%s:%d); there are: %s", h5_path(f), t->label,
+                   t->params, x->path, t->line, seen->n ? seen->p : "none");
 }
 
 static int read_study(const struct h5 *f, struct allocator_study *s, int n_layer, struct repr_damage *d, struct err *e)
@@ -55,8 +57,8 @@ static int read_study(const struct h5 *f, struct allocator_study *s, int n_layer
     d->policy = mem_strdup(s->policy);
     d->level = s->level;
     d->only = s->only;
-    if (!(d->params = h5_get_string(f, s->group, "params", e)) || !(d->prune_after = h5_get_string(f, s->group, "prune_after", e)) ||
-        allocator_study_layers(f, n_layer, s, e))
+    if (!(d->params = h5_get_string(f, s->group, "params", e)) ||
+        !(d->prune_after = h5_get_string(f, s->group, "prune_after", e)) || allocator_study_layers(f, n_layer, s, e))
         return -1;
     d->head_budget = h5_get_string(f, s->group, "head_budget", NULL);
     d->protect = h5_get_string(f, s->group, "protect", NULL);
@@ -96,7 +98,8 @@ static int can_rank(const struct repr_relations *r)
 }
 
 /* The damages of the studies of this very task. */
-static int read_damages(const struct h5 *f, const struct experiment *x, int task, int n_layer, struct repr_relations *out, struct err *e)
+static int read_damages(const struct h5 *f, const struct experiment *x, int task, int n_layer,
+                        struct repr_relations *out, struct err *e)
 {
     const struct exp_task *t = &x->task[task];
     struct allocator_study *s = NULL;
@@ -112,13 +115,15 @@ static int read_damages(const struct h5 *f, const struct experiment *x, int task
         int mine = !strcmp(s[i].task, t->label) && repr_damage_same_json(params, t->params);
         str_addf(&seen, "%s%s %s", seen.n ? ", " : "", s[i].task, params);
         mem_free(params);
-        if (mine && read_study(f, &s[i], n_layer, &out->damage[out->n_damage++], e)) /* a half-read one is freed with the rest */
+        if (mine && read_study(f, &s[i], n_layer, &out->damage[out->n_damage++],
+                               e)) /* a half-read one is freed with the rest */
             goto out;
     }
     if (out->n_damage == 0)
         no_study(f, x, t, &seen, e);
     else if (!can_rank(out))
-        err_set(e, ERR_CONFIG, "%s: task '%s': nothing to rank: in no study do %d or more layers have damages that differ", h5_path(f),
+        err_set(e, ERR_CONFIG,
+                "%s: task '%s': nothing to rank: in no study do %d or more layers have damages that differ", h5_path(f),
                 t->label, RANKSTATS_MIN);
     else
         rc = 0;
@@ -139,8 +144,8 @@ static struct h5 *open_profile(const char *path, const struct experiment *x, con
     return f;
 }
 
-int repr_damage_read(const char *profile, const struct experiment *x, const struct model *m, int task, struct repr_relations *out,
-                        struct err *e)
+int repr_damage_read(const char *profile, const struct experiment *x, const struct model *m, int task,
+                     struct repr_relations *out, struct err *e)
 {
     *out = (struct repr_relations){0};
     struct h5 *f = open_profile(profile, x, m, e);

@@ -8,20 +8,21 @@
 #include "policies/allocator_study.h"
 
 struct repr_damage { /* one study of the profile */
-    char *name;          /* "0": its group in the file */
+    char *name;      /* "0": its group in the file */
     char *policy, *params, *prune_after, *label;
     char *head_budget, *protect, *prefill; /* as JSON but for the first; NULL: the profile does not say */
     double level;
     int only, k;
-    int64_t *layer;      /* [k] */
-    double *damage[ALLOCATOR_STUDY_N_MEASURE]; /* [k]; NAN where not measured */
-    double reliability[ALLOCATOR_STUDY_N_MEASURE]; /* split-half, of the layers' ranks, from the profile; NAN: it has none */
-    double *attention_lost; /* [k] or NULL */
-    double *output_error; /* [k] or NULL */
-    char *without_output; /* why output_error is not known, or NULL */
-    char **prompt;       /* [n_prompt] hashes of those that the study stands on */
+    int64_t *layer;                                /* [k] */
+    double *damage[ALLOCATOR_STUDY_N_MEASURE];     /* [k]; NAN where not measured */
+    double reliability[ALLOCATOR_STUDY_N_MEASURE]; /* split-half, of the layers' ranks, from the profile; NAN: it has
+                                                      none */
+    double *attention_lost;                        /* [k] or NULL */
+    double *output_error;                          /* [k] or NULL */
+    char *without_output;                          /* why output_error is not known, or NULL */
+    char **prompt;                                 /* [n_prompt] hashes of those that the study stands on */
     size_t n_prompt;
-    int shared;          /* prompts of the metrics that the study stands on */
+    int shared; /* prompts of the metrics that the study stands on */
 };
 
 struct repr_relation {
@@ -41,8 +42,8 @@ struct repr_relations {
 };
 
 /* The damages alone, of the studies of this task, errors as repr_relate; freed by repr_relations_fini. */
-int repr_damage_read(const char *profile, const struct experiment *x, const struct model *m, int task, struct repr_relations *out,
-                        struct err *e);
+int repr_damage_read(const char *profile, const struct experiment *x, const struct model *m, int task,
+                     struct repr_relations *out, struct err *e);
 /* Before anything is measured: the same errors, for all tasks. */
 int repr_damage_check(const char *profile, const struct experiment *x, const struct model *m, struct err *e);
 /* 1 for the same JSON, whatever its blanks. */

@@ -1,5 +1,5 @@
-#include "harness/engine/prune.h"
 #include "harness/layer_metrics/repr_output.h"
+#include "harness/engine/prune.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,12 +13,12 @@
 
 struct study {
     const struct repr_damage *d;
-    struct experiment x;  /* of the study's cells alone */
-    struct cell **cell;   /* [d->k] that prunes d->layer[i]; they belong to x */
+    struct experiment x; /* of the study's cells alone */
+    struct cell **cell;  /* [d->k] that prunes d->layer[i]; they belong to x */
     enum prune_after after;
-    double *sum;          /* [d->k] over prompts */
-    int n;                /* prompts */
-    struct err why;       /* ERR_OK while it is well */
+    double *sum;    /* [d->k] over prompts */
+    int n;          /* prompts */
+    struct err why; /* ERR_OK while it is well */
 };
 
 struct repr_output {
@@ -26,7 +26,7 @@ struct repr_output {
     const struct experiment *x;
     int task;
     struct repr_relations damages;
-    struct study *study;  /* [damages.n_damage] */
+    struct study *study; /* [damages.n_damage] */
     struct workspace *work;
 };
 
@@ -41,8 +41,11 @@ static int load_cells(const struct repr_output *o, struct study *s, struct err *
     str_addf(&sweep, "sweep=[{policy: {\"%s\": ", d->policy);
     str_add(&sweep, d->params);
     /* a mean over rows: without the digits that its rounding has added */
-    str_addf(&sweep, "}, keep: %.12g, prune_after: %s, layer_budget: {single: {layer: all}}, prefill: full, decode: frozen, positions: original, "
-                     "weight_dtype: f32, policy_seed: 1", d->level, d->prune_after);
+    str_addf(&sweep,
+             "}, keep: %.12g, prune_after: %s, layer_budget: {single: {layer: all}}, prefill: full, decode: frozen, "
+             "positions: original, "
+             "weight_dtype: f32, policy_seed: 1",
+             d->level, d->prune_after);
     if (d->head_budget)
         str_addf(&sweep, ", head_budget: %s", d->head_budget);
     str_addf(&sweep, ", protect: %s}]", d->protect ? d->protect : "{}");
@@ -87,7 +90,8 @@ static void open_study(const struct repr_output *o, struct study *s)
     s->sum = mem_new((size_t)s->d->k + 1, sizeof *s->sum);
 }
 
-struct repr_output *repr_output_open(const char *profile, const struct experiment *x, const struct model *m, int task, struct err *e)
+struct repr_output *repr_output_open(const char *profile, const struct experiment *x, const struct model *m, int task,
+                                     struct err *e)
 {
     struct repr_output *o = mem_new(1, sizeof *o);
     *o = (struct repr_output){.m = m, .x = x, .task = task};
@@ -123,7 +127,7 @@ void repr_output_close(struct repr_output *o)
 
 /* A prompt that was read up to the cut. */
 struct reading {
-    int n;                 /* entries before the cut */
+    int n; /* entries before the cut */
     struct kvcache *full;
     struct observer *observer;
     const struct prompt *prompt;
@@ -151,7 +155,12 @@ static int read_prompt(struct repr_output *o, const struct prompt *p, struct cel
         goto out;
     for (int i = 0; i < n; i++)
         row[i] = (struct forward_row){.token = p->ids.id[i], .pos = i, .want_logits = held == 0 && i == n - 1};
-    struct forward f = {.phase = FORWARD_PREFILL, .row = row, .n_row = n, .cache = &r->full, .n_cache = 1, .tap = observe_tap(r->observer)};
+    struct forward f = {.phase = FORWARD_PREFILL,
+                        .row = row,
+                        .n_row = n,
+                        .cache = &r->full,
+                        .n_cache = 1,
+                        .tap = observe_tap(r->observer)};
     if (transformer_forward(o->m, o->work, &f, e) || kvcache_seal(r->full, 0, e))
         goto out;
     for (int i = n; i < p->ids.n; i++)
@@ -197,12 +206,14 @@ static int see_output(void *ctx, int layer, enum tap_stage stage, const float *x
 }
 
 /* The cache with the study's i-th layer cut; NULL and the reason in s->why, or in e where the machine is at fault. */
-static struct kvcache *cut(const struct repr_output *o, struct study *s, int i, int first_cell, const struct reading *r, struct err *e)
+static struct kvcache *cut(const struct repr_output *o, struct study *s, int i, int first_cell, const struct reading *r,
+                           struct err *e)
 {
     const struct hparams *hp = &o->m->hp;
     struct kvcache *cache = NULL;
     struct keepset *keep = keepset_create(hp->n_layer, hp->n_kv_head, r->n, e);
-    int *available = mem_new((size_t)hp->n_layer, sizeof *available), *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
+    int *available = mem_new((size_t)hp->n_layer, sizeof *available),
+        *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
     struct prune_result result = {.entries = entries};
     struct prune_request q = group_request(s->cell[i], hp);
     for (int l = 0; l < hp->n_layer; l++)
@@ -225,7 +236,8 @@ static int add_study(struct repr_output *o, struct study *s, int first_cell, con
     int rc = -1, n_cache = s->d->k + 1, n_feed = r->feed.n;
     struct kvcache **cache = mem_new((size_t)n_cache, sizeof *cache);
     struct forward_row *row = mem_new((size_t)n_cache * (size_t)n_feed, sizeof *row);
-    struct compare c = {.s = s, .n_feed = n_feed, .width = o->m->hp.d_model, .error = mem_new((size_t)s->d->k, sizeof *c.error)};
+    struct compare c = {
+        .s = s, .n_feed = n_feed, .width = o->m->hp.d_model, .error = mem_new((size_t)s->d->k, sizeof *c.error)};
     struct tap tap = {.ctx = &c, .stages = 1u << TAP_ATT, .stage = see_output};
     for (int i = 0; i < n_cache; i++) {
         cache[i] = i ? cut(o, s, i - 1, first_cell, r, e) : kvcache_derive(r->full, NULL, n_feed, NULL, e);
@@ -236,7 +248,8 @@ static int add_study(struct repr_output *o, struct study *s, int first_cell, con
         for (int t = 0; t < n_feed; t++)
             row[i * n_feed + t] = (struct forward_row){.token = r->feed.id[t], .pos = r->n + t, .cache = i};
     }
-    struct forward f = {.phase = FORWARD_CELL, .row = row, .n_row = n_cache * n_feed, .cache = cache, .n_cache = n_cache, .tap = &tap};
+    struct forward f = {
+        .phase = FORWARD_CELL, .row = row, .n_row = n_cache * n_feed, .cache = cache, .n_cache = n_cache, .tap = &tap};
     if (transformer_forward(o->m, o->work, &f, e))
         goto out;
     for (int i = 0; i < s->d->k; i++)
@@ -267,7 +280,8 @@ static int add_after(struct repr_output *o, const struct prompt *p, enum prune_a
     for (int i = 0; i < o->damages.n_damage; i++) {
         struct study *s = &o->study[i];
         if (is_due(s, after) && r.n < 1)
-            err_set(&s->why, ERR_CONFIG, "no prompt token stands before the cut (prune_after: %s)", experiment_prune_after_names[after]);
+            err_set(&s->why, ERR_CONFIG, "no prompt token stands before the cut (prune_after: %s)",
+                    experiment_prune_after_names[after]);
         for (int k = 0; is_due(s, after) && k < s->d->k; k++) {
             mem_grow(&cell, &cap, (size_t)n_cell + 1, sizeof(struct cell *));
             cell[n_cell++] = s->cell[k];

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/layer_metrics/repr_output.h"
+#include "harness/report/aggregate.h"
 
 static int count_shared(const struct repr_damage *d, const struct repr_study *s)
 {
@@ -45,8 +45,9 @@ static void add_attention_lost(const struct aggregate *a, const struct exp_task 
         const struct agg_cell *c = &a->line[l];
         int layer;
         if (!aggregate_single(c, &layer) || c->level != d->level || strcmp(aggregate_text(c, "task"), t->label) != 0 ||
-            strcmp(aggregate_text(c, "policy"), d->policy) != 0 || strcmp(aggregate_text(c, "prune_after"), d->prune_after) != 0 ||
-            !same_axis(c, "task_params", t->params) || !same_axis(c, "params", d->params))
+            strcmp(aggregate_text(c, "policy"), d->policy) != 0 ||
+            strcmp(aggregate_text(c, "prune_after"), d->prune_after) != 0 || !same_axis(c, "task_params", t->params) ||
+            !same_axis(c, "params", d->params))
             continue;
         for (int i = 0; i < d->k; i++)
             if (d->layer[i] == layer) {
@@ -90,9 +91,15 @@ static void relate(struct repr_relations *out, int damage, const double *value, 
     }
     for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++) {
         mem_grow(&out->row, &out->cap, (size_t)out->n_row + 1, sizeof *out->row);
-        out->row[out->n_row++] = (struct repr_relation){.damage = damage, .measure = m, .metric = metric, .definition = definition,
-                                                        .stage = stage, .r = rankstats_correlate(x, d->damage[m], depth, d->k),
-                                                        .q = NAN, .q_shift = NAN, .q_partial = NAN};
+        out->row[out->n_row++] = (struct repr_relation){.damage = damage,
+                                                        .measure = m,
+                                                        .metric = metric,
+                                                        .definition = definition,
+                                                        .stage = stage,
+                                                        .r = rankstats_correlate(x, d->damage[m], depth, d->k),
+                                                        .q = NAN,
+                                                        .q_shift = NAN,
+                                                        .q_partial = NAN};
     }
     mem_free(x);
 }
@@ -137,8 +144,8 @@ static void take_output(const struct repr_output *output, struct repr_relations 
     }
 }
 
-int repr_relate(const char *profile, const struct experiment *x, const struct model *m, int task, const struct repr_study *s,
-                const struct repr_output *output, struct repr_relations *out, struct err *e)
+int repr_relate(const char *profile, const struct experiment *x, const struct model *m, int task,
+                const struct repr_study *s, const struct repr_output *output, struct repr_relations *out, struct err *e)
 {
     if (repr_damage_read(profile, x, m, task, out, e))
         return -1;

@@ -22,8 +22,8 @@ static void word(struct quote *s, const char *text)
     quote_add_word(s, text);
 }
 
-static void metrics_line(struct quote *s, const char *task, const char *definition, const char *stage, const char *metric, int layer,
-                         const struct stats_summary *v)
+static void metrics_line(struct quote *s, const char *task, const char *definition, const char *stage,
+                         const char *metric, int layer, const struct stats_summary *v)
 {
     quote_add(s, "%s", task);
     word(s, definition);
@@ -53,8 +53,8 @@ static void metrics_csv(const struct repr_report *r, struct quote *s)
             for (int k = 0; k < REPR_N_METRIC; k++)
                 for (int stage = 0; stage < TAP_N_STAGE && v->value[def][k][stage]; stage++)
                     for (int l = 0; l < v->n_layer; l++)
-                        metrics_line(s, name.p, repr_definition_names[def], repr_study_stages[stage], repr_metric_names[k], l,
-                                     &v->value[def][k][stage][l]);
+                        metrics_line(s, name.p, repr_definition_names[def], repr_study_stages[stage],
+                                     repr_metric_names[k], l, &v->value[def][k][stage][l]);
         for (int l = 0; l < v->n_layer; l++)
             metrics_line(s, name.p, "rival", "", "attention_entropy", l, &v->entropy[l]);
         str_free(&name);
@@ -70,8 +70,9 @@ static double ceiling(const struct repr_damage *d, int measure)
 
 static void correlations_csv(const struct repr_report *r, struct quote *s)
 {
-    quote_add(s, "task,study,policy,level,only,measure,definition,stage,metric,n,rho,p,q,p_shift,q_shift,partial_depth,partial_p,"
-               "partial_q,split_half_rank,ceiling,prompts,prompts_shared\n");
+    quote_add(s, "task,study,policy,level,only,measure,definition,stage,metric,n,rho,p,q,p_shift,q_shift,partial_depth,"
+                 "partial_p,"
+                 "partial_q,split_half_rank,ceiling,prompts,prompts_shared\n");
     for (int t = 0; t < r->x->n_task; t++) {
         const struct repr_relations *all = &r->relations[t];
         struct str name = {0};
@@ -79,8 +80,16 @@ static void correlations_csv(const struct repr_report *r, struct quote *s)
         for (int i = 0; i < all->n_row; i++) {
             const struct repr_relation *c = &all->row[i];
             const struct repr_damage *d = &all->damage[c->damage];
-            const double v[] = {c->r.rho, c->r.p, c->q, c->r.p_shift, c->q_shift, c->r.partial, c->r.partial_p, c->q_partial,
-                                d->reliability[c->measure], ceiling(d, c->measure)};
+            const double v[] = {c->r.rho,
+                                c->r.p,
+                                c->q,
+                                c->r.p_shift,
+                                c->q_shift,
+                                c->r.partial,
+                                c->r.partial_p,
+                                c->q_partial,
+                                d->reliability[c->measure],
+                                ceiling(d, c->measure)};
             quote_add(s, "%s", name.p);
             word(s, d->name);
             word(s, d->policy);
@@ -107,8 +116,9 @@ static void cell(struct table *t, const char *format, double x)
 
 static void study_table(const struct repr_relations *all, int damage, int measure, struct quote *out)
 {
-    static const char *const head[] = {"metric", "definition", "stage", "layers", "rho", "p", "q", "p shift", "q shift", "given depth",
-                                       "p given depth", "q given depth", ""};
+    static const char *const head[] = {
+        "metric",  "definition", "stage",       "layers",        "rho",           "p", "q",
+        "p shift", "q shift",    "given depth", "p given depth", "q given depth", ""};
     enum { N = sizeof head / sizeof *head };
     struct table t = {.n_column = N, .left = 3};
     for (int i = 0; i < N; i++)
@@ -154,16 +164,22 @@ static void relations_markdown(const struct repr_report *r, int task, struct quo
                 quote_add(out, "n/a: not measured on %d layers or more, or the same on all of them.\n", RANKSTATS_MIN);
                 continue;
             }
-            quote_add(out, "Split-half reliability of the damage's ranks (Spearman's r of two halves, raised to all samples): ");
+            quote_add(
+                out,
+                "Split-half reliability of the damage's ranks (Spearman's r of two halves, raised to all samples): ");
             if (isnan(x->reliability[m]))
                 quote_add(out, "n/a (the profile has none; `depthkv report` writes it for four samples or more)");
             else
-                quote_add(out, "%.3f, so no metric can be expected to reach more than |rho| %.3f", x->reliability[m], ceiling(x, m));
-            quote_add(out, ". Of the metrics' %d prompts the study stands on %d.\n\n", r->study[task].n_sample, x->shared);
+                quote_add(out, "%.3f, so no metric can be expected to reach more than |rho| %.3f", x->reliability[m],
+                          ceiling(x, m));
+            quote_add(out, ". Of the metrics' %d prompts the study stands on %d.\n\n", r->study[task].n_sample,
+                      x->shared);
             study_table(all, d, m, out);
             if (!x->attention_lost)
                 quote_add(out, "\nattention_lost: n/a (%s).\n",
-                         all->without_rows ? all->without_rows : x->only ? "all layers but one were pruned" : "the rows hold none");
+                          all->without_rows ? all->without_rows
+                          : x->only         ? "all layers but one were pruned"
+                                            : "the rows hold none");
             if (!x->output_error)
                 quote_add(out, "\noutput_error: n/a (%s).\n", x->without_output);
         }
@@ -198,21 +214,27 @@ static void means_markdown(const struct repr_study *s, struct quote *out)
 
 void repr_report_markdown(const struct repr_report *r, struct quote *out)
 {
-    quote_add(out, "# Representation metrics: %s\n\nModel %s, seed %llu. ", r->x->name, r->x->model->name, (unsigned long long)r->x->seed);
+    quote_add(out, "# Representation metrics: %s\n\nModel %s, seed %llu. ", r->x->name, r->x->model->name,
+              (unsigned long long)r->x->seed);
     struct str text = {0};
     param_json(repr_study_params, r->o, &text);
     quote_add(out, "Parameters: %s\n", text.p);
     if (r->relations)
-        quote_add(out, "\nDamage from %s. rho: Spearman over layers, damage higher = worse. p: %d permutations of the layers; p shift: all "
-                      "circular shifts, which keep a curve's smoothness over depth (its least value is 1 / layers: fewer than 21 can't pass 0.05, and q shift hardly ever does); given depth: partial "
-                      "correlation. q: Benjamini and Hochberg over everything in correlations.csv. Last column: q below 0.05, and p shift too."
-                      " output_error: relative L2 error of the attention's output (after W_o) at the "
-                      "first tokens after the cut, the layer's cache alone being cut as the study's was.\n", r->profile, RANKSTATS_PERMUTATIONS);
+        quote_add(out,
+                  "\nDamage from %s. rho: Spearman over layers, damage higher = worse. p: %d permutations of the "
+                  "layers; p shift: all "
+                  "circular shifts, which keep a curve's smoothness over depth (its least value is 1 / layers: fewer "
+                  "than 21 can't pass 0.05, and q shift hardly ever does); given depth: partial "
+                  "correlation. q: Benjamini and Hochberg over everything in correlations.csv. Last column: q below "
+                  "0.05, and p shift too."
+                  " output_error: relative L2 error of the attention's output (after W_o) at the "
+                  "first tokens after the cut, the layer's cache alone being cut as the study's was.\n",
+                  r->profile, RANKSTATS_PERMUTATIONS);
     for (int t = 0; t < r->x->n_task; t++) {
         str_clear(&text);
         task_name(r, t, &text);
-        quote_add(out, "\n## %s\n\n%d samples, prompts up to %d tokens, batches of %d. Means over layers:\n\n", text.p, r->study[t].n_sample,
-                 r->study[t].n_token, r->study[t].batch);
+        quote_add(out, "\n## %s\n\n%d samples, prompts up to %d tokens, batches of %d. Means over layers:\n\n", text.p,
+                  r->study[t].n_sample, r->study[t].n_token, r->study[t].batch);
         means_markdown(&r->study[t], out);
         if (r->relations)
             relations_markdown(r, t, out);
@@ -251,7 +273,8 @@ static int write_means(struct h5 *f, const struct repr_report *r, int task, stru
         for (int l = 0; l < s->n_layer; l++)
             v[l] = s->value[def][k][stage][l].mean;
         str_clear(&path);
-        str_addf(&path, "%s/%s/%s/%s", group.p, repr_definition_names[def], repr_study_stages[stage], repr_metric_names[k]);
+        str_addf(&path, "%s/%s/%s/%s", group.p, repr_definition_names[def], repr_study_stages[stage],
+                 repr_metric_names[k]);
         bad = h5_write(f, path.p, H5_TYPE_F64, 1, dim, v, e);
     }
     mem_free(v);
@@ -264,8 +287,8 @@ static int write_h5(const char *path, const struct repr_report *r, struct err *e
 {
     struct h5 *f = h5_open(path, H5_MODE_CREATE, e);
     int bad = !f || h5_set_int(f, "/", "schema", 1, e) || h5_set_int(f, "/", "n_layer", r->m->hp.n_layer, e) ||
-              h5_set_string(f, "/", "model", r->x->model->name, e) || h5_set_string(f, "/", "model_sha256", r->m->sha256, e) ||
-              write_prompts(f, r, e);
+              h5_set_string(f, "/", "model", r->x->model->name, e) ||
+              h5_set_string(f, "/", "model_sha256", r->m->sha256, e) || write_prompts(f, r, e);
     for (int t = 0; t < r->x->n_task && !bad; t++)
         bad = write_means(f, r, t, e);
     if (!bad)
@@ -284,14 +307,15 @@ static void add_point(int layer, const struct stats_summary *v, struct quote *da
     quote_add(dat, "\n");
 }
 
-/* Seven panels: the six metrics and the attention's entropy over the layers, a curve per stage; an eighth with the damage of
- * every study by kl, where there is a profile. */
+/* Seven panels: the six metrics and the attention's entropy over the layers, a curve per stage; an eighth with the
+ * damage of every study by kl, where there is a profile. */
 static void plot_data(const struct repr_report *r, int task, int def, struct quote *dat)
 {
     const struct repr_study *s = &r->study[task];
     for (int k = 0; k < REPR_N_METRIC; k++)
         for (int stage = 0; stage < TAP_N_STAGE; stage++) {
-            quote_add(dat, "# %s %s: layer, value, 95 %% low, 95 %% high\n", repr_metric_names[k], repr_study_stages[stage]);
+            quote_add(dat, "# %s %s: layer, value, 95 %% low, 95 %% high\n", repr_metric_names[k],
+                      repr_study_stages[stage]);
             for (int l = 0; l < s->n_layer; l++) {
                 const struct stats_summary *v = &s->value[def][k][stage][l];
                 add_point(l, v, dat);
@@ -312,8 +336,12 @@ static void plot_data(const struct repr_report *r, int task, int def, struct quo
 static void plot_panels(const struct repr_report *r, int task, int def, const char *name, struct quote *gp)
 {
     static const char *const colour[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7"};
-    const char *units[] = {"nats", "", def == REPR_SKEAN ? "radians" : "1 - cosine", def == REPR_SKEAN ? "nats" : "1 - cosine",
-                           def == REPR_SKEAN ? "nats" : "distance", "nats"};
+    const char *units[] = {"nats",
+                           "",
+                           def == REPR_SKEAN ? "radians" : "1 - cosine",
+                           def == REPR_SKEAN ? "nats" : "1 - cosine",
+                           def == REPR_SKEAN ? "nats" : "distance",
+                           "nats"};
     int n_damage = r->relations ? r->relations[task].n_damage : 0;
     struct str dat = {0};
     str_addf(&dat, "%s.dat", name);
@@ -327,15 +355,20 @@ static void plot_panels(const struct repr_report *r, int task, int def, const ch
             if (stage)
                 quote_add(gp, ", ");
             quote_add(gp, "%s index %d using 1:2:3:4 with yerrorlines lw 1.6 ps 0.7 pt %d lc rgb %s title %s", dat.p,
-                      k * TAP_N_STAGE + stage, 7 + 2 * stage - (stage == 1 ? 4 : 0), colour[stage], repr_study_stages[stage]);
+                      k * TAP_N_STAGE + stage, 7 + 2 * stage - (stage == 1 ? 4 : 0), colour[stage],
+                      repr_study_stages[stage]);
         }
         quote_add(gp, "\n");
     }
-    quote_add(gp, "set title 'attention entropy'\nset ylabel 'nats'\nplot %s index %d using 1:2:3:4 with yerrorlines lw 1.6 ps 0.7 "
-                  "pt 7 lc rgb '#555555'\n", dat.p, REPR_N_METRIC * TAP_N_STAGE);
+    quote_add(gp,
+              "set title 'attention entropy'\nset ylabel 'nats'\nplot %s index %d using 1:2:3:4 with yerrorlines lw "
+              "1.6 ps 0.7 "
+              "pt 7 lc rgb '#555555'\n",
+              dat.p, REPR_N_METRIC * TAP_N_STAGE);
     if (n_damage)
-        quote_add(gp, "set title 'damage of pruning the layer'\nset ylabel 'KL divergence, nats'\nset key below horizontal\n"
-                      "unset xlabel\nplot ");
+        quote_add(
+            gp, "set title 'damage of pruning the layer'\nset ylabel 'KL divergence, nats'\nset key below horizontal\n"
+                "unset xlabel\nplot ");
     for (int d = 0; d < n_damage; d++) {
         const struct repr_damage *x = &r->relations[task].damage[d];
         struct str title = {0};
@@ -351,16 +384,20 @@ static void plot_panels(const struct repr_report *r, int task, int def, const ch
     str_free(&dat);
 }
 
-static int plot(const char *folder, const struct repr_report *r, int task, int def, struct plot_list *plots, struct err *e)
+static int plot(const char *folder, const struct repr_report *r, int task, int def, struct plot_list *plots,
+                struct err *e)
 {
     struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
     struct str name = {0}, title = {0};
     str_addf(&name, "metrics-%d-%s", task + 1, repr_definition_names[def]);
-    str_addf(&title, "%s, %s, definitions of %s", r->x->task[task].label, r->x->model->name, def == REPR_SKEAN ? "Skean et al." : "DepthKV");
+    str_addf(&title, "%s, %s, definitions of %s", r->x->task[task].label, r->x->model->name,
+             def == REPR_SKEAN ? "Skean et al." : "DepthKV");
     plot_data(r, task, def, &dat);
-    quote_add(&gp, "set encoding utf8\nset grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
-                   "set tics nomirror textcolor rgb '#333333'\nset bars 0.4\nset xlabel 'layer'\nset xrange [-0.5:*]\n"
-                   "set key top right noenhanced samplen 1.5 opaque\nset offsets graph 0, graph 0.02, graph 0.03, graph 0.03\n");
+    quote_add(
+        &gp,
+        "set encoding utf8\nset grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
+        "set tics nomirror textcolor rgb '#333333'\nset bars 0.4\nset xlabel 'layer'\nset xrange [-0.5:*]\n"
+        "set key top right noenhanced samplen 1.5 opaque\nset offsets graph 0, graph 0.02, graph 0.03, graph 0.03\n");
     for (int i = 0; i < 2; i++) {
         struct str file = {0};
         str_addf(&file, i ? "%s.png" : "%s.svg", name.p);
@@ -393,8 +430,8 @@ int repr_report_write(const char *dir, const struct repr_report *r, struct str *
 {
     struct plot_list list = {0};
     char *h5 = fs_join(dir, "metrics.h5"), *plots = fs_join(dir, "plots");
-    int bad = fs_mkdirs(plots, e) || write_text(dir, "metrics.csv", QUOTE_CSV, r, metrics_csv, e) || write_h5(h5, r, e) ||
-              write_text(dir, "metrics.md", QUOTE_MARKDOWN, r, repr_report_markdown, e) ||
+    int bad = fs_mkdirs(plots, e) || write_text(dir, "metrics.csv", QUOTE_CSV, r, metrics_csv, e) ||
+              write_h5(h5, r, e) || write_text(dir, "metrics.md", QUOTE_MARKDOWN, r, repr_report_markdown, e) ||
               (r->relations && write_text(dir, "correlations.csv", QUOTE_CSV, r, correlations_csv, e));
     for (int t = 0; t < r->x->n_task; t++)
         for (int def = 0; def < REPR_N_DEFINITION && !bad; def++)

@@ -16,8 +16,8 @@ struct repr_report {
     const struct experiment *x;
     const struct model *m;
     const struct repr_options *o;
-    struct repr_study *study;          /* [x->n_task] */
-    struct repr_relations *relations;  /* [x->n_task], or NULL without a profile */
+    struct repr_study *study;         /* [x->n_task] */
+    struct repr_relations *relations; /* [x->n_task], or NULL without a profile */
     const char *profile;
 };
 

@@ -10,21 +10,28 @@
 #include "harness/engine/encode.h"
 #include "harness/layer_metrics/repr_output.h"
 
-static const char *const definitions[] = {"depthkv", "skean", "both", NULL}, *const denominators[] = {"printed", "standard", NULL},
-                  *const curvatures[] = {"paper", "code", NULL}, *const all[] = {"all", NULL};
+static const char *const definitions[] = {"depthkv", "skean", "both", NULL},
+                         *const denominators[] = {"printed", "standard", NULL},
+                         *const curvatures[] = {"paper", "code", NULL}, *const all[] = {"all", NULL};
 const char *const repr_study_stages[] = {"pre", "att", "res", "mlp", NULL};
 
 #define AT(field) offsetof(struct repr_options, field)
 const struct param repr_study_params[] = {
-    {"definition", PARAM_ENUM, AT(definition), "depthkv", 0, 0, definitions, "whose definitions; skean's lidar costs `views` passes"},
+    {"definition", PARAM_ENUM, AT(definition), "depthkv", 0, 0, definitions,
+     "whose definitions; skean's lidar costs `views` passes"},
     {"drop", PARAM_FLOAT, AT(drop), "0.1", 0, 1, NULL, "probability that a word is dropped from a view (DepthKV: 0.1)"},
-    {"temperature", PARAM_FLOAT, AT(temperature), "0.1", 1e-4, 1e4, NULL, "of infonce (Skean's code: 0.1; DepthKV does not say)"},
-    {"batch", PARAM_INT, AT(batch), "all", 2, 1e6, all, "samples of a batch: infonce's negatives, skean's dime and lidar"},
-    {"infonce", PARAM_ENUM, AT(standard), "printed", 0, 0, denominators, "depthkv: the sum holds j = i, or the positive pair"},
+    {"temperature", PARAM_FLOAT, AT(temperature), "0.1", 1e-4, 1e4, NULL,
+     "of infonce (Skean's code: 0.1; DepthKV does not say)"},
+    {"batch", PARAM_INT, AT(batch), "all", 2, 1e6, all,
+     "samples of a batch: infonce's negatives, skean's dime and lidar"},
+    {"infonce", PARAM_ENUM, AT(standard), "printed", 0, 0, denominators,
+     "depthkv: the sum holds j = i, or the positive pair"},
     {"knn", PARAM_INT, AT(knn), "5", 1, 1e6, NULL, "depthkv: neighbours of curvature"},
-    {"curvature", PARAM_ENUM, AT(code), "paper", 0, 0, curvatures, "skean: angle of successive differences, or of tokens"},
+    {"curvature", PARAM_ENUM, AT(code), "paper", 0, 0, curvatures,
+     "skean: angle of successive differences, or of tokens"},
     {"alpha", PARAM_FLOAT, AT(alpha), "1", 0.01, 100, NULL, "skean: order of the entropies"},
-    {"views", PARAM_INT, AT(views), "16", 2, 1000, NULL, "skean: copies of a sample for lidar; the first two serve dime, infonce"},
+    {"views", PARAM_INT, AT(views), "16", 2, 1000, NULL,
+     "skean: copies of a sample for lidar; the first two serve dime, infonce"},
     {"permutations", PARAM_INT, AT(permutations), "10", 1, 1e5, NULL, "skean: of dime"},
     {"max_tokens", PARAM_INT, AT(max_tokens), "all", 3, 1e9, all, "prompt tokens that are looked at"},
     {0},
@@ -33,9 +40,9 @@ const struct param repr_study_params[] = {
 /* One pass over one prompt. */
 struct pass {
     struct run *run;
-    int sample, view;  /* view -1: the prompt as it is */
+    int sample, view; /* view -1: the prompt as it is */
     int n_token;
-    float *stage;      /* [TAP_N_STAGE][n_token][d_model] of the layer that runs */
+    float *stage; /* [TAP_N_STAGE][n_token][d_model] of the layer that runs */
 };
 
 struct run {
@@ -44,7 +51,7 @@ struct run {
     const struct repr_options *o;
     struct workspace *work;
     struct encode_context encode;
-    struct repr_output *output; /* NULL: nobody asks */
+    struct repr_output *output;           /* NULL: nobody asks */
     int n_layer, width, n_sample, n_pool; /* n_pool: the prompt and its views */
     int wants[REPR_N_DEFINITION];
     double *token[REPR_N_DEFINITION]; /* [n_sample][n_layer][TAP_N_STAGE][REPR_N_TOKEN_METRIC] */
@@ -54,8 +61,12 @@ struct run {
 
 static struct repr_rule rule(const struct repr_options *o, int definition)
 {
-    return (struct repr_rule){.definition = definition, .knn = (int)o->knn, .standard = o->standard, .turning = !o->code,
-                              .alpha = o->alpha, .temperature = o->temperature};
+    return (struct repr_rule){.definition = definition,
+                              .knn = (int)o->knn,
+                              .standard = o->standard,
+                              .turning = !o->code,
+                              .alpha = o->alpha,
+                              .temperature = o->temperature};
 }
 
 static double *pooled(const struct run *r, int def, int layer, int stage, int sample, int view)
@@ -167,9 +178,10 @@ void repr_study_drop_words(const char *text, size_t n, double drop, struct rng *
     }
 }
 
-/* The item as one of its views has it: words dropped from context and question; the template and the answer's prefix are
- * the harness's own words and stay. */
-static int encode_view(struct run *r, const struct dataset_item *item, int sample, int view, struct prompt *out, struct err *e)
+/* The item as one of its views has it: words dropped from context and question; the template and the answer's prefix
+ * are the harness's own words and stay. */
+static int encode_view(struct run *r, const struct dataset_item *item, int sample, int view, struct prompt *out,
+                       struct err *e)
 {
     struct rng rng;
     struct str context = {0}, text = {0};
@@ -189,8 +201,8 @@ static int encode_view(struct run *r, const struct dataset_item *item, int sampl
     return rc;
 }
 
-static int run_sample(struct run *r, void *self, const struct exp_task *task, int new_tokens, int sample, struct repr_study *out,
-                      struct err *e)
+static int run_sample(struct run *r, void *self, const struct exp_task *task, int new_tokens, int sample,
+                      struct repr_study *out, struct err *e)
 {
     struct dataset_item item = {0};
     int rc = -1, n_token = 0;
@@ -223,7 +235,8 @@ out:
 }
 
 /* Rows [first, first + n) of samples, views v and w of each: a[n][width], b[n][width]. */
-static void take(const struct run *r, int def, int layer, int stage, int first, int n, int v, int w, double *a, double *b)
+static void take(const struct run *r, int def, int layer, int stage, int first, int n, int v, int w, double *a,
+                 double *b)
 {
     size_t d = (size_t)r->width;
     for (int i = 0; i < n; i++) {
@@ -246,13 +259,15 @@ static int lidar(const struct run *r, int layer, int stage, int first, int n, do
 }
 
 /* The metrics of pooled vectors at one place. */
-static int contrast(const struct run *r, struct repr_study *s, int def, int layer, int stage, const int *order, struct err *e)
+static int contrast(const struct run *r, struct repr_study *s, int def, int layer, int stage, const int *order,
+                    struct err *e)
 {
     size_t d = (size_t)r->width;
     int rc = -1, n = s->batch, total = s->n_batch * n;
     struct repr_rule of = rule(r->o, def);
     double *a = mem_try(2 * (size_t)n * d, sizeof *a, "pooled vectors", e), *b = a + (size_t)n * d;
-    double *v[3] = {mem_new((size_t)total, sizeof **v), mem_new((size_t)total, sizeof **v), mem_new((size_t)total, sizeof **v)};
+    double *v[3] = {mem_new((size_t)total, sizeof **v), mem_new((size_t)total, sizeof **v),
+                    mem_new((size_t)total, sizeof **v)};
     int count[3] = {total, total, total};
     if (!a)
         goto out;
@@ -311,7 +326,8 @@ static int summarise(const struct run *r, struct repr_study *s, struct err *e)
                 s->value[def][k][stage] = mem_new((size_t)r->n_layer, sizeof(struct stats_summary));
 #pragma omp parallel for schedule(dynamic, 1)
     for (int i = 0; i < r->n_layer * TAP_N_STAGE * REPR_N_DEFINITION; i++) {
-        int def = i % REPR_N_DEFINITION, stage = i / REPR_N_DEFINITION % TAP_N_STAGE, layer = i / REPR_N_DEFINITION / TAP_N_STAGE;
+        int def = i % REPR_N_DEFINITION, stage = i / REPR_N_DEFINITION % TAP_N_STAGE,
+            layer = i / REPR_N_DEFINITION / TAP_N_STAGE;
         struct err why = {0};
         if (!r->wants[def])
             continue;
@@ -338,7 +354,8 @@ static int prepare(struct run *r, struct repr_study *s, int available, struct er
     r->n_sample = s->n_sample = available >= 0 && available - first < r->x->samples ? available - first : r->x->samples;
     s->batch = o->batch < 0 || o->batch > s->n_sample ? s->n_sample : (int)o->batch;
     if (s->n_sample < 2 || (o->batch > 0 && o->batch > s->n_sample))
-        return err_set(e, ERR_CONFIG, "%d samples, and a batch takes %d at least", s->n_sample, o->batch > 2 ? (int)o->batch : 2);
+        return err_set(e, ERR_CONFIG, "%d samples, and a batch takes %d at least", s->n_sample,
+                       o->batch > 2 ? (int)o->batch : 2);
     s->n_batch = s->n_sample / s->batch; /* infonce grows with the batch, so a smaller one at the end does not count */
     s->n_layer = r->n_layer;
     s->o = o;
@@ -353,15 +370,17 @@ static int prepare(struct run *r, struct repr_study *s, int available, struct er
         if (!r->wants[def])
             continue;
         r->token[def] = mem_try(places * REPR_N_TOKEN_METRIC, sizeof **r->token, "metrics of all samples", e);
-        r->pool[def] = mem_try(places * (size_t)r->n_pool, (size_t)r->width * sizeof **r->pool, "pooled vectors of all samples", e);
+        r->pool[def] = mem_try(places * (size_t)r->n_pool, (size_t)r->width * sizeof **r->pool,
+                               "pooled vectors of all samples", e);
         if (!r->token[def] || !r->pool[def])
             return -1;
     }
     return 0;
 }
 
-int repr_study_run(const struct experiment *x, const struct model *m, int task, const struct repr_options *o, struct repr_output *output,
-                   void (*tick)(void *ctx, int sample), void *ctx, struct repr_study *out, struct err *e)
+int repr_study_run(const struct experiment *x, const struct model *m, int task, const struct repr_options *o,
+                   struct repr_output *output, void (*tick)(void *ctx, int sample), void *ctx, struct repr_study *out,
+                   struct err *e)
 {
     const struct exp_task *t = &x->task[task];
     struct run r = {.x = x, .m = m, .o = o, .output = output, .n_layer = m->hp.n_layer, .width = m->hp.d_model};

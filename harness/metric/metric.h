@@ -17,7 +17,7 @@ struct metric_input {
 
 struct metric_ops {
     const char *name, *summary, *source;
-    const char *unit;       /* "fraction", "tokens", "nats per token" */
+    const char *unit; /* "fraction", "tokens", "nats per token" */
     int higher_is_better;
     int needs_answer;
     /* (optional) names of further columns that it fills (f1: precision, recall), NULL-terminated */

@@ -288,8 +288,8 @@ static const char *number_end(const char *p)
     return p;
 }
 
-/* An answer of GSM8K as lm-evaluation-harness reads it: without what stands up to the last "####", commas, dollar signs and a
- * full stop at the end; blanks around it aside. Caller frees. */
+/* An answer of GSM8K as lm-evaluation-harness reads it: without what stands up to the last "####", commas, dollar signs
+ * and a full stop at the end; blanks around it aside. Caller frees. */
 static char *bare_answer(const char *answer)
 {
     static const char mark[] = "####";

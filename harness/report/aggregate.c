@@ -14,8 +14,9 @@
 const char *const aggregate_measure_names[] = {"score", "nll", "kl", "top1", "kl_max", NULL};
 
 /* Columns of which only the mean is of interest, in the order of agg_row.mean. */
-static const char *const mean_names[] = {"cache_bytes", "cache_bytes_bf16", "cache_bytes_end", "keep",
-                                         "keep_tokens", "level",            "prefill_s",       "decode_s", "keep_bytes"};
+static const char *const mean_names[] = {"cache_bytes", "cache_bytes_bf16", "cache_bytes_end",
+                                         "keep",        "keep_tokens",      "level",
+                                         "prefill_s",   "decode_s",         "keep_bytes"};
 enum { N_MEAN = sizeof mean_names / sizeof *mean_names };
 
 /* Two tables while reading: cells by id, rows by (cell, sample, context, question). */
@@ -30,10 +31,11 @@ struct loader {
     const char *path;
     int line;
     struct place *cells, *rows;
-    struct plan *plan;           /* which rows belong; NULL: an older version wrote the folder */
-    struct place *current;       /* without a plan: the cells that the manifest names; NULL: it names none, then all rows count */
-    struct place *gone;          /* cells of rows that the experiment has no more */
-    struct place *builds;        /* without a plan: of the rows that count */
+    struct plan *plan; /* which rows belong; NULL: an older version wrote the folder */
+    struct place
+        *current; /* without a plan: the cells that the manifest names; NULL: it names none, then all rows count */
+    struct place *gone;   /* cells of rows that the experiment has no more */
+    struct place *builds; /* without a plan: of the rows that count */
     size_t row_cap, cell_cap;
 };
 
@@ -66,7 +68,8 @@ static double number(const struct json *row, const char *key)
     return json_number(json_get(row, key), (double)NAN);
 }
 
-/* The one place that says which rows of the journal count: those of the experiment as it was last run in this folder. */
+/* The one place that says which rows of the journal count: those of the experiment as it was last run in this folder.
+ */
 static int is_left_out(struct loader *l, const struct json *row)
 {
     struct place *p = NULL;
@@ -89,16 +92,16 @@ static int is_left_out(struct loader *l, const struct json *row)
 /* Every field that the aggregation leans on, checked once. */
 static int check_row(const struct loader *l, const struct json *v, struct err *e)
 {
-    static const char *const texts[] = {"cell", "model", "task", "policy", "prune_after", "metric",
-                                        "status", "context_id", "question_id", "prompt_sha256"};
+    static const char *const texts[] = {"cell",   "model",  "task",       "policy",      "prune_after",
+                                        "metric", "status", "context_id", "question_id", "prompt_sha256"};
     static const char *const wholes[] = {"schema", "cell_index", "sample"};
     int64_t i;
     if (!json_is_object(v))
         return err_set(e, ERR_FORMAT, "%s:%d: expected a row, found no JSON object", l->path, l->line);
     for (size_t k = 0; k < sizeof wholes / sizeof *wholes; k++)
         if (json_int64(json_get(v, wholes[k]), &i) || i < 0 || i > 1000000000)
-            return err_set(e, ERR_FORMAT, "%s:%d: field '%s': expected a whole number, found %s", l->path, l->line, wholes[k],
-                           json_get(v, wholes[k]) ? "something else" : "none");
+            return err_set(e, ERR_FORMAT, "%s:%d: field '%s': expected a whole number, found %s", l->path, l->line,
+                           wholes[k], json_get(v, wholes[k]) ? "something else" : "none");
     if (json_int64(json_get(v, "schema"), &i) || i != RECORD_SCHEMA)
         return err_set(e, ERR_FORMAT, "%s:%d: schema %d, expected %d", l->path, l->line, (int)i, RECORD_SCHEMA);
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
@@ -223,7 +226,8 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
         return 0;
     }
     json_free(c->axes);
-    json_overwrite(v, "max_new_tokens", "cell_max_new_tokens"); /* of a record that says its own: the cell's is the axis */
+    json_overwrite(v, "max_new_tokens",
+                   "cell_max_new_tokens"); /* of a record that says its own: the cell's is the axis */
     c->axes = v;
     c->id = json_string(json_get(v, "cell"));
     c->order = l->plan ? plan_order(l->plan, c->id) : (int)number(v, "cell_index");
@@ -304,13 +308,14 @@ static void sort_extras(struct aggregate *a)
 static void put_in_order(struct aggregate *a)
 {
     static const char *const task[] = {"model", "task", "task_params", "length", NULL};
-    static const char *const line[] = {"model",    "task",        "task_params", "length",  "template", "seed",
-                                       "policy",   "params",      "budget",      "layer_budget", "head_budget",
-                                       "protect",  "positions",   "prefill",     "decode",  "prune_after",
-                                       "max_new_tokens", "weight_dtype", "metric", NULL};
-    static const char *const study[] = {"model",       "task",    "task_params", "length",   "policy",   "params",       "budget",
-                                        "head_budget", "protect", "prune_after", "prefill",  "decode",   "positions",    "template",
-                                        "seed",        "weight_dtype", "max_new_tokens", NULL};
+    static const char *const line[] = {"model",       "task",           "task_params",  "length",  "template",
+                                       "seed",        "policy",         "params",       "budget",  "layer_budget",
+                                       "head_budget", "protect",        "positions",    "prefill", "decode",
+                                       "prune_after", "max_new_tokens", "weight_dtype", "metric",  NULL};
+    static const char *const study[] = {"model",        "task",           "task_params", "length",   "policy",
+                                        "params",       "budget",         "head_budget", "protect",  "prune_after",
+                                        "prefill",      "decode",         "positions",   "template", "seed",
+                                        "weight_dtype", "max_new_tokens", NULL};
     int *moved = mem_new((size_t)a->n_cell + 1, sizeof *moved);
     for (int c = 0; c < a->n_cell; c++)
         a->cell[c].first = c; /* its number so far */
@@ -453,8 +458,8 @@ void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell,
         out->extra[m] = stats_mean_clustered(x, cluster, n, aggregate_range_of_column(a->extra_name[m]));
     }
     aggregate_range_identities(a, out);
-    double *const mean[N_MEAN] = {&out->bytes, &out->bytes_bf16, &out->bytes_end, &out->keep,
-                                  &out->tokens, &out->level, &out->prefill_s, &out->decode_s, &out->keep_bytes};
+    double *const mean[N_MEAN] = {&out->bytes, &out->bytes_bf16, &out->bytes_end, &out->keep,      &out->tokens,
+                                  &out->level, &out->prefill_s,  &out->decode_s,  &out->keep_bytes};
     for (int m = 0; m < N_MEAN; m++) {
         for (int i = 0; i < n; i++)
             x[i] = row[i]->mean[m];

@@ -19,30 +19,30 @@ extern const char *const aggregate_measure_names[];
 enum { AGG_MAX_EXTRA = 64 };
 
 struct agg_row {
-    int cell;           /* index into cell[] */
-    int ok;             /* 0: failed or skipped; its values count nowhere */
-    int skipped;        /* 1: n/a, because no answer exists for its budget */
+    int cell;    /* index into cell[] */
+    int ok;      /* 0: failed or skipped; its values count nowhere */
+    int skipped; /* 1: n/a, because no answer exists for its budget */
     int64_t sample;
-    int64_t cluster;    /* hash of the context id */
+    int64_t cluster; /* hash of the context id */
     char *context_id, *question_id;
     char prompt_sha256[65];
-    char data[17];      /* of the question with its answers (rowkey.h); "": an older version wrote the row */
+    char data[17]; /* of the question with its answers (rowkey.h); "": an older version wrote the row */
     double value[AGG_N_MEASURE];
-    double mean[9];     /* of the columns in aggregate.c's table: bytes, keep, times */
-    double *extra;      /* [AGG_MAX_EXTRA] further metrics, in the order of extra_name; NAN where a task has it not */
+    double mean[9]; /* of the columns in aggregate.c's table: bytes, keep, times */
+    double *extra;  /* [AGG_MAX_EXTRA] further metrics, in the order of extra_name; NAN where a task has it not */
 };
 
 struct agg_cell {
-    struct json *axes;  /* its last row, owned; of a pooled line: borrowed from its first cell */
+    struct json *axes; /* its last row, owned; of a pooled line: borrowed from its first cell */
     const char *id;
     const struct json *layer_budget; /* {"mga": {...}}'s only member, borrowed; NULL for a bare name */
-    int order;          /* in the experiment */
-    int first, n_row;   /* its rows */
-    int seeds;          /* cells that a pooled line stands for; 1 otherwise */
-    int baseline;       /* cell index of what its differences refer to; -1: none */
-    char *task_key, *line_key; /* what cells of one task, of one line, have in common */
-    char *study_key;     /* what cells have in common that differ in layer budget and policy_seed alone */
-    int n_ok, n_failed, n_skipped; /* rows; failed ones without those that are n/a */
+    int order;                       /* in the experiment */
+    int first, n_row;                /* its rows */
+    int seeds;                       /* cells that a pooled line stands for; 1 otherwise */
+    int baseline;                    /* cell index of what its differences refer to; -1: none */
+    char *task_key, *line_key;       /* what cells of one task, of one line, have in common */
+    char *study_key;                 /* what cells have in common that differ in layer budget and policy_seed alone */
+    int n_ok, n_failed, n_skipped;   /* rows; failed ones without those that are n/a */
     struct stats_summary summary[AGG_N_MEASURE];
     struct stats_paired diff[AGG_N_MEASURE]; /* this - baseline; n is 0 where there is none */
     struct stats_summary *extra;             /* [n_extra] */
@@ -50,40 +50,41 @@ struct agg_cell {
 };
 
 struct aggregate {
-    struct agg_row *row;  /* by cell, then sample, then question */
+    struct agg_row *row; /* by cell, then sample, then question */
     int n_row;
     struct agg_cell *cell; /* in the order of the experiment */
     int n_cell;
     struct agg_cell *line; /* pooled over policy_seed, same order */
     int n_line;
     int left_out[PLAN_N_VERDICT]; /* rows that are in nothing of this, by reason */
-    int n_gone;           /* cells of those that the experiment has no more */
-    int unlisted;         /* 1: the folder's run has not written which rows belong to it; then these count: */
-    int n_replaced, n_build; /* rows that others took the place of; builds of the program that rows are by */
-    char *baseline;       /* what differences refer to, as the experiment says; NULL: the full cache */
+    int n_gone;                   /* cells of those that the experiment has no more */
+    int unlisted;                 /* 1: the folder's run has not written which rows belong to it; then these count: */
+    int n_replaced, n_build;      /* rows that others took the place of; builds of the program that rows are by */
+    char *baseline;               /* what differences refer to, as the experiment says; NULL: the full cache */
     char *extra_name[AGG_MAX_EXTRA]; /* f1, precision, attention_lost, ... as rows name them */
     int n_extra;
 };
 
-/* Reads DIR/rows.jsonl, of which only the rows count that belong to the experiment as it was last run there (DIR/plan.jsonl,
- * see plan.h), and the cells' baselines from DIR/manifest.json. Without a plan the manifest's cells count, with all their rows;
- * without either all cells do, and are compared with the full cache of the same task, template, seed, prune_after and
- * max_new_tokens. Of several rows of one (cell, sample, question) the last one counts; a last line without its
- * newline is ignored. Anything that is no row of this schema is ERR_FORMAT with file and line. */
+/* Reads DIR/rows.jsonl, of which only the rows count that belong to the experiment as it was last run there
+ * (DIR/plan.jsonl, see plan.h), and the cells' baselines from DIR/manifest.json. Without a plan the manifest's cells
+ * count, with all their rows; without either all cells do, and are compared with the full cache of the same task,
+ * template, seed, prune_after and max_new_tokens. Of several rows of one (cell, sample, question) the last one counts;
+ * a last line without its newline is ignored. Anything that is no row of this schema is ERR_FORMAT with file and line.
+ */
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e);
 /* What a reader should know of rows that don't count, or that may not belong together; nothing when all is well. */
 void aggregate_tell(const struct aggregate *a, struct str *out);
 void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */
 
-/* Fills the counts, summaries, differences and means of `out` from the rows of these cells, as one: a context that several of
- * them have is one cluster. out->extra is allocated anew. */
+/* Fills the counts, summaries, differences and means of `out` from the rows of these cells, as one: a context that
+ * several of them have is one cluster. out->extra is allocated anew. */
 void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out);
 
 /* aggregate_range.c: [0, 1] for fractions, NULL for what has no known range. */
 const struct stats_range *aggregate_range(const struct agg_cell *c, enum aggregate_measure m);
 const struct stats_range *aggregate_range_of_column(const char *name); /* of a further metric */
-/* What the full cache has by definition, not from samples (kl 0, top1 1, no attention lost, all evidence kept), gets an interval
- * without width, the only ones there are. */
+/* What the full cache has by definition, not from samples (kl 0, top1 1, no attention lost, all evidence kept), gets an
+ * interval without width, the only ones there are. */
 void aggregate_range_identities(const struct aggregate *a, struct agg_cell *c);
 
 struct quote;
@@ -98,12 +99,13 @@ char *aggregate_form(const struct agg_cell *c);
 void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c, struct str *out);
 /* 1 and the layer when the cell prunes one layer at a time. */
 int aggregate_single(const struct agg_cell *c, int *layer);
-/* 1 when its layer budget reads a shuffled profile; *out (may be NULL) then gets the budget for people, but for the seed. */
+/* 1 when its layer budget reads a shuffled profile; *out (may be NULL) then gets the budget for people, but for the
+ * seed. */
 int aggregate_shuffled(const struct agg_cell *c, struct str *out);
 
 /* The paired difference A - B of a measure between two policies, over every budget below `below`, task and question
- * that both have; policy seeds are averaged first; clustered by context, which the forms (lengths, depths) of one task share.
- * *n_budget: budgets that took part. */
+ * that both have; policy seeds are averaged first; clustered by context, which the forms (lengths, depths) of one task
+ * share. *n_budget: budgets that took part. */
 int aggregate_pair(const struct aggregate *a, const char *policy, const char *other, enum aggregate_measure m,
                    double below, struct stats_paired *out, int *n_budget, struct err *e);
 

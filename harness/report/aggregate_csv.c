@@ -2,10 +2,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
+#include "harness/report/aggregate.h"
 
 const char *aggregate_text(const struct agg_cell *c, const char *key)
 {
@@ -47,7 +47,8 @@ void aggregate_axis(const struct agg_cell *c, const char *key, struct str *out)
 
 int aggregate_shuffled(const struct agg_cell *c, struct str *out)
 {
-    const struct json *budget = json_get(c->axes, "layer_budget"), *params = json_is_object(budget) ? json_first(budget) : NULL;
+    const struct json *budget = json_get(c->axes, "layer_budget"),
+                      *params = json_is_object(budget) ? json_first(budget) : NULL;
     int64_t seed;
     if (!json_is_object(params) || json_int64(json_get(params, "shuffle"), &seed) || seed == 0)
         return 0;
@@ -82,7 +83,8 @@ void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c,
     for (const struct json *p = json_is_object(params) ? json_first(params) : NULL; p; p = json_next(p)) {
         int differs = 0;
         for (int i = 0; i < a->n_line && !differs; i++)
-            differs = !strcmp(a->line[i].task_key, c->task_key) && !strcmp(aggregate_text(&a->line[i], "policy"), policy) &&
+            differs = !strcmp(a->line[i].task_key, c->task_key) &&
+                      !strcmp(aggregate_text(&a->line[i], "policy"), policy) &&
                       !json_same(json_get(json_get(a->line[i].axes, "params"), json_key(p)), p);
         if (differs) {
             str_addf(out, " %s=", json_key(p));
@@ -127,8 +129,8 @@ static void csv_paired(const struct stats_paired *d, struct quote *out)
     csv_number(d->n ? d->p : none, out);
 }
 
-/* Which samples a cell's rows are of, "0..3 7", and one hash of their questions in that order, failed ones too: what two cells
- * must have in common before one of them can be better. Without the hash where rows don't say theirs. */
+/* Which samples a cell's rows are of, "0..3 7", and one hash of their questions in that order, failed ones too: what
+ * two cells must have in common before one of them can be better. Without the hash where rows don't say theirs. */
 static void csv_data(const struct aggregate *a, const struct agg_cell *c, struct quote *out)
 {
     enum { MAX_RANGE = 16 };
@@ -178,17 +180,18 @@ static void add_heads(const char *name, size_t n, struct quote *out)
 
 void aggregate_csv(const struct aggregate *a, struct quote *out)
 {
-    static const char *const axes[] = {"cell",        "model",        "task",        "length",      "task_params", "template",
-                                       "seed",        "policy",       "params",      "budget",      "layer_budget", "head_budget",
-                                       "protect",     "prune_after",  "prefill",     "decode",      "positions",   "policy_seed",
-                                       "weight_dtype", "max_new_tokens", "metric"};
+    static const char *const axes[] = {
+        "cell",    "model",  "task",      "length",       "task_params",  "template",       "seed",
+        "policy",  "params", "budget",    "layer_budget", "head_budget",  "protect",        "prune_after",
+        "prefill", "decode", "positions", "policy_seed",  "weight_dtype", "max_new_tokens", "metric"};
     enum { N_AXES = sizeof axes / sizeof *axes };
     for (int k = 0; k < N_AXES; k++) {
         if (k)
             quote_add(out, ",");
         quote_add_word(out, axes[k]);
     }
-    quote_add(out, ",baseline,samples,data,n,n_failed,keep,keep_tokens,keep_bytes,level,cache_bytes,cache_bytes_bf16,cache_bytes_end");
+    quote_add(out, ",baseline,samples,data,n,n_failed,keep,keep_tokens,keep_bytes,level,cache_bytes,cache_bytes_bf16,"
+                   "cache_bytes_end");
     for (int m = 0; m < AGG_N_MEASURE; m++) {
         const char *name = aggregate_measure_names[m];
         add_heads(name, sizeof endings / sizeof *endings, out);
@@ -209,7 +212,8 @@ void aggregate_csv(const struct aggregate *a, struct quote *out)
         quote_add_word(out, cell->baseline >= 0 ? a->cell[cell->baseline].id : "");
         csv_data(a, cell, out);
         quote_add(out, ",%d,%d", cell->n_ok, cell->n_failed);
-        const double means[] = {cell->keep, cell->tokens, cell->keep_bytes, cell->level, cell->bytes, cell->bytes_bf16, cell->bytes_end};
+        const double means[] = {cell->keep,  cell->tokens,     cell->keep_bytes, cell->level,
+                                cell->bytes, cell->bytes_bf16, cell->bytes_end};
         for (size_t k = 0; k < sizeof means / sizeof *means; k++)
             csv_number(means[k], out);
         for (int m = 0; m < AGG_N_MEASURE; m++) {
@@ -229,8 +233,11 @@ void aggregate_tell(const struct aggregate *a, struct str *out)
     plan_tell(a->left_out, a->n_gone, out);
     if (!a->unlisted)
         return;
-    str_addf(out, "%sthere is no plan.jsonl (an older version ran this): all rows of its cells count, whichever samples, model or build "
-                  "they are of", out->n ? "; " : "");
+    str_addf(out,
+             "%sthere is no plan.jsonl (an older version ran this): all rows of its cells count, whichever samples, "
+             "model or build "
+             "they are of",
+             out->n ? "; " : "");
     if (a->n_replaced)
         str_addf(out, "; %d rows gave way to later ones of the same cell, sample and question", a->n_replaced);
     if (a->n_build > 1)

@@ -3,9 +3,9 @@
 #include <string.h>
 #include <uthash.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/report/aggregate.h"
 
 /* The mean over seeds of one measure, for one (task, budget, sample, question) of both policies. */
 struct pair_value {
@@ -18,8 +18,8 @@ struct pair_value {
     UT_hash_handle hh;
 };
 
-static void collect_pair(const struct aggregate *a, const char *policy, int side, enum aggregate_measure m, double below,
-                         struct pair_value **table)
+static void collect_pair(const struct aggregate *a, const char *policy, int side, enum aggregate_measure m,
+                         double below, struct pair_value **table)
 {
     for (int i = 0; i < a->n_row; i++) {
         const struct agg_row *r = &a->row[i];
@@ -35,7 +35,8 @@ static void collect_pair(const struct aggregate *a, const char *policy, int side
         if (!v) {
             v = mem_new(1, sizeof *v);
             v->key = str_take(&key);
-            /* ids are a task's own; in its forms (depths, lengths) they name what was drawn alike, which is one cluster */
+            /* ids are a task's own; in its forms (depths, lengths) they name what was drawn alike, which is one cluster
+             */
             v->cluster = r->cluster ^ (int64_t)(hash_fnv1a(task, strlen(task)) >> 1);
             v->budget = aggregate_text(c, "budget");
             v->range = aggregate_range(c, m);
@@ -83,6 +84,7 @@ int aggregate_pair(const struct aggregate *a, const char *policy, const char *ot
     mem_free(y);
     mem_free(budget);
     mem_free(cluster);
-    return n ? 0 : err_set(e, ERR_USAGE, "no budget below %g at which both '%s' and '%s' have a %s", below, policy, other,
-                           aggregate_measure_names[m]);
+    return n ? 0
+             : err_set(e, ERR_USAGE, "no budget below %g at which both '%s' and '%s' have a %s", below, policy, other,
+                       aggregate_measure_names[m]);
 }

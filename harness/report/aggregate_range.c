@@ -2,8 +2,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/metric/metric.h"
+#include "harness/report/aggregate.h"
 
 static const struct stats_range fraction = {0, 1};
 

@@ -10,7 +10,8 @@
 #include "harness/experiment/published.h"
 #include "harness/report/table.h"
 
-static const char *const no_pattern[] = {"value", "scale", "statistic", "with"}; /* keys of rows and columns that choose nothing */
+static const char *const no_pattern[] = {"value", "scale", "statistic",
+                                         "with"}; /* keys of rows and columns that choose nothing */
 static const double TINY = 1e-18;
 
 struct beside {
@@ -29,7 +30,8 @@ static int answers(const struct csv *ours, int r, const struct conf *selector)
         if (told)
             continue;
         int c = csv_column(ours, key);
-        if (c < 0 || selector->item[i]->kind != CONF_SCALAR || fnmatch(selector->item[i]->text, csv_at(ours, r, c), 0) != 0)
+        if (c < 0 || selector->item[i]->kind != CONF_SCALAR ||
+            fnmatch(selector->item[i]->text, csv_at(ours, r, c), 0) != 0)
             return 0;
     }
     return 1;
@@ -41,8 +43,8 @@ struct sums {
     double x, y, xx, yy, xy;
 };
 
-static struct sums sum_lines(const struct csv *ours, const struct conf *row, const struct conf *column, const char *value,
-                             const char *with)
+static struct sums sum_lines(const struct csv *ours, const struct conf *row, const struct conf *column,
+                             const char *value, const char *with)
 {
     struct sums s = {0};
     int at = csv_column(ours, value), beside = with ? csv_column(ours, with) : at;
@@ -134,7 +136,8 @@ static void print(const struct beside *b, struct quote *out)
             add_published(b, rows[r], columns[c], &t);
             add_ours(b, rows[r], columns[c], &t);
         }
-    quote_add(out, "\n## Table %s of %s, and ours\n\n", published_text(b->p.c, "table", ""), fs_basename(b->p.file.path));
+    quote_add(out, "\n## Table %s of %s, and ours\n\n", published_text(b->p.c, "table", ""),
+              fs_basename(b->p.file.path));
     table_write(&t, out);
     table_free(&t);
     mem_free(rows);

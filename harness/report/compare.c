@@ -3,11 +3,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/csv.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/metric/metric.h"
+#include "harness/report/aggregate.h"
 
 enum kind { DISCRETE, MEAN, FLOAT, IGNORED };
 
@@ -55,7 +55,8 @@ static void tell(struct run *r, const char *verdict, const struct csv *c, int ro
     struct str *out = r->out;
     const char *id = csv_at(c, row, csv_column(c, "cell"));
     if (r->o->json) {
-        const char *const pair[][2] = {{"verdict", verdict}, {"cell", id}, {"column", column}, {"base", base}, {"new", now}};
+        const char *const pair[][2] = {
+            {"verdict", verdict}, {"cell", id}, {"column", column}, {"base", base}, {"new", now}};
         for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
             str_addf(out, "%s\"%s\":", i ? "," : "{", pair[i][0]);
             if (pair[i][1])
@@ -86,7 +87,8 @@ static int read_number(const struct csv *c, int row, int column, double *x, stru
     const char *s = csv_at(c, row, column);
     if (!str_to_double(s, x) && isfinite(*x))
         return 0;
-    return err_set(e, ERR_FORMAT, "%s:%d: %s: expected a number, found '%s'", c->path, c->line[row], c->field[column], s);
+    return err_set(e, ERR_FORMAT, "%s:%d: %s: expected a number, found '%s'", c->path, c->line[row], c->field[column],
+                   s);
 }
 
 static int compare_float(struct run *r, int i, int j, int column, int column_now, enum kind kind, struct err *e)
@@ -124,8 +126,8 @@ static const char *text_at(const struct csv *c, int row, const char *column)
     return k < 0 ? "" : csv_at(c, row, k);
 }
 
-/* 0 when both cells are of other samples, prompts or answers: then neither can be better. Where one of them does not say what it
- * is of, nothing contradicts. */
+/* 0 when both cells are of other samples, prompts or answers: then neither can be better. Where one of them does not
+ * say what it is of, nothing contradicts. */
 static int same_data(struct run *r, int i, int j)
 {
     struct str base = {0}, now = {0};
@@ -159,7 +161,8 @@ static int compare_row(struct run *r, int i, int j, struct err *e)
             continue;
         if (l < 0 || (kind == DISCRETE && strcmp(csv_at(&r->base, i, k), csv_at(&r->now, j, l)) != 0)) {
             r->count->differs++;
-            tell(r, "differs", &r->base, i, name, csv_at(&r->base, i, k), l < 0 ? "(no such column)" : csv_at(&r->now, j, l));
+            tell(r, "differs", &r->base, i, name, csv_at(&r->base, i, k),
+                 l < 0 ? "(no such column)" : csv_at(&r->now, j, l));
         } else if (kind != DISCRETE && compare_float(r, i, j, k, l, kind, e)) {
             return -1;
         }
@@ -195,7 +198,8 @@ static int read_side(const char *path, struct csv *c, struct err *e)
     int rc = csv_read(file, c, e);
     int column = rc ? -1 : csv_column(c, "cell");
     if (rc == 0 && (column < 0 || csv_column(c, "cache_bytes_end") < 0))
-        rc = err_set(e, ERR_FORMAT, "%s:1: column '%s' missing: no cells.csv", file, column < 0 ? "cell" : "cache_bytes_end");
+        rc = err_set(e, ERR_FORMAT, "%s:1: column '%s' missing: no cells.csv", file,
+                     column < 0 ? "cell" : "cache_bytes_end");
     if (rc == 0 && c->n_row < 2) /* nothing to compare must not read as nothing worse */
         rc = err_set(e, ERR_FORMAT, "%s: no cells", file);
     for (int i = 1; rc == 0 && i < c->n_row; i++)

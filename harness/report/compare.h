@@ -1,17 +1,17 @@
-/* `depthkv compare`: two cells.csv, cell by cell. Cells are matched by their id, which is the hash of the resolved cell:
- * neither the order of rows nor that of columns matters.
+/* `depthkv compare`: two cells.csv, cell by cell. Cells are matched by their id, which is the hash of the resolved
+ * cell: neither the order of rows nor that of columns matters.
  *
  *   discrete columns   axes, counts, entries and bytes: must be equal
  *   float columns      equal when |new - base| <= atol + rtol |base|; the means of score, nll, kl, kl_max and top1 know
  *                      which way is worse; all others (standard errors, intervals, differences, p values, further
  *                      metrics) are compared only with `all`
- *   samples, data      must not contradict: cells of other samples, prompts or answers are told as different and not compared
- *   times              columns that end in _s, or contain rss: never compared */
+ *   samples, data      must not contradict: cells of other samples, prompts or answers are told as different and not
+ * compared times              columns that end in _s, or contain rss: never compared */
 #ifndef HARNESS_COMPARE_H
 #define HARNESS_COMPARE_H
 
-#include "harness/base/quote.h"
 #include "harness/base/err.h"
+#include "harness/base/quote.h"
 #include "harness/base/str.h"
 
 struct compare_options {
@@ -22,12 +22,12 @@ struct compare_options {
 };
 
 struct compare_count {
-    int n_cell;           /* in both, and compared */
-    int other_data;       /* in both, but of other samples, prompts or answers */
-    int unknown;          /* compared, although one side does not say what it was measured on */
-    int missing, extra;   /* cells that only BASE, only NEW has */
-    int differs;          /* discrete columns, or columns that one side lacks */
-    int worse, better;    /* floats beyond the tolerance; with `both`, `worse` holds either direction */
+    int n_cell;         /* in both, and compared */
+    int other_data;     /* in both, but of other samples, prompts or answers */
+    int unknown;        /* compared, although one side does not say what it was measured on */
+    int missing, extra; /* cells that only BASE, only NEW has */
+    int differs;        /* discrete columns, or columns that one side lacks */
+    int worse, better;  /* floats beyond the tolerance; with `both`, `worse` holds either direction */
 };
 
 /* `base` and `now` are result folders or cells.csv files. Appends a line for each finding. ERR_IO or ERR_FORMAT (file,

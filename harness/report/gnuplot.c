@@ -1,5 +1,5 @@
-#include "harness/base/leave.h"
 #include "harness/report/gnuplot.h"
+#include "harness/base/leave.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,8 @@ static char *find_program(void)
     for (const char *p = path ? path : ""; *p;) {
         size_t n = strcspn(p, ":");
         char *folder = mem_strndup(p, n), *file = fs_join(n ? folder : ".", "gnuplot");
-        char *found = access(file, X_OK) == 0 && !fs_is_dir(file) ? realpath(file, NULL) : NULL; /* the child stands elsewhere */
+        char *found =
+            access(file, X_OK) == 0 && !fs_is_dir(file) ? realpath(file, NULL) : NULL; /* the child stands elsewhere */
         mem_free(folder);
         mem_free(file);
         if (found)
@@ -48,16 +49,18 @@ static char *find_program(void)
     return NULL;
 }
 
-/* The child: a process group of its own, so that whatever it starts ends with it; it ends with us, however that comes. */
+/* The child: a process group of its own, so that whatever it starts ends with it; it ends with us, however that comes.
+ */
 static void become(const char *program, const char *folder, const char *script, pid_t parent, int out)
 {
     char *argv[3] = {NULL, NULL, NULL};
     int null = open("/dev/null", O_RDONLY);
-    argv[0] = (char *)(uintptr_t)"gnuplot"; /* execv takes no const, and writes nothing */
+    argv[0] = (char *)(uintptr_t) "gnuplot"; /* execv takes no const, and writes nothing */
     argv[1] = (char *)(uintptr_t)script;
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent || null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || chdir(folder) != 0)
+    if (getppid() != parent || null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
+        chdir(folder) != 0)
         _exit(126);
     execv(program, argv);
     _exit(126);
@@ -96,7 +99,8 @@ static int wait_for(pid_t pid, int fd, struct str *told, int *late, int *stopped
     kill(-pid, SIGKILL); /* and whatever it has started */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    for (p = (struct pollfd){.fd = fd, .events = POLLIN}; told->n < TELL_MOST && poll(&p, 1, 0) > 0 && (p.revents & POLLIN);)
+    for (p = (struct pollfd){.fd = fd, .events = POLLIN};
+         told->n < TELL_MOST && poll(&p, 1, 0) > 0 && (p.revents & POLLIN);)
         listen(fd, told);
     return status;
 }
@@ -155,7 +159,9 @@ enum gnuplot_end gnuplot_run(const char *folder, const char *name, struct str *w
     char *program = find_program();
     gnuplot_remove(folder, name);
     str_addf(&script, "%s.gp", name);
-    enum gnuplot_end end = leave_asked() ? GNUPLOT_INTERRUPTED : program ? run(program, folder, script.p, why) : GNUPLOT_ABSENT;
+    enum gnuplot_end end = leave_asked() ? GNUPLOT_INTERRUPTED
+                           : program     ? run(program, folder, script.p, why)
+                                         : GNUPLOT_ABSENT;
     if (end != GNUPLOT_DONE)
         gnuplot_remove(folder, name);
     free(program);

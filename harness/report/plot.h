@@ -1,5 +1,6 @@
 /* Plots by gnuplot: for every task, score, kl and nll against bytes with error bars, a line per policy; for a layer
- * study what is lost per layer, in paired differences to the baseline. Data (.dat) and script (.gp) are the product, the pictures are derived. */
+ * study what is lost per layer, in paired differences to the baseline. Data (.dat) and script (.gp) are the product,
+ * the pictures are derived. */
 #ifndef HARNESS_PLOT_H
 #define HARNESS_PLOT_H
 
@@ -10,7 +11,7 @@ struct plot_list {
         char *name;           /* without folder and ending */
         int drawn;            /* 1: there are pictures of it */
         const char *task_key; /* borrowed from the aggregate; NULL: over several tasks */
-    } *item;
+    } * item;
     int n;
     size_t cap;
     int n_failed, stuck; /* pictures that gnuplot could not make; 1: it was too slow, and is not tried again */

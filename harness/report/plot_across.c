@@ -1,4 +1,5 @@
-/* Figures that need several tasks at once: the heat map of depth and length, and accuracy against bytes over all tasks. */
+/* Figures that need several tasks at once: the heat map of depth and length, and accuracy against bytes over all tasks.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +57,8 @@ static int place_of(const struct agg_cell *c, double *depth, double *length)
 {
     const struct json *d = json_get(json_get(c->axes, "task_params"), "depth"), *l = json_get(c->axes, "length");
     const struct metric_ops *m = metric_find(aggregate_text(c, "metric"));
-    if (!m || strcmp(m->unit, "fraction") != 0 || !json_is_number(d) || !json_is_number(l) || !isfinite(c->summary[AGG_SCORE].mean))
+    if (!m || strcmp(m->unit, "fraction") != 0 || !json_is_number(d) || !json_is_number(l) ||
+        !isfinite(c->summary[AGG_SCORE].mean))
         return 0;
     *depth = json_number(d, 0);
     *length = json_number(l, 0);
@@ -65,7 +67,8 @@ static int place_of(const struct agg_cell *c, double *depth, double *length)
 
 static int belongs(const struct heat *h, const struct agg_cell *c)
 {
-    return !strcmp(aggregate_text(c, "task"), h->task) && !strcmp(aggregate_text(c, "model"), h->model) && !aggregate_shuffled(c, NULL);
+    return !strcmp(aggregate_text(c, "task"), h->task) && !strcmp(aggregate_text(c, "model"), h->model) &&
+           !aggregate_shuffled(c, NULL);
 }
 
 static int same_form(const struct heat *h, const struct agg_cell *c)
@@ -160,12 +163,14 @@ static void add_title(const struct heat *h, struct quote *gp)
         str_addf(&title, " to %d", h->most);
     str_add(&title, " a place");
     if (isfinite(h->full_lo))
-        str_addf(&title, h->full_hi > h->full_lo ? "; full cache: %.2f to %.2f" : "; full cache: %.2f everywhere", h->full_lo, h->full_hi);
+        str_addf(&title, h->full_hi > h->full_lo ? "; full cache: %.2f to %.2f" : "; full cache: %.2f everywhere",
+                 h->full_lo, h->full_hi);
     quote_add(gp, "%s\n", title.p);
     str_free(&title);
 }
 
-static void add_place(const struct heat *h, const struct stats_summary *s, double length, double depth, struct quote *dat)
+static void add_place(const struct heat *h, const struct stats_summary *s, double length, double depth,
+                      struct quote *dat)
 {
     quote_add(dat, "%d %d ", index_of(&h->length, length), index_of(&h->depth, depth));
     if (isfinite(s->mean))
@@ -200,9 +205,9 @@ static void add_heat_script(const struct heat *h, const char *name, struct quote
     int wide = 150 + columns * (60 + 62 * h->length.n), high = 70 + rows * (90 + 42 * h->depth.n);
     struct str dat = {0};
     quote_add(gp, "set encoding utf8\nunset key\nset border 0\nset style fill solid border rgb '#ffffff'\n"
-                "set tics scale 0 textcolor rgb '#333333'\nset cbrange [0:1]\nset cbtics 0.2\n"
-                /* cividis, told apart with any colour vision and in grey */
-                "set palette defined (0 '#00224e', 0.25 '#434e6c', 0.5 '#7d7c78', 0.75 '#bcaf6f', 1 '#fee838')\n");
+                  "set tics scale 0 textcolor rgb '#333333'\nset cbrange [0:1]\nset cbtics 0.2\n"
+                  /* cividis, told apart with any colour vision and in grey */
+                  "set palette defined (0 '#00224e', 0.25 '#434e6c', 0.5 '#7d7c78', 0.75 '#bcaf6f', 1 '#fee838')\n");
     quote_add(gp, "set xrange [-0.5:%g]\nset yrange [%g:-0.5]\n", h->length.n - 0.5, h->depth.n - 0.5);
     quote_add(gp, "set xtics ");
     add_tics(&h->length, "", gp);
@@ -217,19 +222,21 @@ static void add_heat_script(const struct heat *h, const char *name, struct quote
         else
             quote_add(gp, "set terminal svg size %d,%d font 'sans,13' background 'white'\n", wide, high);
         quote_add(gp, "set output %s\n", file.p);
-        quote_add(gp, "set multiplot layout %d,%d margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f title noenhanced ", rows, columns,
-                  80.0 / wide, 1 - 90.0 / wide, 55.0 / high, 1 - 75.0 / high, 60.0 / wide, 95.0 / high);
+        quote_add(gp, "set multiplot layout %d,%d margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f title noenhanced ",
+                  rows, columns, 80.0 / wide, 1 - 90.0 / wide, 55.0 / high, 1 - 75.0 / high, 60.0 / wide, 95.0 / high);
         add_title(h, gp);
         for (int p = 0; p < h->n_panel; p++) {
-            quote_add(gp, "set title noenhanced %s\nset ylabel %s\nset xlabel %s\n", h->panel[p], p % columns ? "" : "depth of the needle",
-                      p + columns < h->n_panel ? "" : "length, tokens");
+            quote_add(gp, "set title noenhanced %s\nset ylabel %s\nset xlabel %s\n", h->panel[p],
+                      p % columns ? "" : "depth of the needle", p + columns < h->n_panel ? "" : "length, tokens");
             if (p)
                 quote_add(gp, "unset colorbox\n");
             else
-                quote_add(gp, "set colorbox user origin %.4f,%.4f size %.4f,%.4f\n", 1 - 70.0 / wide, 55.0 / high, 15.0 / wide,
-                          1 - 130.0 / high);
-            quote_add(gp, "plot %s index %d using 1:2:(0.5):(0.5):3 with boxxyerror fillcolor palette, \\\n"
-                          "  '' index %d using 1:2:(sprintf('%%.2f', $3)):($3 < 0.5 ? 0xffffff : 0x000000) with labels textcolor rgb variable\n",
+                quote_add(gp, "set colorbox user origin %.4f,%.4f size %.4f,%.4f\n", 1 - 70.0 / wide, 55.0 / high,
+                          15.0 / wide, 1 - 130.0 / high);
+            quote_add(gp,
+                      "plot %s index %d using 1:2:(0.5):(0.5):3 with boxxyerror fillcolor palette, \\\n"
+                      "  '' index %d using 1:2:(sprintf('%%.2f', $3)):($3 < 0.5 ? 0xffffff : 0x000000) with labels "
+                      "textcolor rgb variable\n",
                       dat.p, p, p);
         }
         quote_add(gp, "unset multiplot\nunset output\n");
@@ -268,8 +275,11 @@ static int heat_maps(const char *folder, const struct aggregate *a, struct plot_
 {
     int rc = 0;
     for (int l = 0; l < a->n_line && rc == 0; l++) {
-        struct heat h = {.a = a, .task = aggregate_text(&a->line[l], "task"), .model = aggregate_text(&a->line[l], "model"),
-                         .full_lo = (double)NAN, .full_hi = (double)NAN};
+        struct heat h = {.a = a,
+                         .task = aggregate_text(&a->line[l], "task"),
+                         .model = aggregate_text(&a->line[l], "model"),
+                         .full_lo = (double)NAN,
+                         .full_hi = (double)NAN};
         int seen = 0;
         h.form = aggregate_form(&a->line[l]);
         for (int k = 0; k < l && !seen; k++)
@@ -297,7 +307,8 @@ static int by_curve(const void *p, const void *q)
     return c ? c : (a->line.bytes > b->line.bytes) - (a->line.bytes < b->line.bytes);
 }
 
-static int write_pooled(const char *folder, const struct point *v, int n, int n_task, struct plot_list *out, struct err *e)
+static int write_pooled(const char *folder, const struct point *v, int n, int n_task, struct plot_list *out,
+                        struct err *e)
 {
     struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
     struct str name = {0}, file = {0}, title = {0}, x = {0};
@@ -312,11 +323,12 @@ static int write_pooled(const char *folder, const struct point *v, int n, int n_
     str_addf(&title, "mean over %d tasks", n_task);
     str_addf(&x, "mean cache after pruning, %s (float32)", unit_name);
     quote_add(&dat, "# %s a task | mean score | 95 %% low | 95 %% high, over %d tasks\n", unit_name, n_task);
-    quote_add(&gp, "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n"
-                   "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
-                   "set tics nomirror textcolor rgb '#333333'\nset bars 0.6\nset title %s noenhanced\n"
-                   "set xlabel %s\nset xrange [0:*]\nset ylabel 'mean score'\n"
-                   "set yrange [-0.03:1.03]\nset ytics 0.2\nset offsets graph 0, graph 0.03, 0, 0\n",
+    quote_add(&gp,
+              "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n"
+              "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
+              "set tics nomirror textcolor rgb '#333333'\nset bars 0.6\nset title %s noenhanced\n"
+              "set xlabel %s\nset xrange [0:*]\nset ylabel 'mean score'\n"
+              "set yrange [-0.03:1.03]\nset ytics 0.2\nset offsets graph 0, graph 0.03, 0, 0\n",
               title.p, x.p);
     for (int i = 0; i < n; i++) {
         const struct pool_value *score = &v[i].line.score;
@@ -343,8 +355,10 @@ static int write_pooled(const char *folder, const struct point *v, int n, int n_
             if (strcmp(v[k].label, "full") != 0) {
                 if (drawn || isfinite(full))
                     quote_add(&gp, ", \\\n  ");
-                quote_add(&gp, "%s index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s", file.p, curve,
-                          (drawn - curves / 2.0) * 0.003 * most / unit, plot_point[drawn % 9], plot_colour[drawn % 8], v[k].label);
+                quote_add(&gp,
+                          "%s index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s",
+                          file.p, curve, (drawn - curves / 2.0) * 0.003 * most / unit, plot_point[drawn % 9],
+                          plot_colour[drawn % 8], v[k].label);
                 drawn++;
             }
             curve++;

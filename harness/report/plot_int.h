@@ -14,11 +14,12 @@ extern const int plot_point[9];
 void plot_ends(double lo, double hi, struct quote *dat);
 /* A file name out of a label: letters, digits, _ and -; what is too long gets its hash for an end. In place. */
 void plot_safe_name(struct str *name);
-/* Writes name.dat and name.gp, has gnuplot draw them, and lists the figure; takes the name. `task_key`: see plot_list. */
+/* Writes name.dat and name.gp, has gnuplot draw them, and lists the figure; takes the name. `task_key`: see plot_list.
+ */
 int plot_save(const char *folder, struct str *name, const char *task_key, struct quote *dat, struct quote *gp,
               struct plot_list *out, struct err *e);
 void plot_terminal(const char *name, int png, struct quote *gp); /* the output of a figure of one panel */
-void plot_list_tell(struct plot_list *p); /* when all is drawn: completes the warning */
+void plot_list_tell(struct plot_list *p);                        /* when all is drawn: completes the warning */
 /* Figures over several tasks: heat maps of depth and length, accuracy against bytes over all tasks. */
 int plot_across(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e);
 

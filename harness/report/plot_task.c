@@ -11,7 +11,8 @@
 #include "harness/report/gnuplot.h"
 #include "harness/report/plot_int.h"
 
-const char *const plot_colour[8] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
+const char *const plot_colour[8] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                    "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
 const int plot_point[9] = {7, 5, 9, 11, 13, 4, 6, 8, 10};
 
 void plot_list_fini(struct plot_list *p)
@@ -27,23 +28,23 @@ void plot_list_fini(struct plot_list *p)
 struct curve {
     char *label;
     int shuffled; /* 1: a cloud of shuffled profiles, drawn as points */
-    int *point; /* [n] index into aggregate.line, by x */
+    int *point;   /* [n] index into aggregate.line, by x */
     int n;
     size_t cap;
 };
 
 enum { N_LABEL_KEY = 8 };
-static const char *const label_keys[N_LABEL_KEY] = {"layer_budget", "head_budget", "protect", "prune_after", "prefill", "decode",
-                                                    "positions", "weight_dtype"};
+static const char *const label_keys[N_LABEL_KEY] = {"layer_budget", "head_budget", "protect",   "prune_after",
+                                                    "prefill",      "decode",      "positions", "weight_dtype"};
 
 struct figure {
     const struct aggregate *a;
     const struct agg_cell *task; /* a line of the task */
     int single;                  /* 1: x is the layer that was pruned */
     enum aggregate_measure measure;
-    double unit;                 /* bytes of one x unit */
+    double unit; /* bytes of one x unit */
     const char *unit_name;
-    int varies[N_LABEL_KEY];     /* the curves differ in this axis; what all have in common tells nothing */
+    int varies[N_LABEL_KEY]; /* the curves differ in this axis; what all have in common tells nothing */
     struct curve *curve;
     int n_curve;
     size_t cap;
@@ -84,7 +85,8 @@ static struct value value_of(const struct figure *f, const struct agg_cell *c)
     if (is_damage(f)) {
         int falls = f->measure == AGG_SCORE && (!metric || metric->higher_is_better);
         double none = d->n ? 0 : (double)NAN;
-        v = falls ? (struct value){none - d->diff, none - d->hi, none - d->lo, d->n} : (struct value){none + d->diff, none + d->lo, none + d->hi, d->n};
+        v = falls ? (struct value){none - d->diff, none - d->hi, none - d->lo, d->n}
+                  : (struct value){none + d->diff, none + d->lo, none + d->hi, d->n};
     }
     return v;
 }
@@ -158,7 +160,8 @@ static void collect(struct figure *f)
             at++;
         if (at == f->n_curve) {
             mem_grow(&f->curve, &f->cap, (size_t)f->n_curve + 1, sizeof *f->curve);
-            f->curve[f->n_curve++] = (struct curve){.label = mem_strdup(label.p), .shuffled = aggregate_shuffled(c, NULL)};
+            f->curve[f->n_curve++] =
+                (struct curve){.label = mem_strdup(label.p), .shuffled = aggregate_shuffled(c, NULL)};
         }
         struct curve *v = &f->curve[at];
         mem_grow(&v->point, &v->cap, (size_t)v->n + 1, sizeof *v->point);
@@ -183,7 +186,8 @@ static void free_figure(struct figure *f)
 static double full_mean(const struct figure *f)
 {
     for (int l = 0; l < f->a->n_line; l++)
-        if (!strcmp(f->a->line[l].task_key, f->task->task_key) && !strcmp(aggregate_text(&f->a->line[l], "policy"), "full"))
+        if (!strcmp(f->a->line[l].task_key, f->task->task_key) &&
+            !strcmp(aggregate_text(&f->a->line[l], "policy"), "full"))
             return f->a->line[l].summary[f->measure].mean;
     return (double)NAN;
 }
@@ -199,7 +203,10 @@ void plot_ends(double lo, double hi, struct quote *dat)
 static void add_data(const struct figure *f, struct quote *dat)
 {
     quote_add(dat, "# %s | %s%s | 95 %% low | 95 %% high | rows | keep\n", f->single ? "layer" : f->unit_name,
-             aggregate_measure_names[f->measure], !is_damage(f) ? "" : f->measure == AGG_SCORE ? " lost" : " added");
+              aggregate_measure_names[f->measure],
+              !is_damage(f)             ? ""
+              : f->measure == AGG_SCORE ? " lost"
+                                        : " added");
     for (int i = 0; i < f->n_curve; i++) {
         if (i)
             quote_add(dat, "\n\n");
@@ -236,11 +243,15 @@ static void add_axes(const struct figure *f, struct quote *gp)
         longest = strlen(f->curve[k].label) > longest ? strlen(f->curve[k].label) : longest;
     /* long names beside the plot would leave no room for it */
     if (longest > 40)
-        quote_add(gp, "set encoding utf8\nset key outside below maxcols 1 Left reverse noenhanced samplen 2 spacing 1.2\n");
+        quote_add(gp,
+                  "set encoding utf8\nset key outside below maxcols 1 Left reverse noenhanced samplen 2 spacing 1.2\n");
     else
         quote_add(gp, "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n");
-    quote_add(gp, "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror textcolor rgb '#333333'\n"
-                  "set bars 0.6\nset title noenhanced %s", title.p);
+    quote_add(gp,
+              "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror "
+              "textcolor rgb '#333333'\n"
+              "set bars 0.6\nset title noenhanced %s",
+              title.p);
     if (f->single)
         quote_add(gp, "\nset xlabel 'pruned layer'\nset xrange [-0.5:*]\n");
     else
@@ -287,16 +298,19 @@ static void add_script(const struct figure *f, const char *name, struct quote *g
             if (k)
                 quote_add(gp, ", \\\n  ");
             if (f->curve[k].shuffled) {
-                quote_add(gp, "%s index %d using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title %s", dat.p, k, f->curve[k].label);
+                quote_add(gp, "%s index %d using 1:2 with points pt 6 ps 0.7 lc rgb '#aaaaaa' title %s", dat.p, k,
+                          f->curve[k].label);
                 continue;
             }
             quote_add(gp, "%s index %d using ($1%+.4g):2:", dat.p, k, (k - (f->n_curve - 1) / 2.0) * step);
             if (f->measure == AGG_KL)
-                quote_add(gp, "($3 <= 0 ? $2 / 10 : $3)"); /* a logarithmic axis has no zero, which would hide the whole bar */
+                quote_add(
+                    gp,
+                    "($3 <= 0 ? $2 / 10 : $3)"); /* a logarithmic axis has no zero, which would hide the whole bar */
             else
                 quote_add(gp, "3");
-            quote_add(gp, ":4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s", plot_point[k % 9], plot_colour[k % 8],
-                      f->curve[k].label);
+            quote_add(gp, ":4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s", plot_point[k % 9],
+                      plot_colour[k % 8], f->curve[k].label);
         }
         quote_add(gp, "\n");
     }
@@ -319,7 +333,9 @@ static int draw(const char *folder, const char *name, struct plot_list *out, str
         str_addf(&out->warning, "gnuplot could not make the picture of %s/%s.gp: %s", folder, name, str_c(&why));
     str_free(&why);
     out->item[out->n - 1].drawn = end == GNUPLOT_DONE;
-    return end == GNUPLOT_INTERRUPTED ? err_set(e, ERR_INTERRUPTED, "interrupted while %s/%s.gp was drawn", folder, name) : 0;
+    return end == GNUPLOT_INTERRUPTED
+               ? err_set(e, ERR_INTERRUPTED, "interrupted while %s/%s.gp was drawn", folder, name)
+               : 0;
 }
 
 int plot_save(const char *folder, struct str *name, const char *task_key, struct quote *dat, struct quote *gp,
@@ -347,7 +363,8 @@ void plot_list_tell(struct plot_list *p)
         str_addf(&p->warning, " (and %d more)", p->n_failed - 1);
 }
 
-static int write_figure(const char *folder, const struct figure *f, struct str *name, struct plot_list *out, struct err *e)
+static int write_figure(const char *folder, const struct figure *f, struct str *name, struct plot_list *out,
+                        struct err *e)
 {
     struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
     add_data(f, &dat);
@@ -357,7 +374,10 @@ static int write_figure(const char *folder, const struct figure *f, struct str *
 
 void plot_safe_name(struct str *name)
 {
-    enum { MOST = 100, HASH = 9 }; /* with a folder in front and .gp.tmp.1234567 behind, far below the 255 of a file system */
+    enum {
+        MOST = 100,
+        HASH = 9
+    }; /* with a folder in front and .gp.tmp.1234567 behind, far below the 255 of a file system */
     uint64_t hash = hash_fnv1a(name->p, name->n);
     for (char *p = name->p; *p; p++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p))

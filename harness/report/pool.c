@@ -4,16 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
+#include "harness/report/aggregate.h"
 #include "harness/report/table.h"
 #include "policies/allocator.h"
 
-/* The axes that lines of one pool share: all but the task, its length and the seed of the policy. The last one is each task's
- * own default, unless a sweep varies it. */
-static const char *const axes[] = {"model",   "template", "seed",   "policy",    "params",       "budget",      "layer_budget", "head_budget",
-                                   "protect", "prefill",  "decode", "positions", "weight_dtype", "prune_after", "max_new_tokens"};
+/* The axes that lines of one pool share: all but the task, its length and the seed of the policy. The last one is each
+ * task's own default, unless a sweep varies it. */
+static const char *const axes[] = {"model",  "template",     "seed",         "policy",      "params",
+                                   "budget", "layer_budget", "head_budget",  "protect",     "prefill",
+                                   "decode", "positions",    "weight_dtype", "prune_after", "max_new_tokens"};
 enum { N_AXIS = sizeof axes / sizeof *axes };
 
 static int sweeps_new_tokens(const struct aggregate *a)
@@ -21,7 +22,8 @@ static int sweeps_new_tokens(const struct aggregate *a)
     int sweeps = 0;
     for (int c = 1; c < a->n_cell && !sweeps; c++)
         if (strcmp(a->cell[c].task_key, a->cell[c - 1].task_key) == 0)
-            sweeps = json_number(json_get(a->cell[c].axes, axes[N_AXIS - 1]), 0) != json_number(json_get(a->cell[c - 1].axes, axes[N_AXIS - 1]), 0);
+            sweeps = json_number(json_get(a->cell[c].axes, axes[N_AXIS - 1]), 0) !=
+                     json_number(json_get(a->cell[c - 1].axes, axes[N_AXIS - 1]), 0);
     return sweeps;
 }
 
@@ -209,7 +211,10 @@ void pool_layer_budget(const struct aggregate *a, const struct agg_cell *c, cons
 
 static void add_modes(const struct agg_cell *c, struct str *s)
 {
-    static const char *const modes[][2] = {{"protect", ""}, {"prefill", "full"}, {"prune_after", "all_but_last"}, {"decode", "frozen"},
+    static const char *const modes[][2] = {{"protect", ""},
+                                           {"prefill", "full"},
+                                           {"prune_after", "all_but_last"},
+                                           {"decode", "frozen"},
                                            {"positions", "original"}};
     for (size_t k = 0; k < sizeof modes / sizeof *modes; k++) {
         struct str v = {0};
@@ -265,7 +270,8 @@ static void add_line(const struct aggregate *a, const struct pool_line *p, struc
 
 int pool_markdown(const char *dir, struct quote *out, struct err *e)
 {
-    static const char *const heads[] = {"policy", "layer budget", "kept", "tasks", "n", "score", "difference", "kl", "difference of kl", "also"};
+    static const char *const heads[] = {"policy", "layer budget",     "kept", "tasks", "n", "score", "difference",
+                                        "kl",     "difference of kl", "also"};
     enum { N_HEAD = sizeof heads / sizeof *heads };
     struct aggregate a;
     struct table t = {.n_column = N_HEAD, .left = 2};
@@ -280,9 +286,11 @@ int pool_markdown(const char *dir, struct quote *out, struct err *e)
         add_line(&a, &p[i], &t);
     table_write(&t, out);
     quote_add(out,
-             "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the same samples. [ ]: 95 %% "
-             "intervals of the tasks put together (MOVER; table.md says how a task has its own); n/a: a task has none; exact: by definition.\n",
-             a.baseline ? a.baseline : "the full cache");
+              "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the "
+              "same samples. [ ]: 95 %% "
+              "intervals of the tasks put together (MOVER; table.md says how a task has its own); n/a: a task has "
+              "none; exact: by definition.\n",
+              a.baseline ? a.baseline : "the full cache");
     str_clear(&told);
     aggregate_tell(&a, &told);
     if (told.n)

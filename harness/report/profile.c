@@ -12,7 +12,7 @@
 #include "harness/report/study.h"
 
 static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1};
-static const char *const columns[] = {"mean", "se",      "lo",      "hi",     "diff",
+static const char *const columns[] = {"mean",    "se",      "lo",      "hi",     "diff",
                                       "diff_se", "diff_lo", "diff_hi", "diff_p", "baseline"};
 enum { N_MEASURE = 4, N_COLUMN = sizeof columns / sizeof *columns };
 
@@ -26,13 +26,21 @@ static int by_prompt(const void *x, const void *y)
     return strcmp(a->question_id, b->question_id);
 }
 
-static void take_column(const struct aggregate *a, const struct agg_cell *c, enum aggregate_measure m, double v[N_COLUMN])
+static void take_column(const struct aggregate *a, const struct agg_cell *c, enum aggregate_measure m,
+                        double v[N_COLUMN])
 {
     const struct stats_summary *s = &c->summary[m];
     const struct stats_paired *d = &c->diff[m];
     const double none = (double)NAN;
-    const double value[] = {s->mean, s->se, s->lo, s->hi, d->n ? d->diff : none, d->n ? d->se : none, d->n ? d->lo : none,
-                            d->n ? d->hi : none, d->n ? d->p : none,
+    const double value[] = {s->mean,
+                            s->se,
+                            s->lo,
+                            s->hi,
+                            d->n ? d->diff : none,
+                            d->n ? d->se : none,
+                            d->n ? d->lo : none,
+                            d->n ? d->hi : none,
+                            d->n ? d->p : none,
                             c->baseline >= 0 ? a->cell[c->baseline].summary[m].mean : none};
     memcpy(v, value, sizeof value);
 }
@@ -42,8 +50,10 @@ static int write_agreement(struct h5 *f, const char *group, const struct study_a
 {
     const struct permutation_test *t = &g->test;
     return h5_set_int(f, group, "n_sample", t->n_sample, e) || h5_set_double(f, group, "variance", t->variance, e) ||
-                   h5_set_double(f, group, "null_mean", t->null_mean, e) || h5_set_double(f, group, "null_sd", t->null_sd, e) ||
-                   h5_set_double(f, group, "effect", t->effect, e) || h5_set_double(f, group, "permutation_p", t->p, e) ||
+                   h5_set_double(f, group, "null_mean", t->null_mean, e) ||
+                   h5_set_double(f, group, "null_sd", t->null_sd, e) ||
+                   h5_set_double(f, group, "effect", t->effect, e) ||
+                   h5_set_double(f, group, "permutation_p", t->p, e) ||
                    h5_set_int(f, group, "permutations", PERMUTATION_ROUNDS, e) ||
                    h5_set_double(f, group, "split_half", g->split_half, e) ||
                    h5_set_double(f, group, "split_half_rank", g->split_half_rank, e)
@@ -85,7 +95,8 @@ static int write_measure(struct h5 *f, const char *group, const struct aggregate
 }
 
 /* The prompts of every layer: one that lacks a sample must not hide it. */
-static int write_prompts(struct h5 *f, const char *group, const struct aggregate *a, const struct study *st, struct err *e)
+static int write_prompts(struct h5 *f, const char *group, const struct aggregate *a, const struct study *st,
+                         struct err *e)
 {
     const struct agg_row **row = mem_new((size_t)a->n_row + 1, sizeof *row);
     const char **hash = mem_new((size_t)a->n_row + 1, sizeof *hash);

@@ -6,12 +6,11 @@
  *                      protect, only (1: all layers but this one are pruned), higher_is_better (of the score)
  *     layer            int64 [k] studied layers, ascending
  *     prompt_sha256    strings: the prompts that the numbers stand on, sorted
- *     score nll kl top1            groups of float64 [k]: mean se lo hi, and diff diff_se diff_lo diff_hi diff_p (paired
- *                                  difference to the baseline), baseline (its mean); n int64 [k]
- *       attributes     what all layers say together (harness/stats/permutation.h): permutation_p, effect, variance, null_mean,
- *                      null_sd, permutations, split_half and split_half_rank (reliability of the layers' means, of
- *                      their ranks), n_sample; NaN where samples are too few
- *                      (se, lo and hi as in harness/stats/stats.h) */
+ *     score nll kl top1            groups of float64 [k]: mean se lo hi, and diff diff_se diff_lo diff_hi diff_p
+ * (paired difference to the baseline), baseline (its mean); n int64 [k] attributes     what all layers say together
+ * (harness/stats/permutation.h): permutation_p, effect, variance, null_mean, null_sd, permutations, split_half and
+ * split_half_rank (reliability of the layers' means, of their ranks), n_sample; NaN where samples are too few (se, lo
+ * and hi as in harness/stats/stats.h) */
 #ifndef HARNESS_PROFILE_H
 #define HARNESS_PROFILE_H
 

@@ -3,19 +3,19 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/csv.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/metric/metric.h"
+#include "harness/report/aggregate.h"
 #include "harness/report/plot.h"
 #include "harness/report/profile.h"
 #include "harness/report/report_int.h"
 #include "harness/report/study_csv.h"
 #include "harness/report/table.h"
 
-static const char *const heads[] = {"policy", "layer budget", "kept",     "tokens", "MiB",  "MiB bf16", "n",
-                                    "score",  "difference",   "p",        "kl",     "top1", "nll",      "also"};
+static const char *const heads[] = {"policy", "layer budget", "kept", "tokens", "MiB",  "MiB bf16", "n",
+                                    "score",  "difference",   "p",    "kl",     "top1", "nll",      "also"};
 enum { N_HEAD = sizeof heads / sizeof *heads, LAYER_BUDGET = 1, FIRST_OPTIONAL = 7, DIFFERENCE = 8 };
 
 static void add_note(struct str *s, const char *name, const char *value)
@@ -38,12 +38,9 @@ void report_notes(const struct aggregate *a, const struct agg_cell *c, struct st
 {
     static const struct {
         const char *key, *name, *dflt;
-    } axes[] = {{"protect", "protect", ""},
-                {"prune_after", "after", "all_but_last"},
-                {"prefill", "prefill", "full"},
-                {"decode", "decode", "frozen"},
-                {"positions", "positions", "original"},
-                {"weight_dtype", "weights", "f32"}};
+    } axes[] = {
+        {"protect", "protect", ""},     {"prune_after", "after", "all_but_last"}, {"prefill", "prefill", "full"},
+        {"decode", "decode", "frozen"}, {"positions", "positions", "original"},   {"weight_dtype", "weights", "f32"}};
     char count[32];
     for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
         struct str v = {0};
@@ -98,7 +95,8 @@ static void make_table(const struct aggregate *a, const struct agg_cell *task, s
     for (int h = 0; h < N_HEAD; h++)
         table_add_text(t, h != DIFFERENCE ? heads[h] : a->baseline ? "- baseline" : "- full");
     for (int l = 0; l < a->n_line; l++)
-        if (strcmp(a->line[l].task_key, task->task_key) == 0 && !aggregate_shuffled(&a->line[l], NULL)) /* they have a table of their own */
+        if (strcmp(a->line[l].task_key, task->task_key) == 0 &&
+            !aggregate_shuffled(&a->line[l], NULL)) /* they have a table of their own */
             add_line(a, &a->line[l], t);
     for (int h = N_HEAD - 2; h >= FIRST_OPTIONAL; h--)
         if (table_column_is_empty(t, h, "n/a"))
@@ -139,8 +137,10 @@ static void add_legend(const struct aggregate *a, const struct agg_cell *c, stru
     str_add(s, "; ");
     str_add(s, report_intervals);
     str_add(s, "; ");
-    str_addf(s, "\"- %s\": paired difference to %s on the same samples, with its permutation p; kl: nats per token from the full "
-                "cache, lower is better.",
+    str_addf(s,
+             "\"- %s\": paired difference to %s on the same samples, with its permutation p; kl: nats per token from "
+             "the full "
+             "cache, lower is better.",
              a->baseline ? "baseline" : "full", a->baseline ? a->baseline : "the full cache");
 }
 
@@ -154,8 +154,10 @@ static void add_figures(const struct plot_list *plots, const char *task_key, str
         if (plots->item[p].drawn)
             quote_add(html, "<p><img src=\"plots/%s.svg\" alt=\"%s\"></p>\n", name, name);
         else
-            quote_add(html, "<p>%s has no picture: <a href=\"plots/%s.gp\">script</a>, <a href=\"plots/%s.dat\">data</a></p>\n", name,
-                      name, name);
+            quote_add(
+                html,
+                "<p>%s has no picture: <a href=\"plots/%s.gp\">script</a>, <a href=\"plots/%s.dat\">data</a></p>\n",
+                name, name, name);
     }
 }
 
@@ -188,14 +190,16 @@ static void add_task(const struct aggregate *a, const struct study_list *studies
 
 static void begin_html(struct quote *html)
 {
-    quote_add(html, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>depthkv results</title>\n<style>\n"
-                    "body{font-family:sans-serif;margin:2em;color:#222}\ntable{border-collapse:collapse;font-size:90%%}\n"
-                    "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
-                    ".text{text-align:left}\nimg{max-width:100%%}\n</style>\n");
+    quote_add(html,
+              "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>depthkv results</title>\n<style>\n"
+              "body{font-family:sans-serif;margin:2em;color:#222}\ntable{border-collapse:collapse;font-size:90%%}\n"
+              "td,th{border-bottom:1px solid #ddd;padding:3px 10px;text-align:right;white-space:nowrap}\n"
+              ".text{text-align:left}\nimg{max-width:100%%}\n</style>\n");
 }
 
 /* `from`: where rows and experiment lie, as seen from the page. */
-static void write_texts(const struct aggregate *a, const struct plot_list *plots, const char *from, const struct report_texts *out)
+static void write_texts(const struct aggregate *a, const struct plot_list *plots, const char *from,
+                        const struct report_texts *out)
 {
     struct study_list studies;
     begin_html(out->html);
@@ -213,9 +217,11 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
     struct str at = {0}; /* the page's own folder needs no name */
     if (strcmp(from, ".") != 0)
         str_addf(&at, "%s/", from);
-    quote_add(out->html, "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"%srows.jsonl\">rows.jsonl</a>; the experiment: "
-                         "<a href=\"%sconfig.yaml\">config.yaml</a>, <a href=\"%smanifest.json\">manifest.json</a>.</p>\n</html>\n",
-              str_c(&at), str_c(&at), str_c(&at));
+    quote_add(
+        out->html,
+        "<p>Numbers: <a href=\"cells.csv\">cells.csv</a>, <a href=\"%srows.jsonl\">rows.jsonl</a>; the experiment: "
+        "<a href=\"%sconfig.yaml\">config.yaml</a>, <a href=\"%smanifest.json\">manifest.json</a>.</p>\n</html>\n",
+        str_c(&at), str_c(&at), str_c(&at));
     str_free(&at);
 }
 
@@ -226,7 +232,8 @@ static void tell_stale_profile(const char *dir, const struct aggregate *a, struc
     char *path = fs_join(dir, "profile.h5");
     study_find(a, &studies);
     if (!studies.n && fs_exists(path))
-        str_addf(warning, "%sprofile.h5 is of an earlier experiment: this one studies no layers", warning->n ? "; " : "");
+        str_addf(warning, "%sprofile.h5 is of an earlier experiment: this one studies no layers",
+                 warning->n ? "; " : "");
     study_list_fini(&studies);
     mem_free(path);
 }
@@ -255,7 +262,8 @@ static int write_cells(const char *dir, const char *out, struct str *warning, st
         begin_html(&html);
         report_cells(&cells, dir, &(struct report_texts){&md, &tex, &html});
         quote_add(&html, "</html>\n");
-        rc = save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ? -1 : 0;
+        rc = save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ? -1
+                                                                                                                   : 0;
         str_addf(warning, "there is no rows.jsonl: the tables are the means of cells.csv, without plots");
         csv_free(&cells);
     }

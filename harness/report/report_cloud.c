@@ -1,5 +1,6 @@
 /* The part of a report that is about shuffled profiles: where every layer budget stands among budgets of the same shape
- * dealt out to random layers. What does not stand out of that cloud owes its result to its shape, not to its profile. */
+ * dealt out to random layers. What does not stand out of that cloud owes its result to its shape, not to its profile.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,8 @@ static int by_value(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-/* Share of the cloud that it beats, ties counting half, in percent; *p: share that does as well or better, itself included. */
+/* Share of the cloud that it beats, ties counting half, in percent; *p: share that does as well or better, itself
+ * included. */
 static double percentile(const struct cloud *c, double x, double *p)
 {
     int below = 0, equal = 0;
@@ -70,14 +72,16 @@ static void add_range(struct table *t, const struct cloud *cloud, int sign)
         table_add_text(t, "n/a");
     } else {
         double median = (cloud->v[(cloud->n - 1) / 2] + cloud->v[cloud->n / 2]) / 2; /* + 0.0: no -0 */
-        str_addf(&s, "%.3g (%.3g to %.3g)", sign * median + 0.0, sign * cloud->v[0] + 0.0, sign * cloud->v[cloud->n - 1] + 0.0);
+        str_addf(&s, "%.3g (%.3g to %.3g)", sign * median + 0.0, sign * cloud->v[0] + 0.0,
+                 sign * cloud->v[cloud->n - 1] + 0.0);
         table_add(t, &s);
     }
     table_add_text(t, "n/a");
     table_add_text(t, "n/a");
 }
 
-/* Of the same axes as `opener`, but for the layer budget; shuffled: and of the same budget, shuffled in whatever way. */
+/* Of the same axes as `opener`, but for the layer budget; shuffled: and of the same budget, shuffled in whatever way.
+ */
 static int same(const struct agg_cell *c, const struct agg_cell *opener, const char *budget, int shuffled)
 {
     struct str text = {0};
@@ -101,7 +105,8 @@ static void add_title(const struct aggregate *a, const struct agg_cell *c, int n
 /* The cloud that this line opens, and all budgets of the same axes that were not shuffled. */
 static void add_cloud(const struct aggregate *a, int first, const char *budget, const struct report_texts *out)
 {
-    static const char *const heads[] = {"layer budget", "score", "percentile", "p", "nll", "percentile", "p", "kl", "percentile", "p"};
+    static const char *const heads[] = {"layer budget", "score", "percentile", "p",          "nll",
+                                        "percentile",   "p",     "kl",         "percentile", "p"};
     enum { N_HEAD = sizeof heads / sizeof *heads };
     const struct agg_cell *c = &a->line[first];
     struct table t = {.n_column = N_HEAD, .left = 1};
@@ -141,7 +146,8 @@ static void add_cloud(const struct aggregate *a, int first, const char *budget, 
             for (int k = 2; k >= 0; k--)
                 table_drop_column(&t, h + k);
     report_table(&t,
-                 "percentile: share of the shuffles that a budget beats, ties counting half. p = (b + 1) / (shuffles + 1), b: shuffles that "
+                 "percentile: share of the shuffles that a budget beats, ties counting half. p = (b + 1) / (shuffles + "
+                 "1), b: shuffles that "
                  "do as well or better; one-sided, not corrected for the number of rows.",
                  out);
     for (int k = 0; k < MEASURES; k++)

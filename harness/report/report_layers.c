@@ -8,9 +8,10 @@
 static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1};
 enum { N_MEASURE = sizeof measures / sizeof *measures };
 
-const char report_intervals[] = "[ ]: 95 % interval over samples (over contexts, where one has several rows): of fractions the score interval "
-                                "(Wilson's for hits and misses, Tango's for their paired differences), of what has no range bootstrap percentiles; "
-                                "n/a: fewer than two samples, or all equal where nothing bounds another; exact: by definition";
+const char report_intervals[] =
+    "[ ]: 95 % interval over samples (over contexts, where one has several rows): of fractions the score interval "
+    "(Wilson's for hits and misses, Tango's for their paired differences), of what has no range bootstrap percentiles; "
+    "n/a: fewer than two samples, or all equal where nothing bounds another; exact: by definition";
 
 void report_table(struct table *t, const char *note, const struct report_texts *out)
 {
@@ -78,7 +79,8 @@ static void add_layers(const struct aggregate *a, const struct study *s, const s
 
 static void add_agreement(const struct aggregate *a, const struct study *s, const struct report_texts *out)
 {
-    static const char *const heads[] = {"measure", "samples", "sd over layers", "by chance", "effect", "p", "reliability"};
+    static const char *const heads[] = {"measure", "samples", "sd over layers", "by chance",
+                                        "effect",  "p",       "reliability"};
     enum { N_HEAD = sizeof heads / sizeof *heads };
     struct table t = {.n_column = N_HEAD, .left = 1};
     struct str note = {0};
@@ -96,11 +98,15 @@ static void add_agreement(const struct aggregate *a, const struct study *s, cons
         table_add_number(&t, g.test.p, 4);
         table_add_number(&t, g.split_half, 3);
     }
-    str_addf(&note, "Do layers differ? The variance of the layers' means against %d permutations of the layers within each sample: "
-                    "p = (b + 1) / (%d + 1); effect: in standard deviations of the permuted variance above its mean (by chance: the "
-                    "root of that mean). reliability: Pearson's r between two random halves of the samples, mean of %d, raised to all "
-                    "samples by Spearman and Brown.",
-             PERMUTATION_ROUNDS, PERMUTATION_ROUNDS, PERMUTATION_HALVES);
+    str_addf(
+        &note,
+        "Do layers differ? The variance of the layers' means against %d permutations of the layers within each sample: "
+        "p = (b + 1) / (%d + 1); effect: in standard deviations of the permuted variance above its mean (by chance: "
+        "the "
+        "root of that mean). reliability: Pearson's r between two random halves of the samples, mean of %d, raised to "
+        "all "
+        "samples by Spearman and Brown.",
+        PERMUTATION_ROUNDS, PERMUTATION_ROUNDS, PERMUTATION_HALVES);
     if (t.n_row > 1)
         report_table(&t, note.p, out);
     else

@@ -9,7 +9,8 @@
 /* What lines of one study have in common: all but the layer. */
 static void study_key(const struct agg_cell *c, struct str *out)
 {
-    str_addf(out, "%s%d", c->study_key, json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0));
+    str_addf(out, "%s%d", c->study_key,
+             json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0));
 }
 
 static int by_layer(const void *x, const void *y)
@@ -91,8 +92,8 @@ static int find_contexts(const struct aggregate *a, int64_t **out)
 }
 
 /* One layer: the mean of every context over its rows; NAN where there is none. */
-static void take_layer(const struct aggregate *a, const struct agg_cell *line, enum aggregate_measure m, const int64_t *context,
-                       int n, double *x, int *count)
+static void take_layer(const struct aggregate *a, const struct agg_cell *line, enum aggregate_measure m,
+                       const int64_t *context, int n, double *x, int *count)
 {
     memset(x, 0, (size_t)n * sizeof *x);
     memset(count, 0, (size_t)n * sizeof *count);
@@ -120,7 +121,8 @@ struct study_agreement study_agree(const struct aggregate *a, const struct study
     int *count = mem_new((size_t)n + 1, sizeof *count);
     for (int i = 0; i < s->n; i++)
         take_layer(a, s->line[i], m, context, n, x + (size_t)i * (size_t)n, count);
-    struct study_agreement out = {permutation_layers(x, s->n, n), permutation_split_half(x, s->n, n), permutation_split_half_rank(x, s->n, n)};
+    struct study_agreement out = {permutation_layers(x, s->n, n), permutation_split_half(x, s->n, n),
+                                  permutation_split_half_rank(x, s->n, n)};
     mem_free(context);
     mem_free(x);
     mem_free(count);

@@ -1,5 +1,5 @@
-/* Layer studies in a result folder: the lines that prune one layer at a time (or all but one), by task, policy, level and
- * every other axis; and what all layers of a study say together. */
+/* Layer studies in a result folder: the lines that prune one layer at a time (or all but one), by task, policy, level
+ * and every other axis; and what all layers of a study say together. */
 #ifndef HARNESS_STUDY_H
 #define HARNESS_STUDY_H
 
@@ -10,7 +10,7 @@ struct study {
     const struct agg_cell **line; /* [n] by layer; borrowed from the aggregate */
     int *layer;                   /* [n] ascending */
     int n;
-    int only;                     /* 1: all layers but this one are pruned */
+    int only; /* 1: all layers but this one are pruned */
 };
 
 struct study_list {
@@ -25,7 +25,8 @@ struct study_agreement {
     struct permutation_test test;
     double split_half, split_half_rank; /* reliability of the layers' means, of their ranks */
 };
-/* The unit is the context: its questions and policy seeds are averaged first. Contexts that lack a layer are left out. */
+/* The unit is the context: its questions and policy seeds are averaged first. Contexts that lack a layer are left out.
+ */
 struct study_agreement study_agree(const struct aggregate *a, const struct study *s, enum aggregate_measure m);
 
 #endif

@@ -51,7 +51,8 @@ int study_csv_write(const char *dir, const struct aggregate *a, struct err *e)
     struct quote out = {.language = QUOTE_CSV};
     int rc = 0;
     study_find(a, &list);
-    quote_add(&out, "model,task,policy,level,only,measure,layers,samples,variance,null_mean,null_sd,effect,p,split_half\n");
+    quote_add(&out,
+              "model,task,policy,level,only,measure,layers,samples,variance,null_mean,null_sd,effect,p,split_half\n");
     for (int i = 0; i < list.n; i++)
         add_study(a, &list.v[i], &out);
     char *path = fs_join(dir, "studies.csv");

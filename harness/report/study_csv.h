@@ -1,4 +1,5 @@
-/* studies.csv: one line per layer study and measure, with what all its layers say together (harness/stats/permutation.h). */
+/* studies.csv: one line per layer study and measure, with what all its layers say together
+ * (harness/stats/permutation.h). */
 #ifndef HARNESS_STUDY_CSV_H
 #define HARNESS_STUDY_CSV_H
 

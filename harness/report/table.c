@@ -69,7 +69,8 @@ void table_interval(struct str *s, double mean, double lo, double hi, const char
         snprintf(text[0], sizeof text[0], own, mean);
         snprintf(text[1], sizeof text[1], own, lo);
         snprintf(text[2], sizeof text[2], own, hi);
-    } while (lo < hi && strcmp(text[1], text[2]) == 0 && refine(own)); /* too narrow for these digits is not without width */
+    } while (lo < hi && strcmp(text[1], text[2]) == 0 &&
+             refine(own)); /* too narrow for these digits is not without width */
     str_add(s, text[0]);
     if (!isfinite(lo) || !isfinite(hi))
         str_add(s, " [n/a]");

@@ -10,7 +10,7 @@
 struct table {
     char **text; /* [n_row][n_column], owned; the first row is the head */
     int n_row, n_column, n_text;
-    int left;    /* columns at the left that are texts; all others but the last are numbers, set flush right */
+    int left; /* columns at the left that are texts; all others but the last are numbers, set flush right */
     size_t cap;
 };
 
@@ -19,10 +19,11 @@ void table_add_text(struct table *t, const char *text);
 /* Numbers: "n/a" where one is not finite; `format` takes one double. */
 void table_add_number(struct table *t, double x, int digits);
 void table_add_value(struct table *t, double x, const char *format);
-/* 0.5 [0.2, 0.8]; "0.5 [n/a]" where the interval is not known; "0 (exact)" where lo = hi: by definition, not by sampling. More digits
- * than `format` asks for where both ends would read the same. */
+/* 0.5 [0.2, 0.8]; "0.5 [n/a]" where the interval is not known; "0 (exact)" where lo = hi: by definition, not by
+ * sampling. More digits than `format` asks for where both ends would read the same. */
 void table_add_ends(struct table *t, double mean, double lo, double hi, const char *format);
-void table_interval(struct str *s, double mean, double lo, double hi, const char *format); /* the same text, elsewhere */
+void table_interval(struct str *s, double mean, double lo, double hi,
+                    const char *format); /* the same text, elsewhere */
 /* Leaves out a column in which every row below the head is empty or the same `nothing`. */
 void table_drop_column(struct table *t, int column);
 int table_column_is_empty(const struct table *t, int column, const char *nothing);

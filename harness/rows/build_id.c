@@ -10,12 +10,13 @@
 #include "harness/rows/source_id.h"
 #include "models/kernels.h"
 
-/* Path prefixes of what only reads rows, prints, or asks: no row changes with them. Whatever is not named here counts, so
- * that a new file does. */
+/* Path prefixes of what only reads rows, prints, or asks: no row changes with them. Whatever is not named here counts,
+ * so that a new file does. */
 static const char *const reporting[] = {
-    "harness/base/csv.", "harness/base/quote.", "harness/stats/", "harness/rows/keptfile.", "harness/rows/manifest.", "harness/rows/plan.",
-    "harness/run/progress.", "harness/report/", "harness/layer_metrics/", "harness/bench/", "harness/cmd/", "harness/main.",
-    "models/import", "models/gguf.", "models/safetensors.", "models/dequant.",
+    "harness/base/csv.",      "harness/base/quote.", "harness/stats/",        "harness/rows/keptfile.",
+    "harness/rows/manifest.", "harness/rows/plan.",  "harness/run/progress.", "harness/report/",
+    "harness/layer_metrics/", "harness/bench/",      "harness/cmd/",          "harness/main.",
+    "models/import",          "models/gguf.",        "models/safetensors.",   "models/dequant.",
 };
 
 /* 1 when the file is "policies/<name>.c" of a policy, or "policies/alloc_<name>.c". */
@@ -25,7 +26,8 @@ static int is_of_one_cell(const char *path)
     const char *name = path + sizeof folder - 1;
     size_t n = strlen(path);
     char stem[64];
-    if (strncmp(path, folder, sizeof folder - 1) != 0 || strcmp(path + n - 2, ".c") != 0 || n - sizeof folder - 1 >= sizeof stem)
+    if (strncmp(path, folder, sizeof folder - 1) != 0 || strcmp(path + n - 2, ".c") != 0 ||
+        n - sizeof folder - 1 >= sizeof stem)
         return 0;
     memcpy(stem, name, n - sizeof folder - 1);
     stem[n - sizeof folder - 1] = '\0';

@@ -11,10 +11,10 @@
 struct cell;
 enum { BUILD_ID_SHORT = 17 }; /* of an engine in rows: 16 hex digits and the NUL */
 
-void build_id_engine(char hex[HASH_HEX]);                        /* of the text below; the same all along */
-void build_id_describe(struct str *out);                         /* "name value" a line; sources as one hash */
-void build_id_sources(char hex[HASH_HEX]);                       /* of the engine's sources alone */
-void build_id_cell(const struct cell *c, char hex[HASH_HEX]);    /* its policy's and allocator's sources */
+void build_id_engine(char hex[HASH_HEX]);                     /* of the text below; the same all along */
+void build_id_describe(struct str *out);                      /* "name value" a line; sources as one hash */
+void build_id_sources(char hex[HASH_HEX]);                    /* of the engine's sources alone */
+void build_id_cell(const struct cell *c, char hex[HASH_HEX]); /* its policy's and allocator's sources */
 /* Whether the engine covers the source file at this path: every one but those of a single policy or allocator and those
  * that only report. */
 int build_id_covers(const char *path);

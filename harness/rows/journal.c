@@ -14,7 +14,6 @@
 #include "harness/base/mem.h"
 #include "harness/rows/record.h"
 
-
 struct journal {
     char *path;
     int fd, lock;
@@ -164,7 +163,9 @@ int journal_check(const struct journal *j, struct err *e)
     struct stat is, named;
     if (fstat(j->fd, &is) == 0 && stat(j->path, &named) == 0 && is.st_dev == named.st_dev && is.st_ino == named.st_ino)
         return 0;
-    return err_set(e, ERR_WRITE, "%s was removed or replaced while this run was writing to it; run again for a whole folder", j->path);
+    return err_set(e, ERR_WRITE,
+                   "%s was removed or replaced while this run was writing to it; run again for a whole folder",
+                   j->path);
 }
 
 int journal_append(struct journal *j, const struct row *r, struct err *e)

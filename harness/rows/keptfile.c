@@ -36,7 +36,8 @@ void keptfile_close(struct keptfile *k)
     mem_free(k);
 }
 
-/* Question ids are the user's: only letters, digits, '-' and '_' go into a name; half a SHA-256 keeps the rest apart. */
+/* Question ids are the user's: only letters, digits, '-' and '_' go into a name; half a SHA-256 keeps the rest apart.
+ */
 static void dataset_path(const char *cell, int sample, const char *question, struct str *out)
 {
     str_addf(out, "/%s/%d/", cell, sample);
@@ -122,8 +123,9 @@ static int has_path(const struct paths *p, const char *path)
 }
 
 /* Calls `one` for every /cell/sample/question of a file. */
-static int each_entry(const struct h5 *from, int (*one)(void *ctx, const struct h5 *from, const char *path, struct err *e),
-                      void *ctx, struct err *e)
+static int each_entry(const struct h5 *from,
+                      int (*one)(void *ctx, const struct h5 *from, const char *path, struct err *e), void *ctx,
+                      struct err *e)
 {
     char **cell = NULL;
     size_t n_cell = 0;
@@ -172,7 +174,8 @@ static int copy_entry(void *ctx, const struct h5 *from, const char *path, struct
         return 0;
     char *group = fs_dirname(path);
     if (!h5_has(from, path, "key") && h5_exists(m->to, group)) {
-        mem_free(group); /* of an older version, which named it otherwise and did not say what it is of: newer ones replace it */
+        mem_free(group); /* of an older version, which named it otherwise and did not say what it is of: newer ones
+                            replace it */
         return 0;
     }
     int rc = h5_make_group(m->to, group, e) || h5_copy(from, path, m->to, path, e) ? -1 : 0;

@@ -111,7 +111,8 @@ static void add_engines(const char *dir, const char *engine, const char *cpu, co
     mem_free(path);
 }
 
-int manifest_write(const char *dir, const struct experiment *x, int argc, char *const *argv, int finished, struct err *e)
+int manifest_write(const char *dir, const struct experiment *x, int argc, char *const *argv, int finished,
+                   struct err *e)
 {
     struct str s = {0}, cpu = {0};
     struct utsname u = {0};

@@ -103,7 +103,8 @@ void plan_add_cell(struct plan *p, const struct cell *c, const char *key)
     memcpy(add_cell(p, c->id, 0)->key, key, HASH_HEX);
 }
 
-void plan_add_question(struct plan *p, int model, int task, int new_tokens, int sample, const char *question, const char *sha256)
+void plan_add_question(struct plan *p, int model, int task, int new_tokens, int sample, const char *question,
+                       const char *sha256)
 {
     add_question(p, data_of(p->x, model, task, new_tokens), sample, question, sha256);
 }
@@ -115,7 +116,8 @@ int plan_write(const struct plan *p, const char *dir, struct err *e)
     str_addf(&s, "{\"schema\":%d,\"engine\":\"%s\"}\n", SCHEMA, p->engine);
     for (const struct plan_cell *c = p->cell; c; c = c->hh.next) {
         const char *quote = c->key[0] ? "\"" : "";
-        str_addf(&s, "{\"cell\":\"%s\",\"key\":%s%s%s,\"data\":%d}\n", c->id, quote, c->key[0] ? c->key : "null", quote, c->data);
+        str_addf(&s, "{\"cell\":\"%s\",\"key\":%s%s%s,\"data\":%d}\n", c->id, quote, c->key[0] ? c->key : "null", quote,
+                 c->data);
     }
     for (const struct plan_question *first = p->question; first; first = first->hh.next)
         for (const struct plan_question *q = first; q; q = q->next) {
@@ -191,7 +193,8 @@ static int read_lines(struct plan *p, const char *path, const char *text, size_t
         const char *why = line && json_is_object(line) ? read_line(p, line, number) : "not valid JSON";
         json_free(line);
         if (why)
-            return err_set(e, ERR_FORMAT, "%s:%d: %s; run the experiment again to have it rewritten", path, number, why);
+            return err_set(e, ERR_FORMAT, "%s:%d: %s; run the experiment again to have it rewritten", path, number,
+                           why);
         at += length + 1;
     }
     return number ? 0 : err_set(e, ERR_FORMAT, "%s: empty; run the experiment again to have it rewritten", path);
@@ -289,7 +292,8 @@ void plan_tell(const int count[PLAN_N_VERDICT], int gone, struct str *out)
         [PLAN_SAMPLE] = "of samples or questions that the experiment no longer has",
         [PLAN_DATA] = "of other texts or answers under the same sample and question",
         [PLAN_BUILD] = "by another build, processor or library (engines in manifest.json)",
-        [PLAN_INPUTS] = "of another model, tokenizer or profile, other measures, or other sources of the policy or layer budget",
+        [PLAN_INPUTS] =
+            "of another model, tokenizer or profile, other measures, or other sources of the policy or layer budget",
         [PLAN_PENDING] = "of a model that the stopped run had not come to",
         [PLAN_SCHEMA] = "in the form of another version",
     };

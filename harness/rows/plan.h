@@ -1,11 +1,12 @@
-/* plan.jsonl: which rows of a folder's journal belong to the experiment as it was last run there. The journal only grows; an
- * experiment that lost records, was limited, or got another model or program leaves rows behind that no table may count. A run
- * writes down, for every cell, the first part of its rows' keys and for every question of its data the second (rowkey.h), so
- * that `report` can tell without the model or the data. A line each:
+/* plan.jsonl: which rows of a folder's journal belong to the experiment as it was last run there. The journal only
+ * grows; an experiment that lost records, was limited, or got another model or program leaves rows behind that no table
+ * may count. A run writes down, for every cell, the first part of its rows' keys and for every question of its data the
+ * second (rowkey.h), so that `report` can tell without the model or the data. A line each:
  *
  *   {"schema":1,"engine":"<16 hex>"}
  *   {"cell":"<id>","key":"<64 hex>","data":D}                       in the experiment's order; key null: see plan_write
- *   {"data":D,"sample":0,"question":"<id>","sha256":"<64 hex>"}     cells of one task, model and number of new tokens share D */
+ *   {"data":D,"sample":0,"question":"<id>","sha256":"<64 hex>"}     cells of one task, model and number of new tokens
+ * share D */
 #ifndef HARNESS_PLAN_H
 #define HARNESS_PLAN_H
 
@@ -31,7 +32,8 @@ struct plan;
 /* Of an experiment whose cells and questions are added as they become known. */
 struct plan *plan_create(const struct experiment *x, const char *engine);
 void plan_add_cell(struct plan *p, const struct cell *c, const char *key);
-void plan_add_question(struct plan *p, int model, int task, int new_tokens, int sample, const char *question, const char *sha256);
+void plan_add_question(struct plan *p, int model, int task, int new_tokens, int sample, const char *question,
+                       const char *sha256);
 /* All cells, those without a key as such: their rows wait until the run comes to their model. */
 int plan_write(const struct plan *p, const char *dir, struct err *e);
 
@@ -40,8 +42,8 @@ int plan_is_there(const char *dir);
 int plan_read(const char *dir, struct plan **out, struct err *e);
 enum plan_verdict plan_judge(const struct plan *p, const struct json *row);
 int plan_order(const struct plan *p, const char *cell); /* its place in the experiment; -1: none */
-/* "left out: 3 rows of samples that ..., 2 rows of ..." from the counts of verdicts; nothing when all belong. gone: cells that
- * the rows of PLAN_CELL are of. */
+/* "left out: 3 rows of samples that ..., 2 rows of ..." from the counts of verdicts; nothing when all belong. gone:
+ * cells that the rows of PLAN_CELL are of. */
 void plan_tell(const int count[PLAN_N_VERDICT], int gone, struct str *out);
 void plan_destroy(struct plan *p); /* accepts NULL */
 

@@ -99,8 +99,9 @@ void record_json(const struct row *r, struct str *s)
     static const char *const status[] = {"ok", "skipped", "failed"};
     const struct exp_task *t = &r->x->task[r->cell->task];
     int ok = r->status == ROW_OK;
-    str_addf(s, "{\"schema\":%d,\"cell\":\"%s\",\"key\":\"%s\",\"engine\":\"%.16s\",\"build\":\"%s\",\"cell_index\":%d", RECORD_SCHEMA,
-             r->cell->id, r->key, r->engine ? r->engine : "", source_id_git, (int)(r->cell - r->x->cell));
+    str_addf(s, "{\"schema\":%d,\"cell\":\"%s\",\"key\":\"%s\",\"engine\":\"%.16s\",\"build\":\"%s\",\"cell_index\":%d",
+             RECORD_SCHEMA, r->cell->id, r->key, r->engine ? r->engine : "", source_id_git,
+             (int)(r->cell - r->x->cell));
     text(s, "model", r->x->model[r->cell->model].name);
     text(s, "task", t->label);
     whole(s, "task_version", t->ops->version);

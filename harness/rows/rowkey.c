@@ -16,7 +16,8 @@ static void hash_texts(struct hash_sha256_ctx *h, char *const *s, int n)
         hash_text(h, s[i]);
 }
 
-void rowkey_cell(const struct experiment *x, const struct cell *c, const struct model *m, const char *engine, char hex[HASH_HEX])
+void rowkey_cell(const struct experiment *x, const struct cell *c, const struct model *m, const char *engine,
+                 char hex[HASH_HEX])
 {
     char sources[HASH_HEX];
     const struct exp_task *t = &x->task[c->task];

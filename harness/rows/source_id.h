@@ -6,9 +6,9 @@ struct source_file {
     const char *path, *sha256;
 };
 
-extern const char source_id_git[];   /* git describe --always --dirty */
-extern const char source_id_flags[]; /* compiler and flags */
-extern const char source_id_number_flags[]; /* those that may change a number: no warnings, paths or debugging */
+extern const char source_id_git[];              /* git describe --always --dirty */
+extern const char source_id_flags[];            /* compiler and flags */
+extern const char source_id_number_flags[];     /* those that may change a number: no warnings, paths or debugging */
 extern const struct source_file source_files[]; /* ends with a NULL path */
 
 #endif

@@ -1,5 +1,5 @@
-#include "harness/base/leave.h"
 #include "harness/run/calibration.h"
+#include "harness/base/leave.h"
 
 #include "harness/engine/prompts.h"
 
@@ -8,7 +8,8 @@ struct check {
     int model, task;
 };
 
-static int see(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens, struct err *e)
+static int see(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens,
+               struct err *e)
 {
     const struct check *k = ctx;
     const struct experiment *x = k->x;
@@ -19,17 +20,19 @@ static int see(void *ctx, const struct dataset_item *item, const struct prompt *
             const struct cell *cell = &x->cell[c];
             if (cell->model == k->model && cell->task == k->task && cell->max_new_tokens == new_tokens &&
                 experiment_is_calibration(cell->calibration, sha256))
-                return err_set(e, ERR_CONFIG,
-                               "%s:%d: %s was calibrated on a prompt of this evaluation: task '%s', sample %d, sha256 %.16s...; "
-                               "choose other samples (first_sample, seed, split)",
-                               x->path, cell->line, cell->calibration->path, x->task[k->task].label, sample, sha256);
+                return err_set(
+                    e, ERR_CONFIG,
+                    "%s:%d: %s was calibrated on a prompt of this evaluation: task '%s', sample %d, sha256 %.16s...; "
+                    "choose other samples (first_sample, seed, split)",
+                    x->path, cell->line, cell->calibration->path, x->task[k->task].label, sample, sha256);
         }
     }
     return 0;
 }
 
 /* A sample without a prompt shares none. */
-static int pass_over(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why, struct err *e)
+static int pass_over(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why,
+                     struct err *e)
 {
     (void)ctx;
     (void)item;

@@ -38,8 +38,8 @@ static double share(const struct cell *c, const struct hparams *hp, double n)
 
 static int same_group(const struct cell *a, const struct cell *b)
 {
-    return a->model == b->model && a->task == b->task && a->prune_after == b->prune_after && a->max_new_tokens == b->max_new_tokens &&
-           a->weight_dtype == b->weight_dtype;
+    return a->model == b->model && a->task == b->task && a->prune_after == b->prune_after &&
+           a->max_new_tokens == b->max_new_tokens && a->weight_dtype == b->weight_dtype;
 }
 
 int estimate_opens_group(const struct experiment *x, int cell)
@@ -52,7 +52,8 @@ int estimate_opens_group(const struct experiment *x, int cell)
 
 static double weights(const struct hparams *hp, enum model_dtype dtype)
 {
-    return (dtype == MODEL_BF16 ? 2 : 4) * (layer_weights(hp) * hp->n_layer + (double)hp->n_vocab * hp->d_model * (hp->tied ? 1 : 2));
+    return (dtype == MODEL_BF16 ? 2 : 4) *
+           (layer_weights(hp) * hp->n_layer + (double)hp->n_vocab * hp->d_model * (hp->tied ? 1 : 2));
 }
 
 void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out)
@@ -110,13 +111,15 @@ static int is_new_scorer(const struct cell **slot, size_t mask, const struct cel
     uintptr_t what[] = {(uintptr_t)c->policy, (uintptr_t)c->policy_config, (uintptr_t)c->policy_seed};
     size_t i = hash_fnv1a(what, sizeof what) & mask;
     for (; slot[i]; i = (i + 1) & mask)
-        if (slot[i]->policy == c->policy && slot[i]->policy_config == c->policy_config && slot[i]->policy_seed == c->policy_seed)
+        if (slot[i]->policy == c->policy && slot[i]->policy_config == c->policy_config &&
+            slot[i]->policy_seed == c->policy_seed)
             return 0;
     slot[i] = c;
     return 1;
 }
 
-/* Scores of every scorer, column sums by blocks of queries and rows of one layer, what cells need that are cut again. */
+/* Scores of every scorer, column sums by blocks of queries and rows of one layer, what cells need that are cut again.
+ */
 static double scores(const struct experiment *x, const struct cell *f, double n)
 {
     const struct hparams *hp = &x->model[f->model].hp;
@@ -139,7 +142,8 @@ static double scores(const struct experiment *x, const struct cell *f, double n)
     mem_free(seen);
     double layer = hp->n_head * (columns * (n / 64 + 4) * n + window * n), all = 2.0 * columns + window;
     double predictions = x->measure & MEASURE_KL ? (double)f->max_new_tokens * hp->n_vocab : 0;
-    return 4 * (scorers * n * hp->n_layer * hp->n_kv_head + layer + cuts * all * n * hp->n_layer * hp->n_head + predictions);
+    return 4 * (scorers * n * hp->n_layer * hp->n_kv_head + layer + cuts * all * n * hp->n_layer * hp->n_head +
+                predictions);
 }
 
 static double statistics(const struct experiment *x, const struct cell *c) /* bytes of a position in all layers */
@@ -217,11 +221,12 @@ int estimate_check(const struct experiment *x, double free, int threads, struct 
         const struct cell *c = &x->cell[g.largest_cell];
         if (need > free)
             return err_set(e, ERR_CONFIG,
-                           "%s:%d: cell %s (%s%s%s, task '%s') needs about %.0f MiB, and %.0f MiB are free: weights %.0f, full cache %.1f, "
+                           "%s:%d: cell %s (%s%s%s, task '%s') needs about %.0f MiB, and %.0f MiB are free: weights "
+                           "%.0f, full cache %.1f, "
                            "activations %.1f, scores %.1f, its own caches %.1f",
-                           x->path, c->line, c->id, c->policy->name, *c->budget_text ? " " : "", c->budget_text, x->task[c->task].label,
-                           need / MIB, free / MIB, g.weights / MIB, g.full_cache / MIB, g.activations / MIB, g.scores / MIB,
-                           g.largest / MIB);
+                           x->path, c->line, c->id, c->policy->name, *c->budget_text ? " " : "", c->budget_text,
+                           x->task[c->task].label, need / MIB, free / MIB, g.weights / MIB, g.full_cache / MIB,
+                           g.activations / MIB, g.scores / MIB, g.largest / MIB);
     }
     return 0;
 }

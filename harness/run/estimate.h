@@ -16,29 +16,29 @@ struct estimate {
 
 extern const double estimate_flops;
 
-/* model: index into x->model. memory: bytes for cut caches (--memory). A task without `length` is taken as as long as the
- * model's context. */
+/* model: index into x->model. memory: bytes for cut caches (--memory). A task without `length` is taken as as long as
+ * the model's context. */
 void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out);
 
 /* What one group holds at once, in bytes. A group is opened by its first cell: cells of one model, weight_dtype, task,
  * prune_after and max_new_tokens. */
 struct estimate_group {
     int n_cell;
-    int prompt;         /* tokens of the longest prompt; 0: only its data tell */
+    int prompt; /* tokens of the longest prompt; 0: only its data tell */
     double weights, activations;
-    double full_cache;  /* or the cache of a chunked prompt while it is read, when that is more: one follows the other */
-    double scores;      /* scores and attention statistics, and the full cache's predictions */
-    double cells;       /* caches of all its cells, if they decoded at once; --memory bounds it */
-    double largest;     /* of the one that takes most: less than this can't be had */
-    int largest_cell;   /* index into x->cell */
+    double full_cache; /* or the cache of a chunked prompt while it is read, when that is more: one follows the other */
+    double scores;     /* scores and attention statistics, and the full cache's predictions */
+    double cells;      /* caches of all its cells, if they decoded at once; --memory bounds it */
+    double largest;    /* of the one that takes most: less than this can't be had */
+    int largest_cell;  /* index into x->cell */
 };
 int estimate_opens_group(const struct experiment *x, int cell);
 /* prompt: tokens; 0: what the task's length says, and nothing is known (prompt 0, weights only) without one. */
 void estimate_group(const struct experiment *x, int first, int prompt, int threads, struct estimate_group *out);
 /* Without cells' own caches. */
 double estimate_base(const struct estimate_group *g);
-/* ERR_CONFIG for the first group whose largest cell does not fit into `free` bytes, naming file, line and cell. Groups whose
- * prompts only their data tell are left to the run. free 0: not known, all is well. */
+/* ERR_CONFIG for the first group whose largest cell does not fit into `free` bytes, naming file, line and cell. Groups
+ * whose prompts only their data tell are left to the run. free 0: not known, all is well. */
 int estimate_check(const struct experiment *x, double free, int threads, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
-#include "harness/engine/prune.h"
 #include "harness/run/feasible.h"
+#include "harness/engine/prune.h"
 
 #include "harness/base/mem.h"
 #include "harness/engine/group.h"
@@ -21,7 +21,8 @@ int feasible_check(const struct experiment *x, int cell, struct err *why)
     int n = nominal_entries(x, c), fed = 0, rc = 0;
     if (n < 1 || c->policy->keeps_all || c->allocator->needs || c->allocator->observe)
         return 0;
-    int *available = mem_new((size_t)hp->n_layer, sizeof *available), *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
+    int *available = mem_new((size_t)hp->n_layer, sizeof *available),
+        *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
     struct prune_result result = {.entries = entries};
     struct prune_request r = group_request(c, hp);
     r.available = available;

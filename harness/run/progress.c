@@ -41,9 +41,11 @@ void progress_step(struct progress *p, const char *label)
     memset(bar, '#', (size_t)full);
     bar[BAR] = '\0';
     if (p->terminal)
-        quote_show(stderr, "\r[%s] %ld/%ld %s  %.2f/s  %s left  %s\x1b[K", bar, p->done, p->total, p->unit, rate, left, label);
+        quote_show(stderr, "\r[%s] %ld/%ld %s  %.2f/s  %s left  %s\x1b[K", bar, p->done, p->total, p->unit, rate, left,
+                   label);
     else
-        quote_show(stderr, "[%s] %ld/%ld %s  %.2f/s  %s left  %s\n", bar, p->done, p->total, p->unit, rate, left, label);
+        quote_show(stderr, "[%s] %ld/%ld %s  %.2f/s  %s left  %s\n", bar, p->done, p->total, p->unit, rate, left,
+                   label);
     p->shown = p->terminal;
 }
 

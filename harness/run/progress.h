@@ -7,7 +7,7 @@ struct progress {
     long total, done;   /* work units; what was there already is in neither */
     double start, last; /* clock_seconds */
     int terminal, quiet;
-    int shown;          /* a bar stands on the terminal's current line */
+    int shown; /* a bar stands on the terminal's current line */
 };
 
 void progress_begin(struct progress *p, const char *unit, long total, int quiet);

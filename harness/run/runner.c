@@ -1,26 +1,26 @@
+#include "harness/run/runner.h"
 #include "harness/base/leave.h"
 #include "harness/run/open_model.h"
-#include "harness/run/runner.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/base/free_memory.h"
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
-#include "harness/base/free_memory.h"
 #include "harness/base/mem.h"
-#include "harness/rows/build_id.h"
-#include "harness/run/calibration.h"
 #include "harness/engine/encode.h"
-#include "harness/run/estimate.h"
 #include "harness/engine/group.h"
+#include "harness/engine/prompts.h"
+#include "harness/rows/build_id.h"
 #include "harness/rows/keptfile.h"
 #include "harness/rows/manifest.h"
 #include "harness/rows/plan.h"
-#include "harness/run/progress.h"
-#include "harness/engine/prompts.h"
 #include "harness/rows/record.h"
 #include "harness/rows/rowkey.h"
+#include "harness/run/calibration.h"
+#include "harness/run/estimate.h"
+#include "harness/run/progress.h"
 
 enum { N_PRUNE_AFTER = PRUNE_AFTER_PROMPT + 1 };
 const int64_t runner_memory = (int64_t)2 << 30;
@@ -62,11 +62,11 @@ static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *
         return -1;
     r->sum->rows++;
     if (row->status == ROW_SKIPPED && r->sum->skipped++ == 0)
-        snprintf(r->sum->first_skip, sizeof r->sum->first_skip, "%s:%d: %s (cell %s)", r->x->path, row->cell->line, row->reason,
-                 row->cell->id);
-    if (row->status == ROW_FAILED && r->sum->failed++ == 0)
-        snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s (cell %s)", r->x->path, row->cell->line,
+        snprintf(r->sum->first_skip, sizeof r->sum->first_skip, "%s:%d: %s (cell %s)", r->x->path, row->cell->line,
                  row->reason, row->cell->id);
+    if (row->status == ROW_FAILED && r->sum->failed++ == 0)
+        snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s (cell %s)", r->x->path,
+                 row->cell->line, row->reason, row->cell->id);
     int reads_output = 0;
     for (int i = 0; i < r->task->n_metric; i++)
         reads_output |= r->task->metric[i]->score != NULL;
@@ -121,7 +121,8 @@ static int fits(struct run *r, struct group *g, struct err *e)
     double base = estimate_base(&t) - t.weights - (prompt <= r->longest ? t.activations : 0);
     r->longest = prompt > r->longest ? prompt : r->longest;
     if (free > 0 && base + t.largest > free)
-        return err_set(e, ERR_NOMEM, "a prompt of %d tokens needs about %.0f MiB more, with cell %s, and %.0f MiB are free", prompt,
+        return err_set(e, ERR_NOMEM,
+                       "a prompt of %d tokens needs about %.0f MiB more, with cell %s, and %.0f MiB are free", prompt,
                        (base + t.largest) / 1048576, r->x->cell[t.largest_cell].id, free / 1048576);
     if (free > 0 && (double)g->batch_bytes > free - base)
         g->batch_bytes = (size_t)(free - base);
@@ -160,7 +161,8 @@ static int run_group(struct run *r, const struct dataset_item *item, const struc
             rowkey_join(r->cell_key[r->cell[c] - r->x->cell], r->data[q], r->key[i]);
             const char *id = item->question[question[q]].id;
             wanted[i] = !journal_has(r->journal, r->key[i], sample, id) ||
-                        (r->kept && !keptfile_has(r->kept, r->cell[c]->id, sample, id, r->key[i])); /* recording was switched on later */
+                        (r->kept && !keptfile_has(r->kept, r->cell[c]->id, sample, id,
+                                                  r->key[i])); /* recording was switched on later */
             missing += wanted[i];
         }
     r->sum->reused += (long)runs - missing;
@@ -204,7 +206,8 @@ out:
     return rc;
 }
 
-static int run_item(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens, struct err *e)
+static int run_item(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens,
+                    struct err *e)
 {
     struct run *r = ctx;
     int rc = -1, *all = mem_new((size_t)item->n_question + 1, sizeof *all);
@@ -247,7 +250,8 @@ static void failed_question(const struct dataset_item *item, int q, int sample, 
 }
 
 /* A sample that can't be made, or not encoded: a failed row for each cell and question. */
-static int run_failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why, struct err *e)
+static int run_failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why,
+                      struct err *e)
 {
     struct run *r = ctx;
     struct str reason = {0}, id = {0};
@@ -260,13 +264,23 @@ static int run_failed(void *ctx, const struct dataset_item *item, int sample, in
     r->n_question = 1;
     for (int c = 0; c < r->x->n_cell && rc == 0; c++) {
         const struct cell *cell = &r->x->cell[c];
-        if (cell->model != r->i_model || cell->task != r->i_task || cell->max_new_tokens != new_tokens || cell->weight_dtype != r->dtype)
+        if (cell->model != r->i_model || cell->task != r->i_task || cell->max_new_tokens != new_tokens ||
+            cell->weight_dtype != r->dtype)
             continue;
         for (int q = 0; q < (item ? item->n_question : 1) && rc == 0; q++) {
             failed_question(item, q, sample, &id);
-            struct row row = {.x = r->x, .cell = cell, .status = ROW_FAILED, .reason = reason.p, .sample = sample, .question_id = id.p,
-                              .context_id = item ? item->context_id : id.p, .n_layer = r->model->hp.n_layer, .output = "",
-                              .finish_reason = "", .first_divergence = -1, .group_cells = 1};
+            struct row row = {.x = r->x,
+                              .cell = cell,
+                              .status = ROW_FAILED,
+                              .reason = reason.p,
+                              .sample = sample,
+                              .question_id = id.p,
+                              .context_id = item ? item->context_id : id.p,
+                              .n_layer = r->model->hp.n_layer,
+                              .output = "",
+                              .finish_reason = "",
+                              .first_divergence = -1,
+                              .group_cells = 1};
             row_unknown(&row);
             rowkey_join(r->cell_key[c], data[0], key[0]);
             rc = emit(r, 0, 0, &row, NULL, e);
@@ -303,7 +317,8 @@ static int is_used(const struct experiment *x, int model, enum model_dtype dtype
     return 0;
 }
 
-static int plan_item(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens, struct err *e)
+static int plan_item(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample,
+                     int new_tokens, struct err *e)
 {
     struct run *r = ctx;
     (void)e;
@@ -315,7 +330,8 @@ static int plan_item(void *ctx, const struct dataset_item *item, const struct pr
     return 0;
 }
 
-static int plan_failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why, struct err *e)
+static int plan_failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why,
+                       struct err *e)
 {
     struct run *r = ctx;
     struct str id = {0};
@@ -343,15 +359,16 @@ static int announce(const struct run *r, struct err *e)
     char *config = fs_join(r->o->dir, "config.yaml");
     struct str text = {0};
     experiment_print(r->x, r->o->dir, &text);
-    int bad = journal_check(r->journal, e) || fs_write_atomic(config, str_c(&text), text.n, e) || manifest_write(r->o->dir, r->x, r->o->argc, r->o->argv, 0, e) ||
-              plan_write(r->plan, r->o->dir, e);
+    int bad = journal_check(r->journal, e) || fs_write_atomic(config, str_c(&text), text.n, e) ||
+              manifest_write(r->o->dir, r->x, r->o->argc, r->o->argv, 0, e) || plan_write(r->plan, r->o->dir, e);
     str_free(&text);
     mem_free(config);
     return bad ? -1 : 0;
 }
 
-/* Before the first row of a model: which cells and questions it has, so that a run that is stopped leaves tables of all its rows
- * that are there, and of no others. Prompts are made and encoded once more for it, which is little beside running them. */
+/* Before the first row of a model: which cells and questions it has, so that a run that is stopped leaves tables of all
+ * its rows that are there, and of no others. Prompts are made and encoded once more for it, which is little beside
+ * running them. */
 static int plan_model(struct run *r, struct err *e)
 {
     struct prompts_visitor visitor = {.ctx = r, .item = plan_item, .end = plan_sample, .failed = plan_failed};
@@ -387,7 +404,8 @@ static int run_model(struct run *r, struct err *e)
     }
     if (plan_model(r, e))
         goto out;
-    struct prompts_visitor visitor = {.ctx = r, .begin = begin_task, .item = run_item, .end = end_sample, .failed = run_failed};
+    struct prompts_visitor visitor = {
+        .ctx = r, .begin = begin_task, .item = run_item, .end = end_sample, .failed = run_failed};
     for (r->i_task = 0; r->i_task < r->x->n_task; r->i_task++) {
         r->task = &r->x->task[r->i_task];
         if (prompts_visit(r->x, r->i_model, r->i_task, &r->encode, &visitor, e))
@@ -421,7 +439,8 @@ int runner_run(struct experiment *x, const struct runner_options *o, struct runn
         if (!r.kept)
             goto out;
     }
-    if (!plan_is_there(o->dir) && announce(&r, e)) /* otherwise the folder tells of the run before until this one knows its rows */
+    if (!plan_is_there(o->dir) &&
+        announce(&r, e)) /* otherwise the folder tells of the run before until this one knows its rows */
         goto out;
     for (int i = 0; i < x->n_model; i++)
         loads += is_used(x, i, MODEL_F32) + is_used(x, i, MODEL_BF16);

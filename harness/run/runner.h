@@ -11,10 +11,10 @@
 extern const int64_t runner_memory; /* the default of `memory` */
 
 struct runner_options {
-    const char *dir;       /* the result folder */
-    size_t memory;         /* bytes for the caches of cells that decode at once; 0: runner_memory */
+    const char *dir; /* the result folder */
+    size_t memory;   /* bytes for the caches of cells that decode at once; 0: runner_memory */
     int quiet;
-    int argc;              /* the command line, for the manifest */
+    int argc; /* the command line, for the manifest */
     char *const *argv;
 };
 
@@ -25,8 +25,8 @@ struct runner_summary {
     char first_failure[512], first_skip[512];
 };
 
-/* ERR_INTERRUPTED after Ctrl-C; what was finished is in the journal. What can't fit into memory, and a profile that shares a
- * prompt with the experiment (calibration.h), are refused before the folder is made. */
+/* ERR_INTERRUPTED after Ctrl-C; what was finished is in the journal. What can't fit into memory, and a profile that
+ * shares a prompt with the experiment (calibration.h), are refused before the folder is made. */
 int runner_run(struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e);
 
 #endif

@@ -15,7 +15,8 @@ static void tell(const struct tryout *t, int sample, const char *why)
              t->x->model[t->model].name);
 }
 
-static int made(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens, struct err *e)
+static int made(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens,
+                struct err *e)
 {
     const struct tryout *t = ctx;
     int limit = t->x->model[t->model].hp.context_length;
@@ -25,7 +26,8 @@ static int made(void *ctx, const struct dataset_item *item, const struct prompt 
         struct str why = {0};
         if (!limit || prompt[q].ids.n + (long)more <= limit)
             continue;
-        str_addf(&why, "prompt of %d tokens + %d to generate exceed the model's context of %d", prompt[q].ids.n, more, limit);
+        str_addf(&why, "prompt of %d tokens + %d to generate exceed the model's context of %d", prompt[q].ids.n, more,
+                 limit);
         tell(t, sample, why.p);
         str_free(&why);
         return 0;
@@ -33,7 +35,8 @@ static int made(void *ctx, const struct dataset_item *item, const struct prompt 
     return 0;
 }
 
-static int failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why, struct err *e)
+static int failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why,
+                  struct err *e)
 {
     (void)item;
     (void)new_tokens;

@@ -55,8 +55,9 @@ static double solve(const struct problem *q, double d, double from)
     return at;
 }
 
-/* Variance of the most likely distribution with mean d above the sample's. The weights are 1 / (G + lambda u); lambda can't be
- * below -G / (u at the end of the range), and where that one is not enough to bring the mean to d, the end gets the rest. */
+/* Variance of the most likely distribution with mean d above the sample's. The weights are 1 / (G + lambda u); lambda
+ * can't be below -G / (u at the end of the range), and where that one is not enough to bring the mean to d, the end
+ * gets the rest. */
 static double variance(const struct problem *q, double d)
 {
     double end = q->size * (q->end - d), largest = -INFINITY, weight = 0, square = 0;
@@ -103,8 +104,8 @@ static double upper(const struct problem *q)
     return inside;
 }
 
-/* The upper end for the units times `sign`; the lower end is the upper one of what is turned around, so that swapping the sides
- * of a pair swaps the ends and changes no bit. */
+/* The upper end for the units times `sign`; the lower end is the upper one of what is turned around, so that swapping
+ * the sides of a pair swaps the ends and changes no bit. */
 static double upper_of(const struct bounded_unit *u, int n, double sign, double end)
 {
     struct problem q = {.p = mem_new((size_t)n, sizeof *q.p), .units = n, .end = end};

@@ -1,7 +1,7 @@
 /* The test of DepthKV, appendix F: the statistic is the variance over layers of the mean score of a layer; labels of
- * layers are permuted within each sample, which keeps what a sample is and breaks what a layer is; p as Phipson and Smyth
- * (2010) have it, never 0. The paper does not say how its effect size is standardised; here it is by the null's mean and
- * standard deviation. */
+ * layers are permuted within each sample, which keeps what a sample is and breaks what a layer is; p as Phipson and
+ * Smyth (2010) have it, never 0. The paper does not say how its effect size is standardised; here it is by the null's
+ * mean and standard deviation. */
 #include "harness/stats/permutation.h"
 
 #include <math.h>
@@ -12,8 +12,8 @@
 #include "harness/base/rng.h"
 #include "harness/stats/rankstats.h"
 
-/* Samples that have all layers, as [sample][layer], less the sample's own mean: it moves no difference between layers, and
- * sums of small numbers round less. Returns how many. */
+/* Samples that have all layers, as [sample][layer], less the sample's own mean: it moves no difference between layers,
+ * and sums of small numbers round less. Returns how many. */
 static int complete(const double *x, int n_layer, int n_sample, double *out)
 {
     int n = 0;

@@ -108,8 +108,8 @@ static int residual(double *x, const double *z, int n)
 struct rankstats rankstats_correlate(const double *x, const double *y, const double *z, int n)
 {
     struct rankstats s = {0, NAN, NAN, NAN, NAN, NAN};
-    double *v = mem_new((size_t)n + 1, 6 * sizeof *v), *a = v, *b = v + n, *c = v + 2 * n, *ra = v + 3 * n, *rb = v + 4 * n,
-           *rc = v + 5 * n;
+    double *v = mem_new((size_t)n + 1, 6 * sizeof *v), *a = v, *b = v + n, *c = v + 2 * n, *ra = v + 3 * n,
+           *rb = v + 4 * n, *rc = v + 5 * n;
     int k = 0;
     for (int i = 0; i < n; i++) {
         if (isnan(x[i]) || isnan(y[i]) || (z && isnan(z[i])))

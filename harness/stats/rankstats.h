@@ -6,13 +6,13 @@
 enum { RANKSTATS_PERMUTATIONS = 10000, RANKSTATS_MIN = 4 /* fewer pairs say nothing: all results are NAN */ };
 
 struct rankstats {
-    int n;              /* pairs */
-    double rho;         /* Spearman; NAN when either side is constant */
-    double p;           /* two-sided, y's labels permuted: (b + 1) / (N + 1) */
-    double p_shift;     /* two-sided, y shifted around against x by 1 .. n - 1: (b + 1) / n, so never below 1 / n. Keeps the
-                           smoothness over depth that makes neighbours alike and `p` too small */
-    double partial;     /* Spearman of x and y given z: correlation of the residuals of their ranks on z's rank */
-    double partial_p;   /* two-sided, x's residuals permuted */
+    int n;          /* pairs */
+    double rho;     /* Spearman; NAN when either side is constant */
+    double p;       /* two-sided, y's labels permuted: (b + 1) / (N + 1) */
+    double p_shift; /* two-sided, y shifted around against x by 1 .. n - 1: (b + 1) / n, so never below 1 / n. Keeps the
+                       smoothness over depth that makes neighbours alike and `p` too small */
+    double partial; /* Spearman of x and y given z: correlation of the residuals of their ranks on z's rank */
+    double partial_p; /* two-sided, x's residuals permuted */
 };
 
 /* x[n], y[n] in the order of depth; z[n] (depth) may be NULL: partial is NAN. */

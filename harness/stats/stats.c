@@ -119,7 +119,8 @@ static int by_group(const void *a, const void *b)
     return x->group != y->group ? (x->group > y->group) - (x->group < y->group) : by_value(&x->x, &y->x);
 }
 
-/* All units have the same mean, but for the rounding of values of this size: they tell nothing of how much means vary. */
+/* All units have the same mean, but for the rounding of values of this size: they tell nothing of how much means vary.
+ */
 static int all_equal(const struct bounded_unit *u, int n, double size)
 {
     double least = INFINITY, most = -INFINITY;
@@ -193,7 +194,8 @@ struct stats_summary stats_mean(const double *x, int n, const struct stats_range
     return stats_mean_clustered(x, NULL, n, range);
 }
 
-struct stats_paired stats_paired_clustered(const double *a, const double *b, const int64_t *group, int n, const struct stats_range *range)
+struct stats_paired stats_paired_clustered(const double *a, const double *b, const int64_t *group, int n,
+                                           const struct stats_range *range)
 {
     struct value *v = mem_new((size_t)n + 1, sizeof *v);
     double size = 0, wide = range ? range->most - range->least : 0;
@@ -218,7 +220,7 @@ const char *stats_why_no_interval(double lo, double hi, int n_unit)
 {
     if (isfinite(lo) && isfinite(hi))
         return NULL;
-    return n_unit == 0 ? "nothing was measured"
+    return n_unit == 0   ? "nothing was measured"
            : n_unit == 1 ? "one sample tells nothing of how much others differ"
                          : "all samples are equal, and the measure has no range that would bound another";
 }

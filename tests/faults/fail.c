@@ -1,6 +1,6 @@
 /* Preloaded into the program under test, it refuses memory: the allocation of number FAULT_AT, counted from the first
- * instruction of main, or with FAULT_ALL that one and all that follow. FAULT_COUNT names a file for how many there were.
- * malloc, calloc, realloc, the aligned ones, and mmap without a file, of the program and of all its libraries. */
+ * instruction of main, or with FAULT_ALL that one and all that follow. FAULT_COUNT names a file for how many there
+ * were. malloc, calloc, realloc, the aligned ones, and mmap without a file, of the program and of all its libraries. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,6 +1,7 @@
-/* One function a format, which hands n hostile bytes to the reader that the program uses: 1 when it accepts them, 0 when it
- * refuses them, with a message in fuzz_said. The process ends when a promise is broken that any input has to keep
- * (fuzz_demand), as it does where a sanitizer finds something. libFuzzer calls them through entry.c, and the unit tests with what it has found. */
+/* One function a format, which hands n hostile bytes to the reader that the program uses: 1 when it accepts them, 0
+ * when it refuses them, with a message in fuzz_said. The process ends when a promise is broken that any input has to
+ * keep (fuzz_demand), as it does where a sanitizer finds something. libFuzzer calls them through entry.c, and the unit
+ * tests with what it has found. */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 
@@ -34,8 +35,8 @@ char *fuzz_path(const char *name);
 /* A file in it; data NULL: it is not there. Returns its path, which the next call for the same name makes anew. */
 const char *fuzz_file(const char *name, const char *data, size_t n);
 
-/* Inputs of several files: bytes between separators, which no text of ours holds. Parts that are missing are NULL. The last
- * one takes the rest, separators and all. */
+/* Inputs of several files: bytes between separators, which no text of ours holds. Parts that are missing are NULL. The
+ * last one takes the rest, separators and all. */
 enum { FUZZ_SEPARATOR = 0x1E };
 struct fuzz_part {
     const char *p;

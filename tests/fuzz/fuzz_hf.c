@@ -1,8 +1,8 @@
 /* A Hugging Face folder. Parts: config.json, header of model.safetensors, tokenizer.json, tokenizer_config.json,
  * generation_config.json, chat_template.jinja, model.safetensors.index.json, which makes the tensors' file a shard "s".
  *
- * A header that begins with { gets its length put in front and as many zero bytes behind it as its offsets ask for, so that
- * changes of the text reach what lies behind those checks; any other is the whole file. */
+ * A header that begins with { gets its length put in front and as many zero bytes behind it as its offsets ask for, so
+ * that changes of the text reach what lies behind those checks; any other is the whole file. */
 #include <ctype.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,11 +1,11 @@
-/* A result folder. Parts: rows.jsonl, manifest.json. First as reports read it, then as a run that goes on does: that may cut
- * a torn last line off, and what it leaves opens again, with the same rows. */
+/* A result folder. Parts: rows.jsonl, manifest.json. First as reports read it, then as a run that goes on does: that
+ * may cut a torn last line off, and what it leaves opens again, with the same rows. */
 #include <string.h>
 
-#include "harness/report/aggregate.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
+#include "harness/report/aggregate.h"
 #include "harness/rows/record.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
-/* The user's records. Parts: parameters of the task, a line each (name=value), and the file. Every sample of a file that is
- * accepted can be made. */
+/* The user's records. Parts: parameters of the task, a line each (name=value), and the file. Every sample of a file
+ * that is accepted can be made. */
 #include <string.h>
 
 #include "datasets/dataset.h"

@@ -1,5 +1,5 @@
-/* An experiment file, in a folder that has a model, records and a profile to name. One that is accepted says itself again:
- * what it prints as config.yaml loads, and to the same. */
+/* An experiment file, in a folder that has a model, records and a profile to name. One that is accepted says itself
+ * again: what it prints as config.yaml loads, and to the same. */
 #include <string.h>
 
 #include "harness/base/fs.h"

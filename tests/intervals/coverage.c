@@ -1,6 +1,8 @@
-/* How often the intervals of harness/stats/stats.h hold the true value: `make intervals` prints the tables of experiments/README.md.
+/* How often the intervals of harness/stats/stats.h hold the true value: `make intervals` prints the tables of
+ * experiments/README.md.
  *
- * Hits and misses are counted out: every outcome of n samples, weighed by its probability. The rest is drawn, with a fixed seed. */
+ * Hits and misses are counted out: every outcome of n samples, weighed by its probability. The rest is drawn, with a
+ * fixed seed. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,8 @@
 enum { DRAWS = 2000, BOOTSTRAPS = 1000, MAX_N = 200, SEEDS = 5 };
 
 static const struct stats_range fraction = {0, 1};
-static const double share[] = {0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1};
+static const double share[] = {0,   0.005, 0.01, 0.02, 0.05, 0.1,  0.2,  0.3,   0.4, 0.5,
+                               0.6, 0.7,   0.8,  0.9,  0.95, 0.98, 0.99, 0.995, 1};
 enum { N_SHARE = sizeof share / sizeof *share };
 
 struct tally {
@@ -31,7 +34,8 @@ static void count(struct tally *t, double covered, double a, double b)
 
 static void print(const char *what, int n, const struct tally *t, double width)
 {
-    printf("| %s | %d | %.3f | %.3f (%g, %g) | %d of %d | ", what, n, t->sum / t->n, t->least, t->at[0], t->at[1], t->low, t->n);
+    printf("| %s | %d | %.3f | %.3f (%g, %g) | %d of %d | ", what, n, t->sum / t->n, t->least, t->at[0], t->at[1],
+           t->low, t->n);
     printf(isnan(width) ? "n/a |\n" : "%.3f |\n", width);
 }
 
@@ -42,8 +46,8 @@ static double power(double p, int k)
 
 static const struct stats_range difference = {-1, 1};
 
-/* Of n pairs `lost` differ by -1 and `won` by 1. Pairs are means of differences here: the permutation test of stats_paired would
- * take most of the time. */
+/* Of n pairs `lost` differ by -1 and `won` by 1. Pairs are means of differences here: the permutation test of
+ * stats_paired would take most of the time. */
 static struct stats_summary pairs(int n, int lost, int won, const struct stats_range *range)
 {
     double x[MAX_N];
@@ -76,8 +80,8 @@ static void paired(const char *what, int n, const struct stats_range *range)
                     if ((lost && p == 0) || (won && q == 0) || (ties && none < 1e-12))
                         continue;
                     if (q - p >= v->lo - 1e-12 && q - p <= v->hi + 1e-12)
-                        covered += exp(lgamma(n + 1) - lgamma(lost + 1) - lgamma(won + 1) - lgamma(ties + 1) + power(p, lost) +
-                                       power(q, won) + power(none, ties));
+                        covered += exp(lgamma(n + 1) - lgamma(lost + 1) - lgamma(won + 1) - lgamma(ties + 1) +
+                                       power(p, lost) + power(q, won) + power(none, ties));
                 }
             count(&t, covered, p, q);
         }
@@ -101,7 +105,8 @@ static void single(int n)
         double covered = 0;
         for (int k = 0; k <= n; k++)
             if (share[i] >= lo[k] && share[i] <= hi[k])
-                covered += exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + power(share[i], k) + power(1 - share[i], n - k));
+                covered += exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + power(share[i], k) +
+                               power(1 - share[i], n - k));
         count(&t, covered, share[i], share[i]);
     }
     print("hits and misses", n, &t, hi[0]);
@@ -112,11 +117,12 @@ static double normal(struct rng *r)
     return sqrt(-2 * log(1 - rng_double(r))) * cos(6.283185307179586 * rng_double(r));
 }
 
-/* Four answers a sample, each right with the sample's own probability: scores are multiples of 1/4. The full cache knows
- * `high` of them on average, the pruned one `low` of those. */
+/* Four answers a sample, each right with the sample's own probability: scores are multiples of 1/4. The full cache
+ * knows `high` of them on average, the pruned one `low` of those. */
 static double graded(struct rng *r, double high, double low)
 {
-    double p = rng_double(r) < high ? 1 - 0.1 * rng_double(r) : rng_double(r), kept = rng_double(r) < low ? 1 : low * rng_double(r);
+    double p = rng_double(r) < high ? 1 - 0.1 * rng_double(r) : rng_double(r),
+           kept = rng_double(r) < low ? 1 : low * rng_double(r);
     int a = 0, b = 0;
     for (int i = 0; i < 4; i++) {
         int hit = rng_double(r) < p;
@@ -154,8 +160,8 @@ static void draw_graded(int n)
     print("graded, paired", n, &t, pairs(n, 0, 0, &difference).hi);
 }
 
-/* `random` with five seeds over n contexts, against a full cache that always hits: a share of the seeds do what their context
- * does, the others hit by themselves. */
+/* `random` with five seeds over n contexts, against a full cache that always hits: a share of the seeds do what their
+ * context does, the others hit by themselves. */
 static void draw_clusters(int n)
 {
     static const double means[] = {0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99}, agree[] = {0, 0.5, 0.9};
@@ -187,7 +193,8 @@ static void draw_clusters(int n)
 /* Five tasks of n samples each, pooled as harness/report/pool.h has it: most tasks lose nothing, or all. */
 static void draw_pooled(int n)
 {
-    static const double lost[][5] = {{0, 0, 0, 0, 0.01}, {0.01, 0.01, 0.02, 0.05, 0.1}, {0.05, 0.1, 0.3, 0.5, 0.9}, {0.9, 0.95, 0.98, 0.99, 1}};
+    static const double lost[][5] = {
+        {0, 0, 0, 0, 0.01}, {0.01, 0.01, 0.02, 0.05, 0.1}, {0.05, 0.1, 0.3, 0.5, 0.9}, {0.9, 0.95, 0.98, 0.99, 1}};
     struct tally t = {0};
     struct rng r;
     rng_init(&r, 1, "pooled");
@@ -240,7 +247,8 @@ int main(void)
 {
     static const int sizes[] = {4, 8, 16, 50, 200};
     setvbuf(stdout, NULL, _IOLBF, 0);
-    puts("| what | n | mean coverage | least (where) | below 0.92 | half width of n ties |\n| --- | ---: | ---: | ---: | ---: | ---: |");
+    puts("| what | n | mean coverage | least (where) | below 0.92 | half width of n ties |\n| --- | ---: | ---: | ---: "
+         "| ---: | ---: |");
     for (int i = 0; i < 5; i++)
         single(sizes[i]);
     for (int i = 0; i < 5; i++)

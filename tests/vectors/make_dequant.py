@@ -1,6 +1,7 @@
 """Vectors for tests/test_dequant.c: random blocks of every GGUF element type and what the gguf package makes of
 them. Usage: make_dequant.py OUT.h  (needs numpy and gguf; written with gguf 0.19)"""
 import sys
+import textwrap
 
 import gguf
 import numpy as np
@@ -16,6 +17,13 @@ def halves(name, block):
         value = np.float16([0.0371, -1.25][i] * (1 + block[-1] / 64))
         block[offset:offset + 2] = np.frombuffer(value.tobytes(), np.uint8)
     return block
+
+
+def array(out, name, numbers):
+    out.write(f"{name} = {{\n")
+    for line in textwrap.wrap(", ".join(numbers), 112):
+        out.write(f"    {line}\n")
+    out.write("};\n")
 
 
 def main():
@@ -44,8 +52,8 @@ def main():
             else:
                 got = gguf.quants.dequantize(flat, kind).astype(np.float32)
             bits = got.reshape(-1).view(np.uint32)
-            out.write(f"static const uint8_t raw_{name}[] = {{{','.join(str(b) for b in flat)}}};\n")
-            out.write(f"static const uint32_t bits_{name}[] = {{{','.join(f'{b:#x}' for b in bits)}}};\n")
+            array(out, f"static const uint8_t raw_{name}[]", [str(b) for b in flat])
+            array(out, f"static const uint32_t bits_{name}[]", [f"{b:#x}" for b in bits])
         out.write("#define DEQUANT_CASES \\\n" + " \\\n".join(f"    CASE({t}, {int(gguf.GGMLQuantizationType[t])})"
                                                               for t in TYPES) + "\n")
 
