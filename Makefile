@@ -62,7 +62,7 @@ ROOMS    := $(addprefix harness/,base metric stats experiment engine rows run re
 FOLDERS  := $(ROOMS) harness models policies datasets
 SRC      := $(sort $(wildcard $(FOLDERS:%=%/*.c)))
 LIB_SRC  := $(filter-out harness/main.c,$(SRC))
-TEST_SRC := $(sort $(wildcard tests/*.c))
+TEST_SRC := $(sort $(wildcard tests/*.c tests/lib/*.c))
 OBJ      := $(SRC:%.c=$(O)/%.o)
 LIB_OBJ  := $(LIB_SRC:%.c=$(O)/%.o) $(O)/source_id.o
 TEST_OBJ := $(TEST_SRC:%.c=$(O)/%.o)
@@ -279,7 +279,7 @@ test: check
 	@$(AGAIN) BUILD=san build/san/tests/run-tests
 	@$(MAKE) --no-print-directory san
 
-FORMATTED := $(wildcard $(FOLDERS:%=%/*.[ch]) tests/*.[ch] tests/fuzz/*.[ch] tests/intervals/*.c tests/faults/*.c)
+FORMATTED := $(wildcard $(FOLDERS:%=%/*.[ch]) tests/*.[ch] tests/lib/*.[ch] tests/fuzz/*.[ch] tests/intervals/*.c tests/faults/*.c)
 
 ## format: rewrite all sources as .clang-format says
 format:

@@ -294,8 +294,7 @@ static void close(void *self)
             {"num_needle_v", PARAM_INT, FIELD(num_needle_v), V, 1, HAYSTACK_MAX_NEEDLE, NULL, "values per key"}, \
             {"num_needle_q",      PARAM_INT, FIELD(num_needle_q),      Q, 1, \
              HAYSTACK_MAX_NEEDLE, NULL,      "keys that are asked for"}, \
-            {"type_haystack", PARAM_ENUM, FIELD(type_haystack), HAY, 0, 0, haystack_types, \
-             "what the needles hide in"}, \
+            {"type_haystack", PARAM_ENUM, FIELD(type_haystack), HAY, 0, 0, haystack_types, "what hides the needles"}, \
             {"type_needle_k", PARAM_ENUM, FIELD(type_needle_k), KEY, 0, 0, draw_types, "what keys are"}, \
             {"type_needle_v", PARAM_ENUM, FIELD(type_needle_v), VALUE, 0, 0, draw_types, "what values are"}, \
             {"questions", \
@@ -306,8 +305,7 @@ static void close(void *self)
              HAYSTACK_MAX_NEEDLE, \
              NULL, \
              "questions that continue from one context"}, \
-            {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, \
-             "RULER's, or the same said tersely"}, \
+            {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, "RULER's, or said tersely"}, \
             {"split", PARAM_ENUM, FIELD(split), "eval", \
              0,       0,          draw_splits,  "compact: which half of all keys and values"}, \
             {0}, \

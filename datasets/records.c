@@ -363,8 +363,7 @@ static void close(void *self)
          MAX_QUESTION, \
          NULL, \
          "questions that continue from one context"}, \
-        {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, \
-         "the source's, or the same said tersely"}, \
+        {"wording", PARAM_ENUM, FIELD(wording), "ruler", 0, 0, draw_wordings, "the source's, or said tersely"}, \
     { \
         "split", PARAM_ENUM, FIELD(split), "eval", 0, 0, draw_splits, "compact: which half of all keys and values" \
     }

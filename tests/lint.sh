@@ -87,7 +87,7 @@ for folder in "${folders[@]}"; do
       < <(includes "$file" | grep -vE "^$(allowed "$folder")" || true)
   done
 done
-for file in "${sources[@]}" tests/*.[ch] tests/fuzz/*.[ch]; do
+for file in "${sources[@]}" tests/*.[ch] tests/lib/*.[ch] tests/fuzz/*.[ch]; do
   while IFS= read -r header; do [ -f "$header" ] || breach "$file includes \"$header\": not a path from the root"; done \
     < <(includes "$file")
 done

@@ -13,7 +13,7 @@
     SUITE(repr) \
     SUITE(permutation) \
     SUITE(h5) \
-    SUITE(spoiled) \
+    SUITE(spoiled_files) \
     SUITE(tokenizer) \
     SUITE(dequant) \
     SUITE(model) \
@@ -22,7 +22,7 @@
     SUITE(import_config) \
     SUITE(import_tokenizer) \
     SUITE(transformer) \
-    SUITE(oracle) \
+    SUITE(transformer_vectors) \
     SUITE(smollm2) \
     SUITE(dataset) \
     SUITE(jsonl) \
@@ -30,7 +30,7 @@
     SUITE(qa) \
     SUITE(trainer) \
     SUITE(policy) \
-    SUITE(example) \
+    SUITE(example_policy) \
     SUITE(policy_vectors) \
     SUITE(policy_contract) \
     SUITE(allocator) \
@@ -56,14 +56,14 @@
     SUITE(report) \
     SUITE(runner) \
     SUITE(trace) \
-    SUITE(kept) \
-    SUITE(control) \
+    SUITE(kept_kvpress) \
+    SUITE(oracle_policy) \
     SUITE(decode) \
-    SUITE(identity) \
+    SUITE(identities) \
     SUITE(chunked) \
     SUITE(evict) \
     SUITE(bench) \
-    SUITE(regressions)
+    SUITE(fuzz_findings)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);
 ALL_SUITES

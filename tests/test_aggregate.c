@@ -10,7 +10,7 @@
 #include "harness/base/quote.h"
 #include "harness/report/aggregate.h"
 #include "harness/report/pool.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static char dir[] = "/tmp/depthkv-aggregate-XXXXXX";

@@ -4,8 +4,8 @@
 
 #include "harness/base/mem.h"
 #include "harness/experiment/experiment.h"
-#include "tests/allocators.h"
-#include "tests/rows.h"
+#include "tests/lib/allocators.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 #define SET(...) ((const char *const[]){__VA_ARGS__, NULL})

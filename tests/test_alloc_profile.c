@@ -11,8 +11,8 @@
 #include "harness/report/profile.h"
 #include "harness/run/feasible.h"
 #include "policies/allocator_profile.h"
-#include "tests/allocators.h"
-#include "tests/rows.h"
+#include "tests/lib/allocators.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static const char *dir;

@@ -5,8 +5,8 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "policies/allocator.h"
-#include "tests/allocators.h"
-#include "tests/rows.h"
+#include "tests/lib/allocators.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 enum { MOST = 12 };

@@ -7,7 +7,7 @@
 #include "harness/base/quote.h"
 #include "harness/report/aggregate.h"
 #include "harness/report/report.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static void setup(void)

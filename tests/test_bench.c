@@ -9,8 +9,8 @@
 #include "harness/base/timing.h"
 #include "harness/bench/bench.h"
 #include "harness/bench/bench_formula.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 static const struct hparams tiny = {
     .n_layer = 2, .d_model = 4, .n_head = 2, .n_kv_head = 1, .n_group = 2, .head_dim = 3, .d_ff = 5, .n_vocab = 7};

@@ -5,8 +5,8 @@
 
 #include "harness/base/mem.h"
 #include "models/transformer.h"
-#include "tests/lab.h"
-#include "tests/plain.h"
+#include "tests/lib/lab.h"
+#include "tests/lib/plain.h"
 #include "tests/suites.h"
 
 enum { N = 150, HELD = 1 };

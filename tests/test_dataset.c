@@ -4,8 +4,8 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "tests/lib/tasks.h"
 #include "tests/suites.h"
-#include "tests/tasks.h"
 
 START_TEST(every_task_keeps_the_rules_of_the_abi)
 {

@@ -5,9 +5,9 @@
 #include "harness/base/mem.h"
 #include "harness/engine/decode.h"
 #include "harness/engine/measure.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 enum { VOCAB = 97, N = 60, HELD = 3, NEW = 9 };
 

@@ -6,10 +6,10 @@
 #include "harness/base/mem.h"
 #include "harness/engine/tally.h"
 #include "models/transformer.h"
-#include "tests/lab.h"
-#include "tests/plain.h"
+#include "tests/lib/lab.h"
+#include "tests/lib/plain.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 enum { N = 120, NEW = 9 };
 

@@ -6,9 +6,9 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/experiment/experiment.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 static const char *dir;
 

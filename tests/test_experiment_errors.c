@@ -4,7 +4,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/experiment/experiment.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static void setup(void)

@@ -15,8 +15,8 @@
 #include "models/gguf.h"
 #include "models/import.h"
 #include "models/model.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 /* The tiny model: 1 layer, width 32, 4 query heads of 8, 2 KV heads, feed-forward 32, 4 tokens, tied. */
 enum { D = 32, HEAD_DIM = 8, N_VOCAB = 4 };

@@ -6,8 +6,8 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "models/import_hf_config.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 #define SIZES \
     "\"model_type\":\"llama\",\"num_hidden_layers\":1,\"hidden_size\":16,\"num_attention_heads\":2," \

@@ -8,9 +8,9 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "models/import_hf_tokenizer.h"
-#include "tests/hf.h"
+#include "tests/lib/hf.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 /* tokenizer.json with the top-level keys of `change` in place of its own. */
 static void write_tokenizer(const struct json *base, const struct json *change)

@@ -11,7 +11,7 @@
 #include "harness/base/mem.h"
 #include "harness/rows/record.h"
 #include "harness/rows/source_id.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static const char *dir;

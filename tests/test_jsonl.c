@@ -4,8 +4,8 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "tests/lib/tasks.h"
 #include "tests/suites.h"
-#include "tests/tasks.h"
 
 static const char path[] = "build/test_jsonl.jsonl";
 

@@ -6,7 +6,7 @@
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/rows/keptfile.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static const char *dir;

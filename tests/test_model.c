@@ -12,9 +12,9 @@
 #include "harness/base/str.h"
 #include "models/model.h"
 #include "models/model_file.h"
-#include "tests/smollm2.h"
+#include "tests/lib/smollm2.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 static const struct hparams tiny = {.architecture = "llama",
                                     .n_layer = 2,

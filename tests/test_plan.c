@@ -13,9 +13,9 @@
 #include "harness/rows/build_id.h"
 #include "harness/rows/plan.h"
 #include "harness/rows/rowkey.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 static void setup(void)
 {

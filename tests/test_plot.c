@@ -12,7 +12,7 @@
 #include "harness/cmd/cli.h"
 #include "harness/report/gnuplot.h"
 #include "harness/report/plot.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static const char *dir;

@@ -4,8 +4,8 @@
 
 #include "harness/base/mem.h"
 #include "policies/policy.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 enum { KV = 2, GROUP = 2, HEADS = 4, DIM = 4, MAX_N = 40 };
 

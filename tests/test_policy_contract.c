@@ -5,8 +5,8 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "policies/policy.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 enum { GUARD = 8 };
 static const float UNTOUCHED = -12345.5f;

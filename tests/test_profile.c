@@ -9,7 +9,7 @@
 #include "harness/report/aggregate.h"
 #include "harness/report/profile.h"
 #include "harness/stats/permutation.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static const char *dir;

@@ -4,8 +4,8 @@
 
 #include "harness/base/mem.h"
 #include "harness/engine/prune.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 enum { L = 4, H = 2, N = 100 };
 

@@ -6,8 +6,8 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "tests/lib/tasks.h"
 #include "tests/suites.h"
-#include "tests/tasks.h"
 
 static const char *const names[] = {"qa_1", "qa_2"};
 enum { MAX_DOC = 400 };

@@ -16,7 +16,7 @@
 #include "harness/report/compare.h"
 #include "harness/report/gnuplot.h"
 #include "harness/report/report.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 enum { N_TEXT = 2500, FOLDERS = 25, TASKS = 3, POLICIES = 32, TEXTS = N_TEXT / FOLDERS };

@@ -8,7 +8,7 @@
 #include "harness/base/mem.h"
 #include "harness/report/report.h"
 #include "harness/report/table.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static const char *dir;

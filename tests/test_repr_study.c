@@ -10,10 +10,10 @@
 #include "harness/layer_metrics/repr_output.h"
 #include "harness/layer_metrics/repr_relate.h"
 #include "policies/allocator_profile.h"
-#include "tests/plain.h"
-#include "tests/rows.h"
+#include "tests/lib/plain.h"
+#include "tests/lib/rows.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 enum { N_LAYER = 6 };
 

@@ -9,7 +9,7 @@
 #include "harness/base/mem.h"
 #include "harness/cmd/cli.h"
 #include "harness/run/progress.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static void setup(void)

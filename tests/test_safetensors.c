@@ -15,9 +15,9 @@
 #include "models/import_hf_tokenizer.h"
 #include "models/model.h"
 #include "models/safetensors.h"
-#include "tests/hf.h"
+#include "tests/lib/hf.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 START_TEST(a_folder_becomes_a_model_with_its_values)
 {

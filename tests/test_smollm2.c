@@ -6,7 +6,7 @@
 #include "harness/base/mem.h"
 #include "harness/engine/decode.h"
 #include "harness/engine/encode.h"
-#include "tests/smollm2.h"
+#include "tests/lib/smollm2.h"
 #include "tests/suites.h"
 
 /* Promised: twice the largest error that transformers makes in float32. */

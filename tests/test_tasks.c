@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "tests/lib/tasks.h"
 #include "tests/suites.h"
-#include "tests/tasks.h"
 
 static const struct {
     const char *name;

@@ -5,9 +5,9 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
-#include "tests/smollm2.h"
+#include "tests/lib/smollm2.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 /* What must come back from `text`: all of it but the bytes that the vocabulary has no token for. */
 static void expected_back(const struct tokenizer *t, const char *text, struct str *out)

@@ -7,7 +7,7 @@
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/cmd/cli.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static void setup(void)

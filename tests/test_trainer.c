@@ -3,8 +3,8 @@
 
 #include "datasets/trainer.h"
 #include "harness/base/mem.h"
+#include "tests/lib/tasks.h"
 #include "tests/suites.h"
-#include "tests/tasks.h"
 
 enum { WIDTH = 1025, ROWS = 6 };
 

@@ -7,8 +7,8 @@
 #include "models/kernels_few.h"
 #include "models/kernels_ref.h"
 #include "models/kernels_rows.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 enum { VOCAB = 97, T = 150 };
 

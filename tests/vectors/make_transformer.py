@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes transformer.json: logits of tiny random models by Hugging Face transformers, for tests/test_oracle.c.
+"""Writes transformer.json: logits of tiny random models by Hugging Face transformers, for tests/test_transformer_vectors.c.
 
     python3 make_transformer.py transformer.json        (needs torch and transformers; 4.57 and 5.2 give the same)
 

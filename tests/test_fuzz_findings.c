@@ -47,9 +47,9 @@ START_TEST(every_reader_survives_its_seeds_and_what_fuzzing_found)
 }
 END_TEST
 
-Suite *make_regressions_suite(void)
+Suite *make_fuzz_findings_suite(void)
 {
-    Suite *s = suite_create("regressions");
+    Suite *s = suite_create("fuzz_findings");
     TCase *t = tcase_create("formats");
     int n = 0;
     while (fuzz_formats[n].name)

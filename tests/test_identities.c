@@ -9,7 +9,7 @@
 #include "models/kernels.h"
 #include "models/transformer.h"
 #include "policies/policy.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 static const char head[] = "# The same?\nschema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - passkey: {length: 400}\n"
@@ -323,9 +323,9 @@ START_TEST(questions_that_share_a_context_get_the_rows_that_each_gets_alone)
 }
 END_TEST
 
-Suite *make_identity_suite(void)
+Suite *make_identities_suite(void)
 {
-    Suite *s = suite_create("identity");
+    Suite *s = suite_create("identities");
     TCase *t = tcase_create("rows");
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);

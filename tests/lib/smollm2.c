@@ -1,4 +1,4 @@
-#include "tests/smollm2.h"
+#include "tests/lib/smollm2.h"
 
 #include <check.h>
 #include <stdio.h>

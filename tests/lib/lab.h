@@ -1,11 +1,11 @@
-/* One group on the tiny model of tests/rows.h, run directly: prompts of random tokens, every cell's keep set and row at
- * hand. All cells of the experiment must belong to one group. */
+/* One group on the tiny model of tests/lib/rows.h, run directly: prompts of random tokens, every cell's keep set and
+ * row at hand. All cells of the experiment must belong to one group. */
 #ifndef TESTS_LAB_H
 #define TESTS_LAB_H
 
 #include "harness/engine/group.h"
 #include "models/model.h"
-#include "tests/plain.h"
+#include "tests/lib/plain.h"
 
 enum { LAB_SAMPLE = 77 }; /* the sample's hash, for random scores */
 

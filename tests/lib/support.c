@@ -1,4 +1,4 @@
-#include "tests/support.h"
+#include "tests/lib/support.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 
 #include <check.h>
 #include <ftw.h>
@@ -10,7 +10,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "tests/support.h"
+#include "tests/lib/support.h"
 
 static char folder[64];
 

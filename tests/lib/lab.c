@@ -1,4 +1,4 @@
-#include "tests/lab.h"
+#include "tests/lib/lab.h"
 
 #include <check.h>
 #include <math.h>
@@ -8,7 +8,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "harness/rows/record.h"
-#include "tests/rows.h"
+#include "tests/lib/rows.h"
 
 static char answer_text[] = "42 or so", question_text[] = "", id_text[] = "q";
 

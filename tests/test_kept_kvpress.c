@@ -12,8 +12,8 @@
 #include "harness/base/mem.h"
 #include "harness/run/runner.h"
 #include "models/import.h"
-#include "tests/hashed.h"
-#include "tests/smollm2.h"
+#include "tests/lib/hashed.h"
+#include "tests/lib/smollm2.h"
 #include "tests/suites.h"
 
 /* One experiment and its vectors: a model, "n" prompt tokens, "texts" with an "expect" each. */
@@ -318,9 +318,9 @@ START_TEST(h2o_and_depthkv_keep_and_predict_on_tiny_models_what_their_definition
 }
 END_TEST
 
-Suite *make_kept_suite(void)
+Suite *make_kept_kvpress_suite(void)
 {
-    Suite *s = suite_create("kept");
+    Suite *s = suite_create("kept_kvpress");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, setup, teardown);

@@ -1,4 +1,4 @@
-#include "tests/hashed.h"
+#include "tests/lib/hashed.h"
 
 #include <stdint.h>
 #include <string.h>

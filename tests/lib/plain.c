@@ -1,4 +1,4 @@
-#include "tests/plain.h"
+#include "tests/lib/plain.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "tests/hf.h"
+#include "tests/lib/hf.h"
 
 #include <check.h>
 #include <dirent.h>

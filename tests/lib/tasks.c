@@ -1,11 +1,11 @@
-#include "tests/tasks.h"
+#include "tests/lib/tasks.h"
 
 #include <check.h>
 #include <string.h>
 
 #include "harness/base/mem.h"
 #include "harness/engine/encode.h"
-#include "tests/support.h"
+#include "tests/lib/support.h"
 
 /* A token is a word of at most four bytes: enough like a tokenizer for the search. */
 static int count_fours(const char *s, size_t n)

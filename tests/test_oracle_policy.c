@@ -1,5 +1,5 @@
-/* Controls: the oracle scorer against the plain forward pass of tests/plain.h, and protection that is matched across
- * policies. */
+/* Controls: the oracle scorer against the plain forward pass of tests/lib/plain.h, and protection that is matched
+ * across policies. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 #include "harness/report/profile.h"
 #include "harness/run/calibration.h"
 #include "harness/run/runner.h"
-#include "tests/lab.h"
-#include "tests/plain.h"
-#include "tests/rows.h"
+#include "tests/lib/lab.h"
+#include "tests/lib/plain.h"
+#include "tests/lib/rows.h"
 #include "tests/suites.h"
 
 enum { PROMPT = 60, QUESTION = 6, SUFFIX = 3 };
@@ -219,9 +219,9 @@ START_TEST(one_prompt_of_64_that_calibration_shares_is_enough_to_refuse)
 }
 END_TEST
 
-Suite *make_control_suite(void)
+Suite *make_oracle_policy_suite(void)
 {
-    Suite *s = suite_create("control");
+    Suite *s = suite_create("oracle_policy");
     TCase *t = tcase_create("control");
     tcase_add_test(t, the_oracle_keeps_what_predicts_the_reference_answer);
     tcase_add_test(t, the_oracle_changes_nothing_for_the_other_cells);

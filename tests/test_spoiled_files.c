@@ -16,9 +16,9 @@
 #include "models/model.h"
 #include "policies/allocator_profile.h"
 #include "policies/allocator_study.h"
-#include "tests/allocators.h"
+#include "tests/lib/allocators.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 enum { USUAL = 150, BATCH = 50, SECONDS = 30, MOST_MEMORY = 64 << 20 };
 
@@ -181,9 +181,9 @@ START_TEST(kept_positions_with_a_wrong_byte_end_with_an_answer)
 }
 END_TEST
 
-Suite *make_spoiled_suite(void)
+Suite *make_spoiled_files_suite(void)
 {
-    Suite *s = suite_create("spoiled");
+    Suite *s = suite_create("spoiled_files");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, getenv("DEPTHKV_SPOILED") ? 3600 : 60);
     tcase_add_checked_fixture(t, setup, teardown);

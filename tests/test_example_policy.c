@@ -51,9 +51,9 @@ START_TEST(the_example_scores_by_value_norm_and_protects_its_recents)
 }
 END_TEST
 
-Suite *make_example_suite(void)
+Suite *make_example_policy_suite(void)
 {
-    Suite *s = suite_create("example");
+    Suite *s = suite_create("example_policy");
     TCase *t = tcase_create("example");
     tcase_add_test(t, the_block_in_contributing_is_the_file);
     tcase_add_test(t, the_example_scores_by_value_norm_and_protects_its_recents);

@@ -1,4 +1,4 @@
-#include "tests/allocators.h"
+#include "tests/lib/allocators.h"
 
 #include <check.h>
 #include <math.h>

@@ -5,7 +5,7 @@
 
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
-#include "tests/tasks.h"
+#include "tests/lib/tasks.h"
 
 /* What follows the last occurrence; NULL when there is none. */
 static const char *after_last(const char *text, const char *what)

@@ -1,5 +1,5 @@
 /* Logits of tiny random models of every architecture against Hugging Face transformers (tests/vectors/
- * make_transformer.py; the weights are those of tests/hashed.h). */
+ * make_transformer.py; the weights are those of tests/lib/hashed.h). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,9 +7,9 @@
 #include "harness/base/fs.h"
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
-#include "tests/hashed.h"
+#include "tests/lib/hashed.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
-#include "tests/support.h"
 
 /* The models are float32 here and float64 there, two or three layers deep: errors stay near 1e-6. 2e-5 of the
  * largest logit is a fifth of what is promised, and every deviation of a formula is far above it. */
@@ -150,9 +150,9 @@ START_TEST(the_vectors_cover_as_many_models_as_the_loop_runs)
 }
 END_TEST
 
-Suite *make_oracle_suite(void)
+Suite *make_transformer_vectors_suite(void)
 {
-    Suite *s = suite_create("oracle");
+    Suite *s = suite_create("transformer_vectors");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, load, unload);
