@@ -10,6 +10,7 @@
 #include "harness/cmd/cli.h"
 #include "harness/engine/group.h"
 #include "harness/engine/prune.h"
+#include "harness/experiment/axes.h"
 #include "harness/run/open_model.h"
 
 static const char help[] =
@@ -111,9 +112,7 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     ec.model = m;
     ec.target_delimiter = dataset_target_delimiter(task->ops, task->config);
     for (int i = 0; i < x->n_cell && !cells[0]; i++)
-        if (x->cell[i].policy->keeps_all && x->cell[i].task == c->task && x->cell[i].model == c->model &&
-            x->cell[i].prune_after == c->prune_after && x->cell[i].max_new_tokens == c->max_new_tokens &&
-            x->cell[i].weight_dtype == c->weight_dtype)
+        if (x->cell[i].policy->keeps_all && axes_same_group(&x->cell[i], c))
             cells[0] = &x->cell[i];
     if (experiment_pieces(x, m->tokenizer, &ec.pieces, e))
         goto out;

@@ -1,6 +1,7 @@
 #include "harness/engine/prompts.h"
 
 #include "harness/base/mem.h"
+#include "harness/experiment/axes.h"
 
 static int concerns(const struct cell *c, int model, int task, const struct prompts_visitor *v)
 {
@@ -55,7 +56,7 @@ static int visit_sample(const struct experiment *x, int model, int task, const s
     for (int c = 0; c < x->n_cell; c++) {
         int seen = !concerns(&cell[c], model, task, v);
         for (int k = 0; k < c && !seen; k++)
-            seen = concerns(&cell[k], model, task, v) && cell[k].max_new_tokens == cell[c].max_new_tokens;
+            seen = concerns(&cell[k], model, task, v) && axes_same_prompts(&cell[k], &cell[c]);
         if (!seen && visit_made(x, &x->task[task], ec, self, sample, cell[c].max_new_tokens, v, e))
             return -1;
     }

@@ -5,6 +5,7 @@
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
 #include "harness/engine/observe.h"
+#include "harness/experiment/axes.h"
 
 const double estimate_flops = 30e9;
 
@@ -36,16 +37,10 @@ static double share(const struct cell *c, const struct hparams *hp, double n)
     return keep < 1 ? keep : 1;
 }
 
-static int same_group(const struct cell *a, const struct cell *b)
-{
-    return a->model == b->model && a->task == b->task && a->prune_after == b->prune_after &&
-           a->max_new_tokens == b->max_new_tokens && a->weight_dtype == b->weight_dtype;
-}
-
 int estimate_opens_group(const struct experiment *x, int cell)
 {
     for (int i = 0; i < cell; i++)
-        if (same_group(&x->cell[i], &x->cell[cell]))
+        if (axes_same_group(&x->cell[i], &x->cell[cell]))
             return 0;
     return 1;
 }
@@ -75,7 +70,7 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
         out->flop += samples * n * row_flop(hp, n / 2, 0);
         for (int i = first; i < x->n_cell; i++) {
             const struct cell *c = &x->cell[i];
-            if (!same_group(f, c))
+            if (!axes_same_group(f, c))
                 continue;
             /* every cell decodes; the full cache is forced along its own answer for the reference */
             double rows = c->max_new_tokens, kept = share(c, hp, n);
@@ -131,7 +126,7 @@ static double scores(const struct experiment *x, const struct cell *f, double n)
     int count = 0, columns, window, scorers = 0, cuts = 0;
     for (int i = 0; i < x->n_cell; i++) {
         struct cell *c = &x->cell[i];
-        if (!same_group(f, c) || c->policy->keeps_all)
+        if (!axes_same_group(f, c) || c->policy->keeps_all)
             continue;
         scorers += is_new_scorer(seen, mask, c);
         cuts |= c->cut_every > 0 || c->chunk.size > 0;
@@ -183,7 +178,7 @@ void estimate_group(const struct experiment *x, int first, int prompt, int threa
     *out = (struct estimate_group){.largest_cell = first, .weights = weights(hp, f->weight_dtype)};
     out->prompt = prompt ? prompt : length > f->max_new_tokens ? length - f->max_new_tokens : 0;
     for (int i = first; i < x->n_cell; i++)
-        out->n_cell += same_group(f, &x->cell[i]);
+        out->n_cell += axes_same_group(f, &x->cell[i]);
     if (!out->prompt)
         return;
     double n = out->prompt;
@@ -191,7 +186,7 @@ void estimate_group(const struct experiment *x, int first, int prompt, int threa
     out->full_cache = 8.0 * n * hp->n_layer * hp->n_kv_head * hp->head_dim;
     out->scores = scores(x, f, n);
     for (int i = first; i < x->n_cell; i++) {
-        if (!same_group(f, &x->cell[i]))
+        if (!axes_same_group(f, &x->cell[i]))
             continue;
         double own = cell_bytes(x, &x->cell[i], n);
         double branch = x->cell[i].chunk.size ? branch_bytes(x, &x->cell[i], n) : 0;
