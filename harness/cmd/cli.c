@@ -9,6 +9,7 @@
 #include "harness/base/param.h"
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
+#include "harness/experiment/experiment.h"
 #include "models/transformer.h"
 
 int cli_fail(const struct err *e)
@@ -82,6 +83,30 @@ int cli_threads(const char *sub, const char *text)
         return -1;
     transformer_set_threads((int)n);
     return 0;
+}
+
+int cli_add_set(const char *sub, struct cli_set *s, const char *text)
+{
+    if (s->n == CLI_MAX_SET) {
+        cli_usage(sub, "more than %d --set", CLI_MAX_SET);
+        return -1;
+    }
+    s->text[s->n++] = text;
+    return 0;
+}
+
+int cli_load(const char *path, const char *yaml, const struct cli_set *s, int64_t limit, struct experiment *x)
+{
+    struct str errors = {0};
+    struct err e = {0};
+    int rc = yaml ? experiment_load_text(path, yaml, s->text, s->n, (int)limit, x, &errors, &e)
+                  : experiment_load(path, s->text, s->n, (int)limit, x, &errors, &e);
+    if (rc && errors.n)
+        quote_show_lines(stderr, errors.p);
+    else if (rc)
+        cli_fail(&e);
+    str_free(&errors);
+    return rc ? -1 : 0;
 }
 
 int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text,

@@ -40,6 +40,17 @@ int cli_int(const char *sub, const char *option, const char *text, int64_t min, 
 struct param;
 int cli_param(const struct param *table, void *config, const char *owner, const char *see, const char *text,
               struct err *e);
+/* The --set KEY=VALUE of a command line, and the experiment that they change. */
+enum { CLI_MAX_SET = 64 };
+struct cli_set {
+    const char *text[CLI_MAX_SET];
+    int n;
+};
+int cli_add_set(const char *sub, struct cli_set *s, const char *text); /* -1 and the message printed: too many */
+/* Reads an experiment, from a file or (yaml not NULL) from a text that `path` names. -1 with everything that is wrong
+ * with it printed. limit: samples at most; 0: the experiment's own. */
+struct experiment;
+int cli_load(const char *path, const char *yaml, const struct cli_set *s, int64_t limit, struct experiment *x);
 /* --threads N: applies it; 0 or -1 as cli_int. */
 int cli_threads(const char *sub, const char *text);
 

@@ -28,8 +28,6 @@ static const char help[] =
     "example:\n"
     "  depthkv check experiments/quickstart.yaml --set samples=100\n";
 
-enum { MAX_SET = 64 };
-
 /* Axes that change the loop, where they are not the default. */
 static void add_modes(const struct cell *c, struct str *s)
 {
@@ -240,20 +238,18 @@ int cmd_check(int argc, char **argv)
                                           {"memory", required_argument, NULL, MEMORY},
                                           {"json", no_argument, NULL, JSON},
                                           {NULL, 0, NULL, 0}};
-    const char *set[MAX_SET];
-    int c, start = 1, n_set = 0, json = 0;
+    struct cli_set set = {0};
+    int c, start = 1, json = 0;
     int64_t limit = 0, memory = runner_memory;
     struct experiment x;
-    struct str errors = {0};
     struct err e = {0};
     while ((c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
         if (c == 'h') {
             quote_show_lines(stdout, help);
             return CLI_OK;
         } else if (c == SET) {
-            if (n_set == MAX_SET)
-                return cli_usage("check", "more than %d --set", MAX_SET);
-            set[n_set++] = optarg;
+            if (cli_add_set("check", &set, optarg))
+                return CLI_USAGE;
         } else if (c == LIMIT) {
             if (cli_int("check", "--limit", optarg, 1, 1000000000, &limit))
                 return CLI_USAGE;
@@ -271,15 +267,11 @@ int cmd_check(int argc, char **argv)
     }
     if (argc - optind != 1)
         return cli_usage("check", "expected one FILE.yaml");
-    if (experiment_load(argv[optind], set, n_set, (int)limit, &x, &errors, &e)) {
-        quote_show_lines(stderr, str_c(&errors));
-        str_free(&errors);
+    if (cli_load(argv[optind], NULL, &set, limit, &x))
         return CLI_USAGE;
-    }
     int rc = calibration_check(&x, &e) ? cli_fail(&e) : try_out(&x);
     if (rc) {
         experiment_fini(&x);
-        str_free(&errors);
         return rc;
     }
     struct err *why = mem_new((size_t)x.n_cell + 1, sizeof *why);
@@ -297,6 +289,5 @@ int cmd_check(int argc, char **argv)
     if (estimate_check(&x, (double)free_memory(), transformer_threads(), &e))
         quote_show(stderr, "warning: %s\n", e.msg);
     experiment_fini(&x);
-    str_free(&errors);
     return CLI_OK;
 }

@@ -11,6 +11,7 @@
 #include "harness/cmd/cli.h"
 #include "harness/engine/decode.h"
 #include "harness/engine/encode.h"
+#include "harness/engine/prefill.h"
 #include "harness/run/open_model.h"
 
 static const char help[] =
@@ -45,24 +46,6 @@ static void show_tokens(const struct tokenizer *t, const char *what, const int32
     }
 }
 
-static int prefill(const struct model *m, struct workspace *w, const struct prompt *p, int reference,
-                   struct kvcache *cache, float *logits, struct err *e)
-{
-    struct forward_row *row = mem_new((size_t)p->ids.n, sizeof *row);
-    struct kvcache *caches[1] = {cache};
-    for (int i = 0; i < p->ids.n; i++)
-        row[i] = (struct forward_row){.token = p->ids.id[i], .pos = i, .want_logits = i == p->ids.n - 1};
-    struct forward f = {.phase = reference ? FORWARD_REFERENCE : FORWARD_PREFILL,
-                        .row = row,
-                        .n_row = p->ids.n,
-                        .cache = caches,
-                        .n_cache = 1,
-                        .logits = logits};
-    int rc = transformer_forward(m, w, &f, e);
-    mem_free(row);
-    return rc;
-}
-
 static int generate(const struct options *o, const char *text, size_t n_text, struct err *e)
 {
     int rc = -1;
@@ -94,8 +77,16 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     s.cache = kvcache_create(&m->hp, p.ids.n + (int)o->n, e);
     if (!logits || !s.cache)
         goto out;
+    struct prefill read = {.model = m,
+                           .work = w,
+                           .token = p.ids.id,
+                           .n = p.ids.n,
+                           .cache = s.cache,
+                           .want_logits = 1,
+                           .logits = logits,
+                           .phase = o->reference ? FORWARD_REFERENCE : FORWARD_PREFILL};
     double t0 = clock_seconds();
-    if (prefill(m, w, &p, o->reference, s.cache, logits, e))
+    if (prefill_run(&read, e))
         goto out;
     double t1 = clock_seconds();
     if (decode_greedy(m, w, &run, 1, NULL, leave_asked, e))

@@ -38,11 +38,10 @@ static const char examples[] =
     "\nexample:\n"
     "  depthkv metrics experiments/quickstart.yaml --param definition=both --param batch=8 -o out\n";
 
-enum { MAX_SET = 64 };
-
 struct options {
-    const char *file, *dir, *profile, *set[MAX_SET];
-    int n_set, quiet;
+    const char *file, *dir, *profile;
+    struct cli_set set;
+    int quiet;
     int64_t limit;
     struct repr_options repr;
 };
@@ -150,11 +149,7 @@ static int parse(int argc, char **argv, struct options *o)
             if (cli_param(repr_study_params, &o->repr, "metrics", "metrics -h", optarg, &e))
                 return cli_fail(&e) + 1;
             break;
-        case SET:
-            if (o->n_set == MAX_SET)
-                return cli_usage("metrics", "more than %d --set", MAX_SET) + 1;
-            o->set[o->n_set++] = optarg;
-            break;
+        case SET: bad = cli_add_set("metrics", &o->set, optarg); break;
         default: return cli_bad_option("metrics", c, argv, longs) + 1;
         }
     }
@@ -170,16 +165,12 @@ int cmd_metrics(int argc, char **argv)
 {
     struct options o = {0};
     struct experiment x;
-    struct str errors = {0};
     struct err e = {0};
     int rc = parse(argc, argv, &o);
     if (rc)
         return rc - 1;
-    if (experiment_load(o.file, o.set, o.n_set, (int)o.limit, &x, &errors, &e)) {
-        quote_show_lines(stderr, str_c(&errors));
-        str_free(&errors);
+    if (cli_load(o.file, NULL, &o.set, o.limit, &x))
         return CLI_USAGE;
-    }
     char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name), *beside = fs_join(dir, "profile.h5");
     const char *profile = o.profile ? o.profile : fs_exists(beside) ? beside : NULL;
     leave_when_asked();
@@ -187,6 +178,5 @@ int cmd_metrics(int argc, char **argv)
     mem_free(dir);
     mem_free(beside);
     experiment_fini(&x);
-    str_free(&errors);
     return rc;
 }

@@ -35,12 +35,9 @@ static const char help[] =
     "  depthkv run -m model.h5 -t niah_single_2 -p snapkv,random -k 0.1,0.2 -o out\n\n"
     "exit: 0 done, 1 some cell failed, 2 usage or input, 130 stopped by Ctrl-C (run again to continue)\n";
 
-enum { MAX_SET = 64 };
-
 struct options {
     const char *file, *dir, *model, *tasks, *policies, *keeps;
-    const char *set[MAX_SET];
-    int n_set;
+    struct cli_set set;
     int64_t limit, samples, length, memory;
     int quiet;
 };
@@ -117,11 +114,7 @@ static int parse(int argc, char **argv, struct options *o)
         case 't': o->tasks = optarg; break;
         case 'p': o->policies = optarg; break;
         case 'k': o->keeps = optarg; break;
-        case SET:
-            if (o->n_set == MAX_SET)
-                return cli_usage("run", "more than %d --set", MAX_SET) + 1;
-            o->set[o->n_set++] = optarg;
-            break;
+        case SET: bad = cli_add_set("run", &o->set, optarg); break;
         case LIMIT: bad = cli_int("run", "--limit", optarg, 1, 1000000000, &o->limit); break;
         case SAMPLES: bad = cli_int("run", "--samples", optarg, 1, 1000000000, &o->samples); break;
         case LENGTH: bad = cli_int("run", "--length", optarg, 16, 100000000, &o->length); break;
@@ -147,21 +140,12 @@ static int parse(int argc, char **argv, struct options *o)
     return 0;
 }
 
-static int load(const struct options *o, struct experiment *x, struct err *e)
+static int load(const struct options *o, struct experiment *x)
 {
-    struct str errors = {0}, text = {0};
-    int rc;
-    if (o->file) {
-        rc = experiment_load(o->file, o->set, o->n_set, (int)o->limit, x, &errors, e);
-    } else {
+    struct str text = {0};
+    if (!o->file)
         compose(o, &text);
-        rc = experiment_load_text("command line", text.p, o->set, o->n_set, (int)o->limit, x, &errors, e);
-    }
-    if (rc)
-        quote_show_lines(stderr, str_c(&errors));
-    if (rc && !errors.n)
-        quote_show(stderr, "depthkv: %s\n", e->msg);
-    str_free(&errors);
+    int rc = cli_load(o->file ? o->file : "command line", o->file ? NULL : text.p, &o->set, o->limit, x);
     str_free(&text);
     return rc;
 }
@@ -193,7 +177,7 @@ int cmd_run(int argc, char **argv)
     int rc = parse(argc, argv, &o);
     if (rc)
         return rc - 1;
-    if (load(&o, &x, &e))
+    if (load(&o, &x))
         return CLI_USAGE;
     char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name);
     struct runner_options ro = {.dir = dir, .memory = (size_t)o.memory, .quiet = o.quiet, .argc = argc, .argv = argv};

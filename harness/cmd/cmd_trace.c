@@ -24,8 +24,6 @@ static const char help[] =
     "example:\n"
     "  depthkv trace experiments/quickstart.yaml --cell 4db06468 --layer 0\n";
 
-enum { MAX_SET = 64 };
-
 struct trace {
     const struct model *m;
     const struct cell *cell;
@@ -182,11 +180,11 @@ int cmd_trace(int argc, char **argv)
                                           {"threads", required_argument, NULL, THREADS},
                                           {"set", required_argument, NULL, SET},
                                           {NULL, 0, NULL, 0}};
-    const char *id = NULL, *set[MAX_SET];
+    const char *id = NULL;
+    struct cli_set set = {0};
     int64_t sample = 0, layer = -1;
-    int c, start = 1, bad = 0, n_set = 0, rc = CLI_USAGE;
+    int c, start = 1, bad = 0, rc = CLI_USAGE;
     struct experiment x;
-    struct str errors = {0};
     struct err e = {0};
     while (!bad && (c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
         switch (c) {
@@ -195,11 +193,7 @@ int cmd_trace(int argc, char **argv)
         case SAMPLE: bad = cli_int("trace", "--sample", optarg, 0, 1000000000, &sample); break;
         case LAYER: bad = cli_int("trace", "--layer", optarg, 0, DIMS_MAX_LAYER, &layer); break;
         case THREADS: bad = cli_threads("trace", optarg); break;
-        case SET:
-            if (n_set == MAX_SET)
-                return cli_usage("trace", "more than %d --set", MAX_SET);
-            set[n_set++] = optarg;
-            break;
+        case SET: bad = cli_add_set("trace", &set, optarg); break;
         default: return cli_bad_option("trace", c, argv, longs);
         }
     }
@@ -207,16 +201,12 @@ int cmd_trace(int argc, char **argv)
         return CLI_USAGE;
     if (argc - optind != 1 || !id)
         return cli_usage("trace", "expected FILE.yaml and --cell ID");
-    if (experiment_load(argv[optind], set, n_set, 0, &x, &errors, &e)) {
-        quote_show_lines(stderr, str_c(&errors));
-        str_free(&errors);
+    if (cli_load(argv[optind], NULL, &set, 0, &x))
         return CLI_USAGE;
-    }
     int found = find_cell(&x, id);
     leave_when_asked();
     if (found >= 0)
         rc = trace_cell(&x, &x.cell[found], (int)sample, (int)layer, &e) ? cli_fail(&e) : CLI_OK;
     experiment_fini(&x);
-    str_free(&errors);
     return rc;
 }
