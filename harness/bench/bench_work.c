@@ -13,7 +13,7 @@
 #include "harness/bench/bench_formula.h"
 #include "harness/engine/decode.h"
 #include "harness/engine/group.h"
-#include "harness/engine/observe.h"
+#include "harness/engine/prefill.h"
 #include "harness/rows/record.h"
 
 enum {
@@ -125,15 +125,10 @@ void bench_cells_destroy(struct bench_cells *c)
 static int prefill(struct bench_run *b, struct workspace *w, struct kvcache *cache, int n, const struct tap *tap,
                    double *seconds, struct err *e)
 {
-    struct forward_row *row = mem_new((size_t)n, sizeof *row);
-    for (int i = 0; i < n; i++)
-        row[i] = (struct forward_row){.token = b->prompt.id[i], .pos = i};
-    struct kvcache *caches[1] = {cache};
-    struct forward f = {.phase = FORWARD_PREFILL, .row = row, .n_row = n, .cache = caches, .n_cache = 1, .tap = tap};
+    struct prefill read = {.model = b->model, .work = w, .token = b->prompt.id, .n = n, .cache = cache, .tap = tap};
     double start = open_window(b);
-    int rc = transformer_forward(b->model, w, &f, e);
+    int rc = prefill_run(&read, e);
     *seconds = close_window(b, start);
-    mem_free(row);
     return rc;
 }
 

@@ -12,6 +12,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
 #include "harness/engine/group_int.h"
+#include "harness/engine/prefill.h"
 #include "harness/engine/prune.h"
 
 struct branch {
@@ -117,51 +118,34 @@ static int feed(struct group_state *s, struct branch *b, struct pass *p, struct 
 {
     const struct group *g = s->g;
     const struct hparams *hp = &g->model->hp;
-    int rc = -1;
     double start = clock_seconds();
-    struct forward_row *row = NULL;
     p->n_row = next_rows(s, b);
     p->last = b->fed + p->n_row == s->n;
     p->cell = mem_new((size_t)b->n_cell + 1, sizeof(struct cell *));
     for (int i = 0; i < b->n_cell; i++)
         p->cell[i] = g->cell[b->cell[i]];
     if (remember(s, b, p, e))
-        goto out;
-    struct observe_pass watch = {.n_seen = b->fed + p->n_row,
-                                 .n_row = p->n_row,
-                                 .sample = g->sample_hash,
-                                 .before = b->carried,
-                                 .after = p->after,
-                                 .fresh = p->fresh};
-    p->observer = observe_create(g->model, b->cache, p->cell, b->n_cell, &watch, e);
-    if (!p->observer)
-        goto out;
+        return -1;
     if (p->last && g->prune_after == PRUNE_AFTER_PROMPT) {
         p->logits = mem_try((size_t)hp->n_vocab, sizeof *p->logits, "logits", e);
         if (!p->logits)
-            goto out;
+            return -1;
     }
-    row = mem_new((size_t)p->n_row, sizeof *row);
-    for (int i = 0; i < p->n_row; i++)
-        row[i] = (struct forward_row){
-            .token = g->prompt[0].ids.id[b->fed + i], .pos = b->fed + i, .want_logits = p->logits && i == p->n_row - 1};
-    struct forward f = {
-        .phase = FORWARD_PREFILL,
-        .row = row,
-        .n_row = p->n_row,
-        .cache = &b->cache,
-        .n_cache = 1,
-        .tap = observe_tap(p->observer),
-        .logits = p->logits,
-    };
-    if (transformer_forward(g->model, g->work, &f, e))
-        goto out;
+    struct prefill read = {.model = g->model,
+                           .work = g->work,
+                           .token = g->prompt[0].ids.id,
+                           .first = b->fed,
+                           .n = p->n_row,
+                           .cache = b->cache,
+                           .want_logits = p->logits != NULL,
+                           .logits = p->logits};
+    struct observe_pass pass = {.sample = g->sample_hash, .before = b->carried, .after = p->after, .fresh = p->fresh};
+    p->observer = prefill_observed(&read, p->cell, b->n_cell, &pass, e);
+    if (!p->observer)
+        return -1;
     b->fed += p->n_row;
     b->seconds += clock_seconds() - start;
-    rc = group_interrupted(g, e);
-out:
-    mem_free(row);
-    return rc;
+    return group_interrupted(g, e);
 }
 
 /* Scores by position, for onlookers. */

@@ -9,7 +9,7 @@
 #include "harness/base/timing.h"
 #include "harness/engine/decode.h"
 #include "harness/engine/group_int.h"
-#include "harness/engine/observe.h"
+#include "harness/engine/prefill.h"
 
 /* What all cells of the group may generate; a record's own number goes before the cell's. */
 static int new_tokens(const struct group *g, int q)
@@ -81,7 +81,6 @@ static int prefill(struct group_state *s, struct err *e)
     const struct hparams *hp = &g->model->hp;
     int rc = -1, whole = g->prune_after == PRUNE_AFTER_PROMPT;
     double start = clock_seconds();
-    struct forward_row *row = mem_new((size_t)s->n, sizeof *row);
     unsigned char *skip = mem_new((size_t)g->n_cell, 1);
     for (int c = 0; c < g->n_cell; c++)
         skip[c] = !is_whole(g, c);
@@ -90,33 +89,24 @@ static int prefill(struct group_state *s, struct err *e)
         goto out;
     if (remember(s, skip, e))
         goto out;
-    struct observe_pass pass = {
-        .n_seen = s->n, .n_row = s->n, .sample = g->sample_hash, .skip = skip, .last_row = whole, .after = s->tally};
-    s->observer = observe_create(g->model, s->full, g->cell, g->n_cell, &pass, e);
-    if (!s->observer)
-        goto out;
     if (whole) {
         s->first_logits = mem_try((size_t)hp->n_vocab, sizeof *s->first_logits, "logits", e);
         if (!s->first_logits)
             goto out;
     }
-    for (int i = 0; i < s->n; i++)
-        row[i] = (struct forward_row){.token = g->prompt[0].ids.id[i], .pos = i, .want_logits = whole && i == s->n - 1};
-    struct kvcache *cache[1] = {s->full};
-    struct forward f = {
-        .phase = FORWARD_PREFILL,
-        .row = row,
-        .n_row = s->n,
-        .cache = cache,
-        .n_cache = 1,
-        .tap = observe_tap(s->observer),
-        .logits = s->first_logits,
-    };
-    if (transformer_forward(g->model, g->work, &f, e) || kvcache_seal(s->full, 0, e))
+    struct prefill read = {.model = g->model,
+                           .work = g->work,
+                           .token = g->prompt[0].ids.id,
+                           .n = s->n,
+                           .cache = s->full,
+                           .want_logits = whole,
+                           .logits = s->first_logits};
+    struct observe_pass pass = {.sample = g->sample_hash, .skip = skip, .last_row = whole, .after = s->tally};
+    s->observer = prefill_observed(&read, g->cell, g->n_cell, &pass, e);
+    if (!s->observer || kvcache_seal(s->full, 0, e))
         goto out;
     rc = group_interrupted(g, e);
 out:
-    mem_free(row);
     mem_free(skip);
     s->prefill_s = clock_seconds() - start;
     return rc;

@@ -8,7 +8,7 @@
 #include "harness/base/mem.h"
 #include "harness/engine/decode.h"
 #include "harness/engine/group.h"
-#include "harness/engine/observe.h"
+#include "harness/engine/prefill.h"
 #include "harness/layer_metrics/repr_damage.h"
 
 struct study {
@@ -145,32 +145,22 @@ static int read_prompt(struct repr_output *o, const struct prompt *p, struct cel
                        struct reading *r, struct err *e)
 {
     const struct hparams *hp = &o->m->hp;
-    int rc = -1, n = r->n, held = p->ids.n - n;
-    struct observe_pass pass = {.n_seen = n, .n_row = n, .sample = experiment_sample_hash(o->x, o->task, sample)};
-    struct forward_row *row = mem_try((size_t)n, sizeof *row, "rows of a prompt", e);
+    int n = r->n, held = p->ids.n - n;
     r->prompt = p;
-    r->full = row ? kvcache_create(hp, n, e) : NULL;
-    r->observer = r->full ? observe_create(o->m, r->full, cell, n_cell, &pass, e) : NULL;
-    if (!r->observer)
-        goto out;
-    for (int i = 0; i < n; i++)
-        row[i] = (struct forward_row){.token = p->ids.id[i], .pos = i, .want_logits = held == 0 && i == n - 1};
-    struct forward f = {.phase = FORWARD_PREFILL,
-                        .row = row,
-                        .n_row = n,
-                        .cache = &r->full,
-                        .n_cache = 1,
-                        .tap = observe_tap(r->observer)};
-    if (transformer_forward(o->m, o->work, &f, e) || kvcache_seal(r->full, 0, e))
-        goto out;
+    r->full = kvcache_create(hp, n, e);
+    if (!r->full)
+        return -1;
+    struct prefill read = {
+        .model = o->m, .work = o->work, .token = p->ids.id, .n = n, .cache = r->full, .want_logits = held == 0};
+    struct observe_pass pass = {.sample = experiment_sample_hash(o->x, o->task, sample)};
+    r->observer = prefill_observed(&read, cell, n_cell, &pass, e);
+    if (!r->observer || kvcache_seal(r->full, 0, e))
+        return -1;
     for (int i = n; i < p->ids.n; i++)
         token_ids_add(&r->feed, p->ids.id[i]);
     if (held == 0)
         token_ids_add(&r->feed, decode_argmax(workspace_logits(o->work), hp->n_vocab));
-    rc = 0;
-out:
-    mem_free(row);
-    return rc;
+    return 0;
 }
 
 /* Rows of the full cache first, then those of every cut one. */

@@ -8,6 +8,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "harness/engine/encode.h"
+#include "harness/engine/prefill.h"
 #include "harness/layer_metrics/repr_output.h"
 
 static const char *const definitions[] = {"depthkv", "skean", "both", NULL},
@@ -135,23 +136,18 @@ static int feed(struct run *r, const struct prompt *prompt, int sample, int view
         return err_set(e, ERR_CONFIG, "a prompt of %d tokens; representation metrics need at least 3", n);
     struct pass p = {.run = r, .sample = sample, .view = view, .n_token = n};
     struct kvcache *cache = kvcache_create(&r->m->hp, n, e);
-    struct forward_row *row = mem_try((size_t)n, sizeof *row, "rows of a prompt", e);
     p.stage = mem_try((size_t)TAP_N_STAGE * (size_t)n * (size_t)r->width, sizeof *p.stage, "hidden states", e);
     struct tap tap = {.ctx = &p, .stages = (1 << TAP_N_STAGE) - 1, .stage = see_stage};
     if (view < 0) {
         tap.stats = TRANSFORMER_STAT_ENTROPY;
         tap.attention = see_attention;
     }
-    if (!cache || !row || !p.stage)
-        goto out;
-    for (int i = 0; i < n; i++)
-        row[i] = (struct forward_row){.token = prompt->ids.id[i], .pos = i};
-    struct forward f = {.phase = FORWARD_PREFILL, .row = row, .n_row = n, .cache = &cache, .n_cache = 1, .tap = &tap};
-    rc = transformer_forward(r->m, r->work, &f, e);
+    struct prefill read = {
+        .model = r->m, .work = r->work, .token = prompt->ids.id, .n = n, .cache = cache, .tap = &tap};
+    if (cache && p.stage)
+        rc = prefill_run(&read, e);
     *n_token = n;
-out:
     mem_free(p.stage);
-    mem_free(row);
     kvcache_destroy(cache);
     return rc;
 }
