@@ -1,5 +1,8 @@
 # depthkv: one Makefile for everything. `make help` lists the targets.
 
+# The release; CITATION.cff names it, too.
+VERSION := 0.12.0
+
 # ---- settings -------------------------------------------------------------------------------
 BUILD   ?= release
 PREFIX  ?= /usr/local
@@ -122,6 +125,7 @@ NUMBER_FLAGS = $(filter-out -W% -I% -g%,$(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(B
 $(O)/source_id.c: $(SRC) $(sort $(wildcard $(FOLDERS:%=%/*.h))) FORCE
 	@mkdir -p $(@D)
 	@{ echo '#include "harness/rows/source_id.h"'; \
+	   echo 'const char source_id_version[] = "$(VERSION)";'; \
 	   echo 'const char source_id_git[] = "'"$$(git describe --always --dirty 2>/dev/null || echo unknown)"'";'; \
 	   echo 'const char source_id_flags[] = "$(subst ",\",$(CC) $(BASE_CFLAGS) $(CFLAGS))";'; \
 	   echo 'const char source_id_number_flags[] = "$(subst ",\",$(NUMBER_FLAGS))";'; \
@@ -289,18 +293,22 @@ format:
 format-check:
 	@clang-format --dry-run -Werror $(FORMATTED)
 
+# What the program reads, below share/depthkv at the paths that it has here, so that paths in experiments hold there too:
+# experiments, the books, the model of the experiments, the published files that allocators read.
+SHARE = $(DESTDIR)$(PREFIX)/share/depthkv
+SHARED = LICENSE README.md $(shell find experiments datasets/books -type f) models/README.md \
+         models/reference/README.md models/reference/reference.h5 $(shell find results/published -name '*.h5')
+
 ## install: put the program and its data under $(DESTDIR)$(PREFIX)
-SHARE := $(DESTDIR)$(PREFIX)/share/depthkv
 install: $(BIN)
-	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/books $(SHARE)/experiments
-	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/depthkv
-	install -m 644 $(wildcard datasets/books/*) $(SHARE)/books
-	$(if $(wildcard experiments/*),install -m 644 $(wildcard experiments/*) $(SHARE)/experiments)
+	$(Q)install -D -m 755 $(BIN) "$(DESTDIR)$(PREFIX)/bin/depthkv"
+	$(Q)for file in $(SHARED); do install -D -m 644 "$$file" "$(SHARE)/$$file" || exit 1; done
+	$(say) INST "$(DESTDIR)$(PREFIX)/bin/depthkv, and its data in $(SHARE); try: depthkv run demo"
 
 ## uninstall: remove what install put there
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/depthkv
-	rm -rf $(SHARE)
+	rm -f "$(DESTDIR)$(PREFIX)/bin/depthkv"
+	rm -rf "$(SHARE)"
 
 ## showconfig: print compiler, flags and libraries
 showconfig:

@@ -18,7 +18,7 @@ static const struct {
     {"check", "validate an experiment; print its cells, time and memory", cmd_check},
     {"report", "rebuild tables and plots from stored rows", cmd_report},
     {"compare", "two results, cell by cell; fail when a number got worse", cmd_compare},
-    {"list", "policies, allocators, tasks, metrics", cmd_list},
+    {"list", "policies, allocators, tasks, metrics, experiments", cmd_list},
     {"describe", "parameters of one of them", cmd_describe},
     {"import", "make a model file from GGUF or a Hugging Face folder", cmd_import},
     {"generate", "continue a prompt", cmd_generate},
@@ -29,15 +29,33 @@ static const struct {
 };
 enum { N_COMMAND = sizeof command / sizeof *command };
 
+/* Whatever is read with getenv here, and what the libraries read that a user may want to set. */
+static const struct {
+    const char *name, *use;
+} variable[] = {
+    {"DEPTHKV_MODELS", "folder of model files: sought there when there is none at the path that is given"},
+    {"DEPTHKV_DATA", "folder of the books and questions that tasks read (default: those that come with depthkv)"},
+    {"DEPTHKV_FREE_MEMORY", "memory that a run may count on, as 8G (default: what the system says is available)"},
+    {"PATH", "where gnuplot is sought, which draws the plots"},
+    {"OMP_NUM_THREADS", "threads, where --threads does not say it (default: one a core)"},
+};
+
 static void help(FILE *f)
 {
     quote_show(f, "depthkv: benchmark and ablation harness for pruning the KV cache of transformers\n\n"
                   "usage: depthkv COMMAND [options]        (depthkv COMMAND -h for its options)\n\n");
     for (int i = 0; i < N_COMMAND; i++)
         quote_show(f, "  %-10s %s\n", command[i].name, command[i].summary);
+    quote_show(f, "\n"
+                  "A file that an experiment is read from may be a name without a folder and .yaml: NAME.yaml of the\n"
+                  "working folder, or else the one that comes with depthkv (depthkv list experiments).\n\n"
+                  "environment:\n");
+    for (size_t i = 0; i < sizeof variable / sizeof *variable; i++)
+        quote_show(f, "  %-20s %s\n", variable[i].name, variable[i].use);
     quote_show(f, "\nexamples:\n"
+                  "  depthkv run demo\n"
                   "  depthkv check experiments/quickstart.yaml\n"
-                  "  depthkv run experiments/quickstart.yaml\n");
+                  "  depthkv --version\n");
 }
 
 static int dispatch(int argc, char **argv)
@@ -50,8 +68,8 @@ static int dispatch(int argc, char **argv)
         help(stdout);
         return CLI_OK;
     }
-    if (!strcmp(argv[1], "--version")) {
-        quote_show(stdout, "depthkv %s\n", source_id_git);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+        quote_show(stdout, "depthkv %s (%s)\n", source_id_version, source_id_git);
         return CLI_OK;
     }
     const char *names[N_COMMAND];

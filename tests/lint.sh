@@ -189,6 +189,16 @@ if [ -n "$tracked" ]; then
     < <(grep -nE '\b(TODO|FIXME|XXX)\b' $tracked 2>/dev/null | grep -v '^tests/lint.sh:' || true)
 fi
 
+# ---- what users are told ----------------------------------------------------------------------
+# Whatever the program reads from its environment stands in its help.
+while IFS= read -r name; do
+  grep -q "^    {\"$name\", \"" harness/main.c || breach "\$$name is read by$(grep -lE "getenv\(\"$name\"" "${sources[@]}" |
+    sed 's/^/ /' | paste -sd,) and stands in no help; add it to variable[] of harness/main.c"
+done < <(grep -hoE 'getenv\("[^"]*"' "${sources[@]}" | sed 's/.*"\(.*\)"/\1/' | sort -u)
+if grep -nE 'getenv *\([^")]' "${sources[@]}"; then breach "a variable of the environment without a name (above)"; fi
+release=$(sed -n 's/^VERSION *:= *//p' Makefile)
+grep -qx "version: $release" CITATION.cff || breach "CITATION.cff does not name the release of the Makefile, $release"
+
 # ---- scripts --------------------------------------------------------------------------------
 if command -v shellcheck >/dev/null; then
   shellcheck -S warning -e SC2046,SC2086 tests/*.sh tests/cli/*.sh tests/cli/lib/* tests/fuzz/*.sh tests/faults/*.sh models/*.sh \

@@ -3,13 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/base/fs.h"
+#include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/cmd/cli.h"
+#include "harness/experiment/conf.h"
 #include "harness/experiment/experiment.h"
+#include "harness/experiment/experiment_find.h"
 
-static const char list_help[] = "List what there is.\n\nusage: depthkv list "
-                                "[policies|allocators|heads|prefill|decode|positions|tasks|metrics] [--json]\n\n"
-                                "  --json   one JSON object a line: kind, name, summary\n";
+static const char list_help[] =
+    "List what there is.\n\nusage: depthkv list "
+    "[policies|allocators|heads|prefill|decode|positions|tasks|metrics] [--json]\n"
+    "       depthkv list experiments [--json]\n\n"
+    "Without a word, everything but experiments: those that come with depthkv, each with the\n"
+    "question that it asks. Their names stand for their files: depthkv run demo\n\n"
+    "  --json   one JSON object a line: kind, name, summary\n";
 static const char describe_help[] =
     "Print what a policy, allocator, head rule, mode, task or metric is, and its parameters.\n\n"
     "usage: depthkv describe NAME [--json]\n\n"
@@ -43,8 +51,8 @@ struct thing {
 };
 
 enum kind { POLICIES, ALLOCATORS, HEADS, PREFILL, DECODE, POSITIONS, TASKS, METRICS, N_KIND };
-static const char *const kinds[] = {"policies", "allocators", "heads", "prefill",
-                                    "decode",   "positions",  "tasks", "metrics"};
+static const char *const kinds[] = {"policies",  "allocators", "heads",   "prefill",    "decode",
+                                    "positions", "tasks",      "metrics", "experiments"}; /* [N_KIND]: files */
 
 static const struct mode positions[] = {
     {"original", "kept keys stay rotated to where their tokens stood", NULL, 0},
@@ -162,6 +170,36 @@ static void print_params(const struct param *p)
     }
 }
 
+static void print_thing(const struct thing *t, int json)
+{
+    if (json)
+        print_json(t, 0);
+    else
+        quote_show(stdout, "  %-18s %s\n", t->name, t->summary);
+}
+
+/* Those that come with the program; what an experiment asks is its first comment. */
+static int list_experiments(int json)
+{
+    int n;
+    char *folder = experiment_find_folder(), **name = experiment_find_all(&n);
+    if (!json)
+        quote_show(stdout, "experiments of %s\n", folder);
+    for (int i = 0; i < n; i++) {
+        size_t size;
+        char *path = experiment_find_path(folder, name[i]), *text = fs_read(path, &size, NULL);
+        char *question = text ? conf_first_comment(text) : mem_strdup("");
+        struct thing t = {.kind = "experiment", .name = name[i], .summary = question};
+        print_thing(&t, json);
+        mem_free(question);
+        mem_free(text);
+        mem_free(path);
+    }
+    experiment_find_free(name, n);
+    mem_free(folder);
+    return CLI_OK;
+}
+
 int cmd_list(int argc, char **argv)
 {
     int rc, json = 0, found = 0;
@@ -170,6 +208,8 @@ int cmd_list(int argc, char **argv)
     const char *only = optind < argc ? argv[optind] : NULL;
     if (argc - optind > 1)
         return cli_usage("list", "one kind at a time; '%s' is too much", argv[optind + 1]);
+    if (only && strcmp(only, kinds[N_KIND]) == 0)
+        return list_experiments(json);
     for (int k = 0; k < N_KIND; k++) {
         if (only && strcmp(only, kinds[k]) != 0)
             continue;
@@ -179,14 +219,11 @@ int cmd_list(int argc, char **argv)
         for (int i = 0; i < count(k); i++) {
             struct thing t;
             get(k, i, &t);
-            if (json)
-                print_json(&t, 0);
-            else
-                quote_show(stdout, "  %-18s %s\n", t.name, t.summary);
+            print_thing(&t, json);
             str_free(&t.more);
         }
     }
-    return found ? CLI_OK : cli_usage("list", "'%s' unknown%s", only, str_did_you_mean(only, kinds, N_KIND));
+    return found ? CLI_OK : cli_usage("list", "'%s' unknown%s", only, str_did_you_mean(only, kinds, N_KIND + 1));
 }
 
 int cmd_describe(int argc, char **argv)

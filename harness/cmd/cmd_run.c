@@ -18,6 +18,7 @@
 static const char help[] =
     "Run an experiment, or continue one that was stopped.\n\n"
     "usage: depthkv run FILE.yaml [options]\n"
+    "       depthkv run NAME [options]           NAME.yaml here, or else the one of depthkv list experiments\n"
     "       depthkv run -m MODEL -t TASK[,TASK] -p POLICY[,POLICY] -k KEEP[,KEEP] [options]\n\n"
     "  -o DIR             result folder (default: results/<experiment>)\n"
     "  --set KEY=VALUE    override a value of the file: --set sweep.1.keep=[0.2]; may be repeated\n"
@@ -179,6 +180,8 @@ int cmd_run(int argc, char **argv)
         return rc - 1;
     if (load(&o, &x))
         return CLI_USAGE;
+    if (o.file && strcmp(o.file, x.path) != 0 && !o.quiet)
+        quote_show(stderr, "experiment %s\n", x.path);
     char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name);
     struct runner_options ro = {.dir = dir, .memory = (size_t)o.memory, .quiet = o.quiet, .argc = argc, .argv = argv};
     leave_when_asked();

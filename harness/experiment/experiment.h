@@ -128,9 +128,9 @@ struct experiment {
     struct str resolved; /* config.yaml: the whole thing with every default filled in */
 };
 
-/* `set` holds --set KEY=VALUE texts; limit 0: none. All errors are gathered: on failure e->msg holds the first
- * and `errors` (may be NULL) one "file:line: message" per line. */
-int experiment_load(const char *path, const char *const *set, int n_set, int limit, struct experiment *x,
+/* `name`: a file, or what experiment_find finds. `set` holds --set KEY=VALUE texts; limit 0: none. All errors are
+ * gathered: on failure e->msg holds the first and `errors` (may be NULL) one "file:line: message" per line. */
+int experiment_load(const char *name, const char *const *set, int n_set, int limit, struct experiment *x,
                     struct str *errors, struct err *e);
 /* The same from text that was put together elsewhere (`run -m M -t T -p P -k K`). `name` stands for the file. */
 int experiment_load_text(const char *name, const char *text, const char *const *set, int n_set, int limit,

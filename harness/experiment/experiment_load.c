@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/base/data_dir.h"
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/base/rng.h"
+#include "harness/experiment/experiment_find.h"
 #include "harness/experiment/experiment_int.h"
 #include "harness/experiment/published.h"
 
@@ -212,12 +214,7 @@ static void add_model(struct load *l, const struct conf *c)
         experiment_complain(l, c, c->line, "model: expected a path");
         return;
     }
-    m.path = fs_join(x->dir, c->text);
-    const char *models = getenv("DEPTHKV_MODELS");
-    if (!fs_exists(m.path) && models && !strchr(c->text, '/')) {
-        mem_free(m.path);
-        m.path = fs_join(models, c->text);
-    }
+    m.path = data_dir_model(x->dir, c->text);
     m.name = mem_strdup(fs_basename(c->text));
     size_t n = strlen(m.name);
     if (n > 3 && strcmp(m.name + n - 3, ".h5") == 0)
@@ -505,27 +502,25 @@ int experiment_load_text(const char *name, const char *text, const char *const *
     return load_conf(name, root, text, set, n_set, limit, x, errors, e);
 }
 
-int experiment_load(const char *path, const char *const *set, int n_set, int limit, struct experiment *x,
+int experiment_load(const char *name, const char *const *set, int n_set, int limit, struct experiment *x,
                     struct str *errors, struct err *e)
 {
     size_t n;
     struct err mine = {0};
     *x = (struct experiment){0};
-    char *text = fs_read(path, &n, &mine);
-    if (!text) {
-        if (errors)
-            add_error(errors, mine.msg);
-        return err_set(e, ERR_CONFIG, "%s", mine.msg);
-    }
+    char *path = experiment_find(name, &mine), *text = path ? fs_read(path, &n, &mine) : NULL;
     int rc = -1;
-    if (strlen(text) == n) {
+    if (text && strlen(text) == n) {
         rc = experiment_load_text(path, text, set, n_set, limit, x, errors, e);
     } else {
-        err_set(e, ERR_CONFIG, "%s:1: no text: the file holds a NUL byte", path);
+        if (text)
+            err_set(&mine, ERR_CONFIG, "%s:1: no text: the file holds a NUL byte", path);
         if (errors)
-            add_error(errors, e ? e->msg : "no text: the file holds a NUL byte");
+            add_error(errors, mine.msg);
+        err_set(e, ERR_CONFIG, "%s", mine.msg);
     }
     mem_free(text);
+    mem_free(path);
     return rc;
 }
 

@@ -127,6 +127,7 @@ int manifest_write(const char *dir, const struct experiment *x, int argc, char *
     str_add(&s, "{\"schema\": 1");
     text(&s, "experiment", x->name);
     text(&s, "question", x->question);
+    text(&s, "version", source_id_version);
     text(&s, "build", source_id_git);
     text(&s, "engine_sha256", engine);
     text(&s, "compiler_and_flags", source_id_flags);

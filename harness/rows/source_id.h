@@ -6,6 +6,7 @@ struct source_file {
     const char *path, *sha256;
 };
 
+extern const char source_id_version[];          /* of the release: VERSION of the Makefile */
 extern const char source_id_git[];              /* git describe --always --dirty */
 extern const char source_id_flags[];            /* compiler and flags */
 extern const char source_id_number_flags[];     /* those that may change a number: no warnings, paths or debugging */

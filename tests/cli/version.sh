@@ -1,2 +1,3 @@
 #!/usr/bin/env bash
-"$DEPTHKV" --version
+# The release and the commit, by either spelling.
+"$DEPTHKV" --version && "$DEPTHKV" -V
