@@ -1,4 +1,4 @@
-/* The registry of layer allocators, the names of head allocators, and the one exact spreading rule. */
+/* The registry of layer allocators, and the one exact spreading rule. */
 #include "policies/allocator.h"
 
 #include <math.h>
@@ -36,8 +36,6 @@ static const struct allocator_ops *const table[] = {
     ALL_ALLOCATORS
 #undef ALLOCATOR
 };
-
-const char *const head_budget_names[] = {"uniform", "shared", NULL};
 
 int allocator_count(void)
 {

@@ -90,12 +90,4 @@ int allocator_spread_rest(const struct allocator_input *in, const unsigned char 
  * where free, their sum `total`, which must lie between the sums of the bounds. */
 void allocator_shares(const double *weight, const double *low, const double *high, int n, double total, double *share);
 
-/* Head allocators: how the heads of one layer share entries x n_kv_head. */
-enum head_budget {
-    HEAD_UNIFORM, /* every KV head its own top entries */
-    HEAD_SHARED   /* all heads keep the same positions: those with the best mean raw score over the heads */
-};
-/* Names in the order of the enum, NULL-terminated. */
-extern const char *const head_budget_names[];
-
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/base/param_check.h"
+#include "policies/head.h"
 
 #define ALL_POLICIES \
     POLICY(full) \
@@ -79,8 +80,8 @@ int policy_validate(const struct policy_ops *p, struct err *e)
                        p->name ? p->name : "");
     if (!p->summary || !p->paper)
         return err_set(e, ERR_POLICY, "policy '%s' lacks its summary or paper", p->name);
-    if (!p->head_budget || (strcmp(p->head_budget, "uniform") != 0 && strcmp(p->head_budget, "shared") != 0))
-        return err_set(e, ERR_POLICY, "policy '%s': head_budget must be uniform or shared", p->name);
+    if (!p->head_budget || !head_find(p->head_budget))
+        return err_set(e, ERR_POLICY, "policy '%s': head_budget must name a head rule (policies/head.c)", p->name);
     if (!p->keeps_all && !p->score)
         return err_set(e, ERR_POLICY, "policy '%s' has no score function", p->name);
     if ((p->needs & POLICY_NEEDS_ROWS) && !p->rows)

@@ -81,7 +81,7 @@ struct policy_ops {
     const char *summary; /* one line for `list` */
     const char *paper;   /* "Xiao et al. 2023, arXiv:2309.17453" */
     unsigned needs;
-    const char *head_budget; /* the policy's own head rule: "uniform" or "shared" */
+    const char *head_budget; /* the policy's own head rule (head.h): "uniform" or "shared" */
     size_t config_size;      /* 0: no parameters */
     const struct param *params;
     int uses_seed; /* 1: scores depend on policy_seed, which then is an axis */

@@ -33,6 +33,7 @@
     SUITE(example_policy) \
     SUITE(policy_vectors) \
     SUITE(policy_contract) \
+    SUITE(head) \
     SUITE(allocator) \
     SUITE(alloc_profile) \
     SUITE(alloc_peers) \

@@ -53,7 +53,7 @@ static char *cells_of(const struct experiment *x)
         const struct cell *c = &x->cell[i];
         str_addf(&s, "%s%s %s %s %s %s after %s seed %d new %d\n", c->policy->name,
                  strcmp(c->params, "{}") ? c->params : "", *c->budget_text ? c->budget_text : "-", c->layer_budget,
-                 c->heads == HEAD_SHARED ? "shared" : "uniform", c->protect_json,
+                 c->heads->name, c->protect_json,
                  experiment_prune_after_names[c->prune_after], (int)c->policy_seed, c->max_new_tokens);
     }
     return str_take(&s);

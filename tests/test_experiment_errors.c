@@ -99,7 +99,7 @@ START_TEST(all_mistakes_of_a_file_are_told_in_one_go)
         "x.yaml:21: keep_tokens: a block takes one of keep, keep_tokens, keep_bytes",
         "x.yaml:22: keep_bytes: expected a size such as 8MiB, found '3 apples'",
         "x.yaml:23: single has no parameter 'layr'; did you mean 'layer'? (see: depthkv describe single)",
-        "x.yaml:24: head_budget 'heads' unknown; uniform and shared are known",
+        "x.yaml:24: head_budget 'heads' unknown; known: uniform, shared",
         "x.yaml:24: prune_after 'contex' unknown; did you mean 'context'?; context, question, all_but_last, prompt are "
         "known",
         "x.yaml:25: protect: key 'sink' unknown; did you mean 'sinks'?",

@@ -56,6 +56,7 @@ static struct row make_row(const char *key, int sample, const char *question)
     task.ops = dataset_find("passkey");
     cell.policy = policy_find("snapkv");
     cell.allocator = allocator_find("uniform");
+    cell.heads = head_find("uniform");
     struct row r = {.x = &x,
                     .cell = &cell,
                     .key = key,

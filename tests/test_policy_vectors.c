@@ -131,7 +131,7 @@ static int compare_kept(const struct layer *x, const struct policy_ops *p, const
                               .budget = {.kind = BUDGET_TOKENS, .tokens = integer(row, "m")},
                               .bytes_per_entry = 8,
                               .allocator = allocator_find("uniform"),
-                              .heads = shared ? HEAD_SHARED : HEAD_UNIFORM,
+                              .heads = head_find(shared ? "shared" : "uniform"),
                               .protect = {.compensate = 1},
                               .score = layers};
     struct keepset *keep = keepset_create(1, x->n_kv, x->n, NULL);

@@ -82,7 +82,7 @@ START_TEST(shared_heads_keep_the_best_mean)
 {
     struct fixture *f = mem_new(1, sizeof *f);
     fill_scores(f, 2);
-    f->r.heads = HEAD_SHARED;
+    f->r.heads = head_find("shared");
     f->score[0][0][7] = f->score[0][1][7] = 1.5f; /* best mean */
     ck_assert_int_eq(cut(f, NULL), 0);
     ck_assert_int_eq(keepset_has(f->keep, 0, 0, 7), 1);
@@ -224,7 +224,7 @@ START_TEST(any_keep_set_has_exactly_its_counts_its_protection_and_the_best_of_th
         for (int j = 0; j < N; j++) /* many ties */
             f->score[1][0][j] = (float)rng_below(&r, 4);
         f->r.budget = (struct budget){.kind = BUDGET_TOKENS, .tokens = 1 + (int64_t)rng_below(&r, N + 5)};
-        f->r.heads = rng_below(&r, 2) ? HEAD_SHARED : HEAD_UNIFORM;
+        f->r.heads = head_find(rng_below(&r, 2) ? "shared" : "uniform");
         f->r.protect = (struct protect){
             .sinks = (int)rng_below(&r, 9), .recent = (int)rng_below(&r, 30), .question = t % 2, .compensate = 1};
         f->r.question_begin = 80 + (int)rng_below(&r, 10);
@@ -239,7 +239,7 @@ START_TEST(any_keep_set_has_exactly_its_counts_its_protection_and_the_best_of_th
                     int safe = j < f->r.protect.sinks || j >= N - f->r.protect.recent ||
                                (f->r.protect.question && j >= f->r.question_begin && j < last);
                     double mean = ((double)f->score[l][0][j] + (double)f->score[l][1][j]) / 2;
-                    float s = f->r.heads == HEAD_SHARED ? (float)mean : f->score[l][h][j];
+                    float s = strcmp(f->r.heads->name, "shared") == 0 ? (float)mean : f->score[l][h][j];
                     uint64_t rank = (uint64_t)((double)(s + 2) * 1e9) << 8 | (uint64_t)j;
                     int kept = keepset_has(f->keep, l, h, j);
                     if (safe) {
@@ -364,7 +364,7 @@ START_TEST(infinities_of_both_signs_have_no_mean)
     f->score[2][0][9] = INFINITY;
     f->score[2][1][9] = -INFINITY;
     ck_assert_int_eq(cut(f, &e), 0);
-    f->r.heads = HEAD_SHARED;
+    f->r.heads = head_find("shared");
     ck_assert_int_eq(cut(f, &e), -1);
     ck_assert_int_eq(e.code, ERR_POLICY);
     ck_assert_ptr_nonnull(strstr(e.msg, "layer 2, position 9"));

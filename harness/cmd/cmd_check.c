@@ -73,7 +73,7 @@ static void print_cells(const struct experiment *x, const struct err *why, int j
         add_modes(c, &modes);
         quote_show(stdout, "%s  %-16s %-14s %-8s %-22s %-8s %s %s%s%s\n", c->id, x->task[c->task].label,
                    c->policy->name, *c->budget_text ? c->budget_text : "-", c->layer_budget,
-                   head_budget_names[c->heads], c->params, c->protect_json, str_c(&modes),
+                   c->heads->name, c->params, c->protect_json, str_c(&modes),
                    why[i].code == ERR_OK           ? ""
                    : why[i].code == ERR_INFEASIBLE ? " n/a"
                                                    : " fails");

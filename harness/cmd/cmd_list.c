@@ -73,10 +73,7 @@ static int count(enum kind kind)
     case ALLOCATORS: return allocator_count();
     case TASKS: return dataset_count();
     case METRICS: return metric_count();
-    case HEADS:
-        while (head_budget_names[n])
-            n++;
-        return n;
+    case HEADS: return head_count();
     default:
         while (modes_of(kind)[n].name)
             n++;
@@ -86,9 +83,6 @@ static int count(enum kind kind)
 
 static void get(enum kind kind, int i, struct thing *t)
 {
-    static const char *const head_summary[] = {"every KV head its own top entries",
-                                               "all heads of a layer keep the same positions"};
-    enum { N_HEAD = sizeof head_summary / sizeof *head_summary };
     *t = (struct thing){0};
     if (kind == POLICIES) {
         const struct policy_ops *p = policy_at(i);
@@ -98,7 +92,8 @@ static void get(enum kind kind, int i, struct thing *t)
         const struct allocator_ops *a = allocator_at(i);
         *t = (struct thing){"layer_budget", a->name, a->summary, a->paper, a->params, {0}};
     } else if (kind == HEADS) {
-        *t = (struct thing){"head_budget", head_budget_names[i], i < N_HEAD ? head_summary[i] : "", "none", NULL, {0}};
+        const struct head_ops *h = head_at(i);
+        *t = (struct thing){"head_budget", h->name, h->summary, h->paper, NULL, {0}};
     } else if (kind == TASKS) {
         const struct dataset_ops *d = dataset_at(i);
         *t = (struct thing){"task", d->name, d->summary, d->source, dataset_params(d), {0}};

@@ -151,8 +151,9 @@ static void select_largest(uint64_t *key, int n, int k)
 }
 
 struct scratch {
-    uint64_t *key; /* [n] */
-    float *mean;   /* [n] */
+    uint64_t *key;      /* [n] */
+    float *room;        /* [n] */
+    const float **rank; /* [n_kv_head] */
 };
 
 /* The m best entries of one head, protected ones first; `stay` comes with the protected ones marked. */
@@ -180,24 +181,28 @@ static int refuse_nan(const struct prune_request *r, int layer, const struct pru
     return 0;
 }
 
-/* One mean per entry; the heads hold the same ones, because every cut before was shared too. */
-static int mean_score(const struct prune_request *r, int layer, const struct prune_head *head,
-                      const float *const *score, float *mean, struct err *e)
+/* What the head rule ranks the entries by; room: [entries of the head that holds most]. */
+static int rank_heads(const struct prune_request *r, int layer, const struct prune_head *head,
+                      const float *const *score, float *room, const float **rank, struct err *e)
 {
-    for (int j = 0; j < head[0].n; j++) {
-        double sum = 0;
-        for (int h = 0; h < r->n_kv_head; h++) {
-            if (head[h].n != head[0].n || position(&head[h], j) != position(&head[0], j))
-                return err_set(e, ERR_POLICY,
-                               "layer %d: heads 0 and %d hold different entries, which shared heads can't", layer, h);
-            sum += (double)score[h][j];
-        }
-        if (isnan(sum)) /* infinities of both signs */
-            return err_set(e, ERR_POLICY, "policy '%s': the mean score of layer %d, position %d is not a number",
-                           r->policy->name, layer, position(&head[0], j));
-        mean[j] = (float)(sum / r->n_kv_head);
+    int *n = mem_new((size_t)r->n_kv_head, sizeof *n);
+    const int32_t **pos = mem_new((size_t)r->n_kv_head, sizeof *pos);
+    for (int h = 0; h < r->n_kv_head; h++) {
+        n[h] = head[h].n;
+        pos[h] = head[h].pos;
+        rank[h] = score[h];
     }
-    return 0;
+    const struct head_input in = {.policy = r->policy->name,
+                                  .layer = layer,
+                                  .n_kv_head = r->n_kv_head,
+                                  .n = n,
+                                  .pos = pos,
+                                  .score = score,
+                                  .room = room};
+    int rc = r->heads && r->heads->rank ? r->heads->rank(&in, rank, e) : 0;
+    mem_free(n);
+    mem_free(pos);
+    return rc;
 }
 
 int prune_layer(const struct prune_request *r, int layer, const struct prune_head *head, const float *const *score,
@@ -213,19 +218,21 @@ int prune_layer(const struct prune_request *r, int layer, const struct prune_hea
     if (!pruned)
         return 0;
     s.key = mem_try((size_t)most, sizeof *s.key, "sort keys", e);
-    s.mean = mem_try((size_t)most, sizeof *s.mean, "mean scores", e);
-    if (!s.key || !s.mean || refuse_nan(r, layer, head, score, e) ||
-        (r->heads == HEAD_SHARED && mean_score(r, layer, head, score, s.mean, e)))
+    s.room = mem_try((size_t)most, sizeof *s.room, "mean scores", e);
+    s.rank = mem_new((size_t)r->n_kv_head, sizeof *s.rank);
+    if (!s.key || !s.room || refuse_nan(r, layer, head, score, e) ||
+        rank_heads(r, layer, head, score, s.room, s.rank, e))
         goto out;
     for (int h = 0; h < r->n_kv_head; h++)
         if (m[h] < head[h].n) {
             int n_protected = prune_protect(r, &head[h], m[h], stay[h], protection_cut);
-            keep_best(&s, r->heads == HEAD_SHARED ? s.mean : score[h], head[h].n, m[h], n_protected, stay[h]);
+            keep_best(&s, s.rank[h], head[h].n, m[h], n_protected, stay[h]);
         }
     rc = 0;
 out:
     mem_free(s.key);
-    mem_free(s.mean);
+    mem_free(s.room);
+    mem_free(s.rank);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "harness/experiment/budget.h"
 #include "models/keepset.h"
 #include "policies/allocator.h"
+#include "policies/head.h"
 #include "policies/policy.h"
 
 /* What one KV head holds before a cut. */
@@ -29,7 +30,7 @@ struct prune_request {
     size_t bytes_per_entry;
     const struct allocator_ops *allocator;
     const void *allocator_self; /* what its `create` made, or its config */
-    enum head_budget heads;
+    const struct head_ops *heads; /* NULL: uniform */
     struct protect protect;
     int question_begin, question_end; /* prompt positions [begin, end) of the question; equal: none is cached */
     const float *const *const *score; /* [n_layer][n_kv_head] -> [entries of the head] */

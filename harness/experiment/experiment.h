@@ -11,6 +11,7 @@
 #include "harness/metric/metric.h"
 #include "models/model.h"
 #include "policies/allocator.h"
+#include "policies/head.h"
 #include "policies/policy.h"
 
 enum prune_after { PRUNE_AFTER_CONTEXT, PRUNE_AFTER_QUESTION, PRUNE_AFTER_ALL_BUT_LAST, PRUNE_AFTER_PROMPT };
@@ -70,7 +71,7 @@ struct cell {
     const struct exp_prompts *calibration; /* of the profile that the allocator reads; NULL: it reads none */
     char inputs[HASH_HEX];                 /* hash of the files that the allocator reads; "" for none */
     char *layer_budget;                    /* canonical: name, or {"name":{...}} */
-    enum head_budget heads;
+    const struct head_ops *heads;
     struct protect protect;
     char *protect_json; /* canonical JSON, {} when nothing */
     enum prune_after prune_after;

@@ -113,7 +113,7 @@ static void read_key(struct selector *s, const char *key, const struct conf *c)
         i++;
     if (i == sizeof axes / sizeof *axes)
         return; /* check_keys has complained */
-    while (head_budget_names[n_heads])
+    while (head_names()[n_heads])
         n_heads++;
     switch (axes[i].axis) {
     case POLICY:
@@ -128,7 +128,7 @@ static void read_key(struct selector *s, const char *key, const struct conf *c)
     case PROTECT: s->protect = experiment_protect(s->l, c); break;
     case SEED: s->seed = experiment_int(s->l, c, key, 0, INT64_MAX, 1); break;
     case NEW_TOKENS: s->new_tokens = experiment_int(s->l, c, key, 1, 1000000, 1); break;
-    case HEADS: s->heads = one_text(s, key, c, head_budget_names, n_heads); break;
+    case HEADS: s->heads = one_text(s, key, c, head_names(), n_heads); break;
     case PRUNE_AFTER: s->prune_after = one_text(s, key, c, experiment_prune_after_names, 4); break;
     case PREFILL: one_mode(s, key, c, &s->prefill, &s->with_prefill_params); break;
     case DECODE: one_mode(s, key, c, &s->decode, &s->with_decode_params); break;
@@ -175,7 +175,7 @@ static int has_value(const struct selector *s, const struct cell *c, enum axis a
     case PARAMS: return s->policy.n && strcmp(s->policy.v[0].params, c->params) == 0;
     case BUDGET: return same_budget(&s->budget, &c->budget);
     case LAYER_BUDGET: return has_allocator(s, c);
-    case HEADS: return strcmp(s->heads, head_budget_names[c->heads]) == 0;
+    case HEADS: return strcmp(s->heads, c->heads->name) == 0;
     case PROTECT: return same_protection(&s->protect, &c->protect);
     case PRUNE_AFTER: return strcmp(s->prune_after, experiment_prune_after_names[c->prune_after]) == 0;
     case PREFILL: return s->prefill.n && experiment_mode_is(&s->prefill.v[0], s->with_prefill_params, c->prefill);

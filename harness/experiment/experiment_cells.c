@@ -143,13 +143,19 @@ static void one_bytes(struct load *l, struct block *b, const struct conf *c)
 static void one_head(struct load *l, struct block *b, const struct conf *c)
 {
     const char *t = text_of(l, c);
-    for (int i = 0; t && head_budget_names[i]; i++)
-        if (strcmp(t, head_budget_names[i]) == 0 && b->n_heads < 8) {
+    for (int i = 0; t && i < head_count(); i++)
+        if (strcmp(t, head_at(i)->name) == 0 && b->n_heads < 8) {
             b->heads[b->n_heads++] = i;
             return;
         }
-    if (t)
-        experiment_complain(l, c, c->line, "head_budget '%s' unknown; uniform and shared are known", t);
+    if (t) {
+        struct str known = {0};
+        for (int i = 0; i < head_count(); i++)
+            str_addf(&known, "%s%s", i ? ", " : "", head_at(i)->name);
+        experiment_complain(l, c, c->line, "head_budget '%s' unknown%s; known: %s", t,
+                            experiment_hint(t, head_names(), head_count()), known.p);
+        str_free(&known);
+    }
 }
 
 static void one_after(struct load *l, struct block *b, const struct conf *c)
@@ -364,8 +370,7 @@ static void identify(const struct experiment *x, struct cell *c)
     str_add_json(&s, x->template_name, strlen(x->template_name));
     str_addf(&s, ",\"seed\":%llu", (unsigned long long)x->seed);
     str_addf(&s, ",\"policy\":\"%s\",\"params\":%s,\"budget\":\"%s %s\",\"layer_budget\":%s,\"head_budget\":\"%s\"",
-             c->policy->name, c->params, kinds[c->budget.kind], c->budget_text, c->layer_budget,
-             head_budget_names[c->heads]);
+             c->policy->name, c->params, kinds[c->budget.kind], c->budget_text, c->layer_budget, c->heads->name);
     str_addf(&s, ",\"protect\":%s,\"prune_after\":\"%s\",\"prefill\":%s,\"decode\":%s,\"positions\":\"%s\"",
              c->protect_json, experiment_prune_after_names[c->prune_after], c->prefill, c->decode,
              experiment_positions_names[c->packed]);
@@ -463,9 +468,7 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
     int budgeted = prunes && c.allocator->budget != ALLOCATOR_ABSOLUTE, heads = b->heads[at[AXIS_HEADS]];
     c.budget = budgeted ? b->budget[at[AXIS_BUDGET]] : (struct budget){.kind = BUDGET_NONE};
     c.budget_text = mem_strdup(budgeted ? b->budget_text[at[AXIS_BUDGET]] : "");
-    c.heads = heads >= 0 && prunes                      ? (enum head_budget)heads
-              : strcmp(ops->head_budget, "shared") == 0 ? HEAD_SHARED
-                                                        : HEAD_UNIFORM;
+    c.heads = heads >= 0 && prunes ? head_at(heads) : head_find(ops->head_budget);
     c.protect = prunes ? b->protect[at[AXIS_PROTECT]] : (struct protect){.compensate = 1};
     c.protect_json = protect_text(&c.protect);
     c.max_new_tokens = b->new_tokens[at[AXIS_NEW_TOKENS]];
@@ -541,6 +544,7 @@ static void order_cells(struct experiment *x, struct cells *mine, struct cells *
                          .task = mine->v[i].task,
                          .policy = policy_find("full"),
                          .allocator = allocator_find("uniform"),
+                         .heads = head_find("uniform"),
                          .prune_after = mine->v[i].prune_after,
                          .policy_seed = 1,
                          .protect = {.compensate = 1},

@@ -59,7 +59,7 @@ static void add_axes(const struct row *r, struct str *s)
     text(s, "budget", c->budget_text);
     number(s, "level", r->level);
     str_addf(s, ",\"layer_budget\":%s", c->layer_budget);
-    text(s, "head_budget", head_budget_names[c->heads]);
+    text(s, "head_budget", c->heads->name);
     str_addf(s, ",\"protect\":%s", c->protect_json);
     text(s, "positions", experiment_positions_names[c->packed]);
     str_addf(s, ",\"prefill\":%s,\"decode\":%s", c->prefill, c->decode);
