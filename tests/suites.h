@@ -47,6 +47,7 @@
     SUITE(target) \
     SUITE(journal) \
     SUITE(keptfile) \
+    SUITE(rowkey) \
     SUITE(plan) \
     SUITE(aggregate) \
     SUITE(baseline) \

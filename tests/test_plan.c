@@ -1,5 +1,5 @@
 /* Which rows of a folder count: a folder that other experiments, models and programs have used gives the tables of a
- * fresh one, whatever else its journal holds; and what a row's key covers. */
+ * fresh one, whatever else its journal holds. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,6 @@
 #include "harness/base/quote.h"
 #include "harness/report/aggregate.h"
 #include "harness/report/pool.h"
-#include "harness/rows/build_id.h"
 #include "harness/rows/plan.h"
 #include "harness/rows/rowkey.h"
 #include "tests/lib/rows.h"
@@ -309,108 +308,6 @@ START_TEST(ids_of_one_sample_need_not_be_unique)
 }
 END_TEST
 
-START_TEST(a_key_covers_model_tokenizer_engine_profile_and_what_is_measured)
-{
-    enum { N = 8 };
-    struct experiment x;
-    struct err e;
-    static struct model m[2];
-    struct dataset_question q = {
-        .answer = (char *[]){(char[]){"a"}, (char[]){"b"}}, .n_answer = 2, .max_new_tokens = 3};
-    struct dataset_item item = {.context_id = (char[]){"c"}, .question = &q, .n_question = 1};
-    struct prompt p = {.ids = {.id = (int32_t[]){1, 2, 3}, .n = 3}, .context_end = 2, .question_end = 3};
-    char key[N][HASH_HEX], of[6][HASH_HEX];
-    write_records("0");
-    run("used", both, NULL);
-    char *path = rows_path("x.yaml");
-    ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, &e), 0);
-    mem_free(path);
-    struct cell *c = &x.cell[1];
-    rowkey_cell(&x, c, &m[0], "engine", key[0]);
-    m[1].sha256[0] = 'a';
-    rowkey_cell(&x, c, &m[1], "engine", key[1]);
-    m[1].sha256[0] = '\0';
-    m[1].tokenizer_sha256[0] = 'a';
-    rowkey_cell(&x, c, &m[1], "engine", key[2]);
-    rowkey_cell(&x, c, &m[0], "another", key[3]);
-    strcpy(c->inputs, "profile");
-    rowkey_cell(&x, c, &m[0], "engine", key[4]);
-    c->inputs[0] = '\0';
-    x.measure |= MEASURE_KL;
-    rowkey_cell(&x, c, &m[0], "engine", key[5]);
-    x.measure &= ~(unsigned)MEASURE_KL;
-    rowkey_cell(&x, &x.cell[2], &m[0], "engine", key[6]);
-    c->policy = policy_find("snapkv"); /* the same axes by other sources */
-    rowkey_cell(&x, c, &m[0], "engine", key[7]);
-    for (int i = 0; i < N; i++)
-        for (int k = 0; k < i; k++)
-            ck_assert_msg(strcmp(key[i], key[k]) != 0, "keys %d and %d are equal", i, k);
-    rowkey_question(&item, 0, &p, of[0]);
-    q.n_answer = 1;
-    rowkey_question(&item, 0, &p, of[1]);
-    q.n_stop = 1; /* what was an answer ends the output now */
-    q.stop = q.answer + 1;
-    rowkey_question(&item, 0, &p, of[2]);
-    q.max_new_tokens = 4;
-    rowkey_question(&item, 0, &p, of[3]);
-    p.context_end = 1;
-    rowkey_question(&item, 0, &p, of[4]);
-    p.evidence = (unsigned char[]){1};
-    rowkey_question(&item, 0, &p, of[5]);
-    for (int i = 0; i < 6; i++)
-        for (int k = 0; k < i; k++)
-            ck_assert_msg(strcmp(of[i], of[k]) != 0, "hashes %d and %d are equal", i, k);
-    experiment_fini(&x);
-}
-END_TEST
-
-START_TEST(an_engine_is_all_that_a_number_goes_through)
-{
-    static const char *const in[] = {"harness/experiment/experiment.c",
-                                     "harness/experiment/experiment_cells.c",
-                                     "harness/run/runner.c",
-                                     "harness/engine/prompts.c",
-                                     "harness/experiment/conf.c",
-                                     "harness/engine/group.c",
-                                     "harness/metric/metric_text.c",
-                                     "harness/rows/rowkey.c",
-                                     "harness/rows/record.c",
-                                     "harness/rows/journal.c",
-                                     "harness/base/rng.c",
-                                     "harness/a_new_file.c",
-                                     "models/kernels_few.c",
-                                     "models/a_new_file.h",
-                                     "datasets/qa.c",
-                                     "policies/policy.c",
-                                     "policies/allocator_window.c",
-                                     "policies/policy.h"};
-    static const char *const out[] = {
-        "harness/report/report.c",   "harness/base/quote.c", "harness/report/plot_across.c",
-        "harness/cmd/cmd_compare.c", "policies/snapkv.c",    "policies/alloc_cake.c"};
-    static const char *const line[] = {"sources ", "\ncompiler ", "\nflags ", "\ntarget ", "\nkernels ",
-                                       "\nblas ",  "\nlapack ",   "\nlibc ",  "\npcre2 ",  "\nutf8proc "};
-    struct str s = {0};
-    char once[HASH_HEX], twice[HASH_HEX];
-    for (size_t i = 0; i < sizeof in / sizeof *in; i++)
-        ck_assert_msg(build_id_covers(in[i]), "%s", in[i]);
-    for (size_t i = 0; i < sizeof out / sizeof *out; i++)
-        ck_assert_msg(!build_id_covers(out[i]), "%s", out[i]);
-    build_id_describe(&s);
-    for (size_t i = 0; i < sizeof line / sizeof *line; i++) {
-        const char *at = strstr(s.p, line[i]);
-        ck_assert_msg(at && at[strlen(line[i])] != '\n', "%s in %s", line[i], s.p);
-    }
-    ck_assert_ptr_nonnull(strstr(s.p, " -O")); /* builds differ at least in this */
-    ck_assert_ptr_null(strstr(s.p, "-Wall"));
-    build_id_engine(once);
-    build_id_engine(twice);
-    ck_assert_str_eq(once, twice);
-    hash_sha256(s.p, s.n, twice);
-    ck_assert_str_eq(once, twice);
-    str_free(&s);
-}
-END_TEST
-
 Suite *make_plan_suite(void)
 {
     Suite *s = suite_create("plan");
@@ -424,8 +321,6 @@ Suite *make_plan_suite(void)
     tcase_add_test(t, a_model_that_was_not_loaded_yet_has_rows_that_wait);
     tcase_add_test(t, a_plan_that_is_none_is_an_error_with_file_and_line);
     tcase_add_test(t, ids_of_one_sample_need_not_be_unique);
-    tcase_add_test(t, a_key_covers_model_tokenizer_engine_profile_and_what_is_measured);
-    tcase_add_test(t, an_engine_is_all_that_a_number_goes_through);
     suite_add_tcase(s, t);
     return s;
 }

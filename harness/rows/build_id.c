@@ -10,13 +10,43 @@
 #include "harness/rows/source_id.h"
 #include "models/kernels.h"
 
-/* Path prefixes of what only reads rows, prints, or asks: no row changes with them. Whatever is not named here counts,
- * so that a new file does. */
-static const char *const reporting[] = {
-    "harness/base/csv.",      "harness/base/quote.", "harness/stats/",        "harness/rows/keptfile.",
-    "harness/rows/manifest.", "harness/rows/plan.",  "harness/run/progress.", "harness/report/",
-    "harness/layer_metrics/", "harness/bench/",      "harness/cmd/",          "harness/main.",
-    "models/import",          "models/gguf.",        "models/safetensors.",   "models/dequant.",
+/* Whether numbers go through the files of a folder. A folder that is not named counts, so that a new one does. */
+static const struct {
+    const char *path;
+    int counts;
+} folders[] = {
+    {"harness/base/", 1},       {"harness/metric/", 1},        {"harness/stats/", 0}, /* intervals and ranks of rows
+                                                                                         that are there */
+    {"harness/experiment/", 1}, {"harness/engine/", 1},        {"harness/rows/", 1},  {"harness/run/", 1},
+    {"harness/report/", 0},     {"harness/layer_metrics/", 0}, /* a study of its own, which makes no row */
+    {"harness/bench/", 0},      {"harness/cmd/", 0},           {"models/", 1},        {"policies/", 1},
+    {"datasets/", 1},
+};
+
+/* Files of folders that count, and yet no row changes with them. */
+static const struct {
+    const char *stem, *why;
+} exceptions[] = {
+    {"harness/main.", "it calls a command"},
+    {"harness/base/csv.", "tables alone are written in it"},
+    {"harness/base/data_dir.", "it says where files lie; what is in them, prompts and profiles tell"},
+    {"harness/base/quote.", "it prints for people"},
+    {"harness/experiment/experiment_baseline.", "what a cell is compared with is no part of its rows"},
+    {"harness/experiment/experiment_find.", "it says which file an experiment is"},
+    {"harness/experiment/published.", "figures that tables print beside ours"},
+    {"harness/rows/keptfile.", "it stores what a row has counted already"},
+    {"harness/rows/manifest.", "it tells of a run, not of a row"},
+    {"harness/rows/plan.", "it tells which rows count by their keys"},
+    {"harness/run/calibration.", "it refuses experiments, and changes none"},
+    {"harness/run/estimate.", "how many cells decode at once, on which no bit depends"},
+    {"harness/run/feasible.", "what check says ahead"},
+    {"harness/run/progress.", "it prints for people"},
+    {"harness/run/tryout.", "what check says ahead"},
+    {"models/import", "the file that it made is in the key by its hash"},
+    {"models/gguf.", "read by import alone"},
+    {"models/safetensors.", "read by import alone"},
+    {"models/dequant.", "done by import alone"},
+    {"datasets/trainer.", "for the training of the embedded model, whose file is in the key by its hash"},
 };
 
 /* 1 when the file is "policies/<name>.c" of a policy, or "policies/alloc_<name>.c". */
@@ -34,12 +64,31 @@ static int is_of_one_cell(const char *path)
     return policy_find(stem) || (!strncmp(stem, prefix, sizeof prefix - 1) && allocator_find(stem + sizeof prefix - 1));
 }
 
+static int begins(const char *path, const char *with)
+{
+    return strncmp(path, with, strlen(with)) == 0;
+}
+
+const char *build_id_exception(const char *path)
+{
+    for (size_t i = 0; i < sizeof exceptions / sizeof *exceptions; i++)
+        if (begins(path, exceptions[i].stem))
+            return exceptions[i].why;
+    return is_of_one_cell(path) ? "it is in the keys of the cells that use it" : NULL;
+}
+
+const char *build_id_exception_at(int i)
+{
+    return i < (int)(sizeof exceptions / sizeof *exceptions) ? exceptions[i].stem : NULL;
+}
+
 int build_id_covers(const char *path)
 {
-    for (size_t i = 0; i < sizeof reporting / sizeof *reporting; i++)
-        if (strncmp(path, reporting[i], strlen(reporting[i])) == 0)
-            return 0;
-    return !is_of_one_cell(path);
+    int counts = 1;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (begins(path, folders[i].path))
+            counts = folders[i].counts;
+    return counts && !build_id_exception(path);
 }
 
 static void add(struct str *s, const struct source_file *f)
@@ -47,10 +96,10 @@ static void add(struct str *s, const struct source_file *f)
     str_addf(s, "%s %s\n", f->path, f->sha256);
 }
 
-void build_id_sources(char hex[HASH_HEX])
+void build_id_sources(const struct source_file *file, char hex[HASH_HEX])
 {
     struct str s = {0};
-    for (const struct source_file *f = source_files; f->path; f++)
+    for (const struct source_file *f = file; f->path; f++)
         if (build_id_covers(f->path))
             add(&s, f);
     hash_sha256(str_c(&s), s.n, hex);
@@ -107,7 +156,7 @@ static void describe_target(struct str *out)
 void build_id_describe(struct str *out)
 {
     char sources[HASH_HEX];
-    build_id_sources(sources);
+    build_id_sources(source_files, sources);
     str_addf(out, "sources %s\n", sources);
     str_addf(out, "compiler %s\n", __VERSION__);
     str_addf(out, "flags %s\n", source_id_number_flags);
@@ -128,12 +177,12 @@ void build_id_engine(char hex[HASH_HEX])
     str_free(&s);
 }
 
-void build_id_cell(const struct cell *c, char hex[HASH_HEX])
+void build_id_cell(const struct cell *c, const struct source_file *file, char hex[HASH_HEX])
 {
     struct str s = {0}, policy = {0}, allocator = {0};
     str_addf(&policy, "policies/%s.c", c->policy->name);
     str_addf(&allocator, "policies/alloc_%s.c", c->allocator->name);
-    for (const struct source_file *f = source_files; f->path; f++)
+    for (const struct source_file *f = file; f->path; f++)
         if (!strcmp(f->path, policy.p) || !strcmp(f->path, allocator.p))
             add(&s, f);
     hash_sha256(str_c(&s), s.n, hex);

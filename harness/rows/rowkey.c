@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/rows/build_id.h"
+#include "harness/rows/source_id.h"
 
 static void hash_text(struct hash_sha256_ctx *h, const char *s)
 {
@@ -22,7 +23,7 @@ void rowkey_cell(const struct experiment *x, const struct cell *c, const struct 
     char sources[HASH_HEX];
     const struct exp_task *t = &x->task[c->task];
     struct hash_sha256_ctx *h = hash_sha256_create();
-    build_id_cell(c, sources);
+    build_id_cell(c, source_files, sources);
     hash_text(h, c->json);
     hash_text(h, c->inputs);
     hash_text(h, m->sha256);
