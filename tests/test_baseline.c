@@ -120,8 +120,7 @@ START_TEST(nothing_and_several_are_errors_with_the_line)
     refused("{policy: [random, knorm]}", sweep, "x.yaml:7: baseline: policy: one value is expected");
     refused("{policy: random, keep: 0.5, keep_tokens: 4}", sweep,
             "x.yaml:7: keep_tokens: the baseline takes one of keep, keep_tokens, keep_bytes");
-    refused("{prune_after: contex}", sweep,
-            "x.yaml:7: baseline: prune_after 'contex' unknown; did you mean 'context'?");
+    refused("{prune_after: contex}", sweep, "x.yaml:7: prune_after 'contex' unknown; did you mean 'context'?");
     refused("random", sweep,
             "x.yaml:7: baseline: expected a map that names a cell, such as {policy: random, keep: 0.5}");
     refused("{}", sweep, "x.yaml:7: baseline: expected a map that names a cell, such as {policy: random, keep: 0.5}");

@@ -99,17 +99,17 @@ START_TEST(all_mistakes_of_a_file_are_told_in_one_go)
         "x.yaml:21: keep_tokens: a block takes one of keep, keep_tokens, keep_bytes",
         "x.yaml:22: keep_bytes: expected a size such as 8MiB, found '3 apples'",
         "x.yaml:23: single has no parameter 'layr'; did you mean 'layer'? (see: depthkv describe single)",
-        "x.yaml:24: head_budget 'heads' unknown; known: uniform, shared",
-        "x.yaml:24: prune_after 'contex' unknown; did you mean 'context'?; context, question, all_but_last, prompt are "
-        "known",
+        "x.yaml:24: head_budget 'heads' unknown (see: depthkv list)",
+        "x.yaml:24: prune_after 'contex' unknown; did you mean 'context'?; context, question, all_but_last and prompt "
+        "are known",
         "x.yaml:25: protect: key 'sink' unknown; did you mean 'sinks'?",
         "x.yaml:25: recent: expected a whole number in [0, 100000000], found 'many'",
         "x.yaml:25: protect: question: true or false is expected, found '1'",
-        "x.yaml:26: an empty list is no axis",
+        "x.yaml:26: policy_seed: an empty list is no axis",
         "x.yaml:26: max_new_tokens: expected a whole number in [1, 1000000], found '0'",
         "x.yaml:27: sweep: a block is a map such as {policy: h2o, keep: 0.5}",
         "x.yaml:28: policy: expected a name or {name: {parameters}}, found a map of 2 keys",
-        "x.yaml:28: expected one value, found a list or map",
+        "x.yaml:28: keep: expected one value, found a list or map",
         "x.yaml:29: a block of the sweep needs a policy",
     };
     char *got = errors_of(yaml);

@@ -11,6 +11,7 @@ struct load {
     struct str *errors;
     struct err *first;
     int n_error;
+    int n_layer; /* what `layer: all` of an allocator expands to; 0: not known, -1: the models differ */
 };
 
 /* Notes "file:line: text"; the load fails in the end, but goes on to find the rest. */
@@ -48,12 +49,16 @@ void experiment_choices(struct load *l, const struct conf *c, const char *what,
                         int all_layers, struct choices *out);
 void experiment_choices_fini(struct choices *c);
 
+/* Parameters of decode: interval. */
+struct interval {
+    int64_t every;
+};
+
 int experiment_find_policy(const char *name, struct noun *out);
 int experiment_find_allocator(const char *name, struct noun *out);
 int experiment_find_dataset(const char *name, struct noun *out);
 int experiment_find_prefill(const char *name, struct noun *out);
 int experiment_find_decode(const char *name, struct noun *out);
-extern const char *const experiment_block_keys[]; /* NULL-terminated */
 
 /* What the allocators of a block made of their parameters. */
 struct ready {
@@ -84,27 +89,10 @@ void experiment_check_template(struct load *l);
 /* Complains of keys that no block has (`top`: that no experiment has). */
 void experiment_check_keys(struct load *l, const struct conf *map, int top);
 
-/* The value of `keep`, `keep_tokens` or `keep_bytes`; -1 and a complaint when it is none. */
-int experiment_budget(struct load *l, const char *key, const struct conf *c, struct budget *out);
-struct protect experiment_protect(struct load *l, const struct conf *c);
-
-/* The axes that change the loop: prefill, decode, positions, weight_dtype. */
-struct modes {
-    struct choices prefill, decode;
-    int packed[2], n_packed, dtype[2], n_dtype;
-};
-/* `block` and the defaults at the top; every axis has at least one value afterwards. */
-void experiment_modes_read(struct load *l, const struct conf *block, struct modes *out);
-/* Values of `prefill` or `decode`, as key says. */
-void experiment_mode_choices(struct load *l, const struct conf *c, const char *key, struct choices *out);
-/* 1 when a cell's canonical text is this mode; with_params: with just these parameters. */
-int experiment_mode_is(const struct choice *mode, int with_params, const char *text);
-/* What a policy or a layer allocator can't do: said once a block, at its line. */
+/* What a policy or a layer allocator can't do in a mode: said once a block, at its line. */
 void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy,
-                            const struct choices *allocator, const struct modes *m);
-/* Sets the fields of c, whose policy is set, from one value of each axis; -1: the axis' default. */
-void experiment_modes_apply(const struct modes *m, int prefill, int decode, int packed, int dtype, struct cell *c);
-void experiment_modes_fini(struct modes *m);
+                            const struct choices *allocator, const struct choices *prefill,
+                            const struct choices *decode);
 
 /* Whole number of a scalar within bounds, or dflt and a complaint. */
 int64_t experiment_int(struct load *l, const struct conf *c, const char *key, int64_t min, int64_t max, int64_t dflt);

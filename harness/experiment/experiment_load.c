@@ -12,8 +12,8 @@
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/base/rng.h"
+#include "harness/experiment/axes.h"
 #include "harness/experiment/experiment_find.h"
-#include "harness/experiment/experiment_int.h"
 #include "harness/experiment/published.h"
 
 const char *const experiment_prune_after_names[] = {"context", "question", "all_but_last", "prompt", NULL};
@@ -90,8 +90,9 @@ void experiment_check_keys(struct load *l, const struct conf *map, int top)
     int n = 0;
     for (int i = 0; top && top_keys[i]; i++)
         known[n++] = top_keys[i];
-    for (int i = 0; experiment_block_keys[i]; i++)
-        known[n++] = experiment_block_keys[i];
+    for (int i = 0; i < axes_count(); i++)
+        for (int k = 0; axes_key(i, k) && n < 64; k++)
+            known[n++] = axes_key(i, k);
     for (int i = 0; i < map->n; i++) {
         int found = 0;
         const char *habit = NULL;
@@ -383,11 +384,6 @@ static void read_relative_to(struct load *l)
  * the text to say: see experiment_print. */
 static void write_resolved(struct load *l)
 {
-    static const char *const defaults[][2] = {{"prune_after", "all_but_last"},
-                                              {"prefill", "full"},
-                                              {"decode", "frozen"},
-                                              {"positions", "original"},
-                                              {"weight_dtype", "f32"}};
     struct str *out = &l->x->resolved;
     if (l->x->question && *l->x->question) {
         str_add(out, "# ");
@@ -423,9 +419,9 @@ static void write_resolved(struct load *l)
         str_add(out, "measure: [score]\n");
     if (!conf_get(l->root, "baseline"))
         str_addf(out, "baseline: %s\n", l->x->baseline);
-    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
-        if (!conf_get(l->root, defaults[i][0]))
-            str_addf(out, "%s: %s\n", defaults[i][0], defaults[i][1]);
+    for (int i = 0; i < axes_count(); i++)
+        if (axes_at(i)->dflt && !conf_get(l->root, axes_at(i)->key))
+            str_addf(out, "%s: %s\n", axes_at(i)->key, axes_at(i)->dflt);
 }
 
 static int load(struct load *l, const char *const *set, int n_set, int limit)
@@ -551,9 +547,8 @@ void experiment_fini(struct experiment *x)
     }
     for (int i = 0; i < x->n_cell; i++) {
         struct cell *c = &x->cell[i];
-        char *owned[] = {c->params, c->budget_text, c->layer_budget, c->protect_json, c->prefill, c->decode, c->json};
-        for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
-            mem_free(owned[k]);
+        axes_free(c);
+        mem_free(c->json);
     }
     for (int i = 0; i < x->n_self; i++)
         x->self[i].ops->destroy(x->self[i].self);
