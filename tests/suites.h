@@ -45,6 +45,7 @@
     SUITE(encode) \
     SUITE(json) \
     SUITE(target) \
+    SUITE(columns) \
     SUITE(journal) \
     SUITE(keptfile) \
     SUITE(rowkey) \

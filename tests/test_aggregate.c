@@ -57,12 +57,12 @@ START_TEST(differences_pair_the_same_sample_and_question)
     ck_assert_int_eq(a.n_cell, 2);
     ck_assert_str_eq(a.cell[0].id, "a");
     ck_assert_int_eq(a.cell[1].baseline, 0);
-    ck_assert_int_eq(a.cell[1].diff[AGG_SCORE].n, 2);
-    ck_assert_double_eq_tol(a.cell[1].diff[AGG_SCORE].diff, -0.375, 1e-12);
-    ck_assert_double_eq_tol(a.cell[1].diff[AGG_KL].diff, 0.3, 1e-12);
-    ck_assert_int_eq(a.cell[0].diff[AGG_SCORE].n, 0);
-    ck_assert_double_eq_tol(a.cell[0].summary[AGG_SCORE].mean, 0.8, 1e-12);
-    ck_assert_double_nan(a.cell[0].summary[AGG_NLL].mean);
+    ck_assert_int_eq(a.cell[1].diff[COLUMN_SCORE].n, 2);
+    ck_assert_double_eq_tol(a.cell[1].diff[COLUMN_SCORE].diff, -0.375, 1e-12);
+    ck_assert_double_eq_tol(a.cell[1].diff[COLUMN_KL].diff, 0.3, 1e-12);
+    ck_assert_int_eq(a.cell[0].diff[COLUMN_SCORE].n, 0);
+    ck_assert_double_eq_tol(a.cell[0].summary[COLUMN_SCORE].mean, 0.8, 1e-12);
+    ck_assert_double_nan(a.cell[0].summary[COLUMN_NLL].mean);
     aggregate_free(&a);
 }
 END_TEST
@@ -79,8 +79,8 @@ START_TEST(a_row_that_was_computed_again_counts_once_and_failed_rows_count_nowhe
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
     ck_assert_int_eq(a.cell[0].n_ok, 1);
     ck_assert_int_eq(a.cell[0].n_failed, 1);
-    ck_assert_int_eq(a.cell[0].summary[AGG_SCORE].n, 1);
-    ck_assert_double_eq(a.cell[0].summary[AGG_SCORE].mean, 0.7);
+    ck_assert_int_eq(a.cell[0].summary[COLUMN_SCORE].n, 1);
+    ck_assert_double_eq(a.cell[0].summary[COLUMN_SCORE].mean, 0.7);
     aggregate_free(&a);
 }
 END_TEST
@@ -105,15 +105,15 @@ START_TEST(policy_seeds_pool_into_one_line_whose_unit_is_the_context)
     ck_assert_int_eq(a.n_cell, 4);
     ck_assert_int_eq(a.n_line, 3);
     ck_assert_int_eq(a.line[1].seeds, 2);
-    ck_assert_int_eq(a.line[1].summary[AGG_SCORE].n, 8);
+    ck_assert_int_eq(a.line[1].summary[COLUMN_SCORE].n, 8);
     /* two equal values a context are worth one: the standard error is that of four */
-    ck_assert_double_eq_tol(a.line[1].summary[AGG_SCORE].se, a.cell[1].summary[AGG_SCORE].se, 1e-12);
-    ck_assert_double_eq_tol(a.line[1].summary[AGG_KL].mean, 0.6, 1e-12);
-    ck_assert_int_eq(aggregate_pair(&a, "random", "snapkv", AGG_KL, 0.6, &p, &budgets, NULL), 0);
+    ck_assert_double_eq_tol(a.line[1].summary[COLUMN_SCORE].se, a.cell[1].summary[COLUMN_SCORE].se, 1e-12);
+    ck_assert_double_eq_tol(a.line[1].summary[COLUMN_KL].mean, 0.6, 1e-12);
+    ck_assert_int_eq(aggregate_pair(&a, "random", "snapkv", COLUMN_KL, 0.6, &p, &budgets, NULL), 0);
     ck_assert_int_eq(p.n, 4);
     ck_assert_int_eq(budgets, 1);
     ck_assert_double_eq_tol(p.diff, 0.5, 1e-12);
-    ck_assert_int_eq(aggregate_pair(&a, "random", "snapkv", AGG_KL, 0.5, &p, &budgets, &e), -1);
+    ck_assert_int_eq(aggregate_pair(&a, "random", "snapkv", COLUMN_KL, 0.5, &p, &budgets, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.msg, "no budget below 0.5"));
     aggregate_free(&a);
 }
@@ -141,7 +141,7 @@ START_TEST(the_forms_of_a_task_share_their_contexts_and_tasks_do_not)
                                       .task = i < 4 || !other ? "t" : "u"};
         write_rows(f, 8);
         ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
-        ck_assert_int_eq(aggregate_pair(&a, "random", "knorm", AGG_KL, 1, &p, &budgets, NULL), 0);
+        ck_assert_int_eq(aggregate_pair(&a, "random", "knorm", COLUMN_KL, 1, &p, &budgets, NULL), 0);
         ck_assert_int_eq(p.n, 4);
         ck_assert_double_eq(p.diff, 0.5);
         /* all differences are equal: two patterns of signs reach them, out of 2 ^ clusters */
@@ -158,8 +158,8 @@ START_TEST(hits_and_misses_get_an_interval_with_a_width)
     struct aggregate a;
     write_rows(f, 2);
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
-    ck_assert_double_eq_tol(a.cell[0].summary[AGG_SCORE].lo, 0.3424, 1e-4);
-    ck_assert_double_eq(a.cell[0].summary[AGG_SCORE].hi, 1);
+    ck_assert_double_eq_tol(a.cell[0].summary[COLUMN_SCORE].lo, 0.3424, 1e-4);
+    ck_assert_double_eq(a.cell[0].summary[COLUMN_SCORE].hi, 1);
     aggregate_free(&a);
 }
 END_TEST
@@ -301,10 +301,11 @@ START_TEST(tasks_are_pooled_by_their_intervals_and_lengths_are_one_task)
     ck_assert_double_eq_tol(line[1].score.lo, 0.25 - sqrt(0 + pow(0.5 - lo[1], 2)) / 2, 1e-12);
     ck_assert_double_eq_tol(line[1].score.hi, 0.25 + sqrt(pow(hi[0], 2) + pow(hi[1] - 0.5, 2)) / 2, 1e-12);
     ck_assert_double_eq_tol(line[1].score_diff.mean, -0.75, 1e-12);
-    ck_assert_double_eq_tol(line[1].score_diff.lo, -0.75 - fabs(-0.5 - a.line[5].diff[AGG_SCORE].lo) / 2, 1e-12);
+    ck_assert_double_eq_tol(line[1].score_diff.lo, -0.75 - fabs(-0.5 - a.line[5].diff[COLUMN_SCORE].lo) / 2, 1e-12);
     /* all four contexts of t are lost: its own interval ends at -(4 - z^2) / (4 + z^2) */
     ck_assert_double_eq_tol(line[1].score_diff.hi,
-                            -0.75 + sqrt(pow(1 - 0.020213, 2) + pow(a.line[5].diff[AGG_SCORE].hi + 0.5, 2)) / 2, 1e-5);
+                            -0.75 + sqrt(pow(1 - 0.020213, 2) + pow(a.line[5].diff[COLUMN_SCORE].hi + 0.5, 2)) / 2,
+                            1e-5);
     ck_assert(line[0].kl.lo == 0 && line[0].kl.hi == 0); /* the full cache against itself */
     ck_assert(isnan(line[1].kl.lo));                     /* equal values without a range */
     ck_assert_double_eq_tol(line[1].kl.mean, ((2 + 4) / 2.0 + 6) / 2, 1e-12);

@@ -171,13 +171,13 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
     for (int b = 0; b < 2; b++) {
         const struct agg_cell *c = cell_of(&a, "knorm", budget[b]);
         ck_assert_ptr_eq(&a.cell[c->baseline], base);
-        ck_assert_int_eq(c->diff[AGG_KL].n, 3);
-        ck_assert_double_eq_tol(c->diff[AGG_KL].diff, mean_kl(&r, "knorm", budget[b]) - mean_kl(&r, "random", "0.5"),
+        ck_assert_int_eq(c->diff[COLUMN_KL].n, 3);
+        ck_assert_double_eq_tol(c->diff[COLUMN_KL].diff, mean_kl(&r, "knorm", budget[b]) - mean_kl(&r, "random", "0.5"),
                                 1e-12);
     }
     ck_assert_int_eq(base->baseline, -1);
-    ck_assert_int_eq(base->diff[AGG_KL].n, 0);
-    ck_assert_double_eq_tol(cell_of(&a, "full", "")->diff[AGG_KL].diff, -mean_kl(&r, "random", "0.5"), 1e-12);
+    ck_assert_int_eq(base->diff[COLUMN_KL].n, 0);
+    ck_assert_double_eq_tol(cell_of(&a, "full", "")->diff[COLUMN_KL].diff, -mean_kl(&r, "random", "0.5"), 1e-12);
     struct quote csv = {.language = QUOTE_CSV};
     struct str part = {0}, warning = {0};
     aggregate_csv(&a, &csv);
@@ -197,7 +197,7 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
     rows_run(y.p, "out", 0, &sum);
     ck_assert_int_eq((int)sum.rows, 0); /* nothing is computed again */
     ck_assert_int_eq(aggregate_load(out, &a, NULL), 0);
-    ck_assert_double_eq_tol(cell_of(&a, "knorm", "0.1")->diff[AGG_KL].diff,
+    ck_assert_double_eq_tol(cell_of(&a, "knorm", "0.1")->diff[COLUMN_KL].diff,
                             mean_kl(&r, "knorm", "0.1") - mean_kl(&r, "random", "0.1"), 1e-12);
     ck_assert_int_eq(cell_of(&a, "full", "")->baseline, -1);
     aggregate_free(&a);
@@ -206,7 +206,7 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
     str_addf(&y, study, "{policy: full}");
     rows_run(y.p, "out", 0, &sum);
     ck_assert_int_eq(aggregate_load(out, &a, NULL), 0);
-    ck_assert_double_eq_tol(cell_of(&a, "knorm", "0.1")->diff[AGG_KL].diff, mean_kl(&r, "knorm", "0.1"), 1e-12);
+    ck_assert_double_eq_tol(cell_of(&a, "knorm", "0.1")->diff[COLUMN_KL].diff, mean_kl(&r, "knorm", "0.1"), 1e-12);
     ck_assert_ptr_null(a.baseline);
     aggregate_free(&a);
     str_free(&y);

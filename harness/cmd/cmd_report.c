@@ -33,7 +33,7 @@ struct options {
     char a[64], b[64];
     int pair, pool, json;
     const char *out;
-    int measure;
+    enum column_id measure;
     double below;
 };
 
@@ -52,13 +52,15 @@ static int parse_pair(struct options *o, const char *text)
 
 static int parse_measure(struct options *o, const char *text)
 {
-    for (int m = 0; m < AGG_N_MEASURE; m++)
-        if (strcmp(text, aggregate_measure_names[m]) == 0) {
-            o->measure = m;
-            return 0;
-        }
-    return cli_usage("report", "--measure: '%s' unknown%s", text,
-                     str_did_you_mean(text, aggregate_measure_names, AGG_N_MEASURE));
+    const char *known[COLUMN_END];
+    int n = 0;
+    o->measure = columns_find_measure(text);
+    if (o->measure != COLUMN_END)
+        return 0;
+    for (int m = 0; m < COLUMN_END; m++)
+        if (columns_is_measure((enum column_id)m))
+            known[n++] = columns_name((enum column_id)m);
+    return cli_usage("report", "--measure: '%s' unknown%s", text, str_did_you_mean(text, known, n));
 }
 
 static void print_pair_json(const struct options *o, const char *dir, const struct stats_paired *p, int n_budget)
@@ -70,7 +72,7 @@ static void print_pair_json(const struct options *o, const char *dir, const stru
     } number[] = {{"diff", p->diff}, {"se", p->se}, {"lo", p->lo}, {"hi", p->hi}, {"p", p->p}, {"below", o->below}};
     str_add(&s, "{\"dir\":");
     str_add_json(&s, dir, strlen(dir));
-    str_addf(&s, ",\"measure\":\"%s\",\"a\":", aggregate_measure_names[o->measure]);
+    str_addf(&s, ",\"measure\":\"%s\",\"a\":", columns_name(o->measure));
     str_add_json(&s, o->a, strlen(o->a));
     str_add(&s, ",\"b\":");
     str_add_json(&s, o->b, strlen(o->b));
@@ -87,8 +89,7 @@ static void print_pair_json(const struct options *o, const char *dir, const stru
 static void print_pair_text(const struct options *o, const char *dir, const struct stats_paired *p, int n_budget)
 {
     const char *why = stats_why_no_interval(p->lo, p->hi, p->n_unit);
-    quote_show(stdout, "%s: %s of %s - %s: %+.4g, 95 %% interval ", dir, aggregate_measure_names[o->measure], o->a,
-               o->b, p->diff);
+    quote_show(stdout, "%s: %s of %s - %s: %+.4g, 95 %% interval ", dir, columns_name(o->measure), o->a, o->b, p->diff);
     if (why)
         quote_show(stdout, "n/a (%s)", why);
     else
@@ -112,7 +113,7 @@ static int print_pair(const struct options *o, const char *dir, struct err *e)
     if (told.n)
         quote_show(stderr, "warning: %s: %s\n", dir, told.p);
     str_free(&told);
-    int rc = aggregate_pair(&a, o->a, o->b, (enum aggregate_measure)o->measure, o->below, &p, &n_budget, e);
+    int rc = aggregate_pair(&a, o->a, o->b, o->measure, o->below, &p, &n_budget, e);
     if (rc == 0 && o->json)
         print_pair_json(o, dir, &p, n_budget);
     else if (rc == 0)
@@ -151,7 +152,7 @@ int cmd_report(int argc, char **argv)
                                           {"below", required_argument, NULL, BELOW},
                                           {"json", no_argument, NULL, JSON},
                                           {NULL, 0, NULL, 0}};
-    struct options o = {.measure = AGG_KL, .below = 1};
+    struct options o = {.measure = COLUMN_KL, .below = 1};
     struct err e = {0};
     int c, start = 1, bad = 0;
     while (!bad && (c = cli_option(argc, argv, ":ho:", longs, &start)) != -1)

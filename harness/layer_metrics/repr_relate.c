@@ -34,7 +34,7 @@ static int same_axis(const struct agg_cell *c, const char *key, const char *want
 static void add_attention_lost(const struct aggregate *a, const struct exp_task *t, int n_layer, struct repr_damage *d)
 {
     int extra = 0, found = 0;
-    while (extra < a->n_extra && strcmp(a->extra_name[extra], "attention_lost") != 0)
+    while (extra < a->n_extra && strcmp(a->extra_name[extra], columns_name(COLUMN_ATTENTION_LOST)) != 0)
         extra++;
     if (d->only || extra == a->n_extra)
         return;
@@ -44,8 +44,8 @@ static void add_attention_lost(const struct aggregate *a, const struct exp_task 
     for (int l = 0; l < a->n_line; l++) {
         const struct agg_cell *c = &a->line[l];
         int layer;
-        if (!aggregate_single(c, &layer) || c->level != d->level || strcmp(aggregate_text(c, "task"), t->label) != 0 ||
-            strcmp(aggregate_text(c, "policy"), d->policy) != 0 ||
+        if (!aggregate_single(c, &layer) || aggregate_mean(c, COLUMN_LEVEL) != d->level ||
+            strcmp(aggregate_text(c, "task"), t->label) != 0 || strcmp(aggregate_text(c, "policy"), d->policy) != 0 ||
             strcmp(aggregate_text(c, "prune_after"), d->prune_after) != 0 || !same_axis(c, "task_params", t->params) ||
             !same_axis(c, "params", d->params))
             continue;

@@ -11,14 +11,6 @@
 #include "harness/rows/plan.h"
 #include "harness/rows/record.h"
 
-const char *const aggregate_measure_names[] = {"score", "nll", "kl", "top1", "kl_max", NULL};
-
-/* Columns of which only the mean is of interest, in the order of agg_row.mean. */
-static const char *const mean_names[] = {"cache_bytes", "cache_bytes_bf16", "cache_bytes_end",
-                                         "keep",        "keep_tokens",      "level",
-                                         "prefill_s",   "decode_s",         "keep_bytes"};
-enum { N_MEAN = sizeof mean_names / sizeof *mean_names };
-
 /* Two tables while reading: cells by id, rows by (cell, sample, context, question). */
 struct place {
     char *key;
@@ -108,11 +100,12 @@ static int check_row(const struct loader *l, const struct json *v, struct err *e
         if (!json_string(json_get(v, texts[k])))
             return err_set(e, ERR_FORMAT, "%s:%d: field '%s': expected text, found %s", l->path, l->line, texts[k],
                            json_get(v, texts[k]) ? "something else" : "none");
-    for (int m = 0; m < AGG_N_MEASURE; m++) {
-        const struct json *x = json_get(v, aggregate_measure_names[m]);
-        if (!json_is_number(x) && !json_is_null(x))
+    for (int m = 0; m < COLUMN_END; m++) {
+        const char *name = columns_name((enum column_id)m);
+        const struct json *x = json_get(v, name);
+        if (columns_is_measure((enum column_id)m) && !json_is_number(x) && !json_is_null(x))
             return err_set(e, ERR_FORMAT, "%s:%d: field '%s': expected a number or null, found %s", l->path, l->line,
-                           aggregate_measure_names[m], x ? "something else" : "none");
+                           name, x ? "something else" : "none");
     }
     return 0;
 }
@@ -143,20 +136,22 @@ static double layer_mean(const struct json *list)
 
 static int read_extras(const struct loader *l, const struct json *v, struct agg_row *r, struct err *e)
 {
-    static const char *const layers[] = {"attention_lost", "evidence_kept"};
     const char *first = json_string(json_get(v, "metric"));
     int at;
     r->extra = mem_new(AGG_MAX_EXTRA, sizeof *r->extra);
     for (int i = 0; i < AGG_MAX_EXTRA; i++)
         r->extra[i] = (double)NAN;
-    for (int k = 0; k < 2; k++) {
-        if ((at = extra_index(l->a, layers[k])) < 0)
+    for (int k = 0; k < COLUMN_END; k++) {
+        const struct column *c = columns_at((enum column_id)k);
+        if (c->pooled != COLUMN_OVER_LAYERS)
+            continue;
+        if ((at = extra_index(l->a, c->name)) < 0)
             goto full;
-        r->extra[at] = layer_mean(json_get(v, layers[k]));
+        r->extra[at] = layer_mean(json_get(v, c->name));
     }
     const struct json *metrics = json_get(v, "metrics");
     for (const struct json *m = json_is_object(metrics) ? json_first(metrics) : NULL; m; m = json_next(m)) {
-        if (strcmp(json_key(m), first) == 0 || strcmp(json_key(m), "nll") == 0)
+        if (strcmp(json_key(m), first) == 0 || columns_find_measure(json_key(m)) != COLUMN_END)
             continue; /* they are columns of their own */
         if ((at = extra_index(l->a, json_key(m))) < 0)
             goto full;
@@ -197,10 +192,11 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
     strncpy(r.prompt_sha256, json_string(json_get(v, "prompt_sha256")), sizeof r.prompt_sha256 - 1);
     if (json_string(json_get(v, "data")))
         strncpy(r.data, json_string(json_get(v, "data")), sizeof r.data - 1);
-    for (int m = 0; m < AGG_N_MEASURE; m++)
-        r.value[m] = r.ok ? number(v, aggregate_measure_names[m]) : (double)NAN;
-    for (int m = 0; m < N_MEAN; m++)
-        r.mean[m] = r.ok ? number(v, mean_names[m]) : (double)NAN;
+    for (int m = 0; m < COLUMN_END; m++) {
+        const struct column *c = columns_at((enum column_id)m);
+        int is_read = r.ok && (c->pooled == COLUMN_MEAN || c->pooled == COLUMN_INTERVALS);
+        r.value[m] = is_read ? number(v, c->name) : (double)NAN;
+    }
     for (int i = 0; i < AGG_MAX_EXTRA && !r.ok; i++)
         r.extra[i] = (double)NAN;
     const char *id = json_string(json_get(v, "cell"));
@@ -410,8 +406,10 @@ static const struct agg_row *partner(const struct aggregate *a, int cell, const 
     return bsearch(&like, a->row + a->cell[cell].first, (size_t)a->cell[cell].n_row, sizeof like, by_place);
 }
 
-static double plain_mean(const double *x, int n)
+/* Of what has no interval: budgets, bytes, times. */
+static struct stats_summary plain_mean(const double *x, int n)
 {
+    const double none = (double)NAN;
     double sum = 0;
     int count = 0;
     for (int i = 0; i < n; i++)
@@ -419,7 +417,7 @@ static double plain_mean(const double *x, int n)
             sum += x[i];
             count++;
         }
-    return count ? sum / count : (double)NAN;
+    return (struct stats_summary){count, count, count ? sum / count : none, none, none, none};
 }
 
 void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out)
@@ -440,13 +438,19 @@ void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell,
             cluster[n] = r->cluster;
             row[n++] = r;
         }
-    for (int m = 0; m < AGG_N_MEASURE; m++) {
+    for (int m = 0; m < COLUMN_END; m++) {
+        if (!columns_is_measure((enum column_id)m)) {
+            for (int i = 0; i < n; i++)
+                x[i] = row[i]->value[m];
+            out->summary[m] = plain_mean(x, n);
+            continue;
+        }
         for (int i = 0; i < n; i++) {
             const struct agg_row *b = partner(a, a->cell[row[i]->cell].baseline, row[i]);
             x[i] = row[i]->value[m];
             y[i] = b ? b->value[m] : (double)NAN;
         }
-        const struct stats_range *range = n ? aggregate_range(&a->cell[row[0]->cell], (enum aggregate_measure)m) : NULL;
+        const struct stats_range *range = n ? aggregate_range(&a->cell[row[0]->cell], (enum column_id)m) : NULL;
         out->summary[m] = stats_mean_clustered(x, cluster, n, range);
         if (out->baseline >= 0)
             out->diff[m] = stats_paired_clustered(x, y, cluster, n, range);
@@ -458,13 +462,6 @@ void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell,
         out->extra[m] = stats_mean_clustered(x, cluster, n, aggregate_range_of_column(a->extra_name[m]));
     }
     aggregate_range_identities(a, out);
-    double *const mean[N_MEAN] = {&out->bytes, &out->bytes_bf16, &out->bytes_end, &out->keep,      &out->tokens,
-                                  &out->level, &out->prefill_s,  &out->decode_s,  &out->keep_bytes};
-    for (int m = 0; m < N_MEAN; m++) {
-        for (int i = 0; i < n; i++)
-            x[i] = row[i]->mean[m];
-        *mean[m] = plain_mean(x, n);
-    }
     mem_free(row);
     mem_free(x);
     mem_free(y);

@@ -11,11 +11,10 @@
 #include "harness/base/err.h"
 #include "harness/base/json.h"
 #include "harness/base/str.h"
+#include "harness/rows/columns.h"
 #include "harness/rows/plan.h"
 #include "harness/stats/stats.h"
 
-enum aggregate_measure { AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1, AGG_KL_MAX, AGG_N_MEASURE };
-extern const char *const aggregate_measure_names[];
 enum { AGG_MAX_EXTRA = 64 };
 
 struct agg_row {
@@ -26,10 +25,9 @@ struct agg_row {
     int64_t cluster; /* hash of the context id */
     char *context_id, *question_id;
     char prompt_sha256[65];
-    char data[17]; /* of the question with its answers (rowkey.h); "": an older version wrote the row */
-    double value[AGG_N_MEASURE];
-    double mean[9]; /* of the columns in aggregate.c's table: bytes, keep, times */
-    double *extra;  /* [AGG_MAX_EXTRA] further metrics, in the order of extra_name; NAN where a task has it not */
+    char data[17];            /* of the question with its answers (rowkey.h); "": an older version wrote the row */
+    double value[COLUMN_END]; /* of the columns that are pooled; NAN in all others, and where the row has null */
+    double *extra; /* [AGG_MAX_EXTRA] further metrics, in the order of extra_name; NAN where a task has it not */
 };
 
 struct agg_cell {
@@ -43,10 +41,9 @@ struct agg_cell {
     char *task_key, *line_key;       /* what cells of one task, of one line, have in common */
     char *study_key;                 /* what cells have in common that differ in layer budget and policy_seed alone */
     int n_ok, n_failed, n_skipped;   /* rows; failed ones without those that are n/a */
-    struct stats_summary summary[AGG_N_MEASURE];
-    struct stats_paired diff[AGG_N_MEASURE]; /* this - baseline; n is 0 where there is none */
-    struct stats_summary *extra;             /* [n_extra] */
-    double bytes, bytes_bf16, bytes_end, keep, tokens, keep_bytes, level, prefill_s, decode_s;
+    struct stats_summary summary[COLUMN_END]; /* of the columns that are pooled; intervals where they are measures */
+    struct stats_paired diff[COLUMN_END];     /* this - baseline, of measures; n is 0 where there is none */
+    struct stats_summary *extra;              /* [n_extra] */
 };
 
 struct aggregate {
@@ -81,7 +78,7 @@ void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */
 void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out);
 
 /* aggregate_range.c: [0, 1] for fractions, NULL for what has no known range. */
-const struct stats_range *aggregate_range(const struct agg_cell *c, enum aggregate_measure m);
+const struct stats_range *aggregate_range(const struct agg_cell *c, enum column_id m);
 const struct stats_range *aggregate_range_of_column(const char *name); /* of a further metric */
 /* What the full cache has by definition, not from samples (kl 0, top1 1, no attention lost, all evidence kept), gets an
  * interval without width, the only ones there are. */
@@ -90,7 +87,8 @@ void aggregate_range_identities(const struct aggregate *a, struct agg_cell *c);
 struct quote;
 void aggregate_csv(const struct aggregate *a, struct quote *out); /* cells.csv */
 
-const char *aggregate_text(const struct agg_cell *c, const char *key); /* a text axis; "" when absent */
+double aggregate_mean(const struct agg_cell *c, enum column_id column); /* of a column that is pooled */
+const char *aggregate_text(const struct agg_cell *c, const char *key);  /* a text axis; "" when absent */
 /* An axis for people: {"single":{"layer":3}} reads "single layer=3". */
 void aggregate_axis(const struct agg_cell *c, const char *key, struct str *out);
 /* The parameters of its task but for length and depth, a line each; the caller frees it. */
@@ -106,7 +104,7 @@ int aggregate_shuffled(const struct agg_cell *c, struct str *out);
 /* The paired difference A - B of a measure between two policies, over every budget below `below`, task and question
  * that both have; policy seeds are averaged first; clustered by context, which the forms (lengths, depths) of one task
  * share. *n_budget: budgets that took part. */
-int aggregate_pair(const struct aggregate *a, const char *policy, const char *other, enum aggregate_measure m,
-                   double below, struct stats_paired *out, int *n_budget, struct err *e);
+int aggregate_pair(const struct aggregate *a, const char *policy, const char *other, enum column_id m, double below,
+                   struct stats_paired *out, int *n_budget, struct err *e);
 
 #endif

@@ -7,6 +7,11 @@
 #include "harness/base/quote.h"
 #include "harness/report/aggregate.h"
 
+double aggregate_mean(const struct agg_cell *c, enum column_id column)
+{
+    return c->summary[column].mean;
+}
+
 const char *aggregate_text(const struct agg_cell *c, const char *key)
 {
     const char *t = json_string(json_get(c->axes, key));
@@ -105,48 +110,31 @@ static void csv_axis(const struct json *v, struct quote *out)
     mem_free(printed);
 }
 
-static void csv_number(double x, struct quote *out)
-{
-    quote_add(out, ",");
-    quote_add_number(out, x);
-}
-
-static void csv_summary(const struct stats_summary *s, struct quote *out)
-{
-    csv_number(s->mean, out);
-    csv_number(s->se, out);
-    csv_number(s->lo, out);
-    csv_number(s->hi, out);
-}
-
-static void csv_paired(const struct stats_paired *d, struct quote *out)
-{
-    const double none = (double)NAN;
-    csv_number(d->n ? d->diff : none, out);
-    csv_number(d->n ? d->se : none, out);
-    csv_number(d->n ? d->lo : none, out);
-    csv_number(d->n ? d->hi : none, out);
-    csv_number(d->n ? d->p : none, out);
-}
-
-/* Which samples a cell's rows are of, "0..3 7", and one hash of their questions in that order, failed ones too: what
- * two cells must have in common before one of them can be better. Without the hash where rows don't say theirs. */
-static void csv_data(const struct aggregate *a, const struct agg_cell *c, struct quote *out)
+/* Which samples a cell's rows are of, "0..3 7". */
+static void add_samples(const struct aggregate *a, const struct agg_cell *c, struct str *samples)
 {
     enum { MAX_RANGE = 16 };
     const struct agg_row *row = a->row + c->first;
-    struct hash_sha256_ctx *h = hash_sha256_create();
-    char hex[HASH_HEX];
-    struct str samples = {0};
-    int known = c->n_row > 0, ranges = 0;
+    int ranges = 0;
     for (int i = 0, end; i < c->n_row; i = end) {
         for (end = i + 1; end < c->n_row && row[end].sample <= row[end - 1].sample + 1; end++)
             ;
         if (ranges++ < MAX_RANGE)
-            str_addf(&samples, "%s%lld", i ? " " : "", (long long)row[i].sample);
+            str_addf(samples, "%s%lld", i ? " " : "", (long long)row[i].sample);
         if (ranges <= MAX_RANGE && row[end - 1].sample > row[i].sample)
-            str_addf(&samples, "..%lld", (long long)row[end - 1].sample);
+            str_addf(samples, "..%lld", (long long)row[end - 1].sample);
     }
+    str_add(samples, ranges > MAX_RANGE ? " ..." : "");
+}
+
+/* One hash of their questions in that order, failed ones too: what two cells must have in common before one of them can
+ * be better. Nothing where rows don't say theirs. */
+static void add_data(const struct aggregate *a, const struct agg_cell *c, struct str *data)
+{
+    const struct agg_row *row = a->row + c->first;
+    struct hash_sha256_ctx *h = hash_sha256_create();
+    char hex[HASH_HEX];
+    int known = c->n_row > 0;
     for (int i = 0; i < c->n_row; i++) {
         known = known && row[i].data[0];
         hash_sha256_update(h, &row[i].sample, sizeof row[i].sample);
@@ -154,28 +142,75 @@ static void csv_data(const struct aggregate *a, const struct agg_cell *c, struct
         hash_sha256_update(h, row[i].data, strlen(row[i].data) + 1);
     }
     hash_sha256_finish(h, hex);
-    str_add(&samples, ranges > MAX_RANGE ? " ..." : "");
-    hex[16] = '\0';
-    quote_add(out, ",");
-    quote_add_word(out, str_c(&samples));
-    quote_add(out, ",");
-    quote_add_word(out, known ? hex : "");
-    str_free(&samples);
+    if (known)
+        str_addn(data, hex, 16);
 }
 
-/* Of a summary, then of a paired difference. */
-static const char *const endings[] = {"", "_se", "_lo", "_hi", "_diff", "_diff_se", "_diff_lo", "_diff_hi", "_diff_p"};
-enum { N_SUMMARY = 4 };
-
-static void add_heads(const char *name, size_t n, struct quote *out)
+/* What the table calls a cell's own. */
+static void csv_own(const struct aggregate *a, const struct agg_cell *c, enum column_id id, struct quote *out)
 {
-    for (size_t i = 0; i < n; i++) {
-        struct str head = {0};
-        str_addf(&head, "%s%s", name, endings[i]);
+    struct str text = {0};
+    if (id == COLUMN_BASELINE)
+        str_add(&text, c->baseline >= 0 ? a->cell[c->baseline].id : "");
+    else if (id == COLUMN_SAMPLES)
+        add_samples(a, c, &text);
+    else if (id == COLUMN_DATA)
+        add_data(a, c, &text);
+    else if (id == COLUMN_ROWS)
+        str_addf(&text, "%d", c->n_ok);
+    else if (id == COLUMN_FAILED)
+        str_addf(&text, "%d", c->n_failed);
+    quote_add_word(out, str_c(&text));
+    str_free(&text);
+}
+
+/* The parts of a measure or metric; their names in the header, where there is no cell. */
+static void csv_parts(const char *name, const struct agg_cell *c, const struct stats_summary *s,
+                      const struct stats_paired *d, int has_diff, struct quote *out)
+{
+    for (int p = 0; p < COLUMNS_N_PART; p++) {
+        if (columns_part[p].is_paired && !has_diff)
+            continue;
         quote_add(out, ",");
+        if (c) {
+            quote_add_number(out, columns_part_of(&columns_part[p], s, d));
+            continue;
+        }
+        struct str head = {0};
+        str_addf(&head, "%s%s", name, columns_part[p].ending);
         quote_add_word(out, head.p);
         str_free(&head);
     }
+}
+
+/* One column of the table; its name in the header, where there is no cell. */
+static void csv_column_of(const struct aggregate *a, const struct agg_cell *c, enum column_id id, struct quote *out)
+{
+    const struct column *column = columns_at(id);
+    if (column->pooled == COLUMN_INTERVALS) {
+        csv_parts(column->name, c, c ? &c->summary[id] : NULL, c ? &c->diff[id] : NULL, 1, out);
+    } else if (column->pooled == COLUMN_BY_CELL || column->pooled == COLUMN_MEAN) {
+        quote_add(out, ",");
+        if (!c)
+            quote_add_word(out, column->name);
+        else if (column->pooled == COLUMN_MEAN)
+            quote_add_number(out, aggregate_mean(c, id));
+        else
+            csv_own(a, c, id, out);
+    }
+}
+
+/* Everything behind the axes: the table's columns, then further metrics, then times. */
+static void csv_values(const struct aggregate *a, const struct agg_cell *c, struct quote *out)
+{
+    for (int times = 0; times < 2; times++) {
+        for (int i = 0; i < COLUMN_END; i++)
+            if ((columns_at((enum column_id)i)->kind == COLUMN_TIME) == times)
+                csv_column_of(a, c, (enum column_id)i, out);
+        for (int i = 0; i < a->n_extra && !times; i++)
+            csv_parts(a->extra_name[i], c, c ? &c->extra[i] : NULL, NULL, 0, out);
+    }
+    quote_add(out, "\n");
 }
 
 void aggregate_csv(const struct aggregate *a, struct quote *out)
@@ -190,41 +225,14 @@ void aggregate_csv(const struct aggregate *a, struct quote *out)
             quote_add(out, ",");
         quote_add_word(out, axes[k]);
     }
-    quote_add(out, ",baseline,samples,data,n,n_failed,keep,keep_tokens,keep_bytes,level,cache_bytes,cache_bytes_bf16,"
-                   "cache_bytes_end");
-    for (int m = 0; m < AGG_N_MEASURE; m++) {
-        const char *name = aggregate_measure_names[m];
-        add_heads(name, sizeof endings / sizeof *endings, out);
-    }
-    for (int i = 0; i < a->n_extra; i++) {
-        const char *name = a->extra_name[i];
-        add_heads(name, N_SUMMARY, out);
-    }
-    quote_add(out, ",prefill_s,decode_s\n");
+    csv_values(a, NULL, out);
     for (int c = 0; c < a->n_cell; c++) {
-        const struct agg_cell *cell = &a->cell[c];
         for (int k = 0; k < N_AXES; k++) {
             if (k)
                 quote_add(out, ",");
-            csv_axis(json_get(cell->axes, axes[k]), out);
+            csv_axis(json_get(a->cell[c].axes, axes[k]), out);
         }
-        quote_add(out, ",");
-        quote_add_word(out, cell->baseline >= 0 ? a->cell[cell->baseline].id : "");
-        csv_data(a, cell, out);
-        quote_add(out, ",%d,%d", cell->n_ok, cell->n_failed);
-        const double means[] = {cell->keep,  cell->tokens,     cell->keep_bytes, cell->level,
-                                cell->bytes, cell->bytes_bf16, cell->bytes_end};
-        for (size_t k = 0; k < sizeof means / sizeof *means; k++)
-            csv_number(means[k], out);
-        for (int m = 0; m < AGG_N_MEASURE; m++) {
-            csv_summary(&cell->summary[m], out);
-            csv_paired(&cell->diff[m], out);
-        }
-        for (int i = 0; i < a->n_extra; i++)
-            csv_summary(&cell->extra[i], out);
-        csv_number(cell->prefill_s, out);
-        csv_number(cell->decode_s, out);
-        quote_add(out, "\n");
+        csv_values(a, &a->cell[c], out);
     }
 }
 

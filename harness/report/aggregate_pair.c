@@ -18,13 +18,14 @@ struct pair_value {
     UT_hash_handle hh;
 };
 
-static void collect_pair(const struct aggregate *a, const char *policy, int side, enum aggregate_measure m,
-                         double below, struct pair_value **table)
+static void collect_pair(const struct aggregate *a, const char *policy, int side, enum column_id m, double below,
+                         struct pair_value **table)
 {
     for (int i = 0; i < a->n_row; i++) {
         const struct agg_row *r = &a->row[i];
         const struct agg_cell *c = &a->cell[r->cell];
-        if (strcmp(aggregate_text(c, "policy"), policy) != 0 || isnan(r->value[m]) || !(c->keep < below))
+        if (strcmp(aggregate_text(c, "policy"), policy) != 0 || isnan(r->value[m]) ||
+            !(aggregate_mean(c, COLUMN_KEEP) < below))
             continue;
         const char *task = aggregate_text(c, "task");
         struct str key = {0};
@@ -48,8 +49,8 @@ static void collect_pair(const struct aggregate *a, const char *policy, int side
     }
 }
 
-int aggregate_pair(const struct aggregate *a, const char *policy, const char *other, enum aggregate_measure m,
-                   double below, struct stats_paired *out, int *n_budget, struct err *e)
+int aggregate_pair(const struct aggregate *a, const char *policy, const char *other, enum column_id m, double below,
+                   struct stats_paired *out, int *n_budget, struct err *e)
 {
     struct pair_value *table = NULL, *v, *next;
     int n = 0, budgets = 0;
@@ -86,5 +87,5 @@ int aggregate_pair(const struct aggregate *a, const char *policy, const char *ot
     mem_free(cluster);
     return n ? 0
              : err_set(e, ERR_USAGE, "no budget below %g at which both '%s' and '%s' have a %s", below, policy, other,
-                       aggregate_measure_names[m]);
+                       columns_name(m));
 }

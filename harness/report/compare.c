@@ -6,79 +6,61 @@
 #include "harness/base/csv.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/metric/metric.h"
-#include "harness/report/aggregate.h"
-
-enum kind { DISCRETE, MEAN, FLOAT, IGNORED };
+#include "harness/rows/columns.h"
 
 struct run {
     const struct compare_options *o;
     struct csv base, now;
-    enum kind *kind; /* [base.n_column] */
-    int *now_column; /* [base.n_column]; -1: none */
+    enum column_kind *kind; /* [base.n_column] */
+    int *now_column;        /* [base.n_column]; -1: none */
     struct str *out;
     struct compare_count *count;
 };
 
-static int ends_in(const char *s, const char *end)
+static void tell_json(struct str *out, const char *verdict, const char *id, const char *column, const char *base,
+                      const char *now)
 {
-    size_t n = strlen(s), k = strlen(end);
-    return n >= k && !strcmp(s + n - k, end);
-}
-
-/* Columns up to cache_bytes_end are what an experiment asked for and what follows from it by counting; `keep` and
- * `level` are decimals that were resolved exactly. All after them were measured. */
-static enum kind kind_of(const struct csv *c, int column, int last_discrete)
-{
-    const char *name = c->field[column];
-    if (ends_in(name, "_s") || strstr(name, "rss") || !strcmp(name, "samples") || !strcmp(name, "data"))
-        return IGNORED; /* what was measured on is told apart before anything else: same_data */
-    for (int m = 0; m < AGG_N_MEASURE; m++)
-        if (!strcmp(name, aggregate_measure_names[m]))
-            return MEAN;
-    return column <= last_discrete ? DISCRETE : FLOAT;
-}
-
-static int higher_is_better(const char *measure, const char *metric)
-{
-    if (!strcmp(measure, "score")) {
-        const struct metric_ops *m = metric_find(metric);
-        return !m || m->higher_is_better;
+    const char *const pair[][2] = {
+        {"verdict", verdict}, {"cell", id}, {"column", column}, {"base", base}, {"new", now}};
+    for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
+        str_addf(out, "%s\"%s\":", i ? "," : "{", pair[i][0]);
+        if (pair[i][1])
+            str_add_json(out, pair[i][1], strlen(pair[i][1]));
+        else
+            str_add(out, "null");
     }
-    return !strcmp(measure, "top1");
+    str_add(out, "}\n");
 }
 
 static void tell(struct run *r, const char *verdict, const struct csv *c, int row, const char *column, const char *base,
                  const char *now)
 {
-    static const char *const named[] = {"model", "task", "length", "policy", "params", "budget", "layer_budget"};
-    struct str *out = r->out;
+    static const struct {
+        const char *axis, *untold; /* a value that needs no word */
+    } named[] = {{"model", ""},
+                 {"task", ""},
+                 {"length", ""},
+                 {"policy", ""},
+                 {"params", "{}"},
+                 {"budget", ""},
+                 {"layer_budget", "uniform"}};
     const char *id = csv_at(c, row, csv_column(c, "cell"));
     if (r->o->json) {
-        const char *const pair[][2] = {
-            {"verdict", verdict}, {"cell", id}, {"column", column}, {"base", base}, {"new", now}};
-        for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
-            str_addf(out, "%s\"%s\":", i ? "," : "{", pair[i][0]);
-            if (pair[i][1])
-                str_add_json(out, pair[i][1], strlen(pair[i][1]));
-            else
-                str_add(out, "null");
-        }
-        str_add(out, "}\n");
+        tell_json(r->out, verdict, id, column, base, now);
         return;
     }
     struct str line = {0};
     str_addf(&line, "%-8s %s", verdict, id);
     for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
-        int k = csv_column(c, named[i]);
+        int k = csv_column(c, named[i].axis);
         const char *v = k < 0 ? "" : csv_at(c, row, k);
-        if (*v && strcmp(v, "{}") != 0 && !(i == 6 && !strcmp(v, "uniform")))
+        if (*v && strcmp(v, named[i].untold) != 0)
             str_addf(&line, " %s", v);
     }
     if (column)
         str_addf(&line, ": %s %s, expected %s", column, *now ? now : "(empty)", *base ? base : "(empty)");
-    quote_text(QUOTE_LINE, line.p, out); /* one line, whatever the names hold */
-    str_addc(out, '\n');
+    quote_text(QUOTE_LINE, line.p, r->out); /* one line, whatever the names hold */
+    str_addc(r->out, '\n');
     str_free(&line);
 }
 
@@ -91,10 +73,10 @@ static int read_number(const struct csv *c, int row, int column, double *x, stru
                    s);
 }
 
-static int compare_float(struct run *r, int i, int j, int column, int column_now, enum kind kind, struct err *e)
+static int compare_float(struct run *r, int i, int j, int column, int column_now, enum column_kind kind, struct err *e)
 {
     const char *name = r->base.field[column], *a = csv_at(&r->base, i, column), *b = csv_at(&r->now, j, column_now);
-    if (kind == FLOAT && !r->o->all)
+    if (kind == COLUMN_FLOAT && !r->o->all)
         return 0;
     if (!*a != !*b) { /* a number that came or went is no matter of degree */
         r->count->differs++;
@@ -108,14 +90,16 @@ static int compare_float(struct run *r, int i, int j, int column, int column_now
         return -1;
     if (fabs(y - x) <= r->o->atol + r->o->rtol * fabs(x))
         return 0;
-    int metric = csv_column(&r->base, "metric");
-    int good = kind == MEAN && (y > x) == higher_is_better(name, metric < 0 ? "" : csv_at(&r->base, i, metric));
+    int metric = csv_column(&r->base, columns_name(COLUMN_METRIC));
+    int good =
+        kind == COLUMN_MEASURED &&
+        (y > x) == columns_higher_is_better(columns_find_measure(name), metric < 0 ? "" : csv_at(&r->base, i, metric));
     if (good && !r->o->both && !r->o->all) {
         r->count->better++;
         tell(r, "better", &r->base, i, name, a, b);
     } else {
         r->count->worse++;
-        tell(r, kind == MEAN ? good ? "better" : "worse" : "moved", &r->base, i, name, a, b);
+        tell(r, kind == COLUMN_MEASURED ? good ? "better" : "worse" : "moved", &r->base, i, name, a, b);
     }
     return 0;
 }
@@ -131,8 +115,10 @@ static const char *text_at(const struct csv *c, int row, const char *column)
 static int same_data(struct run *r, int i, int j)
 {
     struct str base = {0}, now = {0};
-    const char *a = text_at(&r->base, i, "data"), *b = text_at(&r->now, j, "data");
-    const char *of_a = text_at(&r->base, i, "samples"), *of_b = text_at(&r->now, j, "samples");
+    const char *a = text_at(&r->base, i, columns_name(COLUMN_DATA)),
+               *b = text_at(&r->now, j, columns_name(COLUMN_DATA));
+    const char *of_a = text_at(&r->base, i, columns_name(COLUMN_SAMPLES)),
+               *of_b = text_at(&r->now, j, columns_name(COLUMN_SAMPLES));
     if (!*a || !*b) {
         r->count->unknown++;
         return 1;
@@ -142,7 +128,7 @@ static int same_data(struct run *r, int i, int j)
     r->count->other_data++;
     str_add(&base, of_a);
     str_addf(&now, "%s%s", of_b, strcmp(of_a, of_b) ? "" : " of other prompts or answers");
-    tell(r, "differs", &r->base, i, "samples", str_c(&base), str_c(&now));
+    tell(r, "differs", &r->base, i, columns_name(COLUMN_SAMPLES), str_c(&base), str_c(&now));
     str_free(&base);
     str_free(&now);
     return 0;
@@ -155,15 +141,16 @@ static int compare_row(struct run *r, int i, int j, struct err *e)
     r->count->n_cell++;
     for (int k = 0; k < r->base.n_column; k++) {
         const char *name = r->base.field[k];
-        enum kind kind = r->kind[k];
+        enum column_kind kind = r->kind[k];
         int l = r->now_column[k];
-        if (kind == IGNORED || (l < 0 && kind == FLOAT && !r->o->all))
+        int is_told_elsewhere = kind == COLUMN_TIME || kind == COLUMN_SOURCE; /* not at all, or by same_data */
+        if (is_told_elsewhere || (l < 0 && kind == COLUMN_FLOAT && !r->o->all))
             continue;
-        if (l < 0 || (kind == DISCRETE && strcmp(csv_at(&r->base, i, k), csv_at(&r->now, j, l)) != 0)) {
+        if (l < 0 || (kind == COLUMN_DISCRETE && strcmp(csv_at(&r->base, i, k), csv_at(&r->now, j, l)) != 0)) {
             r->count->differs++;
             tell(r, "differs", &r->base, i, name, csv_at(&r->base, i, k),
                  l < 0 ? "(no such column)" : csv_at(&r->now, j, l));
-        } else if (kind != DISCRETE && compare_float(r, i, j, k, l, kind, e)) {
+        } else if (kind != COLUMN_DISCRETE && compare_float(r, i, j, k, l, kind, e)) {
             return -1;
         }
     }
@@ -173,11 +160,10 @@ static int compare_row(struct run *r, int i, int j, struct err *e)
 /* What the columns are, once for all rows. */
 static void match_columns(struct run *r)
 {
-    int last_discrete = csv_column(&r->base, "cache_bytes_end");
     r->kind = mem_new((size_t)r->base.n_column, sizeof *r->kind);
     r->now_column = mem_new((size_t)r->base.n_column, sizeof *r->now_column);
     for (int k = 0; k < r->base.n_column; k++) {
-        r->kind[k] = kind_of(&r->base, k, last_discrete);
+        r->kind[k] = columns_kind(r->base.field[k]);
         r->now_column[k] = csv_column(&r->now, r->base.field[k]);
     }
 }
@@ -197,15 +183,15 @@ static int read_side(const char *path, struct csv *c, struct err *e)
     char *file = fs_is_dir(path) ? fs_join(path, "cells.csv") : mem_strdup(path);
     int rc = csv_read(file, c, e);
     int column = rc ? -1 : csv_column(c, "cell");
-    if (rc == 0 && (column < 0 || csv_column(c, "cache_bytes_end") < 0))
-        rc = err_set(e, ERR_FORMAT, "%s:1: column '%s' missing: no cells.csv", file,
-                     column < 0 ? "cell" : "cache_bytes_end");
+    const char *bytes = columns_name(COLUMN_CACHE_BYTES_END);
+    if (rc == 0 && (column < 0 || csv_column(c, bytes) < 0))
+        rc = err_set(e, ERR_FORMAT, "%s:1: column '%s' missing: no cells.csv", file, column < 0 ? "cell" : bytes);
     if (rc == 0 && c->n_row < 2) /* nothing to compare must not read as nothing worse */
         rc = err_set(e, ERR_FORMAT, "%s: no cells", file);
     for (int i = 1; rc == 0 && i < c->n_row; i++)
         if (row_of(c, csv_at(c, i, column)) != i)
             rc = err_set(e, ERR_FORMAT, "%s:%d: cell %s twice", file, c->line[i], csv_at(c, i, column));
-    int n = rc ? -1 : csv_column(c, "n"), counts = n < 0;
+    int n = rc ? -1 : csv_column(c, columns_name(COLUMN_ROWS)), counts = n < 0;
     for (int i = 1; rc == 0 && i < c->n_row && !counts; i++)
         counts = strcmp(csv_at(c, i, n), "0") != 0;
     if (rc == 0 && !counts)

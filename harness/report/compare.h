@@ -1,12 +1,15 @@
 /* `depthkv compare`: two cells.csv, cell by cell. Cells are matched by their id, which is the hash of the resolved
  * cell: neither the order of rows nor that of columns matters.
  *
- *   discrete columns   axes, counts, entries and bytes: must be equal
- *   float columns      equal when |new - base| <= atol + rtol |base|; the means of score, nll, kl, kl_max and top1 know
- *                      which way is worse; all others (standard errors, intervals, differences, p values, further
- *                      metrics) are compared only with `all`
- *   samples, data      must not contradict: cells of other samples, prompts or answers are told as different and not
- * compared times              columns that end in _s, or contain rss: never compared */
+ * How a column compares is in its line of harness/rows/columns.c; what that table does not know is an axis.
+ *
+ * - Discrete columns (axes, counts, entries, bytes) must be equal.
+ * - The means of score, nll, kl, kl_max and top1 are equal when |new - base| <= atol + rtol |base|, and else know which
+ *   way is worse. All other floats (standard errors, intervals, differences, p values, further metrics) are compared
+ *   only with `all`.
+ * - `samples` and `data` must not contradict: cells of other samples, prompts or answers are told as different and not
+ *   compared.
+ * - Times (columns that end in _s or contain rss) are never compared. */
 #ifndef HARNESS_COMPARE_H
 #define HARNESS_COMPARE_H
 

@@ -58,7 +58,7 @@ static int place_of(const struct agg_cell *c, double *depth, double *length)
     const struct json *d = json_get(json_get(c->axes, "task_params"), "depth"), *l = json_get(c->axes, "length");
     const struct metric_ops *m = metric_find(aggregate_text(c, "metric"));
     if (!m || strcmp(m->unit, "fraction") != 0 || !json_is_number(d) || !json_is_number(l) ||
-        !isfinite(c->summary[AGG_SCORE].mean))
+        !isfinite(c->summary[COLUMN_SCORE].mean))
         return 0;
     *depth = json_number(d, 0);
     *length = json_number(l, 0);
@@ -104,8 +104,8 @@ static void collect(struct heat *h)
     h->panel_of = mem_new((size_t)h->a->n_line, sizeof *h->panel_of);
     for (int l = 0; l < h->a->n_line; l++) {
         const struct agg_cell *c = &h->a->line[l];
-        double depth, length, mean = c->summary[AGG_SCORE].mean;
-        int n = c->summary[AGG_SCORE].n;
+        double depth, length, mean = c->summary[COLUMN_SCORE].mean;
+        int n = c->summary[COLUMN_SCORE].n;
         h->panel_of[l] = -1;
         if (!belongs(h, c) || !place_of(c, &depth, &length) || !same_form(h, c))
             continue;
@@ -191,7 +191,7 @@ static void add_heat_data(const struct heat *h, struct quote *dat)
         for (int l = 0; l < h->a->n_line; l++) {
             const struct agg_cell *c = &h->a->line[l];
             double depth, length;
-            const struct stats_summary *s = &c->summary[AGG_SCORE];
+            const struct stats_summary *s = &c->summary[COLUMN_SCORE];
             if (h->panel_of[l] == p && place_of(c, &depth, &length))
                 add_place(h, s, length, depth, dat);
         }

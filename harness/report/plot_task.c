@@ -41,7 +41,7 @@ struct figure {
     const struct aggregate *a;
     const struct agg_cell *task; /* a line of the task */
     int single;                  /* 1: x is the layer that was pruned */
-    enum aggregate_measure measure;
+    enum column_id measure;
     double unit; /* bytes of one x unit */
     const char *unit_name;
     int varies[N_LABEL_KEY]; /* the curves differ in this axis; what all have in common tells nothing */
@@ -55,7 +55,7 @@ static double x_of(const struct figure *f, int line)
     int layer;
     if (f->single && aggregate_single(&f->a->line[line], &layer))
         return layer;
-    return f->a->line[line].bytes / f->unit;
+    return aggregate_mean(&f->a->line[line], COLUMN_CACHE_BYTES) / f->unit;
 }
 
 static int by_x(const void *p, const void *q, void *ctx)
@@ -68,7 +68,7 @@ static int by_x(const void *p, const void *q, void *ctx)
  * differ in; kl is one by itself. */
 static int is_damage(const struct figure *f)
 {
-    return f->single && f->measure != AGG_KL;
+    return f->single && f->measure != COLUMN_KL;
 }
 
 struct value {
@@ -80,10 +80,9 @@ static struct value value_of(const struct figure *f, const struct agg_cell *c)
 {
     const struct stats_summary *s = &c->summary[f->measure];
     const struct stats_paired *d = &c->diff[f->measure];
-    const struct metric_ops *metric = metric_find(aggregate_text(c, "metric"));
     struct value v = {s->mean, s->lo, s->hi, s->n};
     if (is_damage(f)) {
-        int falls = f->measure == AGG_SCORE && (!metric || metric->higher_is_better);
+        int falls = columns_higher_is_better(f->measure, aggregate_text(c, "metric"));
         double none = d->n ? 0 : (double)NAN;
         v = falls ? (struct value){none - d->diff, none - d->hi, none - d->lo, d->n}
                   : (struct value){none + d->diff, none + d->lo, none + d->hi, d->n};
@@ -98,7 +97,8 @@ static int has_point(const struct figure *f, const struct agg_cell *c)
         aggregate_single(c, &layer) != f->single)
         return 0;
     double mean = value_of(f, c).mean;
-    return isfinite(mean) && (f->single || isfinite(c->bytes)) && (f->measure != AGG_KL || mean > 0);
+    return isfinite(mean) && (f->single || isfinite(aggregate_mean(c, COLUMN_CACHE_BYTES))) &&
+           (f->measure != COLUMN_KL || mean > 0);
 }
 
 /* Only axes in which the curves of this task differ tell anything. */
@@ -140,7 +140,7 @@ static void label_of(const struct figure *f, const struct agg_cell *c, struct st
     if (f->single && json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0))
         str_add(out, ", all but one pruned");
     if (f->single)
-        str_addf(out, ", keep %.3g", c->level);
+        str_addf(out, ", keep %.3g", aggregate_mean(c, COLUMN_LEVEL));
 }
 
 static void collect(struct figure *f)
@@ -152,7 +152,7 @@ static void collect(struct figure *f)
         const struct agg_cell *c = &f->a->line[l];
         if (!has_point(f, c))
             continue;
-        most = c->bytes > most ? c->bytes : most;
+        most = fmax(most, aggregate_mean(c, COLUMN_CACHE_BYTES));
         struct str label = {0};
         int at = 0;
         label_of(f, c, &label);
@@ -203,10 +203,10 @@ void plot_ends(double lo, double hi, struct quote *dat)
 static void add_data(const struct figure *f, struct quote *dat)
 {
     quote_add(dat, "# %s | %s%s | 95 %% low | 95 %% high | rows | keep\n", f->single ? "layer" : f->unit_name,
-              aggregate_measure_names[f->measure],
-              !is_damage(f)             ? ""
-              : f->measure == AGG_SCORE ? " lost"
-                                        : " added");
+              columns_name(f->measure),
+              !is_damage(f)                ? ""
+              : f->measure == COLUMN_SCORE ? " lost"
+                                           : " added");
     for (int i = 0; i < f->n_curve; i++) {
         if (i)
             quote_add(dat, "\n\n");
@@ -216,7 +216,7 @@ static void add_data(const struct figure *f, struct quote *dat)
             const struct value v = value_of(f, c);
             quote_add(dat, "%.9g %.9g", x_of(f, f->curve[i].point[k]), v.mean);
             plot_ends(v.lo, v.hi, dat);
-            quote_add(dat, " %d %.6g\n", v.n, c->keep);
+            quote_add(dat, " %d %.6g\n", v.n, aggregate_mean(c, COLUMN_KEEP));
         }
     }
 }
@@ -226,15 +226,15 @@ static void add_axes(const struct figure *f, struct quote *gp)
     const struct agg_cell *c = f->task;
     struct str title = {0}, x = {0}, y = {0};
     size_t longest = 0;
-    const char *name = f->measure == AGG_SCORE ? aggregate_text(c, "metric") : "";
+    const char *name = f->measure == COLUMN_SCORE ? aggregate_text(c, "metric") : "";
     const struct metric_ops *metric = metric_find(name);
     int64_t length;
     str_addf(&title, "%s, %s", aggregate_text(c, "task"), aggregate_text(c, "model"));
     if (json_int64(json_get(c->axes, "length"), &length) == 0)
         str_addf(&title, ", %lld tokens", (long long)length);
-    if (f->measure == AGG_KL)
+    if (f->measure == COLUMN_KL)
         str_add(&y, "KL divergence from the full cache, nats per token");
-    else if (f->measure == AGG_NLL)
+    else if (f->measure == COLUMN_NLL)
         str_addf(&y, "negative log-likelihood%s, nats per token", is_damage(f) ? " added" : "");
     else
         str_addf(&y, is_damage(f) ? "score lost: %s" : "score: %s", name);
@@ -257,9 +257,9 @@ static void add_axes(const struct figure *f, struct quote *gp)
     else
         quote_add(gp, "\nset xlabel %s\nset xrange [0:*]\n", x.p);
     quote_add(gp, "set ylabel noenhanced %s\nset offsets graph 0, graph 0.03, 0, 0\n", y.p);
-    if (f->measure == AGG_SCORE && !is_damage(f) && metric && !strcmp(metric->unit, "fraction"))
+    if (f->measure == COLUMN_SCORE && !is_damage(f) && metric && !strcmp(metric->unit, "fraction"))
         quote_add(gp, "set yrange [-0.03:1.03]\nset ytics 0.2\n");
-    if (f->measure == AGG_KL)
+    if (f->measure == COLUMN_KL)
         quote_add(gp, "set logscale y\nset format y '%%g'\n");
     str_free(&title);
     str_free(&x);
@@ -292,7 +292,7 @@ static void add_script(const struct figure *f, const char *name, struct quote *g
     for (int i = 0; i < 2; i++) {
         plot_terminal(name, i, gp);
         quote_add(gp, "plot ");
-        if (isfinite(full) && f->measure != AGG_KL)
+        if (isfinite(full) && f->measure != COLUMN_KL)
             quote_add(gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n  ", full);
         for (int k = 0; k < f->n_curve; k++) {
             if (k)
@@ -303,7 +303,7 @@ static void add_script(const struct figure *f, const char *name, struct quote *g
                 continue;
             }
             quote_add(gp, "%s index %d using ($1%+.4g):2:", dat.p, k, (k - (f->n_curve - 1) / 2.0) * step);
-            if (f->measure == AGG_KL)
+            if (f->measure == COLUMN_KL)
                 quote_add(
                     gp,
                     "($3 <= 0 ? $2 / 10 : $3)"); /* a logarithmic axis has no zero, which would hide the whole bar */
@@ -392,16 +392,16 @@ void plot_safe_name(struct str *name)
 static int write_task(const char *folder, const struct aggregate *a, const struct agg_cell *task, int number,
                       struct plot_list *out, struct err *e)
 {
-    static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_KL, AGG_NLL};
+    static const enum column_id measures[] = {COLUMN_SCORE, COLUMN_KL, COLUMN_NLL};
     int bad = 0;
     for (int k = 0; k < 6 && !bad; k++) {
         struct figure f = {.a = a, .task = task, .single = k / 3, .measure = measures[k % 3]};
-        if (f.measure == AGG_NLL && !strcmp(aggregate_text(task, "metric"), "nll"))
+        if (f.measure == COLUMN_NLL && !strcmp(aggregate_text(task, "metric"), "nll"))
             continue; /* the score's plot shows it */
         collect(&f);
         if (f.n_curve) {
             struct str name = {0};
-            str_addf(&name, "%d-%s-%s%s", number, aggregate_text(task, "task"), aggregate_measure_names[f.measure],
+            str_addf(&name, "%d-%s-%s%s", number, aggregate_text(task, "task"), columns_name(f.measure),
                      f.single ? "-layer" : "");
             plot_safe_name(&name);
             bad = write_figure(folder, &f, &name, out, e);

@@ -93,17 +93,17 @@ static void pool_cells(const struct aggregate *a, char *const *task, const int *
         }
         const struct stats_summary *s = c.summary;
         const struct stats_paired *d = c.diff;
-        if (isfinite(s[AGG_SCORE].mean)) {
-            out->n_sample += s[AGG_SCORE].n;
-            keep += c.keep;
-            bytes += c.bytes;
+        if (isfinite(s[COLUMN_SCORE].mean)) {
+            out->n_sample += s[COLUMN_SCORE].n;
+            keep += aggregate_mean(&c, COLUMN_KEEP);
+            bytes += aggregate_mean(&c, COLUMN_CACHE_BYTES);
         }
-        add(&score, s[AGG_SCORE].mean, s[AGG_SCORE].lo, s[AGG_SCORE].hi);
-        add(&kl, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi);
-        if (d[AGG_SCORE].n)
-            add(&score_diff, d[AGG_SCORE].diff, d[AGG_SCORE].lo, d[AGG_SCORE].hi);
-        if (d[AGG_KL].n)
-            add(&kl_diff, d[AGG_KL].diff, d[AGG_KL].lo, d[AGG_KL].hi);
+        add(&score, s[COLUMN_SCORE].mean, s[COLUMN_SCORE].lo, s[COLUMN_SCORE].hi);
+        add(&kl, s[COLUMN_KL].mean, s[COLUMN_KL].lo, s[COLUMN_KL].hi);
+        if (d[COLUMN_SCORE].n)
+            add(&score_diff, d[COLUMN_SCORE].diff, d[COLUMN_SCORE].lo, d[COLUMN_SCORE].hi);
+        if (d[COLUMN_KL].n)
+            add(&kl_diff, d[COLUMN_KL].diff, d[COLUMN_KL].lo, d[COLUMN_KL].hi);
     }
     out->cell = &a->cell[member[0]];
     out->score = value_of(&score);

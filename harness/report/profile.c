@@ -8,13 +8,10 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
-#include "harness/metric/metric.h"
 #include "harness/report/study.h"
 
-static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1};
-static const char *const columns[] = {"mean",    "se",      "lo",      "hi",     "diff",
-                                      "diff_se", "diff_lo", "diff_hi", "diff_p", "baseline"};
-enum { N_MEASURE = 4, N_COLUMN = sizeof columns / sizeof *columns };
+static const enum column_id measures[] = {COLUMN_SCORE, COLUMN_NLL, COLUMN_KL, COLUMN_TOP1};
+enum { N_MEASURE = sizeof measures / sizeof *measures };
 
 /* Rows by their prompt, then by what makes two of them the same sample. */
 static int by_prompt(const void *x, const void *y)
@@ -26,23 +23,26 @@ static int by_prompt(const void *x, const void *y)
     return strcmp(a->question_id, b->question_id);
 }
 
-static void take_column(const struct aggregate *a, const struct agg_cell *c, enum aggregate_measure m,
-                        double v[N_COLUMN])
+/* One figure of every layer: a part of the measure as cells.csv has it, or the baseline's mean where p is NULL. */
+static int write_part(struct h5 *f, const char *group, const struct aggregate *a, const struct study *st,
+                      enum column_id m, const struct column_part *p, struct err *e)
 {
-    const struct stats_summary *s = &c->summary[m];
-    const struct stats_paired *d = &c->diff[m];
-    const double none = (double)NAN;
-    const double value[] = {s->mean,
-                            s->se,
-                            s->lo,
-                            s->hi,
-                            d->n ? d->diff : none,
-                            d->n ? d->se : none,
-                            d->n ? d->lo : none,
-                            d->n ? d->hi : none,
-                            d->n ? d->p : none,
-                            c->baseline >= 0 ? a->cell[c->baseline].summary[m].mean : none};
-    memcpy(v, value, sizeof value);
+    const uint64_t dim[1] = {(uint64_t)st->n};
+    const char *name = !p ? "baseline" : *p->ending ? p->ending + 1 : "mean";
+    double *v = mem_new((size_t)st->n, sizeof *v);
+    struct str path = {0};
+    for (int i = 0; i < st->n; i++) {
+        const struct agg_cell *c = st->line[i];
+        if (p)
+            v[i] = columns_part_of(p, &c->summary[m], &c->diff[m]);
+        else
+            v[i] = c->baseline >= 0 ? a->cell[c->baseline].summary[m].mean : (double)NAN;
+    }
+    str_addf(&path, "%s/%s/%s", group, columns_name(m), name);
+    int rc = h5_write(f, path.p, H5_TYPE_F64, 1, dim, v, e);
+    mem_free(v);
+    str_free(&path);
+    return rc;
 }
 
 /* What all layers say together, as attributes of the measure. */
@@ -62,33 +62,23 @@ static int write_agreement(struct h5 *f, const char *group, const struct study_a
 }
 
 static int write_measure(struct h5 *f, const char *group, const struct aggregate *a, const struct study *st,
-                         enum aggregate_measure m, struct err *e)
+                         enum column_id m, struct err *e)
 {
-    const int n = st->n;
-    const struct agg_cell *const *line = st->line;
     const struct study_agreement g = study_agree(a, st, m);
-    const uint64_t dim[1] = {(uint64_t)n};
-    double *v = mem_new((size_t)n, sizeof *v), all[N_COLUMN];
-    int64_t *count = mem_new((size_t)n, sizeof *count);
+    const uint64_t dim[1] = {(uint64_t)st->n};
+    int64_t *count = mem_new((size_t)st->n, sizeof *count);
     struct str path = {0};
     int bad = 0;
-    for (int k = 0; k < N_COLUMN && !bad; k++) {
-        for (int i = 0; i < n; i++) {
-            take_column(a, line[i], m, all);
-            v[i] = all[k];
-            count[i] = line[i]->summary[m].n;
-        }
-        str_clear(&path);
-        str_addf(&path, "%s/%s/%s", group, aggregate_measure_names[m], columns[k]);
-        bad = h5_write(f, path.p, H5_TYPE_F64, 1, dim, v, e);
-    }
-    str_clear(&path);
-    str_addf(&path, "%s/%s/n", group, aggregate_measure_names[m]);
+    for (int p = 0; p < COLUMNS_N_PART && !bad; p++)
+        bad = write_part(f, group, a, st, m, &columns_part[p], e);
+    bad = bad || write_part(f, group, a, st, m, NULL, e);
+    for (int i = 0; i < st->n; i++)
+        count[i] = st->line[i]->summary[m].n;
+    str_addf(&path, "%s/%s/n", group, columns_name(m));
     bad = bad || h5_write(f, path.p, H5_TYPE_I64, 1, dim, count, e);
     str_clear(&path);
-    str_addf(&path, "%s/%s", group, aggregate_measure_names[m]);
+    str_addf(&path, "%s/%s", group, columns_name(m));
     bad = bad || write_agreement(f, path.p, &g, e);
-    mem_free(v);
     mem_free(count);
     str_free(&path);
     return bad ? -1 : 0;
@@ -127,9 +117,9 @@ static int write_attributes(struct h5 *f, const char *group, const struct study 
     const struct agg_cell *c = st->line[0];
     static const char *const texts[] = {"model", "task", "metric", "policy", "prune_after", "head_budget"};
     static const char *const objects[] = {"params", "task_params", "protect", "prefill"};
-    const struct metric_ops *metric = metric_find(aggregate_text(c, "metric"));
-    int bad = h5_set_double(f, group, "level", c->level, e) || h5_set_int(f, group, "only", st->only, e) ||
-              h5_set_int(f, group, "higher_is_better", metric ? metric->higher_is_better : 1, e);
+    int higher = columns_higher_is_better(COLUMN_SCORE, aggregate_text(c, "metric"));
+    int bad = h5_set_double(f, group, columns_name(COLUMN_LEVEL), aggregate_mean(c, COLUMN_LEVEL), e) ||
+              h5_set_int(f, group, "only", st->only, e) || h5_set_int(f, group, "higher_is_better", higher, e);
     for (size_t k = 0; k < sizeof texts / sizeof *texts && !bad; k++)
         bad = h5_set_string(f, group, texts[k], aggregate_text(c, texts[k]), e);
     for (size_t k = 0; k < sizeof objects / sizeof *objects && !bad; k++) {

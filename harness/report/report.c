@@ -14,10 +14,6 @@
 #include "harness/report/study_csv.h"
 #include "harness/report/table.h"
 
-static const char *const heads[] = {"policy", "layer budget", "kept", "tokens", "MiB",  "MiB bf16", "n",
-                                    "score",  "difference",   "p",    "kl",     "top1", "nll",      "also"};
-enum { N_HEAD = sizeof heads / sizeof *heads, LAYER_BUDGET = 1, FIRST_OPTIONAL = 7, DIFFERENCE = 8 };
-
 static void add_note(struct str *s, const char *name, const char *value)
 {
     str_addf(s, "%s%s%s%s", s->n ? "; " : "", name, *value ? " " : "", value);
@@ -63,46 +59,113 @@ void report_notes(const struct aggregate *a, const struct agg_cell *c, struct st
     }
 }
 
-static void add_line(const struct aggregate *a, const struct agg_cell *c, struct table *t)
+/* A column of the tables: what stands in its head and how a line fills it. */
+struct shown {
+    const char *head; /* NULL: "- full", or "- baseline" where the experiment has chosen another */
+    void (*add)(const struct aggregate *a, const struct agg_cell *c, const struct shown *s, struct table *t);
+    enum column_id column;
+    const char *format; /* of one double */
+    const char *empty;  /* left out where all lines say this; NULL: never */
+};
+
+static void add_policy(const struct aggregate *a, const struct agg_cell *c, const struct shown *s, struct table *t)
 {
-    const struct stats_summary *s = c->summary;
-    const struct stats_paired *d = &c->diff[AGG_SCORE];
-    const double none = (double)NAN;
     struct str text = {0};
+    (void)s;
     aggregate_policy_label(a, c, &text);
     table_add(t, &text);
+}
+
+static void add_layer_budget(const struct aggregate *a, const struct agg_cell *c, const struct shown *s,
+                             struct table *t)
+{
+    struct str text = {0};
+    (void)a;
+    (void)s;
     aggregate_axis(c, "layer_budget", &text);
     table_add(t, &text);
-    table_add_number(t, c->keep, 3);
-    table_add_number(t, c->tokens, 0);
-    table_add_number(t, c->bytes / 1048576, 2);
-    table_add_number(t, c->bytes_bf16 / 1048576, 2);
-    table_add_number(t, c->n_ok, 0);
-    table_add_ends(t, s[AGG_SCORE].mean, s[AGG_SCORE].lo, s[AGG_SCORE].hi, "%.3f");
-    table_add_ends(t, d->n ? d->diff : none, d->lo, d->hi, "%+.3f");
-    table_add_number(t, d->n ? d->p : none, 4);
-    table_add_ends(t, s[AGG_KL].mean, s[AGG_KL].lo, s[AGG_KL].hi, "%.3g");
-    table_add_number(t, s[AGG_TOP1].mean, 3);
-    table_add_ends(t, s[AGG_NLL].mean, s[AGG_NLL].lo, s[AGG_NLL].hi, "%.4f");
+}
+
+static void add_mean(const struct aggregate *a, const struct agg_cell *c, const struct shown *s, struct table *t)
+{
+    (void)a;
+    table_add_value(t, aggregate_mean(c, s->column), s->format);
+}
+
+static void add_mebibytes(const struct aggregate *a, const struct agg_cell *c, const struct shown *s, struct table *t)
+{
+    (void)a;
+    table_add_value(t, aggregate_mean(c, s->column) / 1048576, s->format);
+}
+
+static void add_count(const struct aggregate *a, const struct agg_cell *c, const struct shown *s, struct table *t)
+{
+    (void)a;
+    table_add_value(t, c->n_ok, s->format);
+}
+
+static void add_interval(const struct aggregate *a, const struct agg_cell *c, const struct shown *s, struct table *t)
+{
+    const struct stats_summary *v = &c->summary[s->column];
+    (void)a;
+    table_add_ends(t, v->mean, v->lo, v->hi, s->format);
+}
+
+static void add_difference(const struct aggregate *a, const struct agg_cell *c, const struct shown *s, struct table *t)
+{
+    const struct stats_paired *d = &c->diff[s->column];
+    (void)a;
+    table_add_ends(t, d->n ? d->diff : (double)NAN, d->lo, d->hi, s->format);
+}
+
+static void add_p(const struct aggregate *a, const struct agg_cell *c, const struct shown *s, struct table *t)
+{
+    const struct stats_paired *d = &c->diff[s->column];
+    (void)a;
+    table_add_value(t, d->n ? d->p : (double)NAN, s->format);
+}
+
+static void add_notes(const struct aggregate *a, const struct agg_cell *c, const struct shown *s, struct table *t)
+{
+    struct str text = {0};
+    (void)s;
     report_notes(a, c, &text);
     table_add(t, &text);
 }
 
+static const struct shown shown[] = {
+    {"policy", add_policy, COLUMN_END, "", NULL},
+    {"layer budget", add_layer_budget, COLUMN_END, "", "uniform"},
+    {"kept", add_mean, COLUMN_KEEP, "%.3f", NULL},
+    {"tokens", add_mean, COLUMN_KEEP_TOKENS, "%.0f", NULL},
+    {"MiB", add_mebibytes, COLUMN_CACHE_BYTES, "%.2f", NULL},
+    {"MiB bf16", add_mebibytes, COLUMN_CACHE_BYTES_BF16, "%.2f", NULL},
+    {"n", add_count, COLUMN_ROWS, "%.0f", NULL},
+    {"score", add_interval, COLUMN_SCORE, "%.3f", "n/a"},
+    {NULL, add_difference, COLUMN_SCORE, "%+.3f", "n/a"},
+    {"p", add_p, COLUMN_SCORE, "%.4f", "n/a"},
+    {"kl", add_interval, COLUMN_KL, "%.3g", "n/a"},
+    {"top1", add_mean, COLUMN_TOP1, "%.3f", "n/a"},
+    {"nll", add_interval, COLUMN_NLL, "%.4f", "n/a"},
+    {"also", add_notes, COLUMN_END, "", NULL},
+};
+enum { N_SHOWN = sizeof shown / sizeof *shown, N_SHOWN_TEXT = 2 };
+
 /* The table of one task; columns that say nothing are left out. */
 static void make_table(const struct aggregate *a, const struct agg_cell *task, struct table *t)
 {
-    *t = (struct table){.n_column = N_HEAD, .left = 2};
-    for (int h = 0; h < N_HEAD; h++)
-        table_add_text(t, h != DIFFERENCE ? heads[h] : a->baseline ? "- baseline" : "- full");
-    for (int l = 0; l < a->n_line; l++)
-        if (strcmp(a->line[l].task_key, task->task_key) == 0 &&
-            !aggregate_shuffled(&a->line[l], NULL)) /* they have a table of their own */
-            add_line(a, &a->line[l], t);
-    for (int h = N_HEAD - 2; h >= FIRST_OPTIONAL; h--)
-        if (table_column_is_empty(t, h, "n/a"))
+    *t = (struct table){.n_column = N_SHOWN, .left = N_SHOWN_TEXT};
+    for (int h = 0; h < N_SHOWN; h++)
+        table_add_text(t, shown[h].head ? shown[h].head : a->baseline ? "- baseline" : "- full");
+    for (int l = 0; l < a->n_line; l++) {
+        if (strcmp(a->line[l].task_key, task->task_key) != 0 || aggregate_shuffled(&a->line[l], NULL))
+            continue; /* shuffled ones have a table of their own */
+        for (int h = 0; h < N_SHOWN; h++)
+            shown[h].add(a, &a->line[l], &shown[h], t);
+    }
+    for (int h = N_SHOWN - 1; h >= 0; h--)
+        if (shown[h].empty && table_column_is_empty(t, h, shown[h].empty))
             table_drop_column(t, h);
-    if (table_column_is_empty(t, LAYER_BUDGET, "uniform"))
-        table_drop_column(t, LAYER_BUDGET);
 }
 
 /* 1 when no line before this one belongs to its task. */
@@ -133,7 +196,7 @@ static void add_legend(const struct aggregate *a, const struct agg_cell *c, stru
     const struct metric_ops *m = metric_find(name);
     str_addf(s, "score: %s", name);
     if (m)
-        str_addf(s, " (%s; %s is better)", m->unit, m->higher_is_better ? "higher" : "lower");
+        str_addf(s, " (%s; %s is better)", m->unit, columns_higher_is_better(COLUMN_SCORE, name) ? "higher" : "lower");
     str_add(s, "; ");
     str_add(s, report_intervals);
     str_add(s, "; ");

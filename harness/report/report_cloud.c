@@ -6,13 +6,17 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "harness/metric/metric.h"
 #include "harness/report/pool.h"
 #include "harness/report/report_int.h"
 #include "harness/report/table.h"
 
-enum { MEASURES = 3 };
-static const enum aggregate_measure measures[MEASURES] = {AGG_SCORE, AGG_NLL, AGG_KL};
+/* Each has three columns of the table: its mean, the percentile, and p. */
+static const struct {
+    enum column_id column;
+    const char *format;
+} measures[] = {{COLUMN_SCORE, "%.3f"}, {COLUMN_NLL, "%.4f"}, {COLUMN_KL, "%.3g"}};
+static const char *const of_each[] = {NULL /* its name */, "percentile", "p"};
+enum { MEASURES = sizeof measures / sizeof *measures, OF_EACH = sizeof of_each / sizeof *of_each };
 
 /* Means of the shuffles that count, for one measure; higher = better. */
 struct cloud {
@@ -21,13 +25,12 @@ struct cloud {
 };
 
 /* 1 where more is better, else -1. */
-static int sign_of(const struct agg_cell *c, enum aggregate_measure m)
+static int sign_of(const struct agg_cell *c, enum column_id m)
 {
-    const struct metric_ops *metric = metric_find(aggregate_text(c, "metric"));
-    return m == AGG_SCORE && (!metric || metric->higher_is_better) ? 1 : -1;
+    return columns_higher_is_better(m, aggregate_text(c, "metric")) ? 1 : -1;
 }
 
-static double goodness(const struct agg_cell *c, enum aggregate_measure m)
+static double goodness(const struct agg_cell *c, enum column_id m)
 {
     return sign_of(c, m) * c->summary[m].mean;
 }
@@ -54,12 +57,11 @@ static double percentile(const struct cloud *c, double x, double *p)
 
 static void add_cells(struct table *t, const struct agg_cell *c, const struct cloud *cloud)
 {
-    static const char *const formats[MEASURES] = {"%.3f", "%.4f", "%.3g"};
     for (int k = 0; k < MEASURES; k++) {
-        double p, mean = c->summary[measures[k]].mean;
+        double p, mean = c->summary[measures[k].column].mean;
         int known = isfinite(mean) && cloud[k].n > 0;
-        double at = known ? percentile(&cloud[k], goodness(c, measures[k]), &p) : (double)NAN;
-        table_add_value(t, mean, formats[k]);
+        double at = known ? percentile(&cloud[k], goodness(c, measures[k].column), &p) : (double)NAN;
+        table_add_value(t, mean, measures[k].format);
         table_add_number(t, at, 1);
         table_add_number(t, known ? p : (double)NAN, 4);
     }
@@ -96,7 +98,7 @@ static void add_title(const struct aggregate *a, const struct agg_cell *c, int n
     struct str title = {0};
     str_add(&title, "Among shuffled profiles: ");
     aggregate_policy_label(a, c, &title);
-    str_addf(&title, ", kept %.3f, %d shuffles", c->keep, n);
+    str_addf(&title, ", kept %.3f, %d shuffles", aggregate_mean(c, COLUMN_KEEP), n);
     report_notes(a, c, &title);
     report_heading(title.p, out);
     str_free(&title);
@@ -105,11 +107,8 @@ static void add_title(const struct aggregate *a, const struct agg_cell *c, int n
 /* The cloud that this line opens, and all budgets of the same axes that were not shuffled. */
 static void add_cloud(const struct aggregate *a, int first, const char *budget, const struct report_texts *out)
 {
-    static const char *const heads[] = {"layer budget", "score", "percentile", "p",          "nll",
-                                        "percentile",   "p",     "kl",         "percentile", "p"};
-    enum { N_HEAD = sizeof heads / sizeof *heads };
     const struct agg_cell *c = &a->line[first];
-    struct table t = {.n_column = N_HEAD, .left = 1};
+    struct table t = {.n_column = 1 + MEASURES * OF_EACH, .left = 1};
     struct cloud cloud[MEASURES];
     struct str text = {0};
     int n = 0;
@@ -119,7 +118,7 @@ static void add_cloud(const struct aggregate *a, int first, const char *budget, 
         for (int l = first; l < a->n_line; l++) {
             if (!same(&a->line[l], c, budget, 1))
                 continue;
-            double x = goodness(&a->line[l], measures[k]);
+            double x = goodness(&a->line[l], measures[k].column);
             if (isfinite(x))
                 cloud[k].v[cloud[k].n++] = x;
             n++;
@@ -128,8 +127,10 @@ static void add_cloud(const struct aggregate *a, int first, const char *budget, 
             qsort(cloud[k].v, (size_t)cloud[k].n, sizeof(double), by_value);
     }
     add_title(a, c, n, out);
-    for (int h = 0; h < N_HEAD; h++)
-        table_add_text(&t, heads[h]);
+    table_add_text(&t, "layer budget");
+    for (int k = 0; k < MEASURES; k++)
+        for (int h = 0; h < OF_EACH; h++)
+            table_add_text(&t, of_each[h] ? of_each[h] : columns_name(measures[k].column));
     for (int l = 0; l < a->n_line; l++)
         if (same(&a->line[l], c, NULL, 0)) {
             pool_layer_budget(a, &a->line[l], NULL, &text);
@@ -140,11 +141,11 @@ static void add_cloud(const struct aggregate *a, int first, const char *budget, 
     str_add(&text, ", shuffled: median (worst to best)");
     table_add(&t, &text);
     for (int k = 0; k < MEASURES; k++)
-        add_range(&t, &cloud[k], sign_of(c, measures[k]));
-    for (int h = N_HEAD - 3; h >= 1; h -= 3)
-        if (table_column_is_empty(&t, h, "n/a"))
-            for (int k = 2; k >= 0; k--)
-                table_drop_column(&t, h + k);
+        add_range(&t, &cloud[k], sign_of(c, measures[k].column));
+    for (int k = MEASURES - 1; k >= 0; k--)
+        if (table_column_is_empty(&t, 1 + k * OF_EACH, "n/a"))
+            for (int h = OF_EACH - 1; h >= 0; h--)
+                table_drop_column(&t, 1 + k * OF_EACH + h);
     report_table(&t,
                  "percentile: share of the shuffles that a budget beats, ties counting half. p = (b + 1) / (shuffles + "
                  "1), b: shuffles that "

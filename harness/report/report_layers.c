@@ -5,7 +5,7 @@
 #include "harness/report/report_int.h"
 #include "harness/report/table.h"
 
-static const enum aggregate_measure measures[] = {AGG_SCORE, AGG_NLL, AGG_KL, AGG_TOP1};
+static const enum column_id measures[] = {COLUMN_SCORE, COLUMN_NLL, COLUMN_KL, COLUMN_TOP1};
 enum { N_MEASURE = sizeof measures / sizeof *measures };
 
 const char report_intervals[] =
@@ -37,38 +37,59 @@ static void add_title(const struct aggregate *a, const struct study *s, const st
     struct str title = {0};
     str_add(&title, s->only ? "All layers but one pruned: " : "One layer pruned at a time: ");
     aggregate_policy_label(a, s->line[0], &title);
-    str_addf(&title, ", keep %.3g", s->line[0]->level);
+    str_addf(&title, ", keep %.3g", aggregate_mean(s->line[0], COLUMN_LEVEL));
     report_notes(a, s->line[0], &title);
     report_heading(title.p, out);
     str_free(&title);
 }
 
+/* A column of the table of layers: a mean, an interval of the mean, or of the difference to the baseline. */
+struct shown {
+    const char *head; /* with the baseline's name behind it, for differences */
+    enum { MEAN, INTERVAL, DIFFERENCE } what;
+    enum column_id column;
+    const char *format;
+};
+
 /* Differences where there is a baseline; what means something by itself as it is. */
+static const struct shown shown[] = {
+    {"score", MEAN, COLUMN_SCORE, "%.3f"},       {"score - ", DIFFERENCE, COLUMN_SCORE, "%+.3f"},
+    {"nll - ", DIFFERENCE, COLUMN_NLL, "%+.3g"}, {"kl", INTERVAL, COLUMN_KL, "%.3g"},
+    {"top1", INTERVAL, COLUMN_TOP1, "%.3f"},
+};
+enum { N_SHOWN = sizeof shown / sizeof *shown };
+
+static void add_shown(const struct shown *s, const struct agg_cell *c, struct table *t)
+{
+    const struct stats_summary *v = &c->summary[s->column];
+    const struct stats_paired *d = &c->diff[s->column];
+    if (s->what == MEAN)
+        table_add_value(t, v->mean, s->format);
+    else if (s->what == INTERVAL)
+        table_add_ends(t, v->mean, v->lo, v->hi, s->format);
+    else
+        table_add_ends(t, d->n ? d->diff : (double)NAN, d->lo, d->hi, s->format);
+}
+
 static void add_layers(const struct aggregate *a, const struct study *s, const struct report_texts *out)
 {
-    enum { SCORE = 2, N_HEAD = 7 };
-    static const char *const heads[N_HEAD] = {"layer", "n", "score", "score - ", "nll - ", "kl", "top1"};
-    const char *base = a->baseline ? "baseline" : "full";
-    struct table t = {.n_column = N_HEAD};
-    for (int h = 0; h < N_HEAD; h++) {
+    static const char *const own[] = {"layer", "n"};
+    enum { N_OWN = sizeof own / sizeof *own };
+    struct table t = {.n_column = N_OWN + N_SHOWN};
+    for (int h = 0; h < N_OWN; h++)
+        table_add_text(&t, own[h]);
+    for (int h = 0; h < N_SHOWN; h++) {
         struct str head = {0};
-        str_addf(&head, "%s%s", heads[h], h == SCORE + 1 || h == SCORE + 2 ? base : "");
+        str_addf(&head, "%s%s", shown[h].head, shown[h].what != DIFFERENCE ? "" : a->baseline ? "baseline" : "full");
         table_add(&t, &head);
     }
     for (int i = 0; i < s->n; i++) {
-        const struct agg_cell *c = s->line[i];
-        const struct stats_summary *v = c->summary;
-        const struct stats_paired *d = c->diff;
-        const double none = (double)NAN;
         table_add_number(&t, s->layer[i], 0);
-        table_add_number(&t, c->n_ok, 0);
-        table_add_number(&t, v[AGG_SCORE].mean, 3);
-        table_add_ends(&t, d[AGG_SCORE].n ? d[AGG_SCORE].diff : none, d[AGG_SCORE].lo, d[AGG_SCORE].hi, "%+.3f");
-        table_add_ends(&t, d[AGG_NLL].n ? d[AGG_NLL].diff : none, d[AGG_NLL].lo, d[AGG_NLL].hi, "%+.3g");
-        table_add_ends(&t, v[AGG_KL].mean, v[AGG_KL].lo, v[AGG_KL].hi, "%.3g");
-        table_add_ends(&t, v[AGG_TOP1].mean, v[AGG_TOP1].lo, v[AGG_TOP1].hi, "%.3f");
+        table_add_number(&t, s->line[i]->n_ok, 0);
+        for (int h = 0; h < N_SHOWN; h++)
+            add_shown(&shown[h], s->line[i], &t);
     }
-    for (int h = N_HEAD - 1; h >= SCORE; h--)
+    for (int h = N_OWN + N_SHOWN - 1; h >= N_OWN; h--)
         if (table_column_is_empty(&t, h, "n/a"))
             table_drop_column(&t, h);
     struct str note = {0};
@@ -90,7 +111,7 @@ static void add_agreement(const struct aggregate *a, const struct study *s, cons
         const struct study_agreement g = study_agree(a, s, measures[m]);
         if (!g.test.n_sample)
             continue; /* not measured */
-        table_add_text(&t, aggregate_measure_names[measures[m]]);
+        table_add_text(&t, columns_name(measures[m]));
         table_add_number(&t, g.test.n_sample, 0);
         table_add_value(&t, sqrt(g.test.variance), "%.3g");
         table_add_value(&t, sqrt(g.test.null_mean), "%.3g");

@@ -92,8 +92,8 @@ static int find_contexts(const struct aggregate *a, int64_t **out)
 }
 
 /* One layer: the mean of every context over its rows; NAN where there is none. */
-static void take_layer(const struct aggregate *a, const struct agg_cell *line, enum aggregate_measure m,
-                       const int64_t *context, int n, double *x, int *count)
+static void take_layer(const struct aggregate *a, const struct agg_cell *line, enum column_id m, const int64_t *context,
+                       int n, double *x, int *count)
 {
     memset(x, 0, (size_t)n * sizeof *x);
     memset(count, 0, (size_t)n * sizeof *count);
@@ -113,7 +113,7 @@ static void take_layer(const struct aggregate *a, const struct agg_cell *line, e
         x[i] = count[i] ? x[i] / count[i] : (double)NAN;
 }
 
-struct study_agreement study_agree(const struct aggregate *a, const struct study *s, enum aggregate_measure m)
+struct study_agreement study_agree(const struct aggregate *a, const struct study *s, enum column_id m)
 {
     int64_t *context;
     int n = find_contexts(a, &context);

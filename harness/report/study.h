@@ -27,6 +27,6 @@ struct study_agreement {
 };
 /* The unit is the context: its questions and policy seeds are averaged first. Contexts that lack a layer are left out.
  */
-struct study_agreement study_agree(const struct aggregate *a, const struct study *s, enum aggregate_measure m);
+struct study_agreement study_agree(const struct aggregate *a, const struct study *s, enum column_id m);
 
 #endif

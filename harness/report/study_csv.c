@@ -15,7 +15,7 @@ static void number(struct quote *s, double x)
     quote_add_number(s, x);
 }
 
-static int is_measured(const struct study *s, enum aggregate_measure m)
+static int is_measured(const struct study *s, enum column_id m)
 {
     int n = 0;
     for (int i = 0; i < s->n; i++)
@@ -26,14 +26,14 @@ static int is_measured(const struct study *s, enum aggregate_measure m)
 static void add_study(const struct aggregate *a, const struct study *s, struct quote *out)
 {
     static const char *const axes[] = {"model", "task", "policy"};
-    for (int m = 0; m < AGG_N_MEASURE; m++) {
-        if (!is_measured(s, (enum aggregate_measure)m))
+    for (int m = 0; m < COLUMN_END; m++) {
+        if (!columns_is_measure((enum column_id)m) || !is_measured(s, (enum column_id)m))
             continue;
-        struct study_agreement g = study_agree(a, s, (enum aggregate_measure)m);
+        struct study_agreement g = study_agree(a, s, (enum column_id)m);
         for (size_t k = 0; k < sizeof axes / sizeof *axes; k++)
             quote_add(out, "%s,", aggregate_text(s->line[0], axes[k]));
-        quote_add(out, "%.6g,%d,", s->line[0]->level, s->only);
-        quote_add_word(out, aggregate_measure_names[m]);
+        quote_add(out, "%.6g,%d,", aggregate_mean(s->line[0], COLUMN_LEVEL), s->only);
+        quote_add_word(out, columns_name((enum column_id)m));
         quote_add(out, ",%d,%d", s->n, g.test.n_sample);
         number(out, g.test.variance);
         number(out, g.test.null_mean);
