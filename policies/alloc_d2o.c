@@ -73,6 +73,6 @@ const struct allocator_ops allocator_d2o = {
     .config_size = sizeof(struct config),
     .params = params,
     .observe = observe,
-    .stats = POLICY_NEEDS_COLUMNS,
+    .needs = STATISTIC_COLUMNS,
     .allocate = allocate,
 };

@@ -86,7 +86,7 @@ const struct allocator_ops allocator_lava = {
     .config_size = sizeof(struct config),
     .params = params,
     .observe = observe,
-    .stats = POLICY_NEEDS_ROWS | POLICY_NEEDS_VALUES,
+    .needs = STATISTIC_ROWS | STATISTIC_VALUES,
     .rows = rows,
     .allocate = allocate,
 };

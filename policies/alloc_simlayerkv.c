@@ -76,7 +76,7 @@ const struct allocator_ops allocator_simlayerkv = {
     .config_size = sizeof(struct config),
     .params = params,
     .observe = observe,
-    .stats = POLICY_NEEDS_ROWS,
+    .needs = STATISTIC_ROWS,
     .rows = rows,
     .allocate = allocate,
 };

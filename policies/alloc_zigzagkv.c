@@ -83,7 +83,7 @@ const struct allocator_ops allocator_zigzagkv = {
     .config_size = sizeof(struct config),
     .params = params,
     .observe = observe,
-    .stats = POLICY_NEEDS_ROWS,
+    .needs = STATISTIC_ROWS,
     .rows = rows,
     .allocate = allocate,
 };

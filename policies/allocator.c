@@ -64,10 +64,12 @@ int allocator_validate(const struct allocator_ops *a, struct err *e)
                        a->name ? a->name : "");
     if (!!a->create != !!a->destroy)
         return err_set(e, ERR_POLICY, "allocator '%s' has only one of create and destroy", a->name);
-    if ((a->stats || a->rows || a->n_stat) && !a->observe)
+    if ((a->needs & STATISTIC_OF_VIEW || a->rows || a->n_stat) && !a->observe)
         return err_set(e, ERR_POLICY, "allocator '%s' asks for statistics but does not observe", a->name);
-    if (!(a->stats & POLICY_NEEDS_ROWS) != !a->rows)
-        return err_set(e, ERR_POLICY, "allocator '%s': rows and POLICY_NEEDS_ROWS go together", a->name);
+    if (!(a->needs & STATISTIC_ROWS) != !a->rows)
+        return err_set(e, ERR_POLICY, "allocator '%s': rows and STATISTIC_ROWS go together", a->name);
+    if (a->needs & ~(unsigned)(STATISTIC_OF_VIEW | STATISTIC_COSINE | STATISTIC_SCORES))
+        return err_set(e, ERR_POLICY, "allocator '%s' asks for what no allocator gets", a->name);
     if (!a->summary || !a->paper || !a->allocate)
         return err_set(e, ERR_POLICY, "allocator '%s' lacks its summary, paper or allocate", a->name);
     if (param_check(a->params, a->config_size, e))

@@ -15,11 +15,6 @@
 
 #define ALLOCATOR_ABI 2
 
-enum allocator_needs {
-    ALLOCATOR_NEEDS_SCORES = 1 << 0, /* the policy's scores of all layers */
-    ALLOCATOR_NEEDS_COSINE = 1 << 1  /* how little attention turns the residual stream */
-};
-
 enum allocator_budget {
     ALLOCATOR_SPREADS,  /* spreads the cell's total (keep, keep_tokens or keep_bytes) */
     ALLOCATOR_ABSOLUTE, /* its own parameters fix every layer; the cell has no keep (vector) */
@@ -49,6 +44,8 @@ struct allocator_setup {
 struct allocator_ops {
     int abi; /* ALLOCATOR_ABI */
     const char *name, *summary, *paper;
+    /* STATISTIC_* bits (statistic.h): those of a layer's view, which `observe` gets while the layer is read, and COSINE
+     * and SCORES, which `allocate` gets when all layers are. */
     unsigned needs;
     enum allocator_budget budget;
     size_t config_size;
@@ -58,12 +55,10 @@ struct allocator_ops {
     /* (optional) reads files, once per model before anything runs; default: *self = (void *)config and no destroy */
     int (*create)(void **self, const void *config, const struct allocator_setup *setup, struct err *e);
     void (*destroy)(void *self);
-    /* (optional) Statistics of the prefill: called with every layer while its attention is at hand. `stats` says which
-     * fields of the view are set (POLICY_NEEDS_*); fills stat[n_stat], all that outlives the layer. Only where the
-     * whole prompt is read at once: `prefill: chunked` is refused. */
+    /* (optional) Called with every layer while its attention is at hand; fills stat[n_stat], all that outlives the
+     * layer. Only where the whole prompt is read at once: `prefill: chunked` is refused. */
     int (*observe)(const void *self, const struct policy_view *view, double *stat, struct err *e);
-    unsigned stats;
-    int (*rows)(const void *config); /* (required with POLICY_NEEDS_ROWS) how many last rows */
+    int (*rows)(const void *config); /* (required with ROWS) how many last rows */
     size_t (*n_stat)(const void *config,
                      const struct policy_view *shape); /* (optional) default 1; n_seen entries a head */
     /* Fills entries[n_layer], 1 <= entries[l] <= available[l]; SPREADS: their sum is min(total, sum of available).

@@ -23,7 +23,7 @@ static const struct param params[] = {
 
 static unsigned needs_of(const void *config)
 {
-    return POLICY_NEEDS_COLUMNS | (((const struct config *)config)->value == WITHOUT ? 0 : POLICY_NEEDS_VALUES);
+    return STATISTIC_COLUMNS | (((const struct config *)config)->value == WITHOUT ? 0 : STATISTIC_VALUES);
 }
 
 static double value_norm(const float *v, int d, int p)
@@ -63,7 +63,7 @@ const struct policy_ops policy_depthkv = {
     .name = "depthkv",
     .summary = "attention summed over all heads and later queries, optionally weighted by value norms",
     .paper = "Dehghanighobadi and Fischer 2026, arXiv:2604.24647",
-    .needs = POLICY_NEEDS_COLUMNS | POLICY_NEEDS_VALUES,
+    .needs = STATISTIC_COLUMNS | STATISTIC_VALUES,
     .head_budget = "shared",
     .config_size = sizeof(struct config),
     .params = params,

@@ -54,7 +54,7 @@ const struct policy_ops policy_keydiff = {
     .name = "keydiff",
     .summary = "keys least like the mean direction of all keys",
     .paper = "Park et al. 2025, arXiv:2504.15364",
-    .needs = POLICY_NEEDS_KEYS,
+    .needs = STATISTIC_KEYS,
     .head_budget = "uniform",
     .score = score,
 };

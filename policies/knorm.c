@@ -27,7 +27,7 @@ const struct policy_ops policy_knorm = {
     .name = "knorm",
     .summary = "smallest key norms",
     .paper = "Devoto et al. 2024, arXiv:2406.11430",
-    .needs = POLICY_NEEDS_KEYS,
+    .needs = STATISTIC_KEYS,
     .head_budget = "uniform",
     .score = score,
 };

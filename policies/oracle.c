@@ -26,7 +26,7 @@ const struct policy_ops policy_oracle = {
     .name = "oracle",
     .summary = "what the reference answer attends to: the headroom at a budget, not a policy to use",
     .paper = "a control; after the oracle keep sets of ZigZagKV and others that look at the generation itself",
-    .needs = POLICY_NEEDS_ANSWER,
+    .needs = STATISTIC_ANSWER,
     .head_budget = "uniform",
     .score = score,
 };

@@ -84,10 +84,12 @@ int policy_validate(const struct policy_ops *p, struct err *e)
         return err_set(e, ERR_POLICY, "policy '%s': head_budget must name a head rule (policies/head.c)", p->name);
     if (!p->keeps_all && !p->score)
         return err_set(e, ERR_POLICY, "policy '%s' has no score function", p->name);
-    if ((p->needs & POLICY_NEEDS_ROWS) && !p->rows)
+    if ((p->needs & STATISTIC_ROWS) && !p->rows)
         return err_set(e, ERR_POLICY, "policy '%s' needs rows but does not say how many", p->name);
-    if ((p->needs & POLICY_NEEDS_ANSWER) && (p->needs != POLICY_NEEDS_ANSWER || p->needs_of || p->observe))
+    if ((p->needs & STATISTIC_ANSWER) && (p->needs != STATISTIC_ANSWER || p->needs_of || p->observe))
         return err_set(e, ERR_POLICY, "policy '%s' needs the answer, which goes with no other need", p->name);
+    if (p->needs & ~(unsigned)(STATISTIC_OF_VIEW | STATISTIC_ANSWER))
+        return err_set(e, ERR_POLICY, "policy '%s' asks for what no policy gets", p->name);
     if (!!p->create != !!p->destroy)
         return err_set(e, ERR_POLICY, "policy '%s' has only one of create and destroy", p->name);
     if (p->keeps_all && (p->needs || p->protect || p->uses_seed))

@@ -15,21 +15,9 @@
 
 #include "harness/base/err.h"
 #include "harness/base/param.h"
+#include "policies/statistic.h"
 
 #define POLICY_ABI 1
-
-/* Statistics that a policy may ask for; the engine computes each once for all policies of a group. */
-enum policy_needs {
-    POLICY_NEEDS_KEYS = 1 << 0,
-    POLICY_NEEDS_VALUES = 1 << 1,
-    POLICY_NEEDS_COLUMNS = 1 << 2, /* column sums of attention and its diagonal */
-    POLICY_NEEDS_ROWS = 1 << 3,    /* attention rows of the last queries; how many: `rows` */
-    POLICY_NEEDS_ENTROPY = 1 << 4, /* entropy of every attention row */
-    POLICY_NEEDS_QUERIES = 1 << 5, /* rotated queries */
-    POLICY_NEEDS_HIDDEN = 1 << 6,  /* input of the layer's attention norm */
-    POLICY_NEEDS_ANSWER = 1 << 7 /* attention of the reference answer, which no real policy can know; alone: a layer is
-                                    then scored after the prefill, when nothing else of it is at hand */
-};
 
 /* One KV head of one layer. Arrays are contiguous; slot j is entry j, oldest first. */
 struct policy_head {
@@ -76,11 +64,11 @@ struct policy_protection {
 };
 
 struct policy_ops {
-    int abi;             /* POLICY_ABI */
-    const char *name;    /* the file's stem */
-    const char *summary; /* one line for `list` */
-    const char *paper;   /* "Xiao et al. 2023, arXiv:2309.17453" */
-    unsigned needs;
+    int abi;                 /* POLICY_ABI */
+    const char *name;        /* the file's stem */
+    const char *summary;     /* one line for `list` */
+    const char *paper;       /* "Xiao et al. 2023, arXiv:2309.17453" */
+    unsigned needs;          /* STATISTIC_* bits (statistic.h) */
     const char *head_budget; /* the policy's own head rule (head.h): "uniform" or "shared" */
     size_t config_size;      /* 0: no parameters */
     const struct param *params;

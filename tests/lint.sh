@@ -133,7 +133,7 @@ for folder in "${folders[@]}"; do
     [ -f "$object" ] || { breach "$source was not built: there is no $object"; continue; }
     while IFS= read -r symbol; do
       case $source in
-      policies/policy*.c | policies/allocator*.c | policies/head.c | datasets/dataset.c) prefix_ok "${source%.c}" "$symbol" ;;
+      policies/policy*.c | policies/allocator*.c | policies/head.c | policies/statistic.c | datasets/dataset.c) prefix_ok "${source%.c}" "$symbol" ;;
       policies/head_*.c) [ "$symbol" = "$stem" ] ;;
       policies/alloc_*.c) [ "$symbol" = "allocator_${stem#alloc_}" ] ;;
       policies/*.c) [ "$symbol" = "policy_$stem" ] ;;
@@ -158,9 +158,11 @@ stems() { # files to names, without the given prefix
 }
 policies=() suites=() tasks=
 for file in policies/*.c; do
-  case $(basename "$file") in policy*.c | allocator*.c | alloc_*.c | head.c | head_*.c) ;; *) policies+=("$file") ;; esac
+  case $(basename "$file") in policy*.c | allocator*.c | alloc_*.c | head.c | head_*.c | statistic.c) ;; *) policies+=("$file") ;; esac
 done
 compare policy "$(listed policies/policy.c POLICY)" "$(stems '' "${policies[@]}")"
+compare statistic "$(sed -n 's/^ *STATISTIC([A-Z_]*, \([a-z0-9_]*\),.*/\1/p' policies/statistic.h | sort)" \
+  "$(stems statistic_ harness/engine/statistic_*.c)"
 compare 'head rule' "$(listed policies/head.c HEAD)" "$(stems head_ policies/head_*.c)"
 compare allocator "$(listed policies/allocator.c ALLOCATOR)" "$(stems alloc_ policies/alloc_*.c)"
 for file in datasets/*.c; do

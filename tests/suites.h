@@ -34,6 +34,7 @@
     SUITE(policy_vectors) \
     SUITE(policy_contract) \
     SUITE(head) \
+    SUITE(statistic) \
     SUITE(allocator) \
     SUITE(alloc_profile) \
     SUITE(alloc_peers) \

@@ -172,7 +172,7 @@ START_TEST(the_budget_in_bytes_is_met_after_every_token)
         }
         unsigned needs = policy_needs_of(lab.x.cell[c].policy, lab.x.cell[c].policy_config);
         ck_assert_int_eq(lab_number(&lab, c, "policy_bytes") > 0,
-                         (needs & (POLICY_NEEDS_COLUMNS | POLICY_NEEDS_ROWS)) != 0);
+                         (needs & (STATISTIC_COLUMNS | STATISTIC_ROWS)) != 0);
     }
     lab_close(&lab);
     str_free(&s);

@@ -49,7 +49,7 @@ static struct layer *build(const struct policy_ops *p, const void *config, const
     struct layer *x = mem_new(1, sizeof *x);
     struct rng r;
     rng_init(&r, 7, "contract");
-    int n_row = !(needs & POLICY_NEEDS_ROWS) ? 0 : p->rows(config) < (int)seen ? p->rows(config) : (int)seen;
+    int n_row = !(needs & STATISTIC_ROWS) ? 0 : p->rows(config) < (int)seen ? p->rows(config) : (int)seen;
     x->head = mem_new((size_t)s->n_kv, sizeof *x->head);
     x->stat = mem_new(heads, sizeof *x->stat);
     x->pos = mem_new(n, sizeof *x->pos);
@@ -59,14 +59,14 @@ static struct layer *build(const struct policy_ops *p, const void *config, const
     for (int j = 0; j < s->n; j++)
         x->pos[j] = j * s->gap;
     for (int h = 0; h < s->n_kv; h++)
-        x->head[h] = (struct policy_head){s->n, x->pos, numbers(x, &r, needs & POLICY_NEEDS_KEYS, n * d, nan),
-                                          numbers(x, &r, needs & POLICY_NEEDS_VALUES, n * d, nan)};
+        x->head[h] = (struct policy_head){s->n, x->pos, numbers(x, &r, needs & STATISTIC_KEYS, n * d, nan),
+                                          numbers(x, &r, needs & STATISTIC_VALUES, n * d, nan)};
     for (size_t q = 0; q < heads; q++)
-        x->stat[q] = (struct policy_attention){numbers(x, &r, needs & POLICY_NEEDS_COLUMNS, n, nan),
-                                               numbers(x, &r, needs & POLICY_NEEDS_COLUMNS, n, nan),
-                                               numbers(x, &r, needs & POLICY_NEEDS_ROWS, (size_t)n_row * n, nan),
-                                               numbers(x, &r, needs & POLICY_NEEDS_ENTROPY, seen, nan),
-                                               numbers(x, &r, needs & POLICY_NEEDS_QUERIES, seen * d, nan)};
+        x->stat[q] = (struct policy_attention){numbers(x, &r, needs & STATISTIC_COLUMNS, n, nan),
+                                               numbers(x, &r, needs & STATISTIC_COLUMNS, n, nan),
+                                               numbers(x, &r, needs & STATISTIC_ROWS, (size_t)n_row * n, nan),
+                                               numbers(x, &r, needs & STATISTIC_ENTROPY, seen, nan),
+                                               numbers(x, &r, needs & STATISTIC_QUERIES, seen * d, nan)};
     x->view = (struct policy_view){.layer = s->layer,
                                    .n_layer = s->n_layer,
                                    .n_head = (int)heads,
@@ -83,9 +83,9 @@ static struct layer *build(const struct policy_ops *p, const void *config, const
                                    .sample = 11};
     x->answer = mem_new((size_t)s->n_kv, sizeof *x->answer);
     for (int h = 0; h < s->n_kv; h++)
-        x->answer[h] = numbers(x, &r, needs & POLICY_NEEDS_ANSWER, n, nan);
-    x->view.answer = needs & POLICY_NEEDS_ANSWER ? x->answer : NULL;
-    x->view.hidden = numbers(x, &r, needs & POLICY_NEEDS_HIDDEN, seen * heads * d, nan);
+        x->answer[h] = numbers(x, &r, needs & STATISTIC_ANSWER, n, nan);
+    x->view.answer = needs & STATISTIC_ANSWER ? x->answer : NULL;
+    x->view.hidden = numbers(x, &r, needs & STATISTIC_HIDDEN, seen * heads * d, nan);
     return x;
 }
 
@@ -333,10 +333,10 @@ START_TEST(broken_policies_are_refused_with_the_reason)
     c[4].score = NULL;
     c[5].rows = NULL;
     c[6].create = (int (*)(void **, const void *, const struct policy_view *, struct err *))1;
-    c[7].needs = POLICY_NEEDS_KEYS;
+    c[7].needs = STATISTIC_KEYS;
     c[8].name = "";
     c[9].paper = NULL;
-    c[10].needs |= POLICY_NEEDS_ANSWER;
+    c[10].needs |= STATISTIC_ANSWER;
     for (int i = 0; i < 11; i++) {
         struct err e;
         memset(&e, 0xFF, sizeof e);

@@ -162,16 +162,16 @@ static int check(struct layer *x, const struct json *want)
         ck_assert_msg(param_set(param_find(p->params, json_key(v)), config, &text, 1, &e) == 0, "%s", e.msg);
     }
     unsigned needs = policy_needs_of(p, config);
-    if (needs & POLICY_NEEDS_ROWS)
+    if (needs & STATISTIC_ROWS)
         n_row = p->rows(config) < x->n ? p->rows(config) : x->n;
     for (int q = 0; q < x->n_head; q++) /* only what it asked for */
         x->stat[q] = (struct policy_attention){
-            .off_diagonal = needs & POLICY_NEEDS_COLUMNS ? x->off[q] : NULL,
-            .diagonal = needs & POLICY_NEEDS_COLUMNS ? x->diagonal[q] : NULL,
-            .rows = needs & POLICY_NEEDS_ROWS ? x->attention[q] + (size_t)(x->n - n_row) * (size_t)x->n : NULL};
+            .off_diagonal = needs & STATISTIC_COLUMNS ? x->off[q] : NULL,
+            .diagonal = needs & STATISTIC_COLUMNS ? x->diagonal[q] : NULL,
+            .rows = needs & STATISTIC_ROWS ? x->attention[q] + (size_t)(x->n - n_row) * (size_t)x->n : NULL};
     for (int h = 0; h < x->n_kv; h++) {
-        x->head[h].keys = needs & POLICY_NEEDS_KEYS ? x->keys[h] : NULL;
-        x->head[h].values = needs & POLICY_NEEDS_VALUES ? x->values[h] : NULL;
+        x->head[h].keys = needs & STATISTIC_KEYS ? x->keys[h] : NULL;
+        x->head[h].values = needs & STATISTIC_VALUES ? x->values[h] : NULL;
     }
     struct policy_view view = {.n_layer = 1,
                                .n_head = x->n_head,

@@ -6,6 +6,7 @@
 #include "harness/base/mem.h"
 #include "harness/engine/observe.h"
 #include "harness/engine/prune.h"
+#include "harness/engine/statistic.h"
 
 /* One KV head of one layer. */
 struct list {
@@ -82,12 +83,12 @@ struct evict *evict_create(const struct evict_setup *s, struct err *e)
     *v = (struct evict){.s = *s, .needs = policy_needs_of(p, s->cell->policy_config)};
     v->s.cache = NULL; /* only read here */
     v->s.tally = NULL;
-    v->rows = v->needs & POLICY_NEEDS_ROWS ? p->rows(s->cell->policy_config) : 0;
+    v->rows = v->needs & STATISTIC_ROWS ? p->rows(s->cell->policy_config) : 0;
     v->cache = kvcache_gather(s->cache, NULL, room, NULL, e);
     if (!v->cache || alloc_lists(v, room, e))
         goto fail;
     if (s->tally) {
-        v->tally = tally_gather(s->tally, &s->model->hp, s->cache, NULL, room, (v->needs & POLICY_NEEDS_COLUMNS) != 0,
+        v->tally = tally_gather(s->tally, &s->model->hp, s->cache, NULL, room, (v->needs & STATISTIC_COLUMNS) != 0,
                                 v->rows, e);
         if (!v->tally)
             goto fail;
@@ -204,7 +205,8 @@ struct layer_view {
     struct prune_head *prune;     /* [n_kv_head] */
     float **score;                /* [n_kv_head] -> [entries] */
     unsigned char **stay;         /* [n_kv_head] -> [entries] */
-    int *m;                       /* [n_kv_head] */
+    int *m, *n;                   /* [n_kv_head] budget, entries */
+    const int32_t **order;        /* [n_kv_head] -> [entries] */
     float *arena;
     int32_t *pos;
     unsigned char *mark;
@@ -218,51 +220,11 @@ static void layer_view_fini(struct layer_view *w)
     mem_free(w->score);
     mem_free(w->stay);
     mem_free(w->m);
+    mem_free(w->n);
+    mem_free(w->order);
     mem_free(w->arena);
     mem_free(w->pos);
     mem_free(w->mark);
-}
-
-static float *take(float **at, size_t n)
-{
-    float *p = *at;
-    *at += n;
-    return p;
-}
-
-/* Columns of one query head in the order of the entries' positions. */
-static void sort_attention(const struct evict *v, int layer, int q, const struct list *t, int n_row, float **at,
-                           struct policy_attention *a)
-{
-    const struct tally_head *h = v->tally ? &v->tally->head[layer * v->s.model->hp.n_head + q] : NULL;
-    size_t n = (size_t)t->n;
-    *a = (struct policy_attention){0};
-    if (v->needs & POLICY_NEEDS_COLUMNS) {
-        float *off = take(at, n), *diag = take(at, n);
-        for (size_t j = 0; j < n; j++) {
-            off[j] = h->off[t->order[j]];
-            diag[j] = h->diag[t->order[j]];
-        }
-        a->off_diagonal = off;
-        a->diagonal = diag;
-    }
-    if (v->needs & POLICY_NEEDS_ROWS) {
-        float *rows = take(at, (size_t)n_row * n);
-        for (int r = 0; r < n_row; r++) {
-            const float *row = tally_row_at(v->tally, layer, q, h->n_row - n_row + r);
-            for (size_t j = 0; j < n; j++)
-                rows[(size_t)r * n + j] = row[t->order[j]];
-        }
-        a->rows = rows;
-    }
-}
-
-static const float *sort_vectors(const struct list *t, const float *from, size_t d, float **at)
-{
-    float *to = take(at, (size_t)t->n * d);
-    for (int j = 0; j < t->n; j++)
-        memcpy(to + (size_t)j * d, from + (size_t)t->order[j] * d, d * sizeof *to);
-    return to;
 }
 
 static int layer_view_init(struct layer_view *w, struct evict *v, int layer, struct err *e)
@@ -270,49 +232,49 @@ static int layer_view_init(struct layer_view *w, struct evict *v, int layer, str
     const struct hparams *hp = &v->s.model->hp;
     int H = hp->n_kv_head, n_row = v->rows ? v->tally->head[layer * hp->n_head].n_row : 0;
     const struct list *list = &v->list[layer * H];
-    size_t d = (size_t)hp->head_dim, entries = 0, floats = 0;
-    n_row = n_row < v->rows ? n_row : v->rows;
-    for (int h = 0; h < H; h++) {
-        size_t n = (size_t)list[h].n, per_query = (v->needs & POLICY_NEEDS_COLUMNS ? 2 : 0) + (size_t)n_row;
-        size_t vectors = (v->needs & POLICY_NEEDS_KEYS ? 1 : 0) + (v->needs & POLICY_NEEDS_VALUES ? 1 : 0);
-        entries += n;
-        floats += n * (1 + vectors * d + per_query * (size_t)hp->n_group);
-    }
+    size_t entries = 0, first = 0;
     *w = (struct layer_view){.head = mem_new((size_t)H, sizeof *w->head),
                              .att = mem_new((size_t)hp->n_head, sizeof *w->att),
                              .prune = mem_new((size_t)H, sizeof *w->prune),
                              .score = mem_new((size_t)H, sizeof(float *)),
                              .stay = mem_new((size_t)H, sizeof(unsigned char *)),
-                             .m = mem_new((size_t)H, sizeof *w->m)};
-    w->arena = mem_try_raw(floats, sizeof *w->arena, "scores of cached entries", e);
+                             .m = mem_new((size_t)H, sizeof *w->m),
+                             .n = mem_new((size_t)H, sizeof *w->n),
+                             .order = mem_new((size_t)H, sizeof *w->order)};
+    for (int h = 0; h < H; h++) {
+        w->n[h] = list[h].n;
+        w->order[h] = list[h].order;
+        entries += (size_t)list[h].n;
+    }
+    struct statistic_source from = {.hp = hp,
+                                    .layer = layer,
+                                    .cache = v->cache,
+                                    .n = w->n,
+                                    .order = w->order,
+                                    .held = v->tally,
+                                    .n_row = n_row < v->rows ? n_row : v->rows,
+                                    .rows_held = 1};
+    w->arena = mem_try_raw(entries + statistic_room(v->needs, &from), sizeof *w->arena, "scores of cached entries", e);
     w->pos = mem_try_raw(entries, sizeof *w->pos, "scores of cached entries", e);
     w->mark = mem_try_raw(entries, 1, "scores of cached entries", e);
     if (!w->arena || !w->pos || !w->mark)
         return -1;
-    float *at = w->arena;
-    size_t first = 0;
+    from.room = w->arena + entries;
     for (int h = 0; h < H; h++) {
         const struct kv_tail *tail = kvcache_tail(v->cache, layer, h);
         int32_t *pos = w->pos + first;
         for (int j = 0; j < list[h].n; j++)
             pos[j] = tail->pos[list[h].order[j]];
         w->stay[h] = w->mark + first;
+        w->score[h] = w->arena + first;
         first += (size_t)list[h].n;
-        w->score[h] = take(&at, (size_t)list[h].n);
         w->m[h] = list[h].m;
         w->prune[h] = (struct prune_head){list[h].n, pos};
         w->head[h] = (struct policy_head){.n_entry = list[h].n, .pos = pos};
-        w->head[h].keys = v->needs & POLICY_NEEDS_KEYS ? sort_vectors(&list[h], tail->k, d, &at) : NULL;
-        w->head[h].values = v->needs & POLICY_NEEDS_VALUES ? sort_vectors(&list[h], tail->v, d, &at) : NULL;
     }
-    for (int q = 0; q < hp->n_head; q++)
-        sort_attention(v, layer, q, &list[q / hp->n_group], n_row, &at, &w->att[q]);
     observe_shape(v->s.model, v->s.cell, kvcache_n_seen(v->cache), v->s.sample, &w->v);
-    w->v.layer = layer;
     w->v.n_query = v->since;
-    w->v.n_row = n_row;
-    w->v.head = w->head;
-    w->v.attention = w->att;
+    statistic_show(v->needs, &from, &(struct statistic_sight){.view = &w->v, .head = w->head, .attention = w->att});
     return 0;
 }
 

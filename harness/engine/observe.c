@@ -7,6 +7,7 @@
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
+#include "harness/engine/statistic.h"
 
 struct scorer {
     const struct cell *cell;    /* the first that asked; owns the parameters */
@@ -80,8 +81,8 @@ void observe_memory(struct cell *const *cell, int n_cell, int (*wanted)(const st
     for (int i = 0; i < n_cell; i++) {
         const struct policy_ops *p = cell[i]->policy;
         unsigned needs = p->keeps_all || (wanted && !wanted(cell[i])) ? 0 : policy_needs_of(p, cell[i]->policy_config);
-        int rows = needs & POLICY_NEEDS_ROWS ? p->rows(cell[i]->policy_config) : 0;
-        *columns |= (needs & POLICY_NEEDS_COLUMNS) != 0;
+        int rows = needs & STATISTIC_ROWS ? p->rows(cell[i]->policy_config) : 0;
+        *columns |= (needs & STATISTIC_COLUMNS) != 0;
         *window = rows > *window ? rows : *window;
     }
 }
@@ -102,43 +103,17 @@ static int rows_of(const struct observer *o, const struct scorer *s, const struc
     return s->rows < n ? s->rows : n;
 }
 
-static void attention_view(const struct observer *o, const struct attention_stats *st, const struct scorer *s, int q,
-                           float **rows, struct policy_attention *a)
-{
-    const struct hparams *hp = &o->m->hp;
-    int in_tally, n_row = rows_of(o, s, st, &in_tally), n_key = st->n_key[q / hp->n_group];
-    const struct tally_head *held = carries(o, s) ? &o->pass.after->head[st->layer * hp->n_head + q] : NULL;
-    *a = (struct policy_attention){0};
-    if (s->needs & POLICY_NEEDS_COLUMNS) {
-        a->off_diagonal = held ? held->off : st->off_diagonal[q];
-        a->diagonal = held ? held->diag : st->diagonal[q];
-    }
-    if (s->needs & POLICY_NEEDS_ROWS && !in_tally) {
-        a->rows = st->rows[q] + (size_t)(st->n_row - n_row) * (size_t)n_key;
-    } else if (s->needs & POLICY_NEEDS_ROWS) {
-        for (int i = 0; i < n_row; i++)
-            memcpy(*rows + (size_t)i * (size_t)n_key,
-                   tally_row_at(o->pass.after, st->layer, q, held->n_row - n_row + i), (size_t)n_key * sizeof **rows);
-        a->rows = *rows;
-        *rows += (size_t)n_row * (size_t)n_key;
-    }
-    if (s->needs & POLICY_NEEDS_ENTROPY)
-        a->entropy = st->entropy[q];
-    if (s->needs & POLICY_NEEDS_QUERIES)
-        a->queries = st->queries[q];
-}
-
 /* A view of one layer with the room that it points to. */
 struct sight {
     struct policy_view view;
     struct policy_head *head;
     struct policy_attention *attention;
-    float *rows; /* NULL: they lie in the statistics themselves */
+    float *room; /* NULL: nothing is copied */
 };
 
 static void sight_close(struct sight *w)
 {
-    mem_free(w->rows);
+    mem_free(w->room);
     mem_free(w->head);
     mem_free(w->attention);
 }
@@ -147,39 +122,31 @@ static int sight_open(struct observer *o, const struct scorer *s, const struct a
                       struct err *e)
 {
     const struct hparams *hp = &o->m->hp;
-    struct policy_view *v = &w->view;
-    int in_tally;
+    struct statistic_source from = {.hp = hp,
+                                    .layer = st->layer,
+                                    .cache = o->cache,
+                                    .n = st->n_key,
+                                    .pass = st,
+                                    .held = carries(o, s) ? o->pass.after : NULL};
     *w = (struct sight){.head = mem_new((size_t)hp->n_kv_head, sizeof *w->head),
                         .attention = mem_new((size_t)hp->n_head, sizeof *w->attention)};
-    observe_shape(o->m, s->cell, o->pass.n_seen, o->pass.sample, v);
-    v->layer = st->layer;
-    v->n_query = st->n_query;
-    v->first_query = carries(o, s) ? 0 : o->pass.n_seen - st->n_query;
-    v->n_row = rows_of(o, s, st, &in_tally);
-    v->hidden = s->needs & POLICY_NEEDS_HIDDEN ? st->hidden : NULL;
-    if (in_tally) {
-        w->rows =
-            mem_try((size_t)hp->n_head * (size_t)v->n_row, (size_t)o->stride * sizeof *w->rows, "attention rows", e);
-        if (!w->rows) {
-            sight_close(w);
-            return -1;
-        }
+    from.n_row = rows_of(o, s, st, &from.rows_held);
+    size_t room = statistic_room(s->needs, &from);
+    if (room && !(w->room = mem_try_raw(room, sizeof *w->room, "attention rows", e))) {
+        sight_close(w);
+        return -1;
     }
+    from.room = w->room;
     for (int h = 0; h < hp->n_kv_head; h++) {
         const struct kv_tail *t = kvcache_tail(o->cache, st->layer, h);
         assert(t->n == st->n_key[h]);
-        w->head[h] = (struct policy_head){
-            .n_entry = t->n,
-            .pos = t->pos,
-            .keys = s->needs & POLICY_NEEDS_KEYS ? t->k : NULL,
-            .values = s->needs & POLICY_NEEDS_VALUES ? t->v : NULL,
-        };
+        w->head[h] = (struct policy_head){.n_entry = t->n, .pos = t->pos};
     }
-    float *next = w->rows;
-    for (int q = 0; q < hp->n_head; q++)
-        attention_view(o, st, s, q, &next, &w->attention[q]);
-    v->head = w->head;
-    v->attention = w->attention;
+    observe_shape(o->m, s->cell, o->pass.n_seen, o->pass.sample, &w->view);
+    w->view.n_query = st->n_query;
+    w->view.first_query = carries(o, s) ? 0 : o->pass.n_seen - st->n_query;
+    statistic_show(s->needs, &from,
+                   &(struct statistic_sight){.view = &w->view, .head = w->head, .attention = w->attention});
     return 0;
 }
 
@@ -243,7 +210,7 @@ static int on_attention(void *ctx, const struct attention_stats *st, struct err 
     if (o->pass.fresh)
         tally_take(o->pass.fresh, NULL, st);
     for (int i = 0; i < o->n_scorer; i++)
-        if (o->scorer[i].err.code == ERR_OK && !(o->scorer[i].needs & POLICY_NEEDS_ANSWER))
+        if (o->scorer[i].err.code == ERR_OK && !(o->scorer[i].needs & STATISTIC_ANSWER))
             score_layer(o, &o->scorer[i], st);
     for (int i = 0; i < o->n_watcher; i++)
         if (o->watcher[i].as.err.code == ERR_OK)
@@ -300,7 +267,7 @@ static int scorer_init(struct observer *o, struct scorer *s, const struct cell *
     size_t heads = (size_t)hp->n_layer * (size_t)hp->n_kv_head;
     s->cell = c;
     s->needs = policy_needs_of(c->policy, c->policy_config);
-    s->rows = s->needs & POLICY_NEEDS_ROWS && c->policy->rows ? c->policy->rows(c->policy_config) : 0;
+    s->rows = s->needs & STATISTIC_ROWS && c->policy->rows ? c->policy->rows(c->policy_config) : 0;
     s->score = mem_try(heads * (size_t)o->stride, sizeof *s->score, "scores", e);
     if (!s->score)
         return -1;
@@ -322,16 +289,7 @@ static int scorer_init(struct observer *o, struct scorer *s, const struct cell *
 static void want(struct observer *o, const struct scorer *s)
 {
     struct tap *t = &o->tap;
-    if (s->needs & POLICY_NEEDS_COLUMNS)
-        t->stats |= TRANSFORMER_STAT_COLUMNS;
-    if (s->needs & POLICY_NEEDS_ROWS)
-        t->stats |= TRANSFORMER_STAT_ROWS;
-    if (s->needs & POLICY_NEEDS_ENTROPY)
-        t->stats |= TRANSFORMER_STAT_ENTROPY;
-    if (s->needs & POLICY_NEEDS_QUERIES)
-        t->stats |= TRANSFORMER_STAT_QUERIES;
-    if (s->needs & POLICY_NEEDS_HIDDEN)
-        t->stats |= TRANSFORMER_STAT_HIDDEN;
+    t->stats |= statistic_tap(s->needs);
     if (s->rows > t->last_rows)
         t->last_rows = s->rows;
 }
@@ -350,7 +308,7 @@ static int add_watchers(struct observer *o, struct cell *const *cell, struct err
         o->watcher_of_cell[i] = -1;
         if (cell[i]->policy->keeps_all || (o->pass.skip && o->pass.skip[i]))
             continue;
-        if (a->needs & ALLOCATOR_NEEDS_COSINE && !o->cosine) {
+        if (a->needs & STATISTIC_COSINE && !o->cosine) {
             o->cosine = mem_new(L, sizeof *o->cosine);
             o->stream =
                 mem_try((size_t)o->pass.n_row * (size_t)o->m->hp.d_model, sizeof *o->stream, "the residual stream", e);
@@ -367,8 +325,9 @@ static int add_watchers(struct observer *o, struct cell *const *cell, struct err
         struct watcher *w = &o->watcher[o->watcher_of_cell[i] = o->n_watcher++];
         struct policy_view shape;
         observe_shape(o->m, cell[i], o->pass.n_seen, o->pass.sample, &shape);
-        w->as = (struct scorer){
-            .cell = cell[i], .needs = a->stats, .rows = a->rows ? a->rows(cell[i]->allocator_config) : 0};
+        w->as = (struct scorer){.cell = cell[i],
+                                .needs = a->needs & STATISTIC_OF_VIEW,
+                                .rows = a->rows ? a->rows(cell[i]->allocator_config) : 0};
         w->n_stat = a->n_stat ? a->n_stat(cell[i]->allocator_config, &shape) : 1;
         w->stat = mem_try(L, w->n_stat * sizeof *w->stat, "statistics of a layer allocator", e);
         if (!w->stat)
@@ -482,7 +441,7 @@ const struct tap *observe_tap(struct observer *o)
 int observe_wants_answer(const struct observer *o)
 {
     for (int i = 0; i < o->n_scorer; i++)
-        if (o->scorer[i].needs & POLICY_NEEDS_ANSWER)
+        if (o->scorer[i].needs & STATISTIC_ANSWER)
             return 1;
     return 0;
 }
@@ -494,31 +453,34 @@ void observe_answer(struct observer *o, const float *answer)
     int32_t *pos = mem_new((size_t)n, sizeof *pos);
     struct policy_head *head = mem_new((size_t)H, sizeof *head);
     const float **of_head = mem_new((size_t)H, sizeof *of_head);
+    int *entries = mem_new((size_t)H, sizeof *entries);
     for (int j = 0; j < n; j++)
         pos[j] = j;
-    for (int h = 0; h < H; h++)
+    for (int h = 0; h < H; h++) {
         head[h] = (struct policy_head){.n_entry = n, .pos = pos};
+        entries[h] = n;
+    }
     for (int i = 0; i < o->n_scorer; i++) {
         struct scorer *s = &o->scorer[i];
         struct policy_view v;
-        if (!(s->needs & POLICY_NEEDS_ANSWER) || s->err.code != ERR_OK)
+        if (!(s->needs & STATISTIC_ANSWER) || s->err.code != ERR_OK)
             continue;
         if (!answer)
             err_set(&s->err, ERR_CONFIG, "policy '%s' reads the reference answer, which this sample lacks",
                     s->cell->policy->name);
         observe_shape(o->m, s->cell, n, o->pass.sample, &v);
-        v.head = head;
         v.n_query = n;
-        v.answer = of_head;
-        for (v.layer = 0; v.layer < hp->n_layer && s->err.code == ERR_OK; v.layer++) {
-            for (int h = 0; h < H; h++)
-                of_head[h] = answer + ((size_t)v.layer * (size_t)H + (size_t)h) * (size_t)n;
+        for (int l = 0; l < hp->n_layer && s->err.code == ERR_OK; l++) {
+            struct statistic_source from = {.hp = hp, .layer = l, .n = entries, .answer = answer};
+            from.answer += (size_t)l * (size_t)H * (size_t)n;
+            statistic_show(s->needs, &from, &(struct statistic_sight){.view = &v, .head = head, .answer = of_head});
             score_view(o, s, &v);
         }
     }
     mem_free(pos);
     mem_free(head);
     mem_free(of_head);
+    mem_free(entries);
 }
 
 const float *const *const *observe_scores(const struct observer *o, int i, struct err *e)

@@ -19,7 +19,7 @@ static int allocate(const struct prune_request *r, int m, int *entries, double *
         .m = r->allocator->budget == ALLOCATOR_ABSOLUTE ? 0 : m,
         .total = total,
         .available = r->available,
-        .score = r->allocator->needs & ALLOCATOR_NEEDS_SCORES ? r->score : NULL,
+        .score = r->allocator->needs & STATISTIC_SCORES ? r->score : NULL,
         .stat = r->stat,
         .cosine = r->cosine,
         .predicted = predicted,

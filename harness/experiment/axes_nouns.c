@@ -144,7 +144,7 @@ static void set_prefill(const struct axis *a, const struct choice *v, struct cel
         return;
     }
     c->chunk = *(const struct chunking *)v->config;
-    if (!(policy_needs_of(c->policy, c->policy_config) & (POLICY_NEEDS_COLUMNS | POLICY_NEEDS_ROWS)))
+    if (!(policy_needs_of(c->policy, c->policy_config) & (STATISTIC_COLUMNS | STATISTIC_ROWS)))
         c->chunk.carry = 1; /* there is nothing to carry */
     str_addf(&s, "{\"%s\":", v->noun.name);
     param_json(v->noun.params, &c->chunk, &s);

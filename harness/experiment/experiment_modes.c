@@ -71,7 +71,6 @@ void experiment_modes_check(struct load *l, const struct conf *block, const stru
                             const struct choices *allocator, const struct choices *prefill,
                             const struct choices *decode)
 {
-    const unsigned once = POLICY_NEEDS_ENTROPY | POLICY_NEEDS_QUERIES | POLICY_NEEDS_HIDDEN;
     int chunked = has(prefill, &experiment_prefills[0]), cuts = has(decode, &experiment_decodes[0]);
     for (int i = 0; i < policy->n; i++) {
         const struct policy_ops *p = policy->v[i].noun.ops;
@@ -82,27 +81,23 @@ void experiment_modes_check(struct load *l, const struct conf *block, const stru
                 "policy '%s' watches attention rows with a memory of its own, which can't follow a cache that is "
                 "cut several times: only prefill: full with decode: frozen",
                 p->name);
-        else if ((chunked || cuts) && needs & POLICY_NEEDS_ANSWER)
+        else if ((chunked || cuts) && statistic_first(needs, STATISTIC_OF_PROMPT))
             experiment_complain(
                 l, block, policy->v[i].line,
-                "policy '%s' reads the answer's attention on the full cache of the whole prompt: only prefill: full "
-                "with decode: frozen",
-                p->name);
-        else if (cuts && needs & once)
+                "policy '%s' reads %s on the full cache of the whole prompt: only prefill: full with decode: frozen",
+                p->name, statistic_first(needs, STATISTIC_OF_PROMPT));
+        else if (cuts && statistic_first(needs, STATISTIC_OF_PASS))
             experiment_complain(l, block, policy->v[i].line,
                                 "policy '%s' needs %s, which is known of the prompt only: decode: frozen is expected",
-                                p->name,
-                                needs & POLICY_NEEDS_ENTROPY   ? "row entropies"
-                                : needs & POLICY_NEEDS_QUERIES ? "queries"
-                                                               : "hidden states");
+                                p->name, statistic_first(needs, STATISTIC_OF_PASS));
     }
     for (int i = 0; i < allocator->n && chunked; i++) {
         const struct allocator_ops *a = allocator->v[i].noun.ops;
-        if (a->observe || a->needs & ALLOCATOR_NEEDS_COSINE)
+        if (a->observe || statistic_first(a->needs, STATISTIC_OF_PROMPT))
             experiment_complain(
                 l, block, allocator->v[i].line,
                 "layer_budget '%s' reads %s of the whole prompt, which a prompt that is cut after every chunk "
                 "can't give: prefill: full is expected",
-                a->name, a->observe ? "attention" : "the residual stream");
+                a->name, a->observe ? "attention" : statistic_first(a->needs, STATISTIC_OF_PROMPT));
     }
 }

@@ -74,7 +74,7 @@ static int take_cells(const struct repr_output *o, struct study *s, struct err *
     }
     if (layer != o->m->hp.n_layer)
         return err_set(e, ERR_CONFIG, "%d cells of single layers, expected %d", layer, o->m->hp.n_layer);
-    if (policy_needs_of(s->cell[0]->policy, s->cell[0]->policy_config) & POLICY_NEEDS_ANSWER)
+    if (policy_needs_of(s->cell[0]->policy, s->cell[0]->policy_config) & STATISTIC_ANSWER)
         return err_set(e, ERR_UNSUPPORTED, "policy '%s' reads the reference answer", s->cell[0]->policy->name);
     return 0;
 }
