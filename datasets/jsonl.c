@@ -126,9 +126,8 @@ static int missing(const struct state *s, const struct record *r, int field, str
 {
     struct str more = {0};
     add_fields(r->json, s->field[field], &more);
-    err_set(e, ERR_FORMAT, "%s:%d: field '%s' is missing%s%s%s%s", s->path, r->line, s->field[field], str_c(&more),
-            is_named(s, field) ? " (parameter '" : "", is_named(s, field) ? field_param[field] : "",
-            is_named(s, field) ? "')" : "");
+    err_set(e, ERR_FORMAT, "%s:%d: field '%s' is missing%s (parameter '%s'%s)", s->path, r->line, s->field[field],
+            str_c(&more), field_param[field], is_named(s, field) ? "" : " names another");
     str_free(&more);
     return -1;
 }

@@ -84,7 +84,7 @@ START_TEST(what_is_no_single_plain_document_is_refused_with_its_line)
         {"a: 1\n--- \nb: 2\n", "x.yaml:2: a second document"},
         {"[x, y]: 1\n", "x.yaml:1: a key must be a plain text"},
         {"a: [1, 2\nb: 3\n", "x.yaml:2: did not find expected ',' or ']'"},
-        {"a: 1\n\tb: 2\n", "x.yaml:2: found"},
+        {"a: 1\n\tb: 2\n", "x.yaml:2: a tab: indent with spaces"},
         {"a: \"x\\0y\"\n", "x.yaml:1: a text holds a NUL byte"},
         {"a: 1\n\"x\\0y\": 2\n", "x.yaml:2: a key must be a plain text"},
         {"a: &x [*x]\n", "x.yaml:1: 'x' contains itself"},

@@ -53,8 +53,8 @@ static char *cells_of(const struct experiment *x)
         const struct cell *c = &x->cell[i];
         str_addf(&s, "%s%s %s %s %s %s after %s seed %d new %d\n", c->policy->name,
                  strcmp(c->params, "{}") ? c->params : "", *c->budget_text ? c->budget_text : "-", c->layer_budget,
-                 c->heads->name, c->protect_json,
-                 experiment_prune_after_names[c->prune_after], (int)c->policy_seed, c->max_new_tokens);
+                 c->heads->name, c->protect_json, experiment_prune_after_names[c->prune_after], (int)c->policy_seed,
+                 c->max_new_tokens);
     }
     return str_take(&s);
 }
@@ -385,7 +385,8 @@ START_TEST(include_gives_defaults_and_every_line_keeps_its_file)
     str_addf(&want,
              "%s/base.yaml:5: key 'bad' unknown\n%s/x.yaml:2: key 'worse' unknown\n%s/base.yaml:2: model: no file "
              "'%s/nosuch.h5'\n"
-             "%s/x.yaml:5: keep: expected a fraction in (0, 1], found '2'\n",
+             "%s/x.yaml:5: keep: expected a fraction in (0, 1], found '2'; 2 %% is keep: 0.02, and 2 entries of every "
+             "head are keep_tokens: 2\n",
              dir, dir, dir, dir, dir);
     ck_assert_str_eq(errors.p, want.p);
     str_clear(&errors);

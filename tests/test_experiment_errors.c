@@ -73,7 +73,7 @@ START_TEST(all_mistakes_of_a_file_are_told_in_one_go)
         "  - {keep: 0.5}\n";                                                              /* 29 */
     static const char *const want[] = {
         "x.yaml:15: key 'compression_ratio' unknown: it is the removed fraction elsewhere; write keep, the fraction "
-        "that stays: keep: 0.6",
+        "that stays: keep: 0.4",
         "x.yaml:16: key 'baselin' unknown; did you mean 'baseline'?",
         "x.yaml:22: key 'kep' unknown; did you mean 'keep'?",
         "x.yaml:1: schema: this program reads schema 1",
@@ -88,7 +88,7 @@ START_TEST(all_mistakes_of_a_file_are_told_in_one_go)
         "x.yaml:13: record: scores is not available in this version",
         "x.yaml:13: record: key 'what' unknown; kept and scores are known",
         "x.yaml:3: model: no file 'nosuch.h5'",
-        "x.yaml:3: model: x.yaml: not an HDF5 file, or truncated",
+        "x.yaml:3: model: x.yaml: not an HDF5 file, or truncated; model files end in .h5: depthkv import makes them",
         "x.yaml:5: task 'passky' unknown; did you mean 'passkey'? (see: depthkv list)",
         "x.yaml:6: passkey has no parameter 'lenth'; did you mean 'length'? (see: depthkv describe passkey)",
         "x.yaml:7: jsonl: parameter 'file' is required",
@@ -108,7 +108,7 @@ START_TEST(all_mistakes_of_a_file_are_told_in_one_go)
         "x.yaml:26: policy_seed: an empty list is no axis",
         "x.yaml:26: max_new_tokens: expected a whole number in [1, 1000000], found '0'",
         "x.yaml:27: sweep: a block is a map such as {policy: h2o, keep: 0.5}",
-        "x.yaml:28: policy: expected a name or {name: {parameters}}, found a map of 2 keys",
+        "x.yaml:28: policy: expected a name or {name: {parameters}}, found a map of 2 keys; several are a list: [a, b]",
         "x.yaml:28: keep: expected one value, found a list or map",
         "x.yaml:29: a block of the sweep needs a policy",
     };
@@ -157,7 +157,8 @@ START_TEST(every_mistake_alone_has_its_own_message)
         {4, "tasks: [passkey: 400]", "x.yaml:4: task 'passkey': expected {parameter: value}\n"},
         {4, "tasks: [jsonl: {file: no.jsonl}]", "x.yaml:4: jsonl: parameter 'file': no file 'no.jsonl'\n"},
         {4, "tasks: [jsonl: {file: bad.jsonl}]",
-         "x.yaml:4: task 'jsonl': bad.jsonl:2: field 'answers' is missing; there are context\n"},
+         "x.yaml:4: task 'jsonl': bad.jsonl:2: field 'answers' is missing; there are context (parameter "
+         "'answers_field' names another)\n"},
         {4, "tasks: [jsonl: {file: good.jsonl, question_field: contxt}]",
          "x.yaml:4: task 'jsonl': parameter 'question_field': no record of good.jsonl has a field 'contxt'; did you "
          "mean 'context'?\n"},
@@ -181,7 +182,8 @@ START_TEST(every_mistake_alone_has_its_own_message)
          "x.yaml:6: single: parameter 'layer' is required\n"},
         {6, "sweep: [{policy: knorm, keep_tokens: 0}]",
          "x.yaml:6: keep_tokens: expected a whole number of at least 1, found '0'\n"},
-        {6, "sweep: [{policy: knorm, keep: 50%}]", "x.yaml:6: keep: expected a fraction in (0, 1], found '50%'\n"},
+        {6, "sweep: [{policy: knorm, keep: 50%}]",
+         "x.yaml:6: keep: expected a fraction in (0, 1], found '50%'; write 0.5\n"},
         {6, "sweep: [{policy: knorm, keep: 1.0001}]",
          "x.yaml:6: keep: expected a fraction in (0, 1], found '1.0001'\n"},
         {6, "sweep: [{policy: {}, keep: 1}]",
@@ -198,7 +200,8 @@ START_TEST(every_mistake_alone_has_its_own_message)
         {6, "sweep: [{policy: oracle, keep: 0.5, prefill: {chunked: {size: 64}}}]",
          "x.yaml:6: policy 'oracle' reads the answer's attention on the full cache of the whole prompt: only prefill: "
          "full with decode: frozen\n"},
-        {6, "sweep: [{policy: knorm, keep: 1, samples: 4}]", "x.yaml:6: key 'samples' unknown\n"},
+        {6, "sweep: [{policy: knorm, keep: 1, samples: 4}]",
+         "x.yaml:6: key 'samples' unknown: it stands at the top of the file, not in a block\n"},
         {6, "sweep: [{press_name: knorm, policy: knorm, keep: 1}]",
          "x.yaml:6: key 'press_name' unknown: write policy\n"},
         {6, "sweep: [{policy: knorm, keep_bytes: 383}]",
@@ -234,13 +237,133 @@ START_TEST(every_mistake_alone_has_its_own_message)
 }
 END_TEST
 
+/* What people write who come from other tools, miss a step or slip in the form: a line of the good file, and words that
+ * the first message must hold; the fix is named. */
+START_TEST(messages_name_the_fix)
+{
+    static const char *const good[] = {"schema: 1",      "experiment: x",
+                                       "model: tiny.h5", "tasks: [passkey: {length: 400}]",
+                                       "samples: 1",     "sweep: [{policy: knorm, keep: 0.5}]",
+                                       "measure: score"};
+    static const struct {
+        int line;
+        const char *text, *message;
+    } c[] = {
+        /* form */
+        {6, "sweep:\n\t- {policy: knorm, keep: 1}", "x.yaml:7: a tab: indent with spaces"},
+        {6, "sweep:\n  - policy: knorm\n\t  keep: 1", "x.yaml:8: a tab: indent with spaces"},
+        {6, "sweep:\n  -\tpolicy: knorm\n    keep: 1", "x.yaml:7: a tab: indent with spaces"},
+        {6, "sweep:\n  - policy: knorm\n      keep: 1",
+         "x.yaml:8: mapping values are not allowed in this context: a key "
+         "stands further in than the line above allows"},
+        {6, "sweep:\n  - policy: knorm\n   keep: 1",
+         "x.yaml:8: did not find expected '-' indicator: the items of one list "
+         "begin with '- ' in the same column, the keys of an item in that of"},
+        {6, "sweep:\n  - policy: knorm\n - policy: tova",
+         "x.yaml:8: did not find expected key: the keys of one map begin in the same column"},
+        {6, "sweep: - policy: knorm", "a list stands on lines of its own below its key"},
+        {7, "measure score", "could not find expected ':': a key is followed by ': '"},
+        {7, "measure: [score", "a [ is not closed (it begins in line 7)"},
+        {7, "template: {user: [a, b]", "a { is not closed (it begins in line 7)"},
+        {7, "measure: \"score", "a quote is not closed (it begins in line 7)"},
+        {7, "measure: @score", "a text that begins with this character goes into quotes"},
+        /* budgets */
+        {6, "sweep: [{policy: knorm, keep: 25}]",
+         "found '25'; 25 % is keep: 0.25, and 25 entries of every head are keep_tokens: 25\n"},
+        {6, "sweep: [{policy: knorm, keep: [0.5, 512]}]",
+         "found '512'; 512 entries of every head are keep_tokens: 512\n"},
+        {6, "sweep: [{policy: knorm, keep: 25 %}]", "found '25 %'; write 0.25\n"},
+        {6, "sweep: [{policy: knorm, keep: 1/4}]", "found '1/4'; write 0.25\n"},
+        {6, "sweep: [{policy: knorm, keep: '0,25'}]", "found '0,25'; write 0.25\n"},
+        {6, "sweep: [{policy: knorm, keep: -0.5}]", "found '-0.5'; it is the fraction that stays\n"},
+        {6, "sweep: [{policy: knorm, keep: 8MiB}]", "for bytes write keep_bytes: 8MiB\n"},
+        {6, "sweep: [{policy: knorm, keep: all}]", "the whole cache is policy: full\n"},
+        {6, "sweep: [{policy: knorm, keep_tokens: 0.5}]", "found '0.5'; a fraction is keep: 0.5\n"},
+        {6, "sweep: [{policy: knorm, keep_tokens: 25%}]", "found '25%'; a fraction is keep: 0.25\n"},
+        {6, "sweep: [{policy: knorm, keep_bytes: 0.5}]", "found '0.5'; a fraction is keep: 0.5\n"},
+        {6, "sweep: [{policy: knorm, compression_ratio: 0.75}]", "write keep, the fraction that stays: keep: 0.25\n"},
+        {6, "sweep: [{policy: knorm, compression_ratio: [0.1, 0.2]}]",
+         "the fraction that stays: keep: 0.25 for 0.75\n"},
+        {6, "sweep: [{policy: {knorm: {compression_ratio: 0.5}}, keep: 1}]",
+         "knorm has no parameter 'compression_ratio'; keep, the fraction that stays, stands beside policy"},
+        /* parameters that stand in another place */
+        {6, "sweep: [{policy: snapkv, window: 32, keep: 1}]",
+         "key 'window' unknown: it is a parameter and goes inside: policy: {snapkv: {window: 32}}\n"},
+        {6, "sweep: [{policy: h2o, normalise: visible, keep: 1}]", "policy: {h2o: {normalise: visible}}\n"},
+        {6, "sweep: [{policy: knorm, layer_budget: mga, rho_max: 0.9, keep: 1}]",
+         "layer_budget: {mga: {rho_max: 0.9}}\n"},
+        {6, "sweep: [{policy: knorm, length: 400, keep: 1}]", ": {length: 400}]\n"},
+        {6, "sweep: [{policy: knorm, first_layers: 1, keep: 1}]", "write protect: {first_layers: 1}\n"},
+        {6, "sweep:\n  - policy:\n      snapkv:\n      window: 32\n    keep: 1",
+         "x.yaml:9: policy: 'window' stands beside snapkv instead of inside: indent it further than snapkv, or write "
+         "{snapkv: {window: ...}}\n"},
+        {4, "tasks:\n  - passkey:\n    length: 400",
+         "x.yaml:6: task: 'length' stands beside passkey instead of inside"},
+        {6, "sweep:\n  - snapkv:\n      window: 32\n    keep: 1",
+         "x.yaml:7: key 'snapkv' unknown: write policy: snapkv"},
+        {7, "passkey: {length: 3}", "key 'passkey' unknown: it is a task: tasks: [passkey]\n"},
+        {6, "sweep: [{policy: {snapkv: {window_size: 32}}, keep: 1}]",
+         "no parameter 'window_size'; did you mean 'window'?"},
+        /* names of other tools */
+        {6, "sweep: [{policy: SnapKVPress, keep: 1}]", "'SnapKVPress' unknown; here it is policy: snapkv (see"},
+        {6, "sweep: [{policy: KnormPress, keep: 1}]", "here it is policy: knorm (see"},
+        {6, "sweep: [{policy: TOVAPress, keep: 1}]", "here it is policy: tova (see"},
+        {6, "sweep: [{policy: KeyDiffPress, keep: 1}]", "here it is policy: keydiff (see"},
+        {6, "sweep: [{policy: RandomPress, keep: 1}]", "here it is policy: random (see"},
+        {6, "sweep: [{policy: StreamingLLMPress, keep: 1}]", "here it is policy: streaming (see"},
+        {6, "sweep: [{policy: streaming_llm, keep: 1}]", "here it is policy: streaming (see"},
+        {6, "sweep: [{policy: ObservedAttentionPress, keep: 1}]",
+         "here it is policy: {h2o: {recent: 0, normalise: visible}} (see"},
+        {6, "sweep: [{policy: PyramidKVPress, keep: 1}]", "here it is policy: snapkv, layer_budget: pyramidkv (see"},
+        {6, "sweep: [{policy: SimLayerKVPress, keep: 1}]", "here it is layer_budget: simlayerkv beside a policy (see"},
+        {6, "sweep: [{policy: PerLayerCompressionPress, keep: 1}]", "here it is layer_budget: {vector: [...]}"},
+        {6, "sweep: [{policy: DecodingPress, keep: 1}]", "here it is decode: {interval: N} beside a policy (see"},
+        {6, "sweep: [{policy: KeyRerotationPress, keep: 1}]", "here it is positions: packed beside a policy (see"},
+        {6, "sweep: [{policy: KVzipPress, keep: 1}]", "this press of kvpress has no counterpart here (see"},
+        {6, "sweep: [{policy: pyramidkv, keep: 1}]", "it is a layer budget: layer_budget: pyramidkv beside a policy"},
+        {6, "sweep: [{policy: knorm, layer_budget: snapkv, keep: 1}]", "it is a policy: policy: snapkv"},
+        {6, "sweep: [{presses: knorm, keep: 1}]", "write policy; a list is an axis"},
+        {7, "max_gen_toks: 3", "write max_new_tokens\n"},
+        {7, "num_fewshot: 5", "what a prompt shows ahead is the task's"},
+        {7, "limit: 5", "write samples, or use --limit\n"},
+        {7, "apply_chat_template: true", "write template: chat\n"},
+        /* models */
+        {3, "model: HuggingFaceTB/SmolLM2-135M-Instruct", "then depthkv import FOLDER -o model.h5\n"},
+        {3, "model: m.gguf", "make a model file of it first: depthkv import m.gguf -o model.h5\n"},
+        {3, "model: here.gguf",
+         "not an HDF5 file, or truncated; make a model file of it first: depthkv import here.gguf"},
+        {3, "model: hf/model.safetensors", "make a model file of it first: depthkv import hf -o model.h5\n"},
+        {3, "model: .", "a folder of the Hugging Face form becomes a model file by: depthkv import "},
+        {3, "model: pytorch_model.bin", "pickled weights are not read"},
+        {3, "model: tiny", "model files end in .h5: depthkv import makes them\n"},
+        {3, "model: smollm2-135m-instruct.h5", "make smollm2 fetches it\n"},
+        /* records */
+        {4, "tasks: [jsonl: {file: answer.jsonl}]",
+         "field 'answers' is missing; did you mean 'answer'? (parameter 'answers_field' names another)\n"},
+    };
+    rows_write("here.gguf", "GGUF");
+    rows_write("answer.jsonl", "{\"context\": \"c\", \"answer\": \"a\"}\n");
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct str y = {0};
+        for (int l = 1; l <= 7; l++) {
+            str_add(&y, l == c[i].line ? c[i].text : good[l - 1]);
+            str_addc(&y, '\n');
+        }
+        char *got = errors_of(y.p);
+        ck_assert_msg(strstr(got, c[i].message) != NULL, "case %zu (%s):\n%s", i, c[i].text, got);
+        mem_free(got);
+        str_free(&y);
+    }
+}
+END_TEST
+
 START_TEST(what_is_no_map_or_no_text_is_told_apart)
 {
     static const struct {
         const char *text, *message;
     } c[] = {{"- a\n- b\n", "x.yaml:1: expected a map of keys at the top\n"},
              {"just words\n", "x.yaml:1: expected a map of keys at the top\n"},
-             {"schema: [1\n", "x.yaml:2: did not find expected ',' or ']'\n"},
+             {"schema: [1\n", "x.yaml:2: did not find expected ',' or ']': a [ is not closed (it begins in line 1)\n"},
              {"", "x.yaml:1: the file is empty\n"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         char *got = errors_of(c[i].text);
@@ -261,8 +384,8 @@ START_TEST(more_than_a_hundred_mistakes_are_counted)
     for (const char *p = got; *p; p++)
         lines += *p == '\n';
     ck_assert_int_eq(lines, 101);
-    ck_assert_ptr_nonnull(
-        strstr(got, "x.yaml:106: keep: expected a fraction in (0, 1], found '101'\n... and 50 more\n"));
+    ck_assert_ptr_nonnull(strstr(got, "x.yaml:106: keep: expected a fraction in (0, 1], found '101'; 101 entries of "
+                                      "every head are keep_tokens: 101\n... and 50 more\n"));
     mem_free(got);
     str_free(&y);
 }
@@ -283,7 +406,8 @@ START_TEST(a_command_line_says_which_set_is_wrong)
                                "--set seed:2: did not find expected node content\n"
                                "--set samples:1: the file is empty\n"
                                "--set sed:1: key 'sed' unknown; did you mean 'seed'?\n"
-                               "--set sweep.0.keep:1: keep: expected a fraction in (0, 1], found '2'\n");
+                               "--set sweep.0.keep:1: keep: expected a fraction in (0, 1], found '2'; 2 % is keep: "
+                               "0.02, and 2 entries of every head are keep_tokens: 2\n");
     mem_free(path);
     str_free(&errors);
 }
@@ -309,6 +433,7 @@ Suite *make_experiment_errors_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, all_mistakes_of_a_file_are_told_in_one_go);
     tcase_add_test(t, every_mistake_alone_has_its_own_message);
+    tcase_add_test(t, messages_name_the_fix);
     tcase_add_test(t, what_is_no_map_or_no_text_is_told_apart);
     tcase_add_test(t, more_than_a_hundred_mistakes_are_counted);
     tcase_add_test(t, a_command_line_says_which_set_is_wrong);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/experiment/experiment_habits.h"
 
 static const char *text_of(struct load *l, const struct conf *c, const char *key)
 {
@@ -101,7 +102,10 @@ static int parse_budget(struct load *l, const char *key, const struct conf *c, s
     if (v.kind == BUDGET_BYTES && str_to_bytes(t, &v.bytes))
         expected = "a size such as 8MiB";
     if (expected) {
-        experiment_complain(l, c, c->line, "%s: expected %s, found '%s'", key, expected, t);
+        struct str hint = {0};
+        experiment_habits_budget(key, t, &hint);
+        experiment_complain(l, c, c->line, "%s: expected %s, found '%s'%s", key, expected, t, str_c(&hint));
+        str_free(&hint);
         return -1;
     }
     *out = v;

@@ -1,5 +1,6 @@
 #include "harness/experiment/conf.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -58,6 +59,8 @@ struct reader {
     yaml_parser_t parser;
     yaml_event_t event; /* the last one taken */
     char *file;
+    const char *text; /* [n_text] */
+    size_t n_text;
     struct anchor *anchor;
     int n_anchor, nodes;
     size_t cap;
@@ -87,6 +90,59 @@ static void more_places(struct seen *s, const struct conf *map)
         *place(s, map, map->key[i]) = i + 1;
 }
 
+/* libyaml's words for what people mostly do wrong, and what to do. */
+static const struct {
+    const char *problem, *advice;
+} advices[] = {
+    {"mapping values are not allowed", "a key stands further in than the line above allows: the keys of one map begin "
+                                       "in the same column; a text that holds "
+                                       "': ' goes into quotes"},
+    {"did not find expected key", "the keys of one map begin in the same column, and those inside further in"},
+    {"block mapping in this context", "the keys of one map begin in the same column, and those inside further in"},
+    {"did not find expected '-' indicator",
+     "the items of one list begin with '- ' in the same column, the keys of an item in that of its first"},
+    {"block sequence entries are not allowed", "a list stands on lines of its own below its key: '- ' in one column"},
+    {"could not find expected ':'", "a key is followed by ': '"},
+    {"cannot start any token", "a text that begins with this character goes into quotes"},
+    {"expected ',' or ']'", "a [ is not closed"},
+    {"expected ',' or '}'", "a { is not closed"},
+    {"found unexpected end of stream", "a quote is not closed"},
+    {"found unknown escape character", "in double quotes a backslash is written twice; single quotes take it as it is"},
+};
+
+/* Where in the text a problem was found may be a line behind the tab, which then ends the indentation. */
+static int has_tab(const struct reader *r)
+{
+    const char *p = r->text, *end = r->text + r->n_text;
+    for (size_t line = 0; p < end; line++) {
+        const char *stop = memchr(p, '\n', (size_t)(end - p));
+        size_t n = stop ? (size_t)(stop - p) : (size_t)(end - p), blank = 0;
+        while (blank < n && (p[blank] == ' ' || p[blank] == '-'))
+            blank++;
+        if (blank < n && p[blank] == '\t' &&
+            (line == r->parser.problem_mark.line || line + 1 == r->parser.problem_mark.line))
+            return (int)line + 1;
+        p += n + 1;
+    }
+    return 0;
+}
+
+static int not_yaml(struct reader *r, struct err *e)
+{
+    const char *problem = r->parser.problem ? r->parser.problem : "not YAML", *advice = NULL;
+    int tab = has_tab(r);
+    if (tab)
+        return err_set(e, ERR_CONFIG, "%s:%d: a tab: indent with spaces, YAML takes no tabs there", r->file, tab);
+    for (size_t i = 0; i < sizeof advices / sizeof *advices && !advice; i++)
+        if (strstr(problem, advices[i].problem))
+            advice = advices[i].advice;
+    int opened = (int)r->parser.context_mark.line + 1, line = (int)r->parser.problem_mark.line + 1;
+    err_set(e, ERR_CONFIG, "%s:%d: %s%s%s", r->file, line, problem, advice ? ": " : "", advice ? advice : "");
+    if (e && r->parser.context && opened != line)
+        snprintf(e->msg + strlen(e->msg), sizeof e->msg - strlen(e->msg), " (it begins in line %d)", opened);
+    return -1;
+}
+
 static int take(struct reader *r, struct err *e)
 {
     yaml_event_delete(&r->event);
@@ -95,8 +151,7 @@ static int take(struct reader *r, struct err *e)
     memset(&r->event, 0, sizeof r->event);
     if (r->parser.error == YAML_MEMORY_ERROR)
         return err_set(e, ERR_NOMEM, "%s: no memory for the YAML parser", r->file);
-    return err_set(e, ERR_CONFIG, "%s:%zu: %s", r->file, r->parser.problem_mark.line + 1,
-                   r->parser.problem ? r->parser.problem : "not YAML");
+    return not_yaml(r, e);
 }
 
 static int line_of(const struct reader *r)
@@ -301,7 +356,7 @@ static struct conf *read_document(struct reader *r, struct err *e)
 
 struct conf *conf_parse(const char *name, const char *text, size_t n, struct err *e)
 {
-    struct reader r = {.file = mem_strdup(name)};
+    struct reader r = {.file = mem_strdup(name), .text = text, .n_text = n};
     struct conf *c = NULL;
     if (yaml_parser_initialize(&r.parser)) {
         yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, n);

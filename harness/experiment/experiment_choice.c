@@ -3,6 +3,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/experiment/experiment_habits.h"
 #include "harness/experiment/experiment_int.h"
 
 enum { MAX_CHOICES = 4096 };
@@ -194,9 +195,12 @@ static void expand(struct load *l, const struct noun *noun, const struct conf *p
     for (int i = 0; i < n; i++) {
         v[i].param = param_find(noun->params, params->key[i]);
         if (!v[i].param) {
+            struct str hint = {0};
+            experiment_habits_parameter(params->key[i], known, n_known, &hint);
             experiment_complain(l, params, params->key_line[i], "%s has no parameter '%s'%s (see: depthkv describe %s)",
-                                noun->name, params->key[i], experiment_hint(params->key[i], known, n_known),
-                                noun->name);
+                                noun->name, params->key[i],
+                                hint.n ? hint.p : experiment_hint(params->key[i], known, n_known), noun->name);
+            str_free(&hint);
             bad = 1;
         } else if (read_values(l, params->item[i], params->key[i], all_layers, &v[i])) {
             bad = 1;
@@ -216,6 +220,29 @@ static void expand(struct load *l, const struct noun *noun, const struct conf *p
     mem_free(at);
 }
 
+/* A map of several keys; mostly a name's parameters stand beside it instead of inside: {snapkv: , window: 32}. */
+static void complain_of_map(struct load *l, const struct conf *c, const char *what,
+                            int (*find)(const char *name, struct noun *out))
+{
+    struct noun noun = {0};
+    const char *beside = NULL;
+    int line = c->line;
+    if (c->n > 1 && find(c->key[0], &noun) == 0 && c->item[0]->kind == CONF_SCALAR && !*c->item[0]->text)
+        for (int i = 1; i < c->n && !beside; i++)
+            if (param_find(noun.params, c->key[i])) {
+                beside = c->key[i];
+                line = c->key_line[i];
+            }
+    if (beside)
+        experiment_complain(l, c, line,
+                            "%s: '%s' stands beside %s instead of inside: indent it further than %s, or write "
+                            "{%s: {%s: ...}}",
+                            what, beside, noun.name, noun.name, noun.name, beside);
+    else
+        experiment_complain(l, c, c->line, "%s: expected a name or {name: {parameters}}, found a map of %d keys%s",
+                            what, c->n, c->n > 1 && find(c->key[0], &noun) == 0 ? "; several are a list: [a, b]" : "");
+}
+
 void experiment_choices(struct load *l, const struct conf *c, const char *what,
                         int (*find)(const char *name, struct noun *out), const char *const *known, int n_known,
                         int all_layers, struct choices *out)
@@ -231,13 +258,15 @@ void experiment_choices(struct load *l, const struct conf *c, const char *what,
     const struct conf *params = c->kind == CONF_MAP && c->n == 1 ? c->item[0] : NULL;
     struct noun noun;
     if (!name) {
-        experiment_complain(l, c, c->line, "%s: expected a name or {name: {parameters}}, found a map of %d keys", what,
-                            c->n);
+        complain_of_map(l, c, what, find);
         return;
     }
     if (find(name, &noun)) {
+        struct str hint = {0};
+        experiment_habits_name(what, name, &hint);
         experiment_complain(l, c, c->line, "%s '%s' unknown%s (see: depthkv list)", what, name,
-                            experiment_hint(name, known, n_known));
+                            hint.n ? hint.p : experiment_hint(name, known, n_known));
+        str_free(&hint);
         return;
     }
     if (params && params->kind == CONF_SCALAR && *params->text == '\0')

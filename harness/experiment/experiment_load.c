@@ -14,6 +14,7 @@
 #include "harness/base/rng.h"
 #include "harness/experiment/axes.h"
 #include "harness/experiment/experiment_find.h"
+#include "harness/experiment/experiment_habits.h"
 #include "harness/experiment/published.h"
 
 const char *const experiment_prune_after_names[] = {"context", "question", "all_but_last", "prompt", NULL};
@@ -23,25 +24,6 @@ static const char *const top_keys[] = {"schema",       "experiment", "model",   
                                        "record",       "include",    "report",  "relative_to", NULL};
 
 enum { MAX_ERROR = 100 }; /* that are told */
-
-/* Habits from other tools, and what is meant here. */
-static const struct {
-    const char *key, *hint;
-} habits[] = {
-    {"compression_ratio", "it is the removed fraction elsewhere; write keep, the fraction that stays: keep: 0.6"},
-    {"press_name", "write policy"},
-    {"dataset", "write tasks"},
-    {"max_capacity_prompt", "write keep_tokens"},
-    {"max_cache_length", "write keep (a fraction) or keep_tokens"},
-    {"window_size", "it is a parameter: policy: {snapkv: {window: 32}}"},
-    {"kernel_size", "it is a parameter: policy: {snapkv: {kernel: 5}}"},
-    {"heavy_ratio", "H2O's budget is keep; its recents a parameter: policy: {h2o: {recent: 32}}"},
-    {"recent_size", "write protect: {recent: 32}"},
-    {"start_size", "write policy: {streaming: {sinks: 4}}"},
-    {"query_aware", "write prune_after: question"},
-    {"fraction", "write samples, or use --limit"},
-    {"output_dir", "use run -o DIR"},
-};
 
 /* One line, whatever the file has put into it. */
 static void add_error(struct str *errors, const char *text)
@@ -95,18 +77,16 @@ void experiment_check_keys(struct load *l, const struct conf *map, int top)
             known[n++] = axes_key(i, k);
     for (int i = 0; i < map->n; i++) {
         int found = 0;
-        const char *habit = NULL;
+        struct str hint = {0};
         for (int k = 0; k < n; k++)
             found |= strcmp(map->key[i], known[k]) == 0;
-        for (size_t h = 0; h < sizeof habits / sizeof *habits; h++)
-            if (strcmp(map->key[i], habits[h].key) == 0)
-                habit = habits[h].hint;
-        /* of a merged map, every key may stand in another file */
-        if (!found && habit)
-            experiment_complain(l, map->item[i], map->key_line[i], "key '%s' unknown: %s", map->key[i], habit);
-        else if (!found)
+        if (!found) {
+            experiment_habits_key(map, i, top, &hint);
+            /* of a merged map, every key may stand in another file */
             experiment_complain(l, map->item[i], map->key_line[i], "key '%s' unknown%s", map->key[i],
-                                experiment_hint(map->key[i], known, n));
+                                hint.n ? hint.p : experiment_hint(map->key[i], known, n));
+        }
+        str_free(&hint);
     }
 }
 
@@ -220,10 +200,13 @@ static void add_model(struct load *l, const struct conf *c)
     size_t n = strlen(m.name);
     if (n > 3 && strcmp(m.name + n - 3, ".h5") == 0)
         m.name[n - 3] = '\0';
+    struct str hint = {0};
+    experiment_habits_model(fs_exists(m.path) ? m.path : c->text, &hint);
     if (!fs_exists(m.path))
-        experiment_complain(l, c, c->line, "model: no file '%s'", m.path);
+        experiment_complain(l, c, c->line, "model: no file '%s'%s", m.path, str_c(&hint));
     else if (model_open_hparams(m.path, &m.hp, m.sha256, &e))
-        experiment_complain(l, c, c->line, "model: %s", e.msg);
+        experiment_complain(l, c, c->line, "model: %s%s", e.msg, str_c(&hint));
+    str_free(&hint);
     for (int i = 0; i < x->n_model; i++)
         if (strcmp(x->model[i].name, m.name) == 0)
             experiment_complain(l, c, c->line, "model: two models are named '%s', and rows could not tell them apart",

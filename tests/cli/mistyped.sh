@@ -29,8 +29,8 @@ t "depthkv run: either a file or -m -t -p -k, not both (see: depthkv run -h)" ru
 t "depthkv run: expected FILE.yaml, or all of -m, -t, -p, -k (see: depthkv run -h)" run -m tiny.h5 -t passkey
 t "command line:10: policy 'snapvk' unknown; did you mean 'snapkv'? (see: depthkv list)" run -m tiny.h5 -t passkey -p snapvk -k 0.1
 t "command line:5: task 'passky' unknown; did you mean 'passkey'? (see: depthkv list)" run -m tiny.h5 -t passky -p snapkv -k 0.1
-t "command line:11: keep: expected a fraction in (0, 1], found '10'" run -m tiny.h5 -t passkey -p snapkv -k 10
-t "--set sweep.1.keep:1: keep: expected a fraction in (0, 1], found '7'" run x.yaml --set sweep.1.keep=7
+t "command line:11: keep: expected a fraction in (0, 1], found '10'; 10 % is keep: 0.1, and 10 entries of every head are keep_tokens: 10" run -m tiny.h5 -t passkey -p snapkv -k 10
+t "--set sweep.1.keep:1: keep: expected a fraction in (0, 1], found '7'; 7 % is keep: 0.07, and 7 entries of every head are keep_tokens: 7" run x.yaml --set sweep.1.keep=7
 t "--set template:1: template: model 'tiny': template: chat, but the model has no chat template" check x.yaml --set template=chat
 t "depthkv list: 'polices' unknown; did you mean 'policies'? (see: depthkv list -h)" list polices
 t "depthkv list: one kind at a time; 'x' is too much (see: depthkv list -h)" list tasks x
@@ -40,7 +40,7 @@ t "depthkv: task 'passkey' has no parameter 'lenth'; did you mean 'length'? (see
 t "depthkv: task 'jsonl': parameter 'file' is required: --param file=..." samples jsonl -m tiny.h5
 t "depthkv samples: task 'niah_singel_1' unknown; did you mean 'niah_single_1'? (see: depthkv samples -h)" samples niah_singel_1 -m tiny.h5
 t "depthkv: nosuch.h5: No such file or directory" samples passkey -m nosuch.h5
-t "depthkv: x.yaml: not an HDF5 file, or truncated" generate -m x.yaml abc
+t "depthkv: x.yaml: not an HDF5 file, or truncated; model files end in .h5: depthkv import makes them" generate -m x.yaml abc
 t "depthkv: a prompt of 3 tokens + -n 5000 exceed the model's context of 4096" generate -m tiny.h5 -n 5000 abc
 t "depthkv trace: no cell begins with 'zzz'; depthkv check prints them (see: depthkv trace -h)" trace x.yaml --cell zzz
 t "depthkv: nosuch/rows.jsonl: No such file or directory" report nosuch
