@@ -67,7 +67,7 @@ START_TEST(a_forced_pass_goes_on_from_any_step_with_the_bits_of_decoding)
             struct seen seen = {.s = &s};
             struct decode_watch watch = {.ctx = &seen, .step = see};
             s.cache = kvcache_derive(full, NULL, decode_tail_capacity(held, NEW), NULL, NULL);
-            ck_assert_msg(decode_greedy(m, w, run, 1, &watch, NULL, &e) == 0, "%s", e.msg);
+            ck_assert_msg(decode_greedy(m, w, run, 1, &watch, &e) == 0, "%s", e.msg);
             ck_assert_int_eq(seen.n, NEW);
             struct taken got = {.n = NEW - from};
             struct forced f = {.s = &s, .target = s.out.id, .n_target = NEW, .from = from};
@@ -108,7 +108,7 @@ START_TEST(logits_that_are_no_numbers_fail_their_sequence)
             first[7] = NAN;
         else
             ((float *)(uintptr_t)m->output_norm)[3] = INFINITY;
-        ck_assert_int_eq(decode_greedy(m, w, run, 1, NULL, NULL, &e), 0);
+        ck_assert_int_eq(decode_greedy(m, w, run, 1, NULL, &e), 0);
         ck_assert_str_eq(s.finish_reason, "failed");
         ck_assert_int_eq(s.out.n, at);
         ck_assert_msg(strstr(s.err.msg, at ? "of token 1 of the answer is" : "logit 7 of token 0 of the answer is NaN"),

@@ -57,23 +57,17 @@ static struct row make_row(const char *key, int sample, const char *question)
     cell.policy = policy_find("snapkv");
     cell.allocator = allocator_find("uniform");
     cell.heads = head_find("uniform");
-    struct row r = {.x = &x,
-                    .cell = &cell,
-                    .key = key,
-                    .reason = "",
-                    .sample = sample,
-                    .question_id = question,
-                    .context_id = "c",
-                    .engine = "0123456789abcdef and more",
-                    .data = "fedcba9876543210 and more",
-                    .prompt_sha256 = "ab",
-                    .prompt_tokens = 12,
-                    .n_layer = 2,
-                    .output = "",
-                    .finish_reason = "eos",
-                    .first_divergence = -1,
-                    .group_cells = 3};
-    row_unknown(&r);
+    struct row r;
+    row_begin(&r, &x, &cell, 2, sample);
+    r.key = key;
+    r.question_id = question;
+    r.context_id = "c";
+    r.engine = "0123456789abcdef and more";
+    strcpy(r.data, "fedcba9876543210 and more");
+    strcpy(r.prompt_sha256, "ab");
+    r.prompt_tokens = 12;
+    r.finish_reason = "eos";
+    r.group_cells = 3;
     return r;
 }
 

@@ -153,7 +153,7 @@ START_TEST(sixty_four_greedy_tokens_are_those_of_transformers)
         token_ids_free(&want);
     }
     ck_assert_int_ge(n, 3);
-    ck_assert_msg(decode_greedy(m, w, run, n, NULL, NULL, &e) == 0, "%s", e.msg);
+    ck_assert_msg(decode_greedy(m, w, run, n, NULL, &e) == 0, "%s", e.msg);
     n = 0;
     for (const struct json *v = json_first(json_get(root, "greedy")); v; v = json_next(v), n++) {
         struct token_ids want = {0};

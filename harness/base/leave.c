@@ -1,5 +1,7 @@
 #include "harness/base/leave.h"
 
+#include "harness/base/err.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -125,6 +127,11 @@ void leave_when_asked(void)
 int leave_asked(void)
 {
     return asked;
+}
+
+int leave_stopped(struct err *e)
+{
+    return asked ? err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue") : 0;
 }
 
 int leave_remove(const char *path)

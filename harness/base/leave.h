@@ -1,7 +1,7 @@
 /* How the process ends where it can't go on: a signal, or memory that nobody can do without. Unfinished files go, one
  * line on stderr says why, and nothing else runs: what is finished lies in files already, and destructors of libraries
- * that have just been refused memory crash. Everything in leave.c but leave_begin may be called from a signal handler.
- */
+ * that have just been refused memory crash. Everything in leave.c but leave_begin and leave_stopped may be called from
+ * a signal handler. */
 #ifndef HARNESS_BASE_LEAVE_H
 #define HARNESS_BASE_LEAVE_H
 
@@ -18,6 +18,9 @@ void leave_begin(void);
  * ended a few seconds later, or at a second signal, is ended where it is. */
 void leave_when_asked(void);
 int leave_asked(void);
+/* 0, or -1 and ERR_INTERRUPTED when somebody has asked: for work whose finished part is on disk. */
+struct err;
+int leave_stopped(struct err *e);
 
 /* A file that is not finished: removed when the process is left. A number for leave_forget, once it is renamed or
  * removed; -1 where too many are open at once (then it stays). */

@@ -227,7 +227,7 @@ static int decode_once(struct bench_run *b, struct workspace *w, struct kvcache 
         run[i] = &s[i];
     }
     double start = open_window(b);
-    int rc = decode_greedy(b->model, w, run, n, NULL, leave_asked, e);
+    int rc = decode_greedy(b->model, w, run, n, NULL, e);
     *seconds = close_window(b, start) / steps;
     for (int i = 0; i < n; i++) {
         s[i].cache = NULL; /* the caller's */
@@ -332,22 +332,37 @@ struct sink {
     double segment_bytes; /* that the cut cells need beside the full cache */
 };
 
-static int take_row(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e)
+static int take_row(struct sink *s, const struct group_done *d, struct err *e)
 {
-    struct sink *s = ctx;
+    const struct keepset *keep = d->keep;
     struct str line = {0};
-    (void)question;
-    if (row->status != ROW_OK)
-        return err_set(e, ERR_POLICY, "cell %d failed: %s", cell, row->reason);
+    if (d->row->status != ROW_OK)
+        return err_set(e, ERR_POLICY, "cell %d failed: %s", d->cell, d->row->reason);
     for (int l = 0; l < s->hp->n_layer; l++)
         for (int h = 0; h < s->hp->n_kv_head; h++)
             if (keepset_count(keep, l, h) < keep->n) /* whole ones are the full cache's */
                 s->segment_bytes += keepset_count(keep, l, h) * 2.0 * s->hp->head_dim * sizeof(float);
-    row->key = row->cell->id;
-    record_json(row, &line);
+    timing_begin(TIMING_IO);
+    d->row->key = d->row->cell->id;
+    record_json(d->row, &line);
     int bad = fprintf(s->file, "%s\n", str_c(&line)) < 0 || fflush(s->file);
+    timing_end();
     str_free(&line);
     return bad ? err_set(e, ERR_IO, "writing a row to a temporary file failed") : 0;
+}
+
+static int run_cells(const struct group *g, struct sink *s, struct err *e)
+{
+    struct group_run *run = group_begin(g);
+    struct group_done done;
+    int more;
+    while ((more = group_next(run, &done, e)) > 0)
+        if (take_row(s, &done, e)) {
+            more = -1;
+            break;
+        }
+    group_end(run);
+    return more;
 }
 
 /* The whole group once: seconds, peak resident bytes, and the bytes of DESIGN section 6. */
@@ -380,9 +395,6 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
         .prune_after = PRUNE_AFTER_ALL_BUT_LAST,
         .fixed_length = 1,
         .batch_bytes = (size_t)2 << 30,
-        .tick = leave_asked,
-        .emit = take_row,
-        .ctx = &sink,
     };
     if (!sink.file) {
         err_set(e, ERR_IO, "no temporary file for rows");
@@ -394,7 +406,7 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
         mem_trim();
     int peak = clock_reset_peak_rss() == 0;
     double start = open_window(b);
-    if (group_run(&g, e))
+    if (run_cells(&g, &sink, e))
         goto out;
     *seconds = close_window(b, start);
     double segments = sink.segment_bytes < (double)g.batch_bytes ? sink.segment_bytes : (double)g.batch_bytes;

@@ -89,7 +89,7 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     if (prefill_run(&read, e))
         goto out;
     double t1 = clock_seconds();
-    if (decode_greedy(m, w, &run, 1, NULL, leave_asked, e))
+    if (decode_greedy(m, w, &run, 1, NULL, e))
         goto out;
     double t2 = clock_seconds();
     if (o->show) {

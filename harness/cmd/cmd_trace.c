@@ -28,7 +28,7 @@ struct trace {
     const struct model *m;
     const struct cell *cell;
     const struct prompt *prompt;
-    int wanted, layer;
+    int layer;
 };
 
 /* Marks of one layer, as the cut of group.c had them. */
@@ -47,24 +47,20 @@ static void mark_protected(const struct trace *t, const struct keepset *keep, in
     prune_protect(&r, &head, entries, mark, &cut);
 }
 
-static int inspect(void *ctx, int cell, const float *const *const *score, const struct keepset *keep,
-                   const int *entries, struct err *e)
+static void print_entries(const struct trace *t, const struct group_done *d)
 {
-    struct trace *t = ctx;
-    (void)e;
-    if (cell != t->wanted)
-        return 0;
+    const struct keepset *keep = d->keep;
     unsigned char *mark = mem_new((size_t)keep->n, 1);
     quote_show(stdout, "layer\thead\tposition\ttoken\tscore\tprotected\tkept\n");
     for (int l = 0; l < keep->n_layer; l++) {
-        mark_protected(t, keep, entries[l], mark);
+        mark_protected(t, keep, d->entries[l], mark);
         for (int h = 0; (t->layer < 0 || l == t->layer) && h < keep->n_kv_head; h++)
             for (int j = 0; j < keep->n; j++) {
                 struct str token = {0}, quoted = {0}, number = {0};
                 tokenizer_decode(t->m->tokenizer, &t->prompt->ids.id[j], 1, 1, &token);
                 str_add_json(&quoted, str_c(&token), token.n);
-                if (score && !isnan(score[l][h][j])) /* nothing is known of what an earlier cut evicted */
-                    str_add_double(&number, (double)score[l][h][j]);
+                if (d->score && !isnan(d->score[l][h][j])) /* nothing is known of what an earlier cut evicted */
+                    str_add_double(&number, (double)d->score[l][h][j]);
                 quote_show(stdout, "%d\t%d\t%d\t%s\t%s\t%d\t%d\n", l, h, j, quoted.p, str_c(&number), mark[j],
                            keepset_has(keep, l, h, j));
                 str_free(&token);
@@ -73,15 +69,25 @@ static int inspect(void *ctx, int cell, const float *const *const *score, const 
             }
     }
     mem_free(mark);
-    return 0;
 }
 
-static int ignore_row(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e)
+/* Runs the group, and prints its last cell. */
+static int run_group(const struct trace *t, const struct group *g, struct err *e)
 {
-    const struct trace *t = ctx;
-    (void)question;
-    (void)keep;
-    return cell == t->wanted && row->status != ROW_OK ? err_set(e, ERR_POLICY, "%s", row->reason) : 0;
+    struct group_run *run = group_begin(g);
+    struct group_done done;
+    int more, wanted = g->n_cell - 1;
+    while ((more = group_next(run, &done, e)) > 0) {
+        if (done.cell != wanted)
+            continue;
+        if (done.row->status != ROW_OK) {
+            more = err_set(e, ERR_POLICY, "%s", done.row->reason);
+            break;
+        }
+        print_entries(t, &done);
+    }
+    group_end(run);
+    return more;
 }
 
 /* The group of just this cell and the full cache that goes with it. */
@@ -124,12 +130,12 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     }
     if (task->ops->item(self, sample, x->seed, c->max_new_tokens, &item, e) || encode_prompt(&ec, &item, 0, &prompt, e))
         goto out;
-    struct trace t = {.m = m, .cell = c, .prompt = &prompt, .wanted = cells[0] != c, .layer = layer};
+    struct trace t = {.m = m, .cell = c, .prompt = &prompt, .layer = layer};
     struct group g = {.x = x,
                       .model = m,
                       .work = w,
                       .cell = cells,
-                      .n_cell = 1 + t.wanted,
+                      .n_cell = cells[0] == c ? 1 : 2,
                       .item = &item,
                       .question = &question,
                       .prompt = &prompt,
@@ -137,12 +143,9 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
                       .prune_after = c->prune_after,
                       .sample = sample,
                       .sample_hash = experiment_sample_hash(x, c->task, sample),
-                      .batch_bytes = (size_t)2 << 30,
-                      .tick = leave_asked,
-                      .emit = ignore_row,
-                      .ctx = &t,
-                      .inspect = inspect};
-    rc = group_run(&g, e);
+                      .keep_scores = 1,
+                      .batch_bytes = (size_t)2 << 30};
+    rc = run_group(&t, &g, e);
 out:
     encode_prompt_fini(&prompt);
     dataset_item_fini(&item);

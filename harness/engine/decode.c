@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
 #include "models/half.h"
@@ -294,7 +295,7 @@ static int pick(struct running *r, int n, const struct batch *b, const float *lo
 }
 
 int decode_greedy(const struct model *m, struct workspace *w, struct sequence *const *s, int n_sequence,
-                  const struct decode_watch *watch, int (*tick)(void), struct err *e)
+                  const struct decode_watch *watch, struct err *e)
 {
     int rc = -1, running = 0;
     size_t n = (size_t)n_sequence + 1, vocab = (size_t)m->hp.n_vocab;
@@ -327,10 +328,8 @@ int decode_greedy(const struct model *m, struct workspace *w, struct sequence *c
         running = pick(r, n_sequence, &b, workspace_logits(w), vocab, active, row);
         if (choose(m, s, active, row, running, watch, e))
             goto out;
-        if (tick && tick()) {
-            err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue");
+        if (leave_stopped(e))
             goto out;
-        }
         if (!b.n_cache)
             break;
     }

@@ -40,10 +40,10 @@ struct decode_watch {
     int (*step)(void *ctx, const int *active, const float *const *logits, int n, struct err *e);
 };
 
-/* Feeds what was held back, then decodes greedily (ties: the lowest id) until every sequence has ended. `tick` (may be
- * NULL) is called after every step and may ask to stop by returning non-zero (ERR_INTERRUPTED); watch may be NULL. */
+/* Feeds what was held back, then decodes greedily (ties: the lowest id) until every sequence has ended, or, between two
+ * steps, somebody asks to stop (ERR_INTERRUPTED). watch may be NULL. */
 int decode_greedy(const struct model *m, struct workspace *w, struct sequence *const *s, int n_sequence,
-                  const struct decode_watch *watch, int (*tick)(void), struct err *e);
+                  const struct decode_watch *watch, struct err *e);
 
 /* Teacher forcing: for every sequence the logits that predict target[from .. n_target), as one chunk each, batched over
  * sequences. The sequence has been decoded, and its own first from - 1 tokens are those of the target; from 0 begins

@@ -1,7 +1,19 @@
-/* One group: the unit of work. A prompt is prefilled once; every cell of the group cuts its own cache from it; all
- * cells (and questions) decode as one batch. Reads like the method:
- *   prefill and observe -> budgets and keep sets -> sub-batches: derive caches, decode, force, score -> rows
- * Cells with `prefill: chunked` follow: they share chunks among themselves, and the full cache as their reference. */
+/* One group: the unit of work. A prompt is prefilled once; every cell of the group cuts its own cache from it; as many
+ * cells (with all their questions) as fit into memory decode together. Whoever runs one asks for its rows, which come
+ * as soon as they are known:
+ *
+ *   struct group_run *run = group_begin(&g);
+ *   while ((more = group_next(run, &done, &e)) > 0)
+ *       ... done.row, done.keep ...
+ *   group_end(run);
+ *
+ * What happens on the way, in this order:
+ *   group_run.c       the prompt is read (prefill.h) while scorers look on (observe.h); budgets and keep sets (prune.h)
+ *   group_batch.c     cells that fit together: their caches, decoding (decode.h, evict.h)
+ *   group_measure.c   what is measured while they decode and after it (measure.h)
+ *   group_row.c       rows
+ *   group_chunked.c   cells with `prefill: chunked` follow: they share chunks among themselves, and the full cache as
+ *                     their reference */
 #ifndef HARNESS_GROUP_H
 #define HARNESS_GROUP_H
 
@@ -12,38 +24,47 @@
 #include "models/keepset.h"
 #include "models/transformer.h"
 
+enum { GROUP_REFERENCE = 0 }; /* index of the cell that keeps all, which the others are measured against */
+
 struct group {
     const struct experiment *x;
     const struct model *model;
     struct workspace *work;
-    struct cell *const *cell; /* [n_cell] one (model, task, prune_after, max_new_tokens); cell[0] keeps all */
+    struct cell *const *cell; /* [n_cell] that share a prefill (axes.h); cell[GROUP_REFERENCE] keeps all */
     int n_cell;
     const struct dataset_item *item;
     const int *question;         /* [n_question] indices into item->question */
-    const struct prompt *prompt; /* [n_question]; the first `n` tokens are the same in all */
+    const struct prompt *prompt; /* [n_question]; what is fed before the cut is the same in all */
     int n_question;
     enum prune_after prune_after;
     int sample;
     uint64_t sample_hash;
     int fixed_length;   /* 1: every sequence decodes exactly its max_new_tokens (benchmarks) */
+    int keep_scores;    /* 1: the scores of the last cuts are wanted too (trace) */
     size_t batch_bytes; /* segments that may be resident at once beside the full cache */
-    int (*tick)(void);  /* asked between steps: non-zero stops with ERR_INTERRUPTED; may be NULL */
-    /* Called once per (cell, question), question by question; chunked cells come last. `keep` is NULL when the cell
-     * failed before its last cut. */
-    int (*emit)(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e);
-    void *ctx;
     /* (optional) wanted[cell * n_question + question]: 0 = the row is there already; its work may be left out */
     const unsigned char *wanted;
-    /* (optional) sees the scores of the last cut before they are dropped (trace, record); by position, NAN for what an
-     * earlier cut evicted; NULL for a cell that keeps all */
-    int (*inspect)(void *ctx, int cell, const float *const *const *score, const struct keepset *keep,
-                   const int *entries, struct err *e);
 };
+
+struct group_done { /* one (cell, question); lent until the next call */
+    int cell, question;
+    struct row *row;
+    const struct keepset *keep; /* NULL: the cell failed */
+    const int *entries;         /* [n_layer] kept per KV head; NULL with keep */
+    /* with keep_scores, of the last cut: [n_layer][n_kv_head] -> [n] by position, NAN for what an earlier cut evicted;
+     * NULL for a cell that keeps all */
+    const float *const *const *score;
+};
+
+struct group_run;
+struct group_run *group_begin(const struct group *g); /* g and what it points to outlive the run */
+/* 1: *out is the next row, question by question within a cell; chunked cells come last. 0: all rows were given. -1: the
+ * group as a whole can't be done, or somebody asks to stop (ERR_INTERRUPTED). A cell that fails is a row like another.
+ */
+int group_next(struct group_run *run, struct group_done *out, struct err *e);
+void group_end(struct group_run *run);
 
 /* What a cell asks of a cut; the prompt, its entries and scores are left zero. */
 struct prune_request group_request(const struct cell *c, const struct hparams *hp);
-
-/* 0 when every row was emitted (failed cells are rows too); -1 when the group as a whole could not be done. */
-int group_run(const struct group *g, struct err *e);
 
 #endif

@@ -3,12 +3,13 @@
  * Cells share a chunk, and all their scorers watch the same forward pass, as long as they kept the same entries so far:
  * a *branch* is a cache, and the cells whose history it is. After a chunk every cell of a branch is cut; those with
  * equal keep sets go on as one branch, the others as branches of their own. Branches are followed to their end one
- * after another, so that what is in memory is a branch and the forks that led to it, not all branches at once. What a
- * branch ends in does not depend on which other cells there are. */
+ * after another (the *path* below is where we are), so that what is in memory is a branch and the forks that led to it,
+ * not all branches at once. What a branch ends in does not depend on which other cells there are. */
 #include <math.h>
 #include <string.h>
 
 #include "harness/base/clock.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
 #include "harness/engine/group_int.h"
@@ -22,6 +23,7 @@ struct branch {
     int size;          /* of its chunks */
     int *cell, n_cell; /* indices into group.cell */
     double seconds;    /* of the passes so far */
+    int ended;         /* 1: the whole prompt was read, and the cache is sealed */
 };
 
 static void branch_fini(struct branch *b)
@@ -52,7 +54,7 @@ struct memory {
     int columns, window;
 };
 
-static struct memory memory_for(const struct group_state *s, const struct branch *b, int (*of)(const struct cell *),
+static struct memory memory_for(const struct group_run *s, const struct branch *b, int (*of)(const struct cell *),
                                 int n_row)
 {
     struct cell **cell = mem_new((size_t)b->n_cell + 1, sizeof(struct cell *));
@@ -82,14 +84,29 @@ static void pass_fini(struct pass *p)
     mem_free(p->logits);
 }
 
-static int next_rows(const struct group_state *s, const struct branch *b)
+/* A branch on the path from the first chunk to where we are. */
+struct step {
+    struct branch branch;        /* its cells: those that were not followed so far */
+    struct pass pass;            /* of its next chunk, ... */
+    int is_read;                 /* ... which was read and cut after; cells fork off */
+    int *failed, n_failed, told; /* cells that could not be cut; how many of them, or of an ended branch, were told */
+};
+
+struct chunked {
+    struct step *path;
+    int n_path;
+    size_t cap;
+    unsigned char *begun; /* [n_cell] */
+};
+
+static int next_rows(const struct group_run *s, const struct branch *b)
 {
     return s->n - b->fed < b->size ? s->n - b->fed : b->size;
 }
 
 /* Room for the statistics that outlive this pass: those that scorers see at its end together with what was carried,
  * that the next pass or decoding asks for. */
-static int remember(struct group_state *s, const struct branch *b, struct pass *p, struct err *e)
+static int remember(struct group_run *s, const struct branch *b, struct pass *p, struct err *e)
 {
     const struct hparams *hp = &s->g->model->hp;
     int left = s->n - b->fed - p->n_row;
@@ -114,7 +131,7 @@ static int remember(struct group_state *s, const struct branch *b, struct pass *
 }
 
 /* One chunk through the branch's cache, with all scorers watching. */
-static int feed(struct group_state *s, struct branch *b, struct pass *p, struct err *e)
+static int feed(struct group_run *s, struct branch *b, struct pass *p, struct err *e)
 {
     const struct group *g = s->g;
     const struct hparams *hp = &g->model->hp;
@@ -145,42 +162,19 @@ static int feed(struct group_state *s, struct branch *b, struct pass *p, struct 
         return -1;
     b->fed += p->n_row;
     b->seconds += clock_seconds() - start;
-    return group_interrupted(g, e);
+    return leave_stopped(e);
 }
 
-/* Scores by position, for onlookers. */
-static int inspect(struct group_state *s, struct branch *b, int c, const float *const *const *score, struct err *e)
+/* Cuts every cell of the branch after a chunk. Cells that fail leave it: there is nothing more to read for them. */
+static int cut_all(struct group_run *s, struct step *at, struct err *e)
 {
     const struct group *g = s->g;
     const struct hparams *hp = &g->model->hp;
-    size_t heads = (size_t)hp->n_layer * (size_t)hp->n_kv_head, n = (size_t)s->n;
-    float *value = mem_new(heads * n, sizeof *value);
-    const float **head = mem_new(heads, sizeof *head), *const **layer = mem_new((size_t)hp->n_layer, sizeof *layer);
-    for (size_t i = 0; i < heads * n; i++)
-        value[i] = NAN;
-    for (size_t i = 0; i < heads; i++) {
-        int l = (int)i / hp->n_kv_head, h = (int)i % hp->n_kv_head;
-        const struct kv_tail *t = kvcache_tail(b->cache, l, h);
-        for (int j = 0; j < t->n; j++)
-            value[i * n + (size_t)t->pos[j]] = score[l][h][j];
-        head[i] = value + i * n;
-        layer[l] = head + (size_t)l * (size_t)hp->n_kv_head;
-    }
-    int rc = g->inspect(g->ctx, c, layer, s->cut[c].keep, s->cut[c].entries, e);
-    mem_free(value);
-    mem_free(head);
-    mem_free(layer);
-    return rc;
-}
-
-/* Cuts every cell of the branch after a chunk. Cells that fail leave it. */
-static int cut_all(struct group_state *s, struct branch *b, const struct pass *p, struct err *e)
-{
-    const struct group *g = s->g;
-    const struct hparams *hp = &g->model->hp;
+    struct branch *b = &at->branch;
     int rc = -1, left = 0;
     int *available = mem_new((size_t)hp->n_layer, sizeof *available);
     struct prune_head *head = mem_new((size_t)hp->n_layer * (size_t)hp->n_kv_head, sizeof *head);
+    at->failed = mem_new((size_t)b->n_cell + 1, sizeof *at->failed);
     for (int l = 0; l < hp->n_layer; l++)
         for (int h = 0; h < hp->n_kv_head; h++) {
             const struct kv_tail *t = kvcache_tail(b->cache, l, h);
@@ -190,23 +184,22 @@ static int cut_all(struct group_state *s, struct branch *b, const struct pass *p
     for (int i = 0; i < b->n_cell; i++) {
         int c = b->cell[i];
         struct cut *k = &s->cut[c];
-        const struct chunking *chunk = &g->cell[c]->chunk;
-        struct cut_input in = {.n = chunk->budget == CHUNK_FINAL ? s->n : b->fed,
+        struct cut_input in = {.n = g->cell[c]->chunk.budget == CHUNK_FINAL ? s->n : b->fed,
                                .n_seen = b->fed,
                                .available = available,
                                .head = head,
-                               .score = observe_scores(p->observer, i, &k->err)};
+                               .score = observe_scores(at->pass.observer, i, &k->err)};
         size_t bytes = kvcache_bytes(b->cache);
         k->peak_bytes = bytes > k->peak_bytes ? bytes : k->peak_bytes;
         k->prefill_s = b->seconds;
         if (in.score && group_cut(s, c, &in, e))
             goto out;
-        if (k->err.code == ERR_OK && p->last && g->inspect && inspect(s, b, c, in.score, e))
-            goto out;
+        if (k->err.code == ERR_OK && at->pass.last && g->keep_scores)
+            k->scores = group_scores_copy(s, b->cache, in.score);
         if (k->err.code == ERR_OK)
             b->cell[left++] = c;
-        else if (group_enqueue(s, c, NULL, e)) /* its row tells why */
-            goto out;
+        else
+            at->failed[at->n_failed++] = c;
     }
     b->n_cell = left;
     rc = 0;
@@ -217,7 +210,7 @@ out:
 }
 
 /* 1 when the cell's kept keys are turned to their ranks: it is packed, and something was removed. */
-static int is_turned(const struct group_state *s, int c, int fed)
+static int is_turned(const struct group_run *s, int c, int fed)
 {
     const struct keepset *k = s->cut[c].keep;
     for (int i = 0; s->g->cell[c]->packed && i < k->n_layer * k->n_kv_head; i++)
@@ -226,7 +219,7 @@ static int is_turned(const struct group_state *s, int c, int fed)
     return 0;
 }
 
-static int same_history(const struct group_state *s, int a, int b, int fed)
+static int same_history(const struct group_run *s, int a, int b, int fed)
 {
     const struct keepset *x = s->cut[a].keep, *y = s->cut[b].keep;
     size_t heads = (size_t)x->n_layer * (size_t)x->n_kv_head;
@@ -235,7 +228,7 @@ static int same_history(const struct group_state *s, int a, int b, int fed)
 }
 
 /* The cells of b that share the keep set of its first cell move to `out`; order is kept on both sides. */
-static void split_off(const struct group_state *s, struct branch *b, struct branch *out)
+static void split_off(const struct group_run *s, struct branch *b, struct branch *out)
 {
     int left = 0, first = b->cell[0];
     *out = (struct branch){
@@ -249,7 +242,7 @@ static void split_off(const struct group_state *s, struct branch *b, struct bran
 }
 
 /* What the cells of `to` keep of `from`, with room for the next chunk. */
-static int take_cache(struct group_state *s, const struct branch *from, const struct pass *p, struct branch *to,
+static int take_cache(struct group_run *s, const struct branch *from, const struct pass *p, struct branch *to,
                       struct err *e)
 {
     const struct model *m = s->g->model;
@@ -280,89 +273,155 @@ static int take_cache(struct group_state *s, const struct branch *from, const st
     return 0;
 }
 
-/* A branch has ended: its cells share one sealed cache. */
-static int finish(struct group_state *s, const struct branch *b, const struct pass *p, struct err *e)
+/* The prompt ends here: the cells of a branch share one sealed cache, which predicts the first token of their answers
+ * where nothing was held back. */
+static int seal(struct group_run *s, struct branch *b, const struct pass *p, struct err *e)
 {
     size_t vocab = (size_t)s->g->model->hp.n_vocab;
+    b->ended = 1;
     if (kvcache_seal(b->cache, 0, e))
         return -1;
-    for (int i = 0; i < b->n_cell; i++) {
+    for (int i = 0; p->logits && i < b->n_cell; i++) {
         struct cut *k = &s->cut[b->cell[i]];
-        if (p->logits) {
-            k->first_logits = mem_try(vocab, sizeof *k->first_logits, "logits", e);
-            if (!k->first_logits)
-                return -1;
-            memcpy(k->first_logits, p->logits, vocab * sizeof *p->logits);
-        }
-        if (group_enqueue(s, b->cell[i], b->cache, e))
+        k->first_logits = mem_try(vocab, sizeof *k->first_logits, "logits", e);
+        if (!k->first_logits)
             return -1;
+        memcpy(k->first_logits, p->logits, vocab * sizeof *p->logits);
     }
     return 0;
 }
 
-/* Follows a branch to its end; what it holds is released. */
-static int follow(struct group_state *s, struct branch *b, struct err *e)
+/* ---- the way through the branches ------------------------------------------------------------- */
+
+static void step_fini(struct step *at)
 {
-    int rc = -1;
-    while (b->n_cell) {
-        struct pass p = {0};
-        struct branch part = {0};
-        int bad = feed(s, b, &p, e);
-        timing_begin(TIMING_CUTTING);
-        bad = bad || cut_all(s, b, &p, e);
-        timing_end();
-        while (!bad && b->n_cell) {
-            split_off(s, b, &part);
-            timing_begin(TIMING_CUTTING);
-            bad = take_cache(s, b, &p, &part, e);
-            timing_end();
-            if (bad || b->n_cell == 0)
-                break; /* the last part goes on in this loop, when its origin has been released */
-            bad = p.last ? finish(s, &part, &p, e) : follow(s, &part, e);
-            branch_fini(&part);
+    branch_fini(&at->branch);
+    pass_fini(&at->pass);
+    mem_free(at->failed);
+    *at = (struct step){0};
+}
+
+static struct step *push(struct chunked *k, const struct branch *b)
+{
+    mem_grow(&k->path, &k->cap, (size_t)k->n_path + 1, sizeof *k->path);
+    k->path[k->n_path] = (struct step){.branch = *b};
+    return &k->path[k->n_path++];
+}
+
+static int chunk_size(const struct group_run *s,
+                      int c) /* 0: the cell's prefill is not chunked, or its rows are there */
+{
+    int64_t size = group_wanted(s->g, c) ? s->g->cell[c]->chunk.size : 0;
+    return size < s->n ? (int)size : s->n;
+}
+
+/* All cells with the chunks of the first one that was not begun: 1; 0: all were. */
+static int begin_branch(struct group_run *s, struct chunked *k, struct err *e)
+{
+    const struct group *g = s->g;
+    int first = 0;
+    while (first < g->n_cell && (k->begun[first] || !chunk_size(s, first)))
+        first++;
+    if (first == g->n_cell)
+        return 0;
+    struct branch b = {.size = chunk_size(s, first), .cell = mem_new((size_t)g->n_cell, sizeof *b.cell)};
+    for (int c = first; c < g->n_cell; c++)
+        if (chunk_size(s, c) == b.size) {
+            b.cell[b.n_cell++] = c;
+            k->begun[c] = 1;
         }
-        branch_fini(b);
-        *b = part;
-        if (!bad && b->n_cell && p.last) {
-            bad = finish(s, b, &p, e);
-            b->n_cell = 0;
-        }
-        pass_fini(&p);
-        if (bad)
-            goto out;
+    b.cache = kvcache_create(&g->model->hp, b.size, e);
+    if (!b.cache) {
+        branch_fini(&b);
+        return -1;
     }
-    rc = 0;
-out:
-    branch_fini(b);
+    push(k, &b);
+    return 1;
+}
+
+/* Reads the next chunk of the branch where we are, and cuts its cells. */
+static int read_chunk(struct group_run *s, struct step *at, struct err *e)
+{
+    if (feed(s, &at->branch, &at->pass, e))
+        return -1;
+    timing_begin(TIMING_CUTTING);
+    int rc = cut_all(s, at, e);
+    timing_end();
+    at->is_read = 1;
     return rc;
 }
 
-int group_chunked(struct group_state *s, struct err *e)
+/* Takes the cells off the branch where we are that go on with the same entries, and follows them: as a step of their
+ * own, or, when they are the last, in place of the branch that they come from, which is released. */
+static int fork_off(struct group_run *s, struct chunked *k, struct err *e)
 {
-    const struct group *g = s->g;
-    unsigned char *done = mem_new((size_t)g->n_cell, 1);
-    int rc = -1;
-    for (int c = 0; c < g->n_cell; c++) {
-        int size = g->cell[c]->chunk.size < s->n ? (int)g->cell[c]->chunk.size : s->n;
-        if (!g->cell[c]->chunk.size || done[c] || !group_wanted(g, c))
-            continue;
-        struct branch b = {.size = size, .cell = mem_new((size_t)g->n_cell, sizeof *b.cell)};
-        for (int i = c; i < g->n_cell; i++)
-            if (g->cell[i]->chunk.size && group_wanted(g, i) &&
-                (g->cell[i]->chunk.size < s->n ? (int)g->cell[i]->chunk.size : s->n) == size) {
-                b.cell[b.n_cell++] = i;
-                done[i] = 1;
-            }
-        b.cache = kvcache_create(&g->model->hp, size, e);
-        if (!b.cache) {
-            branch_fini(&b);
-            goto out;
-        }
-        if (follow(s, &b, e))
-            goto out;
+    struct step *at = &k->path[k->n_path - 1];
+    struct branch part;
+    split_off(s, &at->branch, &part);
+    timing_begin(TIMING_CUTTING);
+    int rc = take_cache(s, &at->branch, &at->pass, &part, e);
+    timing_end();
+    if (rc) {
+        branch_fini(&part);
+        return -1;
     }
-    rc = group_flush(s, e);
-out:
-    mem_free(done);
+    if (at->branch.n_cell) {
+        struct pass last = at->pass; /* `at` may move */
+        at = push(k, &part);
+        return last.last ? seal(s, &at->branch, &last, e) : 0;
+    }
+    branch_fini(&at->branch);
+    at->branch = part;
+    rc = at->pass.last ? seal(s, &at->branch, &at->pass, e) : 0;
+    pass_fini(&at->pass);
+    mem_free(at->failed);
+    *at = (struct step){.branch = at->branch};
     return rc;
+}
+
+struct chunked *group_chunked_begin(const struct group_run *s)
+{
+    struct chunked *k = mem_new(1, sizeof *k);
+    k->begun = mem_new((size_t)s->g->n_cell, 1);
+    return k;
+}
+
+int group_chunked_next(struct group_run *s, struct ready *out, struct err *e)
+{
+    struct chunked *k = s->chunked;
+    for (;;) {
+        struct step *at = k->n_path ? &k->path[k->n_path - 1] : NULL;
+        int rc = 0;
+        if (!at) {
+            rc = begin_branch(s, k, e);
+            if (rc == 0)
+                return 0;
+        } else if (at->told < at->n_failed) { /* its row tells why */
+            *out = (struct ready){.cell = at->failed[at->told++]};
+            return 1;
+        } else if (at->branch.ended && at->told < at->branch.n_cell) {
+            *out = (struct ready){.cell = at->branch.cell[at->told++], .leaf = at->branch.cache};
+            return 1;
+        } else if (at->branch.ended || at->branch.n_cell == 0) {
+            step_fini(at);
+            k->n_path--;
+        } else if (!at->is_read) {
+            rc = read_chunk(s, at, e);
+        } else {
+            rc = fork_off(s, k, e);
+        }
+        if (rc < 0)
+            return -1;
+    }
+}
+
+void group_chunked_end(struct chunked *k)
+{
+    if (!k)
+        return;
+    while (k->n_path)
+        step_fini(&k->path[--k->n_path]);
+    mem_free(k->path);
+    mem_free(k->begun);
+    mem_free(k);
 }

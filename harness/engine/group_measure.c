@@ -7,19 +7,9 @@
 #include "harness/base/timing.h"
 #include "harness/engine/group_int.h"
 
-struct sequence *group_sequence(const struct group_state *s, int cell, int question)
-{
-    return &s->sequence[(size_t)cell * (size_t)s->g->n_question + (size_t)question];
-}
-
-struct outcome *group_outcome(const struct group_state *s, int cell, int question)
-{
-    return &s->result[(size_t)cell * (size_t)s->g->n_question + (size_t)question];
-}
-
 /* Sums attention rows of the full cache's forced pass, normalised over the prompt entries. */
 struct mass_tap {
-    const struct group_state *s;
+    const struct group_run *s;
     double *mass; /* [n_layer][n_kv_head][n] */
     int from;     /* rows before this one predict nothing of interest */
 };
@@ -43,39 +33,40 @@ static int add_mass(void *ctx, int layer, int head, int row, const float *weight
 }
 
 /* The full cache's tokens so far are y so far. */
-static void follow_full(struct group_state *s, int q)
+static void follow_full(struct group_run *s, int q)
 {
-    const struct sequence *full = group_sequence(s, 0, q);
-    for (int i = s->y[q].n; i < full->out.n; i++)
-        token_ids_add(&s->y[q], full->out.id[i]);
+    const struct token_ids *out = &group_run_of(s, GROUP_REFERENCE, q)->sequence.out;
+    struct token_ids *y = &s->answer[q].y;
+    for (int i = y->n; i < out->n; i++)
+        token_ids_add(y, out->id[i]);
 }
 
 /* Where the full cache's attention goes from the queries that predict y. */
-static int full_mass(struct group_state *s, int q, struct err *e)
+static int full_mass(struct group_run *s, int q, struct err *e)
 {
     const struct hparams *hp = &s->g->model->hp;
-    struct sequence *full = group_sequence(s, 0, q);
+    struct sequence *full = &group_run_of(s, GROUP_REFERENCE, q)->sequence;
+    struct full_answer *a = &s->answer[q];
     size_t heads = (size_t)hp->n_layer * (size_t)hp->n_kv_head, n = (size_t)s->n;
-    s->mass[q] = mem_try(heads * n, sizeof(double), "attention mass", e);
-    if (!s->mass[q])
+    a->mass = mem_try(heads * n, sizeof *a->mass, "attention mass", e);
+    if (!a->mass)
         return -1;
-    struct mass_tap mass = {.s = s, .mass = s->mass[q]};
+    struct mass_tap mass = {.s = s, .mass = a->mass};
     struct tap tap = {.ctx = &mass, .weights = add_mass};
-    struct forced f = {.s = full, .target = s->y[q].id, .n_target = s->y[q].n, .from = full->n_held == 0};
+    struct forced f = {.s = full, .target = a->y.id, .n_target = a->y.n, .from = full->n_held == 0};
     if (decode_forced(s->g->model, s->g->work, &f, 1, &tap, NULL, NULL, e))
         return -1;
     const float *last = observe_last_row(s->observer); /* the query that predicts y_1 was part of the prefill */
-    int predicting = s->y[q].n;
     for (size_t i = 0; last && i < heads * n; i++)
-        s->mass[q][i] += (double)last[i];
+        a->mass[i] += (double)last[i];
     for (size_t i = 0; i < heads * n; i++)
-        s->mass[q][i] /= (double)predicting * hp->n_head;
+        a->mass[i] /= (double)a->y.n * hp->n_head;
     return 0;
 }
 
 /* One question's answer, teacher-forced on a copy of the full cache; returns how many queries predict it, -1 on error.
  */
-static int answer_mass(struct group_state *s, int q, double *mass, struct err *e)
+static int answer_mass(struct group_run *s, int q, double *mass, struct err *e)
 {
     const struct group *g = s->g;
     const struct prompt *p = &g->prompt[q];
@@ -104,7 +95,7 @@ out:
     return rc;
 }
 
-int group_read_answers(struct group_state *s, struct err *e)
+int group_read_answers(struct group_run *s, struct err *e)
 {
     const struct hparams *hp = &s->g->model->hp;
     size_t all = (size_t)hp->n_layer * (size_t)hp->n_kv_head * (size_t)s->n;
@@ -134,17 +125,10 @@ out:
     return rc;
 }
 
-static int has_nll_metric(const struct exp_task *t)
+static void add_loss(const struct group_run *s, struct cell_run *r, const float *logits)
 {
-    for (int i = 0; i < t->n_metric; i++)
-        if (!t->metric[i]->score)
-            return 1;
-    return 0;
-}
-
-static void add_loss(struct group_state *s, struct outcome *o, int q, const float *logits)
-{
-    o->loss += measure_loss(logits, s->g->prompt[q].target.id[o->n_loss++], s->g->model->hp.n_vocab);
+    const struct token_ids *target = &s->g->prompt[r->question].target;
+    r->loss += measure_loss(logits, target->id[r->n_loss++], s->g->model->hp.n_vocab);
 }
 
 /* Whether step t of a sequence, about to be chosen, stands on the first t tokens of the list, all steps before having.
@@ -155,157 +139,132 @@ static int stands_on(const struct sequence *t, const struct token_ids *list, int
     return measured == step && (step == 0 || (step <= list->n && t->out.id[step - 1] == list->id[step - 1]));
 }
 
+void group_measure_begin(struct cell_run *r)
+{
+    r->nll = (double)NAN;
+    measure_divergence_begin(&r->divergence);
+}
+
+/* One step of one sequence, from the logits of its next token. */
+static void watch_one(const struct group_run *s, struct cell_run *r, const float *logits)
+{
+    const struct full_answer *a = &s->answer[r->question];
+    const struct token_ids *target = &s->g->prompt[r->question].target;
+    int step = r->sequence.out.n;
+    if (group_wants_kl(s->g) && step < a->reference.n_step && stands_on(&r->sequence, &a->y, r->divergence.n))
+        measure_divergence_add(&r->divergence, &a->reference, logits);
+    if (group_wants_nll(s->g) && step < target->n && stands_on(&r->sequence, target, r->n_loss))
+        add_loss(s, r, logits);
+}
+
 int group_watch_step(void *ctx, const int *active, const float *const *logits, int n, struct err *e)
 {
-    struct group_watch *w = ctx;
-    struct group_state *s = w->s;
-    int n_question = s->g->n_question;
+    const struct group_watch *w = ctx;
+    struct group_run *s = w->s;
+    int rc = 0;
     timing_begin(TIMING_FORCED);
-    for (int i = 0; i < n; i++) {
-        ptrdiff_t at = w->run[active[i]] - s->sequence;
-        if (at >= n_question)
-            continue; /* not the full cache */
-        follow_full(s, (int)at);
-        if (w->want_kl && measure_reference_add(&s->reference[at], logits[i], s->g->model->hp.n_vocab, e)) {
-            timing_end();
-            return -1;
-        }
+    for (int i = 0; i < n && rc == 0; i++) { /* the reference first: the others are measured against this step of it */
+        const struct cell_run *r = w->run[active[i]];
+        if (r->cell != GROUP_REFERENCE)
+            continue;
+        follow_full(s, r->question);
+        if (group_wants_kl(s->g))
+            rc = measure_reference_add(&s->answer[r->question].reference, logits[i], s->g->model->hp.n_vocab, e);
     }
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int i = 0; i < n; i++) {
-        const struct sequence *t = w->run[active[i]];
-        ptrdiff_t at = t - s->sequence;
-        int q = (int)(at % n_question);
-        struct outcome *o = &s->result[at];
-        if (w->want_kl && t->out.n < s->reference[q].n_step && stands_on(t, &s->y[q], o->divergence.n))
-            measure_divergence_add(&o->divergence, &s->reference[q], logits[i]);
-        if (w->want_nll && t->out.n < s->g->prompt[q].target.n && stands_on(t, &s->g->prompt[q].target, o->n_loss))
-            add_loss(s, o, q, logits[i]);
-    }
+#pragma omp parallel for schedule(dynamic, 1) if (rc == 0)
+    for (int i = 0; i < (rc ? 0 : n); i++)
+        watch_one(s, w->run[active[i]], logits[i]);
     timing_end();
-    return 0;
+    return rc;
 }
 
-void group_watch_begin(struct group_watch *w, struct group_state *s, struct sequence *const *run, int n_run)
-{
-    const struct group *g = s->g;
-    *w = (struct group_watch){
-        .s = s,
-        .run = run,
-        .want_kl = (g->x->measure & MEASURE_KL) != 0,
-        .want_nll = (g->x->measure & MEASURE_NLL) || has_nll_metric(&g->x->task[g->cell[0]->task]),
-    };
-    for (int i = 0; i < n_run; i++) {
-        struct outcome *o = &s->result[run[i] - s->sequence];
-        *o = (struct outcome){.nll = (double)NAN};
-        measure_divergence_begin(&o->divergence);
-    }
-}
-
-/* What decoding did not measure along y or the answer. */
+/* What decoding did not measure along y or the task's answer. */
 struct rest {
-    struct group_state *s;
+    const struct group_run *s;
     struct forced *f;
-    int *of_answer, n; /* [n] 1: the item is along the answer */
+    struct cell_run **run; /* [n] whose sequences are forced */
+    int *of_answer, n;     /* [n] 1: along the task's answer; 0: along y */
 };
 
 static void take_rest(void *ctx, int i, const float *logits, int n)
 {
-    const struct rest *r = ctx;
-    ptrdiff_t at = r->f[i].s - r->s->sequence;
-    int q = (int)(at % r->s->g->n_question);
-    struct outcome *o = &r->s->result[at];
-    for (int t = 0; t < n; t++, logits += r->s->g->model->hp.n_vocab)
-        if (r->of_answer[i])
-            add_loss(r->s, o, q, logits);
+    const struct rest *k = ctx;
+    struct cell_run *r = k->run[i];
+    for (int t = 0; t < n; t++, logits += k->s->g->model->hp.n_vocab)
+        if (k->of_answer[i])
+            add_loss(k->s, r, logits);
         else
-            measure_divergence_add(&o->divergence, &r->s->reference[q], logits);
+            measure_divergence_add(&r->divergence, &k->s->answer[r->question].reference, logits);
 }
 
-static void add_rest(struct rest *r, struct sequence *t, const struct token_ids *list, int measured, int of_answer)
+static void add_rest(struct rest *k, struct cell_run *r, const struct token_ids *list, int measured, int of_answer)
 {
-    r->of_answer[r->n] = of_answer;
-    r->f[r->n++] = (struct forced){.s = t, .target = list->id, .n_target = list->n, .from = measured};
+    k->of_answer[k->n] = of_answer;
+    k->run[k->n] = r;
+    k->f[k->n++] = (struct forced){.s = &r->sequence, .target = list->id, .n_target = list->n, .from = measured};
 }
 
-int group_measure(struct group_state *s, struct err *e)
+/* What is left to measure of one sequence, into two passes of which the second goes on where the first has ended. The
+ * one that shares more with what was decoded goes first: a pass leaves the cache with its own tokens. */
+static void plan_rest(struct rest pass[2], struct cell_run *r)
+{
+    const struct group_run *s = pass->s;
+    const struct token_ids *y = &s->answer[r->question].y, *target = &s->g->prompt[r->question].target;
+    const struct sequence *t = &r->sequence;
+    int runs = (t->cache || t->evict) && t->err.code == ERR_OK;
+    int kl = runs && group_wants_kl(s->g) && r->divergence.n < y->n;
+    int nll = runs && group_wants_nll(s->g) && r->n_loss < target->n;
+    int nll_first = nll && (!kl || r->n_loss > r->divergence.n);
+    if (kl)
+        add_rest(&pass[nll_first], r, y, r->divergence.n, 0);
+    if (nll)
+        add_rest(&pass[!nll_first], r, target, r->n_loss, 1);
+}
+
+static int is_in_batch(const struct group_run *s, int cell)
+{
+    for (int i = 0; i < s->batch.n; i++)
+        if (s->batch.cell[i] == cell)
+            return 1;
+    return 0;
+}
+
+int group_measure(struct group_run *s, struct err *e)
 {
     const struct group *g = s->g;
     int rc = -1;
-    struct group_watch want;
-    size_t most = (size_t)s->n_batch * (size_t)g->n_question + 1;
-    struct rest rest[2] = {0};
-    group_watch_begin(&want, s, NULL, 0);
+    size_t most = (size_t)s->batch.n * (size_t)g->n_question + 1;
+    struct rest pass[2];
     for (int k = 0; k < 2; k++)
-        rest[k] = (struct rest){s, mem_new(most, sizeof *rest[k].f), mem_new(most, sizeof *rest[k].of_answer), 0};
+        pass[k] = (struct rest){.s = s,
+                                .f = mem_new(most, sizeof *pass[k].f),
+                                .run = mem_new(most, sizeof *pass[k].run),
+                                .of_answer = mem_new(most, sizeof *pass[k].of_answer)};
     timing_begin(TIMING_FORCED);
-    for (int q = 0; s->n_batch && s->batch[0] == 0 && q < g->n_question; q++) {
+    for (int q = 0; q < g->n_question && is_in_batch(s, GROUP_REFERENCE); q++) {
         follow_full(s, q);
         if (full_mass(s, q, e))
             goto out;
     }
-    for (int i = 0; i < s->n_batch; i++)
-        for (int q = 0; q < g->n_question; q++) {
-            int c = s->batch[i];
-            struct sequence *t = group_sequence(s, c, q);
-            const struct outcome *o = group_outcome(s, c, q);
-            int runs = (t->cache || t->evict) && t->err.code == ERR_OK;
-            int kl = runs && want.want_kl && o->divergence.n < s->y[q].n;
-            int nll = runs && want.want_nll && o->n_loss < s->g->prompt[q].target.n;
-            /* the one that shares more with what was decoded goes first: a pass leaves the cache with its own tokens */
-            int nll_first = nll && (!kl || o->n_loss > o->divergence.n);
-            if (kl)
-                add_rest(&rest[nll_first], t, &s->y[q], o->divergence.n, 0);
-            if (nll)
-                add_rest(&rest[!nll_first], t, &s->g->prompt[q].target, o->n_loss, 1);
-        }
+    for (int i = 0; i < s->batch.n; i++)
+        for (int q = 0; q < g->n_question; q++)
+            plan_rest(pass, group_run_of(s, s->batch.cell[i], q));
     for (int k = 0; k < 2; k++)
-        if (decode_forced(g->model, g->work, rest[k].f, rest[k].n, NULL, take_rest, &rest[k], e))
+        if (decode_forced(g->model, g->work, pass[k].f, pass[k].n, NULL, take_rest, &pass[k], e))
             goto out;
-    for (int i = 0; i < s->n_batch; i++)
+    for (int i = 0; i < s->batch.n; i++)
         for (int q = 0; q < g->n_question; q++) {
-            struct outcome *o = group_outcome(s, s->batch[i], q);
-            measure_divergence_end(&o->divergence);
-            o->nll = o->n_loss ? o->loss / o->n_loss : (double)NAN;
+            struct cell_run *r = group_run_of(s, s->batch.cell[i], q);
+            measure_divergence_end(&r->divergence);
+            r->nll = r->n_loss ? r->loss / r->n_loss : (double)NAN;
         }
     rc = 0;
 out:
     timing_end();
     for (int k = 0; k < 2; k++) {
-        mem_free(rest[k].f);
-        mem_free(rest[k].of_answer);
+        mem_free(pass[k].f);
+        mem_free(pass[k].run);
+        mem_free(pass[k].of_answer);
     }
     return rc;
-}
-
-void group_state_fini(struct group_state *s)
-{
-    const struct group *g = s->g;
-    for (int c = 0; c < g->n_cell; c++) {
-        keepset_destroy(s->cut[c].keep);
-        mem_free(s->cut[c].entries);
-        mem_free(s->cut[c].first_logits);
-        tally_destroy(s->cut[c].tally);
-        for (int q = 0; q < g->n_question; q++) /* of cells that never came to decoding */
-            decode_sequence_fini(group_sequence(s, c, q));
-    }
-    for (int q = 0; q < g->n_question; q++) {
-        token_ids_free(&s->y[q]);
-        measure_reference_fini(&s->reference[q]);
-        mem_free(s->mass[q]);
-    }
-    observe_destroy(s->observer);
-    tally_destroy(s->tally);
-    kvcache_destroy(s->full);
-    rope_fini(&s->rope);
-    mem_free(s->first_logits);
-    mem_free(s->cut);
-    mem_free(s->sequence);
-    mem_free(s->batch);
-    mem_free(s->bytes);
-    mem_free(s->policy_bytes);
-    mem_free(s->result);
-    mem_free(s->reference);
-    mem_free(s->y);
-    mem_free(s->mass);
 }

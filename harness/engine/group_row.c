@@ -1,61 +1,41 @@
-/* From a group's state to result rows. */
+/* From what a cell's run has come to, to its row. */
 #include <math.h>
 #include <string.h>
 
-#include "harness/base/hash.h"
 #include "harness/base/mem.h"
 #include "harness/engine/group_int.h"
 
-void group_row_init(const struct group_state *s, int c, int q, struct row *row)
+void group_row_init(const struct group_run *s, const struct cell_run *r, struct row *row)
 {
     const struct group *g = s->g;
-    const struct cut *k = &s->cut[c];
-    const struct prompt *p = &g->prompt[q];
-    *row = (struct row){
-        .x = g->x,
-        .cell = g->cell[c],
-        .status = k->err.code == ERR_OK           ? ROW_OK
-                  : k->err.code == ERR_INFEASIBLE ? ROW_SKIPPED
-                                                  : ROW_FAILED,
-        .reason = k->err.code == ERR_OK ? "" : k->err.msg,
-        .sample = g->sample,
-        .question_id = g->item->question[g->question[q]].id,
-        .context_id = g->item->context_id,
-        .prompt_tokens = p->ids.n,
-        .max_new_tokens = g->item->question[g->question[q]].max_new_tokens,
-        .n = s->n,
-        .keep = (double)NAN,
-        .level = (double)NAN,
-        .predicted = k->err.code == ERR_OK && k->entries ? k->result.predicted : (double)NAN,
-        .n_layer = g->model->hp.n_layer,
-        .output = "",
-        .finish_reason = "",
-        .nll = (double)NAN,
-        .kl = (double)NAN,
-        .top1 = (double)NAN,
-        .kl_max = (double)NAN,
-        .first_divergence = -1,
-        .prefill_s = k->prefill_s,
-        .decode_s = s->decode_s,
-        .group_cells = g->n_cell,
-    };
-    for (int i = 0; i < ROW_MAX_METRIC; i++)
-        row->metric[i] = (double)NAN;
-    hash_sha256(p->ids.id, (size_t)p->ids.n * sizeof *p->ids.id, row->prompt_sha256);
+    const struct cut *k = &s->cut[r->cell];
+    row_begin(row, g->x, g->cell[r->cell], g->model->hp.n_layer, g->sample);
+    row_ask(row, g->item, g->question[r->question], &g->prompt[r->question]);
+    row->n = s->n;
+    row->prefill_s = k->prefill_s;
+    row->decode_s = s->decode_s;
+    row->group_cells = g->n_cell;
+    if (k->err.code == ERR_OK) {
+        row->predicted = k->entries ? k->result.predicted : (double)NAN;
+    } else {
+        row->status = k->err.code == ERR_INFEASIBLE ? ROW_SKIPPED : ROW_FAILED;
+        row->reason = k->err.msg;
+    }
 }
 
-static void fill_layers(const struct group_state *s, int c, int q, struct row *row)
+static void fill_layers(const struct group_run *s, const struct cell_run *r, struct row *row)
 {
     const struct hparams *hp = &s->g->model->hp;
-    const struct keepset *keep = s->cut[c].keep;
-    const struct prompt *p = &s->g->prompt[q];
+    const struct keepset *keep = s->cut[r->cell].keep;
+    const struct prompt *p = &s->g->prompt[r->question];
     double *kept = mem_new((size_t)hp->n_layer, sizeof *kept), *lost = mem_new((size_t)hp->n_layer, sizeof *lost);
     double *found = p->n_evidence ? mem_new((size_t)hp->n_layer, sizeof *found) : NULL;
     for (int l = 0; l < hp->n_layer; l++) {
         double count = 0, on_kept = 0, evidence = 0;
         int n_evidence = 0;
         for (int h = 0; h < hp->n_kv_head; h++) {
-            const double *mass = s->mass[q] + ((size_t)l * (size_t)hp->n_kv_head + (size_t)h) * (size_t)s->n;
+            const double *mass =
+                s->answer[r->question].mass + ((size_t)l * (size_t)hp->n_kv_head + (size_t)h) * (size_t)s->n;
             count += keepset_count(keep, l, h);
             for (int j = 0; j < s->n; j++) {
                 int has = keepset_has(keep, l, h, j);
@@ -78,11 +58,11 @@ static void fill_layers(const struct group_state *s, int c, int q, struct row *r
     row->evidence_kept = found;
 }
 
-static void fill_scores(const struct group_state *s, int c, int q, struct row *row)
+static void fill_scores(const struct group_run *s, const struct cell_run *r, struct row *row)
 {
-    const struct exp_task *task = &s->g->x->task[s->g->cell[c]->task];
-    const struct dataset_question *dq = &s->g->item->question[s->g->question[q]];
-    const struct sequence *t = group_sequence(s, c, q);
+    const struct exp_task *task = &s->g->x->task[s->g->cell[r->cell]->task];
+    const struct dataset_question *dq = &s->g->item->question[s->g->question[r->question]];
+    const struct sequence *t = &r->sequence;
     struct metric_input in = {
         .output = str_c(&t->text),
         .answer = dq->answer,
@@ -90,7 +70,7 @@ static void fill_scores(const struct group_state *s, int c, int q, struct row *r
         .classes = dq->classes,
         .n_class = dq->n_class,
         .output_tokens = t->out.n,
-        .answer_tokens = s->g->prompt[q].target.n,
+        .answer_tokens = s->g->prompt[r->question].target.n,
     };
     for (int i = 0; i < task->n_metric; i++) {
         const struct metric_ops *m = task->metric[i];
@@ -110,41 +90,39 @@ static void fill_scores(const struct group_state *s, int c, int q, struct row *r
     }
 }
 
-void group_row_fill(const struct group_state *s, int c, int q, struct row *row)
+void group_row_fill(const struct group_run *s, const struct cell_run *r, struct row *row)
 {
     const struct group *g = s->g;
     const struct hparams *hp = &g->model->hp;
-    const struct cut *k = &s->cut[c];
-    const struct sequence *t = group_sequence(s, c, q);
-    const struct outcome *o = group_outcome(s, c, q);
-    size_t run = (size_t)c * (size_t)g->n_question + (size_t)q;
-    size_t entry_bytes = group_entry_bytes(s);
+    const struct cell *cell = g->cell[r->cell];
+    const struct cut *k = &s->cut[r->cell];
+    const struct sequence *t = &r->sequence;
     double entries = 0;
-    fill_layers(s, c, q, row);
+    fill_layers(s, r, row);
     for (int l = 0; l < hp->n_layer; l++)
         entries += row->kept[l];
     row->keep = entries / ((double)s->n * hp->n_layer);
     row->keep_tokens = (int64_t)floor(entries / hp->n_layer);
-    row->keep_bytes = (int64_t)(entries * hp->n_kv_head * (double)entry_bytes + 0.5);
-    if (g->cell[c]->allocator->budget == ALLOCATOR_PART && g->cell[c]->budget.kind != BUDGET_NONE)
-        row->level = g->cell[c]->budget.kind == BUDGET_KEEP ? decimal_to_double(g->cell[c]->budget.keep)
-                                                            : (double)k->result.m / s->n;
+    row->keep_bytes = (int64_t)(entries * hp->n_kv_head * (double)group_entry_bytes(g) + 0.5);
+    if (cell->allocator->budget == ALLOCATOR_PART && cell->budget.kind != BUDGET_NONE)
+        row->level =
+            cell->budget.kind == BUDGET_KEEP ? decimal_to_double(cell->budget.keep) : (double)k->result.m / s->n;
     row->protection_cut = k->result.protection_cut;
-    row->cache_bytes = (int64_t)s->bytes[run];
-    row->cache_bytes_bf16 = (int64_t)s->bytes[run] / 2;
+    row->cache_bytes = (int64_t)r->bytes;
+    row->cache_bytes_bf16 = (int64_t)r->bytes / 2;
     row->cache_bytes_end = (int64_t)t->bytes_end;
     row->cache_bytes_peak = (int64_t)(t->bytes_peak > k->peak_bytes ? t->bytes_peak : k->peak_bytes);
-    row->policy_bytes = (int64_t)s->policy_bytes[run];
+    row->policy_bytes = (int64_t)r->policy_bytes;
     row->resident_bytes = (int64_t)s->resident;
     row->output = str_c(&t->text);
     row->output_tokens = t->out.n;
     row->finish_reason = t->finish_reason;
-    row->nll = o->nll;
-    row->kl = o->divergence.kl;
-    row->kl_max = o->divergence.kl_max;
-    row->top1 = o->divergence.top1;
-    row->first_divergence = o->divergence.first;
-    fill_scores(s, c, q, row);
+    row->nll = r->nll;
+    row->kl = r->divergence.kl;
+    row->kl_max = r->divergence.kl_max;
+    row->top1 = r->divergence.top1;
+    row->first_divergence = r->divergence.first;
+    fill_scores(s, r, row);
 }
 
 void group_row_fini(struct row *row)

@@ -1,66 +1,80 @@
+/* A group's way from its prompt to rows: read, cut, batch after batch decoded. */
 #include "harness/engine/group.h"
-#include "harness/engine/prune.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "harness/base/clock.h"
+#include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
-#include "harness/engine/decode.h"
 #include "harness/engine/group_int.h"
 #include "harness/engine/prefill.h"
 
-/* What all cells of the group may generate; a record's own number goes before the cell's. */
-static int new_tokens(const struct group *g, int q)
+/* ---- what follows from the group alone ------------------------------------------------------- */
+
+int group_new_tokens(const struct group *g, int q)
 {
-    int own = g->item->question[g->question[q]].max_new_tokens;
-    return own ? own : g->cell[0]->max_new_tokens;
+    int own = g->item->question[g->question[q]].max_new_tokens; /* a record's own number goes before the cell's */
+    return own ? own : g->cell[GROUP_REFERENCE]->max_new_tokens;
 }
 
-static int too_long(const struct group *g, struct err *e)
+int group_wanted_row(const struct group *g, int c, int q)
 {
-    int limit = g->model->hp.context_length;
-    for (int q = 0; q < g->n_question; q++) {
-        int total = g->prompt[q].ids.n + new_tokens(g, q);
-        if (total > limit)
-            return err_set(e, ERR_CONFIG, "prompt of %d tokens + %d to generate exceed the model's context of %d",
-                           g->prompt[q].ids.n, new_tokens(g, q), limit);
-    }
-    return 0;
-}
-
-/* Tokens that the longest forced or generated continuation of a question needs. */
-static int longest_continuation(const struct group_state *s, int q)
-{
-    int longest = new_tokens(s->g, q);
-    int answer = s->g->prompt[q].target.n;
-    return answer > longest ? answer : longest;
+    return !g->wanted || g->wanted[(size_t)c * (size_t)g->n_question + (size_t)q];
 }
 
 int group_wanted(const struct group *g, int c)
 {
-    if (!g->wanted || c == 0) /* cell 0 is the reference of all others */
-        return 1;
-    for (int q = 0; q < g->n_question; q++)
-        if (g->wanted[(size_t)c * (size_t)g->n_question + (size_t)q])
-            return 1;
-    return 0;
+    int any = c == GROUP_REFERENCE;
+    for (int q = 0; q < g->n_question && !any; q++)
+        any = group_wanted_row(g, c, q);
+    return any;
 }
 
-/* 1 for a cell that is cut from the full prefill, and has to be. */
+int group_wants_kl(const struct group *g)
+{
+    return (g->x->measure & MEASURE_KL) != 0;
+}
+
+int group_wants_nll(const struct group *g)
+{
+    const struct exp_task *t = &g->x->task[g->cell[GROUP_REFERENCE]->task];
+    int wants = (g->x->measure & MEASURE_NLL) != 0;
+    for (int i = 0; i < t->n_metric; i++)
+        wants |= !t->metric[i]->score; /* a metric that is a likelihood */
+    return wants;
+}
+
+size_t group_entry_bytes(const struct group *g)
+{
+    return 2 * (size_t)g->model->hp.head_dim * sizeof(float);
+}
+
+/* 1 for a cell that is cut from the full cache, and has to be. */
 static int is_whole(const struct group *g, int c)
 {
     return !g->cell[c]->chunk.size && group_wanted(g, c);
 }
 
-static int cuts(const struct cell *c)
+static int is_too_long(const struct group *g, struct err *e)
+{
+    int limit = g->model->hp.context_length;
+    for (int q = 0; q < g->n_question; q++)
+        if (g->prompt[q].ids.n + group_new_tokens(g, q) > limit)
+            return err_set(e, ERR_CONFIG, "prompt of %d tokens + %d to generate exceed the model's context of %d",
+                           g->prompt[q].ids.n, group_new_tokens(g, q), limit);
+    return 0;
+}
+
+/* ---- the prompt is read ---------------------------------------------------------------------- */
+
+static int cuts_while_decoding(const struct cell *c)
 {
     return c->cut_every > 0;
 }
 
 /* Room for what cells need of the full prefill that are cut again while they decode. */
-static int remember(struct group_state *s, const unsigned char *skip, struct err *e)
+static int remember(struct group_run *s, const unsigned char *skip, struct err *e)
 {
     const struct group *g = s->g;
     struct cell **cell = mem_new((size_t)g->n_cell, sizeof *cell);
@@ -68,14 +82,15 @@ static int remember(struct group_state *s, const unsigned char *skip, struct err
     for (int c = 0; c < g->n_cell; c++)
         if (!skip[c])
             cell[n++] = g->cell[c];
-    observe_memory(cell, n, cuts, &columns, &window);
+    observe_memory(cell, n, cuts_while_decoding, &columns, &window);
     mem_free(cell);
     if (columns || window)
         s->tally = tally_create(&g->model->hp, s->full, s->n, columns, window, e);
     return s->tally || !(columns || window) ? 0 : -1;
 }
 
-static int prefill(struct group_state *s, struct err *e)
+/* Into s->full, with the scorers of all cells looking on that are cut from it. */
+static int read_prompt(struct group_run *s, struct err *e)
 {
     const struct group *g = s->g;
     const struct hparams *hp = &g->model->hp;
@@ -85,11 +100,9 @@ static int prefill(struct group_state *s, struct err *e)
     for (int c = 0; c < g->n_cell; c++)
         skip[c] = !is_whole(g, c);
     s->full = kvcache_create(hp, s->n, e);
-    if (!s->full)
+    if (!s->full || remember(s, skip, e))
         goto out;
-    if (remember(s, skip, e))
-        goto out;
-    if (whole) {
+    if (whole) { /* nothing is held back: the first token of every answer is predicted here */
         s->first_logits = mem_try((size_t)hp->n_vocab, sizeof *s->first_logits, "logits", e);
         if (!s->first_logits)
             goto out;
@@ -105,22 +118,14 @@ static int prefill(struct group_state *s, struct err *e)
     s->observer = prefill_observed(&read, g->cell, g->n_cell, &pass, e);
     if (!s->observer || kvcache_seal(s->full, 0, e))
         goto out;
-    rc = group_interrupted(g, e);
+    rc = leave_stopped(e);
 out:
     mem_free(skip);
     s->prefill_s = clock_seconds() - start;
     return rc;
 }
 
-int group_interrupted(const struct group *g, struct err *e)
-{
-    return g->tick && g->tick() ? err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue") : 0;
-}
-
-size_t group_entry_bytes(const struct group_state *s)
-{
-    return 2 * (size_t)s->g->model->hp.head_dim * sizeof(float);
-}
+/* ---- and cut --------------------------------------------------------------------------------- */
 
 struct prune_request group_request(const struct cell *c, const struct hparams *hp)
 {
@@ -138,10 +143,9 @@ struct prune_request group_request(const struct cell *c, const struct hparams *h
     };
 }
 
-int group_cut(struct group_state *s, int c, const struct cut_input *in, struct err *e)
+int group_cut(struct group_run *s, int c, const struct cut_input *in, struct err *e)
 {
     const struct group *g = s->g;
-    const struct cell *cell = g->cell[c];
     const struct hparams *hp = &g->model->hp;
     struct cut *k = &s->cut[c];
     int cut_before = k->result.protection_cut;
@@ -153,7 +157,7 @@ int group_cut(struct group_state *s, int c, const struct cut_input *in, struct e
     keepset_destroy(k->keep);
     k->keep = keep;
     k->result.entries = k->entries;
-    struct prune_request r = group_request(cell, hp);
+    struct prune_request r = group_request(g->cell[c], hp);
     r.n = in->n;
     r.n_seen = in->n_seen;
     r.available = in->available;
@@ -170,7 +174,7 @@ int group_cut(struct group_state *s, int c, const struct cut_input *in, struct e
 }
 
 /* The one cut of a cell whose whole prompt was read. */
-static int cut_whole(struct group_state *s, int c, struct err *e)
+static int cut_whole(struct group_run *s, int c, struct err *e)
 {
     const struct group *g = s->g;
     struct cut *k = &s->cut[c];
@@ -188,249 +192,174 @@ static int cut_whole(struct group_state *s, int c, struct err *e)
     in.available = available;
     int rc = group_cut(s, c, &in, e);
     mem_free(available);
-    if (rc == 0 && k->err.code == ERR_OK && g->inspect)
-        rc = g->inspect(g->ctx, c, in.score, k->keep, k->entries, e);
+    if (g->keep_scores && in.score)
+        k->scores = group_scores_copy(s, NULL, in.score);
     return rc;
 }
 
-/* Hands one finished (cell, question) on. */
-static int emit(struct group_state *s, int c, int q, struct err *e)
+static int cut_all_whole(struct group_run *s, struct err *e)
+{
+    int rc = 0;
+    timing_begin(TIMING_CUTTING);
+    for (int c = 0; c < s->g->n_cell && rc == 0; c++)
+        rc = is_whole(s->g, c) ? cut_whole(s, c, e) : 0;
+    timing_end();
+    const struct err *why = &s->cut[GROUP_REFERENCE].err;
+    if (rc == 0 && why->code != ERR_OK) /* without it nobody can be measured */
+        rc = err_set(e, why->code, "%s", why->msg);
+    return rc;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+struct group_run *group_begin(const struct group *g)
+{
+    size_t runs = (size_t)g->n_cell * (size_t)g->n_question;
+    struct group_run *s = mem_new(1, sizeof *s);
+    *s = (struct group_run){.g = g, .n = encode_n_before(&g->prompt[0], g->prune_after)};
+    s->cut = mem_new((size_t)g->n_cell, sizeof *s->cut);
+    s->run = mem_new(runs, sizeof *s->run);
+    s->answer = mem_new((size_t)g->n_question, sizeof *s->answer);
+    s->batch.cell = mem_new((size_t)g->n_cell, sizeof *s->batch.cell);
+    for (int c = 0; c < g->n_cell; c++)
+        for (int q = 0; q < g->n_question; q++)
+            *group_run_of(s, c, q) = (struct cell_run){.cell = c, .question = q};
+    return s;
+}
+
+/* All that happens before the first batch. */
+static int read_and_cut(struct group_run *s, struct err *e)
+{
+    if (s->n < 1)
+        return err_set(e, ERR_CONFIG, "no prompt token stands before the cut (prune_after: %s)",
+                       experiment_prune_after_names[s->g->prune_after]);
+    if (is_too_long(s->g, e) || read_prompt(s, e) || group_read_answers(s, e) || cut_all_whole(s, e))
+        return -1;
+    s->is_read = 1;
+    return 0;
+}
+
+/* The full cache has served: chunked cells read the prompt anew. */
+static void forget_prompt(struct group_run *s)
+{
+    kvcache_destroy(s->full);
+    observe_destroy(s->observer);
+    tally_destroy(s->tally);
+    s->full = NULL;
+    s->observer = NULL;
+    s->tally = NULL;
+}
+
+/* The next cell whose cut is known: 1; 0: there is none that could decode with those of the batch, or none at all. */
+static int next_ready(struct group_run *s, struct ready *out, struct err *e)
+{
+    while (s->next_cell < s->g->n_cell) {
+        int c = s->next_cell++;
+        if (!is_whole(s->g, c))
+            continue;
+        *out = (struct ready){.cell = c};
+        return 1;
+    }
+    if (!s->chunked) {
+        if (s->batch.n) /* decodes before the full cache goes */
+            return 0;
+        forget_prompt(s);
+        s->chunked = group_chunked_begin(s);
+    }
+    return group_chunked_next(s, out, e);
+}
+
+/* Puts cells into the empty batch, as many as fit together: 1, or 0 when no cell is left. */
+static int fill_batch(struct group_run *s, struct err *e)
+{
+    for (;;) {
+        int more = s->has_waiting ? 1 : next_ready(s, &s->waits, e);
+        if (more < 0)
+            return -1;
+        s->has_waiting = more && !group_batch_fits(s, &s->waits);
+        if (!more || s->has_waiting)
+            return s->batch.n > 0;
+        if (group_batch_add(s, &s->waits, e))
+            return -1;
+    }
+}
+
+int group_next(struct group_run *s, struct group_done *out, struct err *e)
+{
+    if (!s->is_read && read_and_cut(s, e))
+        return -1;
+    while (!group_batch_next(s, out)) {
+        group_batch_end(s);
+        int more = fill_batch(s, e);
+        if (more <= 0)
+            return more;
+        if (group_batch_decode(s, e))
+            return -1;
+    }
+    return 1;
+}
+
+void group_end(struct group_run *s)
 {
     const struct group *g = s->g;
-    struct row row;
-    group_row_init(s, c, q, &row);
-    if (s->cut[c].err.code == ERR_OK)
-        group_row_fill(s, c, q, &row);
-    timing_begin(TIMING_IO);
-    int rc = g->emit(g->ctx, c, q, &row, s->cut[c].err.code == ERR_OK ? s->cut[c].keep : NULL, e);
-    timing_end();
-    group_row_fini(&row);
-    return rc;
+    group_batch_end(s);
+    group_chunked_end(s->chunked);
+    for (int c = 0; c < g->n_cell; c++) {
+        struct cut *k = &s->cut[c];
+        keepset_destroy(k->keep);
+        mem_free(k->entries);
+        mem_free(k->first_logits);
+        tally_destroy(k->tally);
+        group_scores_free(k->scores);
+    }
+    for (size_t i = 0; i < (size_t)g->n_cell * (size_t)g->n_question; i++)
+        decode_sequence_fini(&s->run[i].sequence); /* of cells that never came to decoding */
+    for (int q = 0; q < g->n_question; q++) {
+        token_ids_free(&s->answer[q].y);
+        measure_reference_fini(&s->answer[q].reference);
+        mem_free(s->answer[q].mass);
+    }
+    forget_prompt(s);
+    rope_fini(&s->rope);
+    mem_free(s->first_logits);
+    mem_free(s->cut);
+    mem_free(s->run);
+    mem_free(s->answer);
+    mem_free(s->batch.cell);
+    mem_free(s);
 }
 
-/* Bytes that a cell's decoding holds and nobody else: segments that are not whole, and tails; or, where it is cut while
- * it decodes, two caches of its own (one for forced passes to begin with, one that decodes), packed ones with a second
- * copy of the keys, and the policy's statistics. */
-static size_t own_bytes(const struct group_state *s, int c, const struct kvcache *leaf)
+/* ---- scores for onlookers ---------------------------------------------------------------------- */
+
+struct group_scores *group_scores_copy(const struct group_run *s, struct kvcache *cache,
+                                       const float *const *const *score)
 {
     const struct hparams *hp = &s->g->model->hp;
-    const struct cell *cell = s->g->cell[c];
-    size_t kept = 0, shared = 0, fed = 0, heads = (size_t)hp->n_layer * (size_t)hp->n_kv_head, d = (size_t)hp->head_dim;
-    if (s->cut[c].err.code != ERR_OK)
-        return 0;
-    for (int l = 0; l < hp->n_layer; l++)
-        for (int h = 0; h < hp->n_kv_head; h++) {
-            kept += (size_t)keepset_count(s->cut[c].keep, l, h);
-            shared += !leaf && keepset_count(s->cut[c].keep, l, h) == s->n ? (size_t)s->n : 0;
-        }
-    for (int q = 0; q < s->g->n_question; q++)
-        fed += heads * (size_t)decode_tail_capacity(s->g->prompt[q].ids.n - s->n, longest_continuation(s, q));
-    if (!cell->cut_every)
-        return (kept - shared + fed) * group_entry_bytes(s);
-    int columns, window;
-    observe_memory(&s->g->cell[c], 1, NULL, &columns, &window);
-    size_t entry = group_entry_bytes(s) + (cell->packed ? d * sizeof(float) : 0);
-    entry += (size_t)hp->n_group * (size_t)(2 * columns + window) * sizeof(float);
-    size_t room = heads * (size_t)cell->cut_every;
-    return 2 * ((size_t)s->g->n_question * kept + (room < fed ? room : fed)) * entry + kept * group_entry_bytes(s);
-}
-
-static int make_cache(struct group_state *s, int c, int q, const struct kvcache *leaf, struct kvcache_pool *pool,
-                      struct err *e)
-{
-    struct sequence *t = group_sequence(s, c, q);
-    int capacity = decode_tail_capacity(s->g->prompt[q].ids.n - s->n, longest_continuation(s, q));
-    const struct keepset *keep = c == 0 ? NULL : s->cut[c].keep;
-    const struct model *m = s->g->model;
-    int turned = !leaf && s->g->cell[c]->packed;
-    if (turned && rope_reserve(&s->rope, m->rope_freq, m->hp.head_dim / 2, s->n, e))
-        return -1;
-    timing_begin(TIMING_CUTTING);
-    if (leaf)
-        t->cache = kvcache_derive(leaf, NULL, capacity, NULL, e);
-    else if (turned)
-        t->cache = kvcache_derive_packed(s->full, keep, capacity, pool, &s->rope, e);
-    else
-        t->cache = kvcache_derive(s->full, keep, capacity, pool, e);
-    timing_end();
-    return t->cache ? 0 : -1;
-}
-
-int group_enqueue(struct group_state *s, int c, const struct kvcache *leaf, struct err *e)
-{
-    size_t more = own_bytes(s, c, leaf);
-    if (s->n_batch && s->batch_used + more > s->g->batch_bytes && group_flush(s, e))
-        return -1;
-    s->batch[s->n_batch++] = c;
-    s->batch_used += more;
-    for (int q = 0; leaf && q < s->g->n_question; q++)
-        if (make_cache(s, c, q, leaf, NULL, e))
-            return -1;
-    return 0;
-}
-
-/* Gives a sequence that is cut while it decodes a cache of its own, in place of the shared one. */
-static int make_private(struct group_state *s, int c, int q, struct err *e)
-{
-    const struct model *m = s->g->model;
-    struct sequence *t = group_sequence(s, c, q);
-    struct cut *k = &s->cut[c];
-    struct evict_setup setup = {
-        .model = m,
-        .cell = s->g->cell[c],
-        .cache = t->cache,
-        .rope = &s->rope,
-        .question_begin = s->g->prompt[q].context_end,
-        .question_end = s->g->prompt[q].question_end,
-        .n_feed = decode_tail_capacity(t->n_held, longest_continuation(s, q)),
-        .sample = s->g->sample_hash,
-    };
-    if (s->g->cell[c]->packed && rope_reserve(&s->rope, m->rope_freq, m->hp.head_dim / 2, s->n + setup.n_feed + 1, e))
-        return -1;
-    timing_begin(TIMING_CUTTING);
-    if (!k->tally && s->tally) {
-        int columns, window;
-        observe_memory(&s->g->cell[c], 1, NULL, &columns, &window);
-        if (columns || window)
-            k->tally = tally_gather(s->tally, &m->hp, s->full, c == 0 ? NULL : k->keep, 0, columns, window, e);
-        if ((columns || window) && !k->tally) {
-            timing_end();
-            return -1;
-        }
+    size_t heads = (size_t)hp->n_layer * (size_t)hp->n_kv_head, n = (size_t)s->n;
+    struct group_scores *k = mem_new(1, sizeof *k);
+    k->value = mem_new(heads * n, sizeof *k->value);
+    k->head = mem_new(heads, sizeof *k->head);
+    k->layer = mem_new((size_t)hp->n_layer, sizeof *k->layer);
+    for (size_t i = 0; i < heads; i++) {
+        int l = (int)i / hp->n_kv_head, h = (int)i % hp->n_kv_head;
+        const struct kv_tail *t = cache ? kvcache_tail(cache, l, h) : NULL;
+        float *to = k->value + i * n;
+        for (size_t j = 0; j < n; j++)
+            to[j] = t ? NAN : score[l][h][j];
+        for (int j = 0; t && j < t->n; j++)
+            to[t->pos[j]] = score[l][h][j];
+        k->head[i] = to;
+        k->layer[l] = k->head + (size_t)l * (size_t)hp->n_kv_head;
     }
-    setup.tally = k->tally;
-    t->evict = evict_create(&setup, e);
-    timing_end();
-    if (!t->evict)
-        return -1;
-    s->policy_bytes[t - s->sequence] = evict_policy_bytes(t->evict);
-    kvcache_destroy(t->cache);
-    t->cache = NULL;
-    return 0;
+    return k;
 }
 
-/* The sequences of one cell, ready to decode. */
-static int start(struct group_state *s, int c, int forced, struct kvcache_pool *pool, struct sequence **run, int *n_run,
-                 struct err *e)
+void group_scores_free(struct group_scores *k)
 {
-    const struct group *g = s->g;
-    if (s->cut[c].err.code != ERR_OK)
-        return 0;
-    for (int q = 0; q < g->n_question; q++) {
-        struct sequence *t = group_sequence(s, c, q);
-        const struct prompt *p = &g->prompt[q];
-        const struct dataset_question *dq = &g->item->question[g->question[q]];
-        t->n = s->n;
-        t->held = p->ids.id + s->n;
-        t->n_held = p->ids.n - s->n;
-        t->first_logits = s->cut[c].first_logits ? s->cut[c].first_logits : s->first_logits;
-        t->stop = dq->stop;
-        t->n_stop = dq->n_stop;
-        t->max_new_tokens = new_tokens(g, q);
-        t->fixed_length = g->fixed_length;
-        if (!t->cache && make_cache(s, c, q, NULL, pool, e))
-            return -1;
-        s->bytes[t - s->sequence] = kvcache_bytes(t->cache);
-        t->forced = forced;
-        if (g->cell[c]->cut_every && make_private(s, c, q, e))
-            return -1;
-        run[(*n_run)++] = t;
-    }
-    tally_destroy(s->cut[c].tally);
-    s->cut[c].tally = NULL;
-    return 0;
-}
-
-int group_flush(struct group_state *s, struct err *e)
-{
-    const struct group *g = s->g;
-    int rc = -1, n_run = 0;
-    struct kvcache_pool *pool = kvcache_pool_create();
-    struct sequence **run = mem_new((size_t)s->n_batch * (size_t)g->n_question + 1, sizeof *run);
-    double begin = clock_seconds();
-    struct group_watch on;
-    group_watch_begin(&on, s, NULL, 0);
-    for (int i = 0; i < s->n_batch; i++)
-        if (start(s, s->batch[i], on.want_kl || on.want_nll, pool, run, &n_run, e))
-            goto out;
-    struct decode_watch watch = {.ctx = &on, .step = group_watch_step};
-    group_watch_begin(&on, s, run, n_run);
-    if (decode_greedy(g->model, g->work, run, n_run, &watch, g->tick, e))
-        goto out;
-    s->resident = kvcache_resident_bytes();
-    if (group_measure(s, e))
-        goto out;
-    for (int i = 0; i < n_run; i++) {
-        struct cut *k = &s->cut[(run[i] - s->sequence) / g->n_question];
-        k->result.protection_cut |= run[i]->protection_cut;
-        if (run[i]->err.code != ERR_OK && k->err.code == ERR_OK)
-            k->err = run[i]->err;
-    }
-    s->decode_s = clock_seconds() - begin;
-    for (int i = 0; i < s->n_batch; i++)
-        for (int q = 0; q < g->n_question; q++) {
-            int c = s->batch[i];
-            if ((!g->wanted || g->wanted[(size_t)c * (size_t)g->n_question + (size_t)q]) && emit(s, c, q, e))
-                goto out;
-        }
-    rc = 0;
-out:
-    for (int i = 0; i < n_run; i++)
-        decode_sequence_fini(run[i]);
-    mem_free(run);
-    kvcache_pool_destroy(pool);
-    s->n_batch = 0;
-    s->batch_used = 0;
-    return rc;
-}
-
-int group_run(const struct group *g, struct err *e)
-{
-    int rc = -1;
-    size_t runs = (size_t)g->n_cell * (size_t)g->n_question;
-    struct group_state s = {.g = g, .n = encode_n_before(&g->prompt[0], g->prune_after)};
-    s.cut = mem_new((size_t)g->n_cell, sizeof *s.cut);
-    s.sequence = mem_new(runs, sizeof *s.sequence);
-    s.batch = mem_new((size_t)g->n_cell, sizeof *s.batch);
-    s.bytes = mem_new(runs, sizeof *s.bytes);
-    s.policy_bytes = mem_new(runs, sizeof *s.policy_bytes);
-    s.result = mem_new(runs, sizeof *s.result);
-    s.reference = mem_new((size_t)g->n_question, sizeof *s.reference);
-    s.y = mem_new((size_t)g->n_question, sizeof *s.y);
-    s.mass = mem_new((size_t)g->n_question, sizeof *s.mass);
-    if (s.n < 1) {
-        err_set(e, ERR_CONFIG, "no prompt token stands before the cut (prune_after: %s)",
-                experiment_prune_after_names[g->prune_after]);
-        goto out;
-    }
-    if (too_long(g, e) || prefill(&s, e) || group_read_answers(&s, e))
-        goto out;
-    timing_begin(TIMING_CUTTING);
-    int bad = 0;
-    for (int c = 0; c < g->n_cell && !bad; c++)
-        bad = is_whole(g, c) && cut_whole(&s, c, e);
-    timing_end();
-    if (bad)
-        goto out;
-    if (s.cut[0].err.code != ERR_OK) { /* the reference of all others */
-        err_set(e, s.cut[0].err.code, "%s", s.cut[0].err.msg);
-        goto out;
-    }
-    for (int c = 0; c < g->n_cell; c++)
-        if (is_whole(g, c) && group_enqueue(&s, c, NULL, e))
-            goto out;
-    if (group_flush(&s, e))
-        goto out;
-    kvcache_destroy(s.full); /* chunked cells read the prompt anew */
-    s.full = NULL;
-    observe_destroy(s.observer);
-    s.observer = NULL;
-    tally_destroy(s.tally);
-    s.tally = NULL;
-    if (group_chunked(&s, e))
-        goto out;
-    rc = 0;
-out:
-    group_state_fini(&s);
-    return rc;
+    if (!k)
+        return;
+    mem_free(k->value);
+    mem_free(k->head);
+    mem_free(k->layer);
+    mem_free(k);
 }

@@ -3,98 +3,147 @@
 #include "harness/base/mem.h"
 #include "harness/experiment/axes.h"
 
-static int concerns(const struct cell *c, int model, int task, const struct prompts_visitor *v)
-{
-    return c->model == model && c->task == task && (!v->calibrated || c->calibration);
-}
-
-/* Encodes all questions: 0, or -1 with the prompts that are done already in *done. */
-static int encode_all(const struct encode_context *c, const struct dataset_item *item, struct prompt *prompt, int *done,
-                      struct err *e)
-{
-    for (*done = 0; *done < item->n_question; (*done)++)
-        if (encode_prompt(c, item, *done, &prompt[*done], e))
-            return -1;
-    return 0;
-}
-
-/* What a sample can't do is told to the visitor; an interrupt or a full disk is not the sample's. */
-static int is_the_samples(const struct prompts_visitor *v, const struct err *why)
-{
-    return v->failed && why->code != ERR_INTERRUPTED && why->code != ERR_IO;
-}
-
-static int visit_made(const struct experiment *x, const struct exp_task *t, const struct encode_context *ec, void *self,
-                      int sample, int new_tokens, const struct prompts_visitor *v, struct err *e)
-{
-    struct dataset_item item = {0};
-    struct err why = {0};
-    struct prompt *prompt = NULL;
-    int done = 0, rc = -1, made = t->ops->item(self, sample, x->seed, new_tokens, &item, &why) == 0;
-    if (made)
-        prompt = mem_new((size_t)item.n_question + 1, sizeof *prompt);
-    if (made && encode_all(ec, &item, prompt, &done, &why) == 0) {
-        rc = v->item(v->ctx, &item, prompt, sample, new_tokens, e);
-    } else if (is_the_samples(v, &why)) {
-        rc = v->failed(v->ctx, made ? &item : NULL, sample, new_tokens, &why, e);
-    } else {
-        err_wrap(&why, "%s:%d: task '%s', sample %d", x->path, t->line, t->label, sample);
-        if (e)
-            *e = why;
-    }
-    for (int q = 0; q < done; q++)
-        encode_prompt_fini(&prompt[q]);
-    mem_free(prompt);
-    dataset_item_fini(&item);
-    return rc;
-}
-
-static int visit_sample(const struct experiment *x, int model, int task, const struct encode_context *ec, void *self,
-                        int sample, const struct prompts_visitor *v, struct err *e)
-{
-    const struct cell *cell = x->cell;
-    for (int c = 0; c < x->n_cell; c++) {
-        int seen = !concerns(&cell[c], model, task, v);
-        for (int k = 0; k < c && !seen; k++)
-            seen = concerns(&cell[k], model, task, v) && axes_same_prompts(&cell[k], &cell[c]);
-        if (!seen && visit_made(x, &x->task[task], ec, self, sample, cell[c].max_new_tokens, v, e))
-            return -1;
-    }
-    return 0;
-}
-
-int prompts_visit(const struct experiment *x, int model, int task, const struct encode_context *c,
-                  const struct prompts_visitor *v, struct err *e)
-{
-    const struct exp_task *t = &x->task[task];
-    void *self = NULL;
-    struct encode_context ec = *c;
+struct prompts {
+    const struct experiment *x;
+    const struct exp_task *task;
+    struct encode_context encode;
     struct dataset_env env;
-    int rc = -1, first = x->first_sample;
-    ec.target_delimiter = dataset_target_delimiter(t->ops, t->config);
-    encode_dataset_env(&ec, x->dir, &env);
-    if (t->ops->open(&self, t->config, &env, e)) {
+    void *self;               /* the open task */
+    int first, n;             /* samples [first, first + n) */
+    const struct cell **cell; /* [n_cell] the first of each set of cells that share prompts */
+    int n_cell;
+    int next;                 /* of n * n_cell */
+    struct dataset_item item; /* the one that was lent last */
+    struct prompt *prompt;
+    int n_prompt;
+    struct err why;
+};
+
+static int concerns(const struct cell *c, int model, int task, const struct prompts_some *some)
+{
+    return c->model == model && c->task == task && (!some->calibrated || c->calibration) &&
+           (!some->cell || axes_same_prompts(some->cell, c));
+}
+
+static void find_cells(struct prompts *p, int model, int task, const struct prompts_some *some)
+{
+    p->cell = mem_new((size_t)p->x->n_cell + 1, sizeof *p->cell);
+    for (int c = 0; c < p->x->n_cell; c++) {
+        int seen = !concerns(&p->x->cell[c], model, task, some);
+        for (int i = 0; i < p->n_cell && !seen; i++)
+            seen = axes_same_prompts(p->cell[i], &p->x->cell[c]);
+        if (!seen)
+            p->cell[p->n_cell++] = &p->x->cell[c];
+    }
+}
+
+/* Which samples of those that there are (-1: as many as one likes). */
+static int find_samples(struct prompts *p, int there, const struct prompts_some *some, struct err *e)
+{
+    const struct exp_task *t = p->task;
+    p->first = some->is_from ? some->from : p->x->first_sample;
+    if (there >= 0 && there <= p->first)
+        return err_set(e, ERR_CONFIG, "%s:%d: %s %d: task '%s' has samples 0 to %d", p->x->path, t->line,
+                       some->is_from ? "sample" : "first_sample", p->first, t->label, there - 1);
+    p->n = there < 0 || there - p->first > p->x->samples ? p->x->samples : there - p->first;
+    if (some->most && p->n > some->most)
+        p->n = some->most;
+    if (!p->n_cell)
+        p->n = 0;
+    return 0;
+}
+
+struct prompts *prompts_begin(const struct experiment *x, int model, int task, const struct encode_context *c,
+                              const struct prompts_some *some, struct err *e)
+{
+    static const struct prompts_some all;
+    struct prompts *p = mem_new(1, sizeof *p);
+    const struct exp_task *t = &x->task[task];
+    *p = (struct prompts){.x = x, .task = t, .encode = *c};
+    p->encode.target_delimiter = dataset_target_delimiter(t->ops, t->config);
+    encode_dataset_env(&p->encode, x->dir, &p->env);
+    find_cells(p, model, task, some ? some : &all);
+    if (t->ops->open(&p->self, t->config, &p->env, e)) {
         err_wrap(e, "%s:%d: task '%s'", x->path, t->line, t->label);
-        goto out;
+        goto fail;
     }
-    int there = t->ops->count(self);
-    if (there >= 0 && there <= first) {
-        err_set(e, ERR_CONFIG, "%s:%d: first_sample %d: task '%s' has samples 0 to %d", x->path, t->line, first,
-                t->label, there - 1);
-        goto out;
+    if (find_samples(p, t->ops->count(p->self), some ? some : &all, e))
+        goto fail;
+    return p;
+fail:
+    prompts_end(p);
+    return NULL;
+}
+
+int prompts_count(const struct prompts *p)
+{
+    return p->n;
+}
+
+const struct encode_context *prompts_encode(const struct prompts *p)
+{
+    return &p->encode;
+}
+
+static void forget(struct prompts *p)
+{
+    for (int q = 0; q < p->n_prompt; q++)
+        encode_prompt_fini(&p->prompt[q]);
+    mem_free(p->prompt);
+    p->prompt = NULL;
+    p->n_prompt = 0;
+    dataset_item_fini(&p->item);
+    p->item = (struct dataset_item){0};
+    p->why = (struct err){0};
+}
+
+/* All questions of the item; on an error some may be encoded. */
+static int encode_all(struct prompts *p, struct err *e)
+{
+    p->prompt = mem_new((size_t)p->item.n_question + 1, sizeof *p->prompt);
+    for (; p->n_prompt < p->item.n_question; p->n_prompt++)
+        if (encode_prompt(&p->encode, &p->item, p->n_prompt, &p->prompt[p->n_prompt], e))
+            return -1;
+    return 0;
+}
+
+int prompts_next(struct prompts *p, struct prompts_at *at, struct err *e)
+{
+    forget(p);
+    if (p->next == p->n * p->n_cell)
+        return 0;
+    int which = p->next % p->n_cell;
+    *at = (struct prompts_at){
+        .sample = p->first + p->next / p->n_cell, .cell = p->cell[which], .is_last = which == p->n_cell - 1};
+    p->next++;
+    if (p->task->ops->item(p->self, at->sample, p->x->seed, at->cell->max_new_tokens, &p->item, &p->why) == 0) {
+        at->item = &p->item;
+        if (encode_all(p, &p->why) == 0)
+            at->prompt = p->prompt;
     }
-    int n = there < 0 || there - first > x->samples ? x->samples : there - first;
-    if (v->most && n > v->most)
-        n = v->most;
-    if (v->begin)
-        v->begin(v->ctx, n);
-    for (int i = first; i < first + n; i++)
-        if (visit_sample(x, model, task, &ec, self, i, v, e) || (v->end && v->end(v->ctx, i, e)))
-            goto out;
-    rc = 0;
-out:
-    t->ops->close(self);
-    return rc;
+    if (at->prompt)
+        return 1;
+    at->why = &p->why;
+    return p->why.code == ERR_INTERRUPTED || p->why.code == ERR_IO ? prompts_fail(p, at, e) : 1;
+}
+
+int prompts_fail(const struct prompts *p, const struct prompts_at *at, struct err *e)
+{
+    struct err why = *at->why;
+    err_wrap(&why, "%s:%d: task '%s', sample %d", p->x->path, p->task->line, p->task->label, at->sample);
+    if (e)
+        *e = why;
+    return -1;
+}
+
+void prompts_end(struct prompts *p)
+{
+    if (!p)
+        return;
+    forget(p);
+    p->task->ops->close(p->self);
+    mem_free(p->cell);
+    mem_free(p);
 }
 
 int prompts_open(const struct experiment *x, int model, struct model *m, struct encode_context *c, struct err *e)

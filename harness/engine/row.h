@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "harness/base/hash.h"
+#include "harness/engine/encode.h"
 #include "harness/experiment/experiment.h"
 
 enum { ROW_MAX_METRIC = 16 };
@@ -50,7 +51,9 @@ struct row {
     int group_cells; /* cells that shared the prefill */
 };
 
-/* A row that never ran: every measure NAN, nothing generated. */
-void row_unknown(struct row *r);
+/* A row of this cell that tells nothing yet: ROW_OK, every measure NAN, nothing generated, no question. */
+void row_begin(struct row *r, const struct experiment *x, const struct cell *cell, int n_layer, int sample);
+/* Which question it answers, and by which prompt; prompt NULL: it was never made. Borrows the item's texts. */
+void row_ask(struct row *r, const struct dataset_item *item, int question, const struct prompt *prompt);
 
 #endif

@@ -1,53 +1,45 @@
 #include "harness/run/calibration.h"
+
 #include "harness/base/leave.h"
-
 #include "harness/engine/prompts.h"
+#include "harness/experiment/axes.h"
 
-struct check {
-    const struct experiment *x;
-    int model, task;
-};
-
-static int see(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens,
-               struct err *e)
+/* -1 when a cell of these prompts was calibrated on one of them. */
+static int check_prompts(const struct experiment *x, const struct prompts_at *at, struct err *e)
 {
-    const struct check *k = ctx;
-    const struct experiment *x = k->x;
-    for (int q = 0; q < item->n_question; q++) {
+    for (int q = 0; q < at->item->n_question; q++) {
+        const struct token_ids *ids = &at->prompt[q].ids;
         char sha256[HASH_HEX];
-        hash_sha256(prompt[q].ids.id, (size_t)prompt[q].ids.n * sizeof(int32_t), sha256);
+        hash_sha256(ids->id, (size_t)ids->n * sizeof *ids->id, sha256);
         for (int c = 0; c < x->n_cell; c++) {
             const struct cell *cell = &x->cell[c];
-            if (cell->model == k->model && cell->task == k->task && cell->max_new_tokens == new_tokens &&
-                experiment_is_calibration(cell->calibration, sha256))
+            if (axes_same_prompts(cell, at->cell) && experiment_is_calibration(cell->calibration, sha256))
                 return err_set(
                     e, ERR_CONFIG,
                     "%s:%d: %s was calibrated on a prompt of this evaluation: task '%s', sample %d, sha256 %.16s...; "
                     "choose other samples (first_sample, seed, split)",
-                    x->path, cell->line, cell->calibration->path, x->task[k->task].label, sample, sha256);
+                    x->path, cell->line, cell->calibration->path, x->task[cell->task].label, at->sample, sha256);
         }
     }
     return 0;
 }
 
-/* A sample without a prompt shares none. */
-static int pass_over(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why,
-                     struct err *e)
+static int check_task(const struct experiment *x, int model, int task, const struct encode_context *c, struct err *e)
 {
-    (void)ctx;
-    (void)item;
-    (void)sample;
-    (void)new_tokens;
-    (void)why;
-    (void)e;
-    return 0;
-}
-
-static int may_stop(void *ctx, int sample, struct err *e)
-{
-    (void)ctx;
-    (void)sample;
-    return leave_asked() ? err_set(e, ERR_INTERRUPTED, "stopped; nothing was written") : 0;
+    struct prompts_some some = {.calibrated = 1};
+    struct prompts *p = prompts_begin(x, model, task, c, &some, e);
+    struct prompts_at at;
+    int more = p ? 0 : -1;
+    while (p && (more = prompts_next(p, &at, e)) > 0) {
+        if (leave_asked())
+            more = err_set(e, ERR_INTERRUPTED, "stopped; nothing was written");
+        else if (at.prompt && check_prompts(x, &at, e)) /* a sample without a prompt shares none */
+            more = -1;
+        if (more < 0)
+            break;
+    }
+    prompts_end(p);
+    return more;
 }
 
 static int reads_profile(const struct experiment *x, int model, int task)
@@ -65,12 +57,9 @@ static int check_model(const struct experiment *x, int model, struct err *e)
     int rc = -1;
     if (prompts_open(x, model, &m, &c, e))
         goto out;
-    for (int t = 0; t < x->n_task; t++) {
-        struct check k = {x, model, t};
-        struct prompts_visitor v = {.ctx = &k, .calibrated = 1, .item = see, .end = may_stop, .failed = pass_over};
-        if (reads_profile(x, model, t) && prompts_visit(x, model, t, &c, &v, e))
+    for (int t = 0; t < x->n_task; t++)
+        if (reads_profile(x, model, t) && check_task(x, model, t, &c, e))
             goto out;
-    }
     rc = 0;
 out:
     tokenizer_destroy(m.tokenizer);

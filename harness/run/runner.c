@@ -9,9 +9,11 @@
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/base/timing.h"
 #include "harness/engine/encode.h"
 #include "harness/engine/group.h"
 #include "harness/engine/prompts.h"
+#include "harness/experiment/axes.h"
 #include "harness/rows/build_id.h"
 #include "harness/rows/keptfile.h"
 #include "harness/rows/manifest.h"
@@ -40,22 +42,25 @@ struct run {
     struct model *model;
     struct encode_context encode;
     const struct exp_task *task;
-    int i_model, i_task, new_tokens; /* only cells that may generate exactly so many */
+    int i_model, i_task;
     enum model_dtype dtype;
-    /* of the group that runs now */
-    struct cell **cell;     /* [n_cell] */
-    char (*key)[HASH_HEX];  /* [n_cell][n_question] */
-    char (*data)[HASH_HEX]; /* [n_question] */
-    int n_cell, n_question;
-    int longest; /* prompt that the workspace has grown to */
+    struct cell **cell; /* [x->n_cell] room for those of the group that runs now */
+    int longest;        /* prompt that the workspace has grown to */
 };
 
-static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *keep, struct err *e)
+/* 1 for the cells of these prompts that the loaded weights are for. */
+static int is_due(const struct run *r, const struct prompts_at *at, const struct cell *c)
 {
-    struct run *r = ctx;
-    row->key = r->key[(size_t)c * (size_t)r->n_question + (size_t)q];
+    return axes_same_prompts(c, at->cell) && c->weight_dtype == r->dtype;
+}
+
+/* Completes a row by what it depends on, and writes it. */
+static int write_row(struct run *r, struct row *row, const char *key, const char *data, const struct keepset *keep,
+                     struct err *e)
+{
+    row->key = key;
     row->engine = r->engine;
-    memcpy(row->data, r->data[q], HASH_HEX);
+    memcpy(row->data, data, HASH_HEX);
     if (journal_check(r->journal, e) || (r->kept && keptfile_add(r->kept, row, keep, e)))
         return -1;
     if (journal_append(r->journal, row, e))
@@ -77,32 +82,40 @@ static int emit(void *ctx, int c, int q, struct row *row, const struct keepset *
     return 0;
 }
 
-/* A group that could not be done at all becomes failed rows, so that the others go on and nothing is silent. */
-static int emit_failed(struct run *r, const struct group *g, const struct err *why, struct err *e)
+/* What the rows of one group depend on, and which of them are missing. */
+struct keys {
+    char (*key)[HASH_HEX];  /* [n_cell][n_question] */
+    char (*data)[HASH_HEX]; /* [n_question] */
+    unsigned char *wanted;  /* [n_cell][n_question] */
+};
+
+static int write_done(struct run *r, const struct group *g, const struct keys *k, struct group_done *d, struct err *e)
+{
+    size_t i = (size_t)d->cell * (size_t)g->n_question + (size_t)d->question;
+    timing_begin(TIMING_IO);
+    int rc = write_row(r, d->row, k->key[i], k->data[d->question], d->keep, e);
+    timing_end();
+    return rc;
+}
+
+/* A group that could not be done at all becomes failed rows, so that the others go on and nothing is silent; rows that
+ * were written before the failure stay as they are. */
+static int write_failed_group(struct run *r, const struct group *g, const struct keys *k, const struct err *why,
+                              struct err *e)
 {
     for (int c = 0; c < g->n_cell; c++)
         for (int q = 0; q < g->n_question; q++) {
-            if (g->wanted && !g->wanted[(size_t)c * (size_t)g->n_question + (size_t)q])
+            size_t i = (size_t)c * (size_t)g->n_question + (size_t)q;
+            struct row row;
+            struct group_done d = {.cell = c, .question = q, .row = &row};
+            if (!k->wanted[i] || journal_has(r->journal, k->key[i], g->sample, g->item->question[g->question[q]].id))
                 continue;
-            struct row row = {
-                .x = g->x,
-                .cell = g->cell[c],
-                .status = ROW_FAILED,
-                .reason = why->msg,
-                .sample = g->sample,
-                .question_id = g->item->question[g->question[q]].id,
-                .context_id = g->item->context_id,
-                .prompt_tokens = g->prompt[q].ids.n,
-                .max_new_tokens = g->item->question[g->question[q]].max_new_tokens,
-                .n_layer = g->model->hp.n_layer,
-                .output = "",
-                .finish_reason = "",
-                .first_divergence = -1,
-                .group_cells = g->n_cell,
-            };
-            row_unknown(&row);
-            hash_sha256(g->prompt[q].ids.id, (size_t)g->prompt[q].ids.n * sizeof(int32_t), row.prompt_sha256);
-            if (emit(r, c, q, &row, NULL, e))
+            row_begin(&row, g->x, g->cell[c], g->model->hp.n_layer, g->sample);
+            row_ask(&row, g->item, g->question[q], &g->prompt[q]);
+            row.status = ROW_FAILED;
+            row.reason = why->msg;
+            row.group_cells = g->n_cell;
+            if (write_done(r, g, k, &d, e))
                 return -1;
         }
     return 0;
@@ -129,107 +142,111 @@ static int fits(struct run *r, struct group *g, struct err *e)
     return 0;
 }
 
-/* One group: questions[0 .. n) of the item that share the tokens fed before pruning. */
-static int run_group(struct run *r, const struct dataset_item *item, const struct prompt *prompt, const int *question,
-                     int n_question, enum prune_after after, int sample, struct err *e)
+/* The keys of a group's rows, and which are missing: how many. */
+static long find_missing(struct run *r, const struct group *g, struct keys *k)
 {
-    int rc = -1;
     long missing = 0;
-    struct err why = {0};
-    r->n_cell = 0;
-    r->n_question = n_question;
-    for (int c = 0; c < r->x->n_cell; c++) {
-        struct cell *cell = &r->x->cell[c];
-        if (cell->model == r->i_model && cell->task == r->i_task && cell->prune_after == after &&
-            cell->max_new_tokens == r->new_tokens && cell->weight_dtype == r->dtype)
-            r->cell[r->n_cell++] = cell;
-    }
-    if (r->n_cell == 0)
-        return 0;
-    size_t runs = (size_t)r->n_cell * (size_t)n_question;
-    unsigned char *wanted = mem_new(runs, 1);
-    struct prompt *mine = mem_new((size_t)n_question, sizeof *mine);
-    r->key = mem_new(runs, sizeof *r->key);
-    r->data = mem_new((size_t)n_question, sizeof *r->data);
-    for (int q = 0; q < n_question; q++) {
-        mine[q] = prompt[question[q]];
-        rowkey_question(item, question[q], &mine[q], r->data[q]);
-    }
-    for (int c = 0; c < r->n_cell; c++)
-        for (int q = 0; q < n_question; q++) {
-            size_t i = (size_t)c * (size_t)n_question + (size_t)q;
-            rowkey_join(r->cell_key[r->cell[c] - r->x->cell], r->data[q], r->key[i]);
-            const char *id = item->question[question[q]].id;
-            wanted[i] = !journal_has(r->journal, r->key[i], sample, id) ||
-                        (r->kept && !keptfile_has(r->kept, r->cell[c]->id, sample, id,
-                                                  r->key[i])); /* recording was switched on later */
-            missing += wanted[i];
+    size_t runs = (size_t)g->n_cell * (size_t)g->n_question;
+    k->key = mem_new(runs, sizeof *k->key);
+    k->data = mem_new((size_t)g->n_question, sizeof *k->data);
+    k->wanted = mem_new(runs, 1);
+    for (int q = 0; q < g->n_question; q++)
+        rowkey_question(g->item, g->question[q], &g->prompt[q], k->data[q]);
+    for (int c = 0; c < g->n_cell; c++)
+        for (int q = 0; q < g->n_question; q++) {
+            size_t i = (size_t)c * (size_t)g->n_question + (size_t)q;
+            const char *id = g->item->question[g->question[q]].id;
+            rowkey_join(r->cell_key[g->cell[c] - r->x->cell], k->data[q], k->key[i]);
+            k->wanted[i] = !journal_has(r->journal, k->key[i], g->sample, id) ||
+                           (r->kept && !keptfile_has(r->kept, g->cell[c]->id, g->sample, id,
+                                                     k->key[i])); /* recording was switched on later */
+            missing += k->wanted[i];
         }
     r->sum->reused += (long)runs - missing;
+    return missing;
+}
+
+/* Every row is written as soon as it is known. -1: the group, or the run as a whole, can't go on. */
+static int write_rows(struct run *r, struct group *g, const struct keys *k, struct err *e)
+{
+    struct group_done done;
+    int more;
+    if (fits(r, g, e))
+        return -1;
+    struct group_run *run = group_begin(g);
+    while ((more = group_next(run, &done, e)) > 0)
+        if (write_done(r, g, k, &done, e)) {
+            more = -1;
+            break;
+        }
+    group_end(run);
+    return more;
+}
+
+/* One group: question[0 .. n) of the prompts, which share the tokens that are fed before pruning. */
+static int run_group(struct run *r, const struct prompts_at *at, const int *question, int n_question,
+                     enum prune_after after, struct err *e)
+{
+    int rc = 0, n_cell = 0;
+    struct err why = {0};
+    struct keys k;
+    for (int c = 0; c < r->x->n_cell; c++)
+        if (is_due(r, at, &r->x->cell[c]) && r->x->cell[c].prune_after == after)
+            r->cell[n_cell++] = &r->x->cell[c];
+    if (n_cell == 0)
+        return 0;
+    struct prompt *mine = mem_new((size_t)n_question, sizeof *mine);
+    for (int q = 0; q < n_question; q++)
+        mine[q] = at->prompt[question[q]];
     struct group g = {
         .x = r->x,
         .model = r->model,
         .work = r->work,
         .cell = r->cell,
-        .n_cell = r->n_cell,
-        .item = item,
+        .n_cell = n_cell,
+        .item = at->item,
         .question = question,
         .prompt = mine,
         .n_question = n_question,
         .prune_after = after,
-        .sample = sample,
-        .sample_hash = experiment_sample_hash(r->x, r->i_task, sample),
+        .sample = at->sample,
+        .sample_hash = experiment_sample_hash(r->x, r->i_task, at->sample),
         .batch_bytes = r->o->memory ? r->o->memory : (size_t)runner_memory,
-        .tick = leave_asked,
-        .emit = emit,
-        .ctx = r,
-        .wanted = wanted,
     };
-    if (missing && (fits(r, &g, &why) || group_run(&g, &why))) {
-        if (why.code == ERR_INTERRUPTED || why.code == ERR_IO || why.code == ERR_WRITE) {
+    long missing = find_missing(r, &g, &k);
+    g.wanted = k.wanted;
+    if (missing && write_rows(r, &g, &k, &why)) {
+        int is_the_groups = why.code != ERR_INTERRUPTED && why.code != ERR_IO && why.code != ERR_WRITE;
+        rc = -1;
+        if (is_the_groups)
+            rc = write_failed_group(r, &g, &k, &why, e);
+        else if (e)
             *e = why; /* stopping, or a full disk: no row can tell */
-            goto out;
-        }
-        for (size_t i = 0; i < runs; i++) /* rows written before the failure stay as they are */
-            wanted[i] = wanted[i] && !journal_has(r->journal, r->key[i], sample,
-                                                  item->question[question[i % (size_t)n_question]].id);
-        if (emit_failed(r, &g, &why, e))
-            goto out;
     }
-    rc = 0;
-out:
-    mem_free(wanted);
     mem_free(mine);
-    mem_free(r->key);
-    mem_free(r->data);
-    r->key = r->data = NULL;
+    mem_free(k.key);
+    mem_free(k.data);
+    mem_free(k.wanted);
     return rc;
 }
 
-static int run_item(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens,
-                    struct err *e)
+/* All groups of one item. With prune_after: context its questions share one, if they share all that is fed before it.
+ */
+static int run_item(struct run *r, const struct prompts_at *at, struct err *e)
 {
-    struct run *r = ctx;
-    int rc = -1, *all = mem_new((size_t)item->n_question + 1, sizeof *all);
-    r->new_tokens = new_tokens;
-    for (int q = 0; q < item->n_question; q++)
+    int rc = 0, n = at->item->n_question, *all = mem_new((size_t)n + 1, sizeof *all);
+    for (int q = 0; q < n; q++)
         all[q] = q;
-    for (int a = 0; a < N_PRUNE_AFTER; a++) {
+    for (int a = 0; a < N_PRUNE_AFTER && rc == 0; a++) {
         enum prune_after after = (enum prune_after)a;
         int shared = after == PRUNE_AFTER_CONTEXT;
-        for (int q = 0; shared && q < item->n_question; q++) /* one without a question holds back its last token */
-            shared = encode_n_before(&prompt[q], after) == prompt[q].context_end;
-        if (shared) {
-            if (run_group(r, item, prompt, all, item->n_question, after, sample, e))
-                goto out;
-            continue;
-        }
-        for (int q = 0; q < item->n_question; q++)
-            if (run_group(r, item, prompt, &all[q], 1, after, sample, e))
-                goto out;
+        for (int q = 0; shared && q < n; q++) /* one without a question holds back its last token */
+            shared = encode_n_before(&at->prompt[q], after) == at->prompt[q].context_end;
+        if (shared)
+            rc = run_group(r, at, all, n, after, e);
+        for (int q = 0; !shared && q < n && rc == 0; q++)
+            rc = run_group(r, at, &all[q], 1, after, e);
     }
-    rc = 0;
-out:
     mem_free(all);
     return rc;
 }
@@ -240,72 +257,42 @@ static void failed_data(const struct err *why, char hex[HASH_HEX])
     hash_sha256(why->msg, strlen(why->msg), hex);
 }
 
-static void failed_question(const struct dataset_item *item, int q, int sample, struct str *id)
+static void failed_question(const struct prompts_at *at, int q, struct str *id)
 {
     str_clear(id);
-    if (item)
-        str_add(id, item->question[q].id);
+    if (at->item)
+        str_add(id, at->item->question[q].id);
     else
-        str_addf(id, "%d", sample);
+        str_addf(id, "%d", at->sample);
 }
 
 /* A sample that can't be made, or not encoded: a failed row for each cell and question. */
-static int run_failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why,
-                      struct err *e)
+static int write_failed_sample(struct run *r, const struct prompts_at *at, struct err *e)
 {
-    struct run *r = ctx;
     struct str reason = {0}, id = {0};
-    char key[1][HASH_HEX], data[1][HASH_HEX];
+    char key[HASH_HEX], data[HASH_HEX];
     int rc = 0;
-    str_addf(&reason, "sample %d can't be made: %s", sample, why->msg);
-    failed_data(why, data[0]);
-    r->key = key;
-    r->data = data;
-    r->n_question = 1;
+    str_addf(&reason, "sample %d can't be made: %s", at->sample, at->why->msg);
+    failed_data(at->why, data);
     for (int c = 0; c < r->x->n_cell && rc == 0; c++) {
         const struct cell *cell = &r->x->cell[c];
-        if (cell->model != r->i_model || cell->task != r->i_task || cell->max_new_tokens != new_tokens ||
-            cell->weight_dtype != r->dtype)
-            continue;
-        for (int q = 0; q < (item ? item->n_question : 1) && rc == 0; q++) {
-            failed_question(item, q, sample, &id);
-            struct row row = {.x = r->x,
-                              .cell = cell,
-                              .status = ROW_FAILED,
-                              .reason = reason.p,
-                              .sample = sample,
-                              .question_id = id.p,
-                              .context_id = item ? item->context_id : id.p,
-                              .n_layer = r->model->hp.n_layer,
-                              .output = "",
-                              .finish_reason = "",
-                              .first_divergence = -1,
-                              .group_cells = 1};
-            row_unknown(&row);
-            rowkey_join(r->cell_key[c], data[0], key[0]);
-            rc = emit(r, 0, 0, &row, NULL, e);
+        for (int q = 0; is_due(r, at, cell) && q < (at->item ? at->item->n_question : 1) && rc == 0; q++) {
+            struct row row;
+            failed_question(at, q, &id);
+            row_begin(&row, r->x, cell, r->model->hp.n_layer, at->sample);
+            if (at->item)
+                row_ask(&row, at->item, q, NULL);
+            else
+                row.context_id = row.question_id = id.p;
+            row.status = ROW_FAILED;
+            row.reason = reason.p;
+            rowkey_join(r->cell_key[c], data, key);
+            rc = write_row(r, &row, key, data, NULL, e);
         }
     }
-    r->key = r->data = NULL;
     str_free(&reason);
     str_free(&id);
     return rc;
-}
-
-static void begin_task(void *ctx, int n_sample)
-{
-    struct run *r = ctx;
-    r->progress.total += n_sample - r->x->samples;
-}
-
-static int end_sample(void *ctx, int sample, struct err *e)
-{
-    struct run *r = ctx;
-    struct str label = {0};
-    str_addf(&label, "%s, sample %d", r->task->label, sample);
-    progress_step(&r->progress, label.p);
-    str_free(&label);
-    return leave_asked() ? err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue") : 0;
 }
 
 /* 1 when some cell asks for this model with its weights held in this way. */
@@ -317,40 +304,36 @@ static int is_used(const struct experiment *x, int model, enum model_dtype dtype
     return 0;
 }
 
-static int plan_item(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample,
-                     int new_tokens, struct err *e)
+/* The questions of a sample, and those of one that has no prompt. */
+static void plan_prompts(struct run *r, const struct prompts_at *at)
 {
-    struct run *r = ctx;
-    (void)e;
-    for (int q = 0; q < item->n_question; q++) {
-        char sha256[HASH_HEX];
-        rowkey_question(item, q, &prompt[q], sha256);
-        plan_add_question(r->plan, r->i_model, r->i_task, new_tokens, sample, item->question[q].id, sha256);
-    }
-    return 0;
-}
-
-static int plan_failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why,
-                       struct err *e)
-{
-    struct run *r = ctx;
     struct str id = {0};
     char sha256[HASH_HEX];
-    (void)e;
-    failed_data(why, sha256);
-    for (int q = 0; q < (item ? item->n_question : 1); q++) {
-        failed_question(item, q, sample, &id);
-        plan_add_question(r->plan, r->i_model, r->i_task, new_tokens, sample, id.p, sha256);
+    for (int q = 0; q < (at->item ? at->item->n_question : 1); q++) {
+        failed_question(at, q, &id);
+        if (at->prompt)
+            rowkey_question(at->item, q, &at->prompt[q], sha256);
+        else
+            failed_data(at->why, sha256);
+        plan_add_question(r->plan, r->i_model, r->i_task, at->cell->max_new_tokens, at->sample, id.p, sha256);
     }
     str_free(&id);
-    return 0;
 }
 
-static int plan_sample(void *ctx, int sample, struct err *e)
+static int plan_task(struct run *r, struct err *e)
 {
-    (void)ctx;
-    (void)sample;
-    return leave_asked() ? err_set(e, ERR_INTERRUPTED, "stopped; run the same command again to continue") : 0;
+    struct prompts *p = prompts_begin(r->x, r->i_model, r->i_task, &r->encode, NULL, e);
+    struct prompts_at at;
+    int more = p ? 0 : -1;
+    while (p && (more = prompts_next(p, &at, e)) > 0) {
+        plan_prompts(r, &at);
+        if (leave_stopped(e)) {
+            more = -1;
+            break;
+        }
+    }
+    prompts_end(p);
+    return more;
 }
 
 /* Says in the folder what runs now, and which rows belong to it as far as the models are loaded. */
@@ -371,7 +354,6 @@ static int announce(const struct run *r, struct err *e)
  * running them. */
 static int plan_model(struct run *r, struct err *e)
 {
-    struct prompts_visitor visitor = {.ctx = r, .item = plan_item, .end = plan_sample, .failed = plan_failed};
     for (int c = 0; c < r->x->n_cell; c++) {
         const struct cell *cell = &r->x->cell[c];
         if (cell->model != r->i_model || cell->weight_dtype != r->dtype)
@@ -380,9 +362,36 @@ static int plan_model(struct run *r, struct err *e)
         plan_add_cell(r->plan, cell, r->cell_key[c]);
     }
     for (r->i_task = 0; r->i_task < r->x->n_task; r->i_task++)
-        if (prompts_visit(r->x, r->i_model, r->i_task, &r->encode, &visitor, e))
+        if (plan_task(r, e))
             return -1;
     return announce(r, e);
+}
+
+static int run_task(struct run *r, struct err *e)
+{
+    struct prompts *p = prompts_begin(r->x, r->i_model, r->i_task, &r->encode, NULL, e);
+    struct prompts_at at;
+    int more = p ? 0 : -1;
+    r->task = &r->x->task[r->i_task];
+    r->progress.total += p ? prompts_count(p) - r->x->samples : 0;
+    while (p && (more = prompts_next(p, &at, e)) > 0) {
+        if (at.prompt ? run_item(r, &at, e) : write_failed_sample(r, &at, e)) {
+            more = -1;
+            break;
+        }
+        if (!at.is_last)
+            continue;
+        struct str label = {0};
+        str_addf(&label, "%s, sample %d", r->task->label, at.sample);
+        progress_step(&r->progress, label.p);
+        str_free(&label);
+        if (leave_stopped(e)) {
+            more = -1;
+            break;
+        }
+    }
+    prompts_end(p);
+    return more;
 }
 
 static int run_model(struct run *r, struct err *e)
@@ -404,13 +413,9 @@ static int run_model(struct run *r, struct err *e)
     }
     if (plan_model(r, e))
         goto out;
-    struct prompts_visitor visitor = {
-        .ctx = r, .begin = begin_task, .item = run_item, .end = end_sample, .failed = run_failed};
-    for (r->i_task = 0; r->i_task < r->x->n_task; r->i_task++) {
-        r->task = &r->x->task[r->i_task];
-        if (prompts_visit(r->x, r->i_model, r->i_task, &r->encode, &visitor, e))
+    for (r->i_task = 0; r->i_task < r->x->n_task; r->i_task++)
+        if (run_task(r, e))
             goto out;
-    }
     rc = 0;
 out:
     model_close(r->model);

@@ -2,47 +2,44 @@
 
 #include "harness/engine/prompts.h"
 
-struct tryout {
-    const struct experiment *x;
-    int model, task;
-    struct str *out;
-};
-
-static void tell(const struct tryout *t, int sample, const char *why)
+static void tell(const struct experiment *x, const struct prompts_at *at, const char *why, struct str *out)
 {
-    const struct exp_task *task = &t->x->task[t->task];
-    str_addf(t->out, "%s:%d: task '%s', sample %d: %s (model %s)\n", t->x->path, task->line, task->label, sample, why,
-             t->x->model[t->model].name);
+    const struct exp_task *task = &x->task[at->cell->task];
+    str_addf(out, "%s:%d: task '%s', sample %d: %s (model %s)\n", x->path, task->line, task->label, at->sample, why,
+             x->model[at->cell->model].name);
 }
 
-static int made(void *ctx, const struct dataset_item *item, const struct prompt *prompt, int sample, int new_tokens,
-                struct err *e)
+/* The first question of an item whose prompt is too long for the model. */
+static void check_length(const struct experiment *x, const struct prompts_at *at, struct str *out)
 {
-    const struct tryout *t = ctx;
-    int limit = t->x->model[t->model].hp.context_length;
-    (void)e;
-    for (int q = 0; q < item->n_question; q++) {
-        int more = item->question[q].max_new_tokens ? item->question[q].max_new_tokens : new_tokens;
+    int limit = x->model[at->cell->model].hp.context_length;
+    for (int q = 0; q < at->item->n_question; q++) {
+        int own = at->item->question[q].max_new_tokens, more = own ? own : at->cell->max_new_tokens;
         struct str why = {0};
-        if (!limit || prompt[q].ids.n + (long)more <= limit)
+        if (!limit || at->prompt[q].ids.n + (long)more <= limit)
             continue;
-        str_addf(&why, "prompt of %d tokens + %d to generate exceed the model's context of %d", prompt[q].ids.n, more,
-                 limit);
-        tell(t, sample, why.p);
+        str_addf(&why, "prompt of %d tokens + %d to generate exceed the model's context of %d", at->prompt[q].ids.n,
+                 more, limit);
+        tell(x, at, why.p, out);
         str_free(&why);
-        return 0;
+        return;
     }
-    return 0;
 }
 
-static int failed(void *ctx, const struct dataset_item *item, int sample, int new_tokens, const struct err *why,
-                  struct err *e)
+static int try_task(const struct experiment *x, int model, int task, const struct encode_context *c, struct str *out,
+                    struct err *e)
 {
-    (void)item;
-    (void)new_tokens;
-    (void)e;
-    tell(ctx, sample, why->msg);
-    return 0;
+    struct prompts_some some = {.most = 1};
+    struct prompts *p = prompts_begin(x, model, task, c, &some, e);
+    struct prompts_at at;
+    int more = p ? 0 : -1;
+    while (p && (more = prompts_next(p, &at, e)) > 0)
+        if (at.prompt)
+            check_length(x, &at, out);
+        else
+            tell(x, &at, at.why->msg, out);
+    prompts_end(p);
+    return more;
 }
 
 static int try_model(const struct experiment *x, int model, struct str *errors, struct str *warnings, struct err *e)
@@ -52,12 +49,9 @@ static int try_model(const struct experiment *x, int model, struct str *errors, 
     int rc = -1;
     if (prompts_open(x, model, &m, &c, e))
         goto out;
-    for (int t = 0; t < x->n_task; t++) {
-        struct tryout on = {x, model, t, x->task[t].length ? errors : warnings};
-        struct prompts_visitor v = {.ctx = &on, .item = made, .failed = failed, .most = 1};
-        if (prompts_visit(x, model, t, &c, &v, e))
+    for (int t = 0; t < x->n_task; t++)
+        if (try_task(x, model, t, &c, x->task[t].length ? errors : warnings, e))
             goto out;
-    }
     rc = 0;
 out:
     tokenizer_destroy(m.tokenizer);

@@ -63,17 +63,18 @@ void lab_clear(struct lab *l)
     }
 }
 
-static int take(void *ctx, int cell, int question, struct row *row, const struct keepset *keep, struct err *e)
+static int take(struct lab *l, const struct group_done *d, struct err *e)
 {
-    struct lab *l = ctx;
+    struct lab_result *out = &l->result[d->cell];
     struct str s = {0};
     struct token_ids ids = {0};
-    ck_assert_int_eq(question, 0);
-    ck_assert_ptr_null(l->result[cell].row); /* every cell once */
-    row->key = "0";
-    record_json(row, &s);
-    l->result[cell].row = str_take(&s);
-    if (keep) {
+    ck_assert_int_eq(d->question, 0);
+    ck_assert_ptr_null(out->row); /* every cell once */
+    d->row->key = "0";
+    record_json(d->row, &s);
+    out->row = str_take(&s);
+    if (d->keep) {
+        const struct keepset *keep = d->keep;
         struct keepset *k = keepset_create(keep->n_layer, keep->n_kv_head, keep->n, e);
         if (!k)
             return -1; /* memory is refused on purpose */
@@ -81,12 +82,12 @@ static int take(void *ctx, int cell, int question, struct row *row, const struct
             for (int j = 0; j < keep->n; j++)
                 if (keepset_has(keep, h / keep->n_kv_head, h % keep->n_kv_head, j))
                     keepset_add(k, h / keep->n_kv_head, h % keep->n_kv_head, j);
-        l->result[cell].keep = k;
+        out->keep = k;
     }
     /* tokens are bytes, and the text holds all but an end of text */
-    ck_assert_int_eq(tokenizer_encode(l->model->tokenizer, row->output, strlen(row->output), &ids, e), 0);
-    l->result[cell].out = ids.id;
-    l->result[cell].n_out = ids.n;
+    ck_assert_int_eq(tokenizer_encode(l->model->tokenizer, d->row->output, strlen(d->row->output), &ids, e), 0);
+    out->out = ids.id;
+    out->n_out = ids.n;
     return 0;
 }
 
@@ -109,13 +110,19 @@ int lab_try(struct lab *l, enum prune_after after, struct err *e)
                       .n_question = 1,
                       .prune_after = after,
                       .sample_hash = LAB_SAMPLE,
-                      .batch_bytes = l->batch_bytes ? l->batch_bytes : (size_t)1 << 40,
-                      .emit = take,
-                      .ctx = l};
-    int rc = group_run(&g, e);
+                      .batch_bytes = l->batch_bytes ? l->batch_bytes : (size_t)1 << 40};
+    struct group_run *run = group_begin(&g);
+    struct group_done done;
+    int more;
+    while ((more = group_next(run, &done, e)) > 0)
+        if (take(l, &done, e)) {
+            more = -1;
+            break;
+        }
+    group_end(run);
     mem_free(cell);
     workspace_destroy(w);
-    return rc;
+    return more;
 }
 
 void lab_run(struct lab *l, enum prune_after after)

@@ -29,7 +29,7 @@ struct lab {
  * n_suffix of which are the template's suffix and the n_question before them the question. */
 void lab_open(struct lab *l, const char *sweep, const char *top, int n_prompt, int n_question, int n_suffix);
 void lab_run(struct lab *l, enum prune_after after);
-int lab_try(struct lab *l, enum prune_after after, struct err *e); /* the same, returning what group_run does */
+int lab_try(struct lab *l, enum prune_after after, struct err *e); /* the same; -1 when the group as a whole fails */
 void lab_clear(struct lab *l);                                     /* forgets the results */
 void lab_close(struct lab *l);
 /* A number of a cell's row; NAN for null. */
