@@ -170,6 +170,40 @@ for file in datasets/*.c; do
   [ "$file" = datasets/dataset.c ] || [ ! -f "$object" ] || tasks+=$(nm -g --defined-only "$object" | sed -n 's/.* [DRB] dataset_/ /p')
 done
 compare task "$(listed datasets/dataset.c DATASET)" "$(tr -s ' \n' '\n\n' <<<"$tasks" | sed '/^$/d' | sort)"
+
+# What an addition is easily made without: its test, its place in the document that lists its kind, its line in smoke.
+told() { # KIND NAME FILE PATTERN: something of FILE matches
+  grep -qsE -- "$4" $3 || breach "$1 $2 does not stand in $3; CONTRIBUTING.md says where it belongs"
+}
+for name in $(listed policies/policy.c POLICY); do
+  told policy "$name" 'tests/test_policy.c tests/test_oracle_policy.c' "^START_TEST\((.*_)?${name}(_.*)?\)"
+  told policy "$name" policies/README.md "^\| $name \|"
+  told policy "$name" experiments/smoke.yaml "policy: .*\b$name\b"
+done
+for name in $(listed policies/allocator.c ALLOCATOR); do
+  told allocator "$name" 'tests/test_allocator.c tests/test_alloc_profile.c tests/test_alloc_peers.c' \
+    "^START_TEST\((.*_)?${name}(_.*)?\)"
+  told allocator "$name" policies/README.md "^\| $name \|"
+  [ "$name" = uniform ] || told allocator "$name" experiments/smoke.yaml "(layer_budget: \{|- )$name\b"
+done
+for name in $(listed policies/head.c HEAD); do
+  told 'head rule' "$name" tests/test_head.c "^START_TEST\((.*_)?${name}(_.*)?\)"
+  told 'head rule' "$name" policies/README.md "^\| $name \|"
+  [ "$name" = uniform ] || told 'head rule' "$name" experiments/smoke.yaml "head_budget: .*\b$name\b"
+done
+for name in $(sed -n 's/^ *STATISTIC([A-Z_]*, \([a-z0-9_]*\),.*/\1/p' policies/statistic.h); do
+  told statistic "$name" policies/README.md "^\| $name \|"
+done
+for name in $(listed datasets/dataset.c DATASET); do
+  told task "$name" experiments/smoke_tasks.yaml "^ *- $name:"
+  told task "$name" datasets/README.md "^\| .*\b$name\b"
+  told task "$name" 'tests/test_tasks.c tests/test_qa.c tests/test_jsonl.c tests/test_dataset.c' "\"${name}[\" ]"
+done
+for name in $(sed -n 's/^ *{"\([a-zA-Z0-9_]*\)", .*/\1/p' harness/metric/metric_list.c); do
+  told metric "$name" 'tests/vectors/metrics.json tests/test_metric.c tests/test_journal.c' "\"$name\""
+  told metric "$name" datasets/README.md "^\| $name \|"
+done
+
 for file in tests/test_*.c; do
   [ "$file" = tests/test_main.c ] || suites+=("$file")
 done

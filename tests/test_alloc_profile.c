@@ -264,7 +264,7 @@ static void check_infeasible(const char *name, const char *const *params, int n_
 
 #define NONE ((const char *const[]){NULL})
 
-START_TEST(whole_layers_are_paid_for_by_the_others)
+START_TEST(free_first_and_mlp_let_the_others_pay_for_whole_layers)
 {
     check_entries("free_first", NONE, 4, 100, 40, (const int[]){100, 20, 20, 20});
     check_entries("free_first", (const char *const[]){"layers=2", NULL}, 4, 100, 60, (const int[]){100, 100, 20, 20});
@@ -562,7 +562,7 @@ Suite *make_alloc_profile_suite(void)
     tcase_add_test(t, a_profile_that_does_not_fit_is_refused_with_its_numbers);
     tcase_add_test(t, an_experiment_names_the_line_of_a_profile_that_does_not_fit);
     tcase_add_test(t, a_run_computes_anew_when_the_profile_has_changed);
-    tcase_add_test(t, whole_layers_are_paid_for_by_the_others);
+    tcase_add_test(t, free_first_and_mlp_let_the_others_pay_for_whole_layers);
     tcase_add_test(t, mga_prunes_layers_as_they_tolerate_it);
     tcase_add_test(t, mlma_keeps_the_middle_and_says_when_the_cap_forbids_it);
     tcase_add_test(t, the_papers_own_cells_are_feasible_or_not_as_its_numbers_say);

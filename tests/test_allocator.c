@@ -247,6 +247,33 @@ START_TEST(every_allocator_stays_within_bounds_and_spreads_exactly)
 }
 END_TEST
 
+static void check_entries(const char *name, const char *const *params, int m, const int *want)
+{
+    struct allocators_ready a;
+    int entries[4];
+    ck_assert_int_eq(allocators_make(&a, name, ".", 4, params, NULL), 0);
+    ck_assert_int_eq(allocators_spread(&a, 100, m, NULL, entries, NULL, NULL), 0);
+    ck_assert_mem_eq(entries, want, sizeof entries);
+    allocators_fini(&a);
+}
+
+START_TEST(uniform_gives_every_layer_the_same)
+{
+    static const char *const none[] = {NULL};
+    check_entries("uniform", none, 40, (const int[]){40, 40, 40, 40});
+    check_entries("uniform", none, 1, (const int[]){1, 1, 1, 1});
+    check_entries("uniform", none, 100, (const int[]){100, 100, 100, 100});
+}
+END_TEST
+
+START_TEST(proportional_follows_its_weights_within_what_a_layer_has)
+{
+    static const char *const weights[] = {"weights=4,2,1,1", NULL};
+    check_entries("proportional", weights, 40, (const int[]){80, 40, 20, 20});
+    check_entries("proportional", weights, 60, (const int[]){100, 70, 35, 35});
+}
+END_TEST
+
 START_TEST(a_list_of_another_length_is_refused_with_both_numbers)
 {
     static const char *const name[] = {"vector", "proportional"};
@@ -310,6 +337,8 @@ Suite *make_allocator_suite(void)
     tcase_add_test(t, the_last_entries_go_by_fraction_and_ties_downward);
     tcase_add_test(t, spreading_follows_the_weights);
     tcase_add_test(t, impossible_weights_are_refused_with_their_layer);
+    tcase_add_test(t, uniform_gives_every_layer_the_same);
+    tcase_add_test(t, proportional_follows_its_weights_within_what_a_layer_has);
     tcase_add_test(t, a_list_of_another_length_is_refused_with_both_numbers);
     tcase_add_test(t, vector_takes_exact_fractions_and_at_least_one_entry);
     tcase_add_test(t, single_takes_all_as_a_word_that_must_be_expanded_first);

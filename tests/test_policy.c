@@ -257,6 +257,27 @@ START_TEST(six_tokens_under_even_attention_are_scored_as_computed_by_hand)
 }
 END_TEST
 
+START_TEST(full_keeps_everything_and_asks_for_nothing)
+{
+    const struct policy_ops *p = policy_find("full");
+    ck_assert(p->keeps_all && !p->needs && !p->score && !p->protect && !p->config_size);
+}
+END_TEST
+
+START_TEST(streaming_prefers_later_positions)
+{
+    struct layer *x = mem_new(1, sizeof *x);
+    float s[KV][MAX_N];
+    fill(x, 9, 1, 15);
+    run("streaming", NULL, NULL, x, s);
+    for (int h = 0; h < KV; h++)
+        for (int j = 1; j < 9; j++)
+            ck_assert_msg(s[h][j] > s[h][j - 1], "entry %d does not score above the one before", j);
+    ck_assert_uint_eq(policy_find("streaming")->needs, 0);
+    mem_free(x);
+}
+END_TEST
+
 START_TEST(protection_is_what_each_policy_says_at_a_budget)
 {
     static const struct {
@@ -299,6 +320,8 @@ Suite *make_policy_suite(void)
     tcase_add_test(t, snapkv_pools_the_windows_mean_and_keeps_out_of_the_window);
     tcase_add_test(t, knorm_and_keydiff_follow_their_formulas);
     tcase_add_test(t, six_tokens_under_even_attention_are_scored_as_computed_by_hand);
+    tcase_add_test(t, full_keeps_everything_and_asks_for_nothing);
+    tcase_add_test(t, streaming_prefers_later_positions);
     tcase_add_test(t, protection_is_what_each_policy_says_at_a_budget);
     suite_add_tcase(s, t);
     return s;

@@ -62,11 +62,15 @@ int allocators_make(struct allocators_ready *a, const char *name, const char *di
     a->config = mem_new(1, a->ops->config_size + 1);
     param_defaults(a->ops->params, a->config);
     for (; params && *params; params++) {
-        char key[32];
-        const char *value = strchr(*params, '=') + 1;
-        snprintf(key, sizeof key, "%.*s", (int)(value - 1 - *params), *params);
+        char text[256];
+        const char *value[ALLOCATORS_MOST_LAYERS];
+        int n = 0;
+        snprintf(text, sizeof text, "%s", *params);
+        char *key = strtok(text, "=");
+        for (char *v; n < ALLOCATORS_MOST_LAYERS && (v = strtok(NULL, ","));)
+            value[n++] = v;
         const struct param *p = param_find(a->ops->params, key);
-        ck_assert_msg(p && param_set(p, a->config, &value, 1, e) == 0, "%s: %s", name, *params);
+        ck_assert_msg(p && param_set(p, a->config, value, n, e) == 0, "%s: %s", name, *params);
     }
     a->self = a->config;
     if ((a->ops->check && a->ops->check(a->config, n_layer, e)) ||

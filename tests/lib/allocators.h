@@ -19,7 +19,8 @@ struct allocators_study {
 /* Writes profile.h5 as harness/report/profile.c does. sha NULL: allocators_sha. */
 void allocators_profile(const char *path, const char *sha, int n_layer, const struct allocators_study *s, int n);
 
-/* A ready allocator of a model of n_layer layers; params are "name=value"; NULL at the end. `dir` is where paths begin.
+/* A ready allocator of a model of n_layer layers; params are "name=value" or "name=value,value"; NULL at the end. `dir`
+ * is where paths begin.
  */
 struct allocators_ready {
     const struct allocator_ops *ops;
