@@ -171,12 +171,12 @@ const struct axis *axes_at(int i)
     return i < N_AXIS ? &axes[i] : more;
 }
 
-const struct axis *axes_in_row(int i)
+int axes_in_row(int i)
 {
     for (int rank = 0, n = 0;; rank++)
         for (int k = 0; k < axes_count(); k++)
             if (axes_at(k)->row_rank == rank && n++ == i)
-                return axes_at(k);
+                return k;
 }
 
 int axes_find(const char *key)

@@ -10,7 +10,7 @@ enum { AXES_MOST = 32 };
 /* In the order of a block's grid, whose last axis is the fastest, of a cell's canonical JSON and of cells.csv. */
 int axes_count(void);
 const struct axis *axes_at(int i);
-const struct axis *axes_in_row(int i);        /* in the order of rows */
+int axes_in_row(int i);                       /* number of the i-th in rows */
 int axes_find(const char *key);               /* number of the one that rows call so; -1: none */
 const char *axes_word(int i);                 /* what people who name it write: keep, for a budget */
 const char *axes_key(int i, int k);           /* its k-th key in experiments; NULL: it has no more */

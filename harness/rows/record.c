@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "harness/experiment/axes.h"
 #include "harness/rows/columns.h"
 #include "harness/rows/source_id.h"
 
@@ -25,25 +26,38 @@ static void known(struct str *s, const char *key, int64_t value, int is_known)
         str_addf(s, ",\"%s\":null", key);
 }
 
-static void add_axes(const struct row *r, struct str *s)
+/* The budget as it was asked for, and, where that is no fraction, in which unit: 64 tokens are no 64 bytes. */
+static void add_budget(const struct cell *c, struct str *s)
+{
+    text(s, "budget", c->budget_text);
+    if (c->budget.kind == BUDGET_TOKENS || c->budget.kind == BUDGET_BYTES)
+        text(s, "budget_key", c->budget.kind == BUDGET_TOKENS ? "keep_tokens" : "keep_bytes");
+}
+
+/* What the question may generate, and the axis where its record says otherwise. */
+static void add_new_tokens(const struct row *r, struct str *s)
 {
     const struct cell *c = r->cell;
-    text(s, "policy", c->policy->name);
-    str_addf(s, ",\"params\":%s", c->params);
-    columns_json(r, "params", s);
-    text(s, "budget", c->budget_text);
-    columns_json(r, "budget", s);
-    str_addf(s, ",\"layer_budget\":%s", c->layer_budget);
-    text(s, "head_budget", c->heads->name);
-    str_addf(s, ",\"protect\":%s", c->protect_json);
-    text(s, "positions", experiment_positions_names[c->packed]);
-    str_addf(s, ",\"prefill\":%s,\"decode\":%s", c->prefill, c->decode);
-    text(s, "prune_after", experiment_prune_after_names[c->prune_after]);
-    whole(s, "policy_seed", (int64_t)c->policy_seed);
-    text(s, "weight_dtype", experiment_dtype_names[c->weight_dtype == MODEL_BF16]);
     whole(s, "max_new_tokens", r->max_new_tokens ? r->max_new_tokens : c->max_new_tokens);
     if (r->max_new_tokens && r->max_new_tokens != c->max_new_tokens)
-        whole(s, "cell_max_new_tokens", c->max_new_tokens); /* the axis */
+        whole(s, "cell_max_new_tokens", c->max_new_tokens);
+}
+
+static void add_axes(const struct row *r, struct str *s)
+{
+    for (int i = 0; i < axes_count(); i++) {
+        int axis = axes_in_row(i);
+        const char *key = axes_at(axis)->key;
+        if (strcmp(key, "budget") == 0) {
+            add_budget(r->cell, s);
+        } else if (strcmp(key, "max_new_tokens") == 0) {
+            add_new_tokens(r, s);
+        } else {
+            str_addf(s, ",\"%s\":", key);
+            axes_json(axis, r->cell, s);
+        }
+        columns_json(r, key, s);
+    }
     text(s, "template", r->x->template_name);
 }
 
