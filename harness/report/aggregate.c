@@ -1,4 +1,5 @@
 #include "harness/report/aggregate.h"
+#include "harness/experiment/axis.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -248,15 +249,25 @@ static int read_rows(struct loader *l, const char *text, size_t n, struct err *e
     return 0;
 }
 
-static char *join_axes(const struct agg_cell *c, const char *const *key)
+static int is_of_line(const struct axis *a)
 {
-    struct str s = {0};
-    for (; *key; key++) {
-        char *v = json_print(json_get(c->axes, *key));
-        str_addf(&s, "%s\n", v);
-        mem_free(v);
-    }
-    return str_take(&s);
+    return a->shown != AXIS_SHOWN_POOLED;
+}
+
+static int is_of_study(const struct axis *a)
+{
+    return is_of_line(a) && strcmp(a->key, "layer_budget") != 0;
+}
+
+static int is_of_group(const struct axis *a)
+{
+    return a->splits != 0;
+}
+
+static int is_none(const struct axis *a)
+{
+    (void)a;
+    return 0;
 }
 
 static int by_order(const void *x, const void *y)
@@ -304,14 +315,8 @@ static void sort_extras(struct aggregate *a)
 static void put_in_order(struct aggregate *a)
 {
     static const char *const task[] = {"model", "task", "task_params", "length", NULL};
-    static const char *const line[] = {"model",       "task",           "task_params",  "length",  "template",
-                                       "seed",        "policy",         "params",       "budget",  "layer_budget",
-                                       "head_budget", "protect",        "positions",    "prefill", "decode",
-                                       "prune_after", "max_new_tokens", "weight_dtype", "metric",  NULL};
-    static const char *const study[] = {"model",        "task",           "task_params", "length",   "policy",
-                                        "params",       "budget",         "head_budget", "protect",  "prune_after",
-                                        "prefill",      "decode",         "positions",   "template", "seed",
-                                        "weight_dtype", "max_new_tokens", NULL};
+    static const char *const study[] = {"model", "task", "task_params", "length", "template", "seed", NULL};
+    static const char *const line[] = {"model", "task", "task_params", "length", "template", "seed", "metric", NULL};
     int *moved = mem_new((size_t)a->n_cell + 1, sizeof *moved);
     for (int c = 0; c < a->n_cell; c++)
         a->cell[c].first = c; /* its number so far */
@@ -319,11 +324,11 @@ static void put_in_order(struct aggregate *a)
         qsort(a->cell, (size_t)a->n_cell, sizeof *a->cell, by_order);
     for (int c = 0; c < a->n_cell; c++) {
         moved[a->cell[c].first] = c;
-        a->cell[c].task_key = join_axes(&a->cell[c], task);
-        a->cell[c].line_key = join_axes(&a->cell[c], line);
+        a->cell[c].task_key = aggregate_axes_join(&a->cell[c], task, is_none);
+        a->cell[c].line_key = aggregate_axes_join(&a->cell[c], line, is_of_line);
         const struct json *budget = json_get(a->cell[c].axes, "layer_budget");
         a->cell[c].layer_budget = json_is_object(budget) ? json_first(budget) : NULL;
-        a->cell[c].study_key = join_axes(&a->cell[c], study);
+        a->cell[c].study_key = aggregate_axes_join(&a->cell[c], study, is_of_study);
     }
     for (int i = 0; i < a->n_row; i++)
         a->row[i].cell = moved[a->row[i].cell];
@@ -338,12 +343,12 @@ static void put_in_order(struct aggregate *a)
 
 static void find_baselines(struct aggregate *a)
 {
-    static const char *const keys[] = {"template", "seed", "prune_after", "max_new_tokens", "weight_dtype", NULL};
+    static const char *const keys[] = {"template", "seed", NULL};
     struct place *full = NULL, *p;
     for (int pass = 0; pass < 2; pass++)
         for (int c = 0; c < a->n_cell; c++) {
             int is_full = strcmp(aggregate_text(&a->cell[c], "policy"), "full") == 0;
-            char *rest = join_axes(&a->cell[c], keys);
+            char *rest = aggregate_axes_join(&a->cell[c], keys, is_of_group);
             struct str key = {0};
             str_addf(&key, "%s%s", a->cell[c].task_key, rest);
             if (pass == 0 && is_full) {

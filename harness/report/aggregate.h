@@ -101,6 +101,22 @@ int aggregate_single(const struct agg_cell *c, int *layer);
  * seed. */
 int aggregate_shuffled(const struct agg_cell *c, struct str *out);
 
+/* aggregate_axes.c: what tells cells and lines apart, by the table of axes (harness/experiment/axes.h). */
+struct axis;
+/* The values of a cell as one text, equal for cells that have them in common: of these keys of rows, NULL at the end,
+ * and of all axes for which `has` is not 0. The caller frees it. */
+char *aggregate_axes_join(const struct agg_cell *c, const char *const *keys, int (*has)(const struct axis *a));
+
+/* 1 and the value as people read it when a line needs it said: it is not the default, or there is no default for all
+ * and the task's lines (of the same policy, where the policy has its own) differ. `axis`: its number. */
+int aggregate_axes_tells(const struct aggregate *a, const struct agg_cell *c, int axis, struct str *value);
+/* Adds all that are noted and need it, as "name, between, value; ..." behind what is there. by_key: the name is the key
+ * of rows, otherwise the one for notes. */
+void aggregate_axes_notes(const struct aggregate *a, const struct agg_cell *c, int by_key, const char *between,
+                          struct str *out);
+/* The value for a curve or panel, whose label has no names: "evict", but "new tokens 8". */
+void aggregate_axes_label(const struct agg_cell *c, int axis, struct str *out);
+
 /* The paired difference A - B of a measure between two policies, over every budget below `below`, task and question
  * that both have; policy seeds are averaged first; clustered by context, which the forms (lengths, depths) of one task
  * share. *n_budget: budgets that took part. */

@@ -5,6 +5,7 @@
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
+#include "harness/experiment/axes.h"
 #include "harness/report/aggregate.h"
 
 double aggregate_mean(const struct agg_cell *c, enum column_id column)
@@ -213,21 +214,31 @@ static void csv_values(const struct aggregate *a, const struct agg_cell *c, stru
     quote_add(out, "\n");
 }
 
+/* What a cell is: the columns before those of what it came to. */
+static int csv_axes(const char *key[AXES_MOST + 8])
+{
+    static const char *const before[] = {"cell", "model", "task", "length", "task_params", "template", "seed"};
+    int n = 0;
+    for (size_t k = 0; k < sizeof before / sizeof *before; k++)
+        key[n++] = before[k];
+    for (int i = 0; i < axes_count(); i++)
+        key[n++] = axes_at(i)->key;
+    key[n++] = "metric";
+    return n;
+}
+
 void aggregate_csv(const struct aggregate *a, struct quote *out)
 {
-    static const char *const axes[] = {
-        "cell",    "model",  "task",      "length",       "task_params",  "template",       "seed",
-        "policy",  "params", "budget",    "layer_budget", "head_budget",  "protect",        "prune_after",
-        "prefill", "decode", "positions", "policy_seed",  "weight_dtype", "max_new_tokens", "metric"};
-    enum { N_AXES = sizeof axes / sizeof *axes };
-    for (int k = 0; k < N_AXES; k++) {
+    const char *axes[AXES_MOST + 8];
+    int n_axes = csv_axes(axes);
+    for (int k = 0; k < n_axes; k++) {
         if (k)
             quote_add(out, ",");
         quote_add_word(out, axes[k]);
     }
     csv_values(a, NULL, out);
     for (int c = 0; c < a->n_cell; c++) {
-        for (int k = 0; k < N_AXES; k++) {
+        for (int k = 0; k < n_axes; k++) {
             if (k)
                 quote_add(out, ",");
             csv_axis(json_get(a->cell[c].axes, axes[k]), out);

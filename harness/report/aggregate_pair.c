@@ -5,6 +5,7 @@
 
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/experiment/axis.h"
 #include "harness/report/aggregate.h"
 
 /* The mean over seeds of one measure, for one (task, budget, sample, question) of both policies. */
@@ -18,9 +19,17 @@ struct pair_value {
     UT_hash_handle hh;
 };
 
+/* What two policies must have in common: all but what a policy is, its own default, and seeds, which are averaged. */
+static int is_of_pair(const struct axis *a)
+{
+    return a->shown != AXIS_SHOWN_POOLED && a->dflt_is != AXIS_DEFAULT_OF_POLICY && strcmp(a->key, "policy") != 0 &&
+           !a->is_part;
+}
+
 static void collect_pair(const struct aggregate *a, const char *policy, int side, enum column_id m, double below,
                          struct pair_value **table)
 {
+    static const char *const none[] = {NULL};
     for (int i = 0; i < a->n_row; i++) {
         const struct agg_row *r = &a->row[i];
         const struct agg_cell *c = &a->cell[r->cell];
@@ -30,8 +39,9 @@ static void collect_pair(const struct aggregate *a, const char *policy, int side
         const char *task = aggregate_text(c, "task");
         struct str key = {0};
         struct pair_value *v;
-        str_addf(&key, "%s%s\n%s\n%lld %s", c->task_key, aggregate_text(c, "budget"), aggregate_text(c, "prune_after"),
-                 (long long)r->sample, r->question_id);
+        char *axes = aggregate_axes_join(c, none, is_of_pair);
+        str_addf(&key, "%s%s%lld %s", c->task_key, axes, (long long)r->sample, r->question_id);
+        mem_free(axes);
         HASH_FIND_STR(*table, key.p, v);
         if (!v) {
             v = mem_new(1, sizeof *v);

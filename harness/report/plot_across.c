@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/experiment/axes.h"
 #include "harness/report/plot_int.h"
 #include "harness/report/pool.h"
 
@@ -21,8 +22,17 @@ static char *label_of(const struct aggregate *a, const struct agg_cell *c, int w
     if (with_keep && strcmp(aggregate_text(c, "policy"), "full") != 0) {
         struct str budget = {0};
         aggregate_axis(c, "budget", &budget);
-        str_addf(&s, ", %s%s", strchr("0123456789.", *str_c(&budget)) ? "keep " : "", str_c(&budget));
+        const char *key = aggregate_text(c, "budget_key");
+        str_addf(&s, ", %s %s", *key ? key : "keep", str_c(&budget));
         str_free(&budget);
+    }
+    for (int i = 0; i < axes_count(); i++) {
+        struct str v = {0};
+        if (axes_at(i)->shown == AXIS_SHOWN_NOTED && aggregate_axes_tells(a, c, i, &v)) {
+            str_add(&s, ", ");
+            aggregate_axes_label(c, i, &s);
+        }
+        str_free(&v);
     }
     return str_take(&s);
 }
@@ -41,7 +51,7 @@ struct heat {
     const struct aggregate *a;
     const char *task, *model;
     char *form; /* the other parameters of the task */
-    struct axis {
+    struct ticks {
         double *x; /* [n] ascending */
         int n;
         size_t cap;
@@ -79,7 +89,7 @@ static int same_form(const struct heat *h, const struct agg_cell *c)
     return same;
 }
 
-static void insert(struct axis *a, double x)
+static void insert(struct ticks *a, double x)
 {
     int i = 0;
     while (i < a->n && a->x[i] < x)
@@ -91,7 +101,7 @@ static void insert(struct axis *a, double x)
     a->x[i] = x;
 }
 
-static int index_of(const struct axis *a, double x)
+static int index_of(const struct ticks *a, double x)
 {
     int i = 0;
     while (a->x[i] != x)
@@ -141,7 +151,7 @@ static void free_heat(struct heat *h)
 }
 
 /* Behind "set xtics ". */
-static void add_tics(const struct axis *a, const char *unit, struct quote *gp)
+static void add_tics(const struct ticks *a, const char *unit, struct quote *gp)
 {
     quote_add(gp, "(");
     for (int i = 0; i < a->n; i++) {

@@ -8,6 +8,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/experiment/axes.h"
 #include "harness/report/gnuplot.h"
 #include "harness/report/plot_int.h"
 
@@ -33,9 +34,12 @@ struct curve {
     size_t cap;
 };
 
-enum { N_LABEL_KEY = 8 };
-static const char *const label_keys[N_LABEL_KEY] = {"layer_budget", "head_budget", "protect",   "prune_after",
-                                                    "prefill",      "decode",      "positions", "weight_dtype"};
+/* The axes that a curve's name may tell. */
+static int is_told(int axis)
+{
+    const struct axis *a = axes_at(axis);
+    return a->shown == AXIS_SHOWN_NOTED || strcmp(a->key, "layer_budget") == 0;
+}
 
 struct figure {
     const struct aggregate *a;
@@ -44,7 +48,7 @@ struct figure {
     enum column_id measure;
     double unit; /* bytes of one x unit */
     const char *unit_name;
-    int varies[N_LABEL_KEY]; /* the curves differ in this axis; what all have in common tells nothing */
+    int varies[AXES_MOST]; /* by axis: the curves differ in this axis; what all have in common tells nothing */
     struct curve *curve;
     int n_curve;
     size_t cap;
@@ -123,13 +127,14 @@ static int task_varies(const struct figure *f, const char *key)
 static void label_of(const struct figure *f, const struct agg_cell *c, struct str *out)
 {
     aggregate_policy_label(f->a, c, out);
-    for (int k = f->single ? 1 : 0; k < N_LABEL_KEY; k++) {
-        if (!f->varies[k])
+    for (int k = 0; k < axes_count(); k++) {
+        int layers = strcmp(axes_at(k)->key, "layer_budget") == 0;
+        if (!f->varies[k] || (layers && f->single)) /* there the layer is x */
             continue;
         size_t before = out->n;
         str_add(out, ", ");
-        if (strcmp(label_keys[k], "layer_budget") != 0 || !aggregate_shuffled(c, out))
-            aggregate_axis(c, label_keys[k], out);
+        if (!layers || !aggregate_shuffled(c, out))
+            aggregate_axes_label(c, k, out);
         else
             str_add(out, ", shuffled");
         if (out->n == before + 2) { /* nothing protected */
@@ -146,8 +151,8 @@ static void label_of(const struct figure *f, const struct agg_cell *c, struct st
 static void collect(struct figure *f)
 {
     double most = 0;
-    for (int k = 0; k < N_LABEL_KEY; k++)
-        f->varies[k] = task_varies(f, label_keys[k]);
+    for (int k = 0; k < axes_count(); k++)
+        f->varies[k] = is_told(k) && task_varies(f, axes_at(k)->key);
     for (int l = 0; l < f->a->n_line; l++) {
         const struct agg_cell *c = &f->a->line[l];
         if (!has_point(f, c))

@@ -6,35 +6,46 @@
 
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
+#include "harness/experiment/axis.h"
 #include "harness/report/aggregate.h"
 #include "harness/report/table.h"
 #include "policies/allocator.h"
 
-/* The axes that lines of one pool share: all but the task, its length and the seed of the policy. The last one is each
- * task's own default, unless a sweep varies it. */
-static const char *const axes[] = {"model",  "template",     "seed",         "policy",      "params",
-                                   "budget", "layer_budget", "head_budget",  "protect",     "prefill",
-                                   "decode", "positions",    "weight_dtype", "prune_after", "max_new_tokens"};
-enum { N_AXIS = sizeof axes / sizeof *axes };
-
-static int sweeps_new_tokens(const struct aggregate *a)
+static int is_the_tasks(const struct axis *a)
 {
+    return a->dflt_is == AXIS_DEFAULT_OF_TASK;
+}
+
+/* Lines of one pool share all axes but the seed of the policy, beside the task and its length. What is each task's own
+ * default counts only where a sweep varies it. */
+static int is_shared(const struct axis *a)
+{
+    return a->shown != AXIS_SHOWN_POOLED && !is_the_tasks(a);
+}
+
+/* 1 when cells of one task differ in what is the task's own otherwise. */
+static int sweeps_the_tasks(const struct aggregate *a)
+{
+    static const char *const none[] = {NULL};
     int sweeps = 0;
-    for (int c = 1; c < a->n_cell && !sweeps; c++)
-        if (strcmp(a->cell[c].task_key, a->cell[c - 1].task_key) == 0)
-            sweeps = json_number(json_get(a->cell[c].axes, axes[N_AXIS - 1]), 0) !=
-                     json_number(json_get(a->cell[c - 1].axes, axes[N_AXIS - 1]), 0);
+    for (int c = 1; c < a->n_cell && !sweeps; c++) {
+        char *one = aggregate_axes_join(&a->cell[c - 1], none, is_the_tasks),
+             *other = aggregate_axes_join(&a->cell[c], none, is_the_tasks);
+        sweeps = strcmp(a->cell[c].task_key, a->cell[c - 1].task_key) == 0 && strcmp(one, other) != 0;
+        mem_free(one);
+        mem_free(other);
+    }
     return sweeps;
 }
 
-static char *key_of(const struct agg_cell *c, int n_axis)
+static char *key_of(const struct agg_cell *c, int with_the_tasks)
 {
+    static const char *const keys[] = {"model", "template", "seed", NULL}, *const none[] = {NULL};
     struct str s = {0};
-    for (int k = 0; k < n_axis; k++) {
-        char *v = json_print(json_get(c->axes, axes[k]));
-        str_addf(&s, "%s\n", v);
-        mem_free(v);
-    }
+    char *shared = aggregate_axes_join(c, keys, is_shared), *own = aggregate_axes_join(c, none, is_the_tasks);
+    str_addf(&s, "%s%s", shared, with_the_tasks ? own : "");
+    mem_free(shared);
+    mem_free(own);
     return str_take(&s);
 }
 
@@ -118,11 +129,11 @@ static void pool_cells(const struct aggregate *a, char *const *task, const int *
 
 int pool_lines(const struct aggregate *a, struct pool_line **out)
 {
-    int n = 0, n_axis = N_AXIS - !sweeps_new_tokens(a), *member = mem_new((size_t)a->n_cell + 1, sizeof *member);
+    int n = 0, with_the_tasks = sweeps_the_tasks(a), *member = mem_new((size_t)a->n_cell + 1, sizeof *member);
     char **key = mem_new((size_t)a->n_cell + 1, sizeof *key), **task = mem_new((size_t)a->n_cell + 1, sizeof *task);
     *out = mem_new((size_t)a->n_cell + 1, sizeof **out);
     for (int c = 0; c < a->n_cell; c++) {
-        key[c] = key_of(&a->cell[c], n_axis);
+        key[c] = key_of(&a->cell[c], with_the_tasks);
         task[c] = task_of(&a->cell[c]);
     }
     for (int c = 0; c < a->n_cell; c++) {
@@ -209,22 +220,6 @@ void pool_layer_budget(const struct aggregate *a, const struct agg_cell *c, cons
             add_param(json_key(choice), p, s);
 }
 
-static void add_modes(const struct agg_cell *c, struct str *s)
-{
-    static const char *const modes[][2] = {{"protect", ""},
-                                           {"prefill", "full"},
-                                           {"prune_after", "all_but_last"},
-                                           {"decode", "frozen"},
-                                           {"positions", "original"}};
-    for (size_t k = 0; k < sizeof modes / sizeof *modes; k++) {
-        struct str v = {0};
-        aggregate_axis(c, modes[k][0], &v);
-        if (v.n && strcmp(v.p, modes[k][1]) != 0)
-            str_addf(s, "%s%s: %s", s->n ? "; " : "", modes[k][0], v.p);
-        str_free(&v);
-    }
-}
-
 void pool_label(const struct aggregate *a, const struct agg_cell *c, struct str *out)
 {
     struct str modes = {0};
@@ -233,7 +228,7 @@ void pool_label(const struct aggregate *a, const struct agg_cell *c, struct str 
         str_add(out, ", ");
         pool_layer_budget(a, c, NULL, out);
     }
-    add_modes(c, &modes);
+    aggregate_axes_notes(a, c, 1, ": ", &modes);
     if (modes.n)
         str_addf(out, ", %s", modes.p);
     str_free(&modes);
@@ -264,7 +259,7 @@ static void add_line(const struct aggregate *a, const struct pool_line *p, struc
     add_value(t, &p->score_diff, "%+.3f");
     add_value(t, &p->kl, "%.3g");
     add_value(t, &p->kl_diff, "%+.3g");
-    add_modes(p->cell, &s);
+    aggregate_axes_notes(a, p->cell, 1, ": ", &s);
     table_add(t, &s);
 }
 

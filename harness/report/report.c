@@ -6,6 +6,7 @@
 #include "harness/base/csv.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/experiment/axis.h"
 #include "harness/metric/metric.h"
 #include "harness/report/aggregate.h"
 #include "harness/report/plot.h"
@@ -19,34 +20,10 @@ static void add_note(struct str *s, const char *name, const char *value)
     str_addf(s, "%s%s%s%s", s->n ? "; " : "", name, *value ? " " : "", value);
 }
 
-/* 1 when lines of the same policy and task differ in this axis. */
-static int varies(const struct aggregate *a, const struct agg_cell *c, const char *key)
-{
-    for (int l = 0; l < a->n_line; l++)
-        if (!strcmp(a->line[l].task_key, c->task_key) &&
-            !strcmp(aggregate_text(&a->line[l], "policy"), aggregate_text(c, "policy")) &&
-            strcmp(aggregate_text(&a->line[l], key), aggregate_text(c, key)) != 0)
-            return 1;
-    return 0;
-}
-
 void report_notes(const struct aggregate *a, const struct agg_cell *c, struct str *s)
 {
-    static const struct {
-        const char *key, *name, *dflt;
-    } axes[] = {
-        {"protect", "protect", ""},     {"prune_after", "after", "all_but_last"}, {"prefill", "prefill", "full"},
-        {"decode", "decode", "frozen"}, {"positions", "positions", "original"},   {"weight_dtype", "weights", "f32"}};
     char count[32];
-    for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
-        struct str v = {0};
-        aggregate_axis(c, axes[k].key, &v);
-        if (v.n && strcmp(v.p, axes[k].dflt) != 0) /* rows of older programs lack some */
-            add_note(s, axes[k].name, str_c(&v));
-        str_free(&v);
-    }
-    if (varies(a, c, "head_budget"))
-        add_note(s, "heads", aggregate_text(c, "head_budget"));
+    aggregate_axes_notes(a, c, 0, " ", s);
     snprintf(count, sizeof count, "%d", c->seeds);
     if (c->seeds > 1)
         add_note(s, "policy seeds", count);
