@@ -166,6 +166,32 @@ START_TEST(what_does_not_fit_is_refused_by_cell_file_and_line)
 }
 END_TEST
 
+START_TEST(prompts_that_were_encoded_stand_for_a_length)
+{
+    struct exp_sizes sizes = {.n = 2, .longest = 30, .sum = 40, .samples = 2};
+    struct estimate e;
+    struct estimate_group g;
+    set_cells();
+    x.n_cell = 1;
+    x.measure = MEASURE_SCORE;
+    task.length = 0;
+    estimate_group(&x, 0, 0, 1, &g);
+    ck_assert_int_eq(g.prompt, 0);
+    model.sizes = &sizes;
+    estimate_group(&x, 0, 0, 1, &g);
+    ck_assert_int_eq(g.prompt, 30);
+    estimate_model(&x, 0, 1e9, 1, &e);
+    ck_assert_double_eq(e.full_cache, 30 * 32);
+    ck_assert_double_eq_tol(e.flop, 5 * (20 * row(10, 0) + 8 * row(20, 1)), 1e-6);
+    task.length = 24; /* which is met exactly */
+    estimate_group(&x, 0, 0, 1, &g);
+    ck_assert_int_eq(g.prompt, 20);
+    estimate_model(&x, 0, 1e9, 1, &e);
+    ck_assert_double_eq(e.full_cache, 20 * 32);
+    model.sizes = NULL;
+}
+END_TEST
+
 Suite *make_estimate_suite(void)
 {
     Suite *s = suite_create("estimate");
@@ -176,6 +202,7 @@ Suite *make_estimate_suite(void)
     tcase_add_test(t, a_group_holds_weights_the_full_cache_and_what_its_cells_keep);
     tcase_add_test(t, cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch);
     tcase_add_test(t, what_does_not_fit_is_refused_by_cell_file_and_line);
+    tcase_add_test(t, prompts_that_were_encoded_stand_for_a_length);
     suite_add_tcase(s, t);
     return s;
 }

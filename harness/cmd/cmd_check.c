@@ -21,7 +21,9 @@ static const char help[] =
     "profile,\n"
     "their prompts are encoded too: one that the profile was measured on is refused, as run refuses it. Cells whose\n"
     "budget can't be spread as asked are marked n/a (or fails), with the reason, where layer count and prompt length\n"
-    "decide it: a task's `length` stands for its prompts, the model's context where there is none.\n\n"
+    "decide it. A task's `length` stands for its prompts; where it has none, its first 32 samples are encoded, and "
+    "time,\n"
+    "memory and n/a go by what they have.\n\n"
     "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--json]\n\n"
     "  --set, --limit, --threads, --memory   as for run\n"
     "  --json   one JSON object a line: the cells, then what each model takes\n\n"
@@ -72,8 +74,8 @@ static void print_cells(const struct experiment *x, const struct err *why, int j
         struct str modes = {0};
         add_modes(c, &modes);
         quote_show(stdout, "%s  %-16s %-14s %-8s %-22s %-8s %s %s%s%s\n", c->id, x->task[c->task].label,
-                   c->policy->name, *c->budget_text ? c->budget_text : "-", c->layer_budget,
-                   c->heads->name, c->params, c->protect_json, str_c(&modes),
+                   c->policy->name, *c->budget_text ? c->budget_text : "-", c->layer_budget, c->heads->name, c->params,
+                   c->protect_json, str_c(&modes),
                    why[i].code == ERR_OK           ? ""
                    : why[i].code == ERR_INFEASIBLE ? " n/a"
                                                    : " fails");
@@ -158,6 +160,12 @@ static void print_groups(const struct experiment *x, double memory, int json)
         const struct cell *f = &x->cell[c], *top = &x->cell[g.largest_cell];
         double cells = g.cells < memory ? g.cells : g.largest > memory ? g.largest : memory;
         const char *model = x->model[f->model].name, *task = x->task[f->task].label;
+        const struct exp_sizes *sizes = !x->task[f->task].length ? estimate_sizes(x, f) : NULL;
+        char of[120] = "";
+        if (sizes)
+            snprintf(of, sizeof of, " at most, %.0f on average (%s%d of %d samples were encoded)",
+                     sizes->sum / sizes->n, sizes->samples < x->task[f->task].n_sample ? "only " : "", sizes->samples,
+                     x->task[f->task].n_sample);
         if (json) {
             struct str s = {0};
             str_add(&s, "{\"group\":");
@@ -170,6 +178,9 @@ static void print_groups(const struct experiment *x, double memory, int json)
                 experiment_prune_after_names[f->prune_after], f->max_new_tokens,
                 experiment_dtype_names[f->weight_dtype == MODEL_BF16], g.n_cell);
             str_addf(&s, g.prompt ? "%d" : "null", g.prompt);
+            if (sizes)
+                str_addf(&s, ",\"mean_prompt_tokens\":%.6g,\"encoded_samples\":%d", sizes->sum / sizes->n,
+                         sizes->samples);
             str_addf(&s,
                      ",\"weight_bytes\":%.0f,\"activation_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"score_bytes\":%.0f,"
                      "\"cell_bytes\":%.0f,\"largest_cell\":\"%s\",\"largest_cell_bytes\":%.0f}",
@@ -182,10 +193,10 @@ static void print_groups(const struct experiment *x, double memory, int json)
                        experiment_prune_after_names[f->prune_after], f->max_new_tokens, g.n_cell);
         } else {
             quote_show(stdout,
-                       "  %s, prompts of %d tokens, after %s: %d cells, about %.0f MiB: weights %.0f%s, full cache "
+                       "  %s, prompts of %d tokens%s, after %s: %d cells, about %.0f MiB: weights %.0f%s, full cache "
                        "%.1f, activations %.1f, "
                        "scores %.1f, cells %.1f (line %d alone %.1f)\n",
-                       task, g.prompt, experiment_prune_after_names[f->prune_after], g.n_cell,
+                       task, g.prompt, of, experiment_prune_after_names[f->prune_after], g.n_cell,
                        (estimate_base(&g) + cells) / MIB, g.weights / MIB,
                        f->weight_dtype == MODEL_BF16 ? " as bf16" : "", g.full_cache / MIB, g.activations / MIB,
                        g.scores / MIB, cells / MIB, top->line, g.largest / MIB);
@@ -198,14 +209,13 @@ static void print_fewer(const struct experiment *x, int json)
 {
     for (int t = 0; t < x->n_task; t++) {
         const struct exp_task *task = &x->task[t];
-        if (task->n_sample >= x->samples)
-            continue;
-        if (!json) {
-            quote_show(stdout, "task '%s': %d samples from number %d on; %d are asked for\n", task->label,
-                       task->n_sample, x->first_sample, x->samples);
-            continue;
-        }
         struct str s = {0};
+        int fewer = experiment_has_fewer(x, t, &s);
+        if (fewer && !json)
+            quote_show(stdout, "%s\n", s.p);
+        str_free(&s);
+        if (!fewer || !json)
+            continue;
         str_add(&s, "{\"task\":");
         str_add_json(&s, task->label, strlen(task->label));
         str_addf(&s, ",\"task_params\":%s,\"samples\":%d,\"asked\":%d}", task->params, task->n_sample, x->samples);
@@ -215,7 +225,7 @@ static void print_fewer(const struct experiment *x, int json)
 }
 
 /* 0 when the first samples can be made; otherwise says why not and gives the exit code. */
-static int try_out(const struct experiment *x)
+static int try_out(struct experiment *x)
 {
     struct str errors = {0}, warnings = {0};
     struct err e = {0};

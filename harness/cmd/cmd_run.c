@@ -168,6 +168,17 @@ static void summary(const char *dir, const struct runner_summary *s, const struc
         quote_show(stderr, "depthkv: %ld rows failed, first: %s\n", s->failed, s->first_failure);
 }
 
+/* Tasks whose data end before `samples` do: intervals will be wider than somebody counted on. */
+static void tell_fewer(const struct experiment *x)
+{
+    for (int t = 0; t < x->n_task; t++) {
+        struct str s = {0};
+        if (experiment_has_fewer(x, t, &s))
+            quote_show(stderr, "warning: %s\n", s.p);
+        str_free(&s);
+    }
+}
+
 int cmd_run(int argc, char **argv)
 {
     struct options o = {.samples = 16, .length = 1024};
@@ -184,6 +195,7 @@ int cmd_run(int argc, char **argv)
         quote_show(stderr, "experiment %s\n", x.path);
     char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name);
     struct runner_options ro = {.dir = dir, .memory = (size_t)o.memory, .quiet = o.quiet, .argc = argc, .argv = argv};
+    tell_fewer(&x);
     leave_when_asked();
     int bad = runner_run(&x, &ro, &s, &e);
     if (!bad)

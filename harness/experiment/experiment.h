@@ -19,11 +19,19 @@ extern const char *const experiment_prune_after_names[];
 
 enum measure { MEASURE_SCORE = 1, MEASURE_NLL = 2, MEASURE_KL = 4 /* kl, top1, kl_max, first_divergence */ };
 
+/* Prompts of a task in a model's tokens, as far as some were encoded. */
+struct exp_sizes {
+    int n, longest; /* prompts, tokens */
+    double sum;     /* tokens of all */
+    int samples;    /* that they are of */
+};
+
 struct exp_model {
     char *path;        /* resolved */
     char *name;        /* file name without .h5: what rows print */
     struct hparams hp; /* read when the experiment is checked */
     char sha256[HASH_HEX];
+    struct exp_sizes *sizes; /* [n_task] NULL: nobody has encoded any (tryout.h does) */
     int line;
 };
 
@@ -140,6 +148,9 @@ int experiment_load_text(const char *name, const char *text, const char *const *
 /* Appends x->resolved as a file in the folder `dir` has to say it: with relative_to where dir is not the experiment's.
  */
 void experiment_print(const struct experiment *x, const char *dir, struct str *out);
+/* Appends "task 't': 20 samples from number 0 on; 100 are asked for" when the task's data end before `samples` do; 1
+ * then, else 0. */
+int experiment_has_fewer(const struct experiment *x, int task, struct str *out);
 void experiment_fini(struct experiment *x);
 /* What random scores of a sample depend on: the task, its version and parameters, the seed and the index. */
 uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample);

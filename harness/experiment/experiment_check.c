@@ -102,6 +102,16 @@ void experiment_check_tasks(struct load *l)
     }
 }
 
+int experiment_has_fewer(const struct experiment *x, int task, struct str *out)
+{
+    const struct exp_task *t = &x->task[task];
+    if (t->n_sample >= x->samples)
+        return 0;
+    str_addf(out, "task '%s': %d samples from number %d on; %d are asked for", t->label, t->n_sample, x->first_sample,
+             x->samples);
+    return 1;
+}
+
 /* Budgets and protection that the model cannot meet, whatever the prompt. */
 void experiment_check_budgets(struct load *l)
 {

@@ -519,6 +519,7 @@ void experiment_fini(struct experiment *x)
     for (int i = 0; i < x->n_model; i++) {
         mem_free(x->model[i].path);
         mem_free(x->model[i].name);
+        mem_free(x->model[i].sizes);
     }
     for (int i = 0; i < x->n_task; i++) {
         struct exp_task *t = &x->task[i];

@@ -51,6 +51,19 @@ static double weights(const struct hparams *hp, enum model_dtype dtype)
            (layer_weights(hp) * hp->n_layer + (double)hp->n_vocab * hp->d_model * (hp->tied ? 1 : 2));
 }
 
+const struct exp_sizes *estimate_sizes(const struct experiment *x, const struct cell *c)
+{
+    const struct exp_sizes *s = x->model[c->model].sizes ? &x->model[c->model].sizes[c->task] : NULL;
+    return s && s->n ? s : NULL;
+}
+
+int estimate_longest(const struct experiment *x, const struct cell *c)
+{
+    int length = x->task[c->task].length;
+    const struct exp_sizes *s = estimate_sizes(x, c);
+    return length > c->max_new_tokens ? length - c->max_new_tokens : s ? s->longest : 0;
+}
+
 void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out)
 {
     const struct hparams *hp = &x->model[model].hp;
@@ -60,13 +73,15 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
         const struct cell *f = &x->cell[first];
         if (f->model != model || !estimate_opens_group(x, first))
             continue;
-        double n = x->task[f->task].length, cut = 0;
+        const struct exp_sizes *sizes = x->task[f->task].length ? NULL : estimate_sizes(x, f);
+        double n = estimate_longest(x, f), cut = 0, longest;
         int samples = x->task[f->task].n_sample;
-        n = n > 0 ? n - f->max_new_tokens : hp->context_length;
+        longest = n > 0 ? n : hp->context_length;
+        n = sizes ? sizes->sum / sizes->n : longest;
         double held = weights(hp, f->weight_dtype);
         out->weights = held > out->weights ? held : out->weights; /* one form is loaded at a time */
         out->groups += samples;
-        out->full_cache = n * entry > out->full_cache ? n * entry : out->full_cache;
+        out->full_cache = longest * entry > out->full_cache ? longest * entry : out->full_cache;
         out->flop += samples * n * row_flop(hp, n / 2, 0);
         for (int i = first; i < x->n_cell; i++) {
             const struct cell *c = &x->cell[i];
@@ -79,7 +94,8 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
             if (c->chunk.size) /* at most: cells that keep the same share their chunks */
                 out->flop += samples * n * row_flop(hp, kept * n / 2 + (double)c->chunk.size / 2, 0);
             out->flop += samples * rows * row_flop(hp, kept * n, 1);
-            cut += kept < 1 ? kept * n * entry : 0; /* whole caches are shared */
+            kept = share(c, hp, longest);
+            cut += kept < 1 ? kept * longest * entry : 0; /* whole caches are shared */
         }
         cut = cut < memory ? cut : memory;
         out->cut_caches = cut > out->cut_caches ? cut : out->cut_caches;
@@ -174,9 +190,8 @@ void estimate_group(const struct experiment *x, int first, int prompt, int threa
 {
     const struct cell *f = &x->cell[first];
     const struct hparams *hp = &x->model[f->model].hp;
-    int length = x->task[f->task].length;
     *out = (struct estimate_group){.largest_cell = first, .weights = weights(hp, f->weight_dtype)};
-    out->prompt = prompt ? prompt : length > f->max_new_tokens ? length - f->max_new_tokens : 0;
+    out->prompt = prompt ? prompt : estimate_longest(x, f);
     for (int i = first; i < x->n_cell; i++)
         out->n_cell += axes_same_group(f, &x->cell[i]);
     if (!out->prompt)

@@ -16,8 +16,13 @@ struct estimate {
 
 extern const double estimate_flops;
 
-/* model: index into x->model. memory: bytes for cut caches (--memory). A task without `length` is taken as as long as
- * the model's context. */
+/* Of a cell's task in its model's tokens; NULL: no prompt was encoded. */
+const struct exp_sizes *estimate_sizes(const struct experiment *x, const struct cell *c);
+/* Tokens of a cell's longest prompt: what its task's length leaves, or what prompts that were encoded have; 0: not
+ * known. */
+int estimate_longest(const struct experiment *x, const struct cell *c);
+/* model: index into x->model. memory: bytes for cut caches (--memory). Of a task without `length`, time goes by the
+ * mean of the prompts that were encoded, memory by the longest; where none was, both by the model's context. */
 void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out);
 
 /* What one group holds at once, in bytes. A group is opened by its first cell: cells of one model, weight_dtype, task,
@@ -33,7 +38,7 @@ struct estimate_group {
     int largest_cell;  /* index into x->cell */
 };
 int estimate_opens_group(const struct experiment *x, int cell);
-/* prompt: tokens; 0: what the task's length says, and nothing is known (prompt 0, weights only) without one. */
+/* prompt: tokens; 0: what estimate_longest says, and without it nothing is known (prompt 0, weights only). */
 void estimate_group(const struct experiment *x, int first, int prompt, int threads, struct estimate_group *out);
 /* Without cells' own caches. */
 double estimate_base(const struct estimate_group *g);

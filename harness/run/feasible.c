@@ -3,14 +3,14 @@
 
 #include "harness/base/mem.h"
 #include "harness/engine/group.h"
+#include "harness/run/estimate.h"
 
 /* Entries at the moment of pruning; 0: not known. A question that is held back has a length that only the data tell. */
 static int nominal_entries(const struct experiment *x, const struct cell *c)
 {
-    int length = x->task[c->task].length;
-    if (length <= 0 && c->budget.kind != BUDGET_TOKENS && c->budget.kind != BUDGET_BYTES)
-        length = x->model[c->model].hp.context_length;
-    int prompt = length - c->max_new_tokens;
+    int prompt = estimate_longest(x, c);
+    if (!prompt && c->budget.kind != BUDGET_TOKENS && c->budget.kind != BUDGET_BYTES)
+        prompt = x->model[c->model].hp.context_length - c->max_new_tokens;
     return c->prune_after == PRUNE_AFTER_PROMPT ? prompt : prompt - 1;
 }
 
