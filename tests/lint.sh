@@ -135,6 +135,7 @@ for folder in "${folders[@]}"; do
       case $source in
       policies/policy*.c | policies/allocator*.c | policies/head.c | policies/statistic.c | datasets/dataset.c) prefix_ok "${source%.c}" "$symbol" ;;
       policies/head_*.c) [ "$symbol" = "$stem" ] ;;
+      harness/report/figure_*.c) [ "$symbol" = "figure_${stem#figure_}" ] ;;
       policies/alloc_*.c) [ "$symbol" = "allocator_${stem#alloc_}" ] ;;
       policies/*.c) [ "$symbol" = "policy_$stem" ] ;;
       datasets/*.c) [[ $symbol == dataset_${stem}* ]] || grep -q "^ *DATASET(${symbol#dataset_})" datasets/dataset.c ||
@@ -164,6 +165,7 @@ compare policy "$(listed policies/policy.c POLICY)" "$(stems '' "${policies[@]}"
 compare statistic "$(sed -n 's/^ *STATISTIC([A-Z_]*, \([a-z0-9_]*\),.*/\1/p' policies/statistic.h | sort)" \
   "$(stems statistic_ harness/engine/statistic_*.c)"
 compare 'head rule' "$(listed policies/head.c HEAD)" "$(stems head_ policies/head_*.c)"
+compare figure "$(listed harness/report/figure.c FIGURE)" "$(stems figure_ harness/report/figure_*.c)"
 compare allocator "$(listed policies/allocator.c ALLOCATOR)" "$(stems alloc_ policies/alloc_*.c)"
 for file in datasets/*.c; do
   object=$objects/${file%.c}.o

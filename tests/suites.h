@@ -54,6 +54,7 @@
     SUITE(aggregate) \
     SUITE(baseline) \
     SUITE(compare) \
+    SUITE(figure) \
     SUITE(plot) \
     SUITE(profile) \
     SUITE(repr_study) \

@@ -8,6 +8,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/report/aggregate.h"
+#include "harness/report/cell_columns.h"
 #include "harness/report/compare.h"
 #include "tests/lib/rows.h"
 #include "tests/suites.h"
@@ -105,9 +106,9 @@ START_TEST(every_column_that_is_pooled_is_in_cells_csv_with_the_mean_of_its_rows
         const struct column *c = columns_at((enum column_id)i);
         if (c->pooled == COLUMN_NOT_POOLED)
             continue;
-        for (int p = 0; p < COLUMNS_N_PART; p++)
-            if (c->pooled == COLUMN_INTERVALS || (c->pooled == COLUMN_OVER_LAYERS && !columns_part[p].is_paired))
-                csv_text(1, c->name, columns_part[p].ending);
+        for (int p = 0; p < CELL_COLUMNS_N_PART; p++)
+            if (c->pooled == COLUMN_INTERVALS || (c->pooled == COLUMN_OVER_LAYERS && !cell_columns_part[p].is_paired))
+                csv_text(1, c->name, cell_columns_part[p].ending);
         for (int r = 1; r < cells.n_row && c->pooled != COLUMN_BY_CELL; r++) {
             const char *text = csv_text(r, c->name, "");
             double x, want = mean_of(csv_text(r, "cell", ""), c);

@@ -11,7 +11,7 @@
 #include "harness/base/mem.h"
 #include "harness/cmd/cli.h"
 #include "harness/report/gnuplot.h"
-#include "harness/report/plot.h"
+#include "harness/report/figure.h"
 #include "tests/lib/rows.h"
 #include "tests/suites.h"
 
@@ -39,7 +39,7 @@ static void draw(const struct rows_fake *f, int n, struct plot_list *p)
     str_free(&s);
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
     *p = (struct plot_list){0};
-    ck_assert_msg(plot_write(dir, &a, p, &e) == 0, "%s", e.msg);
+    ck_assert_msg(figure_write(dir, &a, p, &e) == 0, "%s", e.msg);
     aggregate_free(&a);
 }
 
@@ -290,7 +290,7 @@ START_TEST(a_signal_ends_gnuplot_and_the_report)
     fake_gnuplot(SLEEPY "kill -TERM $PPID\nwait\n");
     leave_when_asked();
     ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
-    ck_assert_int_eq(plot_write(dir, &a, &p, &e), -1);
+    ck_assert_int_eq(figure_write(dir, &a, &p, &e), -1);
     ck_assert_int_eq(e.code, ERR_INTERRUPTED);
     ck_assert(!runs("plots/me") && !runs("plots/child") && !exists("plots/1-t-score.svg"));
     aggregate_free(&a);

@@ -369,7 +369,7 @@ START_TEST(an_engine_is_all_that_a_number_goes_through)
                                      "policies/policy.h"};
     static const char *const out[] = {
         "harness/report/report.c",      "harness/stats/stats.c", "harness/bench/bench_work.c",
-        "harness/layer_metrics/repr.c", "harness/base/quote.c",  "harness/report/plot_across.c",
+        "harness/layer_metrics/repr.c", "harness/base/quote.c",  "harness/report/figure_heat.c",
         "harness/cmd/cmd_compare.c",    "policies/snapkv.c",     "policies/alloc_cake.c"};
     static const char *const line[] = {"sources ", "\ncompiler ", "\nflags ", "\ntarget ", "\nkernels ",
                                        "\nblas ",  "\nlapack ",   "\nlibc ",  "\npcre2 ",  "\nutf8proc "};

@@ -7,7 +7,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
-#include "harness/report/plot_int.h"
+#include "harness/report/plot.h"
 #include "harness/report/table.h"
 
 static void field(struct quote *s, double x)

@@ -7,6 +7,7 @@
 #include "harness/base/quote.h"
 #include "harness/experiment/axes.h"
 #include "harness/report/aggregate.h"
+#include "harness/report/cell_columns.h"
 
 double aggregate_mean(const struct agg_cell *c, enum column_id column)
 {
@@ -169,16 +170,16 @@ static void csv_own(const struct aggregate *a, const struct agg_cell *c, enum co
 static void csv_parts(const char *name, const struct agg_cell *c, const struct stats_summary *s,
                       const struct stats_paired *d, int has_diff, struct quote *out)
 {
-    for (int p = 0; p < COLUMNS_N_PART; p++) {
-        if (columns_part[p].is_paired && !has_diff)
+    for (int p = 0; p < CELL_COLUMNS_N_PART; p++) {
+        if (cell_columns_part[p].is_paired && !has_diff)
             continue;
         quote_add(out, ",");
         if (c) {
-            quote_add_number(out, columns_part_of(&columns_part[p], s, d));
+            quote_add_number(out, cell_columns_part_of(&cell_columns_part[p], s, d));
             continue;
         }
         struct str head = {0};
-        str_addf(&head, "%s%s", name, columns_part[p].ending);
+        str_addf(&head, "%s%s", name, cell_columns_part[p].ending);
         quote_add_word(out, head.p);
         str_free(&head);
     }

@@ -12,7 +12,7 @@ const struct stats_range *aggregate_range_of_column(const char *name)
     for (int i = 0; i < COLUMN_END; i++)
         if (columns_at((enum column_id)i)->pooled == COLUMN_OVER_LAYERS &&
             !strcmp(columns_name((enum column_id)i), name))
-            return columns_range((enum column_id)i);
+            return columns_is_fraction((enum column_id)i) ? &fraction : NULL;
     for (int i = 0; i < metric_count() && !m; i++)
         for (const char *const *extra = metric_at(i)->extra; extra && *extra && !m; extra++)
             if (strcmp(*extra, name) == 0)
@@ -22,7 +22,9 @@ const struct stats_range *aggregate_range_of_column(const char *name)
 
 const struct stats_range *aggregate_range(const struct agg_cell *c, enum column_id m)
 {
-    return m == COLUMN_SCORE ? aggregate_range_of_column(aggregate_text(c, "metric")) : columns_range(m);
+    if (m == COLUMN_SCORE)
+        return aggregate_range_of_column(aggregate_text(c, "metric"));
+    return columns_is_fraction(m) ? &fraction : NULL;
 }
 
 static void make_exact(struct stats_summary *s, double is)

@@ -6,7 +6,7 @@
 #include "harness/base/csv.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
-#include "harness/rows/columns.h"
+#include "harness/report/cell_columns.h"
 
 struct run {
     const struct compare_options *o;
@@ -163,7 +163,7 @@ static void match_columns(struct run *r)
     r->kind = mem_new((size_t)r->base.n_column, sizeof *r->kind);
     r->now_column = mem_new((size_t)r->base.n_column, sizeof *r->now_column);
     for (int k = 0; k < r->base.n_column; k++) {
-        r->kind[k] = columns_kind(r->base.field[k]);
+        r->kind[k] = cell_columns_kind(r->base.field[k]);
         r->now_column[k] = csv_column(&r->now, r->base.field[k]);
     }
 }

@@ -1,9 +1,10 @@
-/* Plots by gnuplot: for every task, score, kl and nll against bytes with error bars, a line per policy; for a layer
- * study what is lost per layer, in paired differences to the baseline. Data (.dat) and script (.gp) are the product,
- * the pictures are derived. */
+/* What figures (figure.h) are saved by: data (.dat) and script (.gp) are the product, the pictures that gnuplot makes
+ * of them are derived. */
 #ifndef HARNESS_PLOT_H
 #define HARNESS_PLOT_H
 
+#include "harness/base/quote.h"
+#include "harness/metric/metric.h"
 #include "harness/report/aggregate.h"
 
 struct plot_list {
@@ -18,9 +19,23 @@ struct plot_list {
     struct str warning;  /* why there are no pictures; empty when there are */
 };
 
-/* Writes DIR/plots. `out` starts zeroed. A missing, failing or slow gnuplot is a warning, not an error; being
- * asked to stop is one. */
-int plot_write(const char *dir, const struct aggregate *a, struct plot_list *out, struct err *e);
 void plot_list_fini(struct plot_list *p);
+
+/* ---- for figures ---- */
+
+/* Okabe and Ito's palette, which readers with any colour vision can tell apart, and point types that differ as well. */
+extern const char *const plot_colour[8];
+extern const int plot_point[9];
+
+/* Both ends of an error bar; NaN, which is a point without one, where they are not known. */
+void plot_ends(double lo, double hi, struct quote *dat);
+/* A file name out of a label: letters, digits, _ and -; what is too long gets its hash for an end. In place. */
+void plot_safe_name(struct str *name);
+/* Writes name.dat and name.gp, has gnuplot draw them, and lists the figure; takes the name. `task_key`: see plot_list.
+ */
+int plot_save(const char *folder, struct str *name, const char *task_key, struct quote *dat, struct quote *gp,
+              struct plot_list *out, struct err *e);
+void plot_terminal(const char *name, int png, struct quote *gp); /* the output of a figure of one panel */
+void plot_list_tell(struct plot_list *p);                        /* when all is drawn: completes the warning */
 
 #endif

@@ -8,6 +8,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
+#include "harness/report/cell_columns.h"
 #include "harness/report/study.h"
 
 static const enum column_id measures[] = {COLUMN_SCORE, COLUMN_NLL, COLUMN_KL, COLUMN_TOP1};
@@ -25,7 +26,7 @@ static int by_prompt(const void *x, const void *y)
 
 /* One figure of every layer: a part of the measure as cells.csv has it, or the baseline's mean where p is NULL. */
 static int write_part(struct h5 *f, const char *group, const struct aggregate *a, const struct study *st,
-                      enum column_id m, const struct column_part *p, struct err *e)
+                      enum column_id m, const struct cell_columns_part *p, struct err *e)
 {
     const uint64_t dim[1] = {(uint64_t)st->n};
     const char *name = !p ? "baseline" : *p->ending ? p->ending + 1 : "mean";
@@ -34,7 +35,7 @@ static int write_part(struct h5 *f, const char *group, const struct aggregate *a
     for (int i = 0; i < st->n; i++) {
         const struct agg_cell *c = st->line[i];
         if (p)
-            v[i] = columns_part_of(p, &c->summary[m], &c->diff[m]);
+            v[i] = cell_columns_part_of(p, &c->summary[m], &c->diff[m]);
         else
             v[i] = c->baseline >= 0 ? a->cell[c->baseline].summary[m].mean : (double)NAN;
     }
@@ -69,8 +70,8 @@ static int write_measure(struct h5 *f, const char *group, const struct aggregate
     int64_t *count = mem_new((size_t)st->n, sizeof *count);
     struct str path = {0};
     int bad = 0;
-    for (int p = 0; p < COLUMNS_N_PART && !bad; p++)
-        bad = write_part(f, group, a, st, m, &columns_part[p], e);
+    for (int p = 0; p < CELL_COLUMNS_N_PART && !bad; p++)
+        bad = write_part(f, group, a, st, m, &cell_columns_part[p], e);
     bad = bad || write_part(f, group, a, st, m, NULL, e);
     for (int i = 0; i < st->n; i++)
         count[i] = st->line[i]->summary[m].n;

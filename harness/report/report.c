@@ -9,7 +9,7 @@
 #include "harness/experiment/axis.h"
 #include "harness/metric/metric.h"
 #include "harness/report/aggregate.h"
-#include "harness/report/plot.h"
+#include "harness/report/figure.h"
 #include "harness/report/profile.h"
 #include "harness/report/report_int.h"
 #include "harness/report/study_csv.h"
@@ -338,7 +338,7 @@ int report_write_to(const char *dir, const char *out, struct str *warning, struc
         return -1;
     from = fs_relative(out, dir);
     aggregate_csv(&a, &csv);
-    if (save(out, "cells.csv", &csv, e) || plot_write(out, &a, &plots, e))
+    if (save(out, "cells.csv", &csv, e) || figure_write(out, &a, &plots, e))
         goto out;
     write_texts(&a, &plots, from, &(struct report_texts){&md, &tex, &html});
     if (save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ||

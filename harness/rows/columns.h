@@ -8,7 +8,6 @@
 
 #include "harness/base/str.h"
 #include "harness/engine/row.h"
-#include "harness/stats/stats.h"
 
 /* In the order in which rows and cells.csv have them. */
 enum column_id {
@@ -122,24 +121,9 @@ const char *columns_name(enum column_id id);
 int columns_higher_is_better(enum column_id id, const char *metric);
 /* The measure of this name; COLUMN_END: there is none. */
 enum column_id columns_find_measure(const char *name);
-/* The range of what is a fraction; NULL: not known. */
-const struct stats_range *columns_range(enum column_id id);
+int columns_is_fraction(enum column_id id); /* 1: in [0, 1] */
 
 /* Adds ,"name":value to a row for all columns that follow this axis; NULL: for those behind all axes. */
 void columns_json(const struct row *r, const char *behind, struct str *out);
-
-/* What cells.csv says of a measure: "score", "score_se", ..., "score_diff_p". */
-struct column_part {
-    const char *ending;
-    int is_paired; /* of the difference to the baseline: struct stats_paired; else struct stats_summary */
-    size_t offset; /* of a double there */
-};
-enum { COLUMNS_N_PART = 9 };
-extern const struct column_part columns_part[COLUMNS_N_PART];
-/* Of either struct, which the part's is_paired tells; NAN without pairs. */
-double columns_part_of(const struct column_part *p, const struct stats_summary *s, const struct stats_paired *d);
-
-/* How a column of a cells.csv compares, by its name alone. What no table knows is an axis, and so discrete. */
-enum column_kind columns_kind(const char *name);
 
 #endif

@@ -1,17 +1,13 @@
-/* Figures that need several tasks at once: the heat map of depth and length, and accuracy against bytes over all tasks.
- */
+/* Heat maps of depth and length, a panel for each policy and budget. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "harness/base/mem.h"
 #include "harness/experiment/axes.h"
-#include "harness/report/plot_int.h"
-#include "harness/report/pool.h"
+#include "harness/report/figure.h"
 
 /* What a panel or a curve is: the policy and what was asked to be kept. */
-static char *label_of(const struct aggregate *a, const struct agg_cell *c, int with_keep)
+static char *label_of(const struct aggregate *a, const struct agg_cell *c)
 {
     struct str s = {0};
     aggregate_policy_label(a, c, &s);
@@ -19,7 +15,7 @@ static char *label_of(const struct aggregate *a, const struct agg_cell *c, int w
         str_add(&s, ", ");
         aggregate_axis(c, "layer_budget", &s);
     }
-    if (with_keep && strcmp(aggregate_text(c, "policy"), "full") != 0) {
+    if (strcmp(aggregate_text(c, "policy"), "full") != 0) {
         struct str budget = {0};
         aggregate_axis(c, "budget", &budget);
         const char *key = aggregate_text(c, "budget_key");
@@ -44,8 +40,6 @@ static int find(char *const *label, int n, const char *want)
         i++;
     return i;
 }
-
-/* ---- depth x length -------------------------------------------------------------------------- */
 
 struct heat {
     const struct aggregate *a;
@@ -128,7 +122,7 @@ static void collect(struct heat *h)
         }
         insert(&h->depth, depth);
         insert(&h->length, length);
-        char *label = label_of(h->a, c, 1);
+        char *label = label_of(h->a, c);
         int p = h->panel_of[l] = find(h->panel, h->n_panel, label);
         if (p < h->n_panel) {
             mem_free(label);
@@ -270,19 +264,20 @@ static void name_heat(const struct heat *h, const struct plot_list *out, struct 
     }
 }
 
-static int write_heat(const char *folder, const struct heat *h, struct plot_list *out, struct err *e)
+static int write_heat(const struct figure_job *j, const struct heat *h, struct err *e)
 {
     struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
     struct str name = {0};
-    name_heat(h, out, &name);
+    name_heat(h, j->out, &name);
     add_heat_data(h, &dat);
     add_heat_script(h, name.p, &gp);
-    return plot_save(folder, &name, NULL, &dat, &gp, out, e);
+    return plot_save(j->folder, &name, NULL, &dat, &gp, j->out, e);
 }
 
 /* One map for every task, or several where its other parameters vary. */
-static int heat_maps(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e)
+static int draw(const struct figure_job *j, struct err *e)
 {
+    const struct aggregate *a = j->a;
     int rc = 0;
     for (int l = 0; l < a->n_line && rc == 0; l++) {
         struct heat h = {.a = a,
@@ -297,124 +292,16 @@ static int heat_maps(const char *folder, const struct aggregate *a, struct plot_
         if (!seen)
             collect(&h);
         if (h.depth.n > 1 && h.length.n > 1)
-            rc = write_heat(folder, &h, out, e);
+            rc = write_heat(j, &h, e);
         free_heat(&h);
     }
     return rc;
 }
 
-/* ---- all tasks ------------------------------------------------------------------------------- */
-
-struct point {
-    struct pool_line line;
-    char *label;
+const struct figure_ops figure_heat = {
+    .name = "heat",
+    .summary = "the score at every depth and length, a panel for each policy and budget",
+    .when = "a task was run at two depths and two lengths at least, and its score is a fraction",
+    .scope = FIGURE_ACROSS_TASKS,
+    .draw = draw,
 };
-
-static int by_curve(const void *p, const void *q)
-{
-    const struct point *a = p, *b = q;
-    int c = strcmp(a->label, b->label);
-    return c ? c : (a->line.bytes > b->line.bytes) - (a->line.bytes < b->line.bytes);
-}
-
-static int write_pooled(const char *folder, const struct point *v, int n, int n_task, struct plot_list *out,
-                        struct err *e)
-{
-    struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
-    struct str name = {0}, file = {0}, title = {0}, x = {0};
-    double most = 0, full = (double)NAN;
-    int curves = 0;
-    for (int i = 0; i < n; i++)
-        most = fmax(most, v[i].line.bytes);
-    double unit = most >= 1048576 ? 1048576 : 1024;
-    const char *unit_name = unit > 1024 ? "MiB" : "KiB";
-    str_add(&name, "0-all-tasks-score");
-    str_addf(&file, "%s.dat", name.p);
-    str_addf(&title, "mean over %d tasks", n_task);
-    str_addf(&x, "mean cache after pruning, %s (float32)", unit_name);
-    quote_add(&dat, "# %s a task | mean score | 95 %% low | 95 %% high, over %d tasks\n", unit_name, n_task);
-    quote_add(&gp,
-              "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n"
-              "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\n"
-              "set tics nomirror textcolor rgb '#333333'\nset bars 0.6\nset title %s noenhanced\n"
-              "set xlabel %s\nset xrange [0:*]\nset ylabel 'mean score'\n"
-              "set yrange [-0.03:1.03]\nset ytics 0.2\nset offsets graph 0, graph 0.03, 0, 0\n",
-              title.p, x.p);
-    for (int i = 0; i < n; i++) {
-        const struct pool_value *score = &v[i].line.score;
-        if (!strcmp(v[i].label, "full"))
-            full = score->mean;
-        if (i && strcmp(v[i].label, v[i - 1].label) != 0)
-            quote_add(&dat, "\n\n");
-        if (!i || strcmp(v[i].label, v[i - 1].label) != 0) {
-            quote_add(&dat, "# %s\n", v[i].label);
-            curves++;
-        }
-        quote_add(&dat, "%.9g %.9g", v[i].line.bytes / unit, score->mean);
-        plot_ends(score->lo, score->hi, &dat);
-        quote_add(&dat, "\n");
-    }
-    for (int i = 0; i < 2; i++) {
-        plot_terminal(name.p, i, &gp);
-        quote_add(&gp, "plot ");
-        if (isfinite(full))
-            quote_add(&gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache'", full);
-        for (int k = 0, curve = 0, drawn = 0; k < n; k++) {
-            if (k && !strcmp(v[k].label, v[k - 1].label))
-                continue;
-            if (strcmp(v[k].label, "full") != 0) {
-                if (drawn || isfinite(full))
-                    quote_add(&gp, ", \\\n  ");
-                quote_add(&gp,
-                          "%s index %d using ($1%+.4g):2:3:4 with yerrorlines lw 1.8 ps 1 pt %d lc rgb %s title %s",
-                          file.p, curve, (drawn - curves / 2.0) * 0.003 * most / unit, plot_point[drawn % 9],
-                          plot_colour[drawn % 8], v[k].label);
-                drawn++;
-            }
-            curve++;
-        }
-        quote_add(&gp, "\n");
-    }
-    str_free(&file);
-    str_free(&title);
-    str_free(&x);
-    return plot_save(folder, &name, NULL, &dat, &gp, out, e);
-}
-
-/* Only what was measured on every task has a point, and only scores that are fractions can be averaged. */
-static int all_tasks(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e)
-{
-    struct pool_line *line;
-    int n, n_task = 0, kept = 0, rc = 0, layer;
-    for (int c = 0; c < a->n_cell; c++) {
-        const struct metric_ops *m = metric_find(aggregate_text(&a->cell[c], "metric"));
-        if (!m || strcmp(m->unit, "fraction") != 0 || aggregate_single(&a->cell[c], &layer) ||
-            strcmp(aggregate_text(&a->cell[c], "model"), aggregate_text(&a->cell[0], "model")) != 0)
-            return 0;
-    }
-    n = pool_lines(a, &line);
-    struct point *v = mem_new((size_t)n + 1, sizeof *v);
-    for (int i = 0; i < n; i++)
-        n_task = line[i].score.n > n_task ? line[i].score.n : n_task;
-    for (int i = 0; i < n; i++) {
-        struct str label = {0};
-        if (line[i].score.n < n_task || !isfinite(line[i].bytes) || aggregate_shuffled(line[i].cell, NULL))
-            continue; /* a hundred shuffled profiles would hide the rest */
-        pool_label(a, line[i].cell, &label);
-        v[kept++] = (struct point){line[i], str_take(&label)};
-    }
-    if (n_task > 1 && kept > 1) {
-        qsort(v, (size_t)kept, sizeof *v, by_curve);
-        rc = write_pooled(folder, v, kept, n_task, out, e);
-    }
-    for (int i = 0; i < kept; i++)
-        mem_free(v[i].label);
-    mem_free(v);
-    mem_free(line);
-    return rc;
-}
-
-int plot_across(const char *folder, const struct aggregate *a, struct plot_list *out, struct err *e)
-{
-    return heat_maps(folder, a, out, e) || all_tasks(folder, a, out, e) ? -1 : 0;
-}

@@ -1,29 +1,12 @@
-#include "harness/report/plot.h"
+#include "harness/report/plot_curves.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/base/fs.h"
-#include "harness/base/hash.h"
 #include "harness/base/mem.h"
 #include "harness/experiment/axes.h"
-#include "harness/report/gnuplot.h"
-#include "harness/report/plot_int.h"
-
-const char *const plot_colour[8] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                    "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
-const int plot_point[9] = {7, 5, 9, 11, 13, 4, 6, 8, 10};
-
-void plot_list_fini(struct plot_list *p)
-{
-    for (int i = 0; i < p->n; i++)
-        mem_free(p->item[i].name);
-    mem_free(p->item);
-    str_free(&p->warning);
-    *p = (struct plot_list){0};
-}
+#include "harness/report/plot.h"
 
 /* One curve: lines of the table that share a label. */
 struct curve {
@@ -41,7 +24,7 @@ static int is_told(int axis)
     return a->shown == AXIS_SHOWN_NOTED || strcmp(a->key, "layer_budget") == 0;
 }
 
-struct figure {
+struct curves {
     const struct aggregate *a;
     const struct agg_cell *task; /* a line of the task */
     int single;                  /* 1: x is the layer that was pruned */
@@ -54,7 +37,7 @@ struct figure {
     size_t cap;
 };
 
-static double x_of(const struct figure *f, int line)
+static double x_of(const struct curves *f, int line)
 {
     int layer;
     if (f->single && aggregate_single(&f->a->line[line], &layer))
@@ -70,7 +53,7 @@ static int by_x(const void *p, const void *q, void *ctx)
 
 /* A pruned layer's damage is a paired difference to the baseline, whose interval is free of what hard and easy samples
  * differ in; kl is one by itself. */
-static int is_damage(const struct figure *f)
+static int is_damage(const struct curves *f)
 {
     return f->single && f->measure != COLUMN_KL;
 }
@@ -80,7 +63,7 @@ struct value {
     int n;
 };
 
-static struct value value_of(const struct figure *f, const struct agg_cell *c)
+static struct value value_of(const struct curves *f, const struct agg_cell *c)
 {
     const struct stats_summary *s = &c->summary[f->measure];
     const struct stats_paired *d = &c->diff[f->measure];
@@ -94,7 +77,7 @@ static struct value value_of(const struct figure *f, const struct agg_cell *c)
     return v;
 }
 
-static int has_point(const struct figure *f, const struct agg_cell *c)
+static int has_point(const struct curves *f, const struct agg_cell *c)
 {
     int layer;
     if (strcmp(c->task_key, f->task->task_key) != 0 || !strcmp(aggregate_text(c, "policy"), "full") ||
@@ -106,7 +89,7 @@ static int has_point(const struct figure *f, const struct agg_cell *c)
 }
 
 /* Only axes in which the curves of this task differ tell anything. */
-static int task_varies(const struct figure *f, const char *key)
+static int task_varies(const struct curves *f, const char *key)
 {
     int differs = 0;
     struct str first = {0}, v = {0};
@@ -124,7 +107,7 @@ static int task_varies(const struct figure *f, const char *key)
     return differs;
 }
 
-static void label_of(const struct figure *f, const struct agg_cell *c, struct str *out)
+static void label_of(const struct curves *f, const struct agg_cell *c, struct str *out)
 {
     aggregate_policy_label(f->a, c, out);
     for (int k = 0; k < axes_count(); k++) {
@@ -148,7 +131,7 @@ static void label_of(const struct figure *f, const struct agg_cell *c, struct st
         str_addf(out, ", keep %.3g", aggregate_mean(c, COLUMN_LEVEL));
 }
 
-static void collect(struct figure *f)
+static void collect(struct curves *f)
 {
     double most = 0;
     for (int k = 0; k < axes_count(); k++)
@@ -179,7 +162,7 @@ static void collect(struct figure *f)
         qsort_r(f->curve[i].point, (size_t)f->curve[i].n, sizeof(int), by_x, f);
 }
 
-static void free_figure(struct figure *f)
+static void free_curves(struct curves *f)
 {
     for (int i = 0; i < f->n_curve; i++) {
         mem_free(f->curve[i].label);
@@ -188,7 +171,7 @@ static void free_figure(struct figure *f)
     mem_free(f->curve);
 }
 
-static double full_mean(const struct figure *f)
+static double full_mean(const struct curves *f)
 {
     for (int l = 0; l < f->a->n_line; l++)
         if (!strcmp(f->a->line[l].task_key, f->task->task_key) &&
@@ -197,15 +180,7 @@ static double full_mean(const struct figure *f)
     return (double)NAN;
 }
 
-void plot_ends(double lo, double hi, struct quote *dat)
-{
-    if (isfinite(lo) && isfinite(hi))
-        quote_add(dat, " %.9g %.9g", lo, hi);
-    else
-        quote_add(dat, " NaN NaN");
-}
-
-static void add_data(const struct figure *f, struct quote *dat)
+static void add_data(const struct curves *f, struct quote *dat)
 {
     quote_add(dat, "# %s | %s%s | 95 %% low | 95 %% high | rows | keep\n", f->single ? "layer" : f->unit_name,
               columns_name(f->measure),
@@ -226,7 +201,7 @@ static void add_data(const struct figure *f, struct quote *dat)
     }
 }
 
-static void add_axes(const struct figure *f, struct quote *gp)
+static void add_axes(const struct curves *f, struct quote *gp)
 {
     const struct agg_cell *c = f->task;
     struct str title = {0}, x = {0}, y = {0};
@@ -271,20 +246,7 @@ static void add_axes(const struct figure *f, struct quote *gp)
     str_free(&y);
 }
 
-/* Where the picture goes: 0: SVG, 1: PNG. */
-void plot_terminal(const char *name, int png, struct quote *gp)
-{
-    struct str file = {0};
-    str_addf(&file, png ? "%s.png" : "%s.svg", name);
-    if (png)
-        quote_add(gp, "set terminal pngcairo size 1080,600 font 'sans,12'\n");
-    else
-        quote_add(gp, "set terminal svg size 900,500 font 'sans,13' background 'white'\n");
-    quote_add(gp, "set output %s\n", file.p);
-    str_free(&file);
-}
-
-static void add_script(const struct figure *f, const char *name, struct quote *gp)
+static void add_script(const struct curves *f, const char *name, struct quote *gp)
 {
     double full = is_damage(f) ? 0 : full_mean(f), last = 0;
     struct str dat = {0};
@@ -322,120 +284,27 @@ static void add_script(const struct figure *f, const char *name, struct quote *g
     str_free(&dat);
 }
 
-/* gnuplot's end, and what is to be told of it: the first failure, and how many there were. */
-static int draw(const char *folder, const char *name, struct plot_list *out, struct err *e)
-{
-    struct str why = {0};
-    enum gnuplot_end end = GNUPLOT_LATE;
-    if (out->stuck)
-        gnuplot_remove(folder, name);
-    else
-        end = gnuplot_run(folder, name, &why);
-    out->stuck |= end == GNUPLOT_LATE;
-    if (end == GNUPLOT_ABSENT && !out->warning.n)
-        str_addf(&out->warning, "gnuplot is not installed; the plots' scripts are in %s", folder);
-    else if ((end == GNUPLOT_FAILED || end == GNUPLOT_LATE) && out->n_failed++ == 0)
-        str_addf(&out->warning, "gnuplot could not make the picture of %s/%s.gp: %s", folder, name, str_c(&why));
-    str_free(&why);
-    out->item[out->n - 1].drawn = end == GNUPLOT_DONE;
-    return end == GNUPLOT_INTERRUPTED
-               ? err_set(e, ERR_INTERRUPTED, "interrupted while %s/%s.gp was drawn", folder, name)
-               : 0;
-}
-
-int plot_save(const char *folder, struct str *name, const char *task_key, struct quote *dat, struct quote *gp,
-              struct plot_list *out, struct err *e)
-{
-    struct str data = {0}, script = {0};
-    str_addf(&data, "%s/%s.dat", folder, name->p);
-    str_addf(&script, "%s/%s.gp", folder, name->p);
-    gnuplot_remove(folder, name->p); /* before its data change: whenever this ends, no picture shows others */
-    int bad = quote_save(dat, data.p, e) || quote_save(gp, script.p, e);
-    mem_grow(&out->item, &out->cap, (size_t)out->n + 1, sizeof *out->item);
-    out->item[out->n++] = (struct plot_item){.name = str_take(name), .task_key = task_key};
-    bad = bad || draw(folder, out->item[out->n - 1].name, out, e);
-    quote_free(dat);
-    quote_free(gp);
-    str_free(&data);
-    str_free(&script);
-    return bad ? -1 : 0;
-}
-
-/* How many pictures are missing, behind the reason of the first. */
-void plot_list_tell(struct plot_list *p)
-{
-    if (p->n_failed > 1)
-        str_addf(&p->warning, " (and %d more)", p->n_failed - 1);
-}
-
-static int write_figure(const char *folder, const struct figure *f, struct str *name, struct plot_list *out,
-                        struct err *e)
+static int save_curves(const struct figure_job *j, const struct curves *f, struct str *name, struct err *e)
 {
     struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
     add_data(f, &dat);
     add_script(f, name->p, &gp);
-    return plot_save(folder, name, f->task->task_key, &dat, &gp, out, e);
+    return plot_save(j->folder, name, f->task->task_key, &dat, &gp, j->out, e);
 }
 
-void plot_safe_name(struct str *name)
+int plot_curves(const struct figure_job *j, enum column_id measure, int single, const char *ending, struct err *e)
 {
-    enum {
-        MOST = 100,
-        HASH = 9
-    }; /* with a folder in front and .gp.tmp.1234567 behind, far below the 255 of a file system */
-    uint64_t hash = hash_fnv1a(name->p, name->n);
-    for (char *p = name->p; *p; p++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p))
-            *p = '_';
-    if (name->n <= MOST)
-        return;
-    name->n = MOST - HASH;
-    str_addf(name, "-%08x", (unsigned)(hash & 0xFFFFFFFF));
-}
-
-/* All figures of one task, named <number>-<task>-<measure>. */
-static int write_task(const char *folder, const struct aggregate *a, const struct agg_cell *task, int number,
-                      struct plot_list *out, struct err *e)
-{
-    static const enum column_id measures[] = {COLUMN_SCORE, COLUMN_KL, COLUMN_NLL};
-    int bad = 0;
-    for (int k = 0; k < 6 && !bad; k++) {
-        struct figure f = {.a = a, .task = task, .single = k / 3, .measure = measures[k % 3]};
-        if (f.measure == COLUMN_NLL && !strcmp(aggregate_text(task, "metric"), "nll"))
-            continue; /* the score's plot shows it */
-        collect(&f);
-        if (f.n_curve) {
-            struct str name = {0};
-            str_addf(&name, "%d-%s-%s%s", number, aggregate_text(task, "task"), columns_name(f.measure),
-                     f.single ? "-layer" : "");
-            plot_safe_name(&name);
-            bad = write_figure(folder, &f, &name, out, e);
-        }
-        free_figure(&f);
+    struct curves f = {.a = j->a, .task = j->task, .single = single, .measure = measure};
+    int rc = 0;
+    if (measure == COLUMN_NLL && !strcmp(aggregate_text(j->task, "metric"), "nll"))
+        return 0; /* the score's plot shows it */
+    collect(&f);
+    if (f.n_curve) {
+        struct str name = {0};
+        str_addf(&name, "%d-%s-%s%s", j->number, aggregate_text(j->task, "task"), columns_name(measure), ending);
+        plot_safe_name(&name);
+        rc = save_curves(j, &f, &name, e);
     }
-    return bad ? -1 : 0;
-}
-
-int plot_write(const char *dir, const struct aggregate *a, struct plot_list *out, struct err *e)
-{
-    char *folder = fs_join(dir, "plots");
-    int rc = -1, number = 0;
-    if (fs_mkdirs(folder, e))
-        goto out;
-    for (int l = 0; l < a->n_line; l++) {
-        int seen = 0;
-        for (int k = 0; k < l && !seen; k++)
-            seen = !strcmp(a->line[k].task_key, a->line[l].task_key);
-        if (!seen && write_task(folder, a, &a->line[l], ++number, out, e))
-            goto out;
-    }
-    if (plot_across(folder, a, out, e))
-        goto out;
-    if (out->n == 0)
-        str_add(&out->warning, "nothing to plot: no policy but full has a score");
-    plot_list_tell(out);
-    rc = 0;
-out:
-    mem_free(folder);
+    free_curves(&f);
     return rc;
 }

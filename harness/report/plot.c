@@ -1,0 +1,105 @@
+#include "harness/report/plot.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "harness/base/fs.h"
+#include "harness/base/hash.h"
+#include "harness/base/mem.h"
+#include "harness/report/gnuplot.h"
+
+const char *const plot_colour[8] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                    "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
+const int plot_point[9] = {7, 5, 9, 11, 13, 4, 6, 8, 10};
+
+void plot_list_fini(struct plot_list *p)
+{
+    for (int i = 0; i < p->n; i++)
+        mem_free(p->item[i].name);
+    mem_free(p->item);
+    str_free(&p->warning);
+    *p = (struct plot_list){0};
+}
+
+void plot_ends(double lo, double hi, struct quote *dat)
+{
+    if (isfinite(lo) && isfinite(hi))
+        quote_add(dat, " %.9g %.9g", lo, hi);
+    else
+        quote_add(dat, " NaN NaN");
+}
+
+/* Where the picture goes: 0: SVG, 1: PNG. */
+void plot_terminal(const char *name, int png, struct quote *gp)
+{
+    struct str file = {0};
+    str_addf(&file, png ? "%s.png" : "%s.svg", name);
+    if (png)
+        quote_add(gp, "set terminal pngcairo size 1080,600 font 'sans,12'\n");
+    else
+        quote_add(gp, "set terminal svg size 900,500 font 'sans,13' background 'white'\n");
+    quote_add(gp, "set output %s\n", file.p);
+    str_free(&file);
+}
+
+/* gnuplot's end, and what is to be told of it: the first failure, and how many there were. */
+static int draw(const char *folder, const char *name, struct plot_list *out, struct err *e)
+{
+    struct str why = {0};
+    enum gnuplot_end end = GNUPLOT_LATE;
+    if (out->stuck)
+        gnuplot_remove(folder, name);
+    else
+        end = gnuplot_run(folder, name, &why);
+    out->stuck |= end == GNUPLOT_LATE;
+    if (end == GNUPLOT_ABSENT && !out->warning.n)
+        str_addf(&out->warning, "gnuplot is not installed; the plots' scripts are in %s", folder);
+    else if ((end == GNUPLOT_FAILED || end == GNUPLOT_LATE) && out->n_failed++ == 0)
+        str_addf(&out->warning, "gnuplot could not make the picture of %s/%s.gp: %s", folder, name, str_c(&why));
+    str_free(&why);
+    out->item[out->n - 1].drawn = end == GNUPLOT_DONE;
+    return end == GNUPLOT_INTERRUPTED
+               ? err_set(e, ERR_INTERRUPTED, "interrupted while %s/%s.gp was drawn", folder, name)
+               : 0;
+}
+
+int plot_save(const char *folder, struct str *name, const char *task_key, struct quote *dat, struct quote *gp,
+              struct plot_list *out, struct err *e)
+{
+    struct str data = {0}, script = {0};
+    str_addf(&data, "%s/%s.dat", folder, name->p);
+    str_addf(&script, "%s/%s.gp", folder, name->p);
+    gnuplot_remove(folder, name->p); /* before its data change: whenever this ends, no picture shows others */
+    int bad = quote_save(dat, data.p, e) || quote_save(gp, script.p, e);
+    mem_grow(&out->item, &out->cap, (size_t)out->n + 1, sizeof *out->item);
+    out->item[out->n++] = (struct plot_item){.name = str_take(name), .task_key = task_key};
+    bad = bad || draw(folder, out->item[out->n - 1].name, out, e);
+    quote_free(dat);
+    quote_free(gp);
+    str_free(&data);
+    str_free(&script);
+    return bad ? -1 : 0;
+}
+
+/* How many pictures are missing, behind the reason of the first. */
+void plot_list_tell(struct plot_list *p)
+{
+    if (p->n_failed > 1)
+        str_addf(&p->warning, " (and %d more)", p->n_failed - 1);
+}
+
+void plot_safe_name(struct str *name)
+{
+    enum {
+        MOST = 100,
+        HASH = 9
+    }; /* with a folder in front and .gp.tmp.1234567 behind, far below the 255 of a file system */
+    uint64_t hash = hash_fnv1a(name->p, name->n);
+    for (char *p = name->p; *p; p++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p))
+            *p = '_';
+    if (name->n <= MOST)
+        return;
+    name->n = MOST - HASH;
+    str_addf(name, "-%08x", (unsigned)(hash & 0xFFFFFFFF));
+}
