@@ -1,6 +1,7 @@
-/* Keys and tensor names are those that llama.cpp's converter writes for "llama". It permutes the rows of Q and K
+/* Keys and tensor names are those that llama.cpp's converter writes. For "llama" it permutes the rows of Q and K
  * within each head so that the two members of a rotated pair become neighbours: row 2 j + s there is row
- * s head_dim / 2 + j of rotate_half's order, which the forward pass here uses; fetch() undoes it. */
+ * s head_dim / 2 + j of rotate_half's order, which the forward pass here uses; read_values() undoes it where the
+ * architecture's row says so. */
 #include "models/import_gguf.h"
 
 #include <limits.h>
@@ -9,11 +10,13 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "models/architecture.h"
 #include "models/gguf.h"
 
 struct source {
     struct gguf *g;
     char *path;
+    const struct architecture *architecture;
     int n_head, n_kv_head;
 };
 
@@ -62,7 +65,7 @@ static int read_values(const struct source *s, const struct model_tensor *t, flo
         return err_set(e, ERR_FORMAT, "%s: tensor '%s' missing", s->path, name);
     size_t cols = (size_t)g->dim[0], rows = g->n / cols, row_bytes = cols / g->type->values * g->type->bytes;
     int heads = strcmp(leaf, "wq") == 0 ? s->n_head : strcmp(leaf, "wk") == 0 ? s->n_kv_head : 0;
-    if (heads == 0) {
+    if (heads == 0 || !s->architecture->permuted) {
         dequant_run(g->type, g->data, dst, g->n);
         gguf_release(s->g, g);
         return import_check_finite(s->path, name, dst, g->n, 0, g->rank > 1 ? cols : 0, e);
@@ -120,8 +123,8 @@ static int check_tensors(const struct source *s, const struct hparams *hp, struc
     }
     for (int i = 0; i < n; i++)
         if (!used[i]) {
-            err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has no place in a llama model here", s->path,
-                    gguf_tensor_at(s->g, i)->name);
+            err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has no place in a %s model here", s->path,
+                    gguf_tensor_at(s->g, i)->name, s->architecture->gguf);
             goto out;
         }
     rc = 0;
@@ -153,6 +156,28 @@ static int get_real(const struct source *s, const char *key, double dflt, double
     return gguf_get_real(s->g, key, out, e) < 0 ? -1 : 0;
 }
 
+/* A key of the architecture: "block_count" -> "llama.block_count". */
+struct own {
+    char key[96];
+};
+
+static struct own own(const struct source *s, const char *leaf)
+{
+    struct own k;
+    snprintf(k.key, sizeof k.key, "%s.%s", s->architecture->gguf, leaf);
+    return k;
+}
+
+static int own_int(const struct source *s, const char *leaf, int dflt, int *out, struct err *e)
+{
+    return get_int(s, own(s, leaf).key, dflt, out, e);
+}
+
+static int own_real(const struct source *s, const char *leaf, double dflt, double *out, struct err *e)
+{
+    return get_real(s, own(s, leaf).key, dflt, out, e);
+}
+
 /* ---- the keys -------------------------------------------------------------------------------- */
 
 enum rule {
@@ -162,118 +187,141 @@ enum rule {
     ONE       /* refused unless 1, or 0, by which llama.cpp means the same */
 };
 
-/* What may stand under "llama." and "tokenizer."; all other keys there are refused, those elsewhere describe the file.
- */
-static const struct {
-    const char *key;
+/* What may stand behind the architecture's name ("") and behind "tokenizer."; all other keys there are refused,
+ * those elsewhere describe the file. */
+static const struct key {
+    const char *name;
     enum rule rule;
-} keys[] = {
-    {"llama.block_count", USED},
-    {"llama.context_length", USED},
-    {"llama.embedding_length", USED},
-    {"llama.feed_forward_length", USED},
-    {"llama.attention.head_count", USED},
-    {"llama.attention.head_count_kv", USED},
-    {"llama.attention.key_length", USED},
-    {"llama.attention.value_length", USED},
-    {"llama.attention.layer_norm_rms_epsilon", USED},
-    {"llama.rope.dimension_count", USED},
-    {"llama.rope.freq_base", USED},
-    {"llama.rope.scale_linear", USED},
-    {"llama.rope.scaling.type", USED},
-    {"llama.rope.scaling.factor", USED},
-    {"llama.vocab_size", HARMLESS},
-    {"llama.rope.scaling.original_context_length", HARMLESS},
-    {"llama.rope.scaling.finetuned", HARMLESS},
-    {"llama.tensor_data_layout", HARMLESS},
-    {"llama.attention.layer_norm_epsilon", HARMLESS},
-    {"llama.expert_used_count", HARMLESS},
-    {"llama.expert_count", OFF},
-    {"llama.attention.sliding_window", OFF},
-    {"llama.use_parallel_residual", OFF},
-    {"llama.attention.clamp_kqv", OFF},
-    {"llama.attention.max_alibi_bias", OFF},
-    {"llama.attention.scale", OFF},
-    {"llama.attn_logit_softcapping", OFF},
-    {"llama.final_logit_softcapping", OFF},
-    {"llama.logit_scale", ONE},
-    {"llama.residual_scale", ONE},
-    {"llama.embedding_scale", ONE},
-    {"llama.rope.scaling.attn_factor", ONE},
-    {"tokenizer.ggml.model", USED},
-    {"tokenizer.ggml.pre", USED},
-    {"tokenizer.ggml.tokens", USED},
-    {"tokenizer.ggml.token_type", USED},
-    {"tokenizer.ggml.merges", USED},
-    {"tokenizer.ggml.bos_token_id", USED},
-    {"tokenizer.ggml.eos_token_id", USED},
-    {"tokenizer.ggml.eot_token_id", USED},
-    {"tokenizer.ggml.eom_token_id", HARMLESS},
-    {"tokenizer.ggml.padding_token_id", USED},
-    {"tokenizer.ggml.unknown_token_id", USED},
-    {"tokenizer.ggml.add_bos_token", USED},
-    {"tokenizer.chat_template", USED},
-    {"tokenizer.ggml.scores", HARMLESS},
-    {"tokenizer.ggml.token_type_count", HARMLESS},
-    {"tokenizer.ggml.seperator_token_id", HARMLESS},
-    {"tokenizer.ggml.separator_token_id", HARMLESS},
-    {"tokenizer.ggml.cls_token_id", HARMLESS},
-    {"tokenizer.ggml.mask_token_id", HARMLESS},
-    {"tokenizer.ggml.prefix_token_id", HARMLESS},
-    {"tokenizer.ggml.suffix_token_id", HARMLESS},
-    {"tokenizer.ggml.middle_token_id", HARMLESS},
-    {"tokenizer.ggml.fim_pre_token_id", HARMLESS},
-    {"tokenizer.ggml.fim_suf_token_id", HARMLESS},
-    {"tokenizer.ggml.fim_mid_token_id", HARMLESS},
-    {"tokenizer.ggml.fim_pad_token_id", HARMLESS},
-    {"tokenizer.ggml.fim_rep_token_id", HARMLESS},
-    {"tokenizer.ggml.fim_sep_token_id", HARMLESS},
-    {"tokenizer.huggingface.json", HARMLESS},
-    {"tokenizer.chat_templates", HARMLESS},
-    {"tokenizer.ggml.remove_extra_whitespaces", OFF},
-    {"tokenizer.ggml.add_eos_token", OFF},
-    {"tokenizer.ggml.add_sep_token", OFF},
-    {"tokenizer.ggml.add_space_prefix", OFF},
+} own_keys[] =
+    {
+        {"block_count", USED},
+        {"context_length", USED},
+        {"embedding_length", USED},
+        {"feed_forward_length", USED},
+        {"attention.head_count", USED},
+        {"attention.head_count_kv", USED},
+        {"attention.key_length", USED},
+        {"attention.value_length", USED},
+        {"attention.layer_norm_rms_epsilon", USED},
+        {"rope.dimension_count", USED},
+        {"rope.freq_base", USED},
+        {"rope.scale_linear", USED},
+        {"rope.scaling.type", USED},
+        {"rope.scaling.factor", USED},
+        {"vocab_size", HARMLESS},
+        {"rope.scaling.original_context_length", HARMLESS},
+        {"rope.scaling.finetuned", HARMLESS},
+        {"tensor_data_layout", HARMLESS},
+        {"attention.layer_norm_epsilon", HARMLESS},
+        {"expert_used_count", HARMLESS},
+        {"expert_count", OFF},
+        {"attention.sliding_window", OFF},
+        {"use_parallel_residual", OFF},
+        {"attention.clamp_kqv", OFF},
+        {"attention.max_alibi_bias", OFF},
+        {"attention.scale", OFF},
+        {"attn_logit_softcapping", OFF},
+        {"final_logit_softcapping", OFF},
+        {"logit_scale", ONE},
+        {"residual_scale", ONE},
+        {"embedding_scale", ONE},
+        {"rope.scaling.attn_factor", ONE},
+        {0},
+},
+  tokenizer_keys[] = {
+      {"ggml.model", USED},
+      {"ggml.pre", USED},
+      {"ggml.tokens", USED},
+      {"ggml.token_type", USED},
+      {"ggml.merges", USED},
+      {"ggml.bos_token_id", USED},
+      {"ggml.eos_token_id", USED},
+      {"ggml.eot_token_id", USED},
+      {"ggml.eom_token_id", HARMLESS},
+      {"ggml.padding_token_id", USED},
+      {"ggml.unknown_token_id", USED},
+      {"ggml.add_bos_token", USED},
+      {"chat_template", USED},
+      {"ggml.scores", HARMLESS},
+      {"ggml.token_type_count", HARMLESS},
+      {"ggml.seperator_token_id", HARMLESS},
+      {"ggml.separator_token_id", HARMLESS},
+      {"ggml.cls_token_id", HARMLESS},
+      {"ggml.mask_token_id", HARMLESS},
+      {"ggml.prefix_token_id", HARMLESS},
+      {"ggml.suffix_token_id", HARMLESS},
+      {"ggml.middle_token_id", HARMLESS},
+      {"ggml.fim_pre_token_id", HARMLESS},
+      {"ggml.fim_suf_token_id", HARMLESS},
+      {"ggml.fim_mid_token_id", HARMLESS},
+      {"ggml.fim_pad_token_id", HARMLESS},
+      {"ggml.fim_rep_token_id", HARMLESS},
+      {"ggml.fim_sep_token_id", HARMLESS},
+      {"huggingface.json", HARMLESS},
+      {"chat_templates", HARMLESS},
+      {"ggml.remove_extra_whitespaces", OFF},
+      {"ggml.add_eos_token", OFF},
+      {"ggml.add_sep_token", OFF},
+      {"ggml.add_space_prefix", OFF},
+      {0},
 };
-enum { N_KEY = sizeof keys / sizeof *keys };
+
+/* The row of the key; NULL: the key is no part of any table. *known: whether it has to be in one. */
+static const struct key *find_key(const struct source *s, const char *key, int *known)
+{
+    size_t n = strlen(s->architecture->gguf);
+    const struct key *k = NULL;
+    if (strncmp(key, s->architecture->gguf, n) == 0 && key[n] == '.') {
+        k = own_keys;
+        key += n + 1;
+    } else if (strncmp(key, "tokenizer.", 10) == 0) {
+        k = tokenizer_keys;
+        key += 10;
+    }
+    *known = k && (k == own_keys || strncmp(key, "chat_template.", 14) != 0); /* templates that are not in force */
+    while (k && k->name && strcmp(k->name, key) != 0)
+        k++;
+    return k && k->name ? k : NULL;
+}
 
 static int check_key(const struct source *s, const char *key, struct err *e)
 {
     double v = 0;
-    int k = 0;
-    if (strncmp(key, "llama.", 6) != 0 && strncmp(key, "tokenizer.", 10) != 0)
-        return 0;
-    if (strncmp(key, "tokenizer.chat_template.", 24) == 0)
-        return 0; /* further templates, by name; the one in force has none */
-    while (k < N_KEY && strcmp(keys[k].key, key) != 0)
-        k++;
-    if (k == N_KEY)
+    int known;
+    const struct key *k = find_key(s, key, &known);
+    if (!k && known)
         return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%.200s' is not known here, and might change the numbers",
                        s->path, key);
-    if (keys[k].rule != OFF && keys[k].rule != ONE)
+    if (!k || (k->rule != OFF && k->rule != ONE))
         return 0;
     if (gguf_get_real(s->g, key, &v, e) < 0)
         return -1;
-    if (v != 0 && !(keys[k].rule == ONE && v == 1))
+    if (v != 0 && !(k->rule == ONE && v == 1))
         return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%s' is %g, expected %s: there is no such thing here",
-                       s->path, key, v, keys[k].rule == ONE ? "1" : "0");
+                       s->path, key, v, k->rule == ONE ? "1" : "0");
     return 0;
 }
 
 static int check_keys(const struct source *s, struct err *e)
 {
-    int64_t parts = 1;
-    if (gguf_get_int(s->g, "split.count", &parts, e) < 0)
-        return -1;
-    if (parts > 1)
-        return err_set(e, ERR_UNSUPPORTED,
-                       "%s: one of %lld files of a model that was split; join them first (llama.cpp's "
-                       "llama-gguf-split --merge) and import the whole",
-                       s->path, (long long)parts);
     for (int i = 0; i < gguf_n_key(s->g); i++)
         if (check_key(s, gguf_key_at(s->g, i), e))
             return -1;
     return 0;
+}
+
+/* Files of a model that was split have its keys in the first of them alone, if at all. */
+static int check_whole(const struct source *s, struct err *e)
+{
+    int64_t parts = 1;
+    if (gguf_get_int(s->g, "split.count", &parts, e) < 0)
+        return -1;
+    if (parts <= 1)
+        return 0;
+    return err_set(e, ERR_UNSUPPORTED,
+                   "%s: one of %lld files of a model that was split; join them first (llama.cpp's "
+                   "llama-gguf-split --merge) and import the whole",
+                   s->path, (long long)parts);
 }
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
@@ -285,16 +333,15 @@ static int read_rope(const struct source *s, struct hparams *hp, struct err *e)
     char *type = NULL;
     int dims = 0, rc = -1;
     double old_factor = 0;
-    if (get_int(s, "llama.rope.dimension_count", hp->head_dim, &dims, e) ||
-        get_real(s, "llama.rope.freq_base", 10000, &hp->rope_base, e) ||
-        get_real(s, "llama.rope.scale_linear", 0, &old_factor, e) ||
-        get_real(s, "llama.rope.scaling.factor", old_factor, &hp->rope_factor, e) ||
-        gguf_get_string(s->g, "llama.rope.scaling.type", &type, e) < 0)
+    if (own_int(s, "rope.dimension_count", hp->head_dim, &dims, e) ||
+        own_real(s, "rope.freq_base", 10000, &hp->rope_base, e) ||
+        own_real(s, "rope.scale_linear", 0, &old_factor, e) ||
+        own_real(s, "rope.scaling.factor", old_factor, &hp->rope_factor, e) ||
+        gguf_get_string(s->g, own(s, "rope.scaling.type").key, &type, e) < 0)
         goto out;
     if (dims != hp->head_dim) {
-        err_set(e, ERR_UNSUPPORTED,
-                "%s: rotation of %d of %d dimensions (llama.rope.dimension_count); whole heads rotate here", s->path,
-                dims, hp->head_dim);
+        err_set(e, ERR_UNSUPPORTED, "%s: rotation of %d of %d dimensions (%s); whole heads rotate here", s->path, dims,
+                hp->head_dim, own(s, "rope.dimension_count").key);
         goto out;
     }
     int none = type && strcmp(type, "none") == 0;
@@ -318,49 +365,50 @@ out:
     return rc;
 }
 
-static int read_hparams(const struct source *s, struct hparams *hp, struct err *e)
+static int find_architecture(struct source *s, struct err *e)
 {
-    char *arch = NULL;
-    double eps = 0;
-    int value_dim = 0, rc = -1;
-    const struct gguf_tensor *embedding = gguf_find(s->g, "token_embd.weight");
-    int found = check_keys(s, e) ? -1 : gguf_get_string(s->g, "general.architecture", &arch, e);
+    char *name = NULL;
+    int found = gguf_get_string(s->g, "general.architecture", &name, e);
     if (found < 0)
-        goto out;
-    if (!found || strcmp(arch, "llama") != 0) {
-        err_set(e, found ? ERR_UNSUPPORTED : ERR_FORMAT, "%s: architecture '%s', expected 'llama'", s->path,
-                found ? arch : "(none)");
-        goto out;
+        return -1;
+    s->architecture = found ? architecture_of_gguf(name) : NULL;
+    if (!s->architecture) {
+        struct str known = {0};
+        architecture_list_gguf(&known);
+        err_set(e, found ? ERR_UNSUPPORTED : ERR_FORMAT, "%s: architecture '%s'; known: %s", s->path,
+                found ? name : "(none)", str_c(&known));
+        str_free(&known);
     }
-    if (!embedding || embedding->rank != 2 || embedding->dim[1] > DIMS_MAX_VOCAB) {
-        err_set(e, ERR_FORMAT, "%s: tensor 'token_embd.weight' missing, or not a matrix of at most %d rows", s->path,
-                (int)DIMS_MAX_VOCAB);
-        goto out;
-    }
-    if (get_int(s, "llama.block_count", -1, &hp->n_layer, e) ||
-        get_int(s, "llama.context_length", -1, &hp->context_length, e) ||
-        get_int(s, "llama.embedding_length", -1, &hp->d_model, e) ||
-        get_int(s, "llama.feed_forward_length", -1, &hp->d_ff, e) ||
-        get_int(s, "llama.attention.head_count", -1, &hp->n_head, e) ||
-        get_int(s, "llama.attention.head_count_kv", hp->n_head, &hp->n_kv_head, e) ||
-        get_int(s, "llama.attention.key_length", hp->n_head ? hp->d_model / hp->n_head : 0, &hp->head_dim, e) ||
-        get_int(s, "llama.attention.value_length", hp->head_dim, &value_dim, e) ||
-        get_real(s, "llama.attention.layer_norm_rms_epsilon", 1e-5, &eps, e) || read_rope(s, hp, e))
-        goto out;
-    if (value_dim != hp->head_dim) {
-        err_set(e, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions", s->path, hp->head_dim, value_dim);
-        goto out;
-    }
-    snprintf(hp->architecture, sizeof hp->architecture, "%s", arch);
+    mem_free(name);
+    return s->architecture ? 0 : -1;
+}
+
+static int read_hparams(struct source *s, struct hparams *hp, struct err *e)
+{
+    double eps = 0;
+    int value_dim = 0;
+    const struct gguf_tensor *embedding = gguf_find(s->g, "token_embd.weight");
+    if (check_whole(s, e) || find_architecture(s, e) || check_keys(s, e))
+        return -1;
+    architecture_begin(s->architecture, hp);
+    if (!embedding || embedding->rank != 2 || embedding->dim[1] > DIMS_MAX_VOCAB)
+        return err_set(e, ERR_FORMAT, "%s: tensor 'token_embd.weight' missing, or not a matrix of at most %d rows",
+                       s->path, (int)DIMS_MAX_VOCAB);
+    if (own_int(s, "block_count", -1, &hp->n_layer, e) || own_int(s, "context_length", -1, &hp->context_length, e) ||
+        own_int(s, "embedding_length", -1, &hp->d_model, e) || own_int(s, "feed_forward_length", -1, &hp->d_ff, e) ||
+        own_int(s, "attention.head_count", -1, &hp->n_head, e) ||
+        own_int(s, "attention.head_count_kv", hp->n_head, &hp->n_kv_head, e) ||
+        own_int(s, "attention.key_length", hp->n_head ? hp->d_model / hp->n_head : 0, &hp->head_dim, e) ||
+        own_int(s, "attention.value_length", hp->head_dim, &value_dim, e) ||
+        own_real(s, "attention.layer_norm_rms_epsilon", 1e-5, &eps, e) || read_rope(s, hp, e))
+        return -1;
+    if (value_dim != hp->head_dim)
+        return err_set(e, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions", s->path, hp->head_dim,
+                       value_dim);
     hp->n_vocab = (int)embedding->dim[1];
     hp->norm_eps = (float)eps;
-    hp->embedding_scale = 1;
-    hp->activation = MODEL_SILU;
     hp->tied = gguf_find(s->g, "output.weight") == NULL;
-    rc = hparams_check(hp, e) ? err_wrap(e, "%s", s->path) : 0;
-out:
-    mem_free(arch);
-    return rc;
+    return hparams_check(hp, e) ? err_wrap(e, "%s", s->path) : 0;
 }
 
 /* ---- tokenizer ------------------------------------------------------------------------------- */

@@ -171,7 +171,8 @@ static int check_tensors(const struct source *s, const struct hparams *hp, struc
         const char *name = safetensors_at(s->st, i)->name;
         if (used[i] || ends_with(name, ".rotary_emb.inv_freq") || (hp->tied && strcmp(name, lm_head) == 0))
             continue;
-        err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has no place in a llama model here", s->folder, name);
+        err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has no place in a %s model here", s->folder, name,
+                hp->architecture);
         goto out;
     }
     rc = 0;

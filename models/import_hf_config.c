@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "models/architecture.h"
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -437,17 +438,33 @@ static int read_rope(const struct json *c, const char *file, struct hparams *hp,
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static int check_words(const struct json *c, const char *file, struct err *e)
+static const struct architecture *find_architecture(const struct json *c, const char *file, struct err *e)
 {
-    const struct json *act = json_get(c, "hidden_act"), *type = json_get(c, "model_type");
-    const char *s = json_string(type);
-    if (!s || strcmp(s, "llama") != 0)
-        return err_set(e, s ? ERR_UNSUPPORTED : ERR_FORMAT, "%s: model_type is '%s', expected 'llama'", file,
-                       s ? s : "(none)");
-    s = json_string(act);
-    if (act && (!s || (strcmp(s, "silu") != 0 && strcmp(s, "swish") != 0)))
-        return refuse(file, "", act, "'silu'", e);
-    return 0;
+    const char *type = json_string(json_get(c, "model_type"));
+    const struct architecture *a = type ? architecture_of_hf(type) : NULL;
+    struct str known = {0};
+    if (a)
+        return a;
+    architecture_list_hf(&known);
+    err_set(e, type ? ERR_UNSUPPORTED : ERR_FORMAT, "%s: model_type is '%s'; known: %s", file, type ? type : "(none)",
+            str_c(&known));
+    str_free(&known);
+    return NULL;
+}
+
+/* The activation that is named is the one that the architecture has. */
+static int check_activation(const struct json *c, const char *file, const struct hparams *hp, struct err *e)
+{
+    static const struct {
+        const char *word;
+        enum model_activation is;
+    } words[] = {{"silu", MODEL_SILU}, {"swish", MODEL_SILU}};
+    const struct json *act = json_get(c, "hidden_act");
+    const char *s = json_string(act);
+    for (size_t i = 0; s && i < sizeof words / sizeof *words; i++)
+        if (strcmp(s, words[i].word) == 0 && words[i].is == hp->activation)
+            return 0;
+    return act ? refuse(file, "", act, "'silu'", e) : 0;
 }
 
 int import_hf_config_read(const struct json *c, const char *file, struct hparams *hp, struct str *notes, struct err *e)
@@ -455,7 +472,11 @@ int import_hf_config_read(const struct json *c, const char *file, struct hparams
     double eps = 0;
     if (!json_is_object(c))
         return err_set(e, ERR_FORMAT, "%s: no JSON object", file);
-    if (check_words(c, file, e) || check_keys(c, file, notes, e))
+    const struct architecture *a = find_architecture(c, file, e);
+    if (!a)
+        return -1;
+    architecture_begin(a, hp);
+    if (check_activation(c, file, hp, e) || check_keys(c, file, notes, e))
         return -1;
     if (get_int(c, file, "num_hidden_layers", -1, &hp->n_layer, e) ||
         get_int(c, file, "hidden_size", -1, &hp->d_model, e) ||
@@ -468,9 +489,6 @@ int import_hf_config_read(const struct json *c, const char *file, struct hparams
         get_real(c, file, "rms_norm_eps", 1e-6, &eps, e) || get_bool(c, file, "tie_word_embeddings", &hp->tied, e) ||
         read_rope(c, file, hp, e))
         return -1;
-    snprintf(hp->architecture, sizeof hp->architecture, "llama");
     hp->norm_eps = (float)eps;
-    hp->embedding_scale = 1;
-    hp->activation = MODEL_SILU;
     return hparams_check(hp, e) ? err_wrap(e, "%s", file) : 0;
 }

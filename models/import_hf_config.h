@@ -1,4 +1,4 @@
-/* config.json of a Hugging Face folder -> hyper-parameters, as transformers 5 reads it for "llama". Every key is used,
+/* config.json of a Hugging Face folder -> hyper-parameters, as transformers 5 reads it. Every key is used,
  * known to change nothing, or refused by name where its value would change the arithmetic; what is not known is told.
  */
 #ifndef MODELS_IMPORT_HF_CONFIG_H

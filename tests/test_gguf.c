@@ -342,7 +342,7 @@ static const struct {
     {{.n_tensor = UINT64_MAX / 2}, "tensors can't be"},
     {{.n_tensor = 100}, "tensor"},
     {{.skip = "general.architecture"}, "architecture '(none)'"},
-    {{.arch = "bert"}, "architecture 'bert', expected 'llama'"},
+    {{.arch = "bert"}, "architecture 'bert'; known: llama"},
     {{.skip = "llama.block_count"}, "'llama.block_count' missing"},
     {{.twice = "llama.block_count"}, "'llama.block_count' appears twice"},
     {{.skip = "blk.0.ffn_up.weight"}, "'blk.0.ffn_up.weight' missing"},

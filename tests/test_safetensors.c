@@ -135,7 +135,7 @@ static const struct {
     {"config.json", "", "config.json"},
     {"config.json", "[]", "no JSON object"},
     {"config.json", "{\"model_type\":\"llama\",\"model_type\":\"llama\"}", "'model_type' appears twice"},
-    {"config.json", "{\"model_type\":\"gpt2\"}", "model_type is 'gpt2', expected 'llama'"},
+    {"config.json", "{\"model_type\":\"gpt2\"}", "model_type is 'gpt2'; known: llama"},
     {"config.json", "{\"model_type\":\"llama\"}", "'num_hidden_layers' missing"},
     {"config.json", "{\"model_type\":\"llama\",\"num_hidden_layers\":1.5}", "'num_hidden_layers' is no integer"},
     {"config.json", "{\"model_type\":\"llama\",\"num_hidden_layers\":1e300}", "'num_hidden_layers' is no integer"},
