@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "datasets/dataset.h"
 #include "harness/base/fs.h"
@@ -343,21 +344,46 @@ static int index_records(struct state *s, struct err *e)
     return 0;
 }
 
-/* LongBench's records hold the question in `input`: read as they stand, every question would be missing. */
-static int check_input(const struct state *s, struct err *e)
+/* 1 for the names that records of other collections have for a question: LongBench's `input`, SQuAD-like `query`. */
+static int may_be_question(const char *field)
 {
-    int input = 0, question = !s->has_question || is_named(s, QUESTION);
-    for (size_t i = 0; i < s->n && !question; i++) {
-        const char *text = json_string(json_get(s->record[i].json, "input"));
-        question = json_get(s->record[i].json, s->field[QUESTION]) != NULL;
-        input |= text && *text;
+    static const char *const names[] = {"input", "query", "instruction", "instructions", "problem",   "prompt",
+                                        "q",     "ask",   "user",        "request",      "task_input"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcasecmp(field, names[i]))
+            return 1;
+    return strcasestr(field, "question") != NULL;
+}
+
+static int is_read(const struct state *s, const char *field)
+{
+    for (int f = 0; f < N_FIELD; f++)
+        if (!strcmp(s->field[f], field))
+            return 1;
+    return 0;
+}
+
+/* A prompt with a question, and no record that has one: a text under a name that a question may have would be lost, and
+ * the model asked for nothing. */
+static int check_questions(const struct state *s, struct err *e)
+{
+    const char *found = NULL;
+    if (!s->has_question || is_named(s, QUESTION))
+        return 0;
+    for (size_t i = 0; i < s->n; i++) {
+        if (json_get(s->record[i].json, s->field[QUESTION]))
+            return 0;
+        for (const struct json *v = json_first(s->record[i].json); v && !found; v = json_next(v)) {
+            const char *text = json_string(v);
+            if (text && *text && may_be_question(json_key(v)) && !is_read(s, json_key(v)))
+                found = json_key(v);
+        }
     }
-    return input && !question
-               ? err_set(e, ERR_CONFIG,
-                         "no record of %s has a field '%s', and they have 'input': question_field: input reads it, "
-                         "question_field: '' leaves it out",
-                         s->path, s->field[QUESTION])
-               : 0;
+    return !found ? 0
+                  : err_set(e, ERR_CONFIG,
+                            "no record of %s has a field '%s', and they have '%.60s': question_field: %.60s reads it, "
+                            "question_field: '' leaves it out",
+                            s->path, s->field[QUESTION], found, found);
 }
 
 /* A field that the experiment names must be in some record, and {input} in the prompt is no literal where records have
@@ -482,7 +508,7 @@ static int open(void **self, const void *config, const struct dataset_env *env, 
         err_set(e, ERR_FORMAT, "%s: no record", s->path);
         goto out;
     }
-    rc = check_names(s, e) || check_input(s, e) || index_records(s, e) ? -1 : 0;
+    rc = check_names(s, e) || check_questions(s, e) || index_records(s, e) ? -1 : 0;
 out:
     mem_free(text);
     if (rc)

@@ -87,6 +87,11 @@ static const struct {
     {CA ",\"input\":\"q\"}", "",
      "no record of ./build/test_jsonl.jsonl has a field 'question', and they have 'input': question_field: input reads "
      "it"},
+    {CA ",\"query\":\"q\"}", "",
+     "and they have 'query': question_field: query reads it, question_field: '' leaves it out"},
+    {CA ",\"Instruction\":\"q\"}", "", "and they have 'Instruction': question_field: Instruction reads it"},
+    {CA "}\n" CA ",\"user_question\":\"q\"}", "",
+     "and they have 'user_question': question_field: user_question reads it"},
     /* prompts */
     {CA "}", "prompt={question}", "parameter 'prompt': {context} must stand in it once"},
     {CA "}", "prompt={context}{answer_prefix}{question}",

@@ -179,6 +179,17 @@ static void tell_fewer(const struct experiment *x)
     }
 }
 
+/* What follows the last row failed: when that is because the folder is gone, its rows are, too. -1. */
+static int tell_removed(const char *dir, struct err *e)
+{
+    char *rows = fs_join(dir, "rows.jsonl");
+    if (!fs_exists(rows))
+        err_set(e, ERR_WRITE, "%s was removed while this run was writing to its folder; run again for a whole one",
+                rows);
+    mem_free(rows);
+    return -1;
+}
+
 int cmd_run(int argc, char **argv)
 {
     struct options o = {.samples = 16, .length = 1024};
@@ -198,9 +209,9 @@ int cmd_run(int argc, char **argv)
     tell_fewer(&x);
     leave_when_asked();
     int bad = runner_run(&x, &ro, &s, &e);
-    if (!bad)
-        bad = manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &warning, &e) ||
-              report_print(dir, stdout, &e);
+    if (!bad && (manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &warning, &e) ||
+                 report_print(dir, stdout, &e)))
+        bad = tell_removed(dir, &e);
     if (!bad)
         summary(dir, &s, &warning);
     str_free(&warning);

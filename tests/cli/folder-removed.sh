@@ -19,3 +19,13 @@ for what in removed replaced; do
   [ $got -eq 1 ] || fail "$what: status $got, expected 1: $(cat out err)"
   grep -q '^depthkv: a/rows.jsonl was removed or replaced while this run was writing to it' err || fail "$what: $(cat err)"
 done
+
+# after the last row, while plots are drawn: the same, and not the name of some file that could not be opened
+mkdir bin
+printf '#!/bin/sh\nrm -rf "%s/last"\n' "$PWD" >bin/gnuplot
+chmod +x bin/gnuplot
+experiment >x.yaml
+PATH=$PWD/bin:$PATH "$DEPTHKV" run x.yaml -o last -q >out 2>err
+got=$?
+[ $got -eq 1 ] && [ "$(grep '^depthkv' err)" = "depthkv: last/rows.jsonl was removed while this run was writing to its folder; run again for a whole one" ] ||
+  fail "removed at the end: status $got: $(cat out err)"

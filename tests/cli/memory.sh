@@ -29,3 +29,22 @@ DEPTHKV_FREE_MEMORY=2M "$DEPTHKV" run y.yaml -o e -q >out 2>err
   fail "the prompt that fits has other rows"
 "$DEPTHKV" run y.yaml -o e -q >out 2>err # with memory, what failed is done
 [ "$(grep -c '"status":"ok"' e/rows.jsonl)" -eq 10 ] || fail "failed rows are not computed again: $(grep -c '"status":"ok"' e/rows.jsonl)"
+
+# a limit on the address space: whatever the program gets to is refused in words, or runs to the same rows; never a crash.
+# (Too little for the loader is the loader's to say; sanitizers reserve more than any limit.)
+if ! nm "$DEPTHKV" 2>/dev/null | grep -q __asan_init; then
+  export OMP_NUM_THREADS=1
+  refused=0
+  for limit in 50000 100000 150000 200000 250000 300000 400000 4000000; do
+    (ulimit -v $limit && exec "$DEPTHKV" run x.yaml -o limited -q) >out 2>err
+    got=$?
+    case $got in
+    0) break ;;
+    127) grep -q 'error while loading shared libraries' err || fail "ulimit -v $limit: $(cat err)" ;;
+    1 | 2) grep -qE '^depthkv: .*(memory|MiB)' err || fail "ulimit -v $limit: status $got: $(cat err)"; refused=1 ;;
+    *) fail "ulimit -v $limit: status $got: $(cat out err)" ;;
+    esac
+  done
+  [ $refused -eq 1 ] && [ $got -eq 0 ] || fail "no limit refused it, or none sufficed: $(cat err)"
+  [ "$(comparable a/rows.jsonl)" = "$(comparable limited/rows.jsonl)" ] || fail "rows depend on ulimit -v"
+fi
