@@ -61,6 +61,7 @@
     SUITE(report) \
     SUITE(runner) \
     SUITE(trace) \
+    SUITE(axes) \
     SUITE(kept_kvpress) \
     SUITE(oracle_policy) \
     SUITE(decode) \

@@ -29,20 +29,11 @@ static const char yaml[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [pa
 /* What the command prints; its exit status in *status. */
 static char *trace(const char *cell, const char *more, const char *value, int *status)
 {
-    char *owned[] = {rows_path("x.yaml"), mem_strdup(cell), mem_strdup(more), mem_strdup(value)};
-    char *argv[] = {(char[]){"trace"}, owned[0], (char[]){"--cell"}, owned[1], owned[2],
-                    owned[3],          NULL}; /* getopt reorders it */
-    char *file = rows_path("stdout");
-    int old = dup(STDOUT_FILENO), argc = *more ? 6 : 4;
-    fflush(stdout);
-    ck_assert_ptr_nonnull(freopen(file, "w", stdout));
-    *status = cmd_trace(argc, argv);
-    fflush(stdout);
-    dup2(old, STDOUT_FILENO);
-    for (int i = 0; i < 4; i++)
-        mem_free(owned[i]);
-    mem_free(file);
-    return rows_read("stdout");
+    char *path = rows_path("x.yaml");
+    const char *const word[] = {"trace", path, "--cell", cell, *more ? more : NULL, value, NULL};
+    char *text = rows_command(cmd_trace, word, status);
+    mem_free(path);
+    return text;
 }
 
 struct bits {

@@ -7,6 +7,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/cmd/cli.h"
+#include "harness/experiment/axes.h"
 #include "harness/run/calibration.h"
 #include "harness/run/estimate.h"
 #include "harness/run/feasible.h"
@@ -30,19 +31,58 @@ static const char help[] =
     "example:\n"
     "  depthkv check experiments/quickstart.yaml --set samples=100\n";
 
-/* Axes that change the loop, where they are not the default. */
-static void add_modes(const struct cell *c, struct str *s)
+/* 1 for a value that needs saying: it is not the default, or a sweep varies what is the task's own. */
+static int tells(const struct experiment *x, const unsigned char *swept, int axis, const struct cell *c)
 {
-    if (c->prune_after != PRUNE_AFTER_ALL_BUT_LAST)
-        str_addf(s, " after=%s", experiment_prune_after_names[c->prune_after]);
-    if (c->chunk.size)
-        str_addf(s, " prefill=%s", c->prefill);
-    if (c->cut_every)
-        str_addf(s, " decode=%s", c->decode);
-    if (c->packed)
-        str_addf(s, " positions=%s", experiment_positions_names[c->packed]);
-    if (c->weight_dtype == MODEL_BF16)
-        str_add(s, " weights=bf16");
+    return axes_at(axis)->dflt_is == AXIS_DEFAULT_OF_TASK ? swept[c->task] : !axes_is_default(x, axis, c);
+}
+
+/* [n_task] 1 where cells of a task differ in an axis whose default is the task's own. */
+static unsigned char *find_swept(const struct experiment *x)
+{
+    unsigned char *swept = mem_new((size_t)x->n_task + 1, 1);
+    const struct cell **first = mem_new((size_t)x->n_task + 1, sizeof *first);
+    for (int i = 0; i < x->n_cell; i++) {
+        const struct cell *c = &x->cell[i], **of = &first[c->task];
+        for (int k = 0; *of && k < axes_count(); k++)
+            swept[c->task] |= axes_at(k)->dflt_is == AXIS_DEFAULT_OF_TASK && !axes_same(k, *of, c);
+        *of = *of ? *of : c;
+    }
+    mem_free(first);
+    return swept;
+}
+
+/* The axes that have no column, as " decode=evict". */
+static void add_axes(const struct experiment *x, const unsigned char *swept, const struct cell *c, struct str *s)
+{
+    for (int i = 0; i < axes_count(); i++) {
+        const struct axis *a = axes_at(i);
+        if (a->shown == AXIS_SHOWN_COLUMN || !strcmp(a->key, "head_budget") || !strcmp(a->key, "protect") ||
+            !tells(x, swept, i, c))
+            continue;
+        str_addf(s, " %s=", a->note);
+        axes_text(i, c, s);
+    }
+}
+
+/* What sets a group apart, as ", after prompt, weights bf16": where its prompts are cut, and what is no default. */
+static void add_group(const struct experiment *x, const unsigned char *swept, const struct cell *c, struct str *s)
+{
+    for (int i = 0; i < axes_count(); i++) {
+        const struct axis *a = axes_at(i);
+        if (!a->splits || (!(a->splits & AXIS_SPLITS_PREFILL) && !tells(x, swept, i, c)))
+            continue;
+        str_addf(s, ", %s ", a->note);
+        axes_text(i, c, s);
+    }
+}
+
+static void add_budget(const struct cell *c, struct str *s)
+{
+    static const char *const units[] = {[BUDGET_TOKENS] = " tokens", [BUDGET_BYTES] = " bytes"};
+    str_add(s, *c->budget_text ? c->budget_text : "-");
+    if (c->budget.kind == BUDGET_TOKENS || c->budget.kind == BUDGET_BYTES)
+        str_add(s, units[c->budget.kind]);
 }
 
 static void print_json_cell(const struct cell *c, const struct err *why)
@@ -69,18 +109,22 @@ static void print_cells(const struct experiment *x, const struct err *why, int j
         return;
     quote_show(stdout, "%-16s  %-16s %-14s %-8s %-22s %-8s %s\n", "cell", "task", "policy", "budget", "layer_budget",
                "heads", "parameters");
+    unsigned char *swept = find_swept(x);
     for (int i = 0; i < x->n_cell; i++) {
         const struct cell *c = &x->cell[i];
-        struct str modes = {0};
-        add_modes(c, &modes);
+        struct str more = {0}, budget = {0};
+        add_axes(x, swept, c, &more);
+        add_budget(c, &budget);
         quote_show(stdout, "%s  %-16s %-14s %-8s %-22s %-8s %s %s%s%s\n", c->id, x->task[c->task].label,
-                   c->policy->name, *c->budget_text ? c->budget_text : "-", c->layer_budget, c->heads->name, c->params,
-                   c->protect_json, str_c(&modes),
+                   c->policy->name, str_c(&budget), c->layer_budget, c->heads->name, c->params, c->protect_json,
+                   str_c(&more),
                    why[i].code == ERR_OK           ? ""
                    : why[i].code == ERR_INFEASIBLE ? " n/a"
                                                    : " fails");
-        str_free(&modes);
+        str_free(&more);
+        str_free(&budget);
     }
+    mem_free(swept);
 }
 
 /* One line a reason: which line's cells, and how many of all. */
@@ -152,8 +196,10 @@ static void print_estimate(const struct experiment *x, double memory, int json)
 static void print_groups(const struct experiment *x, double memory, int json)
 {
     const double MIB = 1048576;
+    unsigned char *swept = find_swept(x);
     for (int c = 0; c < x->n_cell; c++) {
         struct estimate_group g;
+        struct str told = {0};
         if (!estimate_opens_group(x, c))
             continue;
         estimate_group(x, c, 0, transformer_threads(), &g);
@@ -172,11 +218,12 @@ static void print_groups(const struct experiment *x, double memory, int json)
             str_add_json(&s, model, strlen(model));
             str_add(&s, ",\"task\":");
             str_add_json(&s, task, strlen(task));
-            str_addf(
-                &s,
-                ",\"prune_after\":\"%s\",\"max_new_tokens\":%d,\"weight_dtype\":\"%s\",\"cells\":%d,\"prompt_tokens\":",
-                experiment_prune_after_names[f->prune_after], f->max_new_tokens,
-                experiment_dtype_names[f->weight_dtype == MODEL_BF16], g.n_cell);
+            for (int i = 0; i < axes_count(); i++)
+                if (axes_at(i)->splits) {
+                    str_addf(&s, ",\"%s\":", axes_at(i)->key);
+                    axes_json(i, f, &s);
+                }
+            str_addf(&s, ",\"cells\":%d,\"prompt_tokens\":", g.n_cell);
             str_addf(&s, g.prompt ? "%d" : "null", g.prompt);
             if (sizes)
                 str_addf(&s, ",\"mean_prompt_tokens\":%.6g,\"encoded_samples\":%d", sizes->sum / sizes->n,
@@ -188,20 +235,21 @@ static void print_groups(const struct experiment *x, double memory, int json)
             quote_show_lines(stdout, s.p);
             quote_show(stdout, "\n");
             str_free(&s);
-        } else if (!g.prompt) {
-            quote_show(stdout, "  %s, after %s, %d new tokens: %d cells; its prompts are known when it runs\n", task,
-                       experiment_prune_after_names[f->prune_after], f->max_new_tokens, g.n_cell);
-        } else {
-            quote_show(stdout,
-                       "  %s, prompts of %d tokens%s, after %s: %d cells, about %.0f MiB: weights %.0f%s, full cache "
-                       "%.1f, activations %.1f, "
-                       "scores %.1f, cells %.1f (line %d alone %.1f)\n",
-                       task, g.prompt, of, experiment_prune_after_names[f->prune_after], g.n_cell,
-                       (estimate_base(&g) + cells) / MIB, g.weights / MIB,
-                       f->weight_dtype == MODEL_BF16 ? " as bf16" : "", g.full_cache / MIB, g.activations / MIB,
-                       g.scores / MIB, cells / MIB, top->line, g.largest / MIB);
+            continue;
         }
+        add_group(x, swept, f, &told);
+        if (!g.prompt)
+            quote_show(stdout, "  %s%s: %d cells; its prompts are known when it runs\n", task, told.p, g.n_cell);
+        else
+            quote_show(stdout,
+                       "  %s, prompts of %d tokens%s%s: %d cells, about %.0f MiB: weights %.0f, full cache %.1f, "
+                       "activations %.1f, scores %.1f, cells %.1f (line %d alone %.1f)\n",
+                       task, g.prompt, of, told.p, g.n_cell, (estimate_base(&g) + cells) / MIB, g.weights / MIB,
+                       g.full_cache / MIB, g.activations / MIB, g.scores / MIB, cells / MIB, top->line,
+                       g.largest / MIB);
+        str_free(&told);
     }
+    mem_free(swept);
 }
 
 /* Tasks whose data end before `samples` do. */

@@ -15,7 +15,7 @@ END
 modes >x.yaml
 "$DEPTHKV" check x.yaml >out || fail "check: $(cat out)"
 grep -q '37 cells' out || fail "check counts $(grep cells out)"
-grep -q 'prefill={"chunked":{"size":128,"budget":"seen","carry":true}} decode="evict" positions=packed' out || fail "check does not print modes"
+grep -q 'prefill={"chunked":{"size":128,"budget":"seen","carry":true}} decode=evict positions=packed' out || fail "check does not print modes"
 "$DEPTHKV" run x.yaml -o a -q >table 2>err || fail "run: $(cat err)"
 [ "$(grep -c '"status":"ok"' a/rows.jsonl)" -eq 74 ] || fail "$(grep -c '"status":"ok"' a/rows.jsonl) good rows, expected 37 cells x 2 samples"
 grep -q '"prefill":{"chunked":{"size":128,"budget":"seen","carry":true}},"decode":{"interval":3}' a/rows.jsonl || fail "rows lack the modes"

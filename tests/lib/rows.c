@@ -163,6 +163,24 @@ void rows_check_all(const struct rows *a, const struct rows *b, int place, const
     }
 }
 
+char *rows_command(int (*command)(int argc, char **argv), const char *const *word, int *status)
+{
+    char *argv[16] = {NULL}, *owned[16], *file = rows_path("stdout");
+    int argc = 0, old = dup(STDOUT_FILENO);
+    for (; word[argc]; argc++)
+        argv[argc] = owned[argc] = mem_strdup(word[argc]); /* getopt reorders them */
+    fflush(stdout);
+    ck_assert_ptr_nonnull(freopen(file, "w", stdout));
+    *status = command(argc, argv);
+    fflush(stdout);
+    dup2(old, STDOUT_FILENO);
+    close(old);
+    for (int i = 0; i < argc; i++)
+        mem_free(owned[i]);
+    mem_free(file);
+    return rows_read("stdout");
+}
+
 void rows_add_fake(struct str *s, const struct rows_fake *f)
 {
     str_addf(s,

@@ -36,6 +36,9 @@ void rows_check_equal(const struct json *a, const struct json *b, int place, con
 /* The same for all rows of `a`, each of which `b` must have. */
 void rows_check_all(const struct rows *a, const struct rows *b, int place, const char *what);
 
+/* What a command prints, by its words (the last one NULL); its exit status in *status. mem_free. */
+char *rows_command(int (*command)(int argc, char **argv), const char *const *word, int *status);
+
 /* A row as a journal holds it, for what reads rows: all that aggregates, tables, plots and profiles look at. */
 struct rows_fake {
     const char *cell;
