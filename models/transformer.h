@@ -50,7 +50,9 @@ struct attention_stats {
     const float *hidden;              /* [n_query][d_model] input of the attention norm */
 };
 
-enum tap_stage { TAP_PRE, TAP_ATT, TAP_RES, TAP_MLP, TAP_N_STAGE }; /* DESIGN section 6, PAPER A6 */
+/* Stages of a block, as DepthKV measures them: what the attention block reads, what it adds, the stream with that
+ * added, what the feed-forward block adds. */
+enum tap_stage { TAP_PRE, TAP_ATT, TAP_RES, TAP_MLP, TAP_N_STAGE };
 
 /* What an onlooker may see. With or without a tap the logits are the same bits. A callback that returns
  * non-zero (error filled) ends the forward pass. */

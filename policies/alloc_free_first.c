@@ -1,7 +1,7 @@
 /* free_first: the first layers whole, the others alike, at uniform's total. The control that DepthKV's allocators need:
- * they all leave layer 0 unpruned, which uniform does not, so that a gain may be layer 0's and not the metric's (PAPER
- * A7). Under uniform, `protect: {first_layers: 1}` gives the same entries; as an allocator it stands in one list with
- * the rest. Source: none. */
+ * they all leave layer 0 unpruned, which uniform does not, so that a gain may be layer 0's and not the metric's. Under
+ * uniform, `protect: {first_layers: 1}` gives the same entries; as an allocator it stands in one list with the rest.
+ * Source: none. */
 #include <stddef.h>
 #include <string.h>
 

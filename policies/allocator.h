@@ -71,7 +71,7 @@ const struct allocator_ops *allocator_at(int i);
 const struct allocator_ops *allocator_find(const char *name);
 int allocator_validate(const struct allocator_ops *a, struct err *e);
 
-/* The exact spreading rule that all of them share (DESIGN section 8): shares in proportion to weight[i] >= 0,
+/* The exact spreading rule that all of them share (harness/README.md): shares in proportion to weight[i] >= 0,
  * clamped to [1, available[i]], the excess redistributed in proportion among the rest until nothing moves,
  * floored, then one added by descending fraction, ties to the lower index. Sum of out = min(max(total, n),
  * sum of available). All weights zero counts as all equal. NaN, infinite or negative weights: ERR_POLICY. */

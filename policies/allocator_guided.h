@@ -6,7 +6,7 @@
 #include "policies/allocator.h"
 #include "policies/allocator_profile.h"
 
-/* From damage to tolerance s > 0: what the paper does not say (PAPER A7). */
+/* From damage to tolerance s > 0: what the paper does not say. */
 enum allocator_guided_transform {
     ALLOCATOR_GUIDED_RAW,    /* a metric of tolerance (no damage is positive): itself; else max + min - d, the profile
                                 mirrored */

@@ -365,7 +365,7 @@ static int run_cells(const struct group *g, struct sink *s, struct err *e)
     return more;
 }
 
-/* The whole group once: seconds, peak resident bytes, and the bytes of DESIGN section 6. */
+/* The whole group once: seconds, peak resident bytes, and the bytes that harness/README.md expects. */
 static int run_group(struct bench_run *b, struct experiment *x, int n_cell, struct bench_result *out, double *seconds,
                      struct err *e)
 {

@@ -1,6 +1,6 @@
 /* Distribution-level measures against the full cache: negative log-likelihood, KL divergence, agreement of the most
- * likely token. Natural logarithms, double precision, over the whole vocabulary (DESIGN section 8). Everything is taken
- * step by step, in the order of the steps, so that it does not matter which pass a step's logits came from. */
+ * likely token. Natural logarithms, double precision, over the whole vocabulary (harness/README.md). Everything is
+ * taken step by step, in the order of the steps, so that it does not matter which pass a step's logits came from. */
 #ifndef HARNESS_MEASURE_H
 #define HARNESS_MEASURE_H
 

@@ -1,5 +1,5 @@
 /* From scores to a keep set: budgets, protection, head rule, ties. Pure: no model, no cache.
- * All definitions are DESIGN section 8's. */
+ * harness/README.md defines what it must compute. */
 #ifndef HARNESS_PRUNE_H
 #define HARNESS_PRUNE_H
 
