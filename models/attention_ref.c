@@ -1,4 +1,4 @@
-/* Attention by the definition, in double precision: the oracle of the other two. */
+/* Attention by the definition, in double precision: what the other two are compared with. */
 #include <math.h>
 
 #include "harness/base/mem.h"

@@ -1,4 +1,4 @@
-/* Fast kernels. All tensors are row-major float32. Each has a twin in kernels_ref.h that stays as the oracle. */
+/* Fast kernels. All tensors are row-major float32. Each has a twin in kernels_ref.h that says what it must compute. */
 #ifndef MODELS_KERNELS_H
 #define MODELS_KERNELS_H
 

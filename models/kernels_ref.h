@@ -1,4 +1,4 @@
-/* The oracle: plain loops, double accumulators, nothing clever. Slow for ever, on purpose. */
+/* The reference kernels: plain loops, double accumulators, nothing clever. Slow for ever, on purpose. */
 #ifndef MODELS_KERNELS_REF_H
 #define MODELS_KERNELS_REF_H
 

@@ -28,7 +28,7 @@ size_t matrix_elements(const struct matrix *m);           /* to allocate, paddin
 
 /* Index of element (row, col). */
 size_t matrix_index(const struct matrix *m, int row, int col);
-float matrix_get(const struct matrix *m, int row, int col);   /* slow: oracle and tests */
+float matrix_get(const struct matrix *m, int row, int col);   /* slow: reference kernels and tests */
 void matrix_row(const struct matrix *m, int row, float *out); /* out[cols] */
 
 /* Writes rows of row-major src[n][cols] to the panels at `to` (f32 or bf16 as the matrix says); row i goes to

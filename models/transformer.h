@@ -7,7 +7,7 @@
  *                    depend on the number of threads
  *   FORWARD_CELL     rows that belong to cells: a kernel whose sum over k has one fixed order for any number of
  *                    rows, so a row's bits do not depend on what runs beside it
- *   FORWARD_REFERENCE  plain loops with double accumulators: the oracle, for either use
+ *   FORWARD_REFERENCE  plain loops with double accumulators: the reference kernels, for either use
  */
 #ifndef MODELS_TRANSFORMER_H
 #define MODELS_TRANSFORMER_H

@@ -188,13 +188,21 @@ for name in $(listed policies/allocator.c ALLOCATOR); do
   told allocator "$name" policies/README.md "^\| $name \|"
   [ "$name" = uniform ] || told allocator "$name" experiments/smoke.yaml "(layer_budget: \{|- )$name\b"
 done
+for name in $(listed policies/allocator.c ALLOCATOR); do
+  told allocator "$name" experiments/README.md "^\\| layer_budget \\|.*\\b$name\\b"
+done
 for name in $(listed policies/head.c HEAD); do
+  told 'head rule' "$name" experiments/README.md "^\\| head_budget \\|.*\\b$name\\b"
   told 'head rule' "$name" tests/test_head.c "^START_TEST\((.*_)?${name}(_.*)?\)"
   told 'head rule' "$name" policies/README.md "^\| $name \|"
   [ "$name" = uniform ] || told 'head rule' "$name" experiments/smoke.yaml "head_budget: .*\b$name\b"
 done
 for name in $(sed -n 's/^ *STATISTIC([A-Z_]*, \([a-z0-9_]*\),.*/\1/p' policies/statistic.h); do
   told statistic "$name" policies/README.md "^\| $name \|"
+done
+for name in $(sed -n 's/^ *{\.key = "\([a-z_]*\)".*/\1/p' harness/experiment/axes.c | grep -vx 'params\|budget'); do
+  told axis "$name" experiments/README.md "^\\| $name \\|"
+  told axis "$name" experiments/smoke.yaml "\\b$name:"
 done
 for name in $(listed datasets/dataset.c DATASET); do
   told task "$name" experiments/smoke_tasks.yaml "^ *- $name:"

@@ -10,7 +10,7 @@
 
 static const struct {
     const char *name;
-    int evidence; /* 1: a span holds one answer; 0: the spans together are what the oracle needs */
+    int evidence; /* 1: a span holds one answer; 0: the spans together are what the solver needs */
 } task[] = {{"niah_single_1", 1},
             {"niah_single_2", 1},
             {"niah_single_3", 1},
@@ -54,9 +54,9 @@ static void check_answers(const char *what, int sorted, const struct dataset_que
     for (int i = 0; i < q->n_answer; i++)
         str_addf(&given, "%s\n", q->answer[i]);
     int n = split(given.p, sorted, a), m = split(found->p, sorted, b);
-    ck_assert_msg(n == q->n_answer && n == m, "%s: %d answers, the oracle finds %d", what, n, m);
+    ck_assert_msg(n == q->n_answer && n == m, "%s: %d answers, the solver finds %d", what, n, m);
     for (int i = 0; i < n; i++)
-        ck_assert_msg(strcmp(a[i], b[i]) == 0, "%s: answer %s, the oracle finds %s", what, a[i], b[i]);
+        ck_assert_msg(strcmp(a[i], b[i]) == 0, "%s: answer %s, the solver finds %s", what, a[i], b[i]);
     str_free(&given);
 }
 
@@ -98,7 +98,7 @@ static void check_sample(const char *what, int t, int compact, enum tasks_tokens
         int n = tasks_prompt_tokens(kind, item, q);
         longest = n > longest ? n : longest;
         tasks_prompt(item, q, &prompt);
-        ck_assert_msg(tasks_solve(task[t].name, compact, prompt.p, &found) == 0, "%s: the oracle finds nothing in\n%s",
+        ck_assert_msg(tasks_solve(task[t].name, compact, prompt.p, &found) == 0, "%s: the solver finds nothing in\n%s",
                       what, prompt.p);
         check_answers(what, !compact, &item->question[q], &found);
     }
@@ -153,7 +153,7 @@ static int check_length(int t, int compact, enum tasks_tokens kind, int length)
     return fits;
 }
 
-START_TEST(an_oracle_solves_every_sample_which_has_exactly_its_length)
+START_TEST(a_solver_answers_every_sample_which_has_exactly_its_length)
 {
     static const int length[] = {256, 512, 1024, 4096};
     int t = _i / 2, compact = _i % 2, fit = 0;
@@ -418,7 +418,7 @@ Suite *make_tasks_suite(void)
     Suite *s = suite_create("tasks");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, an_oracle_solves_every_sample_which_has_exactly_its_length, 0, 2 * N_TASK);
+    tcase_add_loop_test(t, a_solver_answers_every_sample_which_has_exactly_its_length, 0, 2 * N_TASK);
     tcase_add_loop_test(t, so_it_is_under_bytes_and_byte_level_bpe, 0, 2 * N_TASK);
     tcase_add_loop_test(t, another_seed_or_index_is_another_sample, 0, N_TASK);
     tcase_add_loop_test(t, parameters_keep_the_answer_in_the_text, 0, (int)(sizeof several / sizeof *several));

@@ -22,7 +22,7 @@ static const char help[] =
     "  -n N                 at most N new tokens (default 64)\n"
     "  -c, --chat           put the prompt into the model's chat template\n"
     "  --show-tokens        print the prompt's and the output's tokens, one a line: index, id, text\n"
-    "  --reference          use the plain kernels (slow; the oracle)\n"
+    "  --reference          use the reference kernels (slow: plain loops, double precision)\n"
     "  --threads N          threads\n\n"
     "examples:\n"
     "  depthkv generate -m model.h5 'The capital of France is'\n"

@@ -1,4 +1,4 @@
-/* Opening tasks under several tokenizers, and oracles that solve their samples from the prompt's text alone. */
+/* Opening tasks under several tokenizers, and solvers that answer their samples from the prompt's text alone. */
 #ifndef TESTS_TASKS_H
 #define TESTS_TASKS_H
 

@@ -1,4 +1,4 @@
-/* Oracles: they read a prompt as a person would, and share nothing with the generators. */
+/* Solvers: they read a prompt as a person would, and share nothing with the generators. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
