@@ -72,6 +72,8 @@ void model_close(struct model *m);
 struct str;
 int model_open_changed(const struct model *m, struct str *out);
 
+/* model->sha256 as model_open finds it, from the weights, which are read and not kept. */
+int model_open_hash(const char *path, char sha256[HASH_HEX], struct err *e);
 /* Hyper-parameters alone (cheap: `check`, and experiments that expand `layer: all`); the hash as the file states it. */
 int model_open_hparams(const char *path, struct hparams *hp, char sha256[HASH_HEX], struct err *e);
 /* The tokenizer alone, without the weights; the caller's. *out is NULL when the file has none. */

@@ -123,6 +123,31 @@ done:
     return rc;
 }
 
+/* Of tensor i as the file holds it, slice by slice. */
+static int hash_tensor(const struct h5 *f, const struct hparams *hp, int i, enum h5_type type,
+                       struct hash_sha256_ctx *hash, struct err *e)
+{
+    struct model_tensor t;
+    char name[sizeof t.name + 1];
+    int rc = 0;
+    model_tensor_at(hp, i, &t);
+    snprintf(name, sizeof name, "/%s", t.name);
+    int rows = SLICE / 4 / t.dim[1];
+    rows = rows < 16 ? 16 : rows > t.dim[0] ? t.dim[0] : rows;
+    size_t row = (size_t)t.dim[1] * h5_type_size(type);
+    void *raw = mem_try_raw((size_t)rows, row, name, e);
+    model_hash_name(hash, &t, h5_type_name(type));
+    for (int from = 0; raw && rc == 0 && from < t.dim[0]; from += rows) {
+        int n = t.dim[0] - from < rows ? t.dim[0] - from : rows;
+        rc = h5_read_rows(f, name, type, (uint64_t)from, (uint64_t)n, raw, e);
+        if (rc == 0)
+            hash_sha256_update(hash, raw, (size_t)n * row);
+    }
+    rc = raw ? rc : -1;
+    mem_free(raw);
+    return rc;
+}
+
 static int read_identity(const struct h5 *f, struct model *m, struct err *e)
 {
     struct {
@@ -224,6 +249,27 @@ int model_open_changed(const struct model *m, struct str *out)
              "counts",
              m->path, m->sha256, m->stated_sha256);
     return 1;
+}
+
+int model_open_hash(const char *path, char sha256[HASH_HEX], struct err *e)
+{
+    struct hparams hp;
+    enum h5_type *type = NULL;
+    struct h5 *f = h5_open(path, H5_MODE_READ, e);
+    int rc = !f || model_file_read_hparams(f, &hp, e) ? -1 : 0;
+    if (rc == 0) {
+        type = mem_new((size_t)model_n_tensor(&hp), sizeof *type);
+        rc = check_all(f, &hp, type, e);
+    }
+    if (rc == 0) {
+        struct hash_sha256_ctx *hash = model_hash_begin(&hp);
+        for (int i = 0; i < model_n_tensor(&hp) && rc == 0; i++)
+            rc = hash_tensor(f, &hp, i, type[i], hash, e);
+        hash_sha256_finish(hash, sha256);
+    }
+    mem_free(type);
+    h5_close(f, NULL);
+    return rc;
 }
 
 int model_open_hparams(const char *path, struct hparams *hp, char sha256[HASH_HEX], struct err *e)

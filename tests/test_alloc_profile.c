@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
@@ -366,17 +367,18 @@ START_TEST(a_metric_of_the_profile_can_stand_in_for_damage)
 }
 END_TEST
 
+static const char study[] =
+    "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: "
+    "%d\nmax_new_tokens: 2\n"
+    "measure: [kl]\nsweep:\n  - {policy: knorm, keep: 0.1, layer_budget: {single: {layer: all}}}\n";
+static const char use[] =
+    "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: "
+    "%d\nmax_new_tokens: 2\n"
+    "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: study/profile.h5}}}\n";
+
 /* Calibration and evaluation share one prompt of several: the run says which, whatever the cell. */
 START_TEST(a_profile_measured_on_an_evaluation_prompt_is_refused)
 {
-    static const char study[] =
-        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: "
-        "%d\nmax_new_tokens: 2\n"
-        "measure: [kl]\nsweep:\n  - {policy: knorm, keep: 0.1, layer_budget: {single: {layer: all}}}\n";
-    static const char use[] =
-        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: %d\nseed: "
-        "%d\nmax_new_tokens: 2\n"
-        "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {sensitivity: {profile: study/profile.h5}}}\n";
     struct runner_summary sum;
     struct aggregate a;
     struct experiment x;
@@ -405,6 +407,49 @@ START_TEST(a_profile_measured_on_an_evaluation_prompt_is_refused)
     mem_free(path);
     mem_free(out);
     mem_free(to);
+}
+END_TEST
+
+/* Its file still states the hash of the weights that it was imported with. */
+START_TEST(a_profile_of_an_edited_model_is_of_its_weights)
+{
+    struct aggregate a;
+    struct experiment x;
+    struct err e = {0};
+    char text[600], *path = rows_path("x.yaml"), *out = rows_path("study"), *file = rows_path("tiny.h5");
+    struct model *m = model_open(file, MODEL_F32, &e);
+    ck_assert_msg(m != NULL, "%s", e.msg);
+    float norm[2];
+    size_t size;
+    memcpy(norm, m->output_norm, sizeof norm);
+    char *bytes = fs_read(file, &size, NULL), *at = memmem(bytes, size, norm, sizeof norm);
+    ck_assert_ptr_nonnull(at);
+    norm[0] *= 3;
+    memcpy(at, norm, sizeof norm);
+    model_close(m);
+    snprintf(text, sizeof text, study, 1, 1);
+    rows_run(text, "study", 0, NULL);
+    ck_assert_int_eq(aggregate_load(out, &a, NULL), 0);
+    ck_assert_int_eq(profile_write(out, &a, NULL), 0);
+    aggregate_free(&a);
+    ck_assert_int_eq(fs_write_atomic(file, bytes, size, NULL), 0);
+    snprintf(text, sizeof text, use, 1, 2);
+    rows_write("x.yaml", text);
+    ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, &e), -1);
+    ck_assert_msg(strstr(e.msg, "a profile of another model") != NULL, "%s", e.msg);
+    snprintf(text, sizeof text, study, 1, 3);
+    rows_run(text, "study", 0, NULL);
+    ck_assert_int_eq(aggregate_load(out, &a, NULL), 0);
+    ck_assert_int_eq(profile_write(out, &a, NULL), 0);
+    aggregate_free(&a);
+    snprintf(text, sizeof text, use, 1, 2);
+    rows_write("x.yaml", text);
+    ck_assert_msg(experiment_load(path, NULL, 0, 0, &x, NULL, &e) == 0, "%s", e.msg);
+    experiment_fini(&x);
+    mem_free(bytes);
+    mem_free(path);
+    mem_free(out);
+    mem_free(file);
 }
 END_TEST
 
@@ -571,6 +616,7 @@ Suite *make_alloc_profile_suite(void)
     tcase_add_test(t, pyramidkv_falls_with_depth_around_the_mean);
     tcase_add_test(t, a_metric_of_the_profile_can_stand_in_for_damage);
     tcase_add_test(t, a_profile_measured_on_an_evaluation_prompt_is_refused);
+    tcase_add_test(t, a_profile_of_an_edited_model_is_of_its_weights);
     tcase_add_test(t, a_cell_whose_total_can_not_be_spread_is_not_applicable_and_the_run_goes_on);
     tcase_add_test(t, what_can_not_be_spread_is_known_before_the_run);
     suite_add_tcase(s, t);

@@ -381,6 +381,9 @@ START_TEST(a_model_is_what_was_loaded_and_not_what_its_file_says)
     ck_assert_str_ne(other->sha256, m->sha256);
     ck_assert_str_eq(other->tokenizer_sha256, m->tokenizer_sha256);
     ck_assert_int_eq(model_open_changed(other, &text), 1);
+    char hash[HASH_HEX];
+    ck_assert_int_eq(model_open_hash(path, hash, NULL), 0);
+    ck_assert_str_eq(hash, other->sha256);
     ck_assert_msg(strstr(text.p, "changed after it was imported"), "%s", text.p);
     edit_file((const float[]){3 * norm[0], norm[1]}, norm, sizeof norm);
     struct model *again = model_open(path, MODEL_BF16, NULL); /* how weights are held is no part of it */

@@ -27,10 +27,11 @@ struct exp_sizes {
 };
 
 struct exp_model {
-    char *path;        /* resolved */
-    char *name;        /* file name without .h5: what rows print */
-    struct hparams hp; /* read when the experiment is checked */
-    char sha256[HASH_HEX];
+    char *path;              /* resolved */
+    char *name;              /* file name without .h5: what rows print */
+    struct hparams hp;       /* read when the experiment is checked */
+    char sha256[HASH_HEX];   /* as the file states it; once it was loaded, or a profile is compared with it, its own */
+    int is_hashed;           /* 1: by its weights */
     struct exp_sizes *sizes; /* [n_task] NULL: nobody has encoded any (tryout.h does) */
     int line;
 };

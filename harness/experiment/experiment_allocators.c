@@ -64,6 +64,15 @@ static const struct exp_prompts *calibration_of(struct experiment *x, const stru
     return x->prompts[x->n_prompts++] = new;
 }
 
+/* A profile belongs to weights, and an edited model's are not those that its file states. */
+static int hash_weights(struct exp_model *m, struct err *e)
+{
+    if (m->is_hashed)
+        return 0;
+    m->is_hashed = 1;
+    return model_open_hash(m->path, m->sha256, e);
+}
+
 /* Makes allocators ready for each model; complains of parameters and files that do not fit it. */
 void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator, struct ready *b)
 {
@@ -78,11 +87,12 @@ void experiment_allocators(struct load *l, const struct conf *at, const struct c
         hash_inputs(x, c, b->inputs[a]);
         b->calibration[a] = calibration_of(x, c);
         for (int m = 0; m < x->n_model; m++) {
-            const struct exp_model *model = &x->model[m];
+            struct exp_model *model = &x->model[m];
             struct allocator_setup setup = {model->hp.n_layer, model->name, model->sha256, x->dir};
             struct err e = {0};
             void **self = &b->self[m * n + a];
-            int bad = setup.n_layer > 0 && ops->check && ops->check(c->config, setup.n_layer, &e);
+            int bad = setup.n_layer > 0 && param_find(c->noun.params, "profile") && hash_weights(model, &e);
+            bad = bad || (setup.n_layer > 0 && ops->check && ops->check(c->config, setup.n_layer, &e));
             if (!bad && setup.n_layer > 0 && ops->create && ops->create(self, c->config, &setup, &e))
                 bad = err_wrap(&e, "%s", ops->name);
             if (bad)
