@@ -262,7 +262,7 @@ static const char *text_of(const struct axis *a, const struct cell *c)
     return text;
 }
 
-static int same(const struct axis *a, const struct cell *x, const struct cell *y)
+static int same_value(const struct axis *a, const struct cell *x, const struct cell *y)
 {
     if (a->kind->same)
         return a->kind->same(x, y);
@@ -273,7 +273,7 @@ static int same(const struct axis *a, const struct cell *x, const struct cell *y
 
 int axes_same(int i, const struct cell *a, const struct cell *b)
 {
-    return same(axes_at(i), a, b);
+    return same_value(axes_at(i), a, b);
 }
 
 void axes_free(struct cell *c)
@@ -299,7 +299,7 @@ int axes_is(int i, const struct choice *value, int exact, const struct cell *c)
     }
     struct cell like = {.policy = c->policy, .policy_config = c->policy_config};
     a->kind->set(a, value, &like);
-    int is = same(a, &like, c);
+    int is = same_value(a, &like, c);
     axes_free(&like);
     return is;
 }
@@ -312,7 +312,7 @@ int axes_is_default(const struct experiment *x, int i, const struct cell *c)
     int is;
     if (a->own) {
         a->own(x, &like);
-        is = same(a, &like, c);
+        is = same_value(a, &like, c);
     } else {
         axes_text(i, c, &text);
         is = a->dflt && (strcmp(str_c(&text), a->dflt) == 0 || strcmp(str_c(&text), "{}") == 0);
@@ -340,8 +340,8 @@ void axes_text(int i, const struct cell *c, struct str *out)
 
 static int same_in(const struct cell *a, const struct cell *b, unsigned splits)
 {
-    int is = a->model == b->model;
-    for (int i = 0; i < axes_count() && is; i++)
+    int is = a->model == b->model, n = axes_count();
+    for (int i = 0; i < n && is; i++)
         is = !(axes_at(i)->splits & splits) || axes_same(i, a, b);
     return is;
 }
@@ -359,4 +359,12 @@ int axes_same_prompts(const struct cell *a, const struct cell *b)
 int axes_same_group(const struct cell *a, const struct cell *b)
 {
     return a->task == b->task && same_in(a, b, AXIS_SPLITS_WEIGHTS | AXIS_SPLITS_PROMPTS | AXIS_SPLITS_PREFILL);
+}
+
+int axes_is_first(const struct cell *cell, int i, int (*same)(const struct cell *a, const struct cell *b))
+{
+    for (int k = i - 1; k >= 0; k--) /* most cells share with the one right before */
+        if (same(&cell[k], &cell[i]))
+            return 0;
+    return 1;
 }

@@ -37,6 +37,8 @@ void axes_free(struct cell *c);                               /* the texts that 
 int axes_same_weights(const struct cell *a, const struct cell *b);
 int axes_same_prompts(const struct cell *a, const struct cell *b);
 int axes_same_group(const struct cell *a, const struct cell *b);
+/* 1 when none of the cells before cell[i] shares that with it. */
+int axes_is_first(const struct cell *cell, int i, int (*same)(const struct cell *a, const struct cell *b));
 
 /* One more axis at the end, or NULL for none, so that tests can see that every place goes by the table. */
 void axes_extend(const struct axis *a);

@@ -5,6 +5,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/experiment/axes.h"
 #include "harness/rows/build_id.h"
 #include "harness/rows/record.h"
 #include "harness/rows/rowkey.h"
@@ -34,13 +35,13 @@ struct plan {
     struct plan_question *question;
 };
 
-/* Cells of one model, task and number of new tokens see the same prompts; the first of them stands for all. */
-static int data_of(const struct experiment *x, int model, int task, int new_tokens)
+/* Of the cells that see the same prompts the first one stands for all. */
+static int data_of(const struct experiment *x, const struct cell *of)
 {
-    for (int c = 0; c < x->n_cell; c++)
-        if (x->cell[c].model == model && x->cell[c].task == task && x->cell[c].max_new_tokens == new_tokens)
-            return c;
-    return -1;
+    int c = 0;
+    while (!axes_same_prompts(&x->cell[c], of))
+        c++;
+    return c;
 }
 
 static struct plan_cell *add_cell(struct plan *p, const char *id, int data)
@@ -94,7 +95,7 @@ struct plan *plan_create(const struct experiment *x, const char *engine)
     p->x = x;
     memcpy(p->engine, engine, BUILD_ID_SHORT - 1);
     for (int c = 0; c < x->n_cell; c++)
-        add_cell(p, x->cell[c].id, data_of(x, x->cell[c].model, x->cell[c].task, x->cell[c].max_new_tokens));
+        add_cell(p, x->cell[c].id, data_of(x, &x->cell[c]));
     return p;
 }
 
@@ -103,10 +104,9 @@ void plan_add_cell(struct plan *p, const struct cell *c, const char *key)
     memcpy(add_cell(p, c->id, 0)->key, key, HASH_HEX);
 }
 
-void plan_add_question(struct plan *p, int model, int task, int new_tokens, int sample, const char *question,
-                       const char *sha256)
+void plan_add_question(struct plan *p, const struct cell *of, int sample, const char *question, const char *sha256)
 {
-    add_question(p, data_of(p->x, model, task, new_tokens), sample, question, sha256);
+    add_question(p, data_of(p->x, of), sample, question, sha256);
 }
 
 int plan_write(const struct plan *p, const char *dir, struct err *e)

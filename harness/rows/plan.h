@@ -5,8 +5,7 @@
  *
  *   {"schema":1,"engine":"<16 hex>"}
  *   {"cell":"<id>","key":"<64 hex>","data":D}                       in the experiment's order; key null: see plan_write
- *   {"data":D,"sample":0,"question":"<id>","sha256":"<64 hex>"}     cells of one task, model and number of new tokens
- * share D */
+ *   {"data":D,"sample":0,"question":"<id>","sha256":"<64 hex>"}     cells that have the same prompts share D */
 #ifndef HARNESS_PLAN_H
 #define HARNESS_PLAN_H
 
@@ -32,8 +31,8 @@ struct plan;
 /* Of an experiment whose cells and questions are added as they become known. */
 struct plan *plan_create(const struct experiment *x, const char *engine);
 void plan_add_cell(struct plan *p, const struct cell *c, const char *key);
-void plan_add_question(struct plan *p, int model, int task, int new_tokens, int sample, const char *question,
-                       const char *sha256);
+/* of: one of the cells that have the question (axes_same_prompts). */
+void plan_add_question(struct plan *p, const struct cell *of, int sample, const char *question, const char *sha256);
 /* All cells, those without a key as such: their rows wait until the run comes to their model. */
 int plan_write(const struct plan *p, const char *dir, struct err *e);
 

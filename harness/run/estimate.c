@@ -39,10 +39,7 @@ static double share(const struct cell *c, const struct hparams *hp, double n)
 
 int estimate_opens_group(const struct experiment *x, int cell)
 {
-    for (int i = 0; i < cell; i++)
-        if (axes_same_group(&x->cell[i], &x->cell[cell]))
-            return 0;
-    return 1;
+    return axes_is_first(x->cell, cell, axes_same_group);
 }
 
 static double weights(const struct hparams *hp, enum model_dtype dtype)

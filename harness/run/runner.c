@@ -24,7 +24,6 @@
 #include "harness/run/estimate.h"
 #include "harness/run/progress.h"
 
-enum { N_PRUNE_AFTER = PRUNE_AFTER_PROMPT + 1 };
 const int64_t runner_memory = (int64_t)2 << 30;
 
 struct run {
@@ -43,15 +42,15 @@ struct run {
     struct encode_context encode;
     const struct exp_task *task;
     int i_model, i_task;
-    enum model_dtype dtype;
-    struct cell **cell; /* [x->n_cell] room for those of the group that runs now */
-    int longest;        /* prompt that the workspace has grown to */
+    const struct cell *loaded; /* the first one of those that the loaded weights are for */
+    struct cell **cell;        /* [x->n_cell] room for those of the group that runs now */
+    int longest;               /* prompt that the workspace has grown to */
 };
 
 /* 1 for the cells of these prompts that the loaded weights are for. */
 static int is_due(const struct run *r, const struct prompts_at *at, const struct cell *c)
 {
-    return axes_same_prompts(c, at->cell) && c->weight_dtype == r->dtype;
+    return axes_same_prompts(c, at->cell) && axes_same_weights(c, r->loaded);
 }
 
 /* Completes a row by what it depends on, and writes it. */
@@ -185,16 +184,14 @@ static int write_rows(struct run *r, struct group *g, const struct keys *k, stru
 
 /* One group: question[0 .. n) of the prompts, which share the tokens that are fed before pruning. */
 static int run_group(struct run *r, const struct prompts_at *at, const int *question, int n_question,
-                     enum prune_after after, struct err *e)
+                     const struct cell *first, struct err *e)
 {
     int rc = 0, n_cell = 0;
     struct err why = {0};
     struct keys k;
     for (int c = 0; c < r->x->n_cell; c++)
-        if (is_due(r, at, &r->x->cell[c]) && r->x->cell[c].prune_after == after)
+        if (axes_same_group(&r->x->cell[c], first))
             r->cell[n_cell++] = &r->x->cell[c];
-    if (n_cell == 0)
-        return 0;
     struct prompt *mine = mem_new((size_t)n_question, sizeof *mine);
     for (int q = 0; q < n_question; q++)
         mine[q] = at->prompt[question[q]];
@@ -208,7 +205,7 @@ static int run_group(struct run *r, const struct prompts_at *at, const int *ques
         .question = question,
         .prompt = mine,
         .n_question = n_question,
-        .prune_after = after,
+        .prune_after = first->prune_after,
         .sample = at->sample,
         .sample_hash = experiment_sample_hash(r->x, r->i_task, at->sample),
         .batch_bytes = r->o->memory ? r->o->memory : (size_t)runner_memory,
@@ -237,15 +234,18 @@ static int run_item(struct run *r, const struct prompts_at *at, struct err *e)
     int rc = 0, n = at->item->n_question, *all = mem_new((size_t)n + 1, sizeof *all);
     for (int q = 0; q < n; q++)
         all[q] = q;
-    for (int a = 0; a < N_PRUNE_AFTER && rc == 0; a++) {
-        enum prune_after after = (enum prune_after)a;
+    for (int c = 0; c < r->x->n_cell && rc == 0; c++) {
+        const struct cell *first = &r->x->cell[c];
+        enum prune_after after = first->prune_after;
         int shared = after == PRUNE_AFTER_CONTEXT;
+        if (!is_due(r, at, first) || !axes_is_first(r->x->cell, c, axes_same_group))
+            continue;
         for (int q = 0; shared && q < n; q++) /* one without a question holds back its last token */
             shared = encode_n_before(&at->prompt[q], after) == at->prompt[q].context_end;
         if (shared)
-            rc = run_group(r, at, all, n, after, e);
+            rc = run_group(r, at, all, n, first, e);
         for (int q = 0; !shared && q < n && rc == 0; q++)
-            rc = run_group(r, at, &all[q], 1, after, e);
+            rc = run_group(r, at, &all[q], 1, first, e);
     }
     mem_free(all);
     return rc;
@@ -295,15 +295,6 @@ static int write_failed_sample(struct run *r, const struct prompts_at *at, struc
     return rc;
 }
 
-/* 1 when some cell asks for this model with its weights held in this way. */
-static int is_used(const struct experiment *x, int model, enum model_dtype dtype)
-{
-    for (int c = 0; c < x->n_cell; c++)
-        if (x->cell[c].model == model && x->cell[c].weight_dtype == dtype)
-            return 1;
-    return 0;
-}
-
 /* The questions of a sample, and those of one that has no prompt. */
 static void plan_prompts(struct run *r, const struct prompts_at *at)
 {
@@ -315,7 +306,7 @@ static void plan_prompts(struct run *r, const struct prompts_at *at)
             rowkey_question(at->item, q, &at->prompt[q], sha256);
         else
             failed_data(at->why, sha256);
-        plan_add_question(r->plan, r->i_model, r->i_task, at->cell->max_new_tokens, at->sample, id.p, sha256);
+        plan_add_question(r->plan, at->cell, at->sample, id.p, sha256);
     }
     str_free(&id);
 }
@@ -356,7 +347,7 @@ static int plan_model(struct run *r, struct err *e)
 {
     for (int c = 0; c < r->x->n_cell; c++) {
         const struct cell *cell = &r->x->cell[c];
-        if (cell->model != r->i_model || cell->weight_dtype != r->dtype)
+        if (!axes_same_weights(cell, r->loaded))
             continue;
         rowkey_cell(r->x, cell, r->model, r->engine, r->cell_key[c]);
         plan_add_cell(r->plan, cell, r->cell_key[c]);
@@ -398,7 +389,7 @@ static int run_model(struct run *r, struct err *e)
 {
     struct exp_model *m = &r->x->model[r->i_model];
     int rc = -1;
-    r->model = open_model(m->path, r->dtype, e);
+    r->model = open_model(m->path, r->loaded->weight_dtype, e);
     if (!r->model)
         return err_wrap(e, "%s:%d", r->x->path, m->line);
     memcpy(m->sha256, r->model->sha256, sizeof m->sha256); /* from here on what was loaded, not what the file says */
@@ -447,15 +438,15 @@ int runner_run(struct experiment *x, const struct runner_options *o, struct runn
     if (!plan_is_there(o->dir) &&
         announce(&r, e)) /* otherwise the folder tells of the run before until this one knows its rows */
         goto out;
-    for (int i = 0; i < x->n_model; i++)
-        loads += is_used(x, i, MODEL_F32) + is_used(x, i, MODEL_BF16);
+    for (int c = 0; c < x->n_cell; c++)
+        loads += axes_is_first(x->cell, c, axes_same_weights);
     progress_begin(&r.progress, "samples", loads * x->n_task * x->samples, o->quiet);
-    for (r.i_model = 0; r.i_model < x->n_model; r.i_model++)
-        for (int d = 0; d < 2; d++) {
-            r.dtype = d ? MODEL_BF16 : MODEL_F32;
-            if (is_used(x, r.i_model, r.dtype) && run_model(&r, e))
-                goto out;
-        }
+    for (int c = 0; c < x->n_cell; c++) {
+        r.loaded = &x->cell[c];
+        r.i_model = r.loaded->model;
+        if (axes_is_first(x->cell, c, axes_same_weights) && run_model(&r, e))
+            goto out;
+    }
     if (journal_check(r.journal, e) || (r.kept && keptfile_merge(r.kept, e)))
         goto out;
     rc = 0;
