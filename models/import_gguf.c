@@ -4,7 +4,6 @@
  * architecture's row says so. */
 #include "models/import_gguf.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +11,8 @@
 #include "harness/base/mem.h"
 #include "models/architecture.h"
 #include "models/gguf.h"
+#include "models/import_gguf_keys.h"
+#include "models/import_gguf_tokenizer.h"
 
 struct source {
     struct gguf *g;
@@ -135,21 +136,6 @@ out:
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* An integer key; `dflt` below zero: it must be there. */
-static int get_int(const struct source *s, const char *key, int dflt, int *out, struct err *e)
-{
-    int64_t v = dflt;
-    int found = gguf_get_int(s->g, key, &v, e);
-    if (found < 0)
-        return -1;
-    if (!found && dflt < 0)
-        return err_set(e, ERR_FORMAT, "%s: metadata key '%s' missing", s->path, key);
-    if (v < 0 || v > INT_MAX)
-        return err_set(e, ERR_FORMAT, "%s: metadata key '%s' is %lld, out of range", s->path, key, (long long)v);
-    *out = (int)v;
-    return 0;
-}
-
 static int get_real(const struct source *s, const char *key, double dflt, double *out, struct err *e)
 {
     *out = dflt;
@@ -170,7 +156,7 @@ static struct own own(const struct source *s, const char *leaf)
 
 static int own_int(const struct source *s, const char *leaf, int dflt, int *out, struct err *e)
 {
-    return get_int(s, own(s, leaf).key, dflt, out, e);
+    return import_gguf_keys_int(s->g, s->path, own(s, leaf).key, dflt, out, e);
 }
 
 static int own_real(const struct source *s, const char *leaf, double dflt, double *out, struct err *e)
@@ -180,134 +166,51 @@ static int own_real(const struct source *s, const char *leaf, double dflt, doubl
 
 /* ---- the keys -------------------------------------------------------------------------------- */
 
-enum rule {
-    USED,
-    HARMLESS, /* changes nothing that is computed here */
-    OFF,      /* refused unless 0 or false */
-    ONE       /* refused unless 1, or 0, by which llama.cpp means the same */
+/* What may stand behind the architecture's name; all other keys there are refused. */
+static const struct import_gguf_key own_keys[] = {
+    {"block_count", IMPORT_GGUF_USED},
+    {"context_length", IMPORT_GGUF_USED},
+    {"embedding_length", IMPORT_GGUF_USED},
+    {"feed_forward_length", IMPORT_GGUF_USED},
+    {"attention.head_count", IMPORT_GGUF_USED},
+    {"attention.head_count_kv", IMPORT_GGUF_USED},
+    {"attention.key_length", IMPORT_GGUF_USED},
+    {"attention.value_length", IMPORT_GGUF_USED},
+    {"attention.layer_norm_rms_epsilon", IMPORT_GGUF_USED},
+    {"rope.dimension_count", IMPORT_GGUF_USED},
+    {"rope.freq_base", IMPORT_GGUF_USED},
+    {"rope.scale_linear", IMPORT_GGUF_USED},
+    {"rope.scaling.type", IMPORT_GGUF_USED},
+    {"rope.scaling.factor", IMPORT_GGUF_USED},
+    {"vocab_size", IMPORT_GGUF_HARMLESS},
+    {"rope.scaling.original_context_length", IMPORT_GGUF_HARMLESS},
+    {"rope.scaling.finetuned", IMPORT_GGUF_HARMLESS},
+    {"tensor_data_layout", IMPORT_GGUF_HARMLESS},
+    {"attention.layer_norm_epsilon", IMPORT_GGUF_HARMLESS},
+    {"expert_used_count", IMPORT_GGUF_HARMLESS},
+    {"expert_count", IMPORT_GGUF_OFF},
+    {"attention.sliding_window", IMPORT_GGUF_OFF},
+    {"use_parallel_residual", IMPORT_GGUF_OFF},
+    {"attention.clamp_kqv", IMPORT_GGUF_OFF},
+    {"attention.max_alibi_bias", IMPORT_GGUF_OFF},
+    {"attention.scale", IMPORT_GGUF_OFF},
+    {"attn_logit_softcapping", IMPORT_GGUF_OFF},
+    {"final_logit_softcapping", IMPORT_GGUF_OFF},
+    {"logit_scale", IMPORT_GGUF_ONE},
+    {"residual_scale", IMPORT_GGUF_ONE},
+    {"embedding_scale", IMPORT_GGUF_ONE},
+    {"rope.scaling.attn_factor", IMPORT_GGUF_ONE},
+    {0},
 };
 
-/* What may stand behind the architecture's name ("") and behind "tokenizer."; all other keys there are refused,
- * those elsewhere describe the file. */
-static const struct key {
-    const char *name;
-    enum rule rule;
-} own_keys[] =
-    {
-        {"block_count", USED},
-        {"context_length", USED},
-        {"embedding_length", USED},
-        {"feed_forward_length", USED},
-        {"attention.head_count", USED},
-        {"attention.head_count_kv", USED},
-        {"attention.key_length", USED},
-        {"attention.value_length", USED},
-        {"attention.layer_norm_rms_epsilon", USED},
-        {"rope.dimension_count", USED},
-        {"rope.freq_base", USED},
-        {"rope.scale_linear", USED},
-        {"rope.scaling.type", USED},
-        {"rope.scaling.factor", USED},
-        {"vocab_size", HARMLESS},
-        {"rope.scaling.original_context_length", HARMLESS},
-        {"rope.scaling.finetuned", HARMLESS},
-        {"tensor_data_layout", HARMLESS},
-        {"attention.layer_norm_epsilon", HARMLESS},
-        {"expert_used_count", HARMLESS},
-        {"expert_count", OFF},
-        {"attention.sliding_window", OFF},
-        {"use_parallel_residual", OFF},
-        {"attention.clamp_kqv", OFF},
-        {"attention.max_alibi_bias", OFF},
-        {"attention.scale", OFF},
-        {"attn_logit_softcapping", OFF},
-        {"final_logit_softcapping", OFF},
-        {"logit_scale", ONE},
-        {"residual_scale", ONE},
-        {"embedding_scale", ONE},
-        {"rope.scaling.attn_factor", ONE},
-        {0},
-},
-  tokenizer_keys[] = {
-      {"ggml.model", USED},
-      {"ggml.pre", USED},
-      {"ggml.tokens", USED},
-      {"ggml.token_type", USED},
-      {"ggml.merges", USED},
-      {"ggml.bos_token_id", USED},
-      {"ggml.eos_token_id", USED},
-      {"ggml.eot_token_id", USED},
-      {"ggml.eom_token_id", HARMLESS},
-      {"ggml.padding_token_id", USED},
-      {"ggml.unknown_token_id", USED},
-      {"ggml.add_bos_token", USED},
-      {"chat_template", USED},
-      {"ggml.scores", HARMLESS},
-      {"ggml.token_type_count", HARMLESS},
-      {"ggml.seperator_token_id", HARMLESS},
-      {"ggml.separator_token_id", HARMLESS},
-      {"ggml.cls_token_id", HARMLESS},
-      {"ggml.mask_token_id", HARMLESS},
-      {"ggml.prefix_token_id", HARMLESS},
-      {"ggml.suffix_token_id", HARMLESS},
-      {"ggml.middle_token_id", HARMLESS},
-      {"ggml.fim_pre_token_id", HARMLESS},
-      {"ggml.fim_suf_token_id", HARMLESS},
-      {"ggml.fim_mid_token_id", HARMLESS},
-      {"ggml.fim_pad_token_id", HARMLESS},
-      {"ggml.fim_rep_token_id", HARMLESS},
-      {"ggml.fim_sep_token_id", HARMLESS},
-      {"huggingface.json", HARMLESS},
-      {"chat_templates", HARMLESS},
-      {"ggml.remove_extra_whitespaces", OFF},
-      {"ggml.add_eos_token", OFF},
-      {"ggml.add_sep_token", OFF},
-      {"ggml.add_space_prefix", OFF},
-      {0},
-};
-
-/* The row of the key; NULL: the key is no part of any table. *known: whether it has to be in one. */
-static const struct key *find_key(const struct source *s, const char *key, int *known)
-{
-    size_t n = strlen(s->architecture->gguf);
-    const struct key *k = NULL;
-    if (strncmp(key, s->architecture->gguf, n) == 0 && key[n] == '.') {
-        k = own_keys;
-        key += n + 1;
-    } else if (strncmp(key, "tokenizer.", 10) == 0) {
-        k = tokenizer_keys;
-        key += 10;
-    }
-    *known = k && (k == own_keys || strncmp(key, "chat_template.", 14) != 0); /* templates that are not in force */
-    while (k && k->name && strcmp(k->name, key) != 0)
-        k++;
-    return k && k->name ? k : NULL;
-}
-
-static int check_key(const struct source *s, const char *key, struct err *e)
-{
-    double v = 0;
-    int known;
-    const struct key *k = find_key(s, key, &known);
-    if (!k && known)
-        return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%.200s' is not known here, and might change the numbers",
-                       s->path, key);
-    if (!k || (k->rule != OFF && k->rule != ONE))
-        return 0;
-    if (gguf_get_real(s->g, key, &v, e) < 0)
-        return -1;
-    if (v != 0 && !(k->rule == ONE && v == 1))
-        return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%s' is %g, expected %s: there is no such thing here",
-                       s->path, key, v, k->rule == ONE ? "1" : "0");
-    return 0;
-}
-
+/* Keys that neither the architecture nor the tokenizer has describe the file. */
 static int check_keys(const struct source *s, struct err *e)
 {
-    for (int i = 0; i < gguf_n_key(s->g); i++)
-        if (check_key(s, gguf_key_at(s->g, i), e))
-            return -1;
-    return 0;
+    char prefix[96];
+    snprintf(prefix, sizeof prefix, "%s.", s->architecture->gguf);
+    return import_gguf_keys_check(s->g, s->path, prefix, own_keys, e) || import_gguf_tokenizer_check(s->g, s->path, e)
+               ? -1
+               : 0;
 }
 
 /* Files of a model that was split have its keys in the first of them alone, if at all. */
@@ -411,121 +314,6 @@ static int read_hparams(struct source *s, struct hparams *hp, struct err *e)
     return hparams_check(hp, e) ? err_wrap(e, "%s", s->path) : 0;
 }
 
-/* ---- tokenizer ------------------------------------------------------------------------------- */
-
-/* GGUF's token types: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. */
-static int token_type(int64_t v)
-{
-    static const int ours[] = {-1, TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_CONTROL, TOKEN_ADDED, TOKEN_NORMAL, TOKEN_NORMAL};
-    return v >= 1 && v <= 6 ? ours[v] : -1;
-}
-
-static int read_tokens(const struct source *s, struct tokenizer_data *d, struct err *e)
-{
-    struct gguf_array token, type, merge;
-    int have_token = gguf_get_array(s->g, "tokenizer.ggml.tokens", &token, e);
-    int have_type = have_token < 0 ? -1 : gguf_get_array(s->g, "tokenizer.ggml.token_type", &type, e);
-    int have_merge = have_type < 0 ? -1 : gguf_get_array(s->g, "tokenizer.ggml.merges", &merge, e);
-    if (have_merge < 0)
-        return -1;
-    if (!have_token || !have_merge)
-        return err_set(e, ERR_FORMAT, "%s: metadata key 'tokenizer.ggml.%s' missing", s->path,
-                       have_token ? "merges" : "tokens");
-    if (token.n > DIMS_MAX_VOCAB || merge.n > 4 * (uint64_t)DIMS_MAX_VOCAB || (have_type && type.n != token.n))
-        return err_set(e, ERR_FORMAT, "%s: %llu tokens, %llu token types, %llu merges don't fit together", s->path,
-                       (unsigned long long)token.n, (unsigned long long)(have_type ? type.n : 0),
-                       (unsigned long long)merge.n);
-    d->token = mem_new((size_t)token.n + 1, sizeof *d->token);
-    d->type = mem_new((size_t)token.n + 1, 1);
-    d->merge = mem_new((size_t)merge.n + 1, sizeof *d->merge);
-    while (token.n > 0) {
-        int64_t t = 1;
-        char *text = gguf_next_string(&token, e);
-        if (!text)
-            return err_wrap(e, "%s", s->path);
-        d->token[d->n_token] = text;
-        if (have_type && gguf_next_int(&type, &t, e)) {
-            d->n_token++;
-            return err_wrap(e, "%s", s->path);
-        }
-        if (token_type(t) < 0)
-            return d->n_token++,
-                   err_set(e, ERR_UNSUPPORTED, "%s: token %d has type %lld", s->path, d->n_token - 1, (long long)t);
-        d->type[d->n_token++] = (uint8_t)token_type(t);
-    }
-    while (merge.n > 0) {
-        char *text = gguf_next_string(&merge, e);
-        if (!text)
-            return err_wrap(e, "%s", s->path);
-        d->merge[d->n_merge++] = text;
-    }
-    return 0;
-}
-
-static int read_ids(const struct source *s, struct tokenizer_data *d, struct err *e)
-{
-    const struct {
-        const char *key;
-        int *to;
-    } ids[] = {{"tokenizer.ggml.bos_token_id", &d->bos},
-               {"tokenizer.ggml.eos_token_id", &d->eos},
-               {"tokenizer.ggml.padding_token_id", &d->pad},
-               {"tokenizer.ggml.unknown_token_id", &d->unk}};
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        int64_t v = -1;
-        if (gguf_get_int(s->g, ids[i].key, &v, e) < 0)
-            return -1;
-        if (v < -1 || v >= d->n_token)
-            return err_set(e, ERR_FORMAT, "%s: %s is %lld, but there are %d tokens", s->path, ids[i].key, (long long)v,
-                           d->n_token);
-        *ids[i].to = (int)v;
-    }
-    /* absent means no: the rule of byte-level BPE */
-    if (get_int(s, "tokenizer.ggml.add_bos_token", 0, &d->add_bos, e))
-        return -1;
-    int64_t end = -1;
-    if (gguf_get_int(s->g, "tokenizer.ggml.eot_token_id", &end, e) < 0)
-        return -1;
-    import_add_end(d, end);
-    return 0;
-}
-
-static int read_tokenizer(const struct source *s, struct import_source *out, struct err *e)
-{
-    static const struct {
-        const char *theirs, *ours;
-    } rules[] = {{"gpt-2", "gpt2"}, {"smollm", "smollm"}};
-    struct tokenizer_data *d = &out->tokenizer;
-    char *model = NULL, *pre = NULL;
-    int rc = -1, found = gguf_get_string(s->g, "tokenizer.ggml.model", &model, e);
-    if (found <= 0)
-        return found;
-    if (strcmp(model, "gpt2") != 0) {
-        err_set(e, ERR_UNSUPPORTED, "%s: tokenizer model '%s', expected 'gpt2' (byte-level BPE)", s->path, model);
-        goto out;
-    }
-    if (gguf_get_string(s->g, "tokenizer.ggml.pre", &pre, e) < 0)
-        goto out;
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (pre && strcmp(pre, rules[i].theirs) == 0)
-            d->pre = mem_strdup(rules[i].ours);
-    if (!d->pre) {
-        err_set(e, ERR_UNSUPPORTED, "%s: pre-tokenizer '%s'; known: gpt-2, smollm", s->path, pre ? pre : "(none)");
-        goto out;
-    }
-    d->kind = TOKENIZER_BPE;
-    if (read_tokens(s, d, e) || read_ids(s, d, e) ||
-        gguf_get_string(s->g, "tokenizer.chat_template", &d->chat_template, e) < 0)
-        goto out;
-    import_add_turn_ends(d);
-    out->has_tokenizer = 1;
-    rc = 0;
-out:
-    mem_free(pre);
-    mem_free(model);
-    return rc;
-}
-
 int import_gguf_open(const char *path, struct import_source *out, struct err *e)
 {
     struct source *s = mem_new(1, sizeof *s);
@@ -538,8 +326,8 @@ int import_gguf_open(const char *path, struct import_source *out, struct err *e)
         return -1;
     s->n_head = out->hp.n_head;
     s->n_kv_head = out->hp.n_kv_head;
-    if (check_tensors(s, &out->hp, e) || read_tokenizer(s, out, e) || hash_sha256_file(path, out->sha256, e) ||
-        gguf_check(s->g, e))
+    if (check_tensors(s, &out->hp, e) || import_gguf_tokenizer_read(s->g, s->path, out, e) ||
+        hash_sha256_file(path, out->sha256, e) || gguf_check(s->g, e))
         return -1;
     out->name = mem_strdup(fs_basename(path));
     return 0;
