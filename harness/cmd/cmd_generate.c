@@ -12,6 +12,7 @@
 #include "harness/engine/decode.h"
 #include "harness/engine/encode.h"
 #include "harness/engine/prefill.h"
+#include "harness/experiment/experiment.h"
 #include "harness/run/open_model.h"
 
 static const char help[] =
@@ -21,15 +22,18 @@ static const char help[] =
     "  -m MODEL             model file\n"
     "  -n N                 at most N new tokens (default 64)\n"
     "  -c, --chat           put the prompt into the model's chat template\n"
+    "  --template TEXT      put it into what could stand behind template: in an experiment: raw, chat, or pieces\n"
     "  --show-tokens        print the prompt's and the output's tokens, one a line: index, id, text\n"
     "  --reference          use the reference kernels (slow: plain loops, double precision)\n"
     "  --threads N          threads\n\n"
     "examples:\n"
     "  depthkv generate -m model.h5 'The capital of France is'\n"
-    "  depthkv generate -m model.h5 -c --show-tokens 'What is a cache?'\n";
+    "  depthkv generate -m model.h5 -c --show-tokens 'What is a cache?'\n"
+    "  depthkv generate -m model.h5 --template '{user: [\"Q: \", \"\\n\"], assistant: \"A:\"}' 'What is a cache?'\n";
 
 struct options {
-    const char *model, *template_name;
+    const char *model, *template_text;
+    struct experiment around; /* its template, which stands around the prompt */
     int64_t n;
     int show, reference;
 };
@@ -65,7 +69,7 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
         goto out;
     }
     ec.model = m;
-    if (tokenizer_template(m->tokenizer, o->template_name, &ec.pieces, e) || encode_prompt(&ec, &item, 0, &p, e))
+    if (experiment_pieces(&o->around, m->tokenizer, &ec.pieces, e) || encode_prompt(&ec, &item, 0, &p, e))
         goto out;
     if (p.ids.n + o->n > m->hp.context_length) {
         err_set(e, ERR_CONFIG, "a prompt of %d tokens + -n %lld exceed the model's context of %d", p.ids.n,
@@ -124,16 +128,17 @@ static void read_stdin(struct str *out)
 
 int cmd_generate(int argc, char **argv)
 {
-    enum { SHOW = 256, REFERENCE, THREADS };
+    enum { SHOW = 256, REFERENCE, THREADS, TEMPLATE };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},
         {"chat", no_argument, NULL, 'c'},
+        {"template", required_argument, NULL, TEMPLATE},
         {"show-tokens", no_argument, NULL, SHOW},
         {"reference", no_argument, NULL, REFERENCE},
         {"threads", required_argument, NULL, THREADS},
         {NULL, 0, NULL, 0},
     };
-    struct options o = {.template_name = "raw", .n = 64};
+    struct options o = {.n = 64};
     struct str text = {0};
     struct err e = {0};
     int c, start = 1;
@@ -145,7 +150,8 @@ int cmd_generate(int argc, char **argv)
             if (cli_int("generate", "-n", optarg, 1, 1000000, &o.n))
                 return CLI_USAGE;
             break;
-        case 'c': o.template_name = "chat"; break;
+        case 'c': o.template_text = "chat"; break;
+        case TEMPLATE: o.template_text = optarg; break;
         case SHOW: o.show = 1; break;
         case REFERENCE: o.reference = 1; break;
         case THREADS:
@@ -159,6 +165,10 @@ int cmd_generate(int argc, char **argv)
         return cli_usage("generate", "-m MODEL is missing");
     if (optind + 1 < argc)
         return cli_usage("generate", "one prompt at a time; quote it");
+    if (experiment_template_of(o.template_text ? o.template_text : "raw", &o.around, &e)) {
+        experiment_fini(&o.around);
+        return cli_fail(&e);
+    }
     if (optind < argc)
         str_add(&text, argv[optind]);
     else
@@ -166,5 +176,6 @@ int cmd_generate(int argc, char **argv)
     leave_when_asked();
     int rc = generate(&o, str_c(&text), text.n, &e) ? cli_fail(&e) : CLI_OK;
     str_free(&text);
+    experiment_fini(&o.around);
     return rc;
 }

@@ -8,6 +8,7 @@
 #include "harness/base/str.h"
 #include "harness/cmd/cli.h"
 #include "harness/engine/encode.h"
+#include "harness/experiment/experiment.h"
 #include "harness/run/open_model.h"
 
 static const char help[] =
@@ -18,7 +19,8 @@ static const char help[] =
     "  --seed N           of the data (default 1)\n"
     "  --param NAME=VALUE a parameter of the task; may be repeated (depthkv describe TASK lists them)\n"
     "  --max-new-tokens N what the run would generate (default: the task's own)\n"
-    "  --chat             count with the model's chat template\n\n"
+    "  --chat             count with the model's chat template\n"
+    "  --template TEXT    count with what could stand behind template: in an experiment: raw, chat, or pieces\n\n"
     "example:\n"
     "  depthkv samples niah_single_2 -m model.h5 --param length=2048 -n 1\n";
 
@@ -82,7 +84,8 @@ static int print_item(const struct encode_context *c, const struct dataset_item 
 struct options {
     const struct dataset_ops *ops;
     void *config;
-    const char *model, *template_name;
+    const char *model, *template_text;
+    struct experiment around; /* its template, which stands around the prompts */
     int64_t n, seed, max_new_tokens;
 };
 
@@ -101,7 +104,7 @@ static int samples(const struct options *o, struct err *e)
     }
     c.model = m;
     c.target_delimiter = dataset_target_delimiter(o->ops, o->config);
-    if (tokenizer_template(m->tokenizer, o->template_name, &c.pieces, e))
+    if (experiment_pieces(&o->around, m->tokenizer, &c.pieces, e))
         goto out;
     encode_dataset_env(&c, ".", &env);
     if (o->ops->open(&self, o->config, &env, e))
@@ -162,13 +165,17 @@ static int find_task(const char *name, struct options *o)
 
 int cmd_samples(int argc, char **argv)
 {
-    enum { SEED = 256, PARAM, NEW_TOKENS, CHAT, MAX_PARAM = 32 };
+    enum { SEED = 256, PARAM, NEW_TOKENS, CHAT, TEMPLATE, MAX_PARAM = 32 };
     static const struct option longs[] = {
-        {"help", no_argument, NULL, 'h'},          {"seed", required_argument, NULL, SEED},
-        {"param", required_argument, NULL, PARAM}, {"max-new-tokens", required_argument, NULL, NEW_TOKENS},
-        {"chat", no_argument, NULL, CHAT},         {NULL, 0, NULL, 0},
+        {"help", no_argument, NULL, 'h'},
+        {"seed", required_argument, NULL, SEED},
+        {"param", required_argument, NULL, PARAM},
+        {"max-new-tokens", required_argument, NULL, NEW_TOKENS},
+        {"chat", no_argument, NULL, CHAT},
+        {"template", required_argument, NULL, TEMPLATE},
+        {NULL, 0, NULL, 0},
     };
-    struct options o = {.template_name = "raw", .n = 3, .seed = 1};
+    struct options o = {.n = 3, .seed = 1};
     const char *param[MAX_PARAM];
     int c, start = 1, bad = 0, n_param = 0, rc = CLI_USAGE;
     struct err e = {0};
@@ -179,7 +186,8 @@ int cmd_samples(int argc, char **argv)
         case 'n': bad = cli_int("samples", "-n", optarg, 1, 1000000, &o.n); break;
         case SEED: bad = cli_int("samples", "--seed", optarg, 0, INT64_MAX, &o.seed); break;
         case NEW_TOKENS: bad = cli_int("samples", "--max-new-tokens", optarg, 1, 1000000, &o.max_new_tokens); break;
-        case CHAT: o.template_name = "chat"; break;
+        case CHAT: o.template_text = "chat"; break;
+        case TEMPLATE: o.template_text = optarg; break;
         case PARAM:
             if (n_param == MAX_PARAM)
                 return cli_usage("samples", "more than %d --param", MAX_PARAM);
@@ -196,6 +204,10 @@ int cmd_samples(int argc, char **argv)
         return cli_usage("samples", "-m MODEL is missing");
     if (find_task(argv[optind], &o))
         return CLI_USAGE;
+    if (experiment_template_of(o.template_text ? o.template_text : "raw", &o.around, &e)) {
+        experiment_fini(&o.around);
+        return cli_fail(&e);
+    }
     o.config = mem_new(1, dataset_config_size(o.ops));
     param_defaults(dataset_params(o.ops), o.config);
     for (int i = 0; i < n_param; i++)
@@ -209,6 +221,7 @@ int cmd_samples(int argc, char **argv)
     }
     rc = samples(&o, &e) ? cli_fail(&e) : CLI_OK;
 out:
+    experiment_fini(&o.around);
     param_fini(dataset_params(o.ops), o.config);
     mem_free(o.config);
     return rc;

@@ -159,6 +159,9 @@ uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample
 /* `full` is always first among the cells of a (model, task) with the same prune_after and weight_dtype; it is added
  * where a file names none. Cells are in file order otherwise, equal ones merged. */
 
+/* Sets the template alone of an empty experiment, from what could stand behind `template:` in a file; experiment_fini
+ * afterwards. -1 and what is wrong with it. */
+int experiment_template_of(const char *text, struct experiment *x, struct err *e);
 /* What stands around the prompts of a model with this tokenizer. The texts are t's or the experiment's. */
 int experiment_pieces(const struct experiment *x, const struct tokenizer *t, struct template_pieces *out,
                       struct err *e);

@@ -76,6 +76,23 @@ void experiment_template(struct load *l)
         experiment_complain(l, c, c->line, "template '%s' unknown; raw and chat are known", x->template_name);
 }
 
+int experiment_template_of(const char *text, struct experiment *x, struct err *e)
+{
+    struct str yaml = {0};
+    struct load l = {.x = x, .first = e};
+    str_addf(&yaml, "template: %s", text);
+    *x = (struct experiment){.path = mem_strdup("--template")};
+    l.root = conf_parse("--template", yaml.p, yaml.n, e);
+    if (l.root && l.root->kind == CONF_MAP && l.root->n == 1)
+        experiment_template(&l);
+    else if (l.root)
+        l.n_error = err_set(e, ERR_CONFIG, "--template: expected raw, chat, or {user: [...], assistant: ...}");
+    str_free(&yaml);
+    int rc = l.root && !l.n_error ? 0 : -1;
+    conf_free(l.root);
+    return rc;
+}
+
 int experiment_pieces(const struct experiment *x, const struct tokenizer *t, struct template_pieces *out, struct err *e)
 {
     if (!x->template_prefix)

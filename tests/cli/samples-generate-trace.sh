@@ -17,3 +17,15 @@ cell=$("$DEPTHKV" check x.yaml | awk '$3 == "h2o" { print $1; exit }')
 [ -n "$cell" ] || fail "check prints no cell of h2o"
 "$DEPTHKV" trace x.yaml --cell "$cell" --sample 1 >out 2>err || fail "trace: $(cat err)"
 awk -F'\t' 'NR > 1 && NF < 5 { exit 1 }' out && [ "$(wc -l <out)" -gt 100 ] || fail "trace: $(head -5 out)"
+
+# a template may be spelled out, as in an experiment; what is wrong with it is said
+pieces='{user: ["<u> ", " </u>"], assistant: "<a>"}'
+"$DEPTHKV" generate -m tiny.h5 -n 1 --show-tokens --template "$pieces" hi >out 2>err || fail "generate --template: $(cat err)"
+[ "$(sed -n 's/^prompt [0-9]* [0-9]* "\(.*\)"$/\1/p' out | tr -d '\n')" = '<u> hi </u><a>' ] || fail "the prompt: $(cat out)"
+tokens() { "$DEPTHKV" samples passkey -m tiny.h5 -n 1 --param length=400 "$@" 2>&1 | sed -n 's/.*"prompt_tokens":\([0-9]*\),.*/\1/p'; }
+[ "$(tokens --template raw)" = "$(tokens)" ] && [ -n "$(tokens)" ] || fail "samples --template raw"
+[ "$(tokens --template "$pieces")" -le "$(tokens)" ] || fail "samples --template: $(tokens --template "$pieces")"
+for command in 'generate -m tiny.h5 hi' 'samples passkey -m tiny.h5'; do
+  "$DEPTHKV" $command --template '{user: [a]}' >out 2>err
+  [ $? -eq 2 ] && grep -q '^depthkv: --template:1: template: user: expected two texts' err || fail "$command: $(cat err)"
+done
