@@ -357,6 +357,7 @@ START_TEST(a_second_pass_is_shown_with_the_first_to_those_who_carry_it)
     check_tally(one, 0, FIRST, MOST_ROWS);
     make_cells(spy, 4, cell, list);
     cell[0].chunk.carry = cell[1].chunk.carry = 1;
+    cell[2].params = cell[0].params; /* asks for the same, but is shown something else */
     pass = (struct observe_pass){.before = one,
                                  .after = tally_create(hp, c, SECOND, 1, MOST_ROWS, NULL),
                                  .fresh = tally_create(hp, c, SECOND, 1, MOST_ROWS, NULL)};

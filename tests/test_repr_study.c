@@ -54,7 +54,7 @@ static void teardown(void)
 static void study(struct repr_study *s)
 {
     struct err e;
-    ck_assert_msg(repr_study_run(&x, model, 0, &options, NULL, NULL, NULL, s, &e) == 0, "%s", e.msg);
+    ck_assert_msg(repr_study_run(&x, model, 0, &options, NULL, NULL, s, &e) == 0, "%s", e.msg);
 }
 
 /* ---- what the stages are -------------------------------------------------------------------- */
@@ -470,7 +470,7 @@ START_TEST(the_output_error_is_a_rival_or_says_why_not)
         char *path = write_profile(&(struct fake){N_LAYER, model->sha256, "passkey", "p", kl, NAN});
         struct repr_output *o = repr_output_open(path, &x, model, 0, &e);
         ck_assert_msg(o != NULL, "%s", e.msg);
-        ck_assert_msg(repr_study_run(&x, model, 0, &options, o, NULL, NULL, &s, &e) == 0, "%s", e.msg);
+        ck_assert_msg(repr_study_run(&x, model, 0, &options, o, NULL, &s, &e) == 0, "%s", e.msg);
         ck_assert_msg(repr_relate(path, &x, model, 0, &s, o, &r, &e) == 0, "%s", e.msg);
         for (int i = 0; i < r.n_row; i++)
             rows += r.row[i].measure == ALLOCATOR_STUDY_KL && !strcmp(r.row[i].metric, "output_error") &&
@@ -528,7 +528,7 @@ START_TEST(too_few_samples_are_refused_with_file_and_line)
     struct err e;
     memset(&e, 'x', sizeof e);
     options.batch = 9;
-    ck_assert_int_eq(repr_study_run(&x, model, 0, &options, NULL, NULL, NULL, &s, &e), -1);
+    ck_assert_int_eq(repr_study_run(&x, model, 0, &options, NULL, NULL, &s, &e), -1);
     ck_assert_msg(strstr(e.msg, "x.yaml:6: task 'passkey'") && strstr(e.msg, "3 samples") && strstr(e.msg, "9"), "%s",
                   e.msg);
 }

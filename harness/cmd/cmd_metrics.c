@@ -58,14 +58,6 @@ static void print_help(void)
     quote_show_lines(stdout, examples);
 }
 
-static void step(void *ctx, int sample)
-{
-    struct str label = {0};
-    str_addf(&label, "sample %d", sample);
-    progress_step(ctx, label.p);
-    str_free(&label);
-}
-
 static int measure(struct repr_report *r, const char *profile, int quiet, struct err *e)
 {
     struct progress progress;
@@ -73,7 +65,7 @@ static int measure(struct repr_report *r, const char *profile, int quiet, struct
     progress_begin(&progress, "samples", (long)r->x->n_task * r->x->samples, quiet);
     for (int t = 0; t < r->x->n_task && !bad; t++) {
         struct repr_output *output = profile ? repr_output_open(profile, r->x, r->m, t, e) : NULL;
-        bad = (profile && !output) || repr_study_run(r->x, r->m, t, r->o, output, step, &progress, &r->study[t], e) ||
+        bad = (profile && !output) || repr_study_run(r->x, r->m, t, r->o, output, &progress, &r->study[t], e) ||
               (profile && repr_relate(profile, r->x, r->m, t, &r->study[t], output, &r->relations[t], e));
         repr_output_close(output);
     }

@@ -9,6 +9,7 @@
 #include "harness/base/quote.h"
 #include "harness/cmd/cli.h"
 #include "harness/engine/group.h"
+#include "harness/engine/prompts.h"
 #include "harness/engine/prune.h"
 #include "harness/experiment/axes.h"
 #include "harness/run/open_model.h"
@@ -90,21 +91,47 @@ static int run_group(const struct trace *t, const struct group *g, struct err *e
     return more;
 }
 
-/* The group of just this cell and the full cache that goes with it. */
+/* The group of just this cell and the full cache that goes with it, on the first question of one prompt. */
+static int trace_prompt(const struct experiment *x, const struct model *m, struct cell *c, const struct prompts_at *at,
+                        int layer, struct err *e)
+{
+    struct workspace *w = workspace_create();
+    struct cell *cells[2] = {NULL, c};
+    int question = 0;
+    for (int i = 0; i < x->n_cell && !cells[0]; i++)
+        if (x->cell[i].policy->keeps_all && axes_same_group(&x->cell[i], c))
+            cells[0] = &x->cell[i];
+    struct trace t = {.m = m, .cell = c, .prompt = at->prompt, .layer = layer};
+    struct group g = {.x = x,
+                      .model = m,
+                      .work = w,
+                      .cell = cells,
+                      .n_cell = cells[0] == c ? 1 : 2,
+                      .item = at->item,
+                      .question = &question,
+                      .prompt = at->prompt,
+                      .n_question = 1,
+                      .prune_after = c->prune_after,
+                      .sample = at->sample,
+                      .sample_hash = experiment_sample_hash(x, c->task, at->sample),
+                      .keep_scores = 1,
+                      .batch_bytes = (size_t)2 << 30};
+    int rc = run_group(&t, &g, e);
+    workspace_destroy(w);
+    return rc;
+}
+
 static int trace_cell(const struct experiment *x, struct cell *c, int sample, int layer, struct err *e)
 {
-    int rc = -1, question = 0;
-    void *self = NULL;
-    struct encode_context ec = {0};
-    struct dataset_env env;
-    struct dataset_item item = {0};
-    struct prompt prompt = {0};
-    const struct exp_task *task = &x->task[c->task];
-    struct cell *cells[2] = {NULL, c};
-    struct workspace *w = workspace_create();
+    int rc = -1;
+    struct encode_context encode = {0};
+    struct prompts_some some = {.cell = c, .is_from = 1, .from = sample, .most = 1};
+    struct prompts_at at;
+    struct prompts *p = NULL;
     struct model *m = open_model(x->model[c->model].path, c->weight_dtype, e);
     if (!m)
-        goto out;
+        return -1;
+    encode.model = m;
     if (!m->tokenizer) {
         err_set(e, ERR_CONFIG, "%s holds no tokenizer", m->path);
         goto out;
@@ -113,44 +140,14 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
         err_set(e, ERR_USAGE, "--layer %d of a model with layers 0 to %d", layer, m->hp.n_layer - 1);
         goto out;
     }
-    ec.model = m;
-    ec.target_delimiter = dataset_target_delimiter(task->ops, task->config);
-    for (int i = 0; i < x->n_cell && !cells[0]; i++)
-        if (x->cell[i].policy->keeps_all && axes_same_group(&x->cell[i], c))
-            cells[0] = &x->cell[i];
-    if (experiment_pieces(x, m->tokenizer, &ec.pieces, e))
+    if (experiment_pieces(x, m->tokenizer, &encode.pieces, e))
         goto out;
-    encode_dataset_env(&ec, x->dir, &env);
-    if (task->ops->open(&self, task->config, &env, e))
+    p = prompts_begin(x, c->model, c->task, &encode, &some, e);
+    if (!p || prompts_next(p, &at, e) < 0)
         goto out;
-    int n = task->ops->count(self);
-    if (n >= 0 && sample >= n) {
-        err_set(e, ERR_USAGE, "--sample %d: task '%s' has samples 0 to %d", sample, task->label, n - 1);
-        goto out;
-    }
-    if (task->ops->item(self, sample, x->seed, c->max_new_tokens, &item, e) || encode_prompt(&ec, &item, 0, &prompt, e))
-        goto out;
-    struct trace t = {.m = m, .cell = c, .prompt = &prompt, .layer = layer};
-    struct group g = {.x = x,
-                      .model = m,
-                      .work = w,
-                      .cell = cells,
-                      .n_cell = cells[0] == c ? 1 : 2,
-                      .item = &item,
-                      .question = &question,
-                      .prompt = &prompt,
-                      .n_question = 1,
-                      .prune_after = c->prune_after,
-                      .sample = sample,
-                      .sample_hash = experiment_sample_hash(x, c->task, sample),
-                      .keep_scores = 1,
-                      .batch_bytes = (size_t)2 << 30};
-    rc = run_group(&t, &g, e);
+    rc = at.prompt ? trace_prompt(x, m, c, &at, layer, e) : prompts_fail(p, &at, e);
 out:
-    encode_prompt_fini(&prompt);
-    dataset_item_fini(&item);
-    task->ops->close(self);
-    workspace_destroy(w);
+    prompts_end(p);
     model_close(m);
     return rc;
 }

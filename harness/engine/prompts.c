@@ -80,11 +80,6 @@ int prompts_count(const struct prompts *p)
     return p->n;
 }
 
-const struct encode_context *prompts_encode(const struct prompts *p)
-{
-    return &p->encode;
-}
-
 static void forget(struct prompts *p)
 {
     for (int q = 0; q < p->n_prompt; q++)

@@ -42,8 +42,6 @@ int prompts_count(const struct prompts *p); /* samples that there are to visit *
 int prompts_next(struct prompts *p, struct prompts_at *at, struct err *e);
 /* For those who can't go on without a prompt: at->why, with file, line, task and sample; -1. */
 int prompts_fail(const struct prompts *p, const struct prompts_at *at, struct err *e);
-/* What the prompts are encoded with. */
-const struct encode_context *prompts_encode(const struct prompts *p);
 void prompts_end(struct prompts *p); /* NULL is fine */
 
 /* What prompts are made with where no weights are needed: the tokenizer of a model, into m, and the pieces of the

@@ -9,7 +9,9 @@
 #include "harness/base/rng.h"
 #include "harness/engine/encode.h"
 #include "harness/engine/prefill.h"
+#include "harness/engine/prompts.h"
 #include "harness/layer_metrics/repr_output.h"
+#include "harness/run/progress.h"
 
 static const char *const definitions[] = {"depthkv", "skean", "both", NULL},
                          *const denominators[] = {"printed", "standard", NULL},
@@ -48,6 +50,7 @@ struct pass {
 
 struct run {
     const struct experiment *x;
+    const struct exp_task *task;
     const struct model *m;
     const struct repr_options *o;
     struct workspace *work;
@@ -197,37 +200,34 @@ static int encode_view(struct run *r, const struct dataset_item *item, int sampl
     return rc;
 }
 
-static int run_sample(struct run *r, void *self, const struct exp_task *task, int new_tokens, int sample,
-                      struct repr_study *out, struct err *e)
+/* The prompt as it is (view -1) or one of its views, through the model. */
+static int run_view(struct run *r, const struct prompts_at *at, int sample, int view, struct repr_study *out,
+                    struct err *e)
 {
-    struct dataset_item item = {0};
-    int rc = -1, n_token = 0;
-    int number = r->x->first_sample + sample;
-    if (task->ops->item(self, number, r->x->seed, new_tokens, &item, e))
-        goto out;
-    for (int view = -1; view < r->n_pool - 1; view++) {
-        struct prompt p = {0};
-        int bad = view < 0 ? encode_prompt(&r->encode, &item, 0, &p, e) : encode_view(r, &item, number, view, &p, e);
-        bad = bad || feed(r, &p, sample, view, &n_token, e);
-        if (view < 0 && !bad) {
-            hash_sha256(p.ids.id, (size_t)p.ids.n * sizeof *p.ids.id, out->prompt[sample]);
-            out->n_token = n_token > out->n_token ? n_token : out->n_token;
-            bad = r->output && repr_output_add(r->output, &p, number, e);
-        }
-        encode_prompt_fini(&p);
-        if (bad) {
-            err_wrap(e, view < 0 ? "the prompt" : "view %d", view);
-            goto out;
-        }
-        if (leave_asked()) {
-            err_set(e, ERR_INTERRUPTED, "stopped; nothing was written");
-            goto out;
-        }
+    struct prompt seen = {0};
+    int n_token = 0;
+    if (view >= 0) {
+        int bad = encode_view(r, at->item, at->sample, view, &seen, e) || feed(r, &seen, sample, view, &n_token, e);
+        encode_prompt_fini(&seen);
+        return bad ? err_wrap(e, "view %d", view) : 0;
     }
-    rc = 0;
-out:
-    dataset_item_fini(&item);
-    return rc;
+    const struct prompt *p = &at->prompt[0];
+    if (feed(r, p, sample, view, &n_token, e) || (r->output && repr_output_add(r->output, p, at->sample, e)))
+        return err_wrap(e, "the prompt");
+    hash_sha256(p->ids.id, (size_t)p->ids.n * sizeof *p->ids.id, out->prompt[sample]);
+    out->n_token = n_token > out->n_token ? n_token : out->n_token;
+    return 0;
+}
+
+static int run_sample(struct run *r, const struct prompts_at *at, int sample, struct repr_study *out, struct err *e)
+{
+    for (int view = -1; view < r->n_pool - 1; view++) {
+        if (run_view(r, at, sample, view, out, e))
+            return err_wrap(e, "sample %d", at->sample);
+        if (leave_asked())
+            return err_set(e, ERR_INTERRUPTED, "stopped; nothing was written");
+    }
+    return 0;
 }
 
 /* Rows [first, first + n) of samples, views v and w of each: a[n][width], b[n][width]. */
@@ -341,13 +341,10 @@ static int summarise(const struct run *r, struct repr_study *s, struct err *e)
     return failed ? -1 : 0;
 }
 
-static int prepare(struct run *r, struct repr_study *s, int available, struct err *e)
+static int prepare(struct run *r, struct repr_study *s, int n_sample, struct err *e)
 {
     const struct repr_options *o = r->o;
-    int first = r->x->first_sample;
-    if (available >= 0 && available <= first)
-        return err_set(e, ERR_CONFIG, "first_sample %d: there are samples 0 to %d", first, available - 1);
-    r->n_sample = s->n_sample = available >= 0 && available - first < r->x->samples ? available - first : r->x->samples;
+    r->n_sample = s->n_sample = n_sample;
     s->batch = o->batch < 0 || o->batch > s->n_sample ? s->n_sample : (int)o->batch;
     if (s->n_sample < 2 || (o->batch > 0 && o->batch > s->n_sample))
         return err_set(e, ERR_CONFIG, "%d samples, and a batch takes %d at least", s->n_sample,
@@ -374,46 +371,71 @@ static int prepare(struct run *r, struct repr_study *s, int available, struct er
     return 0;
 }
 
+static int run_samples(struct run *r, struct prompts *p, struct progress *progress, struct repr_study *out,
+                       struct err *e)
+{
+    struct prompts_at at;
+    int more;
+    for (int i = 0; (more = prompts_next(p, &at, e)) > 0; i++) {
+        if (!at.prompt)
+            return prompts_fail(p, &at, e);
+        if (run_sample(r, &at, i, out, e))
+            return err_wrap(e, "%s:%d: task '%s'", r->x->path, r->task->line, r->task->label);
+        if (!progress)
+            continue;
+        struct str label = {0};
+        str_addf(&label, "sample %d", i);
+        progress_step(progress, label.p);
+        str_free(&label);
+    }
+    return more;
+}
+
+static void run_fini(struct run *r)
+{
+    for (int def = 0; def < REPR_N_DEFINITION; def++) {
+        mem_free(r->token[def]);
+        mem_free(r->pool[def]);
+    }
+    mem_free(r->entropy);
+    workspace_destroy(r->work);
+}
+
 int repr_study_run(const struct experiment *x, const struct model *m, int task, const struct repr_options *o,
-                   struct repr_output *output, void (*tick)(void *ctx, int sample), void *ctx, struct repr_study *out,
-                   struct err *e)
+                   struct repr_output *output, struct progress *progress, struct repr_study *out, struct err *e)
 {
     const struct exp_task *t = &x->task[task];
-    struct run r = {.x = x, .m = m, .o = o, .output = output, .n_layer = m->hp.n_layer, .width = m->hp.d_model};
-    struct dataset_env env;
-    void *self = NULL;
-    int rc = -1, new_tokens = 0;
+    struct run r = {
+        .x = x, .task = t, .m = m, .o = o, .output = output, .n_layer = m->hp.n_layer, .width = m->hp.d_model};
+    struct prompts_some some = {0};
+    struct prompts *p = NULL;
+    int rc = -1;
     *out = (struct repr_study){0};
-    for (int c = x->n_cell - 1; c >= 0; c--) /* as the cells' own prompts are, whose length counts what they generate */
-        new_tokens = x->cell[c].task == task ? x->cell[c].max_new_tokens : new_tokens;
+    for (int c = 0; c < x->n_cell && !some.cell; c++) /* the first cell's prompts stand for those of all */
+        some.cell = x->cell[c].task == task ? &x->cell[c] : NULL;
     r.work = workspace_create();
     r.encode.model = m;
-    if (experiment_pieces(x, m->tokenizer, &r.encode.pieces, e))
-        goto out;
-    encode_dataset_env(&r.encode, x->dir, &env);
-    if (t->ops->open(&self, t->config, &env, e) || prepare(&r, out, t->ops->count(self), e))
-        goto out;
-    for (int i = 0; i < r.n_sample; i++) {
-        if (run_sample(&r, self, t, new_tokens, i, out, e)) {
-            err_wrap(e, "sample %d", x->first_sample + i);
-            goto out;
-        }
-        if (tick)
-            tick(ctx, i);
-    }
-    rc = summarise(&r, out, e);
-out:
-    if (rc) {
+    if (experiment_pieces(x, m->tokenizer, &r.encode.pieces, e)) {
         err_wrap(e, "%s:%d: task '%s'", x->path, t->line, t->label);
+        goto out;
+    }
+    p = prompts_begin(x, some.cell->model, task, &r.encode, &some, e);
+    if (!p)
+        goto out;
+    if (prepare(&r, out, prompts_count(p), e)) {
+        err_wrap(e, "%s:%d: task '%s'", x->path, t->line, t->label);
+        goto out;
+    }
+    if (run_samples(&r, p, progress, out, e))
+        goto out;
+    rc = summarise(&r, out, e);
+    if (rc)
+        err_wrap(e, "%s:%d: task '%s'", x->path, t->line, t->label);
+out:
+    if (rc)
         repr_study_fini(out);
-    }
-    t->ops->close(self);
-    for (int def = 0; def < REPR_N_DEFINITION; def++) {
-        mem_free(r.token[def]);
-        mem_free(r.pool[def]);
-    }
-    mem_free(r.entropy);
-    workspace_destroy(r.work);
+    prompts_end(p);
+    run_fini(&r);
     return rc;
 }
 

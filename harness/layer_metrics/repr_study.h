@@ -35,12 +35,12 @@ struct repr_study {
     char (*prompt)[HASH_HEX];      /* [n_sample] as rows' prompt_sha256 */
 };
 
-/* Runs task `task` of the experiment on an open model. `output` (may be NULL) gets every prompt, `tick` (may be NULL)
- * is called after every sample. */
+/* Runs task `task` of the experiment on an open model. `output` (may be NULL) gets every prompt; `progress` (may be
+ * NULL) is told of every sample. */
 struct repr_output;
+struct progress;
 int repr_study_run(const struct experiment *x, const struct model *m, int task, const struct repr_options *o,
-                   struct repr_output *output, void (*tick)(void *ctx, int sample), void *ctx, struct repr_study *out,
-                   struct err *e);
+                   struct repr_output *output, struct progress *progress, struct repr_study *out, struct err *e);
 void repr_study_fini(struct repr_study *s); /* a zeroed one is fine */
 
 /* `text` without the words that fall to r; what follows a word goes with it. */
