@@ -40,12 +40,17 @@ static const struct {
     {"OMP_NUM_THREADS", "threads, where --threads does not say it (default: one a core)"},
 };
 
-static void help(FILE *f)
+static void commands(FILE *f)
 {
     quote_show(f, "depthkv: benchmark and ablation harness for pruning the KV cache of transformers\n\n"
                   "usage: depthkv COMMAND [options]        (depthkv COMMAND -h for its options)\n\n");
     for (int i = 0; i < N_COMMAND; i++)
         quote_show(f, "  %-10s %s\n", command[i].name, command[i].summary);
+}
+
+static void help(FILE *f)
+{
+    commands(f);
     quote_show(f, "\n"
                   "A file that an experiment is read from may be a name without a folder and .yaml: NAME.yaml of the\n"
                   "working folder, or else the one that comes with depthkv (depthkv list experiments).\n\n"
@@ -61,7 +66,7 @@ static void help(FILE *f)
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
-        help(stderr);
+        commands(stderr);
         return CLI_USAGE;
     }
     if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {

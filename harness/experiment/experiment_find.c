@@ -99,8 +99,25 @@ static char *with_yaml(const char *folder, const char *name)
     return NULL;
 }
 
+/* 1 and the error when a file of the working folder is asked for that is only among those that come with depthkv. */
+static int is_elsewhere(const char *name, struct err *e)
+{
+    if (is_file(name) || strchr(name, '/') || !ends_in(name, yaml))
+        return 0;
+    char *folder = experiment_find_folder(), *path = fs_join(folder, name);
+    int found = is_file(path);
+    if (found)
+        err_set(e, ERR_CONFIG, "%s: No such file here; %s is named %.*s", name, path,
+                (int)(strlen(name) - (sizeof yaml - 1)), name);
+    mem_free(path);
+    mem_free(folder);
+    return found;
+}
+
 char *experiment_find(const char *name, struct err *e)
 {
+    if (is_elsewhere(name, e))
+        return NULL;
     if (is_file(name) || ends_in(name, yaml) || ends_in(name, ".yml") || !*name)
         return mem_strdup(name);
     char *found = with_yaml("", name);

@@ -44,6 +44,8 @@ mkdir demo
 grep -q '^demo.yaml:1: schema: ' err || fail "the wrong demo: $(cat err)"
 rm demo.yaml
 "$bin" check ./demo 2>/dev/null && fail "a path was sought elsewhere"
+"$bin" check demo.yaml 2>err && fail "a file was sought elsewhere"
+grep -q "^demo.yaml: No such file here; .*/experiments/demo.yaml is named demo$" err || fail "demo.yaml: $(cat err)"
 "$bin" check dmeo 2>err && fail "no such experiment"
 grep -q "^no experiment 'dmeo': .*did you mean 'demo'?.*depthkv list experiments" err || fail "dmeo: $(cat err)"
 
