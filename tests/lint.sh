@@ -23,7 +23,7 @@ may() { # FILE WAY
   'harness/bench/bench_work.c stream') ;;                         # rows as JSON, into a temporary file that is timed
   'harness/cmd/cli.c macro') ;;                                 # cli_usage hands its own checked format on
   harness/base/fs.*' file') ;;                              # the function itself
-  'harness/rows/manifest.c file' | 'harness/rows/plan.c file') ;;     # JSON: str_add_json
+  'harness/rows/manifest.c file' | 'harness/report/report.c file' | 'harness/rows/plan.c file') ;;     # JSON: str_add_json
   'harness/run/runner.c file') ;;                               # config.yaml: conf_print
   'harness/report/gnuplot.c program') ;;                           # execv of gnuplot, the only one
   *) return 1 ;;

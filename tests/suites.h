@@ -60,6 +60,7 @@
     SUITE(plot) \
     SUITE(profile) \
     SUITE(repr_study) \
+    SUITE(message) \
     SUITE(report) \
     SUITE(runner) \
     SUITE(trace) \

@@ -153,7 +153,7 @@ END_TEST
 START_TEST(a_new_axis_is_in_rows_tables_and_curves)
 {
     struct rows r;
-    struct str warning = {0};
+    struct message_list messages = {0};
     struct quote pool = {.language = QUOTE_MARKDOWN};
     int odd = 0;
     rows_run_and_load("schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: 1\n"
@@ -165,7 +165,7 @@ START_TEST(a_new_axis_is_in_rows_tables_and_curves)
     ck_assert_int_eq(odd, 1);
     rows_free(&r);
     char *dir = rows_path("out");
-    ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+    ck_assert_int_eq(report_write(dir, &messages, NULL), 0);
     ck_assert_int_eq(pool_markdown(dir, &pool, NULL), 0);
     char *csv = rows_read("out/cells.csv"), *md = rows_read("out/table.md"),
          *dat = rows_read("out/plots/1-passkey-score.dat");
@@ -181,7 +181,7 @@ START_TEST(a_new_axis_is_in_rows_tables_and_curves)
     mem_free(dat);
     mem_free(dir);
     quote_free(&pool);
-    str_free(&warning);
+    message_list_free(&messages);
 }
 END_TEST
 
@@ -231,7 +231,8 @@ static void add_other(const char *row, const struct axis *a, struct str *out)
 /* A folder of three cells: full, one, and one that differs from it in this axis alone. */
 static void check_told_apart(const char *full, const char *row, const struct axis *a)
 {
-    struct str rows = {0}, warning = {0};
+    struct str rows = {0};
+    struct message_list messages = {0};
     struct quote pool = {.language = QUOTE_MARKDOWN};
     struct aggregate g;
     char *dir = rows_path("two");
@@ -244,7 +245,7 @@ static void check_told_apart(const char *full, const char *row, const struct axi
     ck_assert_msg(g.n_line == (a->shown == AXIS_SHOWN_POOLED ? 2 : 3), "%s: %d lines", a->key, g.n_line);
     aggregate_free(&g);
     if (a->shown != AXIS_SHOWN_POOLED) {
-        ck_assert_int_eq(report_write(dir, &warning, NULL), 0);
+        ck_assert_int_eq(report_write(dir, &messages, NULL), 0);
         ck_assert_int_eq(pool_markdown(dir, &pool, NULL), 0);
         char *md = rows_read("two/table.md"), *dat = rows_read("two/plots/1-passkey-score.dat");
         lines_differ(md, "| ", 0, a->key);
@@ -256,7 +257,7 @@ static void check_told_apart(const char *full, const char *row, const struct axi
     mem_free(dir);
     quote_free(&pool);
     str_free(&rows);
-    str_free(&warning);
+    message_list_free(&messages);
 }
 
 START_TEST(rows_that_differ_in_one_axis_have_lines_and_curves_of_their_own)

@@ -179,13 +179,14 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
     ck_assert_int_eq(base->diff[COLUMN_KL].n, 0);
     ck_assert_double_eq_tol(cell_of(&a, "full", "")->diff[COLUMN_KL].diff, -mean_kl(&r, "random", "0.5"), 1e-12);
     struct quote csv = {.language = QUOTE_CSV};
-    struct str part = {0}, warning = {0};
+    struct str part = {0};
+    struct message_list messages = {0};
     aggregate_csv(&a, &csv);
     str_addf(&part, ",%s,0..2,", base->id); /* the columns `baseline` and `samples` */
     ck_assert_ptr_nonnull(strstr(csv.page.p, part.p));
     aggregate_free(&a);
-    str_free(&warning);
-    ck_assert_int_eq(report_write(out, &warning, NULL), 0);
+    message_list_free(&messages);
+    ck_assert_int_eq(report_write(out, &messages, NULL), 0);
     table = rows_read("out/table.md");
     ck_assert_ptr_nonnull(strstr(table, "- baseline"));
     ck_assert_ptr_nonnull(strstr(table, "paired difference to {policy: random, keep: 0.5} on the same samples"));
@@ -211,7 +212,7 @@ START_TEST(differences_are_to_the_cell_that_was_chosen_and_follow_another_choice
     aggregate_free(&a);
     str_free(&y);
     quote_free(&csv);
-    str_free(&warning);
+    message_list_free(&messages);
     str_free(&part);
     mem_free(out);
     rows_free(&r);

@@ -167,7 +167,8 @@ START_TEST(rows_that_do_not_belong_are_counted_by_reason)
     };
     static const enum plan_verdict why[] = {PLAN_SCHEMA, PLAN_CELL, PLAN_SAMPLE, PLAN_BUILD, PLAN_INPUTS};
     struct aggregate a;
-    struct str text = {0}, told = {0};
+    struct str text = {0};
+    struct message_list told = {0};
     write_records("0");
     run("used", both, NULL);
     char *rows = rows_read("used/rows.jsonl"), *end = strchr(rows, '\n');
@@ -189,7 +190,7 @@ START_TEST(rows_that_do_not_belong_are_counted_by_reason)
         ck_assert_msg(a.left_out[why[i]] == 1, "reason %d: %d", why[i], a.left_out[why[i]]);
     aggregate_tell(&a, &told);
     ck_assert_str_eq(
-        told.p,
+        told.v[0].text,
         "left out: 1 row of 1 cell that the experiment no longer has, 1 row of samples or questions that the "
         "experiment "
         "no longer has, 1 row by another build, processor or library (engines in manifest.json), 1 row of another "
@@ -197,7 +198,7 @@ START_TEST(rows_that_do_not_belong_are_counted_by_reason)
         "form of another version");
     aggregate_free(&a);
     str_free(&text);
-    str_free(&told);
+    message_list_free(&told);
     mem_free(rows);
 }
 END_TEST
@@ -212,8 +213,8 @@ START_TEST(pooled_tables_say_what_they_leave_out)
     ck_assert_ptr_null(strstr(all.page.p, "left out"));
     run("used", two, NULL);
     ck_assert_int_eq(pool_markdown(dir, &some, NULL), 0);
-    ck_assert_ptr_nonnull(
-        strstr(some.page.p, "\nNote: left out: 3 rows of samples or questions that the experiment no longer has.\n"));
+    ck_assert_ptr_nonnull(strstr(
+        some.page.p, "\n**warning**: left out: 3 rows of samples or questions that the experiment no longer has\n"));
     quote_free(&all);
     quote_free(&some);
     mem_free(dir);

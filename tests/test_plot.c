@@ -10,8 +10,8 @@
 #include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/cmd/cli.h"
-#include "harness/report/gnuplot.h"
 #include "harness/report/figure.h"
+#include "harness/report/gnuplot.h"
 #include "tests/lib/rows.h"
 #include "tests/suites.h"
 
@@ -172,19 +172,19 @@ START_TEST(without_gnuplot_there_is_a_warning_and_the_scripts_stay)
 {
     struct plot_list p;
     draw(sweep, 8, &p);
-    ck_assert_ptr_nonnull(strstr(p.warning.p, "gnuplot is not installed; the plots' scripts are in "));
+    ck_assert_ptr_nonnull(strstr(rows_told(&p.messages), "gnuplot is not installed; the plots' scripts are in "));
     plot_list_fini(&p);
     rows_write("gnuplot", "#!/bin/sh\nexit 3\n");
     char *fake = rows_path("gnuplot"), *called = rows_path("plots/called");
     ck_assert_int_eq(chmod(fake, 0755), 0);
     draw(sweep, 8, &p);
-    ck_assert_ptr_nonnull(strstr(p.warning.p, "gnuplot could not make the picture of "));
-    ck_assert_ptr_nonnull(strstr(p.warning.p, "1-t-score.gp: exit status 3 (and 1 more)"));
+    ck_assert_ptr_nonnull(strstr(rows_told(&p.messages), "gnuplot could not make the picture of "));
+    ck_assert_ptr_nonnull(strstr(rows_told(&p.messages), "1-t-score.gp: exit status 3 (and 1 more)"));
     plot_list_fini(&p);
     rows_write("gnuplot", "#!/bin/sh\necho \"$1\" >>called\n"); /* in the folder of the plots */
     ck_assert_int_eq(chmod(fake, 0755), 0);
     draw(sweep, 8, &p);
-    ck_assert_str_eq(str_c(&p.warning), "");
+    ck_assert_str_eq(rows_told(&p.messages), "");
     char *text = rows_read("plots/called");
     ck_assert_str_eq(text, "1-t-score.gp\n1-t-kl.gp\n");
     mem_free(text);
@@ -226,13 +226,14 @@ START_TEST(no_picture_stays_beside_data_that_it_does_not_show)
                  "data' >&2\nexit 1\n");
     draw(sweep, 8, &p);
     ck_assert(!p.item[0].drawn && !p.item[1].drawn && !exists("plots/1-t-score.svg") && !exists("plots/1-t-score.png"));
-    ck_assert_msg(strstr(p.warning.p, "1-t-score.gp: line 9: no such data (and 1 more)") != NULL, "%s", p.warning.p);
+    ck_assert_msg(strstr(rows_told(&p.messages), "1-t-score.gp: line 9: no such data (and 1 more)") != NULL, "%s",
+                  rows_told(&p.messages));
     plot_list_fini(&p);
     rows_write("plots/1-t-kl.svg", "old");
     setenv("PATH", "/nonexistent", 1);
     draw(sweep, 8, &p);
     ck_assert(!exists("plots/1-t-kl.svg"));
-    const char *told = strstr(p.warning.p, "not installed");
+    const char *told = strstr(rows_told(&p.messages), "not installed");
     ck_assert(told && !strstr(told + 1, "not installed")); /* once for all figures */
     plot_list_fini(&p);
 }
@@ -270,8 +271,9 @@ START_TEST(a_gnuplot_that_hangs_is_ended_with_what_it_started)
     fake_gnuplot(SLEEPY "wait\n");
     gnuplot_limit_s = 1;
     draw(sweep, 8, &p);
-    ck_assert_msg(strstr(p.warning.p, "1-t-score.gp: it took more than 1 s and was ended (and 1 more)") != NULL, "%s",
-                  p.warning.p);
+    ck_assert_msg(strstr(rows_told(&p.messages), "1-t-score.gp: it took more than 1 s and was ended (and 1 more)") !=
+                      NULL,
+                  "%s", rows_told(&p.messages));
     char *calls = rows_read("plots/calls");
     ck_assert_str_eq(calls, "x\n"); /* the second figure would hang as well */
     ck_assert(!runs("plots/me") && !runs("plots/child"));
@@ -337,7 +339,7 @@ START_TEST(nothing_but_full_is_nothing_to_plot)
     struct plot_list p;
     draw(sweep, 2, &p);
     ck_assert_int_eq(p.n, 0);
-    ck_assert_str_eq(p.warning.p, "nothing to plot: no policy but full has a score");
+    ck_assert_str_eq(rows_told(&p.messages), "nothing to plot: no policy but full has a score");
     plot_list_fini(&p);
 }
 END_TEST

@@ -592,7 +592,8 @@ static void add_script(struct str *all, const char *gp)
 
 START_TEST(no_text_breaks_a_report)
 {
-    struct str script = {0}, warning = {0}, why = {0};
+    struct str script = {0}, why = {0};
+    struct message_list messages = {0};
     char *path = mem_strdup(getenv("PATH")), *list = rows_path("plots");
     int figures = 0;
     for (int f = 0; f < FOLDERS; f++) {
@@ -603,10 +604,10 @@ START_TEST(no_text_breaks_a_report)
         struct compare_options o = {.rtol = 0, .all = 1};
         write_rows(t);
         setenv("PATH", dir, 1); /* no gnuplot for each figure; all of them in one go below */
-        ck_assert_msg(report_write(dir, &warning, &e) == 0, "%s", e.msg);
+        ck_assert_msg(report_write(dir, &messages, &e) == 0, "%s", e.msg);
         setenv("PATH", path, 1);
-        ck_assert_ptr_nonnull(strstr(str_c(&warning), "gnuplot is not installed"));
-        str_free(&warning);
+        ck_assert_ptr_nonnull(strstr(rows_told(&messages), "gnuplot is not installed"));
+        message_list_free(&messages);
         char *md = read_clean("table.md", "\n"), *tex = read_clean("table.tex", "\n"),
              *html = read_clean("index.html", "\n"), *csv = read_clean("cells.csv", "\n\r\t");
         check_html(html);
@@ -699,12 +700,12 @@ START_TEST(no_text_breaks_the_report_of_metrics)
         struct repr_relations relations;
         struct repr_report r = {
             .x = &x, .m = &m, .o = &o, .study = &study, .relations = &relations, .profile = t[EACH - 5]};
-        struct str warning = {0};
+        struct message_list messages = {0};
         struct err e;
         fill_study(&study, v, prompt);
         fill_relations(&relations, d, row, t);
         setenv("PATH", dir, 1);
-        ck_assert_msg(repr_report_write(out, &r, &warning, &e) == 0, "%s", e.msg);
+        ck_assert_msg(repr_report_write(out, &r, &messages, &e) == 0, "%s", e.msg);
         setenv("PATH", path, 1);
         char *md = read_clean("m/metrics.md", "\n"), *gp = read_clean("m/plots/metrics-1-depthkv.gp", "\n");
         check_columns(md, "## ", '|');
@@ -718,7 +719,7 @@ START_TEST(no_text_breaks_the_report_of_metrics)
         ck_assert_msg(end == GNUPLOT_DONE || end == GNUPLOT_ABSENT, "%s", str_c(&why));
         mem_free(md);
         mem_free(gp);
-        str_free(&warning);
+        message_list_free(&messages);
     }
     str_free(&script);
     mem_free(out);

@@ -66,19 +66,15 @@ int cmd_compare(int argc, char **argv)
         return cli_usage("compare", "expected BASE and NEW, found %d arguments", argc - optind);
     struct str out = {0};
     struct compare_count n;
+    struct message_list messages = {0};
     bad = compare_cells(argv[optind], argv[optind + 1], &o, &out, &n, &e);
     if (!bad) {
         quote_show_lines(stdout, str_c(&out));
         quote_show(stderr, "%d cells compared: %d worse, %d better, %d differ, %d missing, %d extra\n", n.n_cell,
                    n.worse, n.better, n.differs, n.missing, n.extra);
-        if (n.unknown)
-            quote_show(
-                stderr,
-                "note: of %d cells it is unknown whether both sides are of the same data: an older version wrote one\n",
-                n.unknown);
-        if (n.other_data)
-            quote_show(stderr, "depthkv: %d cells were not compared: they are of other samples, prompts or answers\n",
-                       n.other_data);
+        compare_tell(&n, &messages);
+        message_show(&messages, NULL, stderr);
+        message_list_free(&messages);
     }
     str_free(&out);
     return bad ? cli_fail(&e) : n.other_data ? CLI_USAGE : compare_failed(&n) ? CLI_FAILED : CLI_OK;

@@ -78,7 +78,7 @@ static int measure(struct repr_report *r, const char *profile, int quiet, struct
 static int run(const struct options *o, const struct experiment *x, const char *dir, const char *profile, struct err *e)
 {
     int rc = -1;
-    struct str warning = {0};
+    struct message_list messages = {0};
     struct quote text = {.language = QUOTE_MARKDOWN};
     if (x->n_model != 1)
         return err_set(e, ERR_CONFIG, "%s:%d: metrics are of one model; the file lists %d", x->path, x->model[1].line,
@@ -97,12 +97,11 @@ static int run(const struct options *o, const struct experiment *x, const char *
         goto out;
     }
     if ((profile && repr_damage_check(profile, x, m, e)) || measure(&r, profile, o->quiet, e) || fs_mkdirs(dir, e) ||
-        repr_report_write(dir, &r, &warning, e))
+        repr_report_write(dir, &r, &messages, e))
         goto out;
     repr_report_markdown(&r, &text);
     quote_print(&text, stdout);
-    if (warning.n)
-        quote_show(stderr, "warning: %s\n", warning.p);
+    message_show(&messages, NULL, stderr);
     rc = 0;
 out:
     for (int t = 0; t < x->n_task; t++) {
@@ -111,7 +110,7 @@ out:
     }
     mem_free(r.study);
     mem_free(relations);
-    str_free(&warning);
+    message_list_free(&messages);
     quote_free(&text);
     model_close(m);
     return rc;

@@ -106,13 +106,12 @@ static int print_pair(const struct options *o, const char *dir, struct err *e)
     struct aggregate a;
     struct stats_paired p;
     int n_budget;
-    struct str told = {0};
+    struct message_list told = {0};
     if (aggregate_load(dir, &a, e))
         return -1;
     aggregate_tell(&a, &told);
-    if (told.n)
-        quote_show(stderr, "warning: %s: %s\n", dir, told.p);
-    str_free(&told);
+    message_show(&told, dir, stderr);
+    message_list_free(&told);
     int rc = aggregate_pair(&a, o->a, o->b, o->measure, o->below, &p, &n_budget, e);
     if (rc == 0 && o->json)
         print_pair_json(o, dir, &p, n_budget);
@@ -133,9 +132,9 @@ static int print_text(const char *dir, int (*make)(const char *dir, struct quote
 }
 
 /* Everything: what the folder gets, and what is printed. */
-static int rebuild(const char *dir, const char *out, struct str *warning, struct err *e)
+static int rebuild(const char *dir, const char *out, struct message_list *messages, struct err *e)
 {
-    return report_write_to(dir, out ? out : dir, warning, e) || report_print(out ? out : dir, stdout, e) ||
+    return report_write_to(dir, out ? out : dir, messages, e) || report_print(out ? out : dir, stdout, e) ||
                    print_text(dir, beside_markdown, e)
                ? -1
                : 0;
@@ -179,13 +178,12 @@ int cmd_report(int argc, char **argv)
         return cli_usage("report", "--json goes with --pair; cells.csv and rows.jsonl have all numbers");
     leave_when_asked(); /* which ends what draws the plots, too */
     for (; optind < argc && !bad; optind++) {
-        struct str warning = {0};
+        struct message_list messages = {0};
         bad = o.pair   ? print_pair(&o, argv[optind], &e)
               : o.pool ? print_text(argv[optind], pool_markdown, &e)
-                       : rebuild(argv[optind], o.out, &warning, &e);
-        if (warning.n)
-            quote_show(stderr, "warning: %s: %s\n", argv[optind], warning.p);
-        str_free(&warning);
+                       : rebuild(argv[optind], o.out, &messages, &e);
+        message_show(&messages, argv[optind], stderr);
+        message_list_free(&messages);
     }
     return bad ? cli_fail(&e) : CLI_OK;
 }

@@ -151,17 +151,16 @@ static int load(const struct options *o, struct experiment *x)
     return rc;
 }
 
-static void summary(const char *dir, const struct runner_summary *s, const struct str *warning)
+static void summary(const char *dir, const struct runner_summary *s, struct message_list *messages)
 {
     fflush(stdout); /* the table comes before what is said of it, where both go to one place */
     quote_show(stderr, "%ld rows written, %ld were there already; %s/table.md, plots in %s/plots\n", s->rows, s->reused,
                dir, dir);
-    if (warning->n)
-        quote_show(stderr, "warning: %s\n", warning->p);
-    if (s->cut_off * 100 > s->outputs)
-        quote_show(stderr,
-                   "warning: %ld of %ld outputs were cut off by max_new_tokens; raise it if answers may be longer\n",
-                   s->cut_off, s->outputs);
+    if (s->failed) /* told below, with file and line */
+        message_drop(messages, MESSAGE_FAILED);
+    if (s->skipped)
+        message_drop(messages, MESSAGE_NOT_APPLICABLE);
+    message_show(messages, NULL, stderr);
     if (s->skipped)
         quote_show(stderr, "%ld rows are n/a, first: %s\n", s->skipped, s->first_skip);
     if (s->failed)
@@ -195,7 +194,7 @@ int cmd_run(int argc, char **argv)
     struct options o = {.samples = 16, .length = 1024};
     struct experiment x = {0};
     struct runner_summary s = {0};
-    struct str warning = {0};
+    struct message_list messages = {0};
     struct err e = {0};
     int rc = parse(argc, argv, &o);
     if (rc)
@@ -209,12 +208,12 @@ int cmd_run(int argc, char **argv)
     tell_fewer(&x);
     leave_when_asked();
     int bad = runner_run(&x, &ro, &s, &e);
-    if (!bad && (manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &warning, &e) ||
+    if (!bad && (manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &messages, &e) ||
                  report_print(dir, stdout, &e)))
         bad = tell_removed(dir, &e);
     if (!bad)
-        summary(dir, &s, &warning);
-    str_free(&warning);
+        summary(dir, &s, &messages);
+    message_list_free(&messages);
     rc = bad ? cli_fail(&e) : s.failed ? CLI_FAILED : CLI_OK;
     experiment_fini(&x);
     mem_free(dir);

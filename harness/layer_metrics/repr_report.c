@@ -426,7 +426,7 @@ static int write_text(const char *dir, const char *name, enum quote_language lan
     return rc;
 }
 
-int repr_report_write(const char *dir, const struct repr_report *r, struct str *warning, struct err *e)
+int repr_report_write(const char *dir, const struct repr_report *r, struct message_list *messages, struct err *e)
 {
     struct plot_list list = {0};
     char *h5 = fs_join(dir, "metrics.h5"), *plots = fs_join(dir, "plots");
@@ -437,7 +437,7 @@ int repr_report_write(const char *dir, const struct repr_report *r, struct str *
         for (int def = 0; def < REPR_N_DEFINITION && !bad; def++)
             bad = r->study[t].value[def][0][0] && plot(plots, r, t, def, &list, e);
     plot_list_tell(&list);
-    str_add(warning, str_c(&list.warning));
+    message_append(messages, &list.messages);
     plot_list_fini(&list);
     mem_free(h5);
     mem_free(plots);

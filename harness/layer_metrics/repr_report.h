@@ -11,6 +11,7 @@
 
 #include "harness/base/quote.h"
 #include "harness/layer_metrics/repr_relate.h"
+#include "harness/report/message.h"
 
 struct repr_report {
     const struct experiment *x;
@@ -21,8 +22,8 @@ struct repr_report {
     const char *profile;
 };
 
-/* warning: what could not be made though nothing failed (no gnuplot). */
-int repr_report_write(const char *dir, const struct repr_report *r, struct str *warning, struct err *e);
+/* messages: what could not be made though nothing failed (no gnuplot). */
+int repr_report_write(const char *dir, const struct repr_report *r, struct message_list *messages, struct err *e);
 void repr_report_markdown(const struct repr_report *r, struct quote *out);
 
 #endif

@@ -9,6 +9,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/metric/metric.h"
 #include "harness/rows/plan.h"
 #include "harness/rows/record.h"
 
@@ -167,7 +168,26 @@ static void row_fini(struct agg_row *r)
 {
     mem_free(r->context_id);
     mem_free(r->question_id);
+    mem_free(r->reason);
     mem_free(r->extra);
+}
+
+/* How the row came to its end. */
+static void take_end(const struct json *v, struct agg_row *r)
+{
+    const char *reason = json_string(json_get(v, columns_name(COLUMN_REASON)));
+    const char *finish = json_string(json_get(v, columns_name(COLUMN_FINISH_REASON)));
+    const struct json *metrics = json_get(v, columns_name(COLUMN_METRICS));
+    if (!r->ok) {
+        r->reason = mem_strdup(reason ? reason : "");
+        return;
+    }
+    for (const struct json *m = json_is_object(metrics) ? json_first(metrics) : NULL; m; m = json_next(m)) {
+        const struct metric_ops *ops = metric_find(json_key(m));
+        r->is_read |= ops && ops->score; /* likelihoods don't care how long the output is */
+    }
+    r->is_cut_off = finish && strcmp(finish, "length") == 0;
+    r->protection_cut = json_bool(json_get(v, columns_name(COLUMN_PROTECTION_CUT)), 0);
 }
 
 static int add_row(struct loader *l, struct json *v, struct err *e)
@@ -186,6 +206,7 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
     }
     r.ok = strcmp(json_string(json_get(v, "status")), "ok") == 0;
     r.skipped = strcmp(json_string(json_get(v, "status")), "skipped") == 0;
+    take_end(v, &r);
     r.sample = (int64_t)number(v, "sample");
     r.context_id = mem_strdup(json_string(json_get(v, "context_id")));
     r.question_id = mem_strdup(json_string(json_get(v, "question_id")));

@@ -18,9 +18,12 @@
 enum { AGG_MAX_EXTRA = 64 };
 
 struct agg_row {
-    int cell;    /* index into cell[] */
-    int ok;      /* 0: failed or skipped; its values count nowhere */
-    int skipped; /* 1: n/a, because no answer exists for its budget */
+    int cell;                /* index into cell[] */
+    int ok;                  /* 0: failed or skipped; its values count nowhere */
+    int skipped;             /* 1: n/a, because no answer exists for its budget */
+    int is_read, is_cut_off; /* some metric looks at its output; max_new_tokens has ended that */
+    int protection_cut;      /* not all that is protected fitted into its budget */
+    char *reason;            /* of a row that is not ok */
     int64_t sample;
     int64_t cluster; /* hash of the context id */
     char *context_id, *question_id;
@@ -70,8 +73,9 @@ struct aggregate {
  */
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e);
 /* What a reader should know of rows that don't count, or that may not belong together; nothing when all is well. */
-void aggregate_tell(const struct aggregate *a, struct str *out);
-void aggregate_free(struct aggregate *a); /* a zeroed struct is fine */
+struct message_list;
+void aggregate_tell(const struct aggregate *a, struct message_list *out); /* aggregate_tell.c */
+void aggregate_free(struct aggregate *a);                                 /* a zeroed struct is fine */
 
 /* Fills the counts, summaries, differences and means of `out` from the rows of these cells, as one: a context that
  * several of them have is one cluster. out->extra is allocated anew. */

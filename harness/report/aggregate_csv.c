@@ -247,19 +247,3 @@ void aggregate_csv(const struct aggregate *a, struct quote *out)
         csv_values(a, &a->cell[c], out);
     }
 }
-
-void aggregate_tell(const struct aggregate *a, struct str *out)
-{
-    plan_tell(a->left_out, a->n_gone, out);
-    if (!a->unlisted)
-        return;
-    str_addf(out,
-             "%sthere is no plan.jsonl (an older version ran this): all rows of its cells count, whichever samples, "
-             "model or build "
-             "they are of",
-             out->n ? "; " : "");
-    if (a->n_replaced)
-        str_addf(out, "; %d rows gave way to later ones of the same cell, sample and question", a->n_replaced);
-    if (a->n_build > 1)
-        str_addf(out, "; rows of %d builds are mixed", a->n_build);
-}

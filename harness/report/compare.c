@@ -229,6 +229,14 @@ int compare_cells(const char *base, const char *now, const struct compare_option
     return rc;
 }
 
+void compare_tell(const struct compare_count *c, struct message_list *out)
+{
+    if (c->unknown)
+        message_add(out, MESSAGE_UNKNOWN_DATA, &(struct message_values){.number = {c->unknown}});
+    if (c->other_data)
+        message_add(out, MESSAGE_OTHER_DATA, &(struct message_values){.number = {c->other_data}});
+}
+
 int compare_failed(const struct compare_count *c)
 {
     return c->missing || c->differs || c->worse || c->other_data;

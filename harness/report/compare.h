@@ -16,6 +16,7 @@
 #include "harness/base/err.h"
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
+#include "harness/report/message.h"
 
 struct compare_options {
     double rtol, atol;
@@ -37,6 +38,8 @@ struct compare_count {
  * line, column) when one can't be read. */
 int compare_cells(const char *base, const char *now, const struct compare_options *o, struct str *out,
                   struct compare_count *count, struct err *e);
+/* What is to be doubted about the comparison itself. */
+void compare_tell(const struct compare_count *c, struct message_list *out);
 /* 1 when NEW may not stand in for BASE: cells missing, discrete columns that differ, floats that got worse. */
 int compare_failed(const struct compare_count *c);
 

@@ -68,7 +68,7 @@ int figure_write(const char *dir, const struct aggregate *a, struct plot_list *o
     struct figure_job j = {.folder = folder, .a = a, .out = out};
     int rc = fs_mkdirs(folder, e) || draw_all(&j, e) ? -1 : 0;
     if (rc == 0 && out->n == 0)
-        str_add(&out->warning, "nothing to plot: no policy but full has a score");
+        message_add(&out->messages, MESSAGE_NOTHING_TO_PLOT, NULL);
     plot_list_tell(out);
     mem_free(folder);
     return rc;

@@ -17,7 +17,9 @@ void plot_list_fini(struct plot_list *p)
     for (int i = 0; i < p->n; i++)
         mem_free(p->item[i].name);
     mem_free(p->item);
-    str_free(&p->warning);
+    mem_free(p->failed);
+    mem_free(p->why);
+    message_list_free(&p->messages);
     *p = (struct plot_list){0};
 }
 
@@ -52,10 +54,12 @@ static int draw(const char *folder, const char *name, struct plot_list *out, str
     else
         end = gnuplot_run(folder, name, &why);
     out->stuck |= end == GNUPLOT_LATE;
-    if (end == GNUPLOT_ABSENT && !out->warning.n)
-        str_addf(&out->warning, "gnuplot is not installed; the plots' scripts are in %s", folder);
-    else if ((end == GNUPLOT_FAILED || end == GNUPLOT_LATE) && out->n_failed++ == 0)
-        str_addf(&out->warning, "gnuplot could not make the picture of %s/%s.gp: %s", folder, name, str_c(&why));
+    if (end == GNUPLOT_ABSENT && !message_has(&out->messages, MESSAGE_NO_GNUPLOT)) {
+        message_add(&out->messages, MESSAGE_NO_GNUPLOT, &(struct message_values){.text = {folder}});
+    } else if ((end == GNUPLOT_FAILED || end == GNUPLOT_LATE) && out->n_failed++ == 0) {
+        out->failed = fs_join(folder, name);
+        out->why = mem_strdup(str_c(&why));
+    }
     str_free(&why);
     out->item[out->n - 1].drawn = end == GNUPLOT_DONE;
     return end == GNUPLOT_INTERRUPTED
@@ -81,11 +85,16 @@ int plot_save(const char *folder, struct str *name, const char *task_key, struct
     return bad ? -1 : 0;
 }
 
-/* How many pictures are missing, behind the reason of the first. */
+/* The first picture that is missing and why, and how many more there are. */
 void plot_list_tell(struct plot_list *p)
 {
+    struct str more = {0};
     if (p->n_failed > 1)
-        str_addf(&p->warning, " (and %d more)", p->n_failed - 1);
+        str_addf(&more, " (and %d more)", p->n_failed - 1);
+    if (p->n_failed)
+        message_add(&p->messages, MESSAGE_NO_PICTURE,
+                    &(struct message_values){.text = {p->failed, p->why, str_c(&more)}});
+    str_free(&more);
 }
 
 void plot_safe_name(struct str *name)

@@ -6,6 +6,7 @@
 #include "harness/base/quote.h"
 #include "harness/metric/metric.h"
 #include "harness/report/aggregate.h"
+#include "harness/report/message.h"
 
 struct plot_list {
     struct plot_item {
@@ -15,8 +16,9 @@ struct plot_list {
     } * item;
     int n;
     size_t cap;
-    int n_failed, stuck; /* pictures that gnuplot could not make; 1: it was too slow, and is not tried again */
-    struct str warning;  /* why there are no pictures; empty when there are */
+    int n_failed, stuck;          /* pictures that gnuplot could not make; 1: it was too slow, and is not tried again */
+    char *failed, *why;           /* the first of them */
+    struct message_list messages; /* why there are no pictures; empty when there are */
 };
 
 void plot_list_fini(struct plot_list *p);
@@ -36,6 +38,6 @@ void plot_safe_name(struct str *name);
 int plot_save(const char *folder, struct str *name, const char *task_key, struct quote *dat, struct quote *gp,
               struct plot_list *out, struct err *e);
 void plot_terminal(const char *name, int png, struct quote *gp); /* the output of a figure of one panel */
-void plot_list_tell(struct plot_list *p);                        /* when all is drawn: completes the warning */
+void plot_list_tell(struct plot_list *p); /* when all is drawn: adds the message of pictures that failed */
 
 #endif

@@ -8,6 +8,7 @@
 #include "harness/base/mem.h"
 #include "harness/experiment/axis.h"
 #include "harness/report/aggregate.h"
+#include "harness/report/message.h"
 #include "harness/report/table.h"
 #include "policies/allocator.h"
 
@@ -271,7 +272,7 @@ int pool_markdown(const char *dir, struct quote *out, struct err *e)
     struct aggregate a;
     struct table t = {.n_column = N_HEAD, .left = 2};
     struct pool_line *p;
-    struct str told = {0};
+    struct message_list told = {0};
     if (aggregate_load(dir, &a, e))
         return -1;
     int n = pool_lines(&a, &p);
@@ -286,11 +287,9 @@ int pool_markdown(const char *dir, struct quote *out, struct err *e)
               "intervals of the tasks put together (MOVER; table.md says how a task has its own); n/a: a task has "
               "none; exact: by definition.\n",
               a.baseline ? a.baseline : "the full cache");
-    str_clear(&told);
     aggregate_tell(&a, &told);
-    if (told.n)
-        quote_add(out, "\nNote: %s.\n", told.p);
-    str_free(&told);
+    message_page(&told, out);
+    message_list_free(&told);
     table_free(&t);
     mem_free(p);
     aggregate_free(&a);

@@ -237,9 +237,16 @@ static void begin_html(struct quote *html)
               ".text{text-align:left}\nimg{max-width:100%%}\n</style>\n");
 }
 
+static void tell(const struct message_list *messages, const struct report_texts *out)
+{
+    message_page(messages, out->md);
+    message_page(messages, out->tex);
+    message_page(messages, out->html);
+}
+
 /* `from`: where rows and experiment lie, as seen from the page. */
 static void write_texts(const struct aggregate *a, const struct plot_list *plots, const char *from,
-                        const struct report_texts *out)
+                        const struct message_list *messages, const struct report_texts *out)
 {
     struct study_list studies;
     begin_html(out->html);
@@ -254,6 +261,7 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
     study_list_fini(&studies);
     if (!a->n_line)
         quote_add(out->md, "No rows yet.\n");
+    tell(messages, out);
     struct str at = {0}; /* the page's own folder needs no name */
     if (strcmp(from, ".") != 0)
         str_addf(&at, "%s/", from);
@@ -266,14 +274,13 @@ static void write_texts(const struct aggregate *a, const struct plot_list *plots
 }
 
 /* An earlier experiment's profile stays, for this one may well read it; but it is none of this one's results. */
-static void tell_stale_profile(const char *dir, const struct aggregate *a, struct str *warning)
+static void tell_stale_profile(const char *dir, const struct aggregate *a, struct message_list *messages)
 {
     struct study_list studies;
     char *path = fs_join(dir, "profile.h5");
     study_find(a, &studies);
     if (!studies.n && fs_exists(path))
-        str_addf(warning, "%sprofile.h5 is of an earlier experiment: this one studies no layers",
-                 warning->n ? "; " : "");
+        message_add(messages, MESSAGE_STALE_PROFILE, NULL);
     study_list_fini(&studies);
     mem_free(path);
 }
@@ -286,13 +293,24 @@ static int save(const char *dir, const char *name, const struct quote *page, str
     return rc;
 }
 
-int report_write(const char *dir, struct str *warning, struct err *e)
+static int save_messages(const char *dir, const struct message_list *messages, struct err *e)
 {
-    return report_write_to(dir, dir, warning, e);
+    struct str s = {0};
+    char *path = fs_join(dir, "messages.json");
+    message_json(messages, &s);
+    int rc = fs_write_atomic(path, s.p, s.n, e);
+    mem_free(path);
+    str_free(&s);
+    return rc;
+}
+
+int report_write(const char *dir, struct message_list *messages, struct err *e)
+{
+    return report_write_to(dir, dir, messages, e);
 }
 
 /* Pages of a folder that has no rows, only what they came to. */
-static int write_cells(const char *dir, const char *out, struct str *warning, struct err *e)
+static int write_cells(const char *dir, const char *out, struct message_list *messages, struct err *e)
 {
     struct csv cells;
     struct quote md = {.language = QUOTE_MARKDOWN}, tex = {.language = QUOTE_LATEX}, html = {.language = QUOTE_HTML};
@@ -301,10 +319,13 @@ static int write_cells(const char *dir, const char *out, struct str *warning, st
     if (rc == 0) {
         begin_html(&html);
         report_cells(&cells, dir, &(struct report_texts){&md, &tex, &html});
+        message_add(messages, MESSAGE_NO_ROWS, NULL);
+        tell(messages, &(struct report_texts){&md, &tex, &html});
         quote_add(&html, "</html>\n");
-        rc = save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ? -1
-                                                                                                                   : 0;
-        str_addf(warning, "there is no rows.jsonl: the tables are the means of cells.csv, without plots");
+        rc = save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ||
+                     save_messages(out, messages, e)
+                 ? -1
+                 : 0;
         csv_free(&cells);
     }
     quote_free(&md);
@@ -322,7 +343,7 @@ static int has(const char *dir, const char *name)
     return is;
 }
 
-int report_write_to(const char *dir, const char *out, struct str *warning, struct err *e)
+int report_write_to(const char *dir, const char *out, struct message_list *messages, struct err *e)
 {
     struct aggregate a;
     struct plot_list plots = {0};
@@ -330,23 +351,24 @@ int report_write_to(const char *dir, const char *out, struct str *warning, struc
                  html = {.language = QUOTE_HTML};
     char *from = NULL;
     int rc = -1;
+    message_list_free(messages);
     if (out != dir && fs_mkdirs(out, e))
         return -1;
     if (out != dir && !has(dir, "rows.jsonl") && has(dir, "cells.csv"))
-        return write_cells(dir, out, warning, e);
+        return write_cells(dir, out, messages, e);
     if (aggregate_load(dir, &a, e))
         return -1;
     from = fs_relative(out, dir);
     aggregate_csv(&a, &csv);
     if (save(out, "cells.csv", &csv, e) || figure_write(out, &a, &plots, e))
         goto out;
-    write_texts(&a, &plots, from, &(struct report_texts){&md, &tex, &html});
-    if (save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ||
-        profile_write(out, &a, e) || study_csv_write(out, &a, e))
+    aggregate_tell(&a, messages);
+    write_texts(&a, &plots, from, messages, &(struct report_texts){&md, &tex, &html});
+    if (save_messages(out, messages, e) || save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) ||
+        save(out, "index.html", &html, e) || profile_write(out, &a, e) || study_csv_write(out, &a, e))
         goto out;
-    aggregate_tell(&a, warning);
-    tell_stale_profile(dir, &a, warning);
-    str_addf(warning, "%s%s", warning->n && plots.warning.n ? "; " : "", str_c(&plots.warning));
+    tell_stale_profile(dir, &a, messages);
+    message_append(messages, &plots.messages);
     rc = 0;
 out:
     quote_free(&csv);

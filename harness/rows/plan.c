@@ -301,7 +301,7 @@ void plan_tell(const int count[PLAN_N_VERDICT], int gone, struct str *out)
     for (int v = PLAN_BELONGS + 1; v < PLAN_N_VERDICT; v++) {
         if (!count[v])
             continue;
-        str_addf(out, "%s%d row%s ", told++ ? ", " : "left out: ", count[v], count[v] == 1 ? "" : "s");
+        str_addf(out, "%s%d row%s ", told++ ? ", " : "", count[v], count[v] == 1 ? "" : "s");
         if (v == PLAN_CELL)
             str_addf(out, "of %d cell%s that the experiment no longer has", gone, gone == 1 ? "" : "s");
         else

@@ -41,7 +41,7 @@ int plan_is_there(const char *dir);
 int plan_read(const char *dir, struct plan **out, struct err *e);
 enum plan_verdict plan_judge(const struct plan *p, const struct json *row);
 int plan_order(const struct plan *p, const char *cell); /* its place in the experiment; -1: none */
-/* "left out: 3 rows of samples that ..., 2 rows of ..." from the counts of verdicts; nothing when all belong. gone:
+/* "3 rows of samples that ..., 2 rows of ..." from the counts of verdicts; nothing when all belong. gone:
  * cells that the rows of PLAN_CELL are of. */
 void plan_tell(const int count[PLAN_N_VERDICT], int gone, struct str *out);
 void plan_destroy(struct plan *p); /* accepts NULL */

@@ -71,13 +71,6 @@ static int write_row(struct run *r, struct row *row, const char *key, const char
     if (row->status == ROW_FAILED && r->sum->failed++ == 0)
         snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s (cell %s)", r->x->path,
                  row->cell->line, row->reason, row->cell->id);
-    int reads_output = 0;
-    for (int i = 0; i < r->task->n_metric; i++)
-        reads_output |= r->task->metric[i]->score != NULL;
-    if (reads_output && row->status == ROW_OK) { /* likelihoods don't care how long the output is */
-        r->sum->outputs++;
-        r->sum->cut_off += !strcmp(row->finish_reason, "length");
-    }
     return 0;
 }
 

@@ -21,7 +21,6 @@ struct runner_options {
 struct runner_summary {
     long rows, failed, reused; /* rows written by this run, failed ones among them; rows that were there */
     long skipped;              /* of the rows: cells whose budget no answer exists for */
-    long outputs, cut_off;     /* rows whose metrics read the output; those of them that max_new_tokens has ended */
     char first_failure[512], first_skip[512];
 };
 

@@ -52,7 +52,7 @@ grep -q '^extra ' out || fail "extra: $(cat out)"
 "$DEPTHKV" run x.yaml -o b -q --set first_sample=2 >out 2>err || fail "run: $(cat err)"
 compare 2 a b
 [ "$(grep -c '^differs .*: samples 2..3, expected 0..1$' out)" -eq 5 ] && [ "$(wc -l <out)" -eq 5 ] || fail "other samples: $(cat out)"
-grep -q '^depthkv: 5 cells were not compared: they are of other samples, prompts or answers$' err || fail "other samples: $(cat err)"
+grep -q '^warning: 5 cells were not compared: they are of other samples, prompts or answers$' err || fail "other samples: $(cat err)"
 compare 2 b a --json
 "$DEPTHKV" run x.yaml -o b -q --limit 1 >out 2>err || fail "run: $(cat err)"
 compare 2 a b

@@ -121,6 +121,15 @@ const char *rows_text(const struct json *row, const char *column)
     return at;
 }
 
+const char *rows_told(const struct message_list *l)
+{
+    static char text[8192];
+    text[0] = '\0';
+    for (int i = 0; i < l->n; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? "; " : "", l->v[i].text);
+    return text;
+}
+
 const struct json *rows_find(const struct rows *r, const struct json *like)
 {
     static const char *const id[] = {"cell", "sample", "question_id"};

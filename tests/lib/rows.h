@@ -4,6 +4,7 @@
 #define TESTS_ROWS_H
 
 #include "harness/base/json.h"
+#include "harness/report/message.h"
 #include "harness/run/runner.h"
 
 /* A fresh folder below /tmp with tiny.h5 in it: 3 layers, 4 query heads, 2 KV heads, tokens are bytes and an end of
@@ -25,6 +26,9 @@ void rows_run(const char *yaml, const char *out, size_t memory, struct runner_su
 void rows_load(const char *out, struct rows *r);
 void rows_run_and_load(const char *yaml, const char *out, struct rows *r);
 void rows_free(struct rows *r);
+
+/* The texts of messages, joined by "; ". Static. */
+const char *rows_told(const struct message_list *l);
 
 /* The row of the same (cell, sample, question), or NULL. */
 const struct json *rows_find(const struct rows *r, const struct json *like);
