@@ -1,7 +1,7 @@
 /* A cache that is cut while its sequence decodes (decode: evict, {interval: N}). It belongs to one sequence alone: all
  * entries lie in tails, an evicted entry's slot goes to a newer one, so positions are distinct but not sorted; the
- * statistics that the policy scores by lie beside the entries (tally.h) and grow with every token. Budgets stay what
- * they were after pruning: m per layer and KV head, from m + 1 (m + N) at most.
+ * statistics that the policy scores by lie beside the entries (tally.h) and grow with every token. A KV head that held
+ * m entries after pruning may grow to m + 1 (interval: m + N) and is then cut back to m.
  *
  * Tokens are fed by whoever owns the loop, as rows of evict_cache(v), evict_room(v) at most at a time; evict_row must
  * see every attention row on the way (tap.cell), and evict_fed is called after every pass. */

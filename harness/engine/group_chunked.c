@@ -34,26 +34,31 @@ static void branch_fini(struct branch *b)
     *b = (struct branch){0};
 }
 
+/* Which statistics a cell reads that were not gathered in the pass at whose end it is cut. With `carry` its scorer sees
+ * all queries since the first chunk; without, those of the last chunk alone. A cell that is cut while it decodes goes
+ * on gathering, from what either of the two has. */
 static int carries(const struct cell *c)
 {
     return c->chunk.carry;
 }
 
-static int carries_on(const struct cell *c) /* to decoding */
+static int carries_into_decoding(const struct cell *c)
 {
     return c->chunk.carry && c->cut_every;
 }
 
-static int begins_anew(const struct cell *c)
+static int decodes_with_last_chunk(const struct cell *c)
 {
     return !c->chunk.carry && c->cut_every;
 }
 
-/* What certain cells of a branch need of what was read before a pass that brings n_row rows itself. */
+/* Attention statistics to be kept beside the entries: column sums or not, and how many rows of the last queries. */
 struct memory {
     int columns, window;
 };
 
+/* What those cells of a branch need that `of` picks, beyond the n_row rows that the pass at whose end they are cut
+ * brings by itself. */
 static struct memory memory_for(const struct group_run *s, const struct branch *b, int (*of)(const struct cell *),
                                 int n_row)
 {
@@ -104,26 +109,28 @@ static int next_rows(const struct group_run *s, const struct branch *b)
     return s->n - b->fed < b->size ? s->n - b->fed : b->size;
 }
 
-/* Room for the statistics that outlive this pass: those that scorers see at its end together with what was carried,
- * that the next pass or decoding asks for. */
-static int remember(struct group_run *s, const struct branch *b, struct pass *p, struct err *e)
+/* Makes the tallies that this pass fills.
+ *   after   what the entries have gathered in this and all earlier passes. Scorers read it now, when some were there
+ *           before and `carry` them; and it is the next pass's `before`, or what decoding goes on with.
+ *   fresh   what they have gathered in this pass alone: decoding goes on with it in cells without `carry`. */
+static int make_tallies(struct group_run *s, const struct branch *b, struct pass *p, struct err *e)
 {
     const struct hparams *hp = &s->g->model->hp;
-    int left = s->n - b->fed - p->n_row;
-    struct memory now = memory_for(s, b, carries, p->n_row), anew = memory_for(s, b, begins_anew, 0),
-                  later = p->last ? memory_for(s, b, carries_on, 0)
-                                  : memory_for(s, b, carries, left < b->size ? left : b->size);
-    int window =
-        b->carried && now.window ? now.window + p->n_row : 0; /* this pass has fewer rows than some scorer asks for */
-    later.columns |= b->carried && now.columns;
-    later.window = window > later.window ? window : later.window;
-    if (later.columns || later.window) {
-        p->after = tally_create(hp, b->cache, p->n_row, later.columns, later.window, e);
+    int left = s->n - b->fed - p->n_row, next = left < b->size ? left : b->size;
+    struct memory now = memory_for(s, b, carries, p->n_row), fresh = memory_for(s, b, decodes_with_last_chunk, 0),
+                  after = p->last ? memory_for(s, b, carries_into_decoding, 0) : memory_for(s, b, carries, next);
+    if (b->carried) {
+        after.columns |= now.columns;
+        if (now.window && now.window + p->n_row > after.window) /* some scorer reads more rows than this pass has */
+            after.window = now.window + p->n_row;
+    }
+    if (after.columns || after.window) {
+        p->after = tally_create(hp, b->cache, p->n_row, after.columns, after.window, e);
         if (!p->after)
             return -1;
     }
-    if (p->last && (anew.columns || anew.window)) {
-        p->fresh = tally_create(hp, b->cache, p->n_row, anew.columns, anew.window, e);
+    if (p->last && (fresh.columns || fresh.window)) {
+        p->fresh = tally_create(hp, b->cache, p->n_row, fresh.columns, fresh.window, e);
         if (!p->fresh)
             return -1;
     }
@@ -141,7 +148,7 @@ static int feed(struct group_run *s, struct branch *b, struct pass *p, struct er
     p->cell = mem_new((size_t)b->n_cell + 1, sizeof(struct cell *));
     for (int i = 0; i < b->n_cell; i++)
         p->cell[i] = g->cell[b->cell[i]];
-    if (remember(s, b, p, e))
+    if (make_tallies(s, b, p, e))
         return -1;
     if (p->last && g->prune_after == PRUNE_AFTER_PROMPT) {
         p->logits = mem_try((size_t)hp->n_vocab, sizeof *p->logits, "logits", e);

@@ -100,7 +100,7 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
     out->seconds = out->flop / (estimate_flops * threads);
 }
 
-/* ---- memory of one group, by what group.c, observe.c and the forward pass allocate ------------- */
+/* ---- memory of one group, by what group_*.c, observe.c and the forward pass allocate ------------- */
 
 enum { HELD = 64 }; /* held-back tokens and answers, roughly */
 

@@ -1,4 +1,5 @@
-/* What an experiment will take, before it runs: arithmetic, time and memory of every model, from shapes alone. */
+/* What an experiment will take, before it runs: arithmetic, time and memory. All of it follows from the shapes of the
+ * model, the lengths of the tasks and the budgets of the cells; nothing is loaded or measured. */
 #ifndef HARNESS_ESTIMATE_H
 #define HARNESS_ESTIMATE_H
 
@@ -9,7 +10,7 @@
 struct estimate {
     int groups;                 /* prefills */
     double flop;                /* multiplications and additions, all of them */
-    double seconds;             /* at estimate_flops a thread: cautious for a core with AVX2 */
+    double seconds;             /* if a thread does estimate_flops a second, which a core with AVX2 exceeds */
     double weights, full_cache; /* bytes; the cache of the longest prompt */
     double cut_caches;          /* bytes of the caches that decode at once, bounded by `memory` */
 };
@@ -31,19 +32,20 @@ struct estimate_group {
     int n_cell;
     int prompt; /* tokens of the longest prompt; 0: only its data tell */
     double weights, activations;
-    double full_cache; /* or the cache of a chunked prompt while it is read, when that is more: one follows the other */
+    double full_cache; /* of the prompt. Chunked cells read it anew when this one is gone: theirs, if it takes more */
     double scores;     /* scores and attention statistics, and the full cache's predictions */
     double cells;      /* caches of all its cells, if they decoded at once; --memory bounds it */
-    double largest;    /* of the one that takes most: less than this can't be had */
+    double largest;    /* of the one that takes most: with less the group can't be run, however few decode at once */
     int largest_cell;  /* index into x->cell */
 };
 int estimate_opens_group(const struct experiment *x, int cell);
 /* prompt: tokens; 0: what estimate_longest says, and without it nothing is known (prompt 0, weights only). */
 void estimate_group(const struct experiment *x, int first, int prompt, int threads, struct estimate_group *out);
-/* Without cells' own caches. */
+/* What it holds even when no cell decodes: all but `cells`. */
 double estimate_base(const struct estimate_group *g);
-/* ERR_CONFIG for the first group whose largest cell does not fit into `free` bytes, naming file, line and cell. Groups
- * whose prompts only their data tell are left to the run. free 0: not known, all is well. */
+/* ERR_CONFIG for the first group that needs more than `free` bytes although only its largest cell decodes, naming file,
+ * line and cell. Groups of prompts whose length is not known are left to the run, which checks every one when it has
+ * the prompt. free 0: how much is free is not known, and nothing is refused. */
 int estimate_check(const struct experiment *x, double free, int threads, struct err *e);
 
 #endif

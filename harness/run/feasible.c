@@ -5,7 +5,9 @@
 #include "harness/engine/group.h"
 #include "harness/run/estimate.h"
 
-/* Entries at the moment of pruning; 0: not known. A question that is held back has a length that only the data tell. */
+/* About as many entries as there will be at the moment of pruning; below 1: not known. The last token is held back, but
+ * with prune_after: prompt; a question that is held back too counts as if it were not, for only the data tell its
+ * length. */
 static int nominal_entries(const struct experiment *x, const struct cell *c)
 {
     int prompt = estimate_longest(x, c);
@@ -32,7 +34,7 @@ int feasible_check(const struct experiment *x, int cell, struct err *why)
         r.n = c->chunk.size && c->chunk.budget == CHUNK_FINAL ? n : fed;
         r.n_seen = fed;
         for (int l = 0; l < hp->n_layer; l++)
-            available[l] = entries[l] + size; /* what the last cut has left, and the chunk */
+            available[l] = entries[l] + size; /* what the cut before has left in this layer, and the new chunk */
         rc = prune_spread(&r, &result, why);
     }
     mem_free(available);
