@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "harness/base/fs.h"
+#include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/cmd/cli.h"
 #include "harness/experiment/axes.h"
 #include "harness/experiment/axes_values.h"
+#include "harness/report/compare.h"
 #include "harness/report/pool.h"
 #include "harness/report/report.h"
 #include "tests/lib/rows.h"
@@ -209,7 +211,7 @@ static void other_value(const struct axis *a, const char *value, struct str *out
     ck_assert_msg(out->n || !strcmp(a->key, "budget"), "say another value of axis '%s' here", a->key);
 }
 
-/* `row` as one of cell "other", with another value. */
+/* `row` as one of another cell, with another value. */
 static void add_other(const char *row, const struct axis *a, struct str *out)
 {
     struct json *v = json_parse("row", row, strlen(row), NULL);
@@ -219,7 +221,7 @@ static void add_other(const char *row, const struct axis *a, struct str *out)
     str_addf(&was, "\"%s\":%s", a->key, is);
     const char *at = strstr(row, was.p), *cell = strstr(row, id);
     ck_assert_msg(at && cell && cell < at, "no %s in %s", was.p, row);
-    str_addf(out, "%.*sother%.*s\"%s\":%s%s\n", (int)(cell - row), row, (int)(at - cell) - (int)strlen(id),
+    str_addf(out, "%.*sthe-other-cell-x%.*s\"%s\":%s%s\n", (int)(cell - row), row, (int)(at - cell) - (int)strlen(id),
              cell + strlen(id), a->key, value.p, at + was.n);
     mem_free(is);
     mem_free(id);
@@ -228,49 +230,128 @@ static void add_other(const char *row, const struct axis *a, struct str *out)
     str_free(&was);
 }
 
-/* A folder of three cells: full, one, and one that differs from it in this axis alone. */
-static void check_told_apart(const char *full, const char *row, const struct axis *a)
+/* A folder of three cells: full, one, and one that differs from it in this axis alone; and its report. */
+static void report_two(const char *full, const char *row, const struct axis *a)
 {
     struct str rows = {0};
     struct message_list messages = {0};
-    struct quote pool = {.language = QUOTE_MARKDOWN};
-    struct aggregate g;
     char *dir = rows_path("two");
     ck_assert_int_eq(fs_mkdirs(dir, NULL), 0);
     str_addf(&rows, "%s\n%s\n", full, row);
     add_other(row, a, &rows);
     rows_write("two/rows.jsonl", rows.p);
-    ck_assert_int_eq(aggregate_load(dir, &g, NULL), 0);
-    ck_assert_int_eq(g.n_cell, 3);
-    ck_assert_msg(g.n_line == (a->shown == AXIS_SHOWN_POOLED ? 2 : 3), "%s: %d lines", a->key, g.n_line);
-    aggregate_free(&g);
-    if (a->shown != AXIS_SHOWN_POOLED) {
-        ck_assert_int_eq(report_write(dir, &messages, NULL), 0);
-        ck_assert_int_eq(pool_markdown(dir, &pool, NULL), 0);
-        char *md = rows_read("two/table.md"), *dat = rows_read("two/plots/1-passkey-score.dat");
-        lines_differ(md, "| ", 0, a->key);
-        lines_differ(pool.page.p, "| ", 0, a->key);
-        ck_assert_msg(count(dat, "\n# ") == 2, "%s: no two curves in\n%s", a->key, dat);
-        mem_free(md);
-        mem_free(dat);
-    }
+    ck_assert_int_eq(report_write(dir, &messages, NULL), 0);
     mem_free(dir);
-    quote_free(&pool);
     str_free(&rows);
     message_list_free(&messages);
 }
 
-START_TEST(rows_that_differ_in_one_axis_have_lines_and_curves_of_their_own)
+static void check_lines(const struct axis *a)
 {
-    rows_run("schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: 1\n"
-             "max_new_tokens: 2\nsweep:\n  - {policy: random, keep: 0.5}\n",
-             "out", 0, NULL);
-    char *full = rows_read("out/rows.jsonl"), *row = strchr(full, '\n');
-    *row++ = '\0';
-    row[strcspn(row, "\n")] = '\0';
-    for (int i = 0; i < axes_count(); i++)
-        if (strcmp(axes_at(i)->key, "budget") != 0)
-            check_told_apart(full, row, axes_at(i));
+    struct quote pool = {.language = QUOTE_MARKDOWN};
+    struct aggregate g;
+    int pooled = a->shown == AXIS_SHOWN_POOLED;
+    char *dir = rows_path("two"), *md = rows_read("two/table.md"), *dat = rows_read("two/plots/1-passkey-score.dat");
+    ck_assert_int_eq(aggregate_load(dir, &g, NULL), 0);
+    ck_assert_int_eq(g.n_cell, 3);
+    ck_assert_msg(g.n_line == (pooled ? 2 : 3), "%s: %d lines", a->key, g.n_line);
+    ck_assert_int_eq(pool_markdown(dir, &pool, NULL), 0);
+    lines_differ(md, "| ", 0, a->key);
+    lines_differ(pool.page.p, "| ", 0, a->key);
+    ck_assert_msg(count(dat, "\n# ") == (pooled ? 1 : 2), "%s: no two curves in\n%s", a->key, dat);
+    aggregate_free(&g);
+    mem_free(dir);
+    mem_free(md);
+    mem_free(dat);
+    quote_free(&pool);
+}
+
+/* Where cells.csv is all that there is, and where two of them are compared. */
+static void check_cells(const struct axis *a)
+{
+    const struct compare_options o = {0};
+    struct compare_count n;
+    struct str told = {0};
+    struct message_list messages = {0};
+    char *csv = rows_read("two/cells.csv"), *alone = rows_path("alone"), *page = rows_path("page"),
+         *full = rows_path("full.csv"), *md;
+    ck_assert_int_eq(fs_mkdirs(alone, NULL), 0);
+    rows_write("alone/cells.csv", csv);
+    ck_assert_int_eq(report_write_to(alone, page, &messages, NULL), 0);
+    md = rows_read("page/table.md");
+    lines_differ(md, "| ", 0, a->key);
+    char *second = strchr(strchr(csv, '\n') + 1, '\n') + 1; /* behind the head and full */
+    *second = '\0';
+    rows_write("full.csv", csv);
+    ck_assert_int_eq(compare_cells(alone, full, &o, &told, &n, NULL), 0);
+    ck_assert_int_eq(n.missing, 2);
+    lines_differ(told.p, "missing", strlen("missing  0123456789abcdef"), a->key);
+    mem_free(csv);
+    mem_free(alone);
+    mem_free(page);
+    mem_free(full);
+    mem_free(md);
+    message_list_free(&messages);
+    str_free(&told);
+}
+
+/* Studies that differ in one axis, in studies.csv and profile.h5. */
+static void check_studies(const struct axis *a)
+{
+    char *csv = rows_read("two/studies.csv"), *path = rows_path("two/profile.h5");
+    struct h5 *f = h5_open(path, H5_MODE_READ, NULL);
+    char *one = h5_get_string(f, "/0", a->key, NULL), *other = h5_get_string(f, "/1", a->key, NULL);
+    lines_differ(csv, "", 0, a->key);
+    ck_assert_msg(one && other && strcmp(one, other) != 0, "%s is '%s' and '%s' in profile.h5", a->key,
+                  one ? one : "unsaid", other ? other : "unsaid");
+    h5_close(f, NULL);
+    mem_free(csv);
+    mem_free(path);
+    mem_free(one);
+    mem_free(other);
+}
+
+/* The rows of full and of one cell. */
+static char *two_rows(const char *layer_budget, char **row)
+{
+    struct str y = {0};
+    str_addf(&y,
+             "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: 1\n"
+             "max_new_tokens: 2\nsweep:\n  - {policy: random, keep: 0.5, layer_budget: %s}\n",
+             layer_budget);
+    rows_run(y.p, "out", 0, NULL);
+    char *full = rows_read("out/rows.jsonl");
+    *row = strchr(full, '\n');
+    *(*row)++ = '\0';
+    (*row)[strcspn(*row, "\n")] = '\0';
+    str_free(&y);
+    return full;
+}
+
+START_TEST(cells_that_differ_in_one_axis_are_told_apart)
+{
+    char *row, *full = two_rows("uniform", &row);
+    for (int i = 0; i < axes_count(); i++) {
+        if (strcmp(axes_at(i)->key, "budget") == 0)
+            continue;
+        report_two(full, row, axes_at(i));
+        check_lines(axes_at(i));
+        check_cells(axes_at(i));
+    }
+    mem_free(full);
+}
+END_TEST
+
+START_TEST(studies_that_differ_in_one_axis_are_told_apart)
+{
+    char *row, *full = two_rows("{single: {layer: 1}}", &row);
+    for (int i = 0; i < axes_count(); i++) {
+        const struct axis *a = axes_at(i);
+        if (a->shown == AXIS_SHOWN_POOLED || strcmp(a->key, "budget") == 0 || strcmp(a->key, "layer_budget") == 0)
+            continue;
+        report_two(full, row, a);
+        check_studies(a);
+    }
     mem_free(full);
 }
 END_TEST
@@ -326,7 +407,8 @@ Suite *make_axes_suite(void)
     tcase_add_test(t, a_new_axis_is_a_baseline);
     tcase_add_test(t, a_new_axis_can_split_groups);
     tcase_add_test(t, a_new_axis_is_in_rows_tables_and_curves);
-    tcase_add_test(t, rows_that_differ_in_one_axis_have_lines_and_curves_of_their_own);
+    tcase_add_test(t, cells_that_differ_in_one_axis_are_told_apart);
+    tcase_add_test(t, studies_that_differ_in_one_axis_are_told_apart);
     tcase_add_test(t, budgets_of_different_units_are_no_seeds_of_one_cell);
     tcase_add_test(t, check_lists_no_two_cells_alike);
     suite_add_tcase(s, t);

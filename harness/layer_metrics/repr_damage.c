@@ -63,6 +63,8 @@ static int read_study(const struct h5 *f, struct allocator_study *s, int n_layer
     d->head_budget = h5_get_string(f, s->group, "head_budget", NULL);
     d->protect = h5_get_string(f, s->group, "protect", NULL);
     d->prefill = h5_get_string(f, s->group, "prefill", NULL);
+    for (int i = 0; i < axes_count(); i++)
+        d->axis[i] = h5_get_string(f, s->group, axes_at(i)->key, NULL);
     d->k = s->n;
     d->layer = s->layer;
     s->layer = NULL;
@@ -182,6 +184,8 @@ void repr_relations_fini(struct repr_relations *r)
         mem_free(d->head_budget);
         mem_free(d->protect);
         mem_free(d->prefill);
+        for (int k = 0; k < axes_count(); k++)
+            mem_free(d->axis[k]);
         mem_free(d->attention_lost);
         mem_free(d->output_error);
         mem_free(d->without_output);

@@ -2,7 +2,7 @@
 #ifndef HARNESS_REPR_DAMAGE_H
 #define HARNESS_REPR_DAMAGE_H
 
-#include "harness/experiment/experiment.h"
+#include "harness/experiment/axes.h"
 #include "harness/stats/rankstats.h"
 #include "models/model.h"
 #include "policies/allocator_study.h"
@@ -11,6 +11,7 @@ struct repr_damage { /* one study of the profile */
     char *name;      /* "0": its group in the file */
     char *policy, *params, *prune_after, *label;
     char *head_budget, *protect, *prefill; /* as JSON but for the first; NULL: the profile does not say */
+    char *axis[AXES_MOST]; /* all that the profile says of the study's axes, by their numbers; NULL: nothing */
     double level;
     int only, k;
     int64_t *layer;                                /* [k] */

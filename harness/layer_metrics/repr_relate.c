@@ -29,6 +29,19 @@ static int same_axis(const struct agg_cell *c, const char *key, const char *want
     return same;
 }
 
+/* 1 when the line is one of the study: it agrees in all axes that the profile tells. */
+static int is_of_study(const struct agg_cell *c, const struct repr_damage *d)
+{
+    int is = aggregate_mean(c, COLUMN_LEVEL) == d->level;
+    for (int i = 0; i < axes_count() && is; i++) {
+        const struct axis *a = axes_at(i);
+        const char *plain = a->kind->is_text ? NULL : json_string(json_get(c->axes, a->key));
+        if (d->axis[i])
+            is = plain ? strcmp(plain, d->axis[i]) == 0 : same_axis(c, a->key, d->axis[i]);
+    }
+    return is;
+}
+
 /* A study in which layer l alone was pruned: the others lost nothing, so its loss is n_layer times the mean that the
  * aggregate has. */
 static void add_attention_lost(const struct aggregate *a, const struct exp_task *t, int n_layer, struct repr_damage *d)
@@ -44,10 +57,8 @@ static void add_attention_lost(const struct aggregate *a, const struct exp_task 
     for (int l = 0; l < a->n_line; l++) {
         const struct agg_cell *c = &a->line[l];
         int layer;
-        if (!aggregate_single(c, &layer) || aggregate_mean(c, COLUMN_LEVEL) != d->level ||
-            strcmp(aggregate_text(c, "task"), t->label) != 0 || strcmp(aggregate_text(c, "policy"), d->policy) != 0 ||
-            strcmp(aggregate_text(c, "prune_after"), d->prune_after) != 0 || !same_axis(c, "task_params", t->params) ||
-            !same_axis(c, "params", d->params))
+        if (!aggregate_single(c, &layer) || strcmp(aggregate_text(c, "task"), t->label) != 0 ||
+            !same_axis(c, "task_params", t->params) || !is_of_study(c, d))
             continue;
         for (int i = 0; i < d->k; i++)
             if (d->layer[i] == layer) {

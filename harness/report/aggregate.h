@@ -89,7 +89,8 @@ const struct stats_range *aggregate_range_of_column(const char *name); /* of a f
 void aggregate_range_identities(const struct aggregate *a, struct agg_cell *c);
 
 struct quote;
-void aggregate_csv(const struct aggregate *a, struct quote *out); /* cells.csv */
+void aggregate_csv(const struct aggregate *a, struct quote *out);                      /* cells.csv */
+void aggregate_csv_axis(const struct agg_cell *c, const char *key, struct quote *out); /* as cells.csv has it */
 
 double aggregate_mean(const struct agg_cell *c, enum column_id column); /* of a column that is pooled */
 const char *aggregate_text(const struct agg_cell *c, const char *key);  /* a text axis; "" when absent */

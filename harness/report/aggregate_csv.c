@@ -100,8 +100,9 @@ void aggregate_policy_label(const struct aggregate *a, const struct agg_cell *c,
     }
 }
 
-static void csv_axis(const struct json *v, struct quote *out)
+void aggregate_csv_axis(const struct agg_cell *c, const char *key, struct quote *out)
 {
+    const struct json *v = json_get(c->axes, key);
     char *printed = json_is_string(v) || json_is_number(v) || json_is_null(v) ? NULL : json_print(v);
     if (json_is_string(v))
         quote_add(out, "%s", json_string(v));
@@ -242,7 +243,7 @@ void aggregate_csv(const struct aggregate *a, struct quote *out)
         for (int k = 0; k < n_axes; k++) {
             if (k)
                 quote_add(out, ",");
-            csv_axis(json_get(a->cell[c].axes, axes[k]), out);
+            aggregate_csv_axis(&a->cell[c], axes[k], out);
         }
         csv_values(a, &a->cell[c], out);
     }

@@ -6,6 +6,7 @@
 #include "harness/base/csv.h"
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/experiment/axes.h"
 #include "harness/report/cell_columns.h"
 
 struct run {
@@ -32,18 +33,40 @@ static void tell_json(struct str *out, const char *verdict, const char *id, cons
     str_add(out, "}\n");
 }
 
+static int varies(const struct csv *c, int column)
+{
+    for (int r = 2; r < c->n_row; r++)
+        if (strcmp(csv_at(c, r, column), csv_at(c, 1, column)) != 0)
+            return 1;
+    return 0;
+}
+
+/* What the cell is: its task, and the axes that are not the default, or of those without one the values that vary. */
+static void add_cell(const struct csv *c, int row, struct str *out)
+{
+    static const char *const of[] = {"model", "task", "length"};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        int k = csv_column(c, of[i]);
+        if (k >= 0 && *csv_at(c, row, k))
+            str_addf(out, " %s", csv_at(c, row, k));
+    }
+    for (int i = 0; i < axes_count(); i++) {
+        const struct axis *a = axes_at(i);
+        int k = csv_column(c, a->key);
+        const char *v = k < 0 ? "" : csv_at(c, row, k);
+        if (!*v || strcmp(v, "{}") == 0 || (a->dflt && strcmp(v, a->dflt) == 0) ||
+            (a->dflt_is != AXIS_DEFAULT_FIXED && !varies(c, k)))
+            continue;
+        if (a->shown == AXIS_SHOWN_COLUMN)
+            str_addf(out, " %s", v);
+        else
+            str_addf(out, " %s=%s", a->note, v);
+    }
+}
+
 static void tell(struct run *r, const char *verdict, const struct csv *c, int row, const char *column, const char *base,
                  const char *now)
 {
-    static const struct {
-        const char *axis, *untold; /* a value that needs no word */
-    } named[] = {{"model", ""},
-                 {"task", ""},
-                 {"length", ""},
-                 {"policy", ""},
-                 {"params", "{}"},
-                 {"budget", ""},
-                 {"layer_budget", "uniform"}};
     const char *id = csv_at(c, row, csv_column(c, "cell"));
     if (r->o->json) {
         tell_json(r->out, verdict, id, column, base, now);
@@ -51,12 +74,7 @@ static void tell(struct run *r, const char *verdict, const struct csv *c, int ro
     }
     struct str line = {0};
     str_addf(&line, "%-8s %s", verdict, id);
-    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
-        int k = csv_column(c, named[i].axis);
-        const char *v = k < 0 ? "" : csv_at(c, row, k);
-        if (*v && strcmp(v, named[i].untold) != 0)
-            str_addf(&line, " %s", v);
-    }
+    add_cell(c, row, &line);
     if (column)
         str_addf(&line, ": %s %s, expected %s", column, *now ? now : "(empty)", *base ? base : "(empty)");
     quote_text(QUOTE_LINE, line.p, r->out); /* one line, whatever the names hold */

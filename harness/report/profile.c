@@ -8,6 +8,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/h5.h"
 #include "harness/base/mem.h"
+#include "harness/experiment/axes.h"
 #include "harness/report/cell_columns.h"
 #include "harness/report/study.h"
 
@@ -113,20 +114,35 @@ static int write_prompts(struct h5 *f, const char *group, const struct aggregate
     return rc;
 }
 
+/* An axis as text: JSON of what may have parameters, otherwise the plain value. */
+static int write_axis(struct h5 *f, const char *group, const struct agg_cell *c, const struct axis *a, struct err *e)
+{
+    const struct json *v = json_get(c->axes, a->key);
+    char *text = json_print(v);
+    int rc = 0;
+    if (v) /* rows of older programs lack some */
+        rc = h5_set_string(f, group, a->key, a->kind->is_text || !json_is_string(v) ? text : json_string(v), e);
+    mem_free(text);
+    return rc;
+}
+
+/* Of a study all its lines have in common: every axis but the layers; the budget is `level`. */
 static int write_attributes(struct h5 *f, const char *group, const struct study *st, struct err *e)
 {
     const struct agg_cell *c = st->line[0];
-    static const char *const texts[] = {"model", "task", "metric", "policy", "prune_after", "head_budget"};
-    static const char *const objects[] = {"params", "task_params", "protect", "prefill"};
+    static const char *const texts[] = {"model", "task", "metric"};
     int higher = columns_higher_is_better(COLUMN_SCORE, aggregate_text(c, "metric"));
     int bad = h5_set_double(f, group, columns_name(COLUMN_LEVEL), aggregate_mean(c, COLUMN_LEVEL), e) ||
               h5_set_int(f, group, "only", st->only, e) || h5_set_int(f, group, "higher_is_better", higher, e);
     for (size_t k = 0; k < sizeof texts / sizeof *texts && !bad; k++)
         bad = h5_set_string(f, group, texts[k], aggregate_text(c, texts[k]), e);
-    for (size_t k = 0; k < sizeof objects / sizeof *objects && !bad; k++) {
-        char *v = json_print(json_get(c->axes, objects[k]));
-        bad = h5_set_string(f, group, objects[k], v, e);
-        mem_free(v);
+    char *params = json_print(json_get(c->axes, "task_params"));
+    bad = bad || h5_set_string(f, group, "task_params", params, e);
+    mem_free(params);
+    for (int i = 0; i < axes_count() && !bad; i++) {
+        const struct axis *a = axes_at(i);
+        if (a->shown != AXIS_SHOWN_POOLED && strcmp(a->key, "budget") != 0 && strcmp(a->key, "layer_budget") != 0)
+            bad = write_axis(f, group, c, a, e);
     }
     return bad ? -1 : 0;
 }

@@ -1,11 +1,13 @@
 #include "harness/report/study_csv.h"
 
 #include <math.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
+#include "harness/experiment/axes.h"
 #include "harness/report/study.h"
 
 /* Empty where there is no number, as in cells.csv. */
@@ -21,6 +23,13 @@ static int is_measured(const struct study *s, enum column_id m)
     for (int i = 0; i < s->n; i++)
         n += isfinite(s->line[i]->summary[m].mean);
     return n > 0;
+}
+
+/* What else tells studies apart, behind the numbers: all axes but the policy, the level and the layers. */
+static int is_told(const struct axis *a)
+{
+    return strcmp(a->key, "policy") != 0 && strcmp(a->key, "budget") != 0 && strcmp(a->key, "layer_budget") != 0 &&
+           a->shown != AXIS_SHOWN_POOLED;
 }
 
 static void add_study(const struct aggregate *a, const struct study *s, struct quote *out)
@@ -41,6 +50,11 @@ static void add_study(const struct aggregate *a, const struct study *s, struct q
         number(out, g.test.effect);
         number(out, g.test.p);
         number(out, g.split_half);
+        for (int i = 0; i < axes_count(); i++)
+            if (is_told(axes_at(i))) {
+                quote_add(out, ",");
+                aggregate_csv_axis(s->line[0], axes_at(i)->key, out);
+            }
         quote_add(out, "\n");
     }
 }
@@ -52,7 +66,13 @@ int study_csv_write(const char *dir, const struct aggregate *a, struct err *e)
     int rc = 0;
     study_find(a, &list);
     quote_add(&out,
-              "model,task,policy,level,only,measure,layers,samples,variance,null_mean,null_sd,effect,p,split_half\n");
+              "model,task,policy,level,only,measure,layers,samples,variance,null_mean,null_sd,effect,p,split_half");
+    for (int i = 0; i < axes_count(); i++)
+        if (is_told(axes_at(i))) {
+            quote_add(&out, ",");
+            quote_add_word(&out, axes_at(i)->key);
+        }
+    quote_add(&out, "\n");
     for (int i = 0; i < list.n; i++)
         add_study(a, &list.v[i], &out);
     char *path = fs_join(dir, "studies.csv");
