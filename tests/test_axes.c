@@ -356,6 +356,70 @@ START_TEST(studies_that_differ_in_one_axis_are_told_apart)
 }
 END_TEST
 
+/* A row of depth and length; `axes`: what differs, as JSON. */
+static void add_place(struct str *s, const char *cell, int index, const char *policy, int depth, int length,
+                      const char *axes, double score)
+{
+    str_addf(
+        s,
+        "{\"schema\":1,\"cell\":\"%s\",\"cell_index\":%d,\"model\":\"m\",\"task\":\"t\",\"task_params\":{\"depth\":"
+        "%d},\"length\":%d,\"sample\":0,\"question_id\":\"q\",\"context_id\":\"c\",\"prompt_sha256\":\"ab\","
+        "\"policy\":\"%s\",\"params\":{},\"budget\":\"%s\",\"keep\":0.5,\"layer_budget\":\"uniform\","
+        "\"prune_after\":\"all_but_last\",%s,\"status\":\"ok\",\"metric\":\"f1\",\"score\":%.9g,\"nll\":null,\"kl\":%."
+        "9g,"
+        "\"top1\":null,\"kl_max\":null,\"cache_bytes\":100}\n",
+        cell, index, depth, length, policy, strcmp(policy, "full") ? "0.5" : "", axes, score, score);
+}
+
+START_TEST(a_map_of_depth_and_length_has_a_panel_for_each_value)
+{
+    struct str s = {0}, cell = {0};
+    struct message_list messages = {0};
+    for (int i = 0; i < 8; i++) {
+        str_clear(&cell);
+        str_addf(&cell, "c%d", i);
+        add_place(&s, cell.p, i, "knorm", 50 * (i & 1), i & 2 ? 256 : 128,
+                  i & 4 ? "\"protect\":{\"sinks\":4},\"max_new_tokens\":8" : "\"protect\":{},\"max_new_tokens\":4",
+                  0.5);
+    }
+    char *dir = rows_path("map");
+    ck_assert_int_eq(fs_mkdirs(dir, NULL), 0);
+    rows_write("map/rows.jsonl", s.p);
+    ck_assert_int_eq(report_write(dir, &messages, NULL), 0);
+    char *dat = rows_read("map/plots/heat-t-m.dat");
+    holds(dat, "\n# knorm, keep 0.5, new tokens 4\n");
+    holds(dat, "\n# knorm, keep 0.5, sinks=4, new tokens 8\n");
+    ck_assert_int_eq(count(dat, " 0.5 "), 8); /* no two cells at one place of a panel */
+    mem_free(dir);
+    mem_free(dat);
+    str_free(&s);
+    str_free(&cell);
+    message_list_free(&messages);
+}
+END_TEST
+
+START_TEST(a_pair_is_of_cells_that_agree_in_all_other_axes)
+{
+    struct str s = {0};
+    struct aggregate a;
+    struct stats_paired p;
+    int n_budget;
+    add_place(&s, "a", 0, "tova", 0, 128, "\"head_budget\":\"shared\",\"max_new_tokens\":4", 0.5);
+    add_place(&s, "b", 1, "tova", 0, 128, "\"head_budget\":\"shared\",\"max_new_tokens\":8", 1);
+    add_place(&s, "c", 2, "knorm", 0, 128, "\"head_budget\":\"uniform\",\"max_new_tokens\":4", 0.25);
+    char *dir = rows_path("pair");
+    ck_assert_int_eq(fs_mkdirs(dir, NULL), 0);
+    rows_write("pair/rows.jsonl", s.p);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    ck_assert_int_eq(aggregate_pair(&a, "tova", "knorm", COLUMN_SCORE, 1, &p, &n_budget, NULL), 0);
+    ck_assert_int_eq(p.n, 1);
+    ck_assert_double_eq(p.diff, 0.25); /* not the mean of 0.5 and 1: only one of them has a counterpart */
+    aggregate_free(&a);
+    mem_free(dir);
+    str_free(&s);
+}
+END_TEST
+
 START_TEST(budgets_of_different_units_are_no_seeds_of_one_cell)
 {
     struct aggregate a;
@@ -409,6 +473,8 @@ Suite *make_axes_suite(void)
     tcase_add_test(t, a_new_axis_is_in_rows_tables_and_curves);
     tcase_add_test(t, cells_that_differ_in_one_axis_are_told_apart);
     tcase_add_test(t, studies_that_differ_in_one_axis_are_told_apart);
+    tcase_add_test(t, a_map_of_depth_and_length_has_a_panel_for_each_value);
+    tcase_add_test(t, a_pair_is_of_cells_that_agree_in_all_other_axes);
     tcase_add_test(t, budgets_of_different_units_are_no_seeds_of_one_cell);
     tcase_add_test(t, check_lists_no_two_cells_alike);
     suite_add_tcase(s, t);

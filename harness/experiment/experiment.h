@@ -156,8 +156,8 @@ void experiment_fini(struct experiment *x);
 /* What random scores of a sample depend on: the task, its version and parameters, the seed and the index. */
 uint64_t experiment_sample_hash(const struct experiment *x, int task, int sample);
 
-/* `full` is always first among the cells of a (model, task) with the same prune_after and weight_dtype; it is added
- * where a file names none. Cells are in file order otherwise, equal ones merged. */
+/* Cells are in the order of models and tasks. Among those of a (model, task) the full caches stand first, one for every
+ * group (axes.h), and are added where a file names none; the others are in file order, equal ones merged. */
 
 /* Sets the template alone of an empty experiment, from what could stand behind `template:` in a file; experiment_fini
  * afterwards. -1 and what is wrong with it. */
