@@ -24,7 +24,7 @@ static const struct {
     {"generate", "continue a prompt", cmd_generate},
     {"samples", "print a task's samples as JSONL", cmd_samples},
     {"trace", "what one cell kept of one sample, position by position", cmd_trace},
-    {"metrics", "representation metrics of every layer, and what they say of its damage", cmd_metrics},
+    {"metrics", "metrics of layers, from hidden states, and what they say of a layer's damage", cmd_metrics},
     {"bench", "throughput and memory against this machine's own limits", cmd_bench},
 };
 enum { N_COMMAND = sizeof command / sizeof *command };

@@ -1,5 +1,5 @@
 /* What bench computes: work counted by formulas against loops that count one by one, how rows are judged and printed,
- * and how --profile attributes time. Nothing here depends on how fast the machine is. */
+ * and how --timing attributes time. Nothing here depends on how fast the machine is. */
 #include <math.h>
 #include <string.h>
 
@@ -143,9 +143,9 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     m->path = mem_strdup("a \"model\".h5");
     row[0].before[BENCH_SQUARE] = 100;
     row[0].after[BENCH_SQUARE] = 200;
-    row[0].r = (struct bench_result){.second = {4}, .n = 1, .linear_flop = 400, .tokens = 8, .profile_s = 5};
-    row[0].r.profile[TIMING_PHASE_PREFILL][TIMING_LINEAR] = 3;
-    row[0].r.profile[TIMING_PHASE_DECODING][TIMING_ATTENTION] = 1;
+    row[0].r = (struct bench_result){.second = {4}, .n = 1, .linear_flop = 400, .tokens = 8, .timing_s = 5};
+    row[0].r.timing[TIMING_PHASE_PREFILL][TIMING_LINEAR] = 3;
+    row[0].r.timing[TIMING_PHASE_DECODING][TIMING_ATTENTION] = 1;
     bench_row_judge(&row[0]);
     strcpy(row[1].skipped, "it says \"no\"");
     struct bench_report r = {.model = m,
@@ -163,10 +163,10 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     const struct json *first = json_first(json_get(root, "tests")), *second = json_next(first);
     ck_assert_double_eq(number(first, "ratio"), 0.5);
     ck_assert_double_eq(number(first, "tokens_per_s"), 2);
-    ck_assert_double_eq(number(json_get(first, "profile"), "linear"), 3);
-    ck_assert_double_eq(number(json_get(first, "profile"), "decoding"), 1);
-    ck_assert_double_eq(number(json_get(first, "profile"), "decoding_attention"), 1);
-    ck_assert_double_eq(number(json_get(first, "profile"), "other"), 1);
+    ck_assert_double_eq(number(json_get(first, "timing"), "linear"), 3);
+    ck_assert_double_eq(number(json_get(first, "timing"), "decoding"), 1);
+    ck_assert_double_eq(number(json_get(first, "timing"), "decoding_attention"), 1);
+    ck_assert_double_eq(number(json_get(first, "timing"), "other"), 1);
     ck_assert_str_eq(json_string(json_get(second, "skipped")), row[1].skipped);
     json_free(root);
     str_free(&out);

@@ -1,4 +1,4 @@
-/* Where the time goes, for `depthkv bench --profile`. Switched off, begin and end cost a test of one variable.
+/* Where the time goes, for `depthkv bench --timing`. Switched off, begin and end cost a test of one variable.
  *
  *   timing_begin(TIMING_ATTENTION);        serial code, outside parallel loops; sections nest,
  *   ...                                    and a section's time is its own: what inner ones take is theirs

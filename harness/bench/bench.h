@@ -27,7 +27,7 @@ struct bench_result {
     double rss, expected;                                     /* bytes, 0: not asked for */
     double linear_flop, qk_flop, pv_flop, rows32_flop, bytes; /* of one second[i]: what the limit is made of */
     int relative;                                             /* 1: the limit is `base` */
-    double profile[TIMING_N_PHASE][TIMING_N_KIND], profile_s; /* of one more repeat, not divided; 0: none */
+    double timing[TIMING_N_PHASE][TIMING_N_KIND], timing_s;   /* of one more repeat, not divided; 0: none */
 };
 
 struct bench_run {
@@ -35,8 +35,8 @@ struct bench_run {
     const struct bench_limits *limits;
     struct bench_cells *cells;                             /* the cells of its sweeps */
     struct token_ids prompt;                               /* as many tokens as the longest test needs */
-    int repeats, profile;                                  /* profile: one more repeat, with the clocks running */
-    struct bench_result *watched;                          /* whose profile the next timed window is; NULL: nobody's */
+    int repeats, timing;                                   /* timing: one more repeat, with the clocks running */
+    struct bench_result *watched;                          /* whose timing the next timed window is; NULL: nobody's */
     void (*progress)(const char *test, int repeat, int n); /* repeat 0: warming up */
 };
 

@@ -225,20 +225,20 @@ static double sum(const double *x, int n)
 /* What no section covers: encoding, allocation, rows being filled. */
 static double unaccounted(const struct bench_result *r)
 {
-    double rest = r->profile_s;
+    double rest = r->timing_s;
     for (int p = 0; p < TIMING_N_PHASE; p++)
-        rest -= sum(r->profile[p], TIMING_N_KIND);
+        rest -= sum(r->timing[p], TIMING_N_KIND);
     return rest > 0 ? rest : 0;
 }
 
 /* A phase's own share that is neither linear nor attention nor anything else that has a column. */
 static double rest_of(const struct bench_result *r, int p)
 {
-    const double *x = r->profile[p];
+    const double *x = r->timing[p];
     return x[TIMING_OTHER] + x[TIMING_DECODING] + x[TIMING_FORCED] + (p == TIMING_PHASE_PREFILL ? unaccounted(r) : 0);
 }
 
-static void print_profile(const struct bench_report *r, struct quote *out)
+static void print_timing(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"% of the time", "phase",   "all", "linear", "attention", "statistics",
                                        "scoring",       "cutting", "I/O", "rest",   "seconds"};
@@ -249,15 +249,15 @@ static void print_profile(const struct bench_report *r, struct quote *out)
     for (int k = 0; k < r->n_row; k++)
         for (int p = 0; p < TIMING_N_PHASE; p++) {
             const struct bench_result *x = &r->row[k].r;
-            double all = sum(x->profile[p], TIMING_N_KIND) + (p == TIMING_PHASE_PREFILL ? unaccounted(x) : 0);
-            if (!(x->profile_s > 0) || all < 0.001 * x->profile_s)
+            double all = sum(x->timing[p], TIMING_N_KIND) + (p == TIMING_PHASE_PREFILL ? unaccounted(x) : 0);
+            if (!(x->timing_s > 0) || all < 0.001 * x->timing_s)
                 continue;
             cell(&t, "%s", r->row[k].test->name);
             cell(&t, "%s", p == TIMING_PHASE_PREFILL ? "prefill, cut, rows" : timing_phase_name[p]);
-            cell(&t, "%.1f", 100 * all / x->profile_s);
+            cell(&t, "%.1f", 100 * all / x->timing_s);
             for (size_t i = 0; i < sizeof column / sizeof *column; i++)
-                cell(&t, "%.1f", 100 * x->profile[p][column[i]] / x->profile_s);
-            cell(&t, "%.1f", 100 * rest_of(x, p) / x->profile_s);
+                cell(&t, "%.1f", 100 * x->timing[p][column[i]] / x->timing_s);
+            cell(&t, "%.1f", 100 * rest_of(x, p) / x->timing_s);
             cell(&t, "%.3f", all);
         }
     if (t.n_row > 1) {
@@ -303,7 +303,7 @@ void bench_print_table(const struct bench_report *r, struct quote *out)
     }
     table_free(&t);
     print_memory(r, out);
-    print_profile(r, out);
+    print_timing(r, out);
     print_limits(r, out);
     print_notes(r, out);
 }
@@ -374,22 +374,22 @@ static void numbers(struct str *out, const char *key, const double *x, int n)
 }
 
 /* Seconds: linear ... io of the prefill; decoding and forced whole, and what is linear and attention in them. */
-static void profile_json(const struct bench_result *r, struct str *out)
+static void timing_json(const struct bench_result *r, struct str *out)
 {
-    str_addf(out, ", \"profile\": {\"seconds\": ");
-    str_add_json_double(out, r->profile_s);
+    str_addf(out, ", \"timing\": {\"seconds\": ");
+    str_add_json_double(out, r->timing_s);
     for (int k = TIMING_LINEAR; k < TIMING_N_KIND; k++)
         if (k != TIMING_DECODING && k != TIMING_FORCED)
-            member(out, timing_kind_name[k], r->profile[TIMING_PHASE_PREFILL][k]);
+            member(out, timing_kind_name[k], r->timing[TIMING_PHASE_PREFILL][k]);
     for (int p = TIMING_PHASE_DECODING; p < TIMING_N_PHASE; p++) {
         char name[64];
-        member(out, timing_phase_name[p], sum(r->profile[p], TIMING_N_KIND));
+        member(out, timing_phase_name[p], sum(r->timing[p], TIMING_N_KIND));
         for (int k = TIMING_LINEAR; k <= TIMING_ATTENTION; k++) {
             snprintf(name, sizeof name, "%s_%s", timing_phase_name[p], timing_kind_name[k]);
-            member(out, name, r->profile[p][k]);
+            member(out, name, r->timing[p][k]);
         }
     }
-    member(out, "other", unaccounted(r) + r->profile[TIMING_PHASE_PREFILL][TIMING_OTHER]);
+    member(out, "other", unaccounted(r) + r->timing[TIMING_PHASE_PREFILL][TIMING_OTHER]);
     str_add(out, "}");
 }
 
@@ -433,8 +433,8 @@ static void test_json(const struct bench_row *row, struct str *out)
         if (!isnan(pair[0]) || !isnan(pair[1]))
             numbers(out, bench_limit_info[i].name, pair, 2);
     }
-    if (row->r.profile_s > 0)
-        profile_json(&row->r, out);
+    if (row->r.timing_s > 0)
+        timing_json(&row->r, out);
     str_add(out, "}");
 }
 

@@ -33,10 +33,10 @@ static int stopped(struct err *e)
     return leave_asked() ? err_set(e, ERR_INTERRUPTED, "stopped") : 0;
 }
 
-/* Round 0 warms up, rounds 1 .. repeats count, one more is watched by the profile. */
+/* Round 0 warms up, rounds 1 .. repeats count, one more is watched by the clocks. */
 static int n_round(const struct bench_run *b)
 {
-    return 1 + b->repeats + (b->profile ? 1 : 0);
+    return 1 + b->repeats + (b->timing ? 1 : 0);
 }
 
 static void begin_round(struct bench_run *b, const struct bench_test *t, int i)
@@ -70,8 +70,8 @@ static double close_window(struct bench_run *b, double start)
 {
     double seconds = clock_seconds() - start;
     if (b->watched) {
-        timing_read(b->watched->profile);
-        b->watched->profile_s = seconds;
+        timing_read(b->watched->timing);
+        b->watched->timing_s = seconds;
         timing_enable(0);
         b->watched = NULL;
     }

@@ -23,9 +23,8 @@ static const char help[] =
     "                     `limits` measures the machine alone\n"
     "  --threads N        threads\n"
     "  --weight-dtype D   f32 or bf16: how weights are held (default f32)\n"
-    "  --profile          where the time goes, from one more repeat: by phase (prefill, decoding, forced passes) "
-    "linear,\n"
-    "                     attention, statistics, scoring, cutting, I/O\n"
+    "  --timing           where the time goes, from one more repeat: by phase (prefill, decoding, forced passes)\n"
+    "                     linear, attention, statistics, scoring, cutting, I/O (--profile, its old name, still works)\n"
     "  --json, --csv      for programs; --json holds every raw time\n"
     "  -q, --quiet        no progress on stderr\n\n"
     "tests:\n";
@@ -42,7 +41,7 @@ enum { MAX_TEST = 32, FORMAT_TABLE = 0, FORMAT_JSON, FORMAT_CSV };
 struct options {
     const char *model, *only;
     int64_t repeats;
-    int format, quiet, profile;
+    int format, quiet, timing;
     enum model_dtype dtype;
     unsigned char chosen[MAX_TEST];
     int all_limits;
@@ -106,7 +105,7 @@ static void show_progress(const char *test, int repeat, int n)
     else if (repeat <= n)
         quote_show(stderr, "%s: %d of %d\n", test, repeat, n);
     else
-        quote_show(stderr, "%s: profile\n", test);
+        quote_show(stderr, "%s: timing\n", test);
 }
 
 /* What stands against a test on this model; "" when nothing does. */
@@ -209,7 +208,7 @@ static int bench(const struct options *o, struct err *e)
 {
     int rc = -1, longest = 0;
     struct state s = {0};
-    struct bench_run b = {.repeats = (int)o->repeats, .profile = o->profile, .progress = show_progress};
+    struct bench_run b = {.repeats = (int)o->repeats, .timing = o->timing, .progress = show_progress};
     struct bench_limits *limits = NULL;
     struct model *m = open_model(o->model, o->dtype, e);
     if (!m)
@@ -256,14 +255,15 @@ static int choose_dtype(struct options *o, const char *name)
 /* 0, or an exit code + 1 so that -h can end with 0. */
 static int parse(int argc, char **argv, struct options *o)
 {
-    enum { ONLY = 256, THREADS, JSON, CSV, PROFILE, WEIGHT_DTYPE };
+    enum { ONLY = 256, THREADS, JSON, CSV, TIMING, WEIGHT_DTYPE };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},
         {"only", required_argument, NULL, ONLY},
         {"threads", required_argument, NULL, THREADS},
         {"json", no_argument, NULL, JSON},
         {"csv", no_argument, NULL, CSV},
-        {"profile", no_argument, NULL, PROFILE},
+        {"timing", no_argument, NULL, TIMING},
+        {"profile", no_argument, NULL, TIMING}, /* what it was called */
         {"quiet", no_argument, NULL, 'q'},
         {"weight-dtype", required_argument, NULL, WEIGHT_DTYPE},
         {NULL, 0, NULL, 0},
@@ -279,7 +279,7 @@ static int parse(int argc, char **argv, struct options *o)
         case ONLY: o->only = optarg; break;
         case THREADS: bad = cli_threads("bench", optarg); break;
         case JSON: o->format = FORMAT_JSON; break;
-        case PROFILE: o->profile = 1; break;
+        case TIMING: o->timing = 1; break;
         case WEIGHT_DTYPE: bad = choose_dtype(o, optarg); break;
         case CSV: o->format = FORMAT_CSV; break;
         default: return cli_bad_option("bench", c, argv, longs) + 1;

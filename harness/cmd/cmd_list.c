@@ -16,7 +16,8 @@ static const char list_help[] =
     "[policies|allocators|heads|prefill|decode|positions|tasks|metrics] [--json]\n"
     "       depthkv list experiments [--json]\n\n"
     "Without a word, everything but experiments: those that come with depthkv, each with the\n"
-    "question that it asks. Their names stand for their files: depthkv run demo\n\n"
+    "question that it asks. Their names stand for their files: depthkv run demo\n"
+    "metrics are those of text; metrics of layers: depthkv metrics -h\n\n"
     "  --json   one JSON object a line: kind, name, summary\n";
 static const char describe_help[] =
     "Print what a policy, allocator, head rule, mode, task or metric is, and its parameters.\n\n"

@@ -1,5 +1,5 @@
-/* `depthkv metrics`: representation metrics of an experiment's model on its tasks, and whether they predict the damage
- * that a study of single layers has measured. */
+/* `depthkv metrics`: metrics of layers, from the hidden states of an experiment's model on its tasks, and whether they
+ * predict the damage that a study of single layers has measured. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,13 +15,12 @@
 #include "harness/run/progress.h"
 
 static const char help[] =
-    "Measure spectral entropy, effective rank, curvature, DiME, LiDAR and InfoNCE of the hidden states at four stages "
-    "of\n"
-    "every layer (pre, att, res, mlp), and correlate them with the damage in a profile.h5, beside cheap rivals: depth, "
-    "attention\n"
-    "entropy, attention lost (from the rows beside the profile), and the output error of a layer whose cache is cut as "
-    "the\n"
-    "profile's was, which takes one more pass over each prompt.\n\n"
+    "Metrics of layers (`depthkv list metrics` has those of text): spectral entropy, effective rank, curvature, DiME,\n"
+    "LiDAR and InfoNCE of the hidden states at four stages of every layer (pre, att, res, mlp), correlated with the\n"
+    "damage in a profile.h5, beside cheap rivals: depth, attention entropy, attention lost (from the rows beside the\n"
+    "profile), and the output error of a layer whose cache is cut as the profile's was, which takes one more pass "
+    "over\n"
+    "each prompt.\n\n"
     "usage: depthkv metrics FILE.yaml [options]\n\n"
     "  -o DIR             where metrics.csv, metrics.h5, metrics.md, correlations.csv and plots go (default: "
     "results/<experiment>)\n"

@@ -142,7 +142,7 @@ int repr_tokens(const float *x, int n_token, int width, const struct repr_rule *
 {
     int rc = -1, skean = r->definition == REPR_SKEAN;
     if (n_token < 3)
-        return err_set(e, ERR_CONFIG, "a sequence of %d tokens; representation metrics need at least 3", n_token);
+        return err_set(e, ERR_CONFIG, "a sequence of %d tokens; metrics of layers need at least 3", n_token);
     double *z = mem_try((size_t)n_token * (size_t)width, sizeof *z, "hidden states", e);
     if (!z)
         return -1;

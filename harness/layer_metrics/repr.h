@@ -1,4 +1,4 @@
-/* Representation metrics of hidden states, in two definitions that share names and little else:
+/* Metrics of layers, from their hidden states, in two definitions that share names and little else:
  *
  *                DEPTHKV (arXiv:2604.24647, 4.2, App. G)            SKEAN (arXiv:2502.02013 and its repository)
  *   tokens       centred over the sequence (entropy); unit length   centred over the sequence, then unit length

@@ -1,4 +1,4 @@
-/* The cheap rival of the representation metrics that comes closest to the damage itself: what cutting one layer's cache
+/* The cheap rival of the metrics of layers that comes closest to the damage itself: what cutting one layer's cache
  * does to that layer's attention output, in a single step.
  *
  * For every study of a profile that prunes one layer at a time, and every prompt: the prompt is read whole up to

@@ -136,7 +136,7 @@ static int feed(struct run *r, const struct prompt *prompt, int sample, int view
     if (r->o->max_tokens > 0 && n > r->o->max_tokens)
         n = (int)r->o->max_tokens;
     if (n < 3)
-        return err_set(e, ERR_CONFIG, "a prompt of %d tokens; representation metrics need at least 3", n);
+        return err_set(e, ERR_CONFIG, "a prompt of %d tokens; metrics of layers need at least 3", n);
     struct pass p = {.run = r, .sample = sample, .view = view, .n_token = n};
     struct kvcache *cache = kvcache_create(&r->m->hp, n, e);
     p.stage = mem_try((size_t)TAP_N_STAGE * (size_t)n * (size_t)r->width, sizeof *p.stage, "hidden states", e);

@@ -1,4 +1,4 @@
-/* Representation metrics of one model on one task: for every layer, at the four stages of a block. Every sample's
+/* Metrics of layers of one model on one task: for every layer, at the four stages of a block. Every sample's
  * prompt goes through the model once as it is and once per view, a copy from which each word is dropped with
  * probability `drop`; both papers perturb inputs, DepthKV so, Skean et al. by edits of characters, which are not
  * imitated. Of a context with several questions the first one is asked. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Representation metrics alone, against a profile, and what is refused.
+# Metrics of layers alone, against a profile, and what is refused.
 . "$ROOT/tests/cli/lib/model.sh"
 experiment >x.yaml
 printf '%s\n' '  - policy: h2o' '    keep: 0.25' '    layer_budget: {single: {layer: all}}' >>x.yaml
