@@ -45,6 +45,7 @@
     SUITE(experiment_errors) \
     SUITE(estimate) \
     SUITE(encode) \
+    SUITE(prompts) \
     SUITE(observe) \
     SUITE(json) \
     SUITE(target) \

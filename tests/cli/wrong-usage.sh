@@ -31,5 +31,10 @@ t "did you mean 'sweep32'" bench -m x.h5 --only pp512,sweeep32
 t "unknown" bench -m x.h5 --only ''
 t "too much" bench -m x.h5 pp512
 t "whole number" bench -m x.h5 -r 0
+many=$(printf -- '--set samples=1 %.0s' {1..65})
+for command in run check metrics trace; do
+  # shellcheck disable=SC2086
+  t "$command: more than 64 --set" $command $many x.yaml
+done
 [ -z "$(find . -type f ! -name out ! -name err)" ] || { echo "files left: $(find . -type f)"; failed=1; }
 exit $failed
