@@ -102,6 +102,39 @@ START_TEST(a_trace_shows_what_the_run_kept_and_protected)
 }
 END_TEST
 
+/* Of a chunked prefill the scores of the last cut are shown; what an earlier one evicted has none, and is not kept. */
+START_TEST(what_an_earlier_chunk_evicted_has_no_score)
+{
+    int status, without = 0, kept_lines = 0, dropped = 0;
+    char *path = rows_path("x.yaml"), *text, *end;
+    struct experiment x;
+    rows_write("x.yaml", "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: "
+                         "1\nmax_new_tokens: 4\nsweep: [{policy: knorm, keep: 0.3, prefill: {chunked: {size: 64}}}]\n");
+    ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, NULL), 0);
+    text = trace(x.cell[1].id, "", "", &status);
+    ck_assert_int_eq(status, CLI_OK);
+    for (char *p = strchr(text, '\n') + 1; *p; p = end + 1) {
+        int protected, kept;
+        end = strchr(p, '\n');
+        char *tail = end;
+        for (int tabs = 0; tabs < 3; tabs += *tail == '\t')
+            tail--;
+        int has_score = tail[1] != '\t';
+        ck_assert_int_eq(sscanf(tail + 1 + strcspn(tail + 1, "\t"), "%d%d", &protected, &kept), 2);
+        ck_assert(has_score || !kept);
+        without += !has_score;
+        kept_lines += kept;
+        dropped += has_score && !kept;
+    }
+    ck_assert_int_eq(kept_lines, 3 * 2 * 118); /* floor(0.3 of 395) */
+    ck_assert_int_gt(without, 0);
+    ck_assert_int_gt(dropped, 0); /* by the last cut */
+    mem_free(text);
+    mem_free(path);
+    experiment_fini(&x);
+}
+END_TEST
+
 START_TEST(a_layer_a_sample_or_a_cell_that_is_not_there_is_told)
 {
     int status;
@@ -147,6 +180,7 @@ Suite *make_trace_suite(void)
     TCase *t = tcase_create("trace");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_trace_shows_what_the_run_kept_and_protected);
+    tcase_add_test(t, what_an_earlier_chunk_evicted_has_no_score);
     tcase_add_test(t, a_layer_a_sample_or_a_cell_that_is_not_there_is_told);
     suite_add_tcase(s, t);
     return s;
