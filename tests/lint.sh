@@ -247,6 +247,15 @@ if grep -nE 'getenv *\([^")]' "${sources[@]}"; then breach "a variable of the en
 release=$(sed -n 's/^VERSION *:= *//p' Makefile)
 grep -qx "version: $release" CITATION.cff || breach "CITATION.cff does not name the release of the Makefile, $release"
 
+# ---- documents ------------------------------------------------------------------------------
+# Files that a document names with their folder, and what it links to, are there.
+for page in $(git ls-files '*.md' 2>/dev/null); do
+  while IFS= read -r path; do
+    case $path in '' | http*:* | *NAME* | *'<'*) continue ;; esac
+    [ -e "$path" ] || [ -e "$(dirname "$page")/$path" ] || breach "$page names $path, which is not there"
+  done < <(grep -oE '`[A-Za-z0-9_./-]+/[A-Za-z0-9_.-]+\.(c|h|md|yaml|sh|py)`|\]\([^)#[:space:]]+' "$page" | sed 's/^](//; s/`//g')
+done
+
 # ---- scripts --------------------------------------------------------------------------------
 if command -v shellcheck >/dev/null; then
   shellcheck -S warning -e SC2046,SC2086 tests/*.sh tests/cli/*.sh tests/cli/lib/* tests/fuzz/*.sh tests/faults/*.sh models/*.sh \
