@@ -2,6 +2,7 @@
  * together the longest; those that are "normalized" are looked for in a second pass, in what the first leaves over. */
 #include <string.h>
 
+#include "harness/base/str.h"
 #include "models/tokenizer_int.h"
 
 /* Rust's \w, which tells whether a token stands as a word of its own: Alphabetic, marks, decimal digits, connectors,
@@ -73,7 +74,7 @@ static int touches_word(const struct tokenizer *t, const char *text, size_t begi
     if (side < 0)
         while (from > begin && at - from < 4 && (from == at || ((unsigned char)text[from] & 0xC0) == 0x80))
             from--;
-    size_t n = tokenizer_sequence_length((const unsigned char *)text + from, end - from);
+    size_t n = str_utf8_length((const unsigned char *)text + from, end - from);
     to = from + n;
     if (from >= end || n == 0 || (side < 0 && to != at) || (side < 0 && from == at))
         return 0;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/str.h"
 #include "models/tokenizer_int.h"
 
 enum { SHORT_WORD = 24 }; /* up to here a scan for the best pair beats a heap */
@@ -187,22 +188,6 @@ static int pieces(struct encoder *x, size_t begin, size_t end, struct err *e)
     return x->t->digits ? split(x, x->t->digits, begin, end, words, e) : words(x, begin, end, e);
 }
 
-size_t tokenizer_sequence_length(const unsigned char *p, size_t n)
-{
-    if (p[0] < 0x80)
-        return 1;
-    size_t len = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
-    if (p[0] < 0xC2 || p[0] > 0xF4 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    return (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
-                   (p[0] == 0xF4 && p[1] > 0x8F)
-               ? 0
-               : len;
-}
-
 /* Text without special tokens: runs of well-formed UTF-8; every other byte stands alone. */
 static int plain(struct encoder *x, size_t begin, size_t end, struct err *e)
 {
@@ -213,7 +198,7 @@ static int plain(struct encoder *x, size_t begin, size_t end, struct err *e)
     }
     while (begin < end) {
         size_t at = begin, len;
-        while (at < end && (len = tokenizer_sequence_length((const unsigned char *)x->text + at, end - at)) > 0)
+        while (at < end && (len = str_utf8_length((const unsigned char *)x->text + at, end - at)) > 0)
             at += len;
         if (at > begin && pieces(x, begin, at, e))
             return -1;

@@ -38,7 +38,6 @@ struct tokenizer {
 
 int tokenizer_lookup(const struct tokenizer *t, const char *bytes, size_t n); /* ordinary tokens; -1: none */
 const struct tokenizer_merge *tokenizer_merge_of(const struct tokenizer *t, int32_t left, int32_t right);
-size_t tokenizer_sequence_length(const unsigned char *p, size_t n); /* of the UTF-8 sequence at p; 0: it is none */
 int tokenizer_prepare_added(struct tokenizer *t, struct err *e);    /* once the special tokens are known */
 
 /* The next control or added token of the piece [begin, end) of a text: 1 and *m, 0 when there is none, or -1. m begins

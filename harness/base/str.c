@@ -95,8 +95,7 @@ void str_add_json_double(struct str *s, double x)
         str_add(s, "null");
 }
 
-/* Length of the well-formed UTF-8 sequence at p, or 0. */
-static size_t utf8_len(const unsigned char *p, size_t n)
+size_t str_utf8_length(const unsigned char *p, size_t n)
 {
     if (p[0] < 0x80)
         return 1;
@@ -115,7 +114,7 @@ static size_t utf8_len(const unsigned char *p, size_t n)
 size_t str_point(const char *p, size_t n, int32_t *point)
 {
     static const unsigned char lead[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
-    size_t len = utf8_len((const unsigned char *)p, n);
+    size_t len = str_utf8_length((const unsigned char *)p, n);
     *point = len ? (unsigned char)*p & lead[len] : 0;
     for (size_t i = 1; i < len; i++)
         *point = *point << 6 | ((unsigned char)p[i] & 0x3F);

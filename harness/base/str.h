@@ -50,4 +50,7 @@ const char *str_did_you_mean(const char *name, const char *const *candidate, int
  * a plural of it, or one slip in five characters or more. */
 int str_is_slip(const char *name, const char *other);
 
+/* Bytes of the well-formed UTF-8 sequence at p, of n that are there; 0: it is none. n >= 1. */
+size_t str_utf8_length(const unsigned char *p, size_t n);
+
 #endif
