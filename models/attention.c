@@ -21,6 +21,23 @@ enum {
 
 static const float LOG2E = 1.44269504088896341f;
 
+float attention_query_scale(const struct hparams *hp)
+{
+    return LOG2E / (hp->query_scalar != 0 ? (float)sqrt(hp->query_scalar) : sqrtf((float)hp->head_dim));
+}
+
+void attention_cap(const struct hparams *hp, float *score, size_t n)
+{
+    float cap = (float)hp->attention_cap * LOG2E;
+    for (size_t i = 0; cap != 0 && i < n; i++)
+        score[i] = cap * tanhf(score[i] / cap);
+}
+
+int32_t attention_oldest(const struct hparams *hp, int layer, int pos)
+{
+    return model_layer_kind(hp, layer) == MODEL_LAYER_WINDOW ? pos - hp->window + 1 : INT32_MIN;
+}
+
 struct attention_scratch *attention_scratch_create(void)
 {
     return mem_new(1, sizeof(struct attention_scratch));
@@ -91,10 +108,12 @@ struct tile {
     const struct attention_job *j;
     struct attention_gather *g;
     int h, block, first, n, base; /* KV head; query block; first row; rows; entries older than this call's rows */
+    int windowed;                 /* the layer sees only what is recent */
     int stack;                    /* n_group * n */
     int keep;                     /* the weights of all keys are kept */
     size_t ld;                    /* of score: KEY_BLOCK, or all keys of the tile */
     int n_block;                  /* blocks of keys so far */
+    int begun;                    /* `sum` holds something */
     int *begin;                   /* [n_block + 1] first key of a block; when keep */
     float *query;                 /* [stack][head_dim] scaled queries */
     float *sum;                   /* [stack][head_dim] weighted values so far */
@@ -126,7 +145,7 @@ static size_t tile_layout(struct tile *t, int stack, int n_key, int keep, float 
     t->stack = stack;
     t->keep = keep;
     t->ld = ld;
-    t->n_block = 0;
+    t->n_block = t->begun = 0;
     return total;
 }
 
@@ -134,7 +153,7 @@ static void load_queries(const struct tile *t)
 {
     const struct hparams *hp = t->j->hp;
     size_t d = (size_t)hp->head_dim;
-    float scale = LOG2E / sqrtf((float)hp->head_dim);
+    float scale = attention_query_scale(hp);
     for (int s = 0; s < t->stack; s++) {
         const float *q =
             t->j->q + (size_t)(t->first + s % t->n) * t->j->ldq + (size_t)(t->h * hp->n_group + s / t->n) * d;
@@ -145,11 +164,30 @@ static void load_queries(const struct tile *t)
     }
 }
 
+/* The oldest position that stacked row s sees. */
+static int32_t oldest(const struct tile *t, int s)
+{
+    return attention_oldest(t->j->hp, t->j->layer, t->j->row[t->first + s % t->n].pos);
+}
+
+/* x[k] of keys that row s no longer sees. */
+static void hide(const struct tile *t, float *x, int s, const int32_t *pos, int n, float value)
+{
+    int32_t from = oldest(t, s);
+    for (int k = 0; k < n; k++)
+        if (pos[k] < from)
+            x[k] = value;
+}
+
 /* Scores of one row of a block -> weights 2^(score - max); what lies beyond the visible keys becomes zero. */
-static void weigh(const struct tile *t, float *x, int s, int visible, int n)
+static void weigh(const struct tile *t, float *x, int s, int visible, int n, const int32_t *pos)
 {
     size_t d = (size_t)t->j->hp->head_dim;
     visible = visible < 0 ? 0 : visible > n ? n : visible;
+    if (visible && t->windowed) {
+        hide(t, x, s, pos, visible, -INFINITY);
+        visible = kernels_max(x, visible) == -INFINITY ? 0 : visible;
+    }
     if (visible) {
         float top = kernels_max(x, visible);
         if (top > t->max[s]) {
@@ -161,22 +199,49 @@ static void weigh(const struct tile *t, float *x, int s, int visible, int n)
             t->max[s] = top;
         }
         t->total[s] += kernels_exp2_sum(x, visible, t->max[s]);
+        if (t->windowed)
+            hide(t, x, s, pos, visible, 0);
     }
     memset(x + visible, 0, (size_t)(n - visible) * sizeof *x);
 }
 
-/* Keys [0, n) of one array, which come after `before` others. */
-static void add_keys(struct tile *t, const float *k, const float *v, int n, int before)
+/* 1 when no row of the tile sees any of these keys any more. */
+static int is_past(const struct tile *t, const int32_t *pos, int n)
+{
+    int32_t from = t->windowed ? oldest(t, 0) : INT32_MIN; /* rows come in the order of their positions */
+    for (int k = 0; k < n; k++)
+        if (pos[k] >= from)
+            return 0;
+    return 1;
+}
+
+/* Weighs keys [0, n) of a block, whose first is key `at`, into x, and adds their values. */
+static void add_block(struct tile *t, float *x, const float *k, const float *v, const int32_t *pos, int n, int at)
 {
     const struct hparams *hp = t->j->hp;
-    size_t d = (size_t)hp->head_dim, stack = (size_t)t->stack;
+    size_t d = (size_t)hp->head_dim;
+    kernels_gemm_nt(x, t->ld, t->query, d, k, d, t->stack, n, hp->head_dim, 0);
+    for (int s = 0; s < t->stack; s++) {
+        float *row = x + (size_t)s * t->ld;
+        attention_cap(hp, row, (size_t)n);
+        weigh(t, row, s, t->base + t->first + s % t->n + 1 - at, n, pos);
+    }
+    kernels_rows_add(t->sum, d, x, t->ld, 1, t->stack, v, d, hp->head_dim, n, t->begun);
+    t->begun = 1;
+}
+
+/* Keys [0, n) of one array, which come after `before` others. */
+static void add_keys(struct tile *t, const float *k, const float *v, const int32_t *pos, int n, int before)
+{
+    size_t d = (size_t)t->j->hp->head_dim, stack = (size_t)t->stack;
     for (int from = 0; from < n; from += KEY_BLOCK) {
         int now = n - from < KEY_BLOCK ? n - from : KEY_BLOCK, at = before + from;
         float *x = t->score + (t->keep ? (size_t)at : 0);
-        kernels_gemm_nt(x, t->ld, t->query, d, k + (size_t)from * d, d, t->stack, now, hp->head_dim, 0);
-        for (int s = 0; s < t->stack; s++)
-            weigh(t, x + (size_t)s * t->ld, s, t->base + t->first + s % t->n + 1 - at, now);
-        kernels_rows_add(t->sum, d, x, t->ld, 1, t->stack, v + (size_t)from * d, d, hp->head_dim, now, t->n_block > 0);
+        if (!is_past(t, pos + from, now))
+            add_block(t, x, k + (size_t)from * d, v + (size_t)from * d, pos + from, now, at);
+        else
+            for (size_t s = 0; t->keep && s < stack; s++)
+                memset(x + s * t->ld, 0, (size_t)now * sizeof *x);
         if (t->keep) {
             memcpy(t->factor + (size_t)t->n_block * stack, t->max, stack * sizeof *t->max);
             t->begin[t->n_block] = at;
@@ -224,8 +289,8 @@ static int tile_run(struct tile *t, struct err *e)
     size_t d = (size_t)hp->head_dim;
     load_queries(t);
     if (n_seg)
-        add_keys(t, seg->k, seg->v, n_seg, 0);
-    add_keys(t, tail->k, tail->v, t->base - n_seg + t->first + t->n, n_seg);
+        add_keys(t, seg->k, seg->v, seg->pos, n_seg, 0);
+    add_keys(t, tail->k, tail->v, tail->pos, t->base - n_seg + t->first + t->n, n_seg);
     for (int s = 0; s < t->stack; s++) {
         float *to =
             j->out + ((size_t)(t->first + s % t->n) * (size_t)hp->n_head + (size_t)(t->h * hp->n_group + s / t->n)) * d;
@@ -282,6 +347,7 @@ int attention_prefill(struct attention_scratch *s, const struct attention_job *j
         struct tile t = {
             .j = j,
             .g = &s->gather,
+            .windowed = model_layer_kind(hp, j->layer) == MODEL_LAYER_WINDOW,
             .h = serial ? i / n_block : i % hp->n_kv_head,
             .block = serial ? i % n_block : n_block - 1 - i / hp->n_kv_head,
         };

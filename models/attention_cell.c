@@ -23,8 +23,6 @@ enum {
     PART_EXTRA = 2 /* a part is {maximum, sum of weights, weighted values [head_dim]} */
 };
 
-static const float LOG2E = 1.44269504088896341f;
-
 /* Rows of one cache and the parts of their attention, of one KV head. */
 struct owner {
     const struct kv_segment *segment;
@@ -179,34 +177,53 @@ static size_t scratch_floats(const struct hparams *hp)
     return (size_t)STACK * (2 * (size_t)hp->head_dim + CHUNK + 3) + 64;
 }
 
+/* What a row sees of a chunk: keys [0, visible) whose positions are at least `oldest`. */
+struct sight {
+    int visible;
+    int32_t oldest;
+};
+
+static int hidden(const struct sight *s, const int32_t *pos, int k)
+{
+    return k >= s->visible || pos[k] < s->oldest;
+}
+
 /* Maximum over the keys that each row sees, 2^(score - maximum) in place, zero beyond, and their sum; key by key, all
- * rows at once. visible[s] <= n. */
-static void weigh(float *score, size_t ld, int rows, int n, const int *visible, float *top, float *total)
+ * rows at once. */
+static void weigh(float *score, size_t ld, int rows, int n, const struct sight *sight, const int32_t *pos, float *top,
+                  float *total)
 {
     int ragged = 0;
     for (int s = 0; s < rows; s++)
-        ragged |= visible[s] < n;
+        ragged |= sight[s].visible < n || sight[s].oldest != INT32_MIN;
     for (int k = 0; ragged && k < n; k++)
         for (int s = 0; s < rows; s++)
-            if (k >= visible[s])
+            if (hidden(&sight[s], pos, k))
                 score[(size_t)k * ld + (size_t)s] = -INFINITY;
     kernels_exp2_columns(score, ld, n, top, total);
     for (int s = 0; s < rows; s++)
-        total[s] = visible[s] ? total[s] : 0;
+        total[s] = top[s] == -INFINITY ? 0 : total[s];
     for (int k = 0; ragged && k < n; k++)
         for (int s = 0; s < rows; s++)
-            if (k >= visible[s])
+            if (hidden(&sight[s], pos, k))
                 score[(size_t)k * ld + (size_t)s] = 0;
 }
 
 /* The same for few rows, which have their scores in a row each: the sums come with the values. */
-static void weigh_rows(float *score, size_t ld, int rows, int n, const int *visible, float *top)
+static void weigh_rows(float *score, size_t ld, int rows, int n, const struct sight *sight, const int32_t *pos,
+                       float *top)
 {
     for (int s = 0; s < rows; s++) {
         float *x = score + (size_t)s * ld;
-        top[s] = visible[s] ? kernels_max(x, visible[s]) : -INFINITY;
-        kernels_exp2(x, visible[s], top[s]);
-        memset(x + visible[s], 0, (size_t)(n - visible[s]) * sizeof *x);
+        int visible = sight[s].visible, windowed = sight[s].oldest != INT32_MIN;
+        for (int k = 0; windowed && k < visible; k++)
+            x[k] = hidden(&sight[s], pos, k) ? -INFINITY : x[k];
+        top[s] = visible ? kernels_max(x, visible) : -INFINITY;
+        visible = top[s] == -INFINITY ? 0 : visible;
+        kernels_exp2(x, visible, top[s]);
+        for (int k = 0; windowed && k < visible; k++)
+            x[k] = hidden(&sight[s], pos, k) ? 0 : x[k];
+        memset(x + visible, 0, (size_t)(n - visible) * sizeof *x);
     }
 }
 
@@ -219,10 +236,11 @@ static void run_task(const struct attention_cells *c, const struct attention_job
     size_t d = (size_t)hp->head_dim, ld = few ? CHUNK : lanes_of(t->n);
     size_t row_step = few ? d : 1, dim_step = few ? 1 : ld; /* of queries */
     size_t score_step = few ? ld : 1, key_step = few ? 1 : ld;
-    float scale = LOG2E / sqrtf((float)hp->head_dim);
+    float scale = attention_query_scale(hp);
     float *query = buffer, *score = query + (size_t)STACK * d, *value = score + (size_t)CHUNK * STACK;
     float *top = value + (size_t)STACK * d, *total = top + STACK;
-    int visible[STACK], first = t->chunk * CHUNK, n = (t->tail ? head->n_tail : head->n_seg) - first;
+    struct sight sight[STACK];
+    int first = t->chunk * CHUNK, n = (t->tail ? head->n_tail : head->n_seg) - first;
     n = n < CHUNK ? n : CHUNK;
     if (!few)
         memset(query, 0, d * ld * sizeof *query);
@@ -233,19 +251,24 @@ static void run_task(const struct attention_cells *c, const struct attention_job
         const float *q = j->q + (size_t)(o->first + r) * j->ldq + (size_t)(o->head * hp->n_group + g) * d;
         for (size_t i = 0; i < d; i++)
             query[i * dim_step + (size_t)s * row_step] = q[i] * scale;
-        visible[s] = t->tail ? o->n_tail - o->rows + r + 1 - first : n;
-        visible[s] = visible[s] < 0 ? 0 : visible[s] > n ? n : visible[s];
+        int visible = t->tail ? o->n_tail - o->rows + r + 1 - first : n;
+        sight[s].visible = visible < 0 ? 0 : visible > n ? n : visible;
+        sight[s].oldest = attention_oldest(hp, j->layer, j->row[o->first + r].pos);
     }
     const struct kv_tail *tail = kvcache_tail(j->cache[head->cache], j->layer, head->head);
     const float *k = (t->tail ? tail->k : head->segment->k) + (size_t)first * d;
     const float *v = (t->tail ? tail->v : head->segment->v) + (size_t)first * d;
+    const int32_t *pos = (t->tail ? tail->pos : head->segment->pos) + first;
     if (few) {
         kernels_few_scores(score, ld, query, t->n, k, n, hp->head_dim, v);
-        weigh_rows(score, ld, t->n, n, visible, top);
+        for (int s = 0; s < t->n; s++)
+            attention_cap(hp, score + (size_t)s * ld, (size_t)n);
+        weigh_rows(score, ld, t->n, n, sight, pos, top);
         kernels_few_values(value, total, score, ld, t->n, v, n, hp->head_dim);
     } else {
         kernels_rows(score, ld, k, d, 1, n, query, ld, (int)ld, hp->head_dim);
-        weigh(score, ld, t->n, n, visible, top, total);
+        attention_cap(hp, score, (size_t)n * ld);
+        weigh(score, ld, t->n, n, sight, pos, top, total);
         kernels_rows(value, d, score, 1, ld, t->n, v, d, hp->head_dim, n);
     }
     for (int s = 0; s < t->n; s++) {

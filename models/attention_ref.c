@@ -5,9 +5,9 @@
 #include "models/attention_int.h"
 #include "models/kernels_ref.h"
 
-/* One query by the definition, in double precision. */
+/* One query by the definition, in double precision. It sees positions from `oldest` on. */
 static void reference_row(const struct hparams *hp, const float *q, const struct kv_segment *seg,
-                          const struct kv_tail *tail, int n_tail, double *score, float *out)
+                          const struct kv_tail *tail, int n_tail, int32_t oldest, double *score, float *out)
 {
     int n_seg = seg ? seg->n : 0;
     size_t d = (size_t)hp->head_dim;
@@ -16,7 +16,11 @@ static void reference_row(const struct hparams *hp, const float *q, const struct
         score[i] = 0;
         for (size_t x = 0; x < d; x++)
             score[i] += (double)q[x] * (double)k[x];
-        score[i] /= sqrt((double)hp->head_dim);
+        score[i] /= sqrt(hp->query_scalar != 0 ? hp->query_scalar : (double)hp->head_dim);
+        if (hp->attention_cap != 0)
+            score[i] = hp->attention_cap * tanh(score[i] / hp->attention_cap);
+        if ((i < n_seg ? seg->pos[i] : tail->pos[i - n_seg]) < oldest)
+            score[i] = -INFINITY;
     }
     kernels_ref_softmax(score, n_seg + n_tail);
     for (size_t x = 0; x < d; x++) {
@@ -49,7 +53,8 @@ int attention_reference(struct attention_scratch *s, const struct attention_job 
             for (int r = 0; r < rows; r++) {
                 int row = first[c] + r, n_tail = tail->n - rows + r + 1, n = (seg ? seg->n : 0) + n_tail;
                 size_t at = (size_t)q * (size_t)hp->head_dim;
-                reference_row(hp, j->q + (size_t)row * j->ldq + at, seg, tail, n_tail, score,
+                reference_row(hp, j->q + (size_t)row * j->ldq + at, seg, tail, n_tail,
+                              attention_oldest(hp, j->layer, j->row[row].pos), score,
                               j->out + (size_t)row * (size_t)hp->n_head * (size_t)hp->head_dim + at);
                 for (int i = 0; i < n; i++)
                     weight[i] = (float)score[i];

@@ -32,7 +32,14 @@ static const struct {
     {"wq", "attn_q.weight"},
     {"wk", "attn_k.weight"},
     {"wv", "attn_v.weight"},
+    {"bq", "attn_q.bias"},
+    {"bk", "attn_k.bias"},
+    {"bv", "attn_v.bias"},
+    {"q_norm", "attn_q_norm.weight"},
+    {"k_norm", "attn_k_norm.weight"},
     {"wo", "attn_output.weight"},
+    {"attn_post_norm", "post_attention_norm.weight"},
+    {"ffn_post_norm", "post_ffw_norm.weight"},
     {"ffn_norm", "ffn_norm.weight"},
     {"gate", "ffn_gate.weight"},
     {"up", "ffn_up.weight"},
@@ -168,38 +175,40 @@ static int own_real(const struct source *s, const char *leaf, double dflt, doubl
 
 /* What may stand behind the architecture's name; all other keys there are refused. */
 static const struct import_gguf_key own_keys[] = {
-    {"block_count", IMPORT_GGUF_USED},
-    {"context_length", IMPORT_GGUF_USED},
-    {"embedding_length", IMPORT_GGUF_USED},
-    {"feed_forward_length", IMPORT_GGUF_USED},
-    {"attention.head_count", IMPORT_GGUF_USED},
-    {"attention.head_count_kv", IMPORT_GGUF_USED},
-    {"attention.key_length", IMPORT_GGUF_USED},
-    {"attention.value_length", IMPORT_GGUF_USED},
-    {"attention.layer_norm_rms_epsilon", IMPORT_GGUF_USED},
-    {"rope.dimension_count", IMPORT_GGUF_USED},
-    {"rope.freq_base", IMPORT_GGUF_USED},
-    {"rope.scale_linear", IMPORT_GGUF_USED},
-    {"rope.scaling.type", IMPORT_GGUF_USED},
-    {"rope.scaling.factor", IMPORT_GGUF_USED},
-    {"vocab_size", IMPORT_GGUF_HARMLESS},
-    {"rope.scaling.original_context_length", IMPORT_GGUF_HARMLESS},
-    {"rope.scaling.finetuned", IMPORT_GGUF_HARMLESS},
-    {"tensor_data_layout", IMPORT_GGUF_HARMLESS},
-    {"attention.layer_norm_epsilon", IMPORT_GGUF_HARMLESS},
-    {"expert_used_count", IMPORT_GGUF_HARMLESS},
-    {"expert_count", IMPORT_GGUF_OFF},
-    {"attention.sliding_window", IMPORT_GGUF_OFF},
-    {"use_parallel_residual", IMPORT_GGUF_OFF},
-    {"attention.clamp_kqv", IMPORT_GGUF_OFF},
-    {"attention.max_alibi_bias", IMPORT_GGUF_OFF},
-    {"attention.scale", IMPORT_GGUF_OFF},
-    {"attn_logit_softcapping", IMPORT_GGUF_OFF},
-    {"final_logit_softcapping", IMPORT_GGUF_OFF},
-    {"logit_scale", IMPORT_GGUF_ONE},
-    {"residual_scale", IMPORT_GGUF_ONE},
-    {"embedding_scale", IMPORT_GGUF_ONE},
-    {"rope.scaling.attn_factor", IMPORT_GGUF_ONE},
+    {"block_count", IMPORT_GGUF_USED, 0},
+    {"context_length", IMPORT_GGUF_USED, 0},
+    {"embedding_length", IMPORT_GGUF_USED, 0},
+    {"feed_forward_length", IMPORT_GGUF_USED, 0},
+    {"attention.head_count", IMPORT_GGUF_USED, 0},
+    {"attention.head_count_kv", IMPORT_GGUF_USED, 0},
+    {"attention.key_length", IMPORT_GGUF_USED, 0},
+    {"attention.value_length", IMPORT_GGUF_USED, 0},
+    {"attention.layer_norm_rms_epsilon", IMPORT_GGUF_USED, 0},
+    {"rope.dimension_count", IMPORT_GGUF_USED, 0},
+    {"rope.freq_base", IMPORT_GGUF_USED, 0},
+    {"rope.scale_linear", IMPORT_GGUF_USED, 0},
+    {"rope.scaling.type", IMPORT_GGUF_USED, 0},
+    {"rope.scaling.factor", IMPORT_GGUF_USED, 0},
+    {"vocab_size", IMPORT_GGUF_HARMLESS, 0},
+    {"rope.scaling.original_context_length", IMPORT_GGUF_HARMLESS, 0},
+    {"rope.scaling.finetuned", IMPORT_GGUF_HARMLESS, 0},
+    {"tensor_data_layout", IMPORT_GGUF_HARMLESS, 0},
+    {"attention.layer_norm_epsilon", IMPORT_GGUF_HARMLESS, 0},
+    {"expert_used_count", IMPORT_GGUF_HARMLESS, 0},
+    {"expert_count", IMPORT_GGUF_OFF, 0},
+    {"attention.sliding_window", IMPORT_GGUF_OFF, ARCHITECTURE_WINDOW},
+    {"use_parallel_residual", IMPORT_GGUF_OFF, 0},
+    {"attention.clamp_kqv", IMPORT_GGUF_OFF, 0},
+    {"attention.max_alibi_bias", IMPORT_GGUF_OFF, 0},
+    {"attention.scale", IMPORT_GGUF_OFF, ARCHITECTURE_MULTIPLIERS},
+    {"attn_logit_softcapping", IMPORT_GGUF_OFF, ARCHITECTURE_CAPS},
+    {"final_logit_softcapping", IMPORT_GGUF_OFF, ARCHITECTURE_CAPS},
+    {"logit_scale", IMPORT_GGUF_ONE, ARCHITECTURE_MULTIPLIERS},
+    {"residual_scale", IMPORT_GGUF_ONE, ARCHITECTURE_MULTIPLIERS},
+    {"embedding_scale", IMPORT_GGUF_ONE, ARCHITECTURE_MULTIPLIERS},
+    {"rope.scaling.attn_factor", IMPORT_GGUF_ONE, 0},
+    {"attention.sliding_window_pattern", IMPORT_GGUF_OFF, ARCHITECTURE_WINDOW},
+    {"rope.freq_base_swa", IMPORT_GGUF_OFF, ARCHITECTURE_LOCAL_ROPE},
     {0},
 };
 
@@ -208,7 +217,8 @@ static int check_keys(const struct source *s, struct err *e)
 {
     char prefix[96];
     snprintf(prefix, sizeof prefix, "%s.", s->architecture->gguf);
-    return import_gguf_keys_check(s->g, s->path, prefix, own_keys, e) || import_gguf_tokenizer_check(s->g, s->path, e)
+    return import_gguf_keys_check(s->g, s->path, prefix, own_keys, s->architecture->options, e) ||
+                   import_gguf_tokenizer_check(s->g, s->path, e)
                ? -1
                : 0;
 }
@@ -268,6 +278,77 @@ out:
     return rc;
 }
 
+/* ---- layers, caps and scales ----------------------------------------------------------------- */
+
+/* A list of whether each layer has a window. */
+static int read_window_list(const struct source *s, const char *key, struct hparams *hp, struct err *e)
+{
+    struct gguf_array list;
+    int64_t windowed;
+    if (gguf_get_array(s->g, key, &list, e) < 0)
+        return -1;
+    if (hp->n_layer > DIMS_MAX_LAYER || list.n != (uint64_t)hp->n_layer)
+        return err_set(e, ERR_SHAPE, "%s: metadata key '%s' has %llu elements, expected one for each of %d layers",
+                       s->path, key, (unsigned long long)list.n, hp->n_layer);
+    for (int l = 0; l < hp->n_layer; l++) {
+        if (gguf_next_int(&list, &windowed, e))
+            return err_wrap(e, "%s", s->path);
+        hp->layer_kinds[l] = windowed && hp->window ? MODEL_LAYER_WINDOW : MODEL_LAYER_FULL;
+    }
+    return 0;
+}
+
+/* Which layers have a window: the architecture's rule, which llama.cpp has in its code as well, or what is listed. */
+static int read_windows(const struct source *s, struct hparams *hp, struct err *e)
+{
+    const struct architecture *a = s->architecture;
+    struct own pattern = own(s, "attention.sliding_window_pattern");
+    int64_t period = a->period;
+    if (own_int(s, "attention.sliding_window", 0, &hp->window, e))
+        return -1;
+    if (hp->window && a->windows == ARCHITECTURE_LAST_WINDOWED)
+        return err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%s' is %d, but the file does not say for which layers",
+                       s->path, own(s, "attention.sliding_window").key, hp->window);
+    if ((a->options & ARCHITECTURE_LOCAL_ROPE) &&
+        own_real(s, "rope.freq_base_swa", a->rope_local_base, &hp->rope_local_base, e))
+        return -1;
+    if (gguf_get_int(s->g, pattern.key, &period, NULL) < 0)
+        return read_window_list(s, pattern.key, hp, e);
+    if (period < 0 || period > DIMS_MAX_LAYER)
+        return err_set(e, ERR_FORMAT, "%s: metadata key '%s' is %lld, out of range", s->path, pattern.key,
+                       (long long)period);
+    return architecture_set_windows(a, hp, (int)period, e) ? err_wrap(e, "%s", s->path) : 0;
+}
+
+static int read_options(const struct source *s, struct hparams *hp, struct err *e)
+{
+    const struct architecture *a = s->architecture;
+    double embedding = 0, scores = 0, logits = 0;
+    if ((a->options & ARCHITECTURE_CAPS) &&
+        (own_real(s, "attn_logit_softcapping", a->attention_cap, &hp->attention_cap, e) ||
+         own_real(s, "final_logit_softcapping", a->logit_cap, &hp->logit_cap, e)))
+        return -1;
+    if (a->options & ARCHITECTURE_QUERY_SCALAR)
+        hp->query_scalar = hp->n_layer == a->scalar_by_head && hp->n_head ? hp->d_model / hp->n_head : 0;
+    if (!(a->options & ARCHITECTURE_MULTIPLIERS))
+        return 0;
+    if (own_real(s, "embedding_scale", 1, &embedding, e) || own_real(s, "residual_scale", 1, &hp->residual_scale, e) ||
+        own_real(s, "attention.scale", 0, &scores, e) || own_real(s, "logit_scale", 1, &logits, e))
+        return -1;
+    architecture_set_multipliers(hp, embedding, scores, logits);
+    return 0;
+}
+
+static int read_layers(const struct source *s, struct hparams *hp, struct err *e)
+{
+    const struct architecture *a = s->architecture;
+    if ((a->options & ARCHITECTURE_WINDOW) && read_windows(s, hp, e))
+        return -1;
+    if ((a->options & ARCHITECTURE_UNROTATED) && architecture_set_unrotated(hp, a->period, e))
+        return err_wrap(e, "%s", s->path);
+    return read_options(s, hp, e);
+}
+
 static int find_architecture(struct source *s, struct err *e)
 {
     char *name = NULL;
@@ -303,7 +384,7 @@ static int read_hparams(struct source *s, struct hparams *hp, struct err *e)
         own_int(s, "attention.head_count_kv", hp->n_head, &hp->n_kv_head, e) ||
         own_int(s, "attention.key_length", hp->n_head ? hp->d_model / hp->n_head : 0, &hp->head_dim, e) ||
         own_int(s, "attention.value_length", hp->head_dim, &value_dim, e) ||
-        own_real(s, "attention.layer_norm_rms_epsilon", 1e-5, &eps, e) || read_rope(s, hp, e))
+        own_real(s, "attention.layer_norm_rms_epsilon", 1e-5, &eps, e) || read_rope(s, hp, e) || read_layers(s, hp, e))
         return -1;
     if (value_dim != hp->head_dim)
         return err_set(e, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions", s->path, hp->head_dim,
@@ -311,6 +392,7 @@ static int read_hparams(struct source *s, struct hparams *hp, struct err *e)
     hp->n_vocab = (int)embedding->dim[1];
     hp->norm_eps = (float)eps;
     hp->tied = gguf_find(s->g, "output.weight") == NULL;
+    architecture_finish(s->architecture, hp);
     return hparams_check(hp, e) ? err_wrap(e, "%s", s->path) : 0;
 }
 

@@ -15,7 +15,7 @@ static const struct import_gguf_key *row_of(const struct import_gguf_key *table,
 }
 
 int import_gguf_keys_check(const struct gguf *g, const char *path, const char *prefix,
-                           const struct import_gguf_key *table, struct err *e)
+                           const struct import_gguf_key *table, unsigned options, struct err *e)
 {
     for (int i = 0; i < gguf_n_key(g); i++) {
         const char *key = gguf_key_at(g, i);
@@ -27,6 +27,8 @@ int import_gguf_keys_check(const struct gguf *g, const char *path, const char *p
             return err_set(e, ERR_UNSUPPORTED,
                            "%s: metadata key '%.200s' is not known here, and might change the numbers", path, key);
         if (k->rule != IMPORT_GGUF_OFF && k->rule != IMPORT_GGUF_ONE)
+            continue;
+        if (k->used_with & options)
             continue;
         if (gguf_get_real(g, key, &v, e) < 0)
             return -1;

@@ -8,47 +8,47 @@
 
 /* What may stand behind "tokenizer."; all other keys there are refused. */
 static const struct import_gguf_key keys[] = {
-    {"ggml.model", IMPORT_GGUF_USED},
-    {"ggml.pre", IMPORT_GGUF_USED},
-    {"ggml.tokens", IMPORT_GGUF_USED},
-    {"ggml.token_type", IMPORT_GGUF_USED},
-    {"ggml.merges", IMPORT_GGUF_USED},
-    {"ggml.bos_token_id", IMPORT_GGUF_USED},
-    {"ggml.eos_token_id", IMPORT_GGUF_USED},
-    {"ggml.eot_token_id", IMPORT_GGUF_USED},
-    {"ggml.eom_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.padding_token_id", IMPORT_GGUF_USED},
-    {"ggml.unknown_token_id", IMPORT_GGUF_USED},
-    {"ggml.add_bos_token", IMPORT_GGUF_USED},
-    {"chat_template", IMPORT_GGUF_USED},
-    {"chat_template.", IMPORT_GGUF_HARMLESS}, /* templates that are not in force */
-    {"ggml.scores", IMPORT_GGUF_HARMLESS},
-    {"ggml.token_type_count", IMPORT_GGUF_HARMLESS},
-    {"ggml.seperator_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.separator_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.cls_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.mask_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.prefix_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.suffix_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.middle_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.fim_pre_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.fim_suf_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.fim_mid_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.fim_pad_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.fim_rep_token_id", IMPORT_GGUF_HARMLESS},
-    {"ggml.fim_sep_token_id", IMPORT_GGUF_HARMLESS},
-    {"huggingface.json", IMPORT_GGUF_HARMLESS},
-    {"chat_templates", IMPORT_GGUF_HARMLESS},
-    {"ggml.remove_extra_whitespaces", IMPORT_GGUF_OFF},
-    {"ggml.add_eos_token", IMPORT_GGUF_OFF},
-    {"ggml.add_sep_token", IMPORT_GGUF_OFF},
-    {"ggml.add_space_prefix", IMPORT_GGUF_OFF},
+    {"ggml.model", IMPORT_GGUF_USED, 0},
+    {"ggml.pre", IMPORT_GGUF_USED, 0},
+    {"ggml.tokens", IMPORT_GGUF_USED, 0},
+    {"ggml.token_type", IMPORT_GGUF_USED, 0},
+    {"ggml.merges", IMPORT_GGUF_USED, 0},
+    {"ggml.bos_token_id", IMPORT_GGUF_USED, 0},
+    {"ggml.eos_token_id", IMPORT_GGUF_USED, 0},
+    {"ggml.eot_token_id", IMPORT_GGUF_USED, 0},
+    {"ggml.eom_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.padding_token_id", IMPORT_GGUF_USED, 0},
+    {"ggml.unknown_token_id", IMPORT_GGUF_USED, 0},
+    {"ggml.add_bos_token", IMPORT_GGUF_USED, 0},
+    {"chat_template", IMPORT_GGUF_USED, 0},
+    {"chat_template.", IMPORT_GGUF_HARMLESS, 0}, /* templates that are not in force */
+    {"ggml.scores", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.token_type_count", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.seperator_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.separator_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.cls_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.mask_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.prefix_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.suffix_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.middle_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.fim_pre_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.fim_suf_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.fim_mid_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.fim_pad_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.fim_rep_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.fim_sep_token_id", IMPORT_GGUF_HARMLESS, 0},
+    {"huggingface.json", IMPORT_GGUF_HARMLESS, 0},
+    {"chat_templates", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.remove_extra_whitespaces", IMPORT_GGUF_OFF, 0},
+    {"ggml.add_eos_token", IMPORT_GGUF_OFF, 0},
+    {"ggml.add_sep_token", IMPORT_GGUF_OFF, 0},
+    {"ggml.add_space_prefix", IMPORT_GGUF_OFF, 0},
     {0},
 };
 
 int import_gguf_tokenizer_check(const struct gguf *g, const char *path, struct err *e)
 {
-    return import_gguf_keys_check(g, path, "tokenizer.", keys, e);
+    return import_gguf_keys_check(g, path, "tokenizer.", keys, 0, e);
 }
 
 /* GGUF's token types: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. */
@@ -132,7 +132,7 @@ int import_gguf_tokenizer_read(const struct gguf *g, const char *path, struct im
 {
     static const struct {
         const char *theirs, *ours;
-    } rules[] = {{"gpt-2", "gpt2"}, {"smollm", "smollm"}};
+    } rules[] = {{"gpt-2", "gpt2"}, {"smollm", "smollm"}, {"qwen2", "qwen2"}};
     struct tokenizer_data *d = &out->tokenizer;
     char *model = NULL, *pre = NULL;
     int rc = -1, found = gguf_get_string(g, "tokenizer.ggml.model", &model, e);
@@ -148,7 +148,7 @@ int import_gguf_tokenizer_read(const struct gguf *g, const char *path, struct im
         if (pre && strcmp(pre, rules[i].theirs) == 0)
             d->pre = mem_strdup(rules[i].ours);
     if (!d->pre) {
-        err_set(e, ERR_UNSUPPORTED, "%s: pre-tokenizer '%s'; known: gpt-2, smollm", path, pre ? pre : "(none)");
+        err_set(e, ERR_UNSUPPORTED, "%s: pre-tokenizer '%s'; known: gpt-2, smollm, qwen2", path, pre ? pre : "(none)");
         goto out;
     }
     d->kind = TOKENIZER_BPE;

@@ -16,25 +16,34 @@ struct source {
     char *folder;
     const char *prefix;    /* of all names but the output matrix's: "model.", or "" in files of the bare model */
     const char *embedding; /* the tensor that holds it, without the prefix */
+    int around;            /* norms behind the sub-layers, too */
 };
 
 static const char embed_tokens[] = "embed_tokens.weight", lm_head[] = "lm_head.weight";
 
 /* Our name of a tensor (of a layer: what follows "layers/<l>/") and Hugging Face's, without the prefix. Q and K need no
- * permutation: both sides rotate halves. */
+ * permutation: both sides rotate halves. The norm before the feed-forward has the name of what, where sub-layers are
+ * normalised around, is the norm behind attention. */
 static const struct {
-    const char *ours, *theirs;
+    const char *ours, *theirs, *around; /* the latter where it differs, unless norms: before */
 } names[] = {
-    {"output_norm", "norm.weight"},
-    {"attn_norm", "input_layernorm.weight"},
-    {"wq", "self_attn.q_proj.weight"},
-    {"wk", "self_attn.k_proj.weight"},
-    {"wv", "self_attn.v_proj.weight"},
-    {"wo", "self_attn.o_proj.weight"},
-    {"ffn_norm", "post_attention_layernorm.weight"},
-    {"gate", "mlp.gate_proj.weight"},
-    {"up", "mlp.up_proj.weight"},
-    {"down", "mlp.down_proj.weight"},
+    {"output_norm", "norm.weight", NULL},
+    {"attn_norm", "input_layernorm.weight", NULL},
+    {"wq", "self_attn.q_proj.weight", NULL},
+    {"wk", "self_attn.k_proj.weight", NULL},
+    {"wv", "self_attn.v_proj.weight", NULL},
+    {"bq", "self_attn.q_proj.bias", NULL},
+    {"bk", "self_attn.k_proj.bias", NULL},
+    {"bv", "self_attn.v_proj.bias", NULL},
+    {"q_norm", "self_attn.q_norm.weight", NULL},
+    {"k_norm", "self_attn.k_norm.weight", NULL},
+    {"wo", "self_attn.o_proj.weight", NULL},
+    {"attn_post_norm", "post_attention_layernorm.weight", NULL},
+    {"ffn_norm", "post_attention_layernorm.weight", "pre_feedforward_layernorm.weight"},
+    {"gate", "mlp.gate_proj.weight", NULL},
+    {"up", "mlp.up_proj.weight", NULL},
+    {"down", "mlp.down_proj.weight", NULL},
+    {"ffn_post_norm", "post_feedforward_layernorm.weight", NULL},
 };
 
 static void translate(const struct source *s, const struct model_tensor *t, char *out, size_t size)
@@ -54,10 +63,11 @@ static void translate(const struct source *s, const struct model_tensor *t, char
         sscanf(t->name, "layers/%d/", &layer);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i].ours, leaf) == 0) {
+            const char *theirs = s->around && names[i].around ? names[i].around : names[i].theirs;
             if (layer < 0)
-                snprintf(out, size, "%s%s", s->prefix, names[i].theirs);
+                snprintf(out, size, "%s%s", s->prefix, theirs);
             else
-                snprintf(out, size, "%slayers.%d.%s", s->prefix, layer, names[i].theirs);
+                snprintf(out, size, "%slayers.%d.%s", s->prefix, layer, theirs);
         }
 }
 
@@ -237,6 +247,7 @@ int import_hf_open(const char *folder, struct import_source *out, struct err *e)
     s->st = safetensors_open(folder, e);
     if (!s->st)
         goto out;
+    s->around = out->hp.norms != MODEL_NORMS_BEFORE;
     settle_tied(s, &out->hp);
     if (check_tensors(s, &out->hp, e))
         goto out;

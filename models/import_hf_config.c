@@ -37,12 +37,12 @@ static int get_real(const struct json *o, const char *file, const char *key, dou
     return 0;
 }
 
-static int get_bool(const struct json *o, const char *file, const char *key, int *out, struct err *e)
+static int get_bool(const struct json *o, const char *file, const char *key, int dflt, int *out, struct err *e)
 {
     const struct json *v = json_get(o, key);
     if (is_set(v) && !json_is_bool(v))
         return err_set(e, ERR_FORMAT, "%s: key '%s' is neither true nor false", file, key);
-    *out = json_bool(v, 0);
+    *out = json_bool(v, dflt);
     return 0;
 }
 
@@ -67,147 +67,153 @@ enum rule {
 static const struct {
     const char *key;
     enum rule rule;
+    unsigned used_with; /* enum architecture_option: read where the architecture has one of them, else the rule holds */
 } keys[] = {
     /* read below, or with the tokenizer */
-    {"model_type", USED},
-    {"hidden_act", USED},
-    {"num_hidden_layers", USED},
-    {"hidden_size", USED},
-    {"num_attention_heads", USED},
-    {"num_key_value_heads", USED},
-    {"head_dim", USED},
-    {"intermediate_size", USED},
-    {"vocab_size", USED},
-    {"max_position_embeddings", USED},
-    {"rms_norm_eps", USED},
-    {"rope_theta", USED},
-    {"rope_scaling", USED},
-    {"rope_parameters", USED},
-    {"partial_rotary_factor", USED},
-    {"original_max_position_embeddings", USED},
-    {"tie_word_embeddings", USED},
-    {"bos_token_id", USED},
-    {"eos_token_id", USED},
-    {"sliding_window", USED},
-    {"use_sliding_window", USED},
-    {"layer_types", USED},
+    {"model_type", USED, 0},
+    {"hidden_act", USED, 0},
+    {"num_hidden_layers", USED, 0},
+    {"hidden_size", USED, 0},
+    {"num_attention_heads", USED, 0},
+    {"num_key_value_heads", USED, 0},
+    {"head_dim", USED, 0},
+    {"intermediate_size", USED, 0},
+    {"vocab_size", USED, 0},
+    {"max_position_embeddings", USED, 0},
+    {"rms_norm_eps", USED, 0},
+    {"rope_theta", USED, 0},
+    {"rope_scaling", USED, 0},
+    {"rope_parameters", USED, 0},
+    {"partial_rotary_factor", USED, 0},
+    {"original_max_position_embeddings", USED, 0},
+    {"tie_word_embeddings", USED, 0},
+    {"bos_token_id", USED, 0},
+    {"eos_token_id", USED, 0},
+    {"sliding_window", USED, 0},
+    {"use_sliding_window", USED, 0},
+    {"layer_types", USED, 0},
+    {"hidden_activation", USED, 0},
+    {"sliding_window_pattern", OFF, ARCHITECTURE_LOCAL_ROPE},
+    {"_sliding_window_pattern", HARMLESS, 0}, /* where layer_types says it already */
+    {"cache_implementation", HARMLESS, 0},
     /* about training, files, generation, and other libraries */
-    {"architectures", HARMLESS},
-    {"torch_dtype", HARMLESS},
-    {"dtype", HARMLESS},
-    {"transformers_version", HARMLESS},
-    {"_name_or_path", HARMLESS},
-    {"use_cache", HARMLESS},
-    {"initializer_range", HARMLESS},
-    {"attention_dropout", HARMLESS},
-    {"hidden_dropout", HARMLESS},
-    {"hidden_dropout_prob", HARMLESS},
-    {"attention_probs_dropout_prob", HARMLESS},
-    {"embd_pdrop", HARMLESS},
-    {"resid_pdrop", HARMLESS},
-    {"attn_pdrop", HARMLESS},
-    {"pretraining_tp", HARMLESS},
-    {"pad_token_id", HARMLESS},
-    {"unk_token_id", HARMLESS},
-    {"sep_token_id", HARMLESS},
-    {"decoder_start_token_id", HARMLESS},
-    {"attn_implementation", HARMLESS},
-    {"_attn_implementation", HARMLESS},
-    {"_attn_implementation_autoset", HARMLESS},
-    {"transformers.js_config", HARMLESS},
-    {"is_llama_config", HARMLESS},
-    {"is_decoder", HARMLESS},
-    {"output_attentions", HARMLESS},
-    {"output_hidden_states", HARMLESS},
-    {"return_dict", HARMLESS},
-    {"torchscript", HARMLESS},
-    {"use_bfloat16", HARMLESS},
-    {"_commit_hash", HARMLESS},
-    {"task_specific_params", HARMLESS},
-    {"id2label", HARMLESS},
-    {"label2id", HARMLESS},
-    {"problem_type", HARMLESS},
-    {"finetuning_task", HARMLESS},
-    {"gradient_checkpointing", HARMLESS},
-    {"tokenizer_class", HARMLESS},
-    {"max_window_layers", HARMLESS},
-    {"do_sample", HARMLESS},
-    {"temperature", HARMLESS},
-    {"top_k", HARMLESS},
-    {"top_p", HARMLESS},
-    {"typical_p", HARMLESS},
-    {"max_length", HARMLESS},
-    {"min_length", HARMLESS},
-    {"num_beams", HARMLESS},
-    {"num_beam_groups", HARMLESS},
-    {"num_return_sequences", HARMLESS},
-    {"diversity_penalty", HARMLESS},
-    {"early_stopping", HARMLESS},
-    {"length_penalty", HARMLESS},
-    {"repetition_penalty", HARMLESS},
-    {"no_repeat_ngram_size", HARMLESS},
-    {"encoder_no_repeat_ngram_size", HARMLESS},
-    {"exponential_decay_length_penalty", HARMLESS},
-    {"remove_invalid_values", HARMLESS},
-    {"output_scores", HARMLESS},
-    {"return_dict_in_generate", HARMLESS},
-    {"bad_words_ids", HARMLESS},
-    {"suppress_tokens", HARMLESS},
-    {"begin_suppress_tokens", HARMLESS},
-    {"forced_bos_token_id", HARMLESS},
-    {"forced_eos_token_id", HARMLESS},
-    {"prefix", HARMLESS},
-    {"tf_legacy_loss", HARMLESS},
-    {"chunk_size_feed_forward", HARMLESS},
-    {"unsloth_version", HARMLESS},
-    {"unsloth_fixed", HARMLESS},
+    {"architectures", HARMLESS, 0},
+    {"torch_dtype", HARMLESS, 0},
+    {"dtype", HARMLESS, 0},
+    {"transformers_version", HARMLESS, 0},
+    {"_name_or_path", HARMLESS, 0},
+    {"use_cache", HARMLESS, 0},
+    {"initializer_range", HARMLESS, 0},
+    {"attention_dropout", HARMLESS, 0},
+    {"hidden_dropout", HARMLESS, 0},
+    {"hidden_dropout_prob", HARMLESS, 0},
+    {"attention_probs_dropout_prob", HARMLESS, 0},
+    {"embd_pdrop", HARMLESS, 0},
+    {"resid_pdrop", HARMLESS, 0},
+    {"attn_pdrop", HARMLESS, 0},
+    {"pretraining_tp", HARMLESS, 0},
+    {"pad_token_id", HARMLESS, 0},
+    {"unk_token_id", HARMLESS, 0},
+    {"sep_token_id", HARMLESS, 0},
+    {"decoder_start_token_id", HARMLESS, 0},
+    {"attn_implementation", HARMLESS, 0},
+    {"_attn_implementation", HARMLESS, 0},
+    {"_attn_implementation_autoset", HARMLESS, 0},
+    {"transformers.js_config", HARMLESS, 0},
+    {"is_llama_config", HARMLESS, 0},
+    {"is_decoder", HARMLESS, 0},
+    {"output_attentions", HARMLESS, 0},
+    {"output_hidden_states", HARMLESS, 0},
+    {"return_dict", HARMLESS, 0},
+    {"torchscript", HARMLESS, 0},
+    {"use_bfloat16", HARMLESS, 0},
+    {"_commit_hash", HARMLESS, 0},
+    {"task_specific_params", HARMLESS, 0},
+    {"id2label", HARMLESS, 0},
+    {"label2id", HARMLESS, 0},
+    {"problem_type", HARMLESS, 0},
+    {"finetuning_task", HARMLESS, 0},
+    {"gradient_checkpointing", HARMLESS, 0},
+    {"tokenizer_class", HARMLESS, 0},
+    {"max_window_layers", HARMLESS, 0},
+    {"do_sample", HARMLESS, 0},
+    {"temperature", HARMLESS, 0},
+    {"top_k", HARMLESS, 0},
+    {"top_p", HARMLESS, 0},
+    {"typical_p", HARMLESS, 0},
+    {"max_length", HARMLESS, 0},
+    {"min_length", HARMLESS, 0},
+    {"num_beams", HARMLESS, 0},
+    {"num_beam_groups", HARMLESS, 0},
+    {"num_return_sequences", HARMLESS, 0},
+    {"diversity_penalty", HARMLESS, 0},
+    {"early_stopping", HARMLESS, 0},
+    {"length_penalty", HARMLESS, 0},
+    {"repetition_penalty", HARMLESS, 0},
+    {"no_repeat_ngram_size", HARMLESS, 0},
+    {"encoder_no_repeat_ngram_size", HARMLESS, 0},
+    {"exponential_decay_length_penalty", HARMLESS, 0},
+    {"remove_invalid_values", HARMLESS, 0},
+    {"output_scores", HARMLESS, 0},
+    {"return_dict_in_generate", HARMLESS, 0},
+    {"bad_words_ids", HARMLESS, 0},
+    {"suppress_tokens", HARMLESS, 0},
+    {"begin_suppress_tokens", HARMLESS, 0},
+    {"forced_bos_token_id", HARMLESS, 0},
+    {"forced_eos_token_id", HARMLESS, 0},
+    {"prefix", HARMLESS, 0},
+    {"tf_legacy_loss", HARMLESS, 0},
+    {"chunk_size_feed_forward", HARMLESS, 0},
+    {"unsloth_version", HARMLESS, 0},
+    {"unsloth_fixed", HARMLESS, 0},
     /* other arithmetic */
-    {"attention_bias", OFF},
-    {"mlp_bias", OFF},
-    {"qkv_bias", OFF},
-    {"bias", OFF},
-    {"use_bias", OFF},
-    {"no_bias", OFF},
-    {"rope_interleaved", OFF},
-    {"is_encoder_decoder", OFF},
-    {"add_cross_attention", OFF},
-    {"cross_attention_hidden_size", OFF},
-    {"tie_encoder_decoder", OFF},
-    {"pruned_heads", OFF},
-    {"use_qk_norm", OFF},
-    {"qk_norm", OFF},
-    {"qk_layernorm", OFF},
-    {"use_parallel_residual", OFF},
-    {"parallel_attn", OFF},
-    {"alibi", OFF},
-    {"attn_logit_softcapping", OFF},
-    {"final_logit_softcapping", OFF},
-    {"query_pre_attn_scalar", OFF},
-    {"attention_multiplier", OFF},
-    {"clip_qkv", OFF},
-    {"attention_chunk_size", OFF},
-    {"no_rope_layers", OFF},
-    {"no_rope_layer_interval", OFF},
-    {"num_local_experts", OFF},
-    {"num_experts", OFF},
-    {"n_routed_experts", OFF},
-    {"num_nextn_predict_layers", OFF},
-    {"q_lora_rank", OFF},
-    {"kv_lora_rank", OFF},
-    {"quantization_config", OFF},
-    {"rope_local_base_freq", OFF},
-    {"attn_temperature_tuning", OFF},
-    {"attention_sink", OFF},
-    {"attention_sinks", OFF},
-    {"auto_map", OFF},
-    {"residual_multiplier", ONE},
-    {"embedding_multiplier", ONE},
-    {"logits_scaling", ONE},
-    {"logit_scale", ONE},
-    {"scale_emb", ONE},
-    {"rotary_pct", ONE},
-    {"rope_pct", ONE},
-    {"rope_ratio", ONE},
+    {"attention_bias", OFF, 0},
+    {"mlp_bias", OFF, 0},
+    {"qkv_bias", OFF, 0},
+    {"bias", OFF, 0},
+    {"use_bias", OFF, 0},
+    {"no_bias", OFF, 0},
+    {"rope_interleaved", OFF, 0},
+    {"is_encoder_decoder", OFF, 0},
+    {"add_cross_attention", OFF, 0},
+    {"cross_attention_hidden_size", OFF, 0},
+    {"tie_encoder_decoder", OFF, 0},
+    {"pruned_heads", OFF, 0},
+    {"use_bidirectional_attention", OFF, 0},
+    {"use_qk_norm", OFF, 0},
+    {"qk_norm", OFF, 0},
+    {"qk_layernorm", OFF, 0},
+    {"use_parallel_residual", OFF, 0},
+    {"parallel_attn", OFF, 0},
+    {"alibi", OFF, 0},
+    {"attn_logit_softcapping", OFF, ARCHITECTURE_CAPS},
+    {"final_logit_softcapping", OFF, ARCHITECTURE_CAPS},
+    {"query_pre_attn_scalar", OFF, ARCHITECTURE_QUERY_SCALAR},
+    {"attention_multiplier", OFF, ARCHITECTURE_MULTIPLIERS},
+    {"clip_qkv", OFF, 0},
+    {"attention_chunk_size", OFF, 0},
+    {"no_rope_layers", OFF, ARCHITECTURE_UNROTATED},
+    {"no_rope_layer_interval", OFF, ARCHITECTURE_UNROTATED},
+    {"num_local_experts", OFF, 0},
+    {"num_experts", OFF, 0},
+    {"n_routed_experts", OFF, 0},
+    {"num_nextn_predict_layers", OFF, 0},
+    {"q_lora_rank", OFF, 0},
+    {"kv_lora_rank", OFF, 0},
+    {"quantization_config", OFF, 0},
+    {"rope_local_base_freq", OFF, ARCHITECTURE_LOCAL_ROPE},
+    {"attn_temperature_tuning", OFF, 0},
+    {"attention_sink", OFF, 0},
+    {"attention_sinks", OFF, 0},
+    {"auto_map", OFF, 0},
+    {"residual_multiplier", ONE, ARCHITECTURE_MULTIPLIERS},
+    {"embedding_multiplier", ONE, ARCHITECTURE_MULTIPLIERS},
+    {"logits_scaling", ONE, ARCHITECTURE_MULTIPLIERS},
+    {"logit_scale", ONE, 0},
+    {"scale_emb", ONE, 0},
+    {"rotary_pct", ONE, 0},
+    {"rope_pct", ONE, 0},
+    {"rope_ratio", ONE, 0},
 };
 enum { N_KEY = sizeof keys / sizeof *keys };
 
@@ -218,7 +224,8 @@ static int is_off(const struct json *v)
            (s && !*s) || ((json_is_array(v) || json_is_object(v)) && json_size(v) == 0);
 }
 
-static int check_key(const struct json *v, const char *file, struct str *notes, struct err *e)
+static int check_key(const struct json *v, const struct architecture *a, const char *file, struct str *notes,
+                     struct err *e)
 {
     int k = 0;
     while (k < N_KEY && strcmp(keys[k].key, json_key(v)) != 0)
@@ -238,6 +245,8 @@ static int check_key(const struct json *v, const char *file, struct str *notes, 
                        "%s: quantization_config: quantised weights are not read; import the model "
                        "as it was before",
                        file);
+    if (keys[k].used_with & a->options)
+        return 0;
     if (keys[k].rule == OFF && !is_off(v))
         return refuse(file, "", v, "nothing (null, false or 0): the forward pass here has no such thing", e);
     if (keys[k].rule == ONE && is_set(v) && !(json_is_number(v) && json_number(v, 0) == 1))
@@ -245,23 +254,144 @@ static int check_key(const struct json *v, const char *file, struct str *notes, 
     return 0;
 }
 
-static int check_keys(const struct json *c, const char *file, struct str *notes, struct err *e)
+static int check_keys(const struct json *c, const struct architecture *a, const char *file, struct str *notes,
+                      struct err *e)
 {
-    const struct json *window = json_get(c, "sliding_window"), *types = json_get(c, "layer_types"),
-                      *uses = json_get(c, "use_sliding_window");
     const char *dup;
     if (json_has_duplicate(c, &dup))
         return err_set(e, ERR_FORMAT, "%s: key '%s' appears twice", file, dup);
     for (const struct json *v = json_first(c); v; v = json_next(v))
-        if (check_key(v, file, notes, e))
+        if (check_key(v, a, file, notes, e))
             return -1;
+    return 0;
+}
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+/* An architecture without windows may say that it has none, in any of the ways in use. */
+static int check_no_window(const struct json *c, const char *file, struct err *e)
+{
+    const struct json *window = json_get(c, "sliding_window"), *types = json_get(c, "layer_types"),
+                      *uses = json_get(c, "use_sliding_window");
     if (!is_off(uses))
-        return refuse(file, "", uses, "false: windows are not computed here", e);
+        return refuse(file, "", uses, "false: this architecture has no windows here", e);
     if (!is_off(window) && !json_is_bool(uses))
-        return refuse(file, "", window, "null: windows are not computed here (or use_sliding_window: false)", e);
+        return refuse(file, "", window, "null: this architecture has no windows here (or use_sliding_window: false)",
+                      e);
     for (const struct json *t = json_first(types); t; t = json_next(t))
         if (!json_string(t) || strcmp(json_string(t), "full_attention") != 0)
             return refuse(file, "", types, "full_attention alone", e);
+    return 0;
+}
+
+/* layer_types where it is there; otherwise the architecture's rule. */
+static int read_layer_types(const struct json *c, const struct architecture *a, const char *file, struct hparams *hp,
+                            struct err *e)
+{
+    const struct json *types = json_get(c, "layer_types");
+    int from = a->period, l = 0;
+    if (a->windows == ARCHITECTURE_LAST_WINDOWED && get_int(c, file, "max_window_layers", 28, &from, e))
+        return -1;
+    if ((a->options & ARCHITECTURE_LOCAL_ROPE) && get_int(c, file, "sliding_window_pattern", a->period, &from, e))
+        return -1;
+    if (architecture_set_windows(a, hp, from, e))
+        return err_wrap(e, "%s", file);
+    if (!is_set(types))
+        return 0;
+    if (json_size(types) != hp->n_layer)
+        return err_set(e, ERR_SHAPE, "%s: layer_types has %d entries, expected num_hidden_layers (%d)", file,
+                       json_size(types), hp->n_layer);
+    for (const struct json *t = json_first(types); t; t = json_next(t), l++) {
+        const char *s = json_string(t);
+        int windowed = s && strcmp(s, "sliding_attention") == 0;
+        if (!windowed && !(s && strcmp(s, "full_attention") == 0))
+            return refuse(file, "", types, "full_attention and sliding_attention alone", e);
+        if (windowed && !hp->window)
+            return refuse(file, "", types, "full_attention alone, since there is no sliding_window", e);
+        if (a->windows == ARCHITECTURE_ALL_WINDOWED && windowed != (hp->layer_kinds[l] == MODEL_LAYER_WINDOW))
+            return refuse(file, "", types, "what sliding_window says: all layers of this architecture are alike", e);
+        hp->layer_kinds[l] = windowed ? MODEL_LAYER_WINDOW : MODEL_LAYER_FULL;
+    }
+    return 0;
+}
+
+/* A window that is left out is the architecture's own; null is none. */
+static int read_windows(const struct json *c, const struct architecture *a, const char *file, struct hparams *hp,
+                        struct err *e)
+{
+    const struct json *window = json_get(c, "sliding_window");
+    int used = 1;
+    if ((a->options & ARCHITECTURE_WINDOW_SWITCH) && get_bool(c, file, "use_sliding_window", 0, &used, e))
+        return -1;
+    if (!window)
+        hp->window = a->window;
+    else if (is_set(window) && get_int(c, file, "sliding_window", 0, &hp->window, e))
+        return -1;
+    else if (is_set(window) && hp->window < 1)
+        return refuse(file, "", window, "an integer of at least 1, or null", e);
+    hp->window = used ? hp->window : 0;
+    return read_layer_types(c, a, file, hp, e);
+}
+
+/* no_rope_layers: 1 for layers that rotate, 0 for those that don't; without it every interval-th doesn't. */
+static int read_unrotated(const struct json *c, const struct architecture *a, const char *file, struct hparams *hp,
+                          struct err *e)
+{
+    const struct json *list = json_get(c, "no_rope_layers");
+    int interval = a->period, l = 0;
+    if (get_int(c, file, "no_rope_layer_interval", a->period, &interval, e))
+        return -1;
+    if (architecture_set_unrotated(hp, interval, e))
+        return err_wrap(e, "%s", file);
+    if (is_set(list) && json_size(list) != hp->n_layer)
+        return err_set(e, ERR_SHAPE, "%s: no_rope_layers has %d entries, expected num_hidden_layers (%d)", file,
+                       json_size(list), hp->n_layer);
+    for (const struct json *v = is_set(list) ? json_first(list) : NULL; v; v = json_next(v), l++) {
+        if (!json_is_number(v) || (json_number(v, 2) != 0 && json_number(v, 2) != 1))
+            return refuse(file, "", list, "0 and 1 alone", e);
+        hp->layer_kinds[l] = json_number(v, 1) == 0 ? MODEL_LAYER_UNROTATED : MODEL_LAYER_FULL;
+    }
+    return 0;
+}
+
+static int read_layers(const struct json *c, const struct architecture *a, const char *file, struct hparams *hp,
+                       struct err *e)
+{
+    if (a->options & ARCHITECTURE_WINDOW)
+        return read_windows(c, a, file, hp, e);
+    if (check_no_window(c, file, e))
+        return -1;
+    return a->options & ARCHITECTURE_UNROTATED ? read_unrotated(c, a, file, hp, e) : 0;
+}
+
+/* ---- caps and scales ------------------------------------------------------------------------- */
+
+/* A number that some architectures have; null is none, and what is left out is the architecture's own. */
+static int read_option(const struct json *c, const char *file, const char *key, double own, double *out, struct err *e)
+{
+    const struct json *v = json_get(c, key);
+    *out = v ? 0 : own;
+    return is_set(v) ? get_real(c, file, key, 0, out, e) : 0;
+}
+
+static int read_options(const struct json *c, const struct architecture *a, const char *file, struct hparams *hp,
+                        struct err *e)
+{
+    double embedding = 0, scores = 0, logits = 0;
+    if ((a->options & ARCHITECTURE_CAPS) &&
+        (read_option(c, file, "attn_logit_softcapping", a->attention_cap, &hp->attention_cap, e) ||
+         read_option(c, file, "final_logit_softcapping", a->logit_cap, &hp->logit_cap, e)))
+        return -1;
+    if ((a->options & ARCHITECTURE_QUERY_SCALAR) &&
+        get_real(c, file, "query_pre_attn_scalar", a->query_scalar, &hp->query_scalar, e))
+        return -1;
+    if (!(a->options & ARCHITECTURE_MULTIPLIERS))
+        return 0;
+    if (get_real(c, file, "embedding_multiplier", 1, &embedding, e) ||
+        get_real(c, file, "residual_multiplier", 1, &hp->residual_scale, e) ||
+        get_real(c, file, "attention_multiplier", 1, &scores, e) || get_real(c, file, "logits_scaling", 1, &logits, e))
+        return -1;
+    architecture_set_multipliers(hp, embedding, scores, logits);
     return 0;
 }
 
@@ -275,9 +405,26 @@ struct rope_source {
     const char *name, *other_name;
 };
 
-static int find_rope(const struct json *c, const char *file, struct rope_source *r, struct err *e)
+static const struct json *rope_of_full_layers(const struct json *o, const char *file, struct err *e)
 {
-    static const char *const names[] = {"rope_scaling", "rope_parameters"};
+    const struct json *full = json_get(o, "full_attention");
+    for (const struct json *v = json_first(o); v; v = json_next(v))
+        if (!json_is_object(v) ||
+            (strcmp(json_key(v), "full_attention") != 0 && strcmp(json_key(v), "sliding_attention") != 0)) {
+            err_set(e, ERR_UNSUPPORTED,
+                    "%s: rope_parameters.%.80s: expected the objects full_attention and sliding_attention", file,
+                    json_key(v));
+            return NULL;
+        }
+    if (!full)
+        err_set(e, ERR_FORMAT, "%s: rope_parameters.full_attention missing", file);
+    return full;
+}
+
+static int find_rope(const struct json *c, const struct architecture *a, const char *file, struct rope_source *r,
+                     struct err *e)
+{
+    const char *names[] = {"rope_scaling", "rope_parameters"};
     const struct json *o[2];
     for (int i = 0; i < 2; i++) {
         const char *dup;
@@ -286,6 +433,13 @@ static int find_rope(const struct json *c, const char *file, struct rope_source 
             return err_set(e, ERR_FORMAT, "%s: key '%s' is no object", file, names[i]);
         if (o[i] && json_has_duplicate(o[i], &dup))
             return err_set(e, ERR_FORMAT, "%s: %s: key '%s' appears twice", file, names[i], dup);
+        if (i == 1 && (a->options & ARCHITECTURE_LOCAL_ROPE) && json_size(o[i]) > 0) {
+            names[i] = "rope_parameters.full_attention";
+            if (!(o[i] = rope_of_full_layers(o[i], file, e)))
+                return -1;
+            if (json_has_duplicate(o[i], &dup))
+                return err_set(e, ERR_FORMAT, "%s: %s: key '%s' appears twice", file, names[i], dup);
+        }
         for (const struct json *v = json_first(o[i]); v; v = json_next(v))
             if (json_is_object(v))
                 return err_set(e, ERR_UNSUPPORTED,
@@ -402,17 +556,48 @@ static int read_llama3(const struct json *c, const struct rope_source *r, const 
     return 0;
 }
 
-static int read_rope(const struct json *c, const char *file, struct hparams *hp, struct err *e)
+/* Layers with a window have their own base, and nothing else. */
+static int read_local_rope(const struct json *c, const struct architecture *a, const char *file, struct hparams *hp,
+                           struct err *e)
+{
+    static const char where[] = "rope_parameters.sliding_attention";
+    struct rope_source r = {
+        .main = json_get(json_get(c, "rope_parameters"), "sliding_attention"), .name = where, .other_name = ""};
+    const char *type;
+    int found;
+    if (!(a->options & ARCHITECTURE_LOCAL_ROPE))
+        return 0;
+    if (get_real(c, file, "rope_local_base_freq", a->rope_local_base, &hp->rope_local_base, e))
+        return -1;
+    if (!r.main)
+        return 0;
+    if (rope_type(r.main, file, where, &type, e) || check_rope_keys(r.main, file, where, type, e))
+        return -1;
+    if (strcmp(type, "default") != 0)
+        return err_set(e, ERR_UNSUPPORTED, "%s: %s: rope_type '%s', expected default", file, where, type);
+    double base = a->rope_local_base;
+    if (rope_number(NULL, &r, file, "rope_theta", &base, &found, e))
+        return -1;
+    if (is_set(json_get(c, "rope_local_base_freq")) && base != hp->rope_local_base)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: rope_local_base_freq is %g, but %s.rope_theta is %g: which one holds can't be told", file,
+                       hp->rope_local_base, where, base);
+    hp->rope_local_base = base;
+    return 0;
+}
+
+static int read_rope(const struct json *c, const struct architecture *a, const char *file, struct hparams *hp,
+                     struct err *e)
 {
     struct rope_source r = {0};
     const char *type, *other;
     double partial = 1;
     int found;
-    hp->rope_base = 10000;
+    hp->rope_base = a->rope_base;
     hp->rope_factor = 1;
     hp->rope_scaling = MODEL_ROPE_PLAIN;
-    if (find_rope(c, file, &r, e) || rope_type(r.main, file, r.name, &type, e) ||
-        rope_type(r.other, file, r.other_name, &other, e) ||
+    if (read_local_rope(c, a, file, hp, e) || find_rope(c, a, file, &r, e) ||
+        rope_type(r.main, file, r.name, &type, e) || rope_type(r.other, file, r.other_name, &other, e) ||
         rope_number(c, &r, file, "rope_theta", &hp->rope_base, &found, e) ||
         rope_number(c, &r, file, "partial_rotary_factor", &partial, &found, e))
         return -1;
@@ -453,42 +638,59 @@ static const struct architecture *find_architecture(const struct json *c, const 
 }
 
 /* The activation that is named is the one that the architecture has. */
-static int check_activation(const struct json *c, const char *file, const struct hparams *hp, struct err *e)
+static int check_activation(const struct json *c, const struct architecture *a, const char *file, struct err *e)
 {
     static const struct {
         const char *word;
         enum model_activation is;
-    } words[] = {{"silu", MODEL_SILU}, {"swish", MODEL_SILU}};
-    const struct json *act = json_get(c, "hidden_act");
+    } words[] = {{"silu", MODEL_SILU},
+                 {"swish", MODEL_SILU},
+                 {"gelu_pytorch_tanh", MODEL_GELU_TANH},
+                 {"gelu_new", MODEL_GELU_TANH},
+                 {"gelu_fast", MODEL_GELU_TANH}};
+    const struct json *act = json_get(c, a->activation_key ? a->activation_key : "hidden_act");
     const char *s = json_string(act);
     for (size_t i = 0; s && i < sizeof words / sizeof *words; i++)
-        if (strcmp(s, words[i].word) == 0 && words[i].is == hp->activation)
+        if (strcmp(s, words[i].word) == 0 && words[i].is == a->activation)
             return 0;
-    return act ? refuse(file, "", act, "'silu'", e) : 0;
+    return act ? refuse(file, "", act, a->activation == MODEL_SILU ? "'silu'" : "'gelu_pytorch_tanh'", e) : 0;
+}
+
+static int read_sizes(const struct json *c, const struct architecture *a, const char *file, struct hparams *hp,
+                      struct err *e)
+{
+    double eps = 0;
+    if (get_int(c, file, "num_hidden_layers", -1, &hp->n_layer, e) ||
+        get_int(c, file, "hidden_size", -1, &hp->d_model, e) ||
+        get_int(c, file, "num_attention_heads", -1, &hp->n_head, e) ||
+        get_int(c, file, "num_key_value_heads", a->kv_as_heads ? hp->n_head : -1, &hp->n_kv_head, e) ||
+        get_int(c, file, "head_dim",
+                a->head_dim  ? a->head_dim
+                : hp->n_head ? hp->d_model / hp->n_head
+                             : 0,
+                &hp->head_dim, e) ||
+        get_int(c, file, "intermediate_size", -1, &hp->d_ff, e) ||
+        get_int(c, file, "vocab_size", -1, &hp->n_vocab, e) ||
+        get_int(c, file, "max_position_embeddings", a->context ? a->context : -1, &hp->context_length, e) ||
+        get_real(c, file, "rms_norm_eps", a->norm_eps, &eps, e) ||
+        get_bool(c, file, "tie_word_embeddings", a->tied, &hp->tied, e))
+        return -1;
+    hp->norm_eps = (float)eps;
+    hp->norm_offset = a->one_plus ? 1 : 0;
+    return 0;
 }
 
 int import_hf_config_read(const struct json *c, const char *file, struct hparams *hp, struct str *notes, struct err *e)
 {
-    double eps = 0;
     if (!json_is_object(c))
         return err_set(e, ERR_FORMAT, "%s: no JSON object", file);
     const struct architecture *a = find_architecture(c, file, e);
     if (!a)
         return -1;
     architecture_begin(a, hp);
-    if (check_activation(c, file, hp, e) || check_keys(c, file, notes, e))
+    if (check_activation(c, a, file, e) || check_keys(c, a, file, notes, e) || read_sizes(c, a, file, hp, e) ||
+        read_rope(c, a, file, hp, e) || read_layers(c, a, file, hp, e) || read_options(c, a, file, hp, e))
         return -1;
-    if (get_int(c, file, "num_hidden_layers", -1, &hp->n_layer, e) ||
-        get_int(c, file, "hidden_size", -1, &hp->d_model, e) ||
-        get_int(c, file, "num_attention_heads", -1, &hp->n_head, e) ||
-        get_int(c, file, "num_key_value_heads", hp->n_head, &hp->n_kv_head, e) ||
-        get_int(c, file, "head_dim", hp->n_head ? hp->d_model / hp->n_head : 0, &hp->head_dim, e) ||
-        get_int(c, file, "intermediate_size", -1, &hp->d_ff, e) ||
-        get_int(c, file, "vocab_size", -1, &hp->n_vocab, e) ||
-        get_int(c, file, "max_position_embeddings", 2048, &hp->context_length, e) ||
-        get_real(c, file, "rms_norm_eps", 1e-6, &eps, e) || get_bool(c, file, "tie_word_embeddings", &hp->tied, e) ||
-        read_rope(c, file, hp, e))
-        return -1;
-    hp->norm_eps = (float)eps;
+    architecture_finish(a, hp);
     return hparams_check(hp, e) ? err_wrap(e, "%s", file) : 0;
 }

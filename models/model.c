@@ -49,6 +49,55 @@ static int check_rope(const struct hparams *hp, struct err *e)
     return 0;
 }
 
+enum model_layer_kind model_layer_kind(const struct hparams *hp, int layer)
+{
+    return hp->layer_kinds[0] ? (enum model_layer_kind)hp->layer_kinds[layer] : MODEL_LAYER_FULL;
+}
+
+int model_layers_alike(const struct hparams *hp)
+{
+    return strspn(hp->layer_kinds, "f") == strlen(hp->layer_kinds);
+}
+
+static int check_layers(const struct hparams *hp, struct err *e)
+{
+    size_t n = strlen(hp->layer_kinds), known = strspn(hp->layer_kinds, "fwn");
+    int windowed = strchr(hp->layer_kinds, MODEL_LAYER_WINDOW) != NULL;
+    if (n && n != (size_t)hp->n_layer)
+        return err_set(e, ERR_SHAPE, "layer_kinds has %zu letters, expected one for each of %d layers", n, hp->n_layer);
+    if (known < n)
+        return err_set(e, ERR_SHAPE, "layer_kinds: layer %zu is '%c', expected f, w or n", known,
+                       hp->layer_kinds[known]);
+    if (windowed ? check_range("window", hp->window, DIMS_MAX_CONTEXT, e) : 0)
+        return -1;
+    if (!windowed && (hp->window || hp->rope_local_base != 0))
+        return err_set(e, ERR_SHAPE, "window is %d and rope_local_base is %g, but no layer has a window", hp->window,
+                       hp->rope_local_base);
+    return hp->rope_local_base != 0 ? check_real("rope_local_base", hp->rope_local_base, 1, 1e12, e) : 0;
+}
+
+/* Values of which zero says that there is no such thing. */
+static int check_options(const struct hparams *hp, struct err *e)
+{
+    const struct {
+        const char *name;
+        double v;
+    } reals[] = {{"query_scalar", hp->query_scalar},
+                 {"attention_cap", hp->attention_cap},
+                 {"logit_cap", hp->logit_cap},
+                 {"residual_scale", hp->residual_scale},
+                 {"logit_scale", hp->logit_scale}};
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        if (reals[i].v != 0 && check_real(reals[i].name, reals[i].v, 1e-6, 1e9, e))
+            return -1;
+    if (hp->qk_norm < MODEL_QK_NORM_NONE || hp->qk_norm > MODEL_QK_NORM_WHOLE)
+        return err_set(e, ERR_SHAPE, "qk_norm is %d, expected 0 to %d", hp->qk_norm, MODEL_QK_NORM_WHOLE);
+    if (hp->rope_dim < 0 || hp->rope_dim > hp->head_dim || hp->rope_dim % 2 != 0)
+        return err_set(e, ERR_SHAPE, "rope_dim is %d, expected an even number up to head_dim (%d)", hp->rope_dim,
+                       hp->head_dim);
+    return 0;
+}
+
 int hparams_check(struct hparams *hp, struct err *e)
 {
     if (check_range("n_layer", hp->n_layer, DIMS_MAX_LAYER, e) ||
@@ -66,13 +115,13 @@ int hparams_check(struct hparams *hp, struct err *e)
     if (hp->head_dim % 2 != 0)
         return err_set(e, ERR_SHAPE, "head_dim is %d, expected an even number (rotation works on pairs)", hp->head_dim);
     hp->n_group = hp->n_head / hp->n_kv_head;
-    return 0;
+    return check_options(hp, e) || check_layers(hp, e) ? -1 : 0;
 }
 
 /* ---- the table of tensors -------------------------------------------------------------------- */
 
-enum size { ONE, D_MODEL, Q_ROWS, KV_ROWS, HEAD_DIM, D_FF, N_VOCAB };
-enum when { ALWAYS, WHEN_BIAS, WHEN_QK_NORM, WHEN_UNTIED };
+enum size { ONE, D_MODEL, Q_ROWS, KV_ROWS, Q_NORM_SIZE, K_NORM_SIZE, D_FF, N_VOCAB };
+enum when { ALWAYS, WHEN_BIAS, WHEN_QK_NORM, WHEN_BEFORE, WHEN_AFTER, WHEN_UNTIED };
 enum place {
     EMBEDDING,
     ATTN_NORM,
@@ -85,10 +134,12 @@ enum place {
     Q_NORM,
     K_NORM,
     WO,
+    ATTN_POST_NORM,
     FFN_NORM,
     GATE,
     UP,
     DOWN,
+    FFN_POST_NORM,
     OUTPUT_NORM,
     OUTPUT,
     N_PLACE
@@ -101,30 +152,34 @@ static const struct row {
     const char *why;
 } table[N_PLACE] = {
     [EMBEDDING] = {"embedding", {N_VOCAB, D_MODEL}, ALWAYS, "n_vocab x d_model"},
-    [ATTN_NORM] = {"attn_norm", {D_MODEL, ONE}, ALWAYS, "d_model"},
+    [ATTN_NORM] = {"attn_norm", {D_MODEL, ONE}, WHEN_BEFORE, "d_model"},
     [WQ] = {"wq", {Q_ROWS, D_MODEL}, ALWAYS, "n_head*head_dim x d_model"},
     [WK] = {"wk", {KV_ROWS, D_MODEL}, ALWAYS, "n_kv_head*head_dim x d_model"},
     [WV] = {"wv", {KV_ROWS, D_MODEL}, ALWAYS, "n_kv_head*head_dim x d_model"},
     [BQ] = {"bq", {Q_ROWS, ONE}, WHEN_BIAS, "n_head*head_dim"},
     [BK] = {"bk", {KV_ROWS, ONE}, WHEN_BIAS, "n_kv_head*head_dim"},
     [BV] = {"bv", {KV_ROWS, ONE}, WHEN_BIAS, "n_kv_head*head_dim"},
-    [Q_NORM] = {"q_norm", {HEAD_DIM, ONE}, WHEN_QK_NORM, "head_dim"},
-    [K_NORM] = {"k_norm", {HEAD_DIM, ONE}, WHEN_QK_NORM, "head_dim"},
+    [Q_NORM] = {"q_norm", {Q_NORM_SIZE, ONE}, WHEN_QK_NORM, "head_dim, or n_head*head_dim"},
+    [K_NORM] = {"k_norm", {K_NORM_SIZE, ONE}, WHEN_QK_NORM, "head_dim, or n_kv_head*head_dim"},
     [WO] = {"wo", {D_MODEL, Q_ROWS}, ALWAYS, "d_model x n_head*head_dim"},
-    [FFN_NORM] = {"ffn_norm", {D_MODEL, ONE}, ALWAYS, "d_model"},
+    [ATTN_POST_NORM] = {"attn_post_norm", {D_MODEL, ONE}, WHEN_AFTER, "d_model"},
+    [FFN_NORM] = {"ffn_norm", {D_MODEL, ONE}, WHEN_BEFORE, "d_model"},
     [GATE] = {"gate", {D_FF, D_MODEL}, ALWAYS, "d_ff x d_model"},
     [UP] = {"up", {D_FF, D_MODEL}, ALWAYS, "d_ff x d_model"},
     [DOWN] = {"down", {D_MODEL, D_FF}, ALWAYS, "d_model x d_ff"},
+    [FFN_POST_NORM] = {"ffn_post_norm", {D_MODEL, ONE}, WHEN_AFTER, "d_model"},
     [OUTPUT_NORM] = {"output_norm", {D_MODEL, ONE}, ALWAYS, "d_model"},
     [OUTPUT] = {"output", {N_VOCAB, D_MODEL}, WHEN_UNTIED, "n_vocab x d_model"},
 };
-enum { FIRST_IN_LAYER = ATTN_NORM, LAST_IN_LAYER = DOWN };
+enum { FIRST_IN_LAYER = ATTN_NORM, LAST_IN_LAYER = FFN_POST_NORM };
 
 static int present(const struct hparams *hp, enum place p)
 {
     switch (table[p].when) {
     case WHEN_BIAS: return hp->qkv_bias != 0;
-    case WHEN_QK_NORM: return hp->qk_norm != 0;
+    case WHEN_QK_NORM: return hp->qk_norm != MODEL_QK_NORM_NONE;
+    case WHEN_BEFORE: return hp->norms != MODEL_NORMS_AFTER;
+    case WHEN_AFTER: return hp->norms != MODEL_NORMS_BEFORE;
     case WHEN_UNTIED: return !hp->tied;
     default: return 1;
     }
@@ -136,7 +191,8 @@ static int size_of(const struct hparams *hp, enum size s)
     case D_MODEL: return hp->d_model;
     case Q_ROWS: return hp->n_head * hp->head_dim;
     case KV_ROWS: return hp->n_kv_head * hp->head_dim;
-    case HEAD_DIM: return hp->head_dim;
+    case Q_NORM_SIZE: return (hp->qk_norm == MODEL_QK_NORM_WHOLE ? hp->n_head : 1) * hp->head_dim;
+    case K_NORM_SIZE: return (hp->qk_norm == MODEL_QK_NORM_WHOLE ? hp->n_kv_head : 1) * hp->head_dim;
     case D_FF: return hp->d_ff;
     case N_VOCAB: return hp->n_vocab;
     default: return 1;
@@ -266,9 +322,11 @@ static void attach(struct model *m, enum place p, int layer, void *at, enum mode
     case Q_NORM: l->q_norm = at; break;
     case K_NORM: l->k_norm = at; break;
     case WO: l->attn_out = self; break;
+    case ATTN_POST_NORM: l->attn_post_norm = at; break;
     case FFN_NORM: l->ffn_norm = at; break;
     case GATE: l->gate_up = self; break;
     case DOWN: l->down = self; break;
+    case FFN_POST_NORM: l->ffn_post_norm = at; break;
     case OUTPUT_NORM: m->output_norm = at; break;
     case OUTPUT: m->output = self; break;
     default: break; /* wk, wv, bk, bv, up: parts of what the first of them set */
@@ -284,7 +342,9 @@ struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, 
     struct model *m = mem_new(1, sizeof *m);
     m->hp = *hp;
     m->layer = mem_new((size_t)hp->n_layer, sizeof *m->layer);
-    m->rope_freq = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_freq);
+    m->rope_freq = m->rope_local = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_freq);
+    if (hp->rope_local_base != 0)
+        m->rope_local = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_local);
     for (int i = 0; i < n; i++)
         total = reserve(hp, locate(hp, i, &layer), held_as, &total);
     m->arena = mem_try_raw(total, 1, "the weights", e);
@@ -358,21 +418,30 @@ void model_put(struct model *m, int i, void *place, const void *src, int from, i
 /* Radians per position of pair i, i + head_dim / 2: base^(-2 i / head_dim). "linear" divides by the factor.
  * "llama3" (Llama 3.1) divides the frequencies whose wavelength exceeds the original context / low_freq_factor,
  * keeps those below original context / high_freq_factor, and blends between. */
+static double scaled_frequency(const struct hparams *hp, double f)
+{
+    const double two_pi = 6.283185307179586476925286766559;
+    if (hp->rope_scaling == MODEL_ROPE_LINEAR)
+        f /= hp->rope_factor;
+    if (hp->rope_scaling == MODEL_ROPE_LLAMA3) {
+        double turns = hp->rope_original_context * f / two_pi;
+        double s = (turns - hp->rope_low_freq_factor) / (hp->rope_high_freq_factor - hp->rope_low_freq_factor);
+        s = s < 0 ? 0 : s > 1 ? 1 : s;
+        f = (1 - s) * f / hp->rope_factor + s * f;
+    }
+    return f;
+}
+
+/* Where fewer than all dimensions rotate, the pairs of the others stand still: the importers put the members of a
+ * pair head_dim / 2 apart all the same. */
 void model_fill_rope(struct model *m)
 {
     const struct hparams *hp = &m->hp;
-    const double two_pi = 6.283185307179586476925286766559;
-    for (int i = 0; i < hp->head_dim / 2; i++) {
-        double f = pow(hp->rope_base, -2.0 * i / hp->head_dim);
-        if (hp->rope_scaling == MODEL_ROPE_LINEAR)
-            f /= hp->rope_factor;
-        if (hp->rope_scaling == MODEL_ROPE_LLAMA3) {
-            double turns = hp->rope_original_context * f / two_pi;
-            double s = (turns - hp->rope_low_freq_factor) / (hp->rope_high_freq_factor - hp->rope_low_freq_factor);
-            s = s < 0 ? 0 : s > 1 ? 1 : s;
-            f = (1 - s) * f / hp->rope_factor + s * f;
-        }
-        m->rope_freq[i] = f;
+    int dims = hp->rope_dim ? hp->rope_dim : hp->head_dim;
+    for (int i = 0; i < dims / 2; i++) {
+        m->rope_freq[i] = scaled_frequency(hp, pow(hp->rope_base, -2.0 * i / dims));
+        if (m->rope_local != m->rope_freq)
+            m->rope_local[i] = pow(hp->rope_local_base, -2.0 * i / dims);
     }
 }
 
@@ -383,6 +452,8 @@ void model_close(struct model *m)
     tokenizer_destroy(m->tokenizer);
     mem_free(m->path);
     mem_free(m->source_name);
+    if (m->rope_local != m->rope_freq)
+        mem_free(m->rope_local);
     mem_free(m->rope_freq);
     mem_free(m->layer);
     mem_free(m->arena);

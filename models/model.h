@@ -15,7 +15,16 @@
 
 enum model_activation { MODEL_SILU, MODEL_GELU_TANH };
 enum model_rope_scaling { MODEL_ROPE_PLAIN, MODEL_ROPE_LINEAR, MODEL_ROPE_LLAMA3 };
+enum model_norms { MODEL_NORMS_BEFORE, MODEL_NORMS_AROUND, MODEL_NORMS_AFTER }; /* of attention and feed-forward */
+enum model_qk_norm { MODEL_QK_NORM_NONE, MODEL_QK_NORM_HEAD, MODEL_QK_NORM_WHOLE };
 enum model_dtype { MODEL_F32, MODEL_F16, MODEL_BF16 };
+
+/* What a layer attends to, a letter each in hparams.layer_kinds. */
+enum model_layer_kind {
+    MODEL_LAYER_FULL = 'f',     /* everything before a token */
+    MODEL_LAYER_WINDOW = 'w',   /* the last `window` tokens, its own included */
+    MODEL_LAYER_UNROTATED = 'n' /* everything, without positions: queries and keys are not rotated */
+};
 
 struct hparams {
     char architecture[32]; /* "llama", ... as the source named it */
@@ -26,22 +35,39 @@ struct hparams {
     enum model_activation activation;
     int tied;     /* the output matrix is the embedding */
     int qkv_bias; /* Qwen2 */
-    int qk_norm;  /* Qwen3: RMSNorm of every query and key head */
+    int qk_norm;  /* Qwen3: RMSNorm of every query and key head; 2, OLMo 2: of all heads as one vector */
     double rope_base;
     enum model_rope_scaling rope_scaling;
     double rope_factor, rope_low_freq_factor, rope_high_freq_factor;
     int rope_original_context;
+    /* What follows is zero where an architecture has no such thing. */
+    enum model_norms norms;               /* Gemma 2: what a sub-layer adds is normalised too; OLMo 2: that alone */
+    double query_scalar;                  /* scores are q . k / sqrt(query_scalar); 0: head_dim */
+    double attention_cap;                 /* a score x becomes cap tanh(x / cap); Gemma 2 */
+    double logit_cap;                     /* the same of logits */
+    double residual_scale;                /* what a sub-layer adds is multiplied by it; 0: 1 */
+    double logit_scale;                   /* logits are multiplied by it; 0: 1 */
+    int window;                           /* of layers of kind 'w' */
+    double rope_local_base;               /* these rotate by it, unscaled; 0: as the others */
+    int rope_dim;                         /* dimensions of a head that rotate; 0: all */
+    char layer_kinds[DIMS_MAX_LAYER + 1]; /* enum model_layer_kind, one a layer; "": all are full */
 };
 
+enum model_layer_kind model_layer_kind(const struct hparams *hp, int layer);
+/* 1 when all layers attend alike. */
+int model_layers_alike(const struct hparams *hp);
+
 struct model_layer {
-    const float *attn_norm;       /* [d_model] */
+    const float *attn_norm;       /* [d_model], or NULL where sub-layers read the stream as it is */
     struct matrix qkv;            /* [(n_head + 2 n_kv_head) head_dim][d_model]: Q, then K, then V rows */
     const float *qkv_bias;        /* [(n_head + 2 n_kv_head) head_dim], or NULL */
-    const float *q_norm, *k_norm; /* [head_dim], or NULL */
+    const float *q_norm, *k_norm; /* [head_dim], or of all heads, or NULL */
     struct matrix attn_out;       /* [d_model][n_head head_dim] */
-    const float *ffn_norm;        /* [d_model] */
+    const float *attn_post_norm;  /* [d_model], or NULL: of what attention adds */
+    const float *ffn_norm;        /* [d_model], or NULL as attn_norm */
     struct matrix gate_up;        /* [2 d_ff][d_model]: gate and up rows, interleaved by panels (matrix.h) */
     struct matrix down;           /* [d_model][d_ff] */
+    const float *ffn_post_norm;   /* [d_model], or NULL */
 };
 
 struct model {
@@ -51,6 +77,7 @@ struct model {
     const float *output_norm;    /* [d_model] */
     struct model_layer *layer;   /* [n_layer] */
     double *rope_freq;           /* [head_dim / 2] radians per position, scaling applied */
+    double *rope_local;          /* the same of layers with a window; rope_freq itself where they rotate alike */
     struct tokenizer *tokenizer; /* NULL when the file has none */
     char *path, *source_name;
     char source_sha256[HASH_HEX]; /* of the file or folder that was imported */
@@ -84,15 +111,17 @@ int hparams_check(struct hparams *hp, struct err *e);
 
 /* The tensors that hyper-parameters imply, in the order in which a model file stores and hashes them:
  *   embedding                       [n_vocab][d_model]
- *   layers/<l>/attn_norm            [d_model]
+ *   layers/<l>/attn_norm            [d_model]                      unless norms: after
  *   layers/<l>/wq                   [n_head head_dim][d_model]
  *   layers/<l>/wk wv                [n_kv_head head_dim][d_model]
  *   layers/<l>/bq bk bv             [rows of wq wk wv]             when qkv_bias
- *   layers/<l>/q_norm k_norm        [head_dim]                     when qk_norm
+ *   layers/<l>/q_norm k_norm        [head_dim] or [rows of wq wk]  when qk_norm
  *   layers/<l>/wo                   [d_model][n_head head_dim]
- *   layers/<l>/ffn_norm             [d_model]
+ *   layers/<l>/attn_post_norm       [d_model]                      unless norms: before
+ *   layers/<l>/ffn_norm             [d_model]                      unless norms: after
  *   layers/<l>/gate up              [d_ff][d_model]
  *   layers/<l>/down                 [d_model][d_ff]
+ *   layers/<l>/ffn_post_norm        [d_model]                      unless norms: before
  *   output_norm                     [d_model]
  *   output                          [n_vocab][d_model]             unless tied
  * hp must have passed hparams_check. */

@@ -13,43 +13,57 @@ static const char format_name[] = "depthkv-model";
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
 
-enum field_type { FIELD_INT, FIELD_FLOAT, FIELD_DOUBLE, FIELD_WORD };
+enum field_type { FIELD_INT, FIELD_FLOAT, FIELD_DOUBLE, FIELD_WORD, FIELD_TEXT };
 
 static const char *const activation_words[] = {"silu", "gelu_tanh", NULL};
+static const char *const norms_words[] = {"before", "around", "after", NULL};
 static const char *const scaling_words[] = {"none", "linear", "llama3", NULL};
 
-/* One row a field: reading, writing and hashing all follow this table. n_group is derived and not stored. */
+/* One row a field: reading, writing and hashing all follow this table. n_group is derived and not stored. A field that
+ * may be left out is written and hashed only where it is not zero: what it says is then what its absence says. */
 static const struct field {
     const char *name;
     enum field_type type;
     size_t offset;
     const char *const *words;
+    int may_lack;
 } fields[] = {
-    {"n_layer", FIELD_INT, offsetof(struct hparams, n_layer), NULL},
-    {"d_model", FIELD_INT, offsetof(struct hparams, d_model), NULL},
-    {"n_head", FIELD_INT, offsetof(struct hparams, n_head), NULL},
-    {"n_kv_head", FIELD_INT, offsetof(struct hparams, n_kv_head), NULL},
-    {"head_dim", FIELD_INT, offsetof(struct hparams, head_dim), NULL},
-    {"d_ff", FIELD_INT, offsetof(struct hparams, d_ff), NULL},
-    {"n_vocab", FIELD_INT, offsetof(struct hparams, n_vocab), NULL},
-    {"context_length", FIELD_INT, offsetof(struct hparams, context_length), NULL},
-    {"norm_eps", FIELD_FLOAT, offsetof(struct hparams, norm_eps), NULL},
-    {"norm_offset", FIELD_FLOAT, offsetof(struct hparams, norm_offset), NULL},
-    {"embedding_scale", FIELD_FLOAT, offsetof(struct hparams, embedding_scale), NULL},
-    {"activation", FIELD_WORD, offsetof(struct hparams, activation), activation_words},
-    {"tied", FIELD_INT, offsetof(struct hparams, tied), NULL},
-    {"qkv_bias", FIELD_INT, offsetof(struct hparams, qkv_bias), NULL},
-    {"qk_norm", FIELD_INT, offsetof(struct hparams, qk_norm), NULL},
-    {"rope_base", FIELD_DOUBLE, offsetof(struct hparams, rope_base), NULL},
-    {"rope_scaling", FIELD_WORD, offsetof(struct hparams, rope_scaling), scaling_words},
-    {"rope_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_factor), NULL},
-    {"rope_low_freq_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_low_freq_factor), NULL},
-    {"rope_high_freq_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_high_freq_factor), NULL},
-    {"rope_original_context", FIELD_INT, offsetof(struct hparams, rope_original_context), NULL},
+    {"n_layer", FIELD_INT, offsetof(struct hparams, n_layer), NULL, 0},
+    {"d_model", FIELD_INT, offsetof(struct hparams, d_model), NULL, 0},
+    {"n_head", FIELD_INT, offsetof(struct hparams, n_head), NULL, 0},
+    {"n_kv_head", FIELD_INT, offsetof(struct hparams, n_kv_head), NULL, 0},
+    {"head_dim", FIELD_INT, offsetof(struct hparams, head_dim), NULL, 0},
+    {"d_ff", FIELD_INT, offsetof(struct hparams, d_ff), NULL, 0},
+    {"n_vocab", FIELD_INT, offsetof(struct hparams, n_vocab), NULL, 0},
+    {"context_length", FIELD_INT, offsetof(struct hparams, context_length), NULL, 0},
+    {"norm_eps", FIELD_FLOAT, offsetof(struct hparams, norm_eps), NULL, 0},
+    {"norm_offset", FIELD_FLOAT, offsetof(struct hparams, norm_offset), NULL, 0},
+    {"embedding_scale", FIELD_FLOAT, offsetof(struct hparams, embedding_scale), NULL, 0},
+    {"activation", FIELD_WORD, offsetof(struct hparams, activation), activation_words, 0},
+    {"tied", FIELD_INT, offsetof(struct hparams, tied), NULL, 0},
+    {"qkv_bias", FIELD_INT, offsetof(struct hparams, qkv_bias), NULL, 0},
+    {"qk_norm", FIELD_INT, offsetof(struct hparams, qk_norm), NULL, 0},
+    {"rope_base", FIELD_DOUBLE, offsetof(struct hparams, rope_base), NULL, 0},
+    {"rope_scaling", FIELD_WORD, offsetof(struct hparams, rope_scaling), scaling_words, 0},
+    {"rope_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_factor), NULL, 0},
+    {"rope_low_freq_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_low_freq_factor), NULL, 0},
+    {"rope_high_freq_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_high_freq_factor), NULL, 0},
+    {"rope_original_context", FIELD_INT, offsetof(struct hparams, rope_original_context), NULL, 0},
+    {"norms", FIELD_WORD, offsetof(struct hparams, norms), norms_words, 1},
+    {"query_scalar", FIELD_DOUBLE, offsetof(struct hparams, query_scalar), NULL, 1},
+    {"attention_cap", FIELD_DOUBLE, offsetof(struct hparams, attention_cap), NULL, 1},
+    {"logit_cap", FIELD_DOUBLE, offsetof(struct hparams, logit_cap), NULL, 1},
+    {"residual_scale", FIELD_DOUBLE, offsetof(struct hparams, residual_scale), NULL, 1},
+    {"logit_scale", FIELD_DOUBLE, offsetof(struct hparams, logit_scale), NULL, 1},
+    {"window", FIELD_INT, offsetof(struct hparams, window), NULL, 1},
+    {"rope_local_base", FIELD_DOUBLE, offsetof(struct hparams, rope_local_base), NULL, 1},
+    {"rope_dim", FIELD_INT, offsetof(struct hparams, rope_dim), NULL, 1},
+    {"layer_kinds", FIELD_TEXT, offsetof(struct hparams, layer_kinds), NULL, 1},
 };
 enum { N_FIELD = sizeof fields / sizeof *fields };
 
-_Static_assert(sizeof(enum model_activation) == sizeof(int) && sizeof(enum model_rope_scaling) == sizeof(int),
+_Static_assert(sizeof(enum model_activation) == sizeof(int) && sizeof(enum model_norms) == sizeof(int) &&
+                   sizeof(enum model_rope_scaling) == sizeof(int),
                "words are read and written through an int");
 
 static int64_t get_integer(const struct hparams *hp, const struct field *d)
@@ -69,6 +83,20 @@ static double get_real(const struct hparams *hp, const struct field *d)
     }
     memcpy(&y, (const char *)hp + d->offset, sizeof y);
     return (double)y;
+}
+
+static const char *get_text(const struct hparams *hp, const struct field *d)
+{
+    return (const char *)hp + d->offset;
+}
+
+static int is_left_out(const struct hparams *hp, const struct field *d)
+{
+    if (!d->may_lack)
+        return 0;
+    if (d->type == FIELD_TEXT)
+        return !*get_text(hp, d);
+    return d->type == FIELD_DOUBLE ? get_real(hp, d) == 0 : get_integer(hp, d) == 0;
 }
 
 /* The shortest digits that read back as x, whole numbers in full. Written here and not with str_add_double: a model's
@@ -93,8 +121,12 @@ void model_file_hparams_text(const struct hparams *hp, struct str *out)
     str_addf(out, "%s 1\n", format_name); /* of the text, not of the file: an identity outlives a file's version */
     for (int i = 0; i < N_FIELD; i++) {
         const struct field *d = &fields[i];
+        if (is_left_out(hp, d))
+            continue;
         str_addf(out, "%s ", d->name);
-        if (d->type == FIELD_WORD)
+        if (d->type == FIELD_TEXT)
+            str_add(out, get_text(hp, d));
+        else if (d->type == FIELD_WORD)
             str_add(out, d->words[get_integer(hp, d)]);
         else if (d->type == FIELD_INT)
             str_addf(out, "%lld", (long long)get_integer(hp, d));
@@ -106,12 +138,19 @@ void model_file_hparams_text(const struct hparams *hp, struct str *out)
 
 int model_file_write_hparams(struct h5 *f, const struct hparams *hp, struct err *e)
 {
-    int rc = h5_set_string(f, "/", "format", format_name, e);
-    rc = rc ? rc : h5_set_int(f, "/", "format_version", MODEL_FILE_VERSION, e);
+    int version = MODEL_FILE_PLAIN, rc = h5_set_string(f, "/", "format", format_name, e);
+    for (int i = 0; i < N_FIELD; i++)
+        if (fields[i].may_lack && !is_left_out(hp, &fields[i]))
+            version = MODEL_FILE_VERSION;
+    rc = rc ? rc : h5_set_int(f, "/", "format_version", version, e);
     rc = rc ? rc : h5_set_string(f, "/", "architecture", hp->architecture, e);
     for (int i = 0; i < N_FIELD && rc == 0; i++) {
         const struct field *d = &fields[i];
-        if (d->type == FIELD_WORD)
+        if (is_left_out(hp, d))
+            continue;
+        if (d->type == FIELD_TEXT)
+            rc = h5_set_string(f, "/", d->name, get_text(hp, d), e);
+        else if (d->type == FIELD_WORD)
             rc = h5_set_string(f, "/", d->name, d->words[get_integer(hp, d)], e);
         else if (d->type == FIELD_INT)
             rc = h5_set_int(f, "/", d->name, get_integer(hp, d), e);
@@ -137,13 +176,32 @@ static int read_word(const struct h5 *f, const struct field *d, int *out, struct
     return rc;
 }
 
+/* The only text is a letter a layer. */
+static int read_text(const struct h5 *f, const struct field *d, char *out, struct err *e)
+{
+    char *s = h5_get_string(f, "/", d->name, e);
+    if (!s)
+        return -1;
+    size_t n = strlen(s);
+    int rc = n <= DIMS_MAX_LAYER ? 0
+                                 : err_set(e, ERR_FORMAT, "%s:/: attribute '%s' has %zu letters, at most %d",
+                                           h5_path(f), d->name, n, (int)DIMS_MAX_LAYER);
+    if (rc == 0)
+        memcpy(out, s, n + 1);
+    mem_free(s);
+    return rc;
+}
+
 static int read_field(const struct h5 *f, const struct field *d, struct hparams *hp, struct err *e)
 {
     char *at = (char *)hp + d->offset;
     int64_t v;
     double x;
     int n;
+    if (d->may_lack && !h5_has(f, "/", d->name))
+        return 0;
     switch (d->type) {
+    case FIELD_TEXT: return read_text(f, d, at, e);
     case FIELD_WORD:
         if (read_word(f, d, &n, e))
             return -1;

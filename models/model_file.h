@@ -9,8 +9,9 @@
 #include "models/model.h"
 #include "models/tokenizer.h"
 
-/* Version 2 stores texts in pieces of fixed size; what it says of a model is what version 1 says, and both are read. */
-enum { MODEL_FILE_VERSION = 2 };
+/* Version 2 stores texts in pieces of fixed size; what it says of a model is what version 1 says. Version 3 has further
+ * hyper-parameters, of which a file holds those that are not zero; a model without any is written as version 2. */
+enum { MODEL_FILE_PLAIN = 2, MODEL_FILE_VERSION = 3 };
 
 int model_file_write_hparams(struct h5 *f, const struct hparams *hp, struct err *e);
 /* Refuses other formats and later versions; the result has passed hparams_check. */

@@ -234,18 +234,38 @@ out:
 #define WS "\\t-\\r\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 static const char gpt2_words[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" WS "\\p{L}\\p{N}]+|[" WS "]+(?![^" WS "])|[" WS "]+";
+static const char qwen2_words[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^" WS
+                                  "\\p{L}\\p{N}]+[\\r\\n]*|[" WS "]*[\\r\\n]+|[" WS "]+(?![^" WS "])|[" WS "]+";
+
+/* The pre-token rules: the pattern of words, and one that the text is cut at before. */
+static const struct pre_rule {
+    const char *name, *words, *first;
+} pre_rules[] = {
+    {"gpt2", gpt2_words, NULL},
+    {"smollm", gpt2_words, "\\p{N}"}, /* every digit stands alone */
+    {"qwen2", qwen2_words, NULL},
+};
 
 static int load_pre(struct tokenizer *t, const struct tokenizer_data *d, const char *name, struct err *e)
 {
     if (d->kind == TOKENIZER_BYTES)
         return 0;
-    if (!d->pre || (strcmp(d->pre, "gpt2") != 0 && strcmp(d->pre, "smollm") != 0))
-        return err_set(e, ERR_UNSUPPORTED, "%s: pre-token rule '%s' is not known; known are gpt2, smollm", name,
-                       d->pre ? d->pre : "");
-    t->words = regex_compile(gpt2_words, e);
-    if (strcmp(d->pre, "smollm") == 0)
-        t->digits = regex_compile("\\p{N}", e); /* every digit stands alone */
-    return t->words && (t->digits || strcmp(d->pre, "smollm") != 0) ? 0 : -1;
+    const struct pre_rule *rule = NULL;
+    struct str known = {0};
+    for (size_t i = 0; i < sizeof pre_rules / sizeof *pre_rules; i++) {
+        str_addf(&known, "%s%s", i ? ", " : "", pre_rules[i].name);
+        if (d->pre && strcmp(d->pre, pre_rules[i].name) == 0)
+            rule = &pre_rules[i];
+    }
+    if (!rule)
+        err_set(e, ERR_UNSUPPORTED, "%s: pre-token rule '%s' is not known; known are %s", name, d->pre ? d->pre : "",
+                str_c(&known));
+    str_free(&known);
+    if (!rule)
+        return -1;
+    t->words = regex_compile(rule->words, e);
+    t->digits = rule->first && t->words ? regex_compile(rule->first, e) : NULL;
+    return t->words && (t->digits || !rule->first) ? 0 : -1;
 }
 
 static int compare_special(const void *a, const void *b, void *ctx)

@@ -30,7 +30,7 @@ enum token_flag {
 /* What a model file stores; plain data, owned by whoever filled it (tokenizer_data_fini). */
 struct tokenizer_data {
     enum tokenizer_kind kind;
-    char *pre; /* pre-token rule by name: "gpt2", "smollm"; NULL for bytes */
+    char *pre; /* pre-token rule by name: "gpt2", "smollm", "qwen2"; NULL for bytes */
     int n_token;
     char **token;  /* [n_token] NUL-terminated; BPE: in GPT-2's byte alphabet, as the vocabulary has it;
                       CONTROL and ADDED: plain UTF-8 */

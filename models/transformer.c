@@ -28,10 +28,11 @@ struct workspace {
     float *heads; /* [n_row][n_head head_dim] attention's output */
     float *delta; /* [n_row][d_model] what a sub-layer adds */
     float *ffn;   /* [n_row][2 d_ff]; in a prefill per thread: [block][d_ff], [block][one turn of gate and up] */
-    float *cosine, *sine;   /* [n_row][head_dim / 2] */
-    struct rope_table rope; /* for rows of packed caches, whose heads stand at different positions */
-    float *wanted;          /* [n_wanted][d_model] */
-    float *logits;          /* [n_wanted][n_vocab] when the caller has no room of its own for them */
+    float *cosine, *sine;             /* [n_row][head_dim / 2] */
+    float *local_cosine, *local_sine; /* of layers with a window; the same where these rotate alike */
+    struct rope_table rope;           /* for rows of packed caches, whose heads stand at different positions */
+    float *wanted;                    /* [n_wanted][d_model] */
+    float *logits;                    /* [n_wanted][n_vocab] when the caller has no room of its own for them */
 };
 
 /* What a phase chooses. */
@@ -59,6 +60,7 @@ struct pass {
     int *nth; /* [n_row] place of a row among those of its cache; NULL: no cache is packed */
     size_t d, q_width, kv_width, qkv_width;
     size_t ffn_stride; /* floats of one thread */
+    int local;         /* layers with a window have a rotation of their own */
 };
 
 static int n_thread_wanted;
@@ -148,7 +150,7 @@ static size_t padded(size_t n)
 static int lay_out(struct pass *p, struct err *e)
 {
     struct workspace *w = p->w;
-    size_t n = (size_t)p->f->n_row, wanted = 0;
+    size_t n = (size_t)p->f->n_row, wanted = 0, half = n * (size_t)p->hp->head_dim / 2;
     size_t threads = p->k->blocks ? (size_t)transformer_threads() : 1;
     for (int r = 0; r < p->f->n_row; r++)
         wanted += p->f->row[r].want_logits != 0;
@@ -158,12 +160,14 @@ static int lay_out(struct pass *p, struct err *e)
                      n * p->q_width,
                      n * p->d,
                      threads * p->ffn_stride,
-                     n * (size_t)p->hp->head_dim / 2,
-                     n * (size_t)p->hp->head_dim / 2,
+                     half,
+                     half,
+                     p->local ? half : 0,
+                     p->local ? half : 0,
                      wanted * p->d,
                      p->f->logits ? 0 : wanted * (size_t)p->hp->n_vocab};
-    float **view[] = {&w->x,   &w->norm,   &w->qkv,  &w->heads,  &w->delta,
-                      &w->ffn, &w->cosine, &w->sine, &w->wanted, &w->logits};
+    float **view[] = {&w->x,      &w->norm, &w->qkv,          &w->heads,      &w->delta,  &w->ffn,
+                      &w->cosine, &w->sine, &w->local_cosine, &w->local_sine, &w->wanted, &w->logits};
     size_t total = 0, at = 0;
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         total += padded(size[i]);
@@ -181,6 +185,15 @@ static int lay_out(struct pass *p, struct err *e)
     return 0;
 }
 
+static void turn(const double *freq, size_t half, int pos, float *cosine, float *sine)
+{
+    for (size_t i = 0; i < half; i++) {
+        double angle = pos * freq[i];
+        cosine[i] = (float)cos(angle);
+        sine[i] = (float)sin(angle);
+    }
+}
+
 static void embed(const struct pass *p)
 {
     const struct workspace *w = p->w;
@@ -191,11 +204,10 @@ static void embed(const struct pass *p)
         matrix_row(&p->m->embedding, p->f->row[r].token, x);
         if (p->hp->embedding_scale != 1.0f)
             kernels_scale(x, (int)p->d, p->hp->embedding_scale);
-        for (size_t i = 0; i < half; i++) {
-            double angle = p->f->row[r].pos * p->m->rope_freq[i];
-            w->cosine[(size_t)r * half + i] = (float)cos(angle);
-            w->sine[(size_t)r * half + i] = (float)sin(angle);
-        }
+        turn(p->m->rope_freq, half, p->f->row[r].pos, w->cosine + (size_t)r * half, w->sine + (size_t)r * half);
+        if (p->local)
+            turn(p->m->rope_local, half, p->f->row[r].pos, w->local_cosine + (size_t)r * half,
+                 w->local_sine + (size_t)r * half);
     }
 }
 
@@ -226,6 +238,8 @@ static int prepare_packed(struct pass *p, struct err *e)
         }
     if (!longest)
         return 0;
+    if (!model_layers_alike(hp))
+        return err_set(e, ERR_UNSUPPORTED, "packed positions in a model whose layers rotate differently: not done yet");
     if (rope_reserve(&p->w->rope, p->m->rope_freq, hp->head_dim / 2, longest, e))
         return -1;
     p->nth = mem_new((size_t)p->f->n_row, sizeof *p->nth);
@@ -244,32 +258,53 @@ static void rotation(const struct pass *p, int r, int layer, int kv_head, const 
         at = (size_t)(kvcache_n_entry(cache, layer, kv_head) + p->nth[r]) * half;
         *cosine = p->w->rope.cosine + at;
         *sine = p->w->rope.sine + at;
+    } else if (p->local && model_layer_kind(p->hp, layer) == MODEL_LAYER_WINDOW) {
+        *cosine = p->w->local_cosine + at;
+        *sine = p->w->local_sine + at;
     } else {
         *cosine = p->w->cosine + at;
         *sine = p->w->sine + at;
     }
 }
 
-/* Normalised rows -> queries, keys, values: bias, q/k norm and rotation applied. */
+/* RMSNorm of the queries' or the keys' heads, each by itself or all as one vector. */
+static void normalise_heads(const struct pass *p, float *head, int n, const float *weight)
+{
+    const struct hparams *hp = p->hp;
+    int size = hp->qk_norm == MODEL_QK_NORM_WHOLE ? n * hp->head_dim : hp->head_dim;
+    for (int i = 0; i < n * hp->head_dim; i += size)
+        p->k->rmsnorm(head + i, head + i, weight, size, hp->norm_eps, hp->norm_offset);
+}
+
+/* What a sub-layer reads: the residual stream normalised or, where an architecture has no such norm, as it is. */
+static const float *sub_layer_input(const struct pass *p, const float *weight, int from, int to)
+{
+    if (!weight)
+        return p->w->x + (size_t)from * p->d;
+    normalise(p, weight, from, to);
+    return p->w->norm + (size_t)from * p->d;
+}
+
+/* Rows -> queries, keys, values: bias, q/k norm and rotation applied. */
 static void project(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
     const struct hparams *hp = p->hp;
     size_t hd = (size_t)hp->head_dim;
-    float *norm = p->w->norm + (size_t)from * p->d, *qkv = p->w->qkv + (size_t)from * p->qkv_width;
-    normalise(p, layer->attn_norm, from, to);
-    p->k->matmul(qkv, p->qkv_width, norm, p->d, to - from, &layer->qkv);
+    float *qkv = p->w->qkv + (size_t)from * p->qkv_width;
+    int l = (int)(layer - p->m->layer), rotates = model_layer_kind(hp, l) != MODEL_LAYER_UNROTATED;
+    p->k->matmul(qkv, p->qkv_width, sub_layer_input(p, layer->attn_norm, from, to), p->d, to - from, &layer->qkv);
 #pragma omp parallel for schedule(static) if (share_rows(p, to - from))
     for (int r = from; r < to; r++) {
         float *row = p->w->qkv + (size_t)r * p->qkv_width;
         const float *cosine, *sine;
         if (layer->qkv_bias)
             kernels_add(row, layer->qkv_bias, (int)p->qkv_width);
-        for (int q = 0; q < hp->n_head + hp->n_kv_head; q++) {
-            const float *w = q < hp->n_head ? layer->q_norm : layer->k_norm;
-            if (w)
-                p->k->rmsnorm(row + (size_t)q * hd, row + (size_t)q * hd, w, (int)hd, hp->norm_eps, 0);
-            rotation(p, r, (int)(layer - p->m->layer), q < hp->n_head ? q / hp->n_group : q - hp->n_head, &cosine,
-                     &sine);
+        if (layer->q_norm) {
+            normalise_heads(p, row, hp->n_head, layer->q_norm);
+            normalise_heads(p, row + p->q_width, hp->n_kv_head, layer->k_norm);
+        }
+        for (int q = 0; rotates && q < hp->n_head + hp->n_kv_head; q++) {
+            rotation(p, r, l, q < hp->n_head ? q / hp->n_group : q - hp->n_head, &cosine, &sine);
             kernels_rope(row + (size_t)q * hd, cosine, sine, (int)hd);
         }
     }
@@ -291,12 +326,26 @@ static void append_to_caches(const struct pass *p, int layer)
         }
 }
 
-/* delta = attention's output projected; x += delta. */
+/* delta = what a sub-layer gives, normalised and scaled where the architecture does so; x += delta. */
+static void add_to_stream(const struct pass *p, const float *post_norm, int from, int to)
+{
+    const struct hparams *hp = p->hp;
+    float *delta = p->w->delta + (size_t)from * p->d;
+    int n = (int)((size_t)(to - from) * p->d);
+    for (int r = 0; post_norm && r < to - from; r++) {
+        float *row = delta + (size_t)r * p->d;
+        p->k->rmsnorm(row, row, post_norm, (int)p->d, hp->norm_eps, hp->norm_offset);
+    }
+    if (hp->residual_scale != 0)
+        kernels_scale(delta, n, (float)hp->residual_scale);
+    kernels_add(p->w->x + (size_t)from * p->d, delta, n);
+}
+
 static void attend_out(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
-    float *delta = p->w->delta + (size_t)from * p->d;
-    p->k->matmul(delta, p->d, p->w->heads + (size_t)from * p->q_width, p->q_width, to - from, &layer->attn_out);
-    kernels_add(p->w->x + (size_t)from * p->d, delta, (int)((size_t)(to - from) * p->d));
+    p->k->matmul(p->w->delta + (size_t)from * p->d, p->d, p->w->heads + (size_t)from * p->q_width, p->q_width,
+                 to - from, &layer->attn_out);
+    add_to_stream(p, layer->attn_post_norm, from, to);
 }
 
 /* h[rows][d_ff] = act(gate) * up of the turns [begin, end) of the joined product gu, whose first column is turn
@@ -314,31 +363,30 @@ static void gate_turns(const struct pass *p, float *h, size_t ldh, const float *
         }
 }
 
-/* delta = down(act(gate) * up); x += delta. */
+/* down(act(gate) * up) to the stream. */
 static void feed_forward(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
     const struct hparams *hp = p->hp;
     size_t ff = (size_t)hp->d_ff, ldh = p->k->blocks ? ff : 2 * ff;
     int rows = to - from, n_turn = (hp->d_ff + MATRIX_PANEL - 1) / MATRIX_PANEL,
         n_panel = matrix_n_panel(&layer->gate_up);
-    float *norm = p->w->norm + (size_t)from * p->d, *delta = p->w->delta + (size_t)from * p->d;
+    const float *in = sub_layer_input(p, layer->ffn_norm, from, to);
     float *h = p->w->ffn + (p->k->blocks ? (size_t)omp_get_thread_num() * p->ffn_stride : 0);
-    normalise(p, layer->ffn_norm, from, to);
     if (p->k->blocks) { /* a turn of gate and up at a time, gated while it is in cache */
         float *turn = h + (size_t)p->block_rows * ff;
         for (int t = 0; t < n_turn; t++) {
             for (int i = 2 * t; i < 2 * t + 2 && i < n_panel; i++)
-                kernels_rows_panel(turn + (size_t)(i - 2 * t) * MATRIX_PANEL, 2 * MATRIX_PANEL, norm, p->d, rows,
+                kernels_rows_panel(turn + (size_t)(i - 2 * t) * MATRIX_PANEL, 2 * MATRIX_PANEL, in, p->d, rows,
                                    &layer->gate_up, i);
             gate_turns(p, h, ff, turn, 2 * MATRIX_PANEL, rows, t, t + 1);
         }
     } else {
-        p->k->matmul(h, 2 * ff, norm, p->d, rows, &layer->gate_up);
+        p->k->matmul(h, 2 * ff, in, p->d, rows, &layer->gate_up);
         gate_turns(p, h, 2 * ff, h, 2 * ff, rows, 0,
                    n_turn); /* in place: a turn is written below what is still unread */
     }
-    p->k->matmul(delta, p->d, h, ldh, rows, &layer->down);
-    kernels_add(p->w->x + (size_t)from * p->d, delta, (int)((size_t)rows * p->d));
+    p->k->matmul(p->w->delta + (size_t)from * p->d, p->d, h, ldh, rows, &layer->down);
+    add_to_stream(p, layer->ffn_post_norm, from, to);
 }
 
 /* A step over all rows: blocks on several threads in a prefill, all rows at once otherwise. */
@@ -395,6 +443,19 @@ static int run_layer(const struct pass *p, int l, struct err *e)
     return show(p, l, TAP_MLP, w->delta, e);
 }
 
+/* What some architectures do to finished logits. */
+static void shape_logits(const struct pass *p, float *y, size_t n)
+{
+    float scale = (float)p->hp->logit_scale, cap = (float)p->hp->logit_cap;
+    if (scale == 0 && cap == 0)
+        return;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        y[i] = scale != 0 ? y[i] * scale : y[i];
+        y[i] = cap != 0 ? cap * tanhf(y[i] / cap) : y[i];
+    }
+}
+
 /* Only the rows that want them. A prefill wants few: they go through the cells' kernel, which wastes no tile. */
 static void logits(const struct pass *p)
 {
@@ -412,6 +473,7 @@ static void logits(const struct pass *p)
             kernels_ref_matmul(y, vocab, x, p->d, rows, &p->m->output);
         else
             kernels_rows_matmul(y, vocab, x, p->d, rows, &p->m->output);
+        shape_logits(p, y, (size_t)rows * vocab);
     }
 }
 
@@ -440,6 +502,7 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     p.q_width = (size_t)hp->n_head * (size_t)hp->head_dim;
     p.kv_width = (size_t)hp->n_kv_head * (size_t)hp->head_dim;
     p.qkv_width = p.q_width + 2 * p.kv_width;
+    p.local = m->rope_local != m->rope_freq;
     if (f->n_row == 0)
         return 0;
     split_rows(&p);

@@ -272,7 +272,7 @@ START_TEST(a_file_with_wrong_attributes_is_refused_by_name)
         const char *name, *text, *says;
         int64_t v;
     } c[] = {{"format", "other", "not a model file", 0},
-             {"format_version", NULL, "format_version 3, expected 1 to 2", 3},
+             {"format_version", NULL, "format_version 4, expected 1 to 3", 4},
              {"n_head", NULL, "n_head 5 is no multiple", 5},
              {"n_layer", NULL, "n_layer' is 1099511627776, out of range", (int64_t)1 << 40},
              {"n_layer", NULL, ":/layers/2/attn_norm: missing", 3},

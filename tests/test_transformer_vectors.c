@@ -1,47 +1,50 @@
-/* Logits of tiny random models of every architecture against Hugging Face transformers (tests/vectors/
- * make_transformer.py; the weights are those of tests/lib/hashed.h). */
+/* Tiny random models of every architecture against Hugging Face transformers (tests/vectors/make_transformer.py; the
+ * weights are those of tests/lib/hashed.h). Each is written as a Hugging Face folder and as a GGUF file, with the
+ * names, the order of rows and the norms that these have, imported, and run: so what an architecture's row implies is
+ * proven by the numbers. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/base/fs.h"
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
+#include "harness/base/str.h"
+#include "models/gguf.h"
+#include "models/import.h"
 #include "tests/lib/hashed.h"
 #include "tests/lib/support.h"
 #include "tests/suites.h"
 
-/* The models are float32 here and float64 there, two or three layers deep: errors stay near 1e-6. 2e-5 of the
- * largest logit is a fifth of what is promised, and every deviation of a formula is far above it. */
+/* The models are float32 here and float64 there, two to seven layers deep: errors stay near 1e-6. 2e-5 of the largest
+ * value is a fifth of what is promised, and every deviation of a formula is far above it. */
 static const double TOLERANCE = 2e-5;
 
-enum { N_MODEL = 8 };
+enum { N_MODEL = 17 };
 
-static char *text;
 static struct json *root;
+static char folder[64], output[96];
 
-static void load(void)
+static void setup(void)
 {
-    struct err e;
-    size_t n;
-    text = fs_read("tests/vectors/transformer.json", &n, &e);
-    ck_assert_msg(text != NULL, "%s", e.msg);
-    root = json_parse("transformer.json", text, n, &e);
-    ck_assert_msg(root != NULL, "%s", e.msg);
+    root = support_json("tests/vectors/transformer.json");
+    strcpy(folder, "/tmp/depthkv-vectors-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(output, sizeof output, "%s/model.h5", folder);
 }
 
-static void unload(void)
+static void teardown(void)
 {
+    static const char *const files[] = {"config.json", "model.safetensors", "model.gguf", "model.h5"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = fs_join(folder, files[i]);
+        unlink(path);
+        mem_free(path);
+    }
+    rmdir(folder);
     json_free(root);
-    mem_free(text);
-}
-
-static int fetch(void *ctx, const char *name, float *dst, size_t n, struct err *e)
-{
-    const struct hparams *hp = ctx;
-    (void)e;
-    hashed_weights(name, hp->norm_offset == 0 ? 1.0f : 0.0f, dst, n);
-    return 0;
 }
 
 static int integer(const struct json *v, const char *key)
@@ -49,44 +52,6 @@ static int integer(const struct json *v, const char *key)
     int64_t x = 0;
     ck_assert_msg(json_int64(json_get(v, key), &x) == 0, "transformer.json lacks %s", key);
     return (int)x;
-}
-
-static struct model *build(const struct json *v)
-{
-    const char *kind = json_string(json_get(v, "architecture")), *rope = json_string(json_get(v, "rope_scaling"));
-    struct hparams hp = {
-        .n_layer = integer(v, "n_layer"),
-        .d_model = integer(v, "d_model"),
-        .n_head = integer(v, "n_head"),
-        .n_kv_head = integer(v, "n_kv_head"),
-        .head_dim = integer(v, "head_dim"),
-        .d_ff = integer(v, "d_ff"),
-        .n_vocab = integer(v, "n_vocab"),
-        .tied = integer(v, "tied"),
-        .context_length = 128,
-        .norm_eps = 1e-5f,
-        .embedding_scale = 1,
-        .qkv_bias = strcmp(kind, "qwen2") == 0,
-        .qk_norm = strcmp(kind, "qwen3") == 0,
-        .rope_base = json_number(json_get(v, "rope_base"), 0),
-        .rope_factor = json_number(json_get(v, "rope_factor"), 0),
-        .rope_low_freq_factor = json_number(json_get(v, "rope_low"), 0),
-        .rope_high_freq_factor = json_number(json_get(v, "rope_high"), 0),
-        .rope_original_context = integer(v, "rope_original"),
-        .rope_scaling = strcmp(rope, "linear") == 0   ? MODEL_ROPE_LINEAR
-                        : strcmp(rope, "llama3") == 0 ? MODEL_ROPE_LLAMA3
-                                                      : MODEL_ROPE_PLAIN,
-    };
-    snprintf(hp.architecture, sizeof hp.architecture, "%s", kind);
-    if (strcmp(kind, "gemma") == 0) {
-        hp.norm_offset = 1;
-        hp.embedding_scale = sqrtf((float)hp.d_model);
-        hp.activation = MODEL_GELU_TANH;
-    }
-    struct err e;
-    struct model *m = model_build(&hp, fetch, &hp, &e);
-    ck_assert_msg(m != NULL, "%s: %s", kind, e.msg);
-    return m;
 }
 
 static const struct json *nth(const struct json *list, int n)
@@ -97,49 +62,299 @@ static const struct json *nth(const struct json *list, int n)
     return v;
 }
 
-static void compare(const struct json *v, const float *got, int n_vocab, const char *how)
+static const char *name_of(const struct json *v)
 {
-    double worst = 0, scale = 0;
-    for (int r = 0; r < json_size(json_get(v, "rows")); r++) {
-        int row = (int)json_number(nth(json_get(v, "rows"), r), -1), i = 0;
-        const struct json *logit = nth(json_get(v, "logits"), r);
-        ck_assert_int_eq(json_size(logit), n_vocab);
-        for (const struct json *x = json_first(logit); x; x = json_next(x), i++) {
-            double want = json_number(x, (double)NAN), d = fabs((double)got[row * n_vocab + i] - want);
-            worst = d > worst || isnan(d) ? d : worst;
-            scale = fmax(scale, fabs(want));
-        }
-    }
-    ck_assert_msg(scale > 0.1 && worst < TOLERANCE * scale, "%s, %s: %g of %g",
-                  json_string(json_get(v, "architecture")), how, worst, scale);
+    return json_string(json_get(json_get(v, "config"), "model_type"));
 }
 
-START_TEST(logits_are_those_of_hugging_face_transformers_in_every_phase)
+/* ---- sources --------------------------------------------------------------------------------- */
+
+/* [ours, Hugging Face's, GGUF's, shape] */
+struct tensor {
+    const char *ours, *hf, *gguf;
+    int rank;
+    size_t rows, cols; /* of a vector: 1, n */
+};
+
+static struct tensor read_tensor(const struct json *v)
 {
-    const struct json *v = nth(root, _i), *token = json_get(v, "tokens");
-    struct model *m = build(v);
-    struct workspace *w = workspace_create();
-    struct err e;
-    int n = json_size(token), n_vocab = m->hp.n_vocab;
-    int32_t *id = mem_new((size_t)n, sizeof *id);
-    float *logits = mem_new((size_t)(n * n_vocab), sizeof *logits);
-    for (int i = 0; i < n; i++)
-        id[i] = (int32_t)json_number(nth(token, i), -1);
-    for (enum forward_phase phase = FORWARD_PREFILL; phase <= FORWARD_REFERENCE; phase++) {
-        static const char *const how[] = {"prefill", "one chunk of cell rows", "reference"};
-        struct kvcache *c = kvcache_create(&m->hp, n, NULL);
-        ck_assert_msg(support_feed(m, w, phase, c, id, 0, n, NULL, logits, &e) == 0, "%s", e.msg);
-        compare(v, logits, n_vocab, how[phase]);
-        kvcache_destroy(c);
+    const struct json *shape = nth(v, 3);
+    struct tensor t = {.ours = json_string(nth(v, 0)),
+                       .hf = json_string(nth(v, 1)),
+                       .gguf = json_string(nth(v, 2)),
+                       .rank = json_size(shape)};
+    t.rows = t.rank == 2 ? (size_t)json_number(nth(shape, 0), 0) : 1;
+    t.cols = (size_t)json_number(nth(shape, t.rank - 1), 0);
+    return t;
+}
+
+/* The values, to be freed; `plus` is added to norms. */
+static float *values(const struct json *model, const struct tensor *t, float plus)
+{
+    float *x = mem_new(t->rows * t->cols, sizeof *x);
+    hashed_weights(t->ours, integer(model, "one_plus") ? plus : 1.0f, x, t->rows * t->cols);
+    return x;
+}
+
+static void write_file(const char *name, const struct str *s)
+{
+    char *path = fs_join(folder, name);
+    FILE *f = fopen(path, "wb");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(s->p, 1, s->n, f), s->n);
+    fclose(f);
+    mem_free(path);
+}
+
+static void put(struct str *s, uint64_t v, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        str_addc(s, (char)(v >> 8 * i & 255));
+}
+
+static void write_folder(const struct json *model)
+{
+    struct str header = {0}, data = {0}, all = {0}, config = {0};
+    char *text = json_print(json_get(model, "config"));
+    str_add(&config, text);
+    write_file("config.json", &config);
+    for (const struct json *v = json_first(json_get(model, "tensors")); v; v = json_next(v)) {
+        struct tensor t = read_tensor(v);
+        float *x = values(model, &t, 0);
+        size_t from = data.n;
+        str_addn(&data, (const char *)x, t.rows * t.cols * sizeof *x);
+        str_addf(&header, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[", header.n ? "," : "{", t.hf);
+        if (t.rank == 2)
+            str_addf(&header, "%zu,", t.rows);
+        str_addf(&header, "%zu],\"data_offsets\":[%zu,%zu]}", t.cols, from, data.n);
+        mem_free(x);
     }
+    str_addc(&header, '}');
+    put(&all, header.n, 8);
+    str_addn(&all, header.p, header.n);
+    str_addn(&all, data.p, data.n);
+    write_file("model.safetensors", &all);
+    mem_free(text);
+    str_free(&header);
+    str_free(&data);
+    str_free(&all);
+    str_free(&config);
+}
+
+static void put_text(struct str *s, const char *text)
+{
+    put(s, strlen(text), 8);
+    str_add(s, text);
+}
+
+static void put_key(struct str *s, const struct json *key)
+{
+    const char *type = json_string(nth(key, 1));
+    const struct json *value = nth(key, 2);
+    put_text(s, json_string(nth(key, 0)));
+    if (strcmp(type, "string") == 0) {
+        put(s, GGUF_STRING, 4);
+        put_text(s, json_string(value));
+    } else if (strcmp(type, "u32") == 0) {
+        put(s, GGUF_U32, 4);
+        put(s, (uint64_t)json_number(value, 0), 4);
+    } else {
+        float x = (float)json_number(value, 0);
+        uint32_t bits;
+        memcpy(&bits, &x, sizeof bits);
+        put(s, GGUF_F32, 4);
+        put(s, bits, 4);
+    }
+}
+
+/* The rows of Q and K as llama.cpp's converter puts them for some: the members of a pair side by side. */
+static void put_rows(struct str *s, const struct json *model, const struct tensor *t, const float *x)
+{
+    const struct json *c = json_get(model, "config");
+    const char *leaf = strrchr(t->ours, '/');
+    int heads = !leaf || !integer(model, "permuted") ? 0
+                : strcmp(leaf, "/wq") == 0           ? integer(c, "num_attention_heads")
+                : strcmp(leaf, "/wk") == 0           ? integer(c, "num_key_value_heads")
+                                                     : 0;
+    size_t head_dim = heads ? t->rows / (size_t)heads : 1;
+    for (size_t r = 0; r < t->rows; r++) {
+        size_t in_head = r % head_dim, from = heads ? r - in_head + in_head % 2 * (head_dim / 2) + in_head / 2 : r;
+        str_addn(s, (const char *)(x + from * t->cols), t->cols * sizeof *x);
+    }
+}
+
+static void write_gguf(const struct json *model)
+{
+    const struct json *keys = json_get(model, "gguf"), *tensors = json_get(model, "tensors");
+    struct str s = {0}, data = {0};
+    str_add(&s, "GGUF");
+    put(&s, 3, 4);
+    put(&s, (uint64_t)json_size(tensors), 8);
+    put(&s, (uint64_t)json_size(keys), 8);
+    for (const struct json *k = json_first(keys); k; k = json_next(k))
+        put_key(&s, k);
+    for (const struct json *v = json_first(tensors); v; v = json_next(v)) {
+        struct tensor t = read_tensor(v);
+        float *x = values(model, &t, 1);
+        put_text(&s, t.gguf);
+        put(&s, (uint64_t)t.rank, 4);
+        put(&s, t.cols, 8);
+        if (t.rank == 2)
+            put(&s, t.rows, 8);
+        put(&s, 0, 4);
+        put(&s, data.n, 8);
+        put_rows(&data, model, &t, x);
+        while (data.n % 32)
+            str_addc(&data, 0);
+        mem_free(x);
+    }
+    while (s.n % 32)
+        str_addc(&s, 0);
+    str_addn(&s, data.p, data.n);
+    write_file("model.gguf", &s);
+    str_free(&s);
+    str_free(&data);
+}
+
+/* Imports a source and opens what came of it. */
+static struct model *import(const char *path, const char *what)
+{
+    static const struct import_options o = {.dtype = MODEL_F32};
+    struct import_source s;
+    struct err e;
+    ck_assert_msg(import_open(path, &s, &e) == 0, "%s: %s", what, e.msg);
+    ck_assert_msg(s.notes.n == 0, "%s: %s", what, str_c(&s.notes));
+    ck_assert_msg(import_write(&s, output, &o, &e) == 0, "%s: %s", what, e.msg);
+    import_close(&s);
+    struct model *m = model_open(output, MODEL_F32, &e);
+    ck_assert_msg(m != NULL, "%s: %s", what, e.msg);
+    ck_assert_str_eq(m->sha256, m->stated_sha256);
+    return m;
+}
+
+static struct model *import_folder(const struct json *model)
+{
+    write_folder(model);
+    return import(folder, name_of(model));
+}
+
+static struct model *import_gguf(const struct json *model)
+{
+    write_gguf(model);
+    char *path = fs_join(folder, "model.gguf");
+    struct model *m = import(path, name_of(model));
+    mem_free(path);
+    return m;
+}
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+/* Rows of `got` [n][width] against a list of rows. */
+static void compare(const struct json *rows, const struct json *want, const float *got, int width, const char *what,
+                    const char *how)
+{
+    double worst = 0, scale = 0;
+    for (int r = 0; r < json_size(rows); r++) {
+        int row = (int)json_number(nth(rows, r), -1), i = 0;
+        ck_assert_int_eq(json_size(nth(want, r)), width);
+        for (const struct json *x = json_first(nth(want, r)); x; x = json_next(x), i++) {
+            double v = json_number(x, (double)NAN), d = fabs((double)got[row * width + i] - v);
+            worst = d > worst || isnan(d) ? d : worst;
+            scale = fmax(scale, fabs(v));
+        }
+    }
+    ck_assert_msg(scale > 0.01 && worst < TOLERANCE * scale, "%s, %s: %g of %g", what, how, worst, scale);
+}
+
+struct seen {
+    const struct json *model;
+    const char *how;
+    int width, layers;
+};
+
+static int compare_stage(void *ctx, int layer, enum tap_stage stage, const float *x, int n_row, struct err *e)
+{
+    struct seen *s = ctx;
+    (void)stage;
+    (void)n_row;
+    (void)e;
+    compare(json_get(s->model, "hidden_rows"), nth(json_get(s->model, "hidden"), layer), x, s->width, name_of(s->model),
+            s->how);
+    s->layers++;
+    return 0;
+}
+
+static const struct json *tokens(const struct json *model, int32_t *id)
+{
+    const struct json *list = json_get(model, "tokens");
+    for (int i = 0; i < json_size(list); i++)
+        id[i] = (int32_t)json_number(nth(list, i), -1);
+    return list;
+}
+
+/* The whole text at once, with what every layer reads. */
+static void run_whole(const struct json *v, const struct model *m, enum forward_phase phase, const char *how)
+{
+    int32_t id[64];
+    int n = json_size(tokens(v, id));
+    struct workspace *w = workspace_create();
     struct kvcache *c = kvcache_create(&m->hp, n, NULL);
-    for (int i = 0; i < n; i++)
-        ck_assert_int_eq(support_feed(m, w, FORWARD_CELL, c, id, i, 1, NULL, logits + i * n_vocab, &e), 0);
-    compare(v, logits, n_vocab, "token by token");
-    kvcache_destroy(c);
-    mem_free(id);
+    float *logits = mem_new((size_t)(n * m->hp.n_vocab), sizeof *logits);
+    struct seen seen = {v, how, m->hp.d_model, 0};
+    struct tap tap = {.ctx = &seen, .stages = 1 << TAP_PRE, .stage = compare_stage};
+    struct err e;
+    ck_assert_msg(support_feed(m, w, phase, c, id, 0, n, &tap, logits, &e) == 0, "%s", e.msg);
+    ck_assert_int_eq(seen.layers, m->hp.n_layer);
+    compare(json_get(v, "rows"), json_get(v, "logits"), logits, m->hp.n_vocab, name_of(v), how);
     mem_free(logits);
+    kvcache_destroy(c);
     workspace_destroy(w);
+}
+
+/* In pieces of `size`; `sealed`: the first of them becomes a segment, as a prompt does. */
+static void run_pieces(const struct json *v, const struct model *m, enum forward_phase phase, int size, int sealed,
+                       const char *how)
+{
+    int32_t id[64];
+    int n = json_size(tokens(v, id)), n_vocab = m->hp.n_vocab;
+    struct workspace *w = workspace_create();
+    struct kvcache *c = kvcache_create(&m->hp, n, NULL);
+    float *logits = mem_new((size_t)(n * n_vocab), sizeof *logits);
+    for (int i = 0; i < n; i += size) {
+        int now = n - i < size ? n - i : size;
+        ck_assert_int_eq(support_feed(m, w, phase, c, id, i, now, NULL, logits + i * n_vocab, NULL), 0);
+        if (i == 0 && sealed)
+            ck_assert_int_eq(kvcache_seal(c, n, NULL), 0);
+    }
+    compare(json_get(v, "rows"), json_get(v, "logits"), logits, n_vocab, name_of(v), how);
+    mem_free(logits);
+    kvcache_destroy(c);
+    workspace_destroy(w);
+}
+
+START_TEST(an_imported_folder_gives_the_numbers_of_transformers_in_every_phase)
+{
+    const struct json *v = nth(root, _i);
+    struct model *m = import_folder(v);
+    run_whole(v, m, FORWARD_PREFILL, "prefill");
+    run_whole(v, m, FORWARD_CELL, "one chunk of cell rows");
+    run_whole(v, m, FORWARD_REFERENCE, "reference");
+    run_pieces(v, m, FORWARD_PREFILL, 13, 0, "chunks of a prefill");
+    run_pieces(v, m, FORWARD_CELL, 13, 0, "chunks of cell rows");
+    run_pieces(v, m, FORWARD_CELL, 1, 0, "token by token");
+    run_pieces(v, m, FORWARD_CELL, 11, 1, "behind a sealed prompt");
+    model_close(m);
+}
+END_TEST
+
+START_TEST(an_imported_gguf_gives_them_too)
+{
+    const struct json *v = nth(root, _i);
+    if (!json_is_array(json_get(v, "gguf")))
+        return; /* GGUF has no words for what this one is */
+    struct model *m = import_gguf(v);
+    run_whole(v, m, FORWARD_PREFILL, "prefill");
+    run_pieces(v, m, FORWARD_CELL, 1, 0, "token by token");
     model_close(m);
 }
 END_TEST
@@ -155,9 +370,10 @@ Suite *make_transformer_vectors_suite(void)
     Suite *s = suite_create("transformer_vectors");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 60);
-    tcase_add_checked_fixture(t, load, unload);
+    tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, the_vectors_cover_as_many_models_as_the_loop_runs);
-    tcase_add_loop_test(t, logits_are_those_of_hugging_face_transformers_in_every_phase, 0, N_MODEL);
+    tcase_add_loop_test(t, an_imported_folder_gives_the_numbers_of_transformers_in_every_phase, 0, N_MODEL);
+    tcase_add_loop_test(t, an_imported_gguf_gives_them_too, 0, N_MODEL);
     suite_add_tcase(s, t);
     return s;
 }
