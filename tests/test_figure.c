@@ -119,6 +119,11 @@ START_TEST(a_figure_says_what_it_is)
 {
     for (int i = 0; i < figure_count(); i++) {
         const struct figure_ops *f = figure_at(i);
+        struct str file = {0};
+        str_addf(&file, "harness/report/figure_%s.c", f->name);
+        ck_assert_msg(fs_exists(file.p), "%s is not the name of its file (these tests run in the project's folder)",
+                      f->name);
+        str_free(&file);
         ck_assert_ptr_eq(figure_find(f->name), f); /* names are unique */
         ck_assert_msg(f->summary && *f->summary && f->when && *f->when && f->draw, "%s", f->name);
     }
