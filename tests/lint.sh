@@ -204,6 +204,10 @@ for name in $(sed -n 's/^ *{\.key = "\([a-z_]*\)".*/\1/p' harness/experiment/axe
   told axis "$name" experiments/README.md "^\\| $name \\|"
   told axis "$name" experiments/smoke.yaml "\\b$name:"
 done
+for name in $(sed -n 's/^ *{*\.hf = "\([a-z0-9_]*\)".*/\1/p' models/architecture.c); do
+  told architecture "$name" tests/vectors/make_transformer.py "^ *\\(\"$name\","
+  told architecture "$name" models/README.md "\\b$name\\b"
+done
 for name in $(listed datasets/dataset.c DATASET); do
   told task "$name" experiments/smoke_tasks.yaml "^ *- $name:"
   told task "$name" datasets/README.md "^\| .*\b$name\b"
