@@ -135,24 +135,78 @@ static void block_q6_k(const uint8_t *src, float *dst)
     }
 }
 
+static void block_q2_k(const uint8_t *src, float *dst)
+{
+    const uint8_t *scale = src, *q = src + 16;
+    float d = f16_at(src + 80), dmin = f16_at(src + 82);
+    for (int i = 0; i < 256; i++) { /* each half of the block: 32 bytes, each of four pairs of bits 32 apart */
+        int v = q[32 * (i / 128) + i % 32] >> 2 * (i % 128 / 32) & 3;
+        float ds = d * (float)(scale[i / 16] & 15), ms = dmin * (float)(scale[i / 16] >> 4);
+        dst[i] = ds * (float)v - ms;
+    }
+}
+
+/* Sixteen 6-bit scales in 12 bytes: low nibbles in the first eight, first all low ones; the upper pairs of bits in the
+ * last four. Values have their third bit apart, and it counts -4 where it is not set. */
+static void block_q3_k(const uint8_t *src, float *dst)
+{
+    const uint8_t *high = src, *q = src + 32, *scale = src + 96;
+    float d = f16_at(src + 108);
+    for (int i = 0; i < 256; i++) {
+        int s = i / 16, six = (scale[s % 8] >> 4 * (s / 8) & 15) | (scale[8 + s % 4] >> 2 * (s / 4) & 3) << 4;
+        int v = q[32 * (i / 128) + i % 32] >> 2 * (i % 128 / 32) & 3;
+        v -= high[i % 32] >> (i / 32) & 1 ? 0 : 4;
+        float ds = d * (float)(six - 32);
+        dst[i] = ds * (float)v;
+    }
+}
+
+/* What the nibbles of IQ4 types stand for. */
+static const int8_t iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+static void block_iq4_nl(const uint8_t *src, float *dst)
+{
+    float d = f16_at(src);
+    for (int i = 0; i < 16; i++) {
+        dst[i] = d * (float)iq4_levels[src[2 + i] & 15];
+        dst[i + 16] = d * (float)iq4_levels[src[2 + i] >> 4];
+    }
+}
+
+/* Eight sub-blocks, whose 6-bit scales have their low nibbles in four bytes and their upper pairs of bits in a word. */
+static void block_iq4_xs(const uint8_t *src, float *dst)
+{
+    const uint8_t *low = src + 4, *q = src + 8;
+    float d = f16_at(src);
+    int high = src[2] | src[3] << 8;
+    for (int s = 0; s < 8; s++) {
+        float ds = d * (float)(((low[s / 2] >> 4 * (s % 2) & 15) | (high >> 2 * s & 3) << 4) - 32);
+        for (int i = 0; i < 32; i++)
+            dst[32 * s + i] = ds * (float)iq4_levels[q[16 * s + i % 16] >> 4 * (i / 16) & 15];
+    }
+}
+
 static const struct dequant_type types[] = {
-    {"F32", 0, 1, 4, block_f32},        {"F16", 1, 1, 2, block_f16},        {"BF16", 30, 1, 2, block_bf16},
-    {"Q8_0", 8, 32, 34, block_q8_0},    {"Q4_0", 2, 32, 18, block_q4_0},    {"Q4_1", 3, 32, 20, block_q4_1},
-    {"Q5_0", 6, 32, 22, block_q5_0},    {"Q5_1", 7, 32, 24, block_q5_1},    {"Q4_K", 12, 256, 144, block_q4_k},
-    {"Q5_K", 13, 256, 176, block_q5_k}, {"Q6_K", 14, 256, 210, block_q6_k},
+    {"F32", 0, 1, 4, block_f32},        {"F16", 1, 1, 2, block_f16},          {"BF16", 30, 1, 2, block_bf16},
+    {"Q8_0", 8, 32, 34, block_q8_0},    {"Q4_0", 2, 32, 18, block_q4_0},      {"Q4_1", 3, 32, 20, block_q4_1},
+    {"Q5_0", 6, 32, 22, block_q5_0},    {"Q5_1", 7, 32, 24, block_q5_1},      {"Q2_K", 10, 256, 84, block_q2_k},
+    {"Q3_K", 11, 256, 110, block_q3_k}, {"Q4_K", 12, 256, 144, block_q4_k},   {"Q5_K", 13, 256, 176, block_q5_k},
+    {"Q6_K", 14, 256, 210, block_q6_k}, {"IQ4_NL", 20, 32, 18, block_iq4_nl}, {"IQ4_XS", 23, 256, 136, block_iq4_xs},
 };
+enum { N_TYPE = sizeof types / sizeof *types };
 
 const struct dequant_type *dequant_find(uint32_t code)
 {
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    for (int i = 0; i < N_TYPE; i++)
         if (types[i].code == code)
             return &types[i];
     return NULL;
 }
 
-const char *dequant_names(void)
+void dequant_list(struct str *out)
 {
-    return "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K";
+    for (int i = 0; i < N_TYPE; i++)
+        str_addf(out, "%s%s", i ? " " : "", types[i].name);
 }
 
 void dequant_run(const struct dequant_type *t, const uint8_t *src, float *dst, size_t n)

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "harness/base/str.h"
+
 struct dequant_type {
     const char *name;
     uint32_t code;                                 /* as GGUF numbers it */
@@ -15,7 +17,7 @@ struct dequant_type {
 };
 
 const struct dequant_type *dequant_find(uint32_t code); /* NULL: none that can be read here */
-const char *dequant_names(void);                        /* "F32 F16 ...", for messages */
+void dequant_list(struct str *out);                     /* appends "F32 F16 ...", for messages */
 
 /* n values, a multiple of t->values, from n / t->values * t->bytes bytes. */
 void dequant_run(const struct dequant_type *t, const uint8_t *src, float *dst, size_t n);

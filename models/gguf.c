@@ -167,9 +167,14 @@ static int read_tensor(struct gguf *g, struct cursor *c, struct gguf_tensor *t, 
     t->rank = (int)rank;
     t->n = n;
     t->type = dequant_find(code);
-    if (!t->type)
-        return err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has element type %u; readable: %s", g->path, t->name, code,
-                       dequant_names());
+    if (!t->type) {
+        struct str known = {0};
+        dequant_list(&known);
+        err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has element type %u; readable: %s", g->path, t->name, code,
+                str_c(&known));
+        str_free(&known);
+        return -1;
+    }
     if (t->dim[0] % t->type->values != 0)
         return err_set(e, ERR_FORMAT, "%s: tensor '%s': rows of %llu values are no whole number of %s blocks", g->path,
                        t->name, (unsigned long long)t->dim[0], t->type->name);

@@ -6,13 +6,14 @@ import textwrap
 import gguf
 import numpy as np
 
-TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
+TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL",
+         "IQ4_XS"]
 
 
 def halves(name, block):
     """Replace the 16-bit scales by ordinary numbers; random bits would be NaN now and then."""
     at = {"Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q4_K": [0, 2], "Q5_K": [0, 2],
-          "Q6_K": [208]}.get(name, [])
+          "Q6_K": [208], "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0]}.get(name, [])
     for i, offset in enumerate(at):
         value = np.float16([0.0371, -1.25][i] * (1 + block[-1] / 64))
         block[offset:offset + 2] = np.frombuffer(value.tobytes(), np.uint8)
