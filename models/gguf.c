@@ -330,24 +330,31 @@ int gguf_get_int(const struct gguf *g, const char *key, int64_t *out, struct err
     return 1;
 }
 
+static int decode_real(enum gguf_type type, const uint8_t *at, double *out)
+{
+    int64_t v;
+    float x;
+    if (type == GGUF_F64) {
+        memcpy(out, at, sizeof *out);
+    } else if (type == GGUF_F32) {
+        memcpy(&x, at, sizeof x);
+        *out = (double)x;
+    } else {
+        if (!decode_int(type, at, &v))
+            return 0;
+        *out = (double)v;
+    }
+    return 1;
+}
+
 int gguf_get_real(const struct gguf *g, const char *key, double *out, struct err *e)
 {
     const struct pair *p = lookup(g, key);
-    int64_t v;
-    float x;
     if (!p)
         return 0;
-    if (p->type == GGUF_F32) {
-        memcpy(&x, p->at, sizeof x);
-        *out = (double)x;
-    } else if (p->type == GGUF_F64) {
-        memcpy(out, p->at, sizeof *out);
-    } else if (decode_int(p->type, p->at, &v)) {
-        *out = (double)v;
-    } else {
-        return err_set(e, ERR_FORMAT, "%s: metadata key '%s' is no number", g->path, key);
-    }
-    return 1;
+    return decode_real(p->type, p->at, out)
+               ? 1
+               : err_set(e, ERR_FORMAT, "%s: metadata key '%s' is no number", g->path, key);
 }
 
 /* Lengths were checked when the file was opened. */
@@ -403,6 +410,15 @@ int gguf_next_int(struct gguf_array *a, int64_t *out, struct err *e)
 {
     if (a->n == 0 || !decode_int(a->type, a->at, out))
         return err_set(e, ERR_FORMAT, "metadata key '%s': %s", a->key, a->n ? "elements are no integers" : "too short");
+    a->n--;
+    a->at += scalar_size(a->type);
+    return 0;
+}
+
+int gguf_next_real(struct gguf_array *a, double *out, struct err *e)
+{
+    if (a->n == 0 || !decode_real(a->type, a->at, out))
+        return err_set(e, ERR_FORMAT, "metadata key '%s': %s", a->key, a->n ? "elements are no numbers" : "too short");
     a->n--;
     a->at += scalar_size(a->type);
     return 0;

@@ -64,6 +64,7 @@ struct gguf_array {
 int gguf_get_array(const struct gguf *g, const char *key, struct gguf_array *out, struct err *e);
 char *gguf_next_string(struct gguf_array *a, struct err *e);          /* mem_free; NULL and error */
 int gguf_next_int(struct gguf_array *a, int64_t *out, struct err *e); /* 0 or -1 */
+int gguf_next_real(struct gguf_array *a, double *out, struct err *e); /* any number */
 
 int gguf_n_tensor(const struct gguf *g);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, int i);       /* in order of name */

@@ -22,7 +22,7 @@ static const struct import_gguf_key keys[] = {
     {"ggml.add_bos_token", IMPORT_GGUF_USED, 0},
     {"chat_template", IMPORT_GGUF_USED, 0},
     {"chat_template.", IMPORT_GGUF_HARMLESS, 0}, /* templates that are not in force */
-    {"ggml.scores", IMPORT_GGUF_HARMLESS, 0},
+    {"ggml.scores", IMPORT_GGUF_USED, 0},
     {"ggml.token_type_count", IMPORT_GGUF_HARMLESS, 0},
     {"ggml.seperator_token_id", IMPORT_GGUF_HARMLESS, 0},
     {"ggml.separator_token_id", IMPORT_GGUF_HARMLESS, 0},
@@ -42,7 +42,7 @@ static const struct import_gguf_key keys[] = {
     {"ggml.remove_extra_whitespaces", IMPORT_GGUF_OFF, 0},
     {"ggml.add_eos_token", IMPORT_GGUF_OFF, 0},
     {"ggml.add_sep_token", IMPORT_GGUF_OFF, 0},
-    {"ggml.add_space_prefix", IMPORT_GGUF_OFF, 0},
+    {"ggml.add_space_prefix", IMPORT_GGUF_USED, 0},
     {0},
 };
 
@@ -58,39 +58,59 @@ static int token_type(int64_t v)
     return v >= 1 && v <= 6 ? ours[v] : -1;
 }
 
-static int read_tokens(const struct gguf *g, const char *path, struct tokenizer_data *d, struct err *e)
+/* A row for each of llama.cpp's names of a rule that is read here. llama.cpp normalises nothing; the tokenizer that
+ * "qwen2" is named after does, and its ids are what the model was trained on. */
+static const struct rule {
+    const char *theirs, *ours;
+    int ignore_merges, add_bos; /* add_bos: where the file doesn't say */
+    enum tokenizer_normalizer normalizer;
+} rules[] = {
+    {"gpt-2", "gpt2", 0, 0, TOKENIZER_AS_IS},       {"smollm", "smollm", 0, 0, TOKENIZER_AS_IS},
+    {"olmo", "gpt2", 0, 0, TOKENIZER_AS_IS},        {"dbrx", "llama3", 0, 0, TOKENIZER_AS_IS},
+    {"llama-bpe", "llama3", 1, 1, TOKENIZER_AS_IS}, {"qwen2", "qwen2", 0, 0, TOKENIZER_NFC},
+    {"tekken", "tekken", 1, 1, TOKENIZER_AS_IS},    {"gpt-4o", "gpt4o", 0, 0, TOKENIZER_AS_IS},
+};
+enum { N_RULE = sizeof rules / sizeof *rules };
+
+static int read_list(const struct gguf *g, const char *path, struct tokenizer_data *d, struct err *e)
 {
-    struct gguf_array token, type, merge;
+    struct gguf_array token, type;
     int have_token = gguf_get_array(g, "tokenizer.ggml.tokens", &token, e);
     int have_type = have_token < 0 ? -1 : gguf_get_array(g, "tokenizer.ggml.token_type", &type, e);
-    int have_merge = have_type < 0 ? -1 : gguf_get_array(g, "tokenizer.ggml.merges", &merge, e);
-    if (have_merge < 0)
+    if (have_type < 0)
         return -1;
-    if (!have_token || !have_merge)
-        return err_set(e, ERR_FORMAT, "%s: metadata key 'tokenizer.ggml.%s' missing", path,
-                       have_token ? "merges" : "tokens");
-    if (token.n > DIMS_MAX_VOCAB || merge.n > 4 * (uint64_t)DIMS_MAX_VOCAB || (have_type && type.n != token.n))
-        return err_set(e, ERR_FORMAT, "%s: %llu tokens, %llu token types, %llu merges don't fit together", path,
-                       (unsigned long long)token.n, (unsigned long long)(have_type ? type.n : 0),
-                       (unsigned long long)merge.n);
+    if (!have_token)
+        return err_set(e, ERR_FORMAT, "%s: metadata key 'tokenizer.ggml.tokens' missing", path);
+    if (token.n > DIMS_MAX_VOCAB || (have_type && type.n != token.n))
+        return err_set(e, ERR_FORMAT, "%s: %llu tokens and %llu token types don't fit together", path,
+                       (unsigned long long)token.n, (unsigned long long)(have_type ? type.n : 0));
     d->token = mem_new((size_t)token.n + 1, sizeof *d->token);
     d->type = mem_new((size_t)token.n + 1, 1);
-    d->merge = mem_new((size_t)merge.n + 1, sizeof *d->merge);
     while (token.n > 0) {
         int64_t t = 1;
         char *text = gguf_next_string(&token, e);
         if (!text)
             return err_wrap(e, "%s", path);
-        d->token[d->n_token] = text;
-        if (have_type && gguf_next_int(&type, &t, e)) {
-            d->n_token++;
+        d->token[d->n_token++] = text;
+        if (have_type && gguf_next_int(&type, &t, e))
             return err_wrap(e, "%s", path);
-        }
-        if (token_type(t) < 0)
-            return d->n_token++,
-                   err_set(e, ERR_UNSUPPORTED, "%s: token %d has type %lld", path, d->n_token - 1, (long long)t);
-        d->type[d->n_token++] = (uint8_t)token_type(t);
+        int ours = t == 6 && d->kind == TOKENIZER_SPM ? TOKEN_BYTE : token_type(t);
+        if (ours < 0)
+            return err_set(e, ERR_UNSUPPORTED, "%s: token %d has type %lld", path, d->n_token - 1, (long long)t);
+        d->type[d->n_token - 1] = (uint8_t)ours;
     }
+    return 0;
+}
+
+static int read_merges(const struct gguf *g, const char *path, struct tokenizer_data *d, struct err *e)
+{
+    struct gguf_array merge;
+    int found = gguf_get_array(g, "tokenizer.ggml.merges", &merge, e);
+    if (found < 0)
+        return -1;
+    if (!found || merge.n > 4 * (uint64_t)DIMS_MAX_VOCAB)
+        return err_set(e, ERR_FORMAT, "%s: metadata key 'tokenizer.ggml.merges' missing, or has too many", path);
+    d->merge = mem_new((size_t)merge.n + 1, sizeof *d->merge);
     while (merge.n > 0) {
         char *text = gguf_next_string(&merge, e);
         if (!text)
@@ -100,7 +120,27 @@ static int read_tokens(const struct gguf *g, const char *path, struct tokenizer_
     return 0;
 }
 
-static int read_ids(const struct gguf *g, const char *path, struct tokenizer_data *d, struct err *e)
+static int read_scores(const struct gguf *g, const char *path, struct tokenizer_data *d, struct err *e)
+{
+    struct gguf_array score;
+    int found = gguf_get_array(g, "tokenizer.ggml.scores", &score, e);
+    if (found < 0)
+        return -1;
+    if (!found || score.n != (uint64_t)d->n_token)
+        return err_set(e, ERR_FORMAT,
+                       "%s: metadata key 'tokenizer.ggml.scores' missing, or not one for each of %d tokens", path,
+                       d->n_token);
+    d->score = mem_new((size_t)d->n_token + 1, sizeof *d->score);
+    for (int i = 0; i < d->n_token; i++) {
+        double v;
+        if (gguf_next_real(&score, &v, e))
+            return err_wrap(e, "%s", path);
+        d->score[i] = (float)v;
+    }
+    return 0;
+}
+
+static int read_ids(const struct gguf *g, const char *path, int add_bos, struct tokenizer_data *d, struct err *e)
 {
     const struct {
         const char *key;
@@ -118,8 +158,7 @@ static int read_ids(const struct gguf *g, const char *path, struct tokenizer_dat
                            d->n_token);
         *ids[i].to = (int)v;
     }
-    /* absent means no: the rule of byte-level BPE */
-    if (import_gguf_keys_int(g, path, "tokenizer.ggml.add_bos_token", 0, &d->add_bos, e))
+    if (import_gguf_keys_int(g, path, "tokenizer.ggml.add_bos_token", add_bos, &d->add_bos, e))
         return -1;
     int64_t end = -1;
     if (gguf_get_int(g, "tokenizer.ggml.eot_token_id", &end, e) < 0)
@@ -128,38 +167,68 @@ static int read_ids(const struct gguf *g, const char *path, struct tokenizer_dat
     return 0;
 }
 
+static int read_bpe(const struct gguf *g, const char *path, struct tokenizer_data *d, struct err *e)
+{
+    char *pre = NULL;
+    const struct rule *rule = NULL;
+    if (gguf_get_string(g, "tokenizer.ggml.pre", &pre, e) < 0)
+        return -1;
+    for (int i = 0; i < N_RULE; i++)
+        if (pre && strcmp(pre, rules[i].theirs) == 0)
+            rule = &rules[i];
+    if (!rule) {
+        struct str known = {0};
+        for (int i = 0; i < N_RULE; i++)
+            str_addf(&known, "%s%s", i ? ", " : "", rules[i].theirs);
+        err_set(e, ERR_UNSUPPORTED, "%s: pre-tokenizer '%s'; known: %s", path, pre ? pre : "(none)", str_c(&known));
+        str_free(&known);
+    }
+    mem_free(pre);
+    if (!rule)
+        return -1;
+    d->kind = TOKENIZER_BPE;
+    d->pre = mem_strdup(rule->ours);
+    d->ignore_merges = rule->ignore_merges;
+    d->normalizer = rule->normalizer;
+    return read_list(g, path, d, e) || read_merges(g, path, d, e) || read_ids(g, path, rule->add_bos, d, e) ? -1 : 0;
+}
+
+/* SentencePiece's BPE with scores, as llama.cpp has it: a blank in front of every stretch of text unless the file says
+ * otherwise. */
+static int read_spm(const struct gguf *g, const char *path, struct tokenizer_data *d, struct err *e)
+{
+    char *pre = NULL;
+    int blank = 1;
+    if (gguf_get_string(g, "tokenizer.ggml.pre", &pre, e) < 0 ||
+        import_gguf_keys_int(g, path, "tokenizer.ggml.add_space_prefix", 1, &blank, e))
+        return -1;
+    int known = !pre || strcmp(pre, "default") == 0;
+    if (!known)
+        err_set(e, ERR_UNSUPPORTED, "%s: pre-tokenizer '%s' with tokenizer model 'llama'; known: default", path, pre);
+    mem_free(pre);
+    d->kind = TOKENIZER_SPM;
+    d->space = blank ? TOKENIZER_SPACE_EACH : TOKENIZER_SPACE_NONE;
+    return !known || read_list(g, path, d, e) || read_scores(g, path, d, e) || read_ids(g, path, 1, d, e) ? -1 : 0;
+}
+
 int import_gguf_tokenizer_read(const struct gguf *g, const char *path, struct import_source *out, struct err *e)
 {
-    static const struct {
-        const char *theirs, *ours;
-    } rules[] = {{"gpt-2", "gpt2"}, {"smollm", "smollm"}, {"qwen2", "qwen2"}};
     struct tokenizer_data *d = &out->tokenizer;
-    char *model = NULL, *pre = NULL;
+    char *model = NULL;
     int rc = -1, found = gguf_get_string(g, "tokenizer.ggml.model", &model, e);
     if (found <= 0)
         return found;
-    if (strcmp(model, "gpt2") != 0) {
-        err_set(e, ERR_UNSUPPORTED, "%s: tokenizer model '%s', expected 'gpt2' (byte-level BPE)", path, model);
-        goto out;
-    }
-    if (gguf_get_string(g, "tokenizer.ggml.pre", &pre, e) < 0)
-        goto out;
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (pre && strcmp(pre, rules[i].theirs) == 0)
-            d->pre = mem_strdup(rules[i].ours);
-    if (!d->pre) {
-        err_set(e, ERR_UNSUPPORTED, "%s: pre-tokenizer '%s'; known: gpt-2, smollm, qwen2", path, pre ? pre : "(none)");
-        goto out;
-    }
-    d->kind = TOKENIZER_BPE;
-    if (read_tokens(g, path, d, e) || read_ids(g, path, d, e) ||
-        gguf_get_string(g, "tokenizer.chat_template", &d->chat_template, e) < 0)
-        goto out;
+    if (strcmp(model, "gpt2") == 0)
+        rc = read_bpe(g, path, d, e);
+    else if (strcmp(model, "llama") == 0)
+        rc = read_spm(g, path, d, e);
+    else
+        err_set(e, ERR_UNSUPPORTED,
+                "%s: tokenizer model '%s', expected 'gpt2' (byte-level BPE) or 'llama' (SentencePiece)", path, model);
+    mem_free(model);
+    if (rc || gguf_get_string(g, "tokenizer.chat_template", &d->chat_template, e) < 0)
+        return -1;
     import_add_turn_ends(d);
     out->has_tokenizer = 1;
-    rc = 0;
-out:
-    mem_free(pre);
-    mem_free(model);
-    return rc;
+    return 0;
 }

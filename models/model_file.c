@@ -281,11 +281,61 @@ enum { N_TOKEN_ID = sizeof token_ids / sizeof *token_ids };
 
 static const char group[] = "/tokenizer";
 
+/* What a tokenizer may have and most don't: an attribute that is there when it isn't 0, as one of these words. */
+static const char *const normalizers[] = {"none", "nfc", NULL};
+static const char *const spaces[] = {"none", "first", "each", "first_word", "each_word", NULL};
+static const char *const flags[] = {"0", "1", NULL};
+static const struct {
+    const char *name;
+    size_t offset;
+    const char *const *word;
+} token_words[] = {
+    {"normalizer", offsetof(struct tokenizer_data, normalizer), normalizers},
+    {"space", offsetof(struct tokenizer_data, space), spaces},
+    {"ignore_merges", offsetof(struct tokenizer_data, ignore_merges), flags},
+};
+enum { N_TOKEN_WORD = sizeof token_words / sizeof *token_words };
+
+static int write_words(struct h5 *f, const struct tokenizer_data *d, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; i < N_TOKEN_WORD && rc == 0; i++) {
+        int v;
+        memcpy(&v, (const char *)d + token_words[i].offset, sizeof v);
+        if (v)
+            rc = h5_set_string(f, group, token_words[i].name, token_words[i].word[v], e);
+    }
+    return rc;
+}
+
+static int read_words(const struct h5 *f, struct tokenizer_data *d, struct err *e)
+{
+    for (int i = 0; i < N_TOKEN_WORD; i++) {
+        const char *const *word = token_words[i].word;
+        int v = 0;
+        if (!h5_has(f, group, token_words[i].name))
+            continue;
+        char *s = h5_get_string(f, group, token_words[i].name, e);
+        if (!s)
+            return -1;
+        while (word[v] && strcmp(word[v], s) != 0)
+            v++;
+        if (!word[v])
+            err_set(e, ERR_UNSUPPORTED, "%s:%s: attribute '%s' is '%s', which is unknown here", h5_path(f), group,
+                    token_words[i].name, s);
+        mem_free(s);
+        if (!word[v])
+            return -1;
+        memcpy((char *)d + token_words[i].offset, &v, sizeof v);
+    }
+    return 0;
+}
+
 int model_file_write_tokenizer(struct h5 *f, const struct tokenizer_data *d, struct err *e)
 {
     const char *const *token = (const char *const *)d->token, *const *merge = (const char *const *)d->merge;
     int rc = h5_make_group(f, group, e);
-    rc = rc ? rc : h5_set_string(f, group, "kind", d->kind == TOKENIZER_BPE ? "bpe" : "bytes", e);
+    rc = rc ? rc : h5_set_string(f, group, "kind", tokenizer_kind_name(d->kind), e);
     if (rc == 0 && d->pre)
         rc = h5_set_string(f, group, "pre", d->pre, e);
     for (int i = 0; i < N_TOKEN_ID && rc == 0; i++) {
@@ -296,6 +346,9 @@ int model_file_write_tokenizer(struct h5 *f, const struct tokenizer_data *d, str
     rc = rc ? rc : h5_write_strings(f, "/tokenizer/token", token, (size_t)d->n_token, e);
     rc = rc ? rc : h5_write(f, "/tokenizer/type", H5_TYPE_U8, 1, (const uint64_t[]){(uint64_t)d->n_token}, d->type, e);
     rc = rc ? rc : h5_write_strings(f, "/tokenizer/merge", merge, (size_t)d->n_merge, e);
+    rc = rc ? rc : write_words(f, d, e);
+    if (rc == 0 && d->score)
+        rc = h5_write(f, "/tokenizer/score", H5_TYPE_F32, 1, (const uint64_t[]){(uint64_t)d->n_token}, d->score, e);
     rc = rc ? rc
             : h5_write(f, "/tokenizer/eos_extra", H5_TYPE_I32, 1, (const uint64_t[]){(uint64_t)d->n_eos_extra},
                        d->eos_extra, e);
@@ -320,6 +373,11 @@ static int read_token_lists(const struct h5 *f, struct tokenizer_data *d, struct
     d->type = mem_try(n + 1, 1, "token types", e);
     if (!d->type || h5_read(f, "/tokenizer/type", H5_TYPE_U8, d->type, n, e))
         return -1;
+    if (h5_exists(f, "/tokenizer/score")) {
+        d->score = mem_try(n + 1, sizeof *d->score, "token scores", e);
+        if (!d->score || h5_read(f, "/tokenizer/score", H5_TYPE_F32, d->score, n, e))
+            return -1;
+    }
     if (h5_read_strings(f, "/tokenizer/merge", &d->merge, &n, e))
         return -1;
     d->n_merge = (int)n;
@@ -348,11 +406,11 @@ int model_file_read_tokenizer(const struct h5 *f, struct tokenizer_data *out, st
     kind = h5_get_string(f, group, "kind", e);
     if (!kind)
         goto out;
-    if (strcmp(kind, "bpe") != 0 && strcmp(kind, "bytes") != 0) {
-        err_set(e, ERR_UNSUPPORTED, "%s:%s: kind '%s', expected bpe or bytes", h5_path(f), group, kind);
+    if (tokenizer_kind_find(kind) < 0) {
+        err_set(e, ERR_UNSUPPORTED, "%s:%s: kind '%s', expected bpe, spm or bytes", h5_path(f), group, kind);
         goto out;
     }
-    d.kind = kind[1] == 'p' ? TOKENIZER_BPE : TOKENIZER_BYTES;
+    d.kind = (enum tokenizer_kind)tokenizer_kind_find(kind);
     if (h5_has(f, group, "pre") && !(d.pre = h5_get_string(f, group, "pre", e)))
         goto out;
     for (int i = 0; i < N_TOKEN_ID; i++) {
@@ -362,7 +420,7 @@ int model_file_read_tokenizer(const struct h5 *f, struct tokenizer_data *out, st
         int id = v >= -1 && v < DIMS_MAX_VOCAB ? (int)v : DIMS_MAX_VOCAB; /* the tokenizer refuses that */
         memcpy((char *)&d + token_ids[i].offset, &id, sizeof id);
     }
-    if (read_token_lists(f, &d, e))
+    if (read_words(f, &d, e) || read_token_lists(f, &d, e))
         goto out;
     if (h5_exists(f, "/tokenizer/chat_template")) {
         if (h5_read_strings(f, "/tokenizer/chat_template", &one, &n, e))

@@ -1,5 +1,7 @@
 #include "models/tokenizer.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +9,7 @@
 #include "harness/base/str.h"
 #include "models/tokenizer_hash.h"
 #include "models/tokenizer_int.h"
+#include "models/tokenizer_rule.h"
 
 void tokenizer_data_fini(struct tokenizer_data *d)
 {
@@ -17,10 +20,26 @@ void tokenizer_data_fini(struct tokenizer_data *d)
     mem_free(d->token);
     mem_free(d->type);
     mem_free(d->merge);
+    mem_free(d->score);
     mem_free(d->pre);
     mem_free(d->chat_template);
     mem_free(d->eos_extra);
     *d = (struct tokenizer_data){0};
+}
+
+static const char *const kinds[] = {"bytes", "bpe", "spm"};
+
+const char *tokenizer_kind_name(enum tokenizer_kind k)
+{
+    return kinds[k];
+}
+
+int tokenizer_kind_find(const char *name)
+{
+    for (int i = 0; i < 3; i++)
+        if (strcmp(kinds[i], name) == 0)
+            return i;
+    return -1;
 }
 
 void token_ids_add(struct token_ids *ids, int32_t id)
@@ -67,7 +86,7 @@ static int to_bytes(const char *text, const int byte_of[0x144], struct str *out)
 
 int tokenizer_data_is_bytes(const struct tokenizer_data *d)
 {
-    int byte_of[0x144], same = d->n_merge == 0 && d->n_token >= 256;
+    int byte_of[0x144], same = d->kind != TOKENIZER_SPM && d->n_merge == 0 && d->n_token >= 256;
     struct str one = {0};
     byte_alphabet(byte_of);
     for (int b = 0; b < 256 && same; b++) {
@@ -77,6 +96,39 @@ int tokenizer_data_is_bytes(const struct tokenizer_data *d)
     }
     str_free(&one);
     return same;
+}
+
+/* SPM: a token, or a part of a merge, with its blanks as such. */
+static void unescape(const char *text, struct str *out)
+{
+    for (; *text; text++)
+        if (memcmp(text, "\xE2\x96\x81", strnlen(text, 3)) == 0 && strnlen(text, 3) == 3) {
+            str_addc(out, ' ');
+            text += 2;
+        } else {
+            str_addc(out, *text);
+        }
+}
+
+/* The bytes that an ordinary token stands for; -1 when it is not written as its kind writes them. */
+static int token_bytes(enum tokenizer_kind kind, const char *text, const int byte_of[0x144], struct str *out)
+{
+    if (kind == TOKENIZER_BPE)
+        return to_bytes(text, byte_of, out);
+    if (kind == TOKENIZER_SPM)
+        unescape(text, out);
+    else
+        str_add(out, text);
+    return 0;
+}
+
+/* The byte of "<0x0A>", or -1. */
+static int byte_token(const char *text)
+{
+    unsigned byte;
+    char end;
+    int fits = strlen(text) == 6 && strncmp(text, "<0x", 3) == 0 && sscanf(text + 3, "%2x%c%c", &byte, &end, &end) == 2;
+    return fits && end == '>' ? (int)byte : -1;
 }
 
 static uint64_t hash_bytes(const char *p, size_t n)
@@ -131,6 +183,71 @@ static size_t table_size(size_t n)
     return size;
 }
 
+/* Appends what token id stands for, and checks its type. */
+static int load_token(struct tokenizer *t, const struct tokenizer_data *d, int id, const int byte_of[0x144],
+                      const char *name, struct str *bytes, struct err *e)
+{
+    int type = d->type ? d->type[id] : TOKEN_NORMAL, kind = type & TOKEN_TYPE;
+    const char *text = d->token[id];
+    t->type[id] = (uint8_t)kind;
+    t->flags[id] = (uint8_t)(type & ~TOKEN_TYPE);
+    t->offset[id] = bytes->n;
+    if ((kind == TOKEN_BYTE && d->kind != TOKENIZER_SPM) || !text ||
+        ((kind == TOKEN_NORMAL || kind == TOKEN_BYTE) && t->flags[id]) || type > 63)
+        return err_set(e, ERR_FORMAT, "%s: token %d has no text, or type %d", name, id, type);
+    if (kind == TOKEN_BYTE) {
+        int byte = byte_token(text);
+        if (byte < 0 || t->byte_id[byte] >= 0)
+            return err_set(e, ERR_FORMAT, "%s: token %d '%s' is no byte, written <0x0A>, or one that was there before",
+                           name, id, text);
+        t->byte_id[byte] = id;
+        str_addc(bytes, (char)byte);
+    } else if (d->kind == TOKENIZER_BYTES && id < 256) {
+        str_addc(bytes, (char)id);
+    } else if (kind == TOKEN_CONTROL || (kind == TOKEN_ADDED && !d->score)) {
+        str_add(bytes, text);
+    } else if (token_bytes(d->kind, text, byte_of, bytes)) {
+        return err_set(e, ERR_FORMAT, "%s: token %d is not written in GPT-2's byte alphabet", name, id);
+    }
+    t->length[id] = (uint32_t)(bytes->n - t->offset[id]);
+    return 0;
+}
+
+/* 1 when ordinary text may come to this token: a byte of SentencePiece's never does, and a token of it that holds a
+ * blank as such neither, because a text's blanks are U+2581. */
+static int is_reached(const struct tokenizer *t, const struct tokenizer_data *d, int id)
+{
+    if (t->length[id] == 0 || (t->kind == TOKENIZER_SPM && t->type[id] == TOKEN_NORMAL && strchr(d->token[id], ' ')))
+        return 0;
+    return t->type[id] != TOKEN_BYTE && !(t->by_score && t->type[id] == TOKEN_CONTROL);
+}
+
+/* Fills the table of what ordinary text comes to. A control or added token may be spelt like an ordinary one; the text
+ * then means the ordinary one. Where there is none, merges may still lead to it: it was one before it was added. */
+static int load_slots(struct tokenizer *t, const struct tokenizer_data *d, const char *name, struct err *e)
+{
+    for (int id = 0; id < d->n_token; id++) {
+        if (t->type[id] != TOKEN_NORMAL && d->kind != TOKENIZER_BYTES)
+            continue;
+        int there = is_reached(t, d, id) ? insert(t, id) : -1;
+        if (there >= 0 && t->type[there] == TOKEN_NORMAL && t->type[id] == TOKEN_NORMAL)
+            return err_set(e, ERR_FORMAT, "%s: tokens %d and %d are the same", name, there, id);
+    }
+    for (int id = 0; id < d->n_token; id++) {
+        if (t->type[id] != TOKEN_NORMAL && d->kind != TOKENIZER_BYTES && is_reached(t, d, id))
+            insert(t, id);
+        if (is_reached(t, d, id) && t->length[id] > t->longest)
+            t->longest = t->length[id];
+    }
+    for (int b = 0; b < 256 && t->kind == TOKENIZER_SPM; b++)
+        if (t->byte_id[b] < 0)
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s: token <0x%02X> missing; a SentencePiece vocabulary needs one for every byte here, for "
+                           "characters that it does not have",
+                           name, (unsigned)b);
+    return 0;
+}
+
 static int load_tokens(struct tokenizer *t, const struct tokenizer_data *d, const char *name, struct err *e)
 {
     struct str bytes = {0};
@@ -147,43 +264,45 @@ static int load_tokens(struct tokenizer *t, const struct tokenizer_data *d, cons
     t->slot_mask = size - 1;
     for (size_t i = 0; i < size; i++)
         t->slot[i] = -1;
-    for (int id = 0; id < d->n_token; id++) {
-        int type = d->type ? d->type[id] : TOKEN_NORMAL;
-        t->type[id] = (uint8_t)(type & TOKEN_TYPE);
-        t->flags[id] = (uint8_t)(type & ~TOKEN_TYPE);
-        t->offset[id] = bytes.n;
-        if (t->type[id] > TOKEN_ADDED || !d->token[id] || (t->type[id] == TOKEN_NORMAL && t->flags[id]) || type > 63) {
-            err_set(e, ERR_FORMAT, "%s: token %d has no text, or type %d", name, id, type);
-            goto out;
-        }
-        if (d->kind == TOKENIZER_BYTES && id < 256)
-            str_addc(&bytes, (char)id);
-        else if (t->type[id] != TOKEN_NORMAL || d->kind == TOKENIZER_BYTES)
-            str_add(&bytes, d->token[id]);
-        else if (to_bytes(d->token[id], byte_of, &bytes)) {
-            err_set(e, ERR_FORMAT, "%s: token %d is not written in GPT-2's byte alphabet", name, id);
-            goto out;
-        }
-        t->length[id] = (uint32_t)(bytes.n - t->offset[id]);
-    }
-    t->bytes = str_take(&bytes);
-    /* A control or added token may be spelt like an ordinary one; ordinary text then means the ordinary one. Where
-     * there is none, merges may still lead to it: it was one before it was added. */
-    for (int id = 0; id < d->n_token; id++) {
-        if (t->type[id] != TOKEN_NORMAL && d->kind == TOKENIZER_BPE)
-            continue;
-        int there = t->length[id] ? insert(t, id) : -1;
-        if (there >= 0 && t->type[there] == TOKEN_NORMAL && t->type[id] == TOKEN_NORMAL) {
-            err_set(e, ERR_FORMAT, "%s: tokens %d and %d are the same", name, there, id);
-            goto out;
-        }
-    }
+    for (int b = 0; b < 256; b++)
+        t->byte_id[b] = -1;
     for (int id = 0; id < d->n_token; id++)
-        if (t->type[id] != TOKEN_NORMAL && d->kind == TOKENIZER_BPE && t->length[id])
-            insert(t, id);
-    rc = 0;
+        if (load_token(t, d, id, byte_of, name, &bytes, e))
+            goto out;
+    t->bytes = str_take(&bytes);
+    rc = load_slots(t, d, name, e);
 out:
     str_free(&bytes);
+    return rc;
+}
+
+static int compare_score(const void *a, const void *b, void *ctx)
+{
+    const float *score = ctx;
+    float x = score[*(const int *)a], y = score[*(const int *)b];
+    return (x < y) - (x > y);
+}
+
+static int load_scores(struct tokenizer *t, const struct tokenizer_data *d, const char *name, struct err *e)
+{
+    if (!d->score)
+        return 0;
+    if (d->kind != TOKENIZER_SPM || d->n_merge > 0)
+        return err_set(e, ERR_FORMAT, "%s: scores and merges, or scores without SentencePiece's rules", name);
+    int *order = mem_try((size_t)d->n_token + 1, sizeof *order, "scores", e);
+    t->rank = order ? mem_try((size_t)d->n_token + 1, sizeof *t->rank, "scores", e) : NULL;
+    int rc = t->rank ? 0 : -1;
+    for (int i = 0; i < d->n_token && rc == 0; i++) {
+        order[i] = i;
+        if (isnan(d->score[i]))
+            rc = err_set(e, ERR_FORMAT, "%s: the score of token %d is not a number", name, i);
+    }
+    if (rc == 0) {
+        qsort_r(order, (size_t)d->n_token, sizeof *order, compare_score, d->score);
+        for (int i = 1; i < d->n_token; i++)
+            t->rank[order[i]] = t->rank[order[i - 1]] + (d->score[order[i]] < d->score[order[i - 1]]);
+    }
+    mem_free(order);
     return rc;
 }
 
@@ -204,7 +323,8 @@ static int load_merges(struct tokenizer *t, const struct tokenizer_data *d, cons
         char *first = space ? mem_strndup(d->merge[r], (size_t)(space - d->merge[r])) : NULL;
         str_clear(&left);
         str_clear(&right);
-        int bad = !space || to_bytes(first, byte_of, &left) || to_bytes(space + 1, byte_of, &right);
+        int bad =
+            !space || token_bytes(t->kind, first, byte_of, &left) || token_bytes(t->kind, space + 1, byte_of, &right);
         mem_free(first);
         int a = bad ? -1 : tokenizer_lookup(t, str_c(&left), left.n);
         int b = bad ? -1 : tokenizer_lookup(t, str_c(&right), right.n);
@@ -229,43 +349,23 @@ out:
     return rc;
 }
 
-/* Unicode's White_Space, spelt out because PCRE2's \s holds U+180E too, which has not been white space since
- * Unicode 6.3. */
-#define WS "\\t-\\r\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
-static const char gpt2_words[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" WS "\\p{L}\\p{N}]+|[" WS "]+(?![^" WS "])|[" WS "]+";
-static const char qwen2_words[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^" WS
-                                  "\\p{L}\\p{N}]+[\\r\\n]*|[" WS "]*[\\r\\n]+|[" WS "]+(?![^" WS "])|[" WS "]+";
-
-/* The pre-token rules: the pattern of words, and one that the text is cut at before. */
-static const struct pre_rule {
-    const char *name, *words, *first;
-} pre_rules[] = {
-    {"gpt2", gpt2_words, NULL},
-    {"smollm", gpt2_words, "\\p{N}"}, /* every digit stands alone */
-    {"qwen2", qwen2_words, NULL},
-};
-
 static int load_pre(struct tokenizer *t, const struct tokenizer_data *d, const char *name, struct err *e)
 {
-    if (d->kind == TOKENIZER_BYTES)
+    if (d->kind != TOKENIZER_BPE)
         return 0;
-    const struct pre_rule *rule = NULL;
-    struct str known = {0};
-    for (size_t i = 0; i < sizeof pre_rules / sizeof *pre_rules; i++) {
-        str_addf(&known, "%s%s", i ? ", " : "", pre_rules[i].name);
-        if (d->pre && strcmp(d->pre, pre_rules[i].name) == 0)
-            rule = &pre_rules[i];
-    }
-    if (!rule)
+    const struct tokenizer_rule *rule = d->pre ? tokenizer_rule_find(d->pre) : NULL;
+    if (!rule) {
+        struct str known = {0};
+        tokenizer_rule_list(&known);
         err_set(e, ERR_UNSUPPORTED, "%s: pre-token rule '%s' is not known; known are %s", name, d->pre ? d->pre : "",
                 str_c(&known));
-    str_free(&known);
-    if (!rule)
+        str_free(&known);
         return -1;
-    t->words = regex_compile(rule->words, e);
-    t->digits = rule->first && t->words ? regex_compile(rule->first, e) : NULL;
-    return t->words && (t->digits || !rule->first) ? 0 : -1;
+    }
+    t->words = tokenizer_rule_compile(rule, e);
+    if (rule->digits)
+        t->digits = regex_compile("\\p{N}", e); /* every digit stands alone */
+    return t->words && (t->digits || !rule->digits) ? 0 : -1;
 }
 
 static int compare_special(const void *a, const void *b, void *ctx)
@@ -285,7 +385,7 @@ static int compare_special(const void *a, const void *b, void *ctx)
 static int load_special(struct tokenizer *t, const char *name, struct err *e)
 {
     for (int id = 0; id < t->n_token; id++)
-        if (t->type[id] != TOKEN_NORMAL && t->length[id]) {
+        if ((t->type[id] == TOKEN_CONTROL || t->type[id] == TOKEN_ADDED) && t->length[id]) {
             mem_grow(&t->special, &t->special_cap, (size_t)t->n_special + 1, sizeof *t->special);
             t->special[t->n_special++] = id;
         }
@@ -318,6 +418,10 @@ struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *n
     t->n_row = d->n_token;
     t->bos = d->bos;
     t->add_bos = d->add_bos;
+    t->normalizer = d->normalizer;
+    t->space = d->kind == TOKENIZER_SPM ? d->space : TOKENIZER_SPACE_NONE;
+    t->ignore_merges = d->ignore_merges;
+    t->by_score = d->score != NULL;
     if (d->n_merge < 0 || d->n_token < 1 || (d->kind == TOKENIZER_BYTES && d->n_token < 256)) {
         err_set(e, ERR_FORMAT, "%s: a vocabulary of %d tokens and %d merges; expected at least %d tokens", name,
                 d->n_token, d->n_merge, d->kind == TOKENIZER_BYTES ? 256 : 1);
@@ -339,7 +443,7 @@ struct tokenizer *tokenizer_create(const struct tokenizer_data *d, const char *n
         t->is_end[d->eos_extra[i]] = 1;
     }
     if (load_tokens(t, d, name, e) || load_pre(t, d, name, e) || load_special(t, name, e) ||
-        tokenizer_prepare_added(t, e) || load_merges(t, d, name, e))
+        tokenizer_prepare_added(t, e) || load_merges(t, d, name, e) || load_scores(t, d, name, e))
         goto fail;
     tokenizer_read_template(t, d->chat_template);
     tokenizer_hash(d, t->sha256);
@@ -361,6 +465,7 @@ void tokenizer_destroy(struct tokenizer *t)
     mem_free(t->slot);
     mem_free(t->bytes);
     mem_free(t->merge);
+    mem_free(t->rank);
     mem_free(t->is_end);
     mem_free(t->special);
     mem_free(t->chat_prefix);

@@ -22,7 +22,7 @@ static void add_int(struct str *s, const char *name, int64_t v)
 void tokenizer_hash(const struct tokenizer_data *d, char hex[HASH_HEX])
 {
     struct str s = {0};
-    add_text(&s, "kind", d->kind == TOKENIZER_BPE ? "bpe" : "bytes");
+    add_text(&s, "kind", tokenizer_kind_name(d->kind));
     add_text(&s, "pre", d->pre);
     add_int(&s, "bos", d->bos);
     add_int(&s, "eos", d->eos);
@@ -41,6 +41,15 @@ void tokenizer_hash(const struct tokenizer_data *d, char hex[HASH_HEX])
     add_int(&s, "merge", d->n_merge);
     for (int i = 0; i < d->n_merge; i++)
         add_text(&s, "text", d->merge[i]);
+    /* what came later adds nothing where it is not used: older tokenizers keep their identity */
+    if (d->normalizer)
+        add_int(&s, "normalizer", d->normalizer);
+    if (d->ignore_merges)
+        add_int(&s, "ignore_merges", 1);
+    if (d->space)
+        add_int(&s, "space", d->space);
+    for (int i = 0; d->score && i < d->n_token; i++)
+        str_addf(&s, "score %.9g\n", (double)d->score[i]);
     hash_sha256(s.p, s.n, hex);
     str_free(&s);
 }

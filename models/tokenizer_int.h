@@ -4,6 +4,7 @@
 
 #include "harness/base/hash.h"
 #include "harness/base/regex.h"
+#include "harness/base/str.h"
 #include "models/tokenizer.h"
 
 struct tokenizer_merge {
@@ -12,6 +13,12 @@ struct tokenizer_merge {
 
 struct tokenizer {
     enum tokenizer_kind kind;
+    enum tokenizer_normalizer normalizer;
+    enum tokenizer_space space;
+    int ignore_merges, by_score;
+    int32_t *rank;    /* [n_token] by_score: 0 is the best, equal scores have equal ranks */
+    int byte_id[256]; /* SPM */
+    uint32_t longest; /* SPM: bytes of the longest token that merges lead to */
     int n_token, bos, add_bos;
     char *bytes;                    /* raw bytes of all tokens */
     size_t *offset;                 /* [n_token] into bytes */
@@ -38,7 +45,36 @@ struct tokenizer {
 
 int tokenizer_lookup(const struct tokenizer *t, const char *bytes, size_t n); /* ordinary tokens; -1: none */
 const struct tokenizer_merge *tokenizer_merge_of(const struct tokenizer *t, int32_t left, int32_t right);
-int tokenizer_prepare_added(struct tokenizer *t, struct err *e);    /* once the special tokens are known */
+
+/* Byte-pair merges over symbols (tokenizer_merge.c). */
+struct tokenizer_symbol {
+    int32_t id; /* -1: a character without a token, SPM */
+    int prev, next;
+    uint32_t at, bytes; /* of the text; bytes 0: joined to the one before */
+};
+struct tokenizer_work {
+    const char *text;
+    struct tokenizer_symbol *symbol; /* a linked list that begins with the first */
+    size_t symbol_cap;
+    struct tokenizer_candidate *heap;
+    size_t heap_cap;
+    int heap_n;
+};
+void tokenizer_merge_run(const struct tokenizer *t, struct tokenizer_work *w, int n); /* of n > 0 symbols */
+void tokenizer_work_free(struct tokenizer_work *w);
+
+/* A piece of a text, changed, and where every one of its bytes comes from. */
+struct tokenizer_changed {
+    struct str text;
+    uint32_t *end; /* [text.n + 1] end[i]: how many bytes of the original the first i stand for */
+    size_t cap;
+};
+/* 1 and *out filled when the normaliser may change text[0, n); 0 otherwise. What is no UTF-8 stays as it is. */
+int tokenizer_normalize(const struct tokenizer *t, const char *text, size_t n, struct tokenizer_changed *out);
+/* The same of SPM's blanks: U+2581 is one, and with `blank` there is one in front. Any bytes. */
+int tokenizer_unescape(const char *text, size_t n, int blank, struct tokenizer_changed *out);
+void tokenizer_changed_free(struct tokenizer_changed *c);
+int tokenizer_prepare_added(struct tokenizer *t, struct err *e); /* once the special tokens are known */
 
 /* The next control or added token of the piece [begin, end) of a text: 1 and *m, 0 when there is none, or -1. m begins
  * with scan = end = begin, and goes from call to call. */

@@ -1,5 +1,6 @@
 /* Token ids against the tokenizers package (tests/vectors/make_tokenizer.py), the exact inverse, hostile vocabularies.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/base/json.h"
@@ -19,7 +20,8 @@ static void expected_back(const struct tokenizer *t, const char *text, struct st
     }
 }
 
-static int check_cases(const struct tokenizer *t, const struct json *cases, const char *key)
+/* exact: nothing changes a text before it is encoded, so it comes back whole, and every token takes some of it. */
+static int check_cases(const struct tokenizer *t, const struct json *cases, const char *key, int exact)
 {
     int checked = 0;
     for (const struct json *c = json_first(cases); c; c = json_next(c)) {
@@ -33,11 +35,13 @@ static int check_cases(const struct tokenizer *t, const struct json *cases, cons
         for (int i = 0; i < ids.n; i++, id = json_next(id))
             ck_assert_msg(ids.id[i] == (int)json_number(id, -1), "'%s': id %d is %d", text, i, ids.id[i]);
         tokenizer_decode(t, ids.id, ids.n, 1, &back);
-        expected_back(t, text, &kept);
-        ck_assert_str_eq(str_c(&back), str_c(&kept));
+        if (exact) {
+            expected_back(t, text, &kept);
+            ck_assert_str_eq(str_c(&back), str_c(&kept));
+        }
         ck_assert_int_eq(end.n, ids.n);
         for (int i = 1; i < end.n; i++)
-            ck_assert_msg(end.id[i] > end.id[i - 1], "'%s': token %d ends at %d", text, i, end.id[i]);
+            ck_assert_msg(end.id[i] >= end.id[i - 1] + exact, "'%s': token %d ends at %d", text, i, end.id[i]);
         ck_assert(ids.n == 0 || back.n < strlen(text) || end.id[ids.n - 1] == (int)strlen(text));
         str_free(&kept);
         str_free(&back);
@@ -58,11 +62,30 @@ START_TEST(a_small_vocabulary_gives_the_reference_ids_under_both_rules)
         support_small_tokenizer(j, pre[i], &d);
         struct tokenizer *t = tokenizer_create(&d, "small", &e);
         ck_assert_msg(t != NULL, "%s", e.msg);
-        ck_assert_int_ge(check_cases(t, json_get(j, "cases"), pre[i]), 200);
+        ck_assert_int_ge(check_cases(t, json_get(j, "cases"), pre[i], 1), 200);
         tokenizer_destroy(t);
         tokenizer_data_fini(&d);
     }
     json_free(j);
+}
+END_TEST
+
+/* DEPTHKV_TOKENS=MODEL.h5,CASES.json: any model's tokenizer against ids that make_tokenizers.py wrote
+ * (tests/README.md); without it there is nothing to do. */
+START_TEST(a_model_that_is_named_gives_the_ids_of_its_cases)
+{
+    const char *both = getenv("DEPTHKV_TOKENS"), *comma = both ? strchr(both, ',') : NULL;
+    struct err e = {0};
+    struct tokenizer *t = NULL;
+    if (!comma)
+        return;
+    char *path = mem_strndup(both, (size_t)(comma - both));
+    ck_assert_msg(model_open_tokenizer(path, &t, &e) == 0 && t, "%s", e.msg);
+    struct json *j = support_json(comma + 1);
+    ck_assert_int_ge(check_cases(t, json_get(j, "cases"), "ids", 0), 1);
+    json_free(j);
+    tokenizer_destroy(t);
+    mem_free(path);
 }
 END_TEST
 
@@ -76,7 +99,7 @@ START_TEST(smollm2_gives_the_reference_ids_and_its_chat_template)
     struct model *m = model_open(path, MODEL_F32, &e);
     ck_assert_msg(m != NULL, "%s", e.msg);
     struct json *j = support_json("tests/vectors/tokenizer_smollm2.json");
-    ck_assert_int_ge(check_cases(m->tokenizer, json_get(j, "cases"), "ids"), 200);
+    ck_assert_int_ge(check_cases(m->tokenizer, json_get(j, "cases"), "ids", 1), 200);
     ck_assert_int_eq(tokenizer_template(m->tokenizer, "chat", &p, NULL), 0);
     ck_assert_str_eq(p.prefix,
                      "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -392,6 +415,7 @@ Suite *make_tokenizer_suite(void)
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_small_vocabulary_gives_the_reference_ids_under_both_rules);
+    tcase_add_test(t, a_model_that_is_named_gives_the_ids_of_its_cases);
     tcase_add_test(t, smollm2_gives_the_reference_ids_and_its_chat_template);
     tcase_add_test(t, any_bytes_come_back_as_they_were);
     tcase_add_test(t, long_words_are_not_quadratic);

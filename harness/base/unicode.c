@@ -104,6 +104,72 @@ int unicode_is_word(int32_t c)
            (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO);
 }
 
+/* 1 when c may change with what stands before it: a mark, or a vowel or final of Hangul. */
+static int joins(int32_t c)
+{
+    int k = category(c);
+    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME ||
+           (c >= 0x1100 && c <= 0x11FF);
+}
+
+static int combining_class(int32_t c)
+{
+    return utf8proc_get_property(c)->combining_class;
+}
+
+/* Puts marks into canonical order: a stable counting sort of every run of them, because the library's own sorting takes
+ * the square of a long run's length. */
+static void order_marks(int32_t *c, size_t n)
+{
+    int32_t *copy = NULL;
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i; end < n && combining_class(c[end]) > 0; end++)
+            ;
+        if (end - i < 2) {
+            end += end == i;
+            continue;
+        }
+        size_t count[256] = {0}, at = i;
+        for (size_t k = i; k < end; k++)
+            count[combining_class(c[k])]++;
+        if (!copy)
+            copy = mem_new(n, sizeof *copy);
+        memcpy(copy + i, c + i, (end - i) * sizeof *c);
+        for (int k = 1; k < 256; k++) {
+            size_t of_class = count[k];
+            count[k] = at;
+            at += of_class;
+        }
+        for (size_t k = i; k < end; k++)
+            c[count[combining_class(copy[k])]++] = copy[k];
+    }
+    mem_free(copy);
+}
+
+size_t unicode_nfc_piece(const char *p, size_t n, struct str *out)
+{
+    enum { MOST = 32 }; /* code points that one decomposes into; four are the most there are */
+    int32_t *c = NULL, point;
+    size_t cap = 0, count = 0, at = 0, points = 0;
+    for (; at < n; points++) {
+        utf8proc_ssize_t len = utf8proc_iterate((const utf8proc_uint8_t *)p + at, (utf8proc_ssize_t)(n - at), &point);
+        if (len <= 0 || (points > 0 && !joins(point)))
+            break;
+        at += (size_t)len;
+        mem_grow(&c, &cap, count + MOST, sizeof *c);
+        int bound = 0;
+        utf8proc_ssize_t k =
+            utf8proc_decompose_char(point, c + count, MOST, UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &bound);
+        count += k > 0 && k <= MOST ? (size_t)k : 0;
+    }
+    order_marks(c, count);
+    utf8proc_ssize_t left = utf8proc_normalize_utf32(c, (utf8proc_ssize_t)count, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    for (utf8proc_ssize_t i = 0; i < left; i++)
+        unicode_append(out, c[i]);
+    mem_free(c);
+    return at;
+}
+
 const char *unicode_version(void)
 {
     return utf8proc_version();

@@ -23,6 +23,10 @@ int unicode_is_space(int32_t point); /* str.isspace() */
 int unicode_is_digit(int32_t point); /* \d: decimal digits of any script */
 int unicode_is_word(int32_t point);  /* \w: letters, numbers, underscore; no combining marks */
 
+/* Canonical composition (NFC), piece by piece: the bytes of the piece at p, n > 0 bytes of UTF-8, that normalises by
+ * itself (one character and the marks and Hangul jamo behind it); appends its NFC form. */
+size_t unicode_nfc_piece(const char *p, size_t n, struct str *out);
+
 const char *unicode_version(void); /* of the library; its tables follow it */
 
 #endif

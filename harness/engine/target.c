@@ -36,7 +36,7 @@ int target_encode(const struct tokenizer *t, const char *const *before, int n, c
 {
     struct str text = {0};
     target_text(before, n, delimiter, answer, &text);
-    int rc = text.n ? tokenizer_encode(t, text.p, text.n, out, e) : 0;
+    int rc = text.n ? tokenizer_encode_behind(t, text.p, text.n, out, e) : 0;
     str_free(&text);
     return rc;
 }
