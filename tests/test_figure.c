@@ -31,7 +31,7 @@ static void add_row(struct str *s, const struct rows_fake *f, int depth)
 static void add_grid(struct str *s)
 {
     for (int i = 0; i < 16; i++) {
-        char cell[8];
+        char cell[16];
         int pruned = i & 1, long_one = i >> 1 & 1, deep = i >> 2 & 1;
         struct rows_fake f = {.cell = cell,
                               .index = i,
