@@ -192,7 +192,7 @@ START_TEST(results_without_doubts_say_nothing)
     struct str s = {0};
     struct message_list l = {0};
     for (int i = 0; i < 5; i++) {
-        char context[8];
+        char context[16];
         snprintf(context, sizeof context, "c%d", i);
         struct rows_fake f = {"a", 0, i, context, "q", "full", "", 1, 1, 0, .status = "ok"};
         add_row(&s, &f, ",\"finish_reason\":\"eos\",\"protection_cut\":false");
