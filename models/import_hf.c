@@ -197,8 +197,8 @@ out:
 static int hash_folder(const struct source *s, char hex[HASH_HEX], struct err *e)
 {
     static const char *const small[] = {
-        "config.json",           "generation_config.json", "tokenizer.json",     "special_tokens_map.json",
-        "tokenizer_config.json", "added_tokens.json",      "chat_template.jinja"};
+        "config.json",           "generation_config.json", "tokenizer.json",      "special_tokens_map.json",
+        "tokenizer_config.json", "added_tokens.json",      "chat_template.jinja", "tokenizer.model"};
     enum { N_SMALL = sizeof small / sizeof *small };
     struct str list = {0};
     int rc = 0;

@@ -61,7 +61,7 @@ static int make_table(struct table *t, const struct import_hf_names *f, struct t
 {
     *t = (struct table){.d = d, .n_first = d->n_token};
     t->by_text = mem_new((size_t)d->n_token + 1, sizeof *t->by_text);
-    t->n_vocab = json_size(json_get(json_get(f->tokenizer, "model"), "vocab"));
+    t->n_vocab = f->n_vocab;
     for (int i = 0; i < d->n_token; i++) {
         if (d->token[i])
             t->by_text[t->n_sorted++] = i;
@@ -72,8 +72,8 @@ static int make_table(struct table *t, const struct import_hf_names *f, struct t
         qsort_r(t->by_text, (size_t)t->n_sorted, sizeof *t->by_text, compare_text, d->token);
     for (int i = 1; i < t->n_sorted; i++)
         if (strcmp(d->token[t->by_text[i - 1]], d->token[t->by_text[i]]) == 0)
-            return err_set(e, ERR_FORMAT, "%s/tokenizer.json: token '%s' has two ids, %d and %d", f->folder,
-                           d->token[t->by_text[i]], t->by_text[i - 1], t->by_text[i]);
+            return err_set(e, ERR_FORMAT, "%s/tokenizer.%s: token '%s' has two ids, %d and %d", f->folder,
+                           f->tokenizer ? "json" : "model", d->token[t->by_text[i]], t->by_text[i - 1], t->by_text[i]);
     return 0;
 }
 

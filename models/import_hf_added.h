@@ -11,6 +11,7 @@ enum { IMPORT_HF_ADDED_MAX_NEW = 1024 }; /* tokens that tokenizer.json does not 
 struct import_hf_names {
     const char *folder;
     const struct json *tokenizer, *config, *map, *list; /* the four files; NULL: not there */
+    int n_vocab; /* tokens of the vocabulary, without those that are added to it */
 };
 
 /* Type and flags of a description {content, special, lstrip, ...}; -1 and an error when something is of a wrong kind.

@@ -9,6 +9,8 @@
 #include "models/dims.h"
 #include "models/import.h"
 #include "models/import_hf_added.h"
+#include "models/import_hf_pipeline.h"
+#include "models/import_sentencepiece.h"
 
 static const char *word(const struct json *o, const char *key)
 {
@@ -17,72 +19,6 @@ static const char *word(const struct json *o, const char *key)
 }
 
 /* ---- the parts of tokenizer.json ------------------------------------------------------------- */
-
-/* ByteLevel without a space put in front, with GPT-2's regular expression inside. */
-static int is_byte_level(const struct json *p)
-{
-    return strcmp(word(p, "type"), "ByteLevel") == 0 && !json_bool(json_get(p, "add_prefix_space"), 1) &&
-           json_bool(json_get(p, "use_regex"), 1);
-}
-
-static int is_single_digits(const struct json *p)
-{
-    return strcmp(word(p, "type"), "Digits") == 0 && json_bool(json_get(p, "individual_digits"), 0);
-}
-
-/* The pre-token rules that the tokenizer knows, recognised by their parts; NULL for all others. */
-static const char *pre_rule(const struct json *p)
-{
-    if (strcmp(word(p, "type"), "Sequence") != 0)
-        return is_byte_level(p) ? "gpt2" : NULL;
-    const struct json *list = json_get(p, "pretokenizers"), *first = json_first(list);
-    if (json_size(list) == 1 && is_byte_level(first))
-        return "gpt2";
-    if (json_size(list) == 2 && is_single_digits(first) && is_byte_level(json_next(first)))
-        return "smollm";
-    return NULL;
-}
-
-/* Absent, null, or a Sequence of nothing (which may hold such Sequences). */
-static int is_no_normalizer(const struct json *p)
-{
-    if (!p || json_is_null(p))
-        return 1;
-    int none = strcmp(word(p, "type"), "Sequence") == 0;
-    for (const struct json *i = json_first(json_get(p, "normalizers")); i && none; i = json_next(i))
-        none = is_no_normalizer(i);
-    return none;
-}
-
-static int check_kind(const struct json *root, const char *file, struct tokenizer_data *d, struct err *e)
-{
-    const struct json *model = json_get(root, "model"), *normalizer = json_get(root, "normalizer"),
-                      *pre = json_get(root, "pre_tokenizer");
-    static const char *const must_be_empty[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    static const char *const must_be_off[] = {"byte_fallback", "ignore_merges"};
-    if (strcmp(word(model, "type"), "BPE") != 0)
-        return err_set(e, ERR_UNSUPPORTED, "%s: model type '%s', expected 'BPE'", file, word(model, "type"));
-    if (!is_no_normalizer(normalizer))
-        return err_set(e, ERR_UNSUPPORTED, "%s: normalizer '%s', expected none", file, word(normalizer, "type"));
-    for (int i = 0; i < 2; i++) {
-        if (*word(model, must_be_empty[i]))
-            return err_set(e, ERR_UNSUPPORTED, "%s: model.%s is '%s'", file, must_be_empty[i],
-                           word(model, must_be_empty[i]));
-        if (json_bool(json_get(model, must_be_off[i]), 0))
-            return err_set(e, ERR_UNSUPPORTED, "%s: model.%s is true", file, must_be_off[i]);
-    }
-    const char *rule = pre_rule(pre);
-    if (!rule) {
-        char *text = json_print(pre);
-        err_set(e, ERR_UNSUPPORTED, "%s: pre_tokenizer %.300s; known: ByteLevel (gpt2), Digits + ByteLevel (smollm)",
-                file, text);
-        mem_free(text);
-        return -1;
-    }
-    d->kind = TOKENIZER_BPE;
-    d->pre = mem_strdup(rule);
-    return 0;
-}
 
 /* Id of a vocabulary entry or added token, or -1. */
 static int64_t id_of(const struct json *v)
@@ -161,14 +97,28 @@ static int read_merges(const struct json *merges, const char *file, struct token
         struct str s = {0};
         if (json_is_string(v)) {
             str_add(&s, json_string(v));
-        } else if (json_is_array(v) && json_size(v) == 2 && left && right) {
+        } else if (json_is_array(v) && json_size(v) == 2 && left && right && !strchr(left, ' ') &&
+                   !strchr(right, ' ')) {
             str_addf(&s, "%s %s", left, right);
         } else {
-            return err_set(e, ERR_FORMAT, "%s: merge %d is neither a string nor a pair of them", file, d->n_merge);
+            return err_set(e, ERR_FORMAT, "%s: merge %d is neither a string nor a pair of them without blanks", file,
+                           d->n_merge);
         }
         d->merge[d->n_merge++] = str_take(&s);
     }
     return 0;
+}
+
+/* The tokens that a character falls back to: "<0x00>" to "<0xFF>". One that is an added token as well stays that. */
+static void mark_bytes(struct tokenizer_data *d)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (int i = 0; i < d->n_token; i++) {
+        const char *s = d->token[i];
+        if (s && d->type[i] == TOKEN_NORMAL && strlen(s) == 6 && strncmp(s, "<0x", 3) == 0 && s[5] == '>' &&
+            strchr(digits, s[3]) && strchr(digits, s[4]))
+            d->type[i] = TOKEN_BYTE;
+    }
 }
 
 static int read_tokens(const struct json *root, const char *file, int n_vocab, struct tokenizer_data *d, struct err *e)
@@ -179,16 +129,16 @@ static int read_tokens(const struct json *root, const char *file, int n_vocab, s
         return err_set(e, ERR_FORMAT, "%s: model.vocab missing, or no object", file);
     if (added && !json_is_null(added) && !json_is_array(added))
         return err_set(e, ERR_FORMAT, "%s: added_tokens is no list", file);
-    if (check_kind(root, file, d, e) || size_table(vocab, added, n_vocab, file, d, e))
+    if (import_hf_pipeline_read(root, file, d, e) || size_table(vocab, added, n_vocab, file, d, e))
         return -1;
     for (const struct json *v = json_first(vocab); v; v = json_next(v))
         if (place(d, id_of(v), json_key(v), file, e))
             return -1;
     if (read_added(added, file, d, e))
         return -1;
-    if (read_merges(json_get(model, "merges"), file, d, e))
-        return -1;
-    return 0;
+    if (d->kind == TOKENIZER_SPM)
+        mark_bytes(d);
+    return read_merges(json_get(model, "merges"), file, d, e);
 }
 
 /* What is still without a text: rows of the embedding that have no token. */
@@ -326,14 +276,11 @@ static int check_flags(const struct json *own, const char *folder, int adds_bos,
     return 0;
 }
 
-static int read_special(const char *folder, const char *file, const struct json *root, const struct json *config,
-                        const struct import_hf_names *names, const struct json *generation, struct tokenizer_data *d,
-                        struct err *e)
+/* front: the token that goes in front of a text, or -1. */
+static int read_special(const char *file, int front, const struct json *config, const struct import_hf_names *names,
+                        const struct json *generation, struct tokenizer_data *d, struct err *e)
 {
-    int front = -1;
-    if (read_post_processor(json_get(root, "post_processor"), file, &front, e) ||
-        check_flags(names->config, folder, front >= 0, e))
-        return -1;
+    const int own[] = {d->bos, d->eos, d->pad, d->unk}; /* what SentencePiece's file says */
     d->bos = import_hf_added_named(names, d, "bos_token");
     d->eos = import_hf_added_named(names, d, "eos_token");
     d->pad = import_hf_added_named(names, d, "pad_token");
@@ -341,6 +288,12 @@ static int read_special(const char *folder, const char *file, const struct json 
     d->bos = d->bos >= 0 ? d->bos : first_id(d, config, "bos_token_id");
     d->eos = d->eos >= 0 ? d->eos : first_id(d, generation, "eos_token_id");
     d->eos = d->eos >= 0 ? d->eos : first_id(d, config, "eos_token_id");
+    if (!names->tokenizer) {
+        d->bos = d->bos >= 0 ? d->bos : own[0];
+        d->eos = d->eos >= 0 ? d->eos : own[1];
+        d->pad = d->pad >= 0 ? d->pad : own[2];
+        d->unk = d->unk >= 0 ? d->unk : own[3];
+    }
     d->add_bos = front >= 0;
     if (front >= d->n_token)
         return err_set(e, ERR_FORMAT, "%s: post_processor puts token %d in front, of %d", file, front, d->n_token);
@@ -352,37 +305,87 @@ static int read_special(const char *folder, const char *file, const struct json 
     return 0;
 }
 
+/* A normalizer that puts a blank in front does so in front of an added token that is "normalized", which then stands in
+ * no text but at its beginning. */
+static int check_normalized(const char *file, const struct tokenizer_data *d, struct err *e)
+{
+    for (int i = 0; i < d->n_token && d->kind == TOKENIZER_SPM && d->space == TOKENIZER_SPACE_EACH; i++)
+        if (d->type[i] & TOKEN_NORMALIZED)
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s: added token '%s' is normalized, and the normalizer puts a blank in front; set "
+                           "\"normalized\" to false if it is to be found in texts",
+                           file, d->token[i]);
+    return 0;
+}
+
+/* The optional files beside the vocabulary. */
+struct files {
+    struct json *own, *generation, *map, *list;
+};
+
+static int read_files(const char *folder, struct files *f, struct err *e)
+{
+    int bad = 0;
+    f->own = optional(folder, "tokenizer_config.json", &bad, e);
+    f->generation = bad ? NULL : optional(folder, "generation_config.json", &bad, e);
+    f->map = bad ? NULL : optional(folder, "special_tokens_map.json", &bad, e);
+    f->list = bad ? NULL : optional(folder, "added_tokens.json", &bad, e);
+    return bad ? -1 : 0;
+}
+
+/* The vocabulary, from tokenizer.json (root) or SentencePiece's file; *front as in read_special. */
+static int read_vocabulary(const char *folder, const char *file, const struct json *root, const struct json *own,
+                           int n_vocab, struct tokenizer_data *d, int *front, struct err *e)
+{
+    if (root)
+        return read_tokens(root, file, n_vocab, d, e) ||
+                       read_post_processor(json_get(root, "post_processor"), file, front, e) ||
+                       check_flags(own, folder, *front >= 0, e)
+                   ? -1
+                   : 0;
+    if (import_sentencepiece_read(file, n_vocab, IMPORT_HF_ADDED_MAX_NEW, d, e))
+        return -1;
+    if (d->n_token > n_vocab)
+        return err_set(e, ERR_SHAPE, "%s: %d pieces, but vocab_size is %d", file, d->n_token, n_vocab);
+    *front = json_bool(json_get(own, "add_bos_token"), 1) ? d->bos : -1;
+    return check_flags(json_get(own, "add_bos_token") ? own : NULL, folder, *front >= 0, e);
+}
+
+static int read_all(const char *folder, const char *file, const struct json *root, const struct json *config,
+                    int n_vocab, struct tokenizer_data *d, struct err *e)
+{
+    struct files f = {0};
+    int front = -1, rc = -1;
+    if (read_files(folder, &f, e) || read_vocabulary(folder, file, root, f.own, n_vocab, d, &front, e))
+        goto out;
+    struct import_hf_names names = {folder, root, f.own, f.map, f.list, d->n_token};
+    if (root)
+        names.n_vocab = json_size(json_get(json_get(root, "model"), "vocab"));
+    if (import_hf_added_read(&names, d, e) || check_normalized(file, d, e) || read_template(folder, f.own, d, e))
+        goto out;
+    d->n_token = !root && d->n_token < n_vocab ? n_vocab : d->n_token;
+    fill_gaps(d);
+    rc = read_special(file, front, config, &names, f.generation, d, e) ? -1 : 1;
+out:
+    json_free(f.list);
+    json_free(f.map);
+    json_free(f.generation);
+    json_free(f.own);
+    return rc;
+}
+
 int import_hf_tokenizer_read(const char *folder, const struct json *config, int n_vocab, struct tokenizer_data *d,
                              struct err *e)
 {
-    int bad = 0, rc = -1;
-    char *file = fs_join(folder, "tokenizer.json");
-    struct json *root = optional(folder, "tokenizer.json", &bad, e), *own = NULL, *generation = NULL, *map = NULL,
-                *list = NULL;
+    int bad = 0, rc = 0;
+    char *file = fs_join(folder, "tokenizer.json"), *model = fs_join(folder, "tokenizer.model");
+    struct json *root = optional(folder, "tokenizer.json", &bad, e);
     if (bad)
-        goto out;
-    if (!root) {
-        rc = 0;
-        goto out;
-    }
-    own = optional(folder, "tokenizer_config.json", &bad, e);
-    generation = bad ? NULL : optional(folder, "generation_config.json", &bad, e);
-    map = bad ? NULL : optional(folder, "special_tokens_map.json", &bad, e);
-    list = bad ? NULL : optional(folder, "added_tokens.json", &bad, e);
-    struct import_hf_names names = {folder, root, own, map, list};
-    if (bad || read_tokens(root, file, n_vocab, d, e) || import_hf_added_read(&names, d, e) ||
-        read_template(folder, own, d, e))
-        goto out;
-    fill_gaps(d);
-    if (read_special(folder, file, root, config, &names, generation, d, e))
-        goto out;
-    rc = 1;
-out:
-    json_free(list);
-    json_free(map);
-    json_free(generation);
-    json_free(own);
+        rc = -1;
+    else if (root || fs_exists(model))
+        rc = read_all(folder, root ? file : model, root, config, n_vocab, d, e);
     json_free(root);
+    mem_free(model);
     mem_free(file);
     return rc;
 }

@@ -130,7 +130,14 @@ static int is_special(const struct tokenizer *t, int32_t id)
     return t->type[id] == TOKEN_CONTROL || t->type[id] == TOKEN_ADDED;
 }
 
-/* 1 when a blank goes in front of text[begin, end). */
+/* 1 when nothing but BOS stands in front. */
+static int is_beginning(const struct encoder *x)
+{
+    const struct token_ids *ids = x->out;
+    return !x->behind && (ids->n == 0 || (ids->n == 1 && x->n_before == 1 && ids->id[0] == x->t->bos));
+}
+
+/* 1 when a blank goes in front of text[begin, end), a stretch without control and added tokens. */
 static int takes_blank(const struct encoder *x, size_t begin, size_t end)
 {
     const struct tokenizer *t = x->t;
@@ -138,11 +145,11 @@ static int takes_blank(const struct encoder *x, size_t begin, size_t end)
     const char *text = x->text + begin;
     int each = t->space == TOKENIZER_SPACE_EACH || t->space == TOKENIZER_SPACE_EACH_WORD;
     int unless = t->space == TOKENIZER_SPACE_FIRST_WORD || t->space == TOKENIZER_SPACE_EACH_WORD;
-    int first = ids->n == 0 || (ids->n == 1 && x->n_before == 1 && ids->id[0] == t->bos);
-    if (t->space == TOKENIZER_SPACE_NONE || (ids->n == 0 && x->behind) ||
+    if (t->space == TOKENIZER_SPACE_NONE || (t->space == TOKENIZER_SPACE_FIRST && t->by_score) ||
+        (ids->n == 0 && x->behind) ||
         (unless && (*text == ' ' || (end - begin >= 3 && memcmp(text, "\xE2\x96\x81", 3) == 0))))
         return 0;
-    return first || (each && is_special(t, ids->id[ids->n - 1]));
+    return is_beginning(x) || (each && is_special(t, ids->id[ids->n - 1]));
 }
 
 /* text[begin, end) by characters; those that no token holds become bytes. */
@@ -252,6 +259,23 @@ static int tokens(struct encoder *x, size_t begin, size_t end, int pass, struct 
     return 0;
 }
 
+/* SentencePiece itself puts the blank in front, and makes blanks of U+2581, before it looks for user-defined symbols. A
+ * control token at the beginning, which it never finds in a text, has no blank in front. 1, 0, or -1. */
+static int takes_first_blank(const struct encoder *x, size_t n, struct err *e)
+{
+    const struct tokenizer *t = x->t;
+    struct tokenizer_added m = {0};
+    if (!t->by_score || t->space != TOKENIZER_SPACE_FIRST || n == 0 || !is_beginning(x))
+        return 0;
+    for (int pass = 0; pass < 2; pass++) {
+        m = (struct tokenizer_added){0};
+        int found = tokenizer_next_added(t, x->text, 0, n, pass, &m, e);
+        if (found < 0 || (found && m.begin == 0 && t->type[m.id] == TOKEN_CONTROL))
+            return found < 0 ? -1 : 0;
+    }
+    return 1;
+}
+
 static int encode(struct encoder *x, const char *text, size_t n, struct err *e)
 {
     struct tokenizer_changed c = {0};
@@ -260,8 +284,10 @@ static int encode(struct encoder *x, const char *text, size_t n, struct err *e)
         return err_set(e, ERR_UNSUPPORTED, "a text of %zu bytes; at most %d can be encoded at once", n, INT32_MAX);
     x->n_before = (size_t)x->out->n;
     x->text = text;
-    /* SentencePiece itself looks for user-defined symbols in what its normaliser made */
-    if (x->t->by_score && tokenizer_unescape(text, n, 0, &c)) {
+    int blank = takes_first_blank(x, n, e);
+    if (blank < 0)
+        return -1;
+    if (x->t->by_score && tokenizer_unescape(text, n, blank, &c)) {
         level.end = c.end;
         x->level = &level;
         x->text = str_c(&c.text);

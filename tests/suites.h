@@ -21,6 +21,7 @@
     SUITE(safetensors) \
     SUITE(import_config) \
     SUITE(import_tokenizer) \
+    SUITE(tokenizer_kinds) \
     SUITE(kvcache) \
     SUITE(transformer) \
     SUITE(transformer_vectors) \

@@ -86,4 +86,5 @@ def main(gguf, corpus, out):
         json.dump({"cases": cases}, f, indent=None, separators=(",", ":"))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
