@@ -4,6 +4,7 @@
  * architecture's row says so. */
 #include "models/import_gguf.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,6 +106,8 @@ static void destroy(void *ctx)
     mem_free(s);
 }
 
+static const char rope_factors[] = "rope_freqs.weight"; /* read with the hyper-parameters */
+
 /* Every tensor of the table is there in the right shape, and nothing is there that would be ignored. */
 static int check_tensors(const struct source *s, const struct hparams *hp, struct err *e)
 {
@@ -130,7 +133,7 @@ static int check_tensors(const struct source *s, const struct hparams *hp, struc
         used[g - gguf_tensor_at(s->g, 0)] = 1;
     }
     for (int i = 0; i < n; i++)
-        if (!used[i]) {
+        if (!used[i] && strcmp(gguf_tensor_at(s->g, i)->name, rope_factors) != 0) {
             err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has no place in a %s model here", s->path,
                     gguf_tensor_at(s->g, i)->name, s->architecture->gguf);
             goto out;
@@ -190,7 +193,7 @@ static const struct import_gguf_key own_keys[] = {
     {"rope.scaling.type", IMPORT_GGUF_USED, 0},
     {"rope.scaling.factor", IMPORT_GGUF_USED, 0},
     {"vocab_size", IMPORT_GGUF_HARMLESS, 0},
-    {"rope.scaling.original_context_length", IMPORT_GGUF_HARMLESS, 0},
+    {"rope.scaling.original_context_length", IMPORT_GGUF_USED, 0},
     {"rope.scaling.finetuned", IMPORT_GGUF_HARMLESS, 0},
     {"tensor_data_layout", IMPORT_GGUF_HARMLESS, 0},
     {"attention.layer_norm_epsilon", IMPORT_GGUF_HARMLESS, 0},
@@ -239,6 +242,51 @@ static int check_whole(const struct source *s, struct err *e)
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
 
+/* 1 when the frequencies divided by the file's factors are those of Llama 3.1's scaling with this original context. */
+static int is_llama3(const struct hparams *plain, const struct gguf_tensor *g, const float *factor, int original,
+                     struct hparams *out)
+{
+    *out = *plain;
+    out->rope_scaling = MODEL_ROPE_LLAMA3;
+    out->rope_factor = (double)factor[g->n - 1]; /* the slowest pair's is the whole one */
+    out->rope_low_freq_factor = 1;
+    out->rope_high_freq_factor = 4;
+    out->rope_original_context = original;
+    for (size_t i = 0; i < g->n; i++) {
+        double want = model_rope_frequency(plain, (int)i) / (double)factor[i];
+        if (!(fabs(model_rope_frequency(out, (int)i) / want - 1) < 1e-4))
+            return 0;
+    }
+    return 1;
+}
+
+/* llama.cpp writes Llama 3.1's scaling as a factor for each frequency, and not what it was made from. */
+static int read_rope_factors(const struct source *s, struct hparams *hp, struct err *e)
+{
+    const struct gguf_tensor *g = gguf_find(s->g, rope_factors);
+    int original = 8192; /* Llama 3's, and the converter's where config.json says nothing */
+    if (!g)
+        return 0;
+    if (own_int(s, "rope.scaling.original_context_length", original, &original, e))
+        return -1;
+    if (g->n == 0 || g->n != (size_t)hp->head_dim / 2 || hp->rope_scaling != MODEL_ROPE_PLAIN)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: tensor '%s': %zu factors of a rotation, expected %d and no other scaling", s->path,
+                       rope_factors, g->n, hp->head_dim / 2);
+    float *factor = mem_new(g->n, sizeof *factor);
+    struct hparams with;
+    dequant_run(g->type, g->data, factor, g->n);
+    int found = is_llama3(hp, g, factor, original, &with);
+    mem_free(factor);
+    if (!found)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: tensor '%s': factors that are not those of Llama 3.1's scaling (1, 4, %d); import the "
+                       "Hugging Face folder, whose config.json says what they were made from",
+                       s->path, rope_factors, original);
+    *hp = with;
+    return 0;
+}
+
 /* As llama.cpp reads it: the factor's old name counts where the new one is absent, a factor of 0 is 1, and the type is
  * linear where none is given. */
 static int read_rope(const struct source *s, struct hparams *hp, struct err *e)
@@ -262,17 +310,10 @@ static int read_rope(const struct source *s, struct hparams *hp, struct err *e)
         err_set(e, ERR_UNSUPPORTED, "%s: rope scaling '%s'; known: none, linear", s->path, type);
         goto out;
     }
-    if (gguf_find(s->g, "rope_freqs.weight")) {
-        err_set(e, ERR_UNSUPPORTED,
-                "%s: tensor 'rope_freqs.weight': a factor for each frequency of the rotation is not read; "
-                "import the Hugging Face folder, whose config.json says what it was made from",
-                s->path);
-        goto out;
-    }
     if (none || hp->rope_factor == 0)
         hp->rope_factor = 1;
     hp->rope_scaling = hp->rope_factor == 1 ? MODEL_ROPE_PLAIN : MODEL_ROPE_LINEAR;
-    rc = 0;
+    rc = read_rope_factors(s, hp, e);
 out:
     mem_free(type);
     return rc;

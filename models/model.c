@@ -415,12 +415,19 @@ void model_put(struct model *m, int i, void *place, const void *src, int from, i
     mem_free(where);
 }
 
-/* Radians per position of pair i, i + head_dim / 2: base^(-2 i / head_dim). "linear" divides by the factor.
- * "llama3" (Llama 3.1) divides the frequencies whose wavelength exceeds the original context / low_freq_factor,
- * keeps those below original context / high_freq_factor, and blends between. */
-static double scaled_frequency(const struct hparams *hp, double f)
+/* Pair i of those that rotate turns by base^(-2 i / dimensions). */
+static double plain_frequency(const struct hparams *hp, double base, int pair)
+{
+    int dims = hp->rope_dim ? hp->rope_dim : hp->head_dim;
+    return pair < dims / 2 ? pow(base, -2.0 * pair / dims) : 0;
+}
+
+/* "linear" divides by the factor. "llama3" (Llama 3.1) divides the frequencies whose wavelength exceeds the original
+ * context / low_freq_factor, keeps those below original context / high_freq_factor, and blends between. */
+double model_rope_frequency(const struct hparams *hp, int pair)
 {
     const double two_pi = 6.283185307179586476925286766559;
+    double f = plain_frequency(hp, hp->rope_base, pair);
     if (hp->rope_scaling == MODEL_ROPE_LINEAR)
         f /= hp->rope_factor;
     if (hp->rope_scaling == MODEL_ROPE_LLAMA3) {
@@ -436,12 +443,10 @@ static double scaled_frequency(const struct hparams *hp, double f)
  * pair head_dim / 2 apart all the same. */
 void model_fill_rope(struct model *m)
 {
-    const struct hparams *hp = &m->hp;
-    int dims = hp->rope_dim ? hp->rope_dim : hp->head_dim;
-    for (int i = 0; i < dims / 2; i++) {
-        m->rope_freq[i] = scaled_frequency(hp, pow(hp->rope_base, -2.0 * i / dims));
+    for (int i = 0; i < m->hp.head_dim / 2; i++) {
+        m->rope_freq[i] = model_rope_frequency(&m->hp, i);
         if (m->rope_local != m->rope_freq)
-            m->rope_local[i] = pow(hp->rope_local_base, -2.0 * i / dims);
+            m->rope_local[i] = plain_frequency(&m->hp, m->hp.rope_local_base, i);
     }
 }
 

@@ -54,6 +54,8 @@ struct hparams {
 };
 
 enum model_layer_kind model_layer_kind(const struct hparams *hp, int layer);
+/* Radians per position of pair i, i + head_dim / 2 of a head, as layers without a window rotate; scaling applied. */
+double model_rope_frequency(const struct hparams *hp, int pair);
 /* 1 when all layers attend alike. */
 int model_layers_alike(const struct hparams *hp);
 

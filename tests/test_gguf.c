@@ -380,7 +380,7 @@ static const struct {
     {{.more = {{"llama.rope.dimension_count", NULL, GGUF_U32, 4}}}, "rotation of 4 of 8 dimensions"},
     {{.more = {{"tokenizer.ggml.add_eos_token", NULL, GGUF_BOOL, 1}}}, "add_eos_token' is 1"},
     {{.more = {{"tokenizer.ggml.precompiled_charsmap", "x", 0, 0}}}, "precompiled_charsmap' is not known"},
-    {{.extra_tensor = "rope_freqs.weight"}, "'rope_freqs.weight': a factor for each frequency"},
+    {{.extra_tensor = "rope_freqs.weight"}, "'rope_freqs.weight': 32 factors of a rotation, expected 4"},
 };
 
 enum { QUARTER = 0x3E800000, ONE = 0x3F800000, TWO = 0x40000000, FOUR = 0x40800000 }; /* as floats */

@@ -183,30 +183,44 @@ static void put_rows(struct str *s, const struct json *model, const struct tenso
     }
 }
 
+/* The row of a tensor of floats in the table, whose data are the next. */
+static void put_info(struct str *s, const char *name, const struct tensor *t, size_t offset)
+{
+    put_text(s, name);
+    put(s, (uint64_t)t->rank, 4);
+    put(s, t->cols, 8);
+    if (t->rank == 2)
+        put(s, t->rows, 8);
+    put(s, 0, 4);
+    put(s, offset, 8);
+}
+
 static void write_gguf(const struct json *model)
 {
-    const struct json *keys = json_get(model, "gguf"), *tensors = json_get(model, "tensors");
+    const struct json *keys = json_get(model, "gguf"), *tensors = json_get(model, "tensors"),
+                      *factors = json_get(model, "rope_factors");
+    struct tensor more = {.rank = 1, .rows = 1, .cols = (size_t)json_size(factors)};
     struct str s = {0}, data = {0};
     str_add(&s, "GGUF");
     put(&s, 3, 4);
-    put(&s, (uint64_t)json_size(tensors), 8);
+    put(&s, (uint64_t)(json_size(tensors) + json_is_array(factors)), 8);
     put(&s, (uint64_t)json_size(keys), 8);
     for (const struct json *k = json_first(keys); k; k = json_next(k))
         put_key(&s, k);
     for (const struct json *v = json_first(tensors); v; v = json_next(v)) {
         struct tensor t = read_tensor(v);
         float *x = values(model, &t, 1);
-        put_text(&s, t.gguf);
-        put(&s, (uint64_t)t.rank, 4);
-        put(&s, t.cols, 8);
-        if (t.rank == 2)
-            put(&s, t.rows, 8);
-        put(&s, 0, 4);
-        put(&s, data.n, 8);
+        put_info(&s, t.gguf, &t, data.n);
         put_rows(&data, model, &t, x);
         while (data.n % 32)
             str_addc(&data, 0);
         mem_free(x);
+    }
+    if (json_is_array(factors))
+        put_info(&s, "rope_freqs.weight", &more, data.n);
+    for (const struct json *f = json_first(factors); f; f = json_next(f)) {
+        float x = (float)json_number(f, 0);
+        str_addn(&data, (const char *)&x, sizeof x);
     }
     while (s.n % 32)
         str_addc(&s, 0);

@@ -106,7 +106,7 @@ def gguf_keys(kind, c, rope):
     a = gguf_name(kind)
     full = rope.get("full_attention", rope)
     scalar = getattr(c, "query_pre_attn_scalar", None)
-    if not a or full.get("rope_type") == "llama3" or getattr(c, "use_sliding_window", False):
+    if not a or getattr(c, "use_sliding_window", False):
         return None
     if scalar and scalar != c.head_dim:
         return None
@@ -120,6 +120,8 @@ def gguf_keys(kind, c, rope):
         keys += [(k.Attention.KEY_LENGTH, "u32", c.head_dim), (k.Attention.VALUE_LENGTH, "u32", c.head_dim)]
     if full.get("rope_type") == "linear":
         keys += [(k.Rope.SCALING_TYPE, "string", "linear"), (k.Rope.SCALING_FACTOR, "f32", full["factor"])]
+    if full.get("rope_type") == "llama3":
+        keys.append((k.Rope.SCALING_ORIG_CTX_LEN, "u32", full["original_max_position_embeddings"]))
     if a in ("gemma2", "gemma3"):
         keys.append((k.Attention.SLIDING_WINDOW, "u32", c.sliding_window))
     if a == "gemma2":
@@ -129,6 +131,14 @@ def gguf_keys(kind, c, rope):
         keys += [(k.Attention.SCALE, "f32", c.attention_multiplier), (k.LLM.EMBEDDING_SCALE, "f32", c.embedding_multiplier),
                  (k.LLM.RESIDUAL_SCALE, "f32", c.residual_multiplier), (k.LLM.LOGIT_SCALE, "f32", c.logits_scaling)]
     return [["general.architecture", "string", a]] + [[key.format(arch=a), t, v] for key, t, v in keys]
+
+
+def rope_factors(model, c, rope):
+    """What llama.cpp's converter divides frequencies by: those of the base over those that transformers has."""
+    if rope.get("rope_type") != "llama3":
+        return None
+    plain = rope["rope_theta"] ** (-2.0 * np.arange(c.head_dim // 2) / c.head_dim)
+    return [float(f"{x:.8g}") for x in plain / model.model.rotary_emb.inv_freq.numpy()]
 
 
 def tensors_of(kind, names, state):
@@ -162,7 +172,7 @@ def main():
             got = model(torch.tensor([tokens]), output_hidden_states=True)
         out.append({
             "config": json.loads(config.to_json_string()), "tensors": tensors_of(kind, names, model.state_dict()),
-            "gguf": gguf_keys(kind, config, rope), "one_plus": int(kind in ONE_PLUS),
+            "gguf": gguf_keys(kind, config, rope), "rope_factors": rope_factors(model, config, rope), "one_plus": int(kind in ONE_PLUS),
             "permuted": int(kind in ("llama", "smollm3", "granite")),
             "tokens": tokens, "rows": ROWS, "logits": [short(got.logits[0][r]) for r in ROWS],
             "hidden_rows": HIDDEN_ROWS,
