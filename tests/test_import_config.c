@@ -147,6 +147,111 @@ START_TEST(every_key_is_used_harmless_refused_or_told)
 }
 END_TEST
 
+/* ---- architectures --------------------------------------------------------------------------- */
+
+#define OF(type) \
+    "{\"model_type\":\"" type "\",\"num_hidden_layers\":6,\"hidden_size\":16,\"num_attention_heads\":2," \
+    "\"num_key_value_heads\":1,\"intermediate_size\":6,\"vocab_size\":5,\"max_position_embeddings\":128"
+
+static const struct {
+    const char *config;
+    const char *says; /* the error; NULL: read as what follows */
+    const char *kinds;
+    int window, head_dim, tied;
+    double base, local, cap, scalar;
+} of_kind[] = {
+    {OF("llama") "}", NULL, "", 0, 8, 0, 1e4, 0, 0, 0},
+    {OF("mistral") ",\"sliding_window\":9}", NULL, "wwwwww", 9, 8, 0, 1e4, 0, 0, 0},
+    {OF("mistral") ",\"sliding_window\":null}", NULL, "", 0, 8, 0, 1e4, 0, 0, 0},
+    {OF("mistral") "}", NULL, "", 0, 8, 0, 1e4, 0, 0, 0}, /* 4096, which no text of 128 outgrows */
+    {OF("mistral") ",\"sliding_window\":9,\"layer_types\":[\"full_attention\",\"full_attention\",\"full_attention\","
+                   "\"full_attention\",\"full_attention\",\"full_attention\"]}",
+     "layers of this architecture are alike", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("mistral") ",\"attention_bias\":true}", "attention_bias is true", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("mistral") ",\"sliding_window\":0}", "sliding_window is 0, expected an integer of at least 1", NULL, 0, 0, 0, 0,
+     0, 0, 0},
+    {OF("qwen2") ",\"sliding_window\":9,\"use_sliding_window\":false,\"rope_theta\":1e6}", NULL, "", 0, 8, 0, 1e6, 0, 0,
+     0},
+    {OF("qwen2") ",\"sliding_window\":9}", NULL, "", 0, 8, 0, 1e4, 0, 0, 0},
+    {OF("qwen2") ",\"sliding_window\":9,\"use_sliding_window\":true,\"max_window_layers\":4}", NULL, "ffffww", 9, 8, 0,
+     1e4, 0, 0, 0},
+    {OF("qwen2") ",\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\",\"full_attention\","
+                 "\"full_attention\",\"full_attention\"]}",
+     "since there is no sliding_window", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("qwen2") ",\"layer_types\":[\"full_attention\"]}", "layer_types has 1 entries, expected num_hidden_layers (6)",
+     NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("qwen2") ",\"layer_types\":[\"linear_attention\",\"full_attention\",\"full_attention\",\"full_attention\","
+                 "\"full_attention\",\"full_attention\"]}",
+     "full_attention and sliding_attention alone", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("qwen3") ",\"tie_word_embeddings\":true}", NULL, "", 0, 128, 1, 1e4, 0, 0, 0},
+    {OF("qwen3") ",\"attention_bias\":true}", "attention_bias is true", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("gemma") ",\"hidden_act\":\"gelu_pytorch_tanh\"}", NULL, "", 0, 256, 1, 1e4, 0, 0, 0},
+    {OF("gemma") ",\"hidden_act\":\"gelu\"}", "hidden_act is \"gelu\", expected 'gelu_pytorch_tanh'", NULL, 0, 0, 0, 0,
+     0, 0, 0},
+    {OF("gemma") ",\"hidden_act\":\"silu\"}", "hidden_act is \"silu\"", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("gemma2") ",\"sliding_window\":16}", NULL, "wfwfwf", 16, 256, 1, 1e4, 0, 50, 0},
+    {OF("gemma2") ",\"sliding_window\":16,\"attn_logit_softcapping\":null,\"query_pre_attn_scalar\":144}", NULL,
+     "wfwfwf", 16, 256, 1, 1e4, 0, 0, 144},
+    {OF("gemma2") ",\"hidden_activation\":\"gelu\"}", "hidden_activation is \"gelu\"", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("gemma2") ",\"rope_local_base_freq\":1e4}", "rope_local_base_freq is 10000", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("gemma3_text") ",\"sliding_window\":16}", NULL, "wwwwwf", 16, 256, 1, 1e6, 1e4, 0, 0},
+    {OF("gemma3_text") ",\"sliding_window\":16,\"sliding_window_pattern\":3,\"rope_theta\":5e5,"
+                       "\"rope_local_base_freq\":3000,\"head_dim\":8}",
+     NULL, "wwfwwf", 16, 8, 1, 5e5, 3000, 0, 256},
+    {OF("gemma3_text") ",\"sliding_window\":16,\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8},"
+                       "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8}}}",
+     NULL, "wwwwwf", 16, 256, 1, 1e6, 1e4, 0, 0},
+    {OF("gemma3_text") ",\"rope_parameters\":{\"rope_theta\":1e6}}", "rope_parameters.rope_theta: expected the objects",
+     NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("gemma3_text") ",\"rope_parameters\":{\"sliding_attention\":{\"rope_type\":\"default\"}}}",
+     "rope_parameters.full_attention missing", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("gemma3_text") ",\"rope_parameters\":{\"full_attention\":{},\"sliding_attention\":{\"rope_type\":\"linear\","
+                       "\"factor\":2}}}",
+     "rope_parameters.sliding_attention: rope_type 'linear', expected default", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("gemma3_text") ",\"rope_local_base_freq\":5000,\"rope_parameters\":{\"full_attention\":{},"
+                       "\"sliding_attention\":{\"rope_theta\":1e4}}}",
+     "rope_local_base_freq is 5000, but", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("gemma3_text") ",\"sliding_window_pattern\":0,\"sliding_window\":16}", "every 0-th layer", NULL, 0, 0, 0, 0, 0,
+     0, 0},
+    {OF("gemma3_text") ",\"use_bidirectional_attention\":true}", "use_bidirectional_attention is true", NULL, 0, 0, 0,
+     0, 0, 0, 0},
+    {OF("gemma3") "}", "model_type is 'gemma3'; known: llama, mistral", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("olmo2") "}", NULL, "", 0, 8, 0, 1e4, 0, 0, 0},
+    {OF("smollm3") "}", NULL, "fffnff", 0, 8, 1, 2e6, 0, 0, 0},
+    {OF("smollm3") ",\"no_rope_layers\":[1,0,1,1,1,1]}", NULL, "fnffff", 0, 8, 1, 2e6, 0, 0, 0},
+    {OF("smollm3") ",\"no_rope_layers\":[1,2,1,1,1,1]}", "0 and 1 alone", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("smollm3") ",\"no_rope_layers\":[1]}", "no_rope_layers has 1 entries", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("smollm3") ",\"use_sliding_window\":true}", "use_sliding_window is true", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {OF("granite") ",\"attention_multiplier\":0.5,\"logits_scaling\":4}", NULL, "", 0, 8, 0, 1e4, 0, 0, 4},
+    {OF("qwen3_moe") "}", "model_type is 'qwen3_moe'; known: ", NULL, 0, 0, 0, 0, 0, 0, 0},
+};
+
+START_TEST(every_architecture_means_what_its_row_says)
+{
+    struct str notes = {0};
+    struct err e = {0};
+    struct hparams hp = {0};
+    const char *text = of_kind[_i].config, *says = of_kind[_i].says;
+    struct json *c = json_parse("config.json", text, strlen(text), &e);
+    ck_assert_msg(c != NULL, "%s: %s", text, e.msg);
+    int rc = import_hf_config_read(c, "config.json", &hp, &notes, &e);
+    ck_assert_msg(rc == (says ? -1 : 0), "%s: %s", text, e.msg);
+    if (says) {
+        ck_assert_msg(strstr(e.msg, says) != NULL, "%s: '%s' does not say '%s'", text, e.msg, says);
+    } else {
+        ck_assert_msg(notes.n == 0, "%s: %s", text, str_c(&notes));
+        ck_assert_str_eq(hp.layer_kinds, of_kind[_i].kinds);
+        ck_assert_int_eq(hp.window, of_kind[_i].window);
+        ck_assert_int_eq(hp.head_dim, of_kind[_i].head_dim);
+        ck_assert_int_eq(hp.tied, of_kind[_i].tied);
+        ck_assert(hp.rope_base == of_kind[_i].base && hp.rope_local_base == of_kind[_i].local);
+        ck_assert(hp.attention_cap == of_kind[_i].cap && hp.query_scalar == of_kind[_i].scalar);
+    }
+    str_free(&notes);
+    json_free(c);
+}
+END_TEST
+
 Suite *make_import_config_suite(void)
 {
     Suite *s = suite_create("import_config");
@@ -154,6 +259,7 @@ Suite *make_import_config_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, rotation_is_read_as_transformers_reads_it_or_refused);
     tcase_add_loop_test(t, every_key_is_used_harmless_refused_or_told, 0, sizeof keys / sizeof *keys);
+    tcase_add_loop_test(t, every_architecture_means_what_its_row_says, 0, sizeof of_kind / sizeof *of_kind);
     suite_add_tcase(s, t);
     return s;
 }

@@ -373,6 +373,89 @@ START_TEST(an_imported_gguf_gives_them_too)
 }
 END_TEST
 
+/* ---- windows longer than a block of keys ----------------------------------------------------- */
+
+enum { LONG = 1300, WINDOW = 600, WINDOWED_LAYER = 1 };
+
+/* What the windowed layer's first head shows of a pass. */
+struct shown {
+    float column[LONG], entropy[LONG], last[LONG];
+    int hidden_seen; /* weights beyond the window that are not zero */
+};
+
+static int show_statistics(void *ctx, const struct attention_stats *st, struct err *e)
+{
+    struct shown *s = ctx;
+    (void)e;
+    if (st->layer != WINDOWED_LAYER)
+        return 0;
+    memcpy(s->column, st->off_diagonal[0], sizeof s->column);
+    memcpy(s->entropy, st->entropy[0], sizeof s->entropy);
+    memcpy(s->last, st->rows[0], sizeof s->last);
+    return 0;
+}
+
+static int show_weights(void *ctx, int layer, int head, int row, const float *weight, int n_key, struct err *e)
+{
+    struct shown *s = ctx;
+    (void)head;
+    (void)e;
+    for (int k = 0; layer == WINDOWED_LAYER && k < n_key; k++)
+        s->hidden_seen += k <= row - WINDOW && weight[k] != 0;
+    return 0;
+}
+
+static void run_long(const struct model *m, enum forward_phase phase, int piece, int shows, float *logits,
+                     struct shown *out)
+{
+    int32_t id[LONG];
+    struct workspace *w = workspace_create();
+    struct kvcache *c = kvcache_create(&m->hp, LONG, NULL);
+    struct tap tap = {.ctx = out,
+                      .stats = TRANSFORMER_STAT_COLUMNS | TRANSFORMER_STAT_ENTROPY | TRANSFORMER_STAT_ROWS,
+                      .last_rows = 1,
+                      .attention = show_statistics,
+                      .weights = shows ? show_weights : NULL};
+    for (int i = 0; i < LONG; i++)
+        id[i] = (int32_t)((i * 31 + i * i % 17) % m->hp.n_vocab);
+    for (int i = 0; i < LONG; i += piece)
+        ck_assert_int_eq(support_feed(m, w, phase, c, id, i, LONG - i < piece ? LONG - i : piece, out ? &tap : NULL,
+                                      logits + i * m->hp.n_vocab, NULL),
+                         0);
+    kvcache_destroy(c);
+    workspace_destroy(w);
+}
+
+START_TEST(windows_longer_than_a_block_of_keys_agree_with_the_reference)
+{
+    struct model *m = import_folder(nth(root, 13));
+    ck_assert_int_eq(model_layer_kind(&m->hp, WINDOWED_LAYER), MODEL_LAYER_WINDOW);
+    m->hp.window = WINDOW;
+    m->hp.context_length = LONG;
+    size_t n = (size_t)(LONG * m->hp.n_vocab);
+    float *want = mem_new(n, sizeof *want), *got = mem_new(n, sizeof *got);
+    struct shown *ref = mem_new(1, sizeof *ref), *fast = mem_new(1, sizeof *fast);
+    run_long(m, FORWARD_REFERENCE, LONG, 1, want, ref);
+    run_long(m, FORWARD_PREFILL, LONG, 1, got, fast);
+    ck_assert_int_eq(ref->hidden_seen + fast->hidden_seen, 0);
+    ck_assert(support_relative_error(got, want, n) < TOLERANCE);
+    ck_assert(support_relative_error(fast->column, ref->column, LONG) < 1e-4);
+    ck_assert(support_relative_error(fast->entropy, ref->entropy, LONG) < 1e-4);
+    ck_assert(support_relative_error(fast->last, ref->last, LONG) < 1e-4);
+    run_long(m, FORWARD_PREFILL, 700, 0, got, NULL);
+    ck_assert(support_relative_error(got, want, n) < TOLERANCE);
+    run_long(m, FORWARD_CELL, 100, 0, got, NULL);
+    ck_assert(support_relative_error(got, want, n) < TOLERANCE);
+    run_long(m, FORWARD_CELL, 3, 0, got, NULL);
+    ck_assert(support_relative_error(got, want, n) < TOLERANCE);
+    mem_free(want);
+    mem_free(got);
+    mem_free(ref);
+    mem_free(fast);
+    model_close(m);
+}
+END_TEST
+
 START_TEST(the_vectors_cover_as_many_models_as_the_loop_runs)
 {
     ck_assert_int_eq(json_size(root), N_MODEL);
@@ -388,6 +471,7 @@ Suite *make_transformer_vectors_suite(void)
     tcase_add_test(t, the_vectors_cover_as_many_models_as_the_loop_runs);
     tcase_add_loop_test(t, an_imported_folder_gives_the_numbers_of_transformers_in_every_phase, 0, N_MODEL);
     tcase_add_loop_test(t, an_imported_gguf_gives_them_too, 0, N_MODEL);
+    tcase_add_test(t, windows_longer_than_a_block_of_keys_agree_with_the_reference);
     suite_add_tcase(s, t);
     return s;
 }
