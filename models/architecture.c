@@ -83,6 +83,15 @@ static const struct architecture table[] = {
      .rope_base = 1e6,
      .rope_local_base = 1e4,
      .query_scalar = 256},
+    {.gguf = "phi3",
+     .hf = "phi3",
+     .options = ARCHITECTURE_WINDOW | ARCHITECTURE_PARTIAL_ROPE,
+     .fused = 1,
+     .windows = ARCHITECTURE_ALL_WINDOWED,
+     .context = 4096,
+     .kv_as_heads = 1,
+     .norm_eps = 1e-5,
+     .rope_base = 1e4},
     {.gguf = "olmo2",
      .hf = "olmo2",
      .qk_norm = MODEL_QK_NORM_WHOLE,
@@ -164,6 +173,39 @@ void architecture_begin(const struct architecture *a, struct hparams *hp)
     hp->norms = a->norms;
 }
 
+int architecture_fused(const struct architecture *a, const struct hparams *hp, const char *leaf, int *first, int *rows)
+{
+    int q = hp->n_head * hp->head_dim, kv = hp->n_kv_head * hp->head_dim;
+    const struct {
+        const char *leaf;
+        int first, rows;
+    } parts[] = {{"wq", 0, q + 2 * kv},
+                 {"wk", q, q + 2 * kv},
+                 {"wv", q + kv, q + 2 * kv},
+                 {"gate", 0, 2 * hp->d_ff},
+                 {"up", hp->d_ff, 2 * hp->d_ff}};
+    for (size_t i = 0; a->fused && i < sizeof parts / sizeof *parts; i++)
+        if (strcmp(leaf, parts[i].leaf) == 0) {
+            *first = parts[i].first;
+            *rows = parts[i].rows;
+            return 1;
+        }
+    return 0;
+}
+
+int architecture_row(const struct hparams *hp, int permuted, int r)
+{
+    int half = hp->head_dim / 2, turning = hp->rope_dim / 2, still = half - turning;
+    if (permuted)
+        return r % 2 * half + r / 2;
+    if (!hp->rope_dim)
+        return r;
+    if (r < hp->rope_dim)
+        return r < turning ? r : half + r - turning;
+    r -= hp->rope_dim;
+    return r < still ? turning + r : half + turning + r - still;
+}
+
 void architecture_finish(const struct architecture *a, struct hparams *hp)
 {
     int useless = hp->window >= hp->context_length && hp->rope_local_base == 0;
@@ -171,6 +213,8 @@ void architecture_finish(const struct architecture *a, struct hparams *hp)
         hp->embedding_scale = a->root_embedding ? sqrtf((float)hp->d_model) : 1;
     if (hp->query_scalar == hp->head_dim)
         hp->query_scalar = 0;
+    if (hp->rope_dim == hp->head_dim)
+        hp->rope_dim = 0;
     for (char *k = hp->layer_kinds; *k; k++)
         if (*k == MODEL_LAYER_WINDOW && useless)
             *k = MODEL_LAYER_FULL;

@@ -16,7 +16,8 @@ enum architecture_option {
     ARCHITECTURE_CAPS = 1 << 3,          /* caps on scores and logits */
     ARCHITECTURE_QUERY_SCALAR = 1 << 4,  /* query_pre_attn_scalar */
     ARCHITECTURE_UNROTATED = 1 << 5,     /* layers without rotation: no_rope_layers */
-    ARCHITECTURE_MULTIPLIERS = 1 << 6    /* of embeddings, scores, what sub-layers add, and logits */
+    ARCHITECTURE_MULTIPLIERS = 1 << 6,   /* of embeddings, scores, what sub-layers add, and logits */
+    ARCHITECTURE_PARTIAL_ROPE = 1 << 7   /* partial_rotary_factor: some dimensions of a head rotate */
 };
 
 /* Which layers have a window where a source does not list them. */
@@ -31,6 +32,7 @@ struct architecture {
     const char *hf;   /* model_type of config.json; NULL: there is no such folder */
     unsigned options; /* enum architecture_option */
     int permuted;     /* GGUF has the rows of Q and K in another order (import_gguf.c) */
+    int fused;        /* one matrix for Q, K and V, and one for gate and up */
     enum model_activation activation;
     const char *activation_key; /* of config.json; NULL: hidden_act */
     int qkv_bias, qk_norm;      /* enum model_qk_norm */
@@ -61,6 +63,11 @@ int architecture_set_windows(const struct architecture *a, struct hparams *hp, i
 int architecture_set_unrotated(struct hparams *hp, int period, struct err *e);
 /* ARCHITECTURE_MULTIPLIERS: of embeddings and scores, and what logits are divided by; residual_scale is set already. */
 void architecture_set_multipliers(struct hparams *hp, double embedding, double scores, double logits_divided_by);
+/* 1 where the source has the tensor (wq, wk, wv, gate, up) as rows first .. of a matrix of `rows` rows. */
+int architecture_fused(const struct architecture *a, const struct hparams *hp, const char *leaf, int *first, int *rows);
+/* Where row r of a head of Q or K belongs, so that the members of a pair of the rotation are head_dim / 2 apart: in a
+ * source whose pairs are neighbours (`permuted`), or whose rotation pairs the first and second half of rope_dim. */
+int architecture_row(const struct hparams *hp, int permuted, int r);
 /* What follows from the sizes; and of several ways to say the same the plainest is left: a window that no text
  * outgrows is none, a scalar that is head_dim goes without saying. */
 void architecture_finish(const struct architecture *a, struct hparams *hp);

@@ -19,36 +19,37 @@ struct source {
     struct gguf *g;
     char *path;
     const struct architecture *architecture;
-    int n_head, n_kv_head;
+    struct hparams hp;
 };
 
 /* Our name of a tensor (of a layer: what follows "layers/<l>/") and GGUF's. */
 static const struct {
     const char *ours, *theirs;
+    const char *fused; /* the matrix that it is part of, in an architecture that joins them */
 } names[] = {
-    {"embedding", "token_embd.weight"},
-    {"output_norm", "output_norm.weight"},
-    {"output", "output.weight"},
-    {"attn_norm", "attn_norm.weight"},
-    {"wq", "attn_q.weight"},
-    {"wk", "attn_k.weight"},
-    {"wv", "attn_v.weight"},
-    {"bq", "attn_q.bias"},
-    {"bk", "attn_k.bias"},
-    {"bv", "attn_v.bias"},
-    {"q_norm", "attn_q_norm.weight"},
-    {"k_norm", "attn_k_norm.weight"},
-    {"wo", "attn_output.weight"},
-    {"attn_post_norm", "post_attention_norm.weight"},
-    {"ffn_post_norm", "post_ffw_norm.weight"},
-    {"ffn_norm", "ffn_norm.weight"},
-    {"gate", "ffn_gate.weight"},
-    {"up", "ffn_up.weight"},
-    {"down", "ffn_down.weight"},
+    {"embedding", "token_embd.weight", NULL},
+    {"output_norm", "output_norm.weight", NULL},
+    {"output", "output.weight", NULL},
+    {"attn_norm", "attn_norm.weight", NULL},
+    {"wq", "attn_q.weight", "attn_qkv.weight"},
+    {"wk", "attn_k.weight", "attn_qkv.weight"},
+    {"wv", "attn_v.weight", "attn_qkv.weight"},
+    {"bq", "attn_q.bias", NULL},
+    {"bk", "attn_k.bias", NULL},
+    {"bv", "attn_v.bias", NULL},
+    {"q_norm", "attn_q_norm.weight", NULL},
+    {"k_norm", "attn_k_norm.weight", NULL},
+    {"wo", "attn_output.weight", NULL},
+    {"attn_post_norm", "post_attention_norm.weight", NULL},
+    {"ffn_post_norm", "post_ffw_norm.weight", NULL},
+    {"ffn_norm", "ffn_norm.weight", NULL},
+    {"gate", "ffn_gate.weight", "ffn_up.weight"},
+    {"up", "ffn_up.weight", "ffn_up.weight"},
+    {"down", "ffn_down.weight", NULL},
 };
 
 /* The source's name of a tensor, and the short form of ours. */
-static const char *translate(const struct model_tensor *t, char *out, size_t size)
+static const char *translate(const struct source *s, const struct model_tensor *t, char *out, size_t size)
 {
     int layer = -1;
     const char *leaf = strrchr(t->name, '/');
@@ -57,10 +58,11 @@ static const char *translate(const struct model_tensor *t, char *out, size_t siz
         sscanf(t->name, "layers/%d/", &layer);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i].ours, leaf) == 0) {
+            const char *theirs = s->architecture->fused && names[i].fused ? names[i].fused : names[i].theirs;
             if (layer < 0)
-                snprintf(out, size, "%s", names[i].theirs);
+                snprintf(out, size, "%s", theirs);
             else
-                snprintf(out, size, "blk.%d.%s", layer, names[i].theirs);
+                snprintf(out, size, "blk.%d.%s", layer, theirs);
         }
     return leaf;
 }
@@ -68,22 +70,25 @@ static const char *translate(const struct model_tensor *t, char *out, size_t siz
 static int read_values(const struct source *s, const struct model_tensor *t, float *dst, struct err *e)
 {
     char name[64] = "";
-    const char *leaf = translate(t, name, sizeof name);
+    const char *leaf = translate(s, t, name, sizeof name);
     const struct gguf_tensor *g = gguf_find(s->g, name);
     if (!g)
         return err_set(e, ERR_FORMAT, "%s: tensor '%s' missing", s->path, name);
-    size_t cols = (size_t)g->dim[0], rows = g->n / cols, row_bytes = cols / g->type->values * g->type->bytes;
-    int heads = strcmp(leaf, "wq") == 0 ? s->n_head : strcmp(leaf, "wk") == 0 ? s->n_kv_head : 0;
-    if (heads == 0 || !s->architecture->permuted) {
-        dequant_run(g->type, g->data, dst, g->n);
+    size_t cols = (size_t)g->dim[0], n = (size_t)t->dim[0] * (size_t)t->dim[1], rows = n / cols;
+    size_t row_bytes = cols / g->type->values * g->type->bytes;
+    int first = 0, all;
+    architecture_fused(s->architecture, &s->hp, leaf, &first, &all);
+    const uint8_t *data = g->data + (size_t)first * row_bytes;
+    int turns = strcmp(leaf, "wq") == 0 || strcmp(leaf, "wk") == 0;
+    if (!turns || !(s->architecture->permuted || s->hp.rope_dim)) {
+        dequant_run(g->type, data, dst, n);
         gguf_release(s->g, g);
-        return import_check_finite(s->path, name, dst, g->n, 0, g->rank > 1 ? cols : 0, e);
+        return import_check_finite(s->path, name, dst, n, 0, g->rank > 1 ? cols : 0, e);
     }
-    size_t head_dim = rows / (size_t)heads;
     for (size_t r = 0; r < rows; r++) {
-        size_t in_head = r % head_dim, pair = in_head / 2, member = in_head % 2;
-        size_t to = r - in_head + member * (head_dim / 2) + pair;
-        dequant_run(g->type, g->data + r * row_bytes, dst + to * cols, cols);
+        int in_head = (int)(r % (size_t)s->hp.head_dim);
+        size_t to = r - (size_t)in_head + (size_t)architecture_row(&s->hp, s->architecture->permuted, in_head);
+        dequant_run(g->type, data + r * row_bytes, dst + to * cols, cols);
         if (import_check_finite(s->path, name, dst + to * cols, cols, r * cols, cols, e))
             return -1;
     }
@@ -116,8 +121,11 @@ static int check_tensors(const struct source *s, const struct hparams *hp, struc
     for (int i = 0; i < model_n_tensor(hp); i++) {
         struct model_tensor t;
         char name[64] = "";
+        int first;
         model_tensor_at(hp, i, &t);
-        translate(&t, name, sizeof name);
+        architecture_fused(s->architecture, hp, strrchr(t.name, '/') ? strrchr(t.name, '/') + 1 : t.name, &first,
+                           &t.dim[0]);
+        translate(s, &t, name, sizeof name);
         const struct gguf_tensor *g = gguf_find(s->g, name);
         if (!g) {
             err_set(e, ERR_FORMAT, "%s: tensor '%s' missing", s->path, name);
@@ -300,7 +308,9 @@ static int read_rope(const struct source *s, struct hparams *hp, struct err *e)
         own_real(s, "rope.scaling.factor", old_factor, &hp->rope_factor, e) ||
         gguf_get_string(s->g, own(s, "rope.scaling.type").key, &type, e) < 0)
         goto out;
-    if (dims != hp->head_dim) {
+    if (s->architecture->options & ARCHITECTURE_PARTIAL_ROPE) {
+        hp->rope_dim = dims;
+    } else if (dims != hp->head_dim) {
         err_set(e, ERR_UNSUPPORTED, "%s: rotation of %d of %d dimensions (%s); whole heads rotate here", s->path, dims,
                 hp->head_dim, own(s, "rope.dimension_count").key);
         goto out;
@@ -447,8 +457,7 @@ int import_gguf_open(const char *path, struct import_source *out, struct err *e)
     s->g = gguf_open(path, e);
     if (!s->g || read_hparams(s, &out->hp, e))
         return -1;
-    s->n_head = out->hp.n_head;
-    s->n_kv_head = out->hp.n_kv_head;
+    s->hp = out->hp;
     if (check_tensors(s, &out->hp, e) || import_gguf_tokenizer_read(s->g, s->path, out, e) ||
         hash_sha256_file(path, out->sha256, e) || gguf_check(s->g, e))
         return -1;

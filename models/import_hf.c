@@ -7,6 +7,7 @@
 #include "harness/base/json.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
+#include "models/architecture.h"
 #include "models/import_hf_config.h"
 #include "models/import_hf_tokenizer.h"
 #include "models/safetensors.h"
@@ -16,7 +17,9 @@ struct source {
     char *folder;
     const char *prefix;    /* of all names but the output matrix's: "model.", or "" in files of the bare model */
     const char *embedding; /* the tensor that holds it, without the prefix */
-    int around;            /* norms behind the sub-layers, too */
+    const struct architecture *architecture;
+    struct hparams hp;
+    int around; /* norms behind the sub-layers, too */
 };
 
 static const char embed_tokens[] = "embed_tokens.weight", lm_head[] = "lm_head.weight";
@@ -26,24 +29,25 @@ static const char embed_tokens[] = "embed_tokens.weight", lm_head[] = "lm_head.w
  * normalised around, is the norm behind attention. */
 static const struct {
     const char *ours, *theirs, *around; /* the latter where it differs, unless norms: before */
+    const char *fused;                  /* the matrix that it is part of, in an architecture that joins them */
 } names[] = {
-    {"output_norm", "norm.weight", NULL},
-    {"attn_norm", "input_layernorm.weight", NULL},
-    {"wq", "self_attn.q_proj.weight", NULL},
-    {"wk", "self_attn.k_proj.weight", NULL},
-    {"wv", "self_attn.v_proj.weight", NULL},
-    {"bq", "self_attn.q_proj.bias", NULL},
-    {"bk", "self_attn.k_proj.bias", NULL},
-    {"bv", "self_attn.v_proj.bias", NULL},
-    {"q_norm", "self_attn.q_norm.weight", NULL},
-    {"k_norm", "self_attn.k_norm.weight", NULL},
-    {"wo", "self_attn.o_proj.weight", NULL},
-    {"attn_post_norm", "post_attention_layernorm.weight", NULL},
-    {"ffn_norm", "post_attention_layernorm.weight", "pre_feedforward_layernorm.weight"},
-    {"gate", "mlp.gate_proj.weight", NULL},
-    {"up", "mlp.up_proj.weight", NULL},
-    {"down", "mlp.down_proj.weight", NULL},
-    {"ffn_post_norm", "post_feedforward_layernorm.weight", NULL},
+    {"output_norm", "norm.weight", NULL, NULL},
+    {"attn_norm", "input_layernorm.weight", NULL, NULL},
+    {"wq", "self_attn.q_proj.weight", NULL, "self_attn.qkv_proj.weight"},
+    {"wk", "self_attn.k_proj.weight", NULL, "self_attn.qkv_proj.weight"},
+    {"wv", "self_attn.v_proj.weight", NULL, "self_attn.qkv_proj.weight"},
+    {"bq", "self_attn.q_proj.bias", NULL, NULL},
+    {"bk", "self_attn.k_proj.bias", NULL, NULL},
+    {"bv", "self_attn.v_proj.bias", NULL, NULL},
+    {"q_norm", "self_attn.q_norm.weight", NULL, NULL},
+    {"k_norm", "self_attn.k_norm.weight", NULL, NULL},
+    {"wo", "self_attn.o_proj.weight", NULL, NULL},
+    {"attn_post_norm", "post_attention_layernorm.weight", NULL, NULL},
+    {"ffn_norm", "post_attention_layernorm.weight", "pre_feedforward_layernorm.weight", NULL},
+    {"gate", "mlp.gate_proj.weight", NULL, "mlp.gate_up_proj.weight"},
+    {"up", "mlp.up_proj.weight", NULL, "mlp.gate_up_proj.weight"},
+    {"down", "mlp.down_proj.weight", NULL, NULL},
+    {"ffn_post_norm", "post_feedforward_layernorm.weight", NULL, NULL},
 };
 
 static void translate(const struct source *s, const struct model_tensor *t, char *out, size_t size)
@@ -63,7 +67,9 @@ static void translate(const struct source *s, const struct model_tensor *t, char
         sscanf(t->name, "layers/%d/", &layer);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i].ours, leaf) == 0) {
-            const char *theirs = s->around && names[i].around ? names[i].around : names[i].theirs;
+            const char *theirs = s->around && names[i].around               ? names[i].around
+                                 : s->architecture->fused && names[i].fused ? names[i].fused
+                                                                            : names[i].theirs;
             if (layer < 0)
                 snprintf(out, size, "%s%s", s->prefix, theirs);
             else
@@ -81,16 +87,42 @@ static const struct safetensors_tensor *find(const struct source *s, const struc
     return found;
 }
 
+static const char *leaf_of(const struct model_tensor *t)
+{
+    const char *slash = strrchr(t->name, '/');
+    return slash ? slash + 1 : t->name;
+}
+
+/* Rows of the tensor one by one, each to its place in the head. */
+static void read_rows(const struct source *s, const struct safetensors_tensor *found, const struct model_tensor *t,
+                      int first, float *dst)
+{
+    size_t cols = (size_t)t->dim[1];
+    for (int r = 0; r < t->dim[0]; r++) {
+        int in_head = r % s->hp.head_dim, to = r - in_head + architecture_row(&s->hp, 0, in_head);
+        safetensors_read_part(s->st, found, (size_t)(first + r) * cols, cols, dst + (size_t)to * cols);
+    }
+}
+
 static int fetch(void *ctx, const struct model_tensor *t, float *dst, struct err *e)
 {
     const struct source *s = ctx;
     const struct safetensors_tensor *found = find(s, t, e);
+    const char *leaf = leaf_of(t);
+    int first = 0, rows;
+    size_t n = (size_t)t->dim[0] * (size_t)t->dim[1];
     if (!found)
         return -1;
-    safetensors_read(s->st, found, dst);
+    int fused = architecture_fused(s->architecture, &s->hp, leaf, &first, &rows);
+    if (s->hp.rope_dim && (strcmp(leaf, "wq") == 0 || strcmp(leaf, "wk") == 0))
+        read_rows(s, found, t, first, dst);
+    else if (fused)
+        safetensors_read_part(s->st, found, (size_t)first * (size_t)t->dim[1], n, dst);
+    else
+        safetensors_read(s->st, found, dst);
     if (safetensors_check(s->st, e))
         return -1;
-    return import_check_finite(safetensors_file(s->st, found->file), found->name, dst, found->n, 0,
+    return import_check_finite(safetensors_file(s->st, found->file), found->name, dst, n, 0,
                                found->rank == 2 ? (size_t)found->dim[1] : 0, e);
 }
 
@@ -171,7 +203,9 @@ static int check_tensors(const struct source *s, const struct hparams *hp, struc
     char *used = mem_new((size_t)n + 1, 1);
     for (int i = 0; i < model_n_tensor(hp); i++) {
         struct model_tensor t;
+        int first;
         model_tensor_at(hp, i, &t);
+        architecture_fused(s->architecture, hp, leaf_of(&t), &first, &t.dim[0]);
         const struct safetensors_tensor *f = find(s, &t, e);
         if (!f || check_tensor(s, f, &t, e))
             goto out;
@@ -248,7 +282,9 @@ int import_hf_open(const char *folder, struct import_source *out, struct err *e)
     if (!s->st)
         goto out;
     s->around = out->hp.norms != MODEL_NORMS_BEFORE;
+    s->architecture = architecture_of_hf(json_string(json_get(config, "model_type")));
     settle_tied(s, &out->hp);
+    s->hp = out->hp;
     if (check_tensors(s, &out->hp, e))
         goto out;
     int found = import_hf_tokenizer_read(folder, config, out->hp.n_vocab, &out->tokenizer, e);

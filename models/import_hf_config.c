@@ -601,7 +601,9 @@ static int read_rope(const struct json *c, const struct architecture *a, const c
         rope_number(c, &r, file, "rope_theta", &hp->rope_base, &found, e) ||
         rope_number(c, &r, file, "partial_rotary_factor", &partial, &found, e))
         return -1;
-    if (partial != 1)
+    if (a->options & ARCHITECTURE_PARTIAL_ROPE && partial > 0 && partial <= 1)
+        hp->rope_dim = (int)(hp->head_dim * partial);
+    else if (partial != 1)
         return err_set(e, ERR_UNSUPPORTED, "%s: partial_rotary_factor is %g, expected 1: whole heads rotate here", file,
                        partial);
     if (strcmp(other, "default") != 0 && strcmp(other, type) != 0)

@@ -30,7 +30,8 @@ NAMES = {"attn_norm": "input_layernorm.weight", "wq": "self_attn.q_proj.weight",
          "wv": "self_attn.v_proj.weight", "bq": "self_attn.q_proj.bias", "bk": "self_attn.k_proj.bias",
          "bv": "self_attn.v_proj.bias", "wo": "self_attn.o_proj.weight", "q_norm": "self_attn.q_norm.weight",
          "k_norm": "self_attn.k_norm.weight", "gate": "mlp.gate_proj.weight", "up": "mlp.up_proj.weight",
-         "down": "mlp.down_proj.weight", "ffn_norm": "post_attention_layernorm.weight"}
+         "down": "mlp.down_proj.weight", "qkv": "self_attn.qkv_proj.weight", "gate_up": "mlp.gate_up_proj.weight",
+         "ffn_norm": "post_attention_layernorm.weight"}
 AROUND = {"ffn_norm": "pre_feedforward_layernorm.weight", "attn_post_norm": "post_attention_layernorm.weight",
           "ffn_post_norm": "post_feedforward_layernorm.weight"}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -61,6 +62,9 @@ MODELS = [
       "sliding_attention": {"rope_type": "default", "rope_theta": 3000.0}},
      {"sliding_window": 5, "query_pre_attn_scalar": 20, "final_logit_softcapping": 2.0,
       "layer_types": ["full_attention", "sliding_attention", "full_attention"]}),
+    ("phi3", 2, 48, 4, 2, 12, 40, 61, False, {"rope_theta": 10000.0}, {"sliding_window": 9}),
+    ("phi3", 2, 48, 3, 1, 16, 40, 53, True, {"rope_theta": 10000.0},
+     {"partial_rotary_factor": 0.75}),
     ("olmo2", 2, 40, 4, 2, 10, 36, 61, False, {"rope_theta": 500000.0}, {}),
     ("smollm3", 5, 32, 4, 2, 8, 24, 53, True, {"rope_theta": 2000000.0}, {}),
     ("granite", 2, 32, 4, 2, 8, 24, 61, True, {"rope_theta": 10000.0},
@@ -71,7 +75,7 @@ GGUF_NAMES = {"gemma3_text": "gemma3", "mistral": None}
 
 
 def names_of(kind, state):
-    """Our name of every tensor of the state and Hugging Face's."""
+    """Our name of every tensor of the state and Hugging Face's. Joined matrices are made of whole ones in the test."""
     around = any("feedforward_layernorm" in k for k in state)
     leaves = {theirs: ours for ours, theirs in {**NAMES, **(AROUND if around else {})}.items()}
     fixed = {"model.embed_tokens.weight": "embedding", "model.norm.weight": "output_norm", "lm_head.weight": "output"}
@@ -122,7 +126,9 @@ def gguf_keys(kind, c, rope):
         keys += [(k.Rope.SCALING_TYPE, "string", "linear"), (k.Rope.SCALING_FACTOR, "f32", full["factor"])]
     if full.get("rope_type") == "llama3":
         keys.append((k.Rope.SCALING_ORIG_CTX_LEN, "u32", full["original_max_position_embeddings"]))
-    if a in ("gemma2", "gemma3"):
+    if a == "phi3":
+        keys.append((k.Rope.DIMENSION_COUNT, "u32", int(c.rope_parameters["partial_rotary_factor"] * c.head_dim)))
+    if a in ("gemma2", "gemma3") or (a == "phi3" and c.sliding_window):
         keys.append((k.Attention.SLIDING_WINDOW, "u32", c.sliding_window))
     if a == "gemma2":
         keys += [(k.LLM.ATTN_LOGIT_SOFTCAPPING, "f32", c.attn_logit_softcapping),
