@@ -65,7 +65,8 @@ ROOMS    := $(addprefix harness/,base metric stats experiment engine rows run re
 FOLDERS  := $(ROOMS) harness models policies datasets
 SOURCE_FILES := $(sort $(wildcard $(FOLDERS:%=%/*.c)))
 LIB_SRC  := $(filter-out harness/main.c,$(SOURCE_FILES))
-TEST_SRC := $(sort $(wildcard tests/*.c tests/lib/*.c))
+# test_example_policy.c includes the example
+TEST_SRC := $(sort $(filter-out tests/example_policy.c,$(wildcard tests/*.c tests/lib/*.c)))
 OBJ      := $(SOURCE_FILES:%.c=$(O)/%.o)
 LIB_OBJ  := $(LIB_SRC:%.c=$(O)/%.o) $(O)/source_id.o
 TEST_OBJ := $(TEST_SRC:%.c=$(O)/%.o)

@@ -17,7 +17,7 @@ static const float ROWS[] = {0.5f, 0.25f, 0.25f, 0, 0.1f, 0.2f, 0.3f, 0.4f}, OFF
 static void observe(const char *name, const char *const *params, double *stat)
 {
     static const int32_t pos[] = {0, 1, 2, 3};
-    struct policy_head head = {4, pos, VALUES, VALUES};
+    struct policy_head head = {.n_entry = 4, .pos = pos, .keys = VALUES, .values = VALUES};
     struct policy_attention att = {.off_diagonal = OFF, .diagonal = DIAGONAL, .rows = ROWS};
     struct policy_view v = {.n_layer = 1,
                             .n_head = 1,

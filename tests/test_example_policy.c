@@ -7,7 +7,9 @@
 #include "policies/policy.h"
 #include "tests/suites.h"
 
-extern const struct policy_ops policy_vnorm;
+/* Under a name of the test's own, so that whoever tries the recipe may copy the example as it stands. */
+#define policy_vnorm example_policy_vnorm
+#include "tests/example_policy.c"
 
 START_TEST(the_block_in_contributing_is_the_file)
 {
@@ -30,7 +32,8 @@ START_TEST(the_example_scores_by_value_norm_and_protects_its_recents)
     static const float values[2][6] = {{3, 4, 0, 0, -1, 0}, {0, 2, 5, 12, 0, -0.5f}};
     static const float want[2][3] = {{5, 0, 1}, {2, 13, 0.5f}};
     static const int32_t pos[3] = {0, 1, 2};
-    struct policy_head head[2] = {{3, pos, NULL, values[0]}, {3, pos, NULL, values[1]}};
+    struct policy_head head[2] = {{.n_entry = 3, .pos = pos, .values = values[0]},
+                                  {.n_entry = 3, .pos = pos, .values = values[1]}};
     struct policy_view view = {.n_layer = 1, .n_head = 2, .n_kv_head = 2, .n_group = 1, .head_dim = 2, .head = head};
     float out[2][3], *score[2] = {out[0], out[1]};
     struct policy_protection p = {0};

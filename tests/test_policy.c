@@ -35,10 +35,11 @@ static void derive(struct layer *x, int n_row)
         for (int r = 0; r < x->n_row; r++)
             for (int j = 0; j < n; j++)
                 x->rows[q][r * n + j] = x->a[q][n - x->n_row + r][j];
-        x->attention[q] = (struct policy_attention){x->off[q], x->diag[q], x->rows[q], x->entropy[q], NULL};
+        x->attention[q] = (struct policy_attention){
+            .off_diagonal = x->off[q], .diagonal = x->diag[q], .rows = x->rows[q], .entropy = x->entropy[q]};
     }
     for (int h = 0; h < KV; h++)
-        x->head[h] = (struct policy_head){n, x->pos, x->keys[h], x->values[h]};
+        x->head[h] = (struct policy_head){.n_entry = n, .pos = x->pos, .keys = x->keys[h], .values = x->values[h]};
     x->view = (struct policy_view){.layer = 1,
                                    .n_layer = 3,
                                    .n_head = HEADS,

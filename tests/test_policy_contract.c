@@ -59,14 +59,16 @@ static struct layer *build(const struct policy_ops *p, const void *config, const
     for (int j = 0; j < s->n; j++)
         x->pos[j] = j * s->gap;
     for (int h = 0; h < s->n_kv; h++)
-        x->head[h] = (struct policy_head){s->n, x->pos, numbers(x, &r, needs & STATISTIC_KEYS, n * d, nan),
-                                          numbers(x, &r, needs & STATISTIC_VALUES, n * d, nan)};
+        x->head[h] = (struct policy_head){.n_entry = s->n,
+                                          .pos = x->pos,
+                                          .keys = numbers(x, &r, needs & STATISTIC_KEYS, n * d, nan),
+                                          .values = numbers(x, &r, needs & STATISTIC_VALUES, n * d, nan)};
     for (size_t q = 0; q < heads; q++)
-        x->stat[q] = (struct policy_attention){numbers(x, &r, needs & STATISTIC_COLUMNS, n, nan),
-                                               numbers(x, &r, needs & STATISTIC_COLUMNS, n, nan),
-                                               numbers(x, &r, needs & STATISTIC_ROWS, (size_t)n_row * n, nan),
-                                               numbers(x, &r, needs & STATISTIC_ENTROPY, seen, nan),
-                                               numbers(x, &r, needs & STATISTIC_QUERIES, seen * d, nan)};
+        x->stat[q] = (struct policy_attention){.off_diagonal = numbers(x, &r, needs & STATISTIC_COLUMNS, n, nan),
+                                               .diagonal = numbers(x, &r, needs & STATISTIC_COLUMNS, n, nan),
+                                               .rows = numbers(x, &r, needs & STATISTIC_ROWS, (size_t)n_row * n, nan),
+                                               .entropy = numbers(x, &r, needs & STATISTIC_ENTROPY, seen, nan),
+                                               .queries = numbers(x, &r, needs & STATISTIC_QUERIES, seen * d, nan)};
     x->view = (struct policy_view){.layer = s->layer,
                                    .n_layer = s->n_layer,
                                    .n_head = (int)heads,

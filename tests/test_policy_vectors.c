@@ -70,7 +70,7 @@ static struct layer *load(const struct json *c)
     for (int j = 0; j < x->n; j++)
         x->pos[j] = j;
     for (int h = 0; h < x->n_kv; h++)
-        x->head[h] = (struct policy_head){x->n, x->pos, x->keys[h], x->values[h]};
+        x->head[h] = (struct policy_head){.n_entry = x->n, .pos = x->pos, .keys = x->keys[h], .values = x->values[h]};
     for (int q = 0; q < x->n_head; q++) {
         const float *from = triangle[q];
         for (size_t i = 0; i < n; i++)

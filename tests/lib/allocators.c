@@ -145,7 +145,7 @@ void allocators_observe(const struct allocators_ready *a, struct rng *r, int n_k
             for (int j = 0; j < 2 * n * D; j++)
                 keys[j] = (float)(2 * rng_double(r) - 1);
             att[q] = (struct policy_attention){.off_diagonal = off, .diagonal = diag, .rows = rows, .entropy = entropy};
-            head[q / GROUP] = (struct policy_head){n, pos, keys, keys + n * D};
+            head[q / GROUP] = (struct policy_head){.n_entry = n, .pos = pos, .keys = keys, .values = keys + n * D};
         }
         v.head = head;
         v.attention = att;
