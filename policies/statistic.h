@@ -42,7 +42,11 @@ enum statistic {
 
 /* Those that stand in a struct policy_view while a layer is read: for policies and for allocators that `observe`. The
  * others are of the prompt's end: ANSWER is for policies alone, COSINE and SCORES for allocators' `allocate`. */
-#define STATISTIC_OF_VIEW (STATISTIC_COSINE - 1 - STATISTIC_ANSWER)
+enum statistic_group {
+#define STATISTIC(NAME, name, life, words) | (STATISTIC_##life == STATISTIC_OF_PROMPT ? 0 : STATISTIC_##NAME)
+    STATISTIC_OF_VIEW = 0 ALL_STATISTICS
+#undef STATISTIC
+};
 
 struct statistic_words {
     const char *name, *words;
