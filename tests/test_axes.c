@@ -38,6 +38,7 @@ static void setup(void)
     setenv("PATH", rows_enter(), 1); /* no gnuplot there: the data are what counts */
     made_up.ignored = by_full;
     made_up.splits = 0;
+    made_up.is_later = 0;
     axes_extend(&made_up);
 }
 
@@ -105,6 +106,28 @@ START_TEST(a_new_axis_is_read_expanded_and_hashed)
     ck_assert_int_eq(axes_same_group(&x.cell[1], &x.cell[2]), 1);
     experiment_fini(&x);
     experiment_fini(&top);
+}
+END_TEST
+
+/* What was published is found by its ids. */
+START_TEST(a_later_axis_leaves_the_ids_of_cells_that_know_nothing_of_it)
+{
+    static const char sweep[] = "sweep:\n  - {policy: [knorm, h2o], keep: [0.5, 0.2]}\n";
+    struct experiment before, after, odd;
+    axes_extend(NULL);
+    load(sweep, &before);
+    made_up.is_later = 1;
+    axes_extend(&made_up);
+    load(sweep, &after);
+    ck_assert_int_eq(before.n_cell, after.n_cell);
+    for (int i = 0; i < after.n_cell; i++)
+        ck_assert_str_eq(after.cell[i].id, before.cell[i].id);
+    load("sweep:\n  - {policy: knorm, keep: 0.5, made_up: [plain, odd]}\n", &odd);
+    ck_assert_str_eq(odd.cell[1].id, before.cell[1].id);
+    ck_assert_str_ne(odd.cell[2].id, before.cell[1].id);
+    experiment_fini(&before);
+    experiment_fini(&after);
+    experiment_fini(&odd);
 }
 END_TEST
 
@@ -467,6 +490,7 @@ Suite *make_axes_suite(void)
     TCase *t = tcase_create("axes");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_new_axis_is_read_expanded_and_hashed);
+    tcase_add_test(t, a_later_axis_leaves_the_ids_of_cells_that_know_nothing_of_it);
     tcase_add_test(t, a_mistake_in_a_new_axis_has_its_line);
     tcase_add_test(t, a_new_axis_is_a_baseline);
     tcase_add_test(t, a_new_axis_can_split_groups);

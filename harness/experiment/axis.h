@@ -48,6 +48,8 @@ struct axis {
     void (*own)(const struct experiment *x, struct cell *c);
     /* (optional) 1 when a cell takes the default whatever its block says */
     int (*ignored)(const struct policy_ops *p, const struct allocator_ops *a);
+    /* 1: a cell of the default says nothing of it in its id, so that ids that were published stay what they are */
+    int is_later;
     unsigned splits; /* enum axis_splits; 0: cells that differ share all of it */
     enum axis_shown shown;
     int is_part;              /* 1: said with the axis before it, whose values it reads */

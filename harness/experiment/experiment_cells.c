@@ -64,6 +64,8 @@ static void identify(const struct experiment *x, struct cell *c)
     str_add_json(&s, x->template_name, strlen(x->template_name));
     str_addf(&s, ",\"seed\":%llu", (unsigned long long)x->seed);
     for (int i = 0; i < axes_count(); i++) {
+        if (axes_at(i)->is_later && axes_is_default(x, i, c))
+            continue;
         str_addf(&s, ",\"%s\":", axes_at(i)->key);
         axes_json(i, c, &s);
     }
