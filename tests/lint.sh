@@ -179,7 +179,7 @@ told() { # KIND NAME FILE PATTERN: something of FILE matches
 }
 for name in $(listed policies/policy.c POLICY); do
   told policy "$name" 'tests/test_policy.c tests/test_oracle_policy.c' "^START_TEST\((.*_)?${name}(_.*)?\)"
-  told policy "$name" policies/README.md "^\| $name \|"
+  [ "$(grep -c "^| $name |" policies/README.md)" -ge 2 ] || breach "policy $name does not stand in both tables of policies/README.md"
   told policy "$name" experiments/smoke.yaml "policy: .*\b$name\b"
 done
 for name in $(listed policies/allocator.c ALLOCATOR); do
@@ -199,10 +199,19 @@ for name in $(listed policies/head.c HEAD); do
 done
 for name in $(sed -n 's/^ *STATISTIC([A-Z_]*, \([a-z0-9_]*\),.*/\1/p' policies/statistic.h); do
   told statistic "$name" policies/README.md "^\| $name \|"
+  told statistic "$name" tests/test_observe.c "\bSTATISTIC_${name^^}\b"
 done
 for name in $(sed -n 's/^ *{\.key = "\([a-z_]*\)".*/\1/p' harness/experiment/axes.c | grep -vx 'params\|budget'); do
   told axis "$name" experiments/README.md "^\\| $name \\|"
   told axis "$name" experiments/smoke.yaml "\\b$name:"
+  told axis "$name" harness/README.md "\\b$name\\b"
+  told axis "$name" 'tests/test_*.c' "\\b$name: "
+done
+for name in $(sed -n 's/^ *\[COLUMN_[A-Z0-9_]*\] = {"\([a-z0-9_]*\)".*/\1/p' harness/rows/columns.c); do
+  told column "$name" results/README.md "^\\| $name \\|"
+done
+for name in $(sed -n 's/^ *\[\(MESSAGE_[A-Z0-9_]*\)\] = {.*/\1/p' harness/report/message.c); do
+  grep -qw "$name" $(printf '%s\n' harness/*/*.c | grep -v '/message\.c$') || breach "$name is never found out: nothing adds it to a list of messages"
 done
 for name in $(sed -n 's/^ *{*\.hf = "\([a-z0-9_]*\)".*/\1/p' models/architecture.c); do
   told architecture "$name" tests/vectors/make_transformer.py "^ *\\(\"$name\","
