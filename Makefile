@@ -265,7 +265,7 @@ $(O)/tests/intervals/coverage: $(O)/tests/intervals/coverage.o $(LIB_OBJ)
 cli: $(BIN)
 	@tests/cli/run.sh ./$(BIN) $(CLI)
 
-## lint: include directions, symbol names, registries, file sizes, scripts
+## lint: include directions, symbol names, registries, documents, line width, scripts
 lint: $(LIB_OBJ) $(OBJ)
 	@tests/lint.sh $(O)
 

@@ -2,10 +2,11 @@
  *   lines      LongEval's lines (Li et al. 2023, lm-sys/longchat longeval): keys are adjective-noun, values five digits
  *   kv         a JSON object of uuids (Liu et al. 2023, "Lost in the middle", arXiv:2307.03172)
  *   induction  pairs of made-up words, and the first one again (Olsson et al. 2022, arXiv:2209.11895; associative
- * recall as in Arora et al. 2023, arXiv:2312.04927) The wordings of lines and kv are their sources'; the answer prefix
- * of lines is how LongEval's answers begin. Deviations: keys and values from our own word lists and generators; a value
- * of lines always has five digits; where whole records do not meet the token budget, the list begins within one (kv,
- * which stays JSON, has a shorter or a longer last entry). */
+ *              recall as in Arora et al. 2023, arXiv:2312.04927)
+ * The wordings of lines and kv are their sources'; the answer prefix of lines is how LongEval's answers begin.
+ * Deviations: keys and values from our own word lists and generators; a value of lines always has five digits; where
+ * whole records do not meet the token budget, the list begins within one (kv, which stays JSON, has a shorter or a
+ * longer last entry). */
 #include <stddef.h>
 #include <string.h>
 

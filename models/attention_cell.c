@@ -1,8 +1,10 @@
 /* Attention of rows that belong to cells. Rows whose caches share a segment are stacked against it, and a segment is
  * worked through in chunks of keys, so that one long cache keeps all threads busy and a shared one is read once:
  *
- *   for every (KV head, segment or tail, chunk of keys, group of stacked rows): maximum, sum of weights, weighted
- * values for every (row, head): the chunks' parts put together in the order of the keys
+ *   for every (KV head, segment or tail, chunk of keys, group of stacked rows):
+ *       maximum, sum of weights, weighted values
+ *   for every (row, head):
+ *       the chunks' parts put together in the order of the keys
  *
  * Within a chunk the queries are the lanes: scores[key][row] = key . query, one fixed order over head_dim, and then
  * out[row] = sum over keys in order. Chunks begin at fixed keys. So a row's bits do not depend on what it is stacked

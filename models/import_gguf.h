@@ -1,4 +1,4 @@
-/* A GGUF file of the llama architecture as an import source. */
+/* A GGUF file of an architecture that architecture.h knows as an import source. */
 #ifndef MODELS_IMPORT_GGUF_H
 #define MODELS_IMPORT_GGUF_H
 

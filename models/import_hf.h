@@ -1,5 +1,6 @@
-/* A Hugging Face folder of the llama architecture as an import source: config.json in the form of transformers 4
- * (rope_theta, rope_scaling) or 5 (rope_parameters), model.safetensors or its shards, and the tokenizer's files. */
+/* A Hugging Face folder of an architecture that architecture.h knows as an import source: config.json in the form of
+ * transformers 4 (rope_theta, rope_scaling) or 5 (rope_parameters), model.safetensors or its shards, and the
+ * tokenizer's files. */
 #ifndef MODELS_IMPORT_HF_H
 #define MODELS_IMPORT_HF_H
 

@@ -1,7 +1,8 @@
 /* d2o: layers whose attention falls on few entries get less.
  *
- *   v_l = variance over entries j of the column sum of A_q(i, j) over queries i >= j, mean over query heads; then
- * min-max normalised over layers        B_l in proportion to softmax(-v)_l
+ *   v_l = variance over entries j of the column sum of A_q(i, j) over queries i >= j, mean over query heads;
+ *   then min-max normalised over layers
+ *   B_l in proportion to softmax(-v)_l
  *
  * Paper: D2O, Wan et al. 2024, arXiv:2406.13035 (ICLR 2025). `exempt: true` leaves layers 0, 1 and the last one whole,
  * as its code does; there their cost comes on top, here the others pay for it, or the cell is n/a. Deviations: shares

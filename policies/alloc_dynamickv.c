@@ -1,7 +1,8 @@
 /* dynamickv: layers that hold more of the best entries of all layers get more.
  *
  *   per KV head: scores of the entries before the window, mean attention of the last w queries, averaged over `kernel`;
- * of each head the best min(r_max (m - w), n - w) are candidates; of all candidates the best (m - w) H L are counted
+ *   of each head the best min(r_max (m - w), n - w) are candidates;
+ *   of all candidates the best (m - w) H L are counted
  *   B_l = w + (m - w) L count_l / sum of count
  *
  * Paper: DynamicKV, Zhou et al. 2024, arXiv:2412.14838; its dynamic_v11.py with r_max 10. Deviations: it counts query

@@ -1,15 +1,15 @@
 /* knapsack: the levels that a layer study measured are the items; the choice of one level a layer with the least damage
  * in all, within the total, by dynamic programming over entries.
  *
- *   minimise the sum of d_l(k_l), the sum of c_l(k_l) <= total     c_l(k) = max(1, floor(level_k n)); level 1 costs
- * what the layer has and does no damage
+ *   minimise the sum of d_l(k_l), where the sum of c_l(k_l) <= total
+ *   c_l(k) = max(1, floor(level_k n)); level 1 costs what the layer has and does no damage
  *
  * What is left over, less than an item, goes where the next level helps most per entry (linear between levels), and
  * what helps nowhere to the layer with the fewest entries, so that the total is exact.
  *
  * It assumes that damages add up over layers. They need not: rows hold `predicted`, the damage that the answer would
- * have then, to be compared with the measured one. A total below the profile's lowest level is n/a. Source: none;
- * MoE-nD (arXiv:2604.17695) upgrades layers greedily by damage per byte instead. */
+ * have then, to be compared with the measured one. A total below the profile's lowest level is n/a.
+ * Source: none; MoE-nD (arXiv:2604.17695) upgrades layers greedily by damage per byte instead. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>

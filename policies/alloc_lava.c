@@ -1,8 +1,8 @@
 /* lava: layers whose scores are spread out get more.
  *
  *   s_h(j) = pooled attention of the last w queries x max over k of ||v_h(k)||_1, for the entries before the window
- *   e_l = - sum over heads and entries of p log p / log(their number), p = s / sum of s      B_l = w + (m - w) L e_l /
- * sum of e
+ *   e_l = - sum over heads and entries of p log p / log(their number), p = s / sum of s
+ *   B_l = w + (m - w) L e_l / sum of e
  *
  * Paper: LAVa, 2025, arXiv:2509.09754; its LavaKVCluster. Deviations: it sets budgets layer by layer and cuts earlier
  * layers again as later ones become known, which ends in the same shares; its own head allocation and scores are other

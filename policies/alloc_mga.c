@@ -1,8 +1,8 @@
 /* mga: metric-guided allocation. Layer 0 is whole; the pruning ratio of the others follows how well they tolerate
  * pruning:
  *
- *   rho_l = min(rho_max, t s_l), t such that the sum over layers of rho_l is L rho     s_l = transform(damage or
- * metric)
+ *   rho_l = min(rho_max, t s_l), t such that the sum over layers of rho_l is L rho
+ *   s_l = transform(damage or metric)
  *
  * that is, ratios in proportion to s_l / sum of s, cut at rho_max, and the excess shared out again among the layers
  * below it until none is left (`redistribution: equal` gives each the same of it instead).

@@ -2,8 +2,8 @@
  * rest.
  *
  *   a layer is lazy where the last query gives more than `threshold` of its attention, mean over query heads, to the
- * first `sinks` and the last `recent` entries B_l = min(sinks + recent, m) where lazy; the others share what is left of
- * the total alike
+ *   first `sinks` and the last `recent` entries
+ *   B_l = min(sinks + recent, m) where lazy; the others share what is left of the total alike
  *
  * Paper: SimLayerKV, Zhang et al. 2024, arXiv:2410.13846: sinks 4, recent 1024, threshold 0.9 for Llama-3 (0.65
  * Llama-2, 0.8 Mistral, 0.85 Qwen). Deviations: there the layers that are not lazy are whole and the total falls out;

@@ -29,22 +29,15 @@ struct allocator_guided_config {
 
 #define ALLOCATOR_GUIDED_PROFILE(type, member) \
     ALLOCATOR_PROFILE_PARAMS(type, member.choice), ALLOCATOR_PROFILE_METRIC(type, member.choice)
+/* clang-format off */
 #define ALLOCATOR_GUIDED_PARAMS(type, member) \
-    { \
-        "rho_max", PARAM_FLOAT, offsetof(type, member.rho_max),    "0.7", 1e-9, \
-        1,         NULL,        "largest pruning ratio of a layer"}, \
-        {"transform", \
-         PARAM_ENUM, \
-         offsetof(type, member.transform), \
-         "minmax", \
-         0, \
-         0, \
-         allocator_guided_transforms, \
-         "how damage d becomes tolerance: max + min - d (or the metric itself), (max - d) / (max - min), rank"}, \
-    { \
-        "redistribution", PARAM_ENUM, offsetof(type, member.redistribution), "proportional", 0, 0, \
-            allocator_guided_redistributions, "how the excess above rho_max goes to the others" \
-    }
+    {"rho_max", PARAM_FLOAT, offsetof(type, member.rho_max), "0.7", 1e-9, 1, NULL, \
+     "largest pruning ratio of a layer"}, \
+    {"transform", PARAM_ENUM, offsetof(type, member.transform), "minmax", 0, 0, allocator_guided_transforms, \
+     "how damage d becomes tolerance: max + min - d (or the metric itself), (max - d) / (max - min), rank"}, \
+    {"redistribution", PARAM_ENUM, offsetof(type, member.redistribution), "proportional", 0, 0, \
+     allocator_guided_redistributions, "how the excess above rho_max goes to the others"}
+/* clang-format on */
 
 /* Layer 0 and the k middle ones whole (k 0: layer 0 alone), the others by the profile, none pruned by more than
  * rho_max. */

@@ -30,66 +30,28 @@ extern const char *const allocator_profile_all[]; /* {"all", NULL} */
 extern const char *const allocator_profile_high[]; /* {"tolerates", "suffers", NULL} */
 
 /* Rows of a parameter table (a macro, because an initialiser can be shared in no other way). */
+/* clang-format off */
 #define ALLOCATOR_PROFILE_PARAMS(type, member) \
-    {"profile", \
-     PARAM_PATH, \
-     offsetof(type, member.path), \
-     NULL, \
-     0, \
-     0, \
-     NULL, \
+    {"profile", PARAM_PATH, offsetof(type, member.path), NULL, 0, 0, NULL, \
      "profile.h5 that a study of single layers wrote"}, \
-        {"task", \
-         PARAM_STRING, \
-         offsetof(type, member.task), \
-         "all", \
-         0, \
-         0, \
-         NULL, \
-         "studies of this task; all: the mean over all"}, \
-        {"policy", \
-         PARAM_STRING, \
-         offsetof(type, member.policy), \
-         "all", \
-         0, \
-         0, \
-         NULL, \
-         "studies of this policy; all: the mean over all"}, \
-        {"level", \
-         PARAM_FLOAT, \
-         offsetof(type, member.level), \
-         "all", \
-         0, \
-         1, \
-         allocator_profile_all, \
-         "fraction kept in the studied layer; all: the mean over levels"}, \
-        {"measure", \
-         PARAM_ENUM, \
-         offsetof(type, member.measure), \
-         "kl", \
-         0, \
-         0, \
-         allocator_study_measures, \
-         "what damage is: loss of score, rise of nll, kl, or loss of top1 agreement"}, \
-    { \
-        "shuffle", PARAM_INT, offsetof(type, member.shuffle), "0", 0, 1e15, NULL, \
-            "seed that deals the profile out to other layers; 0: as measured" \
-    }
+    {"task", PARAM_STRING, offsetof(type, member.task), "all", 0, 0, NULL, \
+     "studies of this task; all: the mean over all"}, \
+    {"policy", PARAM_STRING, offsetof(type, member.policy), "all", 0, 0, NULL, \
+     "studies of this policy; all: the mean over all"}, \
+    {"level", PARAM_FLOAT, offsetof(type, member.level), "all", 0, 1, allocator_profile_all, \
+     "fraction kept in the studied layer; all: the mean over levels"}, \
+    {"measure", PARAM_ENUM, offsetof(type, member.measure), "kl", 0, 0, allocator_study_measures, \
+     "what damage is: loss of score, rise of nll, kl, or loss of top1 agreement"}, \
+    {"shuffle", PARAM_INT, offsetof(type, member.shuffle), "0", 0, 1e15, NULL, \
+     "seed that deals the profile out to other layers; 0: as measured"}
 
 /* The rows for rules that may go by a metric instead. */
 #define ALLOCATOR_PROFILE_METRIC(type, member) \
-    {"metric", \
-     PARAM_STRING, \
-     offsetof(type, member.metric), \
-     "", \
-     0, \
-     0, \
-     NULL, \
+    {"metric", PARAM_STRING, offsetof(type, member.metric), "", 0, 0, NULL, \
      "dataset of the profile with one number a layer, to go by instead of damage: /metrics/..."}, \
-    { \
-        "high", PARAM_ENUM, offsetof(type, member.high), "tolerates", 0, 0, allocator_profile_high, \
-            "what a high number of the metric says of a layer" \
-    }
+    {"high", PARAM_ENUM, offsetof(type, member.high), "tolerates", 0, 0, allocator_profile_high, \
+     "what a high number of the metric says of a layer"}
+/* clang-format on */
 
 struct allocator_profile {
     int n_layer, n_level;

@@ -3,8 +3,11 @@
  * there must be whole: an attribute or a column that the format promises and the file lacks is an error that names it.
  *
  * damage, higher = the layer suffers more from being pruned (where all layers but one were: from being the one that is
- * spared): score   loss of the task's score against the baseline       nll     its rise against the baseline kl mean
- * divergence from the full cache                  top1    1 - the share of steps with the full cache's choice
+ * spared):
+ *   score   loss of the task's score against the baseline
+ *   nll     its rise against the baseline
+ *   kl      mean divergence from the full cache
+ *   top1    1 - the share of steps with the full cache's choice
  * Differences are paired where the samples are, and between the means where they are not. */
 #ifndef POLICIES_ALLOCATOR_STUDY_H
 #define POLICIES_ALLOCATOR_STUDY_H

@@ -1,8 +1,10 @@
 /* oracle: what the reference answer attends to. Not a policy that could be used, but the headroom that is left at a
- * budget: it reads the answer before it prunes. s_j = mean over i in P and over the KV head's query heads of A(i, j) /
- * sum over prompt entries k of A(i, k) P: the queries that predict the tokens of the first reference answer,
- * teacher-forced on the full cache (the last prompt token, then the answer but for its last token); of several
- * questions on one context, all of theirs.
+ * budget: it reads the answer before it prunes.
+ *
+ *   s_j = mean over i in P and over the KV head's query heads of A(i, j) / sum over prompt entries k of A(i, k)
+ *
+ * P: the queries that predict the tokens of the first reference answer, teacher-forced on the full cache (the last
+ * prompt token, then the answer but for its last token); of several questions on one context, all of theirs.
  *
  * It is greedy, entry by entry and layer by layer, as every scorer here: what is kept is what is attended to most,
  * which need not be the set with the best answer. A reference of a few tokens says little about entries that the model

@@ -27,8 +27,8 @@ struct policy_head {
     const float *values; /* [n_entry][head_dim]; NULL unless asked for */
 };
 
-/* One query head: attention that its queries gave to the entries of its KV head.
- * A(i,j) = softmax over the visible entries of q_i . k_j / sqrt(head_dim). */
+/* One query head: attention that its queries gave to the entries of its KV head. A(i,j) = softmax over the visible
+ * entries of q_i . k_j / sqrt(head_dim), or with the scale and the cap that the model has instead. */
 struct policy_attention {
     const float *off_diagonal; /* [n_entry] sum over queries i > j of A(i,j); NULL unless COLUMNS */
     const float *diagonal;     /* [n_entry] A(j,j); NULL unless COLUMNS */
@@ -69,7 +69,7 @@ struct policy_ops {
     const char *summary;     /* one line for `list` */
     const char *paper;       /* "Xiao et al. 2023, arXiv:2309.17453" */
     unsigned needs;          /* STATISTIC_* bits (statistic.h) */
-    const char *head_budget; /* the policy's own head rule (head.h): "uniform" or "shared" */
+    const char *head_budget; /* name of the policy's own head rule (head.h) */
     size_t config_size;      /* 0: no parameters */
     const struct param *params;
     int uses_seed; /* 1: scores depend on policy_seed, which then is an axis */
@@ -99,7 +99,7 @@ unsigned policy_needs_of(const struct policy_ops *p, const void *config);
 /* For policies with one score per layer: 0 when all KV heads hold the same positions, else -1 and ERR_POLICY with the
  * first difference (adding up slots of different positions would score nothing). */
 int policy_same_entries(const struct policy_view *view, struct err *e);
-/* 0, or -1 and why this struct breaks the ABI's rules; run on every entry by the tests and on every plug-in. */
+/* 0, or -1 and why this struct breaks the ABI's rules; run on every entry of the registry. */
 int policy_validate(const struct policy_ops *p, struct err *e);
 
 #endif

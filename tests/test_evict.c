@@ -171,8 +171,7 @@ START_TEST(the_budget_in_bytes_is_met_after_every_token)
             ck_assert_double_ge(chunk, after + heads * entry * in_flight);
         }
         unsigned needs = policy_needs_of(lab.x.cell[c].policy, lab.x.cell[c].policy_config);
-        ck_assert_int_eq(lab_number(&lab, c, "policy_bytes") > 0,
-                         (needs & (STATISTIC_COLUMNS | STATISTIC_ROWS)) != 0);
+        ck_assert_int_eq(lab_number(&lab, c, "policy_bytes") > 0, (needs & (STATISTIC_COLUMNS | STATISTIC_ROWS)) != 0);
     }
     lab_close(&lab);
     str_free(&s);

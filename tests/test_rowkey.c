@@ -349,12 +349,12 @@ END_TEST
 
 START_TEST(an_engine_is_all_that_a_number_goes_through)
 {
-    static const char *const in[] = {"harness/experiment/experiment.c",
+    static const char *const in[] = {"harness/experiment/experiment_load.c",
                                      "harness/experiment/experiment_cells.c",
                                      "harness/run/runner.c",
                                      "harness/engine/prompts.c",
                                      "harness/experiment/conf.c",
-                                     "harness/engine/group.c",
+                                     "harness/engine/group_run.c",
                                      "harness/metric/metric_text.c",
                                      "harness/rows/rowkey.c",
                                      "harness/rows/record.c",

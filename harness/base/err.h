@@ -1,7 +1,7 @@
 /* Errors as values. A function that can fail takes `struct err *` last, returns 0 or -1 (or NULL),
  * and leaves a message that names the thing, what was expected and what was found. Only
- * harness/main.c prints messages and exits. `e` may be NULL everywhere: then only the return value
- * tells. On success the struct is not touched. */
+ * commands (harness/cmd/) print messages, and harness/main.c alone exits. `e` may be NULL everywhere: then only the
+ * return value tells. On success the struct is not touched. */
 #ifndef HARNESS_BASE_ERR_H
 #define HARNESS_BASE_ERR_H
 

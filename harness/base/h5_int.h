@@ -1,5 +1,5 @@
 /* Private to h5*.c. A file is checked by hand (h5_check.c with h5_message.c and h5_heap.c) before the library sees it;
- * h5.c alone calls the library, through a driver of its own that reads and writes by h5_file.c. */
+ * h5_library.c alone calls the library, through a driver of its own that reads and writes by h5_file.c. */
 #ifndef HARNESS_BASE_H5_INT_H
 #define HARNESS_BASE_H5_INT_H
 
@@ -29,7 +29,7 @@ void h5_file_write(struct h5 *f, uint64_t at, uint64_t n, const void *src);
 void h5_file_resize(struct h5 *f, uint64_t size);
 int h5_file_why(const struct h5 *f, struct err *e); /* -1 and the error when one is known; 0 otherwise */
 
-/* ---- h5.c ---- */
+/* ---- h5_library.c ---- */
 int h5_library_open(struct h5 *f, struct err *e); /* opens or, when writable, creates f->fd's content */
 int h5_library_close(struct h5 *f, struct err *e);
 int h5_is_group(const struct h5 *f, const char *path);              /* 1, or 0: a dataset, or nothing */

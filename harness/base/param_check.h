@@ -1,5 +1,5 @@
-/* Is a parameter table well-formed? Run on everything that a registry holds and on every plug-in, because a table that
- * points outside its config, or whose default its own bounds refuse, would otherwise show in the middle of a run. */
+/* Is a parameter table well-formed? Run on everything that a registry holds, because a table that points outside its
+ * config, or whose default its own bounds refuse, would otherwise show in the middle of a run. */
 #ifndef HARNESS_BASE_PARAM_CHECK_H
 #define HARNESS_BASE_PARAM_CHECK_H
 

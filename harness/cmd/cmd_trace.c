@@ -32,7 +32,7 @@ struct trace {
     int layer;
 };
 
-/* Marks of one layer, as the cut of group.c had them. */
+/* Marks of one layer, as prune_cut had them. */
 static void mark_protected(const struct trace *t, const struct keepset *keep, int entries, unsigned char *mark)
 {
     struct prune_head head = {keep->n, NULL};

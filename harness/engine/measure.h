@@ -24,9 +24,9 @@ int measure_reference_add(struct reference *r, const float *logits, int n_vocab,
 void measure_reference_fini(struct reference *r);
 
 struct divergence {
-    double kl,
-        kl_max;  /* mean (sum, until measure_divergence_end) and largest over steps of sum p_full ln(p_full / p_cell) */
-    double top1; /* share (number) of steps with the same arg-max */
+    /* mean (until measure_divergence_end the sum) and largest over the steps, of sum p_full ln(p_full / p_cell) */
+    double kl, kl_max;
+    double top1; /* share of steps with the same arg-max; until measure_divergence_end their number */
     int first;   /* first step with another arg-max, -1: none */
     int n;       /* steps so far */
 };

@@ -12,7 +12,7 @@ enum { ROW_MAX_METRIC = 16 };
 
 enum row_status { ROW_OK, ROW_SKIPPED, ROW_FAILED };
 
-/* Everything a row holds beyond what its cell says. NAN prints as null. Pointers are borrowed by record_append. */
+/* Everything a row holds beyond what its cell says. NAN prints as null. Pointers are borrowed. */
 struct row {
     const struct experiment *x;
     const struct cell *cell;

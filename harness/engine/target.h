@@ -1,8 +1,8 @@
 /* What a model is expected to write after a prompt: the first reference answer, with the delimiter that stands between
- * the two. Prompts end without white space ("... is:") and answers begin without ("54522"), while models write "
- * 54522"; so the task's target_delimiter (a blank, unless it says otherwise) comes in front of the answer, but where
- * the prompt ends in white space already, or the answer begins with it. lm-evaluation-harness follows the same rule.
- * Everything that reads an answer's tokens (nll, the oracle, yap) reads these, from struct prompt. */
+ * the two. Prompts end without white space ("... is:") and answers begin without ("54522"), while models write a blank
+ * between them (" 54522"); so the task's target_delimiter (a blank, unless it says otherwise) comes in front of the
+ * answer, but where the prompt ends in white space already, or the answer begins with it. lm-evaluation-harness follows
+ * the same rule. Everything that reads an answer's tokens (nll, the oracle, yap) reads these, from struct prompt. */
 #ifndef HARNESS_TARGET_H
 #define HARNESS_TARGET_H
 

@@ -87,8 +87,8 @@ struct cell {
     struct chunking chunk;
     int64_t cut_every; /* decode: 0 frozen, 1 evict, N interval: cut back after every N tokens fed */
     int packed;        /* positions: 0 original, 1 packed */
-    char *prefill,
-        *decode; /* canonical JSON of the axes: "full", {"chunked":{...}}, "frozen", "evict", {"interval":N} */
+    /* canonical JSON of the axes: "full" or {"chunked":{...}}; "frozen", "evict" or {"interval":N} */
+    char *prefill, *decode;
     uint64_t policy_seed;
     int max_new_tokens;            /* resolved */
     enum model_dtype weight_dtype; /* MODEL_F32 or MODEL_BF16 */
@@ -122,7 +122,7 @@ struct experiment {
     int samples, first_sample;               /* per task: first_sample .. first_sample + samples - 1 */
     uint64_t seed;
     unsigned measure; /* enum measure bits */
-    int record_kept, record_scores;
+    int record_kept;
     char *baseline; /* the selector of cell.baseline, as one line of YAML */
     struct exp_owned {
         const struct param *params;

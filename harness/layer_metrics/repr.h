@@ -1,18 +1,21 @@
 /* Metrics of layers, from their hidden states, in two definitions that share names and little else:
  *
- *                DEPTHKV (arXiv:2604.24647, 4.2, App. G)            SKEAN (arXiv:2502.02013 and its repository)
- *   tokens       centred over the sequence (entropy); unit length   centred over the sequence, then unit length
- *                (curvature)
- *   entropy      -sum p ln p, p = s / sum s, s singular values      of order alpha, of p = s^2 / sum s^2
- *   erank        exp(entropy)                                       exp(entropy)
- *   curvature    1 - mean cosine of a token to its k nearest        mean angle in radians between successive
- * differences of others                                             tokens (`paper`), or tokens (`code`) pooling mean
- * over the tokens                               mean over the tokens (normalised as above) dime         1 -
- * cos(original, view)                            mean over permutations P of S(A o P B P^T), less S(A o B); A, B the
- * Gram matrices of two views lidar        |original - view|                                  entropy of S_w^-1/2 S_b
- * S_w^-1/2, the scatter between samples against that between a sample's views infonce      ln sum_j exp(o_i o_j / t) -
- * o_i v_i / t, unit      -ln (pos / (pos + neg)), pos the sample's other view, neg length both views of all other
- * samples; not unit length
+ *               DEPTHKV (arXiv:2604.24647, 4.2, App. G)            SKEAN (arXiv:2502.02013 and its repository)
+ *   tokens      centred over the sequence (entropy); unit length   centred over the sequence, then unit length
+ *               (curvature)
+ *   entropy     -sum p ln p, p = s / sum s, s singular values      of order alpha, of p = s^2 / sum s^2
+ *   erank       exp(entropy)                                       exp(entropy)
+ *   curvature   1 - mean cosine of a token to its k nearest        mean angle in radians between successive
+ *               others                                             differences of tokens (`paper`), or tokens (`code`)
+ *   pooling     mean over the tokens                               mean over the tokens (normalised as above)
+ *   dime        1 - cos(original, view)                            mean over permutations P of S(A o P B P^T), less
+ *                                                                  S(A o B); A, B the Gram matrices of two views
+ *   lidar       |original - view|                                  entropy of S_w^-1/2 S_b S_w^-1/2, the scatter
+ *                                                                  between samples against that between a sample's
+ *                                                                  views
+ *   infonce     ln sum_j exp(o_i o_j / t) - o_i v_i / t, unit      -ln (pos / (pos + neg)), pos the sample's other
+ *               length                                             view, neg both views of all other samples; not
+ *                                                                  unit length
  *
  * DepthKV prints infonce's sum with j = i in it and without the positive pair: `printed`; `standard` puts the positive
  * pair in the place of j = i. All in nats where a logarithm is taken. x[n_token][width] is what a tap shows. */

@@ -7,9 +7,9 @@
  * none is held back (prune_after: prompt), the full cache's first greedy token. Layers below l are whole, so layer l
  * gets the same input both times.
  *
- *   error_l = mean over the fed tokens of |a_cut - a_full| / |a_full|       a: output of layer l's attention, after W_o
- * and before the residual is added
+ *   error_l = mean over the fed tokens of |a_cut - a_full| / |a_full|
  *
+ * where a is the output of layer l's attention, after W_o and before the residual is added,
  * in the Euclidean norm, then the mean over prompts. Nothing of what later layers or later tokens make of it is seen:
  * that is the damage. Not known (with the reason) for studies of `only: true`, of a chunked prefill, of a scorer that
  * reads the reference answer, and where the scorer fails. A random scorer has policy_seed 1; a budget that was given in

@@ -68,8 +68,9 @@ struct aggregate {
 /* Reads DIR/rows.jsonl, of which only the rows count that belong to the experiment as it was last run there
  * (DIR/plan.jsonl, see plan.h), and the cells' baselines from DIR/manifest.json. Without a plan the manifest's cells
  * count, with all their rows; without either all cells do, and are compared with the full cache of the same task,
- * template, seed, prune_after and max_new_tokens. Of several rows of one (cell, sample, question) the last one counts;
- * a last line without its newline is ignored. Anything that is no row of this schema is ERR_FORMAT with file and line.
+ * template, seed and whatever else splits a group (axes.h). Of several rows of one (cell, sample, question) the last
+ * one counts; a last line without its newline is ignored. Anything that is no row of this schema is ERR_FORMAT with
+ * file and line.
  */
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e);
 /* What a reader should know of rows that don't count, or that may not belong together; nothing when all is well. */

@@ -1,7 +1,7 @@
 /* kept.h5: which positions every cell kept, as bitmaps. Every (cell, sample, question) is written to a part file of its
  * own under a temporary name first, so that a killed run leaves whole parts only; the end of a run merges them.
- *   /<cell>/<sample>/<question>   uint64 [n_layer][n_kv_head][words]; bit j of a map = position j stays; attributes n
- * and key, that of the row (rowkey.h) */
+ *   /<cell>/<sample>/<question>   uint64 [n_layer][n_kv_head][words]; bit j of a map = position j stays; attributes
+ *                                 n and key, that of the row (rowkey.h) */
 #ifndef HARNESS_KEPTFILE_H
 #define HARNESS_KEPTFILE_H
 

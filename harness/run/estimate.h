@@ -26,8 +26,8 @@ int estimate_longest(const struct experiment *x, const struct cell *c);
  * mean of the prompts that were encoded, memory by the longest; where none was, both by the model's context. */
 void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out);
 
-/* What one group holds at once, in bytes. A group is opened by its first cell: cells of one model, weight_dtype, task,
- * prune_after and max_new_tokens. */
+/* What one group holds at once, in bytes. A group, the cells that share a prefill (axes_same_group), is opened by its
+ * first cell. */
 struct estimate_group {
     int n_cell;
     int prompt; /* tokens of the longest prompt; 0: only its data tell */

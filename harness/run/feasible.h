@@ -4,10 +4,11 @@
  * `length` makes it, or as the longest that was encoded (tryout.h), and with `prefill: chunked` once for every chunk.
  *
  * Nothing is said of a cell
- *   - whose allocator reads scores or statistics of a prompt, which only a run has,
- *   - for whose prompts no length is known, when its budget is a number of tokens or bytes. (A budget that is a
- * fraction is tried on a prompt that fills the model's context.) Prompts may be a few tokens shorter or longer, and the
- * run may then decide otherwise. */
+ *   - whose allocator reads scores or statistics of a prompt, which only a run has;
+ *   - for whose prompts no length is known, when its budget is a number of tokens or bytes. (A fraction is tried on a
+ *     prompt that fills the model's context.)
+ *
+ * Prompts may be a few tokens shorter or longer, and the run may then decide otherwise. */
 #ifndef HARNESS_FEASIBLE_H
 #define HARNESS_FEASIBLE_H
 

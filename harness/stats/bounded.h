@@ -4,8 +4,8 @@
  * the sample as it is but from the distribution of mean d that makes the sample most likely (Owen, Biometrika 75, 1988,
  * 237-249), the end of the range being a possible value though nobody saw it:
  *
- *     (sum_g u_g)^2 <= z^2 G sum_g w_g u_g^2,   u_g = s_g - n_g d,   w maximises prod w_g where sum w_g = 1, sum w_g
- * u_g = 0
+ *     (sum_g u_g)^2 <= z^2 G sum_g w_g u_g^2,   u_g = s_g - n_g d,
+ *     w maximises prod w_g where sum w_g = 1 and sum w_g u_g = 0
  *
  * over G units (samples; contexts with n_g rows that sum to s_g). So it has a width where all values are equal, stays
  * inside the range, and its ends lie as far from the mean as the sample says, not symmetrically. Special cases are well

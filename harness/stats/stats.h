@@ -17,9 +17,10 @@ struct stats_range {
  *
  *   se       sd / sqrt(n), sd with n - 1; of clusters sqrt(G / (G - 1) sum_g (s_g - n_g mean)^2) / n
  *   lo, hi   95 %. With a range, the score interval over the units (Wilson's, Tango's), which has a width where all are
- * equal. Without one, or where a value lies outside of it, the percentile bootstrap over units NAN      all three for
- * fewer than two units; se where all units are equal, but for rounding: they tell nothing of how much others differ; lo
- * and hi there too, without a range. So no interval of sampled values is without width. */
+ *            equal. Without one, or where a value lies outside of it, the percentile bootstrap over units
+ *   NAN      all three for fewer than two units; se where all units are equal, but for rounding: they tell nothing of
+ *            how much others differ; lo and hi there too, without a range. So no interval of sampled values is without
+ *            width. */
 struct stats_summary {
     int n, n_unit;
     double mean, se, lo, hi;
