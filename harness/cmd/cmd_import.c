@@ -9,6 +9,8 @@
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cmd/cli.h"
+#include "models/architecture.h"
+#include "models/dequant.h"
 #include "models/import.h"
 
 static const char help[] =
@@ -16,18 +18,37 @@ static const char help[] =
     "\n"
     "usage: depthkv import SRC -o FILE.h5 [--dtype f32|f16|bf16]\n"
     "\n"
-    "SRC is a GGUF file (F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K) or a Hugging Face folder\n"
-    "(config.json, tokenizer.json, model.safetensors or its shards), of the Llama architecture.\n"
+    "SRC is a GGUF file, or a Hugging Face folder (config.json, tokenizer.json, model.safetensors or its shards).\n"
     "\n"
     "  -o, --output FILE   the model file to write; it appears when it is complete\n"
     "  -d, --dtype TYPE    element type of the stored matrices: f32 (default), f16, bf16\n"
     "  -q, --quiet         no progress on stderr\n"
     "  -h, --help          this text\n"
+    "\n";
+static const char help_end[] =
     "\n"
+    "examples:\n"
     "  depthkv import SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2.h5\n"
     "  depthkv import ~/models/SmolLM2-360M -o smollm2-360m.h5 --dtype bf16\n";
 
 static const char *const dtype_words[] = {"f32", "f16", "bf16"}; /* enum model_dtype */
+
+/* What can be imported, by the tables that importing itself goes by. */
+static void print_help(void)
+{
+    struct str gguf = {0}, hf = {0}, types = {0};
+    architecture_list_gguf(&gguf);
+    architecture_list_hf(&hf);
+    dequant_list(&types);
+    quote_show_lines(stdout, help);
+    quote_show(stdout, "architectures of GGUF   %s\n", str_c(&gguf));
+    quote_show(stdout, "  by model_type         %s\n", str_c(&hf));
+    quote_show(stdout, "tensor types of GGUF    %s\n", str_c(&types));
+    quote_show_lines(stdout, help_end);
+    str_free(&gguf);
+    str_free(&hf);
+    str_free(&types);
+}
 
 /* ctx: an int, 1 when progress is shown. */
 static int progress(void *ctx, int done, int total)
@@ -79,7 +100,7 @@ int cmd_import(int argc, char **argv)
                 return cli_usage("import", "--dtype '%s' unknown; use f32, f16 or bf16", optarg);
             break;
         case 'q': quiet = 1; break;
-        case 'h': quote_show_lines(stdout, help); return CLI_OK;
+        case 'h': print_help(); return CLI_OK;
         default: return cli_bad_option("import", c, argv, options);
         }
     }

@@ -23,7 +23,7 @@ static const char help[] =
     "  --layer L        one layer only\n"
     "  --set KEY=VALUE  as for run\n\n"
     "example:\n"
-    "  depthkv trace experiments/quickstart.yaml --cell 4db06468 --layer 0\n";
+    "  depthkv trace experiments/demo.yaml --cell aa433ef5 --layer 0\n";
 
 struct trace {
     const struct model *m;

@@ -12,3 +12,8 @@ for command in $commands; do
     [ ! -s err ] || { echo "$command $flag writes to stderr"; exit 1; }
   done
 done
+# what can be imported is said by the tables of it, and so in full
+"$DEPTHKV" import -h >out
+for name in $(sed -n 's/^ *{*\.gguf = "\([a-z0-9_]*\)".*/\1/p' "$ROOT/models/architecture.c") Q2_K IQ4_XS BF16; do
+  grep -qw "$name" out || { echo "import -h lacks $name"; exit 1; }
+done

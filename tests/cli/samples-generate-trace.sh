@@ -29,3 +29,8 @@ for command in 'generate -m tiny.h5 hi' 'samples passkey -m tiny.h5'; do
   "$DEPTHKV" $command --template '{user: [a]}' >out 2>err
   [ $? -eq 2 ] && grep -q '^depthkv: --template:1: template: user: expected two texts' err || fail "$command: $(cat err)"
 done
+
+# the example in the help is one: it names a cell that there is
+read -r file cell <<<"$("$DEPTHKV" trace -h | sed -n 's/^  depthkv trace \(experiments[^ ]*\) --cell \([0-9a-f]*\) .*/\1 \2/p')"
+[ -n "$cell" ] || fail "no example in the help of trace"
+"$DEPTHKV" check "$ROOT/$file" | grep -q "^$cell" || fail "the example of trace -h names the cell $cell, which $file has not"
