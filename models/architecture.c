@@ -139,9 +139,10 @@ static const struct architecture *find(size_t offset, const char *name)
 
 static void list(size_t offset, struct str *out)
 {
+    int n = 0;
     for (int i = 0; i < N_ARCHITECTURE; i++)
         if (name_at(&table[i], offset))
-            str_addf(out, "%s%s", out->n ? ", " : "", name_at(&table[i], offset));
+            str_addf(out, "%s%s", n++ ? ", " : "", name_at(&table[i], offset));
 }
 
 const struct architecture *architecture_of_gguf(const char *name)
