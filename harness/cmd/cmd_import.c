@@ -25,11 +25,10 @@ static const char help[] =
     "  -q, --quiet         no progress on stderr\n"
     "  -h, --help          this text\n"
     "\n";
-static const char help_end[] =
-    "\n"
-    "examples:\n"
-    "  depthkv import SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2.h5\n"
-    "  depthkv import ~/models/SmolLM2-360M -o smollm2-360m.h5 --dtype bf16\n";
+static const char help_end[] = "\n"
+                               "examples:\n"
+                               "  depthkv import SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2.h5\n"
+                               "  depthkv import ~/models/SmolLM2-360M -o smollm2-360m.h5 --dtype bf16\n";
 
 static const char *const dtype_words[] = {"f32", "f16", "bf16"}; /* enum model_dtype */
 

@@ -166,19 +166,23 @@ static void print_params(const struct param *p)
     }
 }
 
-static void print_thing(const struct thing *t, int json)
+enum { NAME_WIDTH = 18 };
+
+static void print_thing(const struct thing *t, int width, int json)
 {
     if (json)
         print_json(t, 0);
     else
-        quote_show(stdout, "  %-18s %s\n", t->name, t->summary);
+        quote_show(stdout, "  %-*s %s\n", width, t->name, t->summary);
 }
 
 /* Those that come with the program; what an experiment asks is its first comment. */
 static int list_experiments(int json)
 {
-    int n;
+    int n, width = NAME_WIDTH;
     char *folder = experiment_find_folder(), **name = experiment_find_all(&n);
+    for (int i = 0; i < n; i++)
+        width = (int)strlen(name[i]) > width ? (int)strlen(name[i]) : width;
     if (!json)
         quote_show(stdout, "experiments of %s\n", folder);
     for (int i = 0; i < n; i++) {
@@ -186,7 +190,7 @@ static int list_experiments(int json)
         char *path = experiment_find_path(folder, name[i]), *text = fs_read(path, &size, NULL);
         char *question = text ? conf_first_comment(text) : mem_strdup("");
         struct thing t = {.kind = "experiment", .name = name[i], .summary = question};
-        print_thing(&t, json);
+        print_thing(&t, width, json);
         mem_free(question);
         mem_free(text);
         mem_free(path);
@@ -215,7 +219,7 @@ int cmd_list(int argc, char **argv)
         for (int i = 0; i < count(k); i++) {
             struct thing t;
             get(k, i, &t);
-            print_thing(&t, json);
+            print_thing(&t, NAME_WIDTH, json);
             str_free(&t.more);
         }
     }

@@ -214,7 +214,7 @@ static void means_markdown(const struct repr_study *s, struct quote *out)
 
 void repr_report_markdown(const struct repr_report *r, struct quote *out)
 {
-    quote_add(out, "# Representation metrics: %s\n\nModel %s, seed %llu. ", r->x->name, r->x->model->name,
+    quote_add(out, "# Metrics of layers: %s\n\nModel %s, seed %llu. ", r->x->name, r->x->model->name,
               (unsigned long long)r->x->seed);
     struct str text = {0};
     param_json(repr_study_params, r->o, &text);
