@@ -108,6 +108,38 @@ START_TEST(the_script_names_its_data_and_the_full_cache)
 }
 END_TEST
 
+/* Cells that may generate more have a full cache of their own, with a score of its own. */
+START_TEST(every_full_cache_that_differs_has_a_line)
+{
+    struct rows_fake f[6] = {{0}};
+    static const char *const ids[] = {"f4", "f8", "a4", "a8", "b4", "b8"};
+    struct plot_list p;
+    for (int i = 0; i < 6; i++) {
+        f[i] = sweep[i & ~1];
+        f[i].cell = ids[i];
+        f[i].index = i;
+        f[i].new_tokens = i & 1 ? 8 : 4;
+    }
+    f[1].score = 0.625;
+    draw(f, 6, &p);
+    char *gp = rows_read("plots/1-t-score.gp");
+    ck_assert_ptr_nonnull(
+        strstr(gp, "plot 0.875 with lines dt 2 lw 2 lc rgb '#000000' title 'full cache, new tokens 4'"));
+    ck_assert_ptr_nonnull(strstr(gp, "  0.625 with lines dt 3 lw 2 lc rgb '#000000' title 'full cache, new tokens 8'"));
+    mem_free(gp);
+    plot_list_fini(&p);
+    rows_write("rows.jsonl", "");
+    f[1].score = f[0].score;
+    draw(f, 6, &p);
+    gp = rows_read("plots/1-t-score.gp");
+    const char *first = strstr(gp, "title 'full cache', ");
+    ck_assert_ptr_nonnull(first);
+    ck_assert_ptr_null(strstr(gp, "full cache, new"));
+    mem_free(gp);
+    plot_list_fini(&p);
+}
+END_TEST
+
 #define SINGLE(l) "{\"single\":{\"layer\":" #l ",\"only\":false}}"
 static const struct rows_fake study[] = {
     {"f", 0, 0, "c0", "q", "full", "", 1, 0.75, 0, .bytes = 3072},
@@ -351,6 +383,7 @@ Suite *make_plot_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, the_data_are_the_means_in_the_order_of_bytes);
     tcase_add_test(t, the_script_names_its_data_and_the_full_cache);
+    tcase_add_test(t, every_full_cache_that_differs_has_a_line);
     tcase_add_test(t, a_study_of_single_layers_is_drawn_over_the_layers);
     tcase_add_test(t, curves_are_named_by_what_sets_them_apart);
     tcase_add_test(t, without_gnuplot_there_is_a_warning_and_the_scripts_stay);

@@ -171,13 +171,53 @@ static void free_curves(struct curves *f)
     mem_free(f->curve);
 }
 
-static double full_mean(const struct curves *f)
+/* The full cache's mean of this line of the task; NAN: it is another policy's, or not known. */
+static double full_mean(const struct curves *f, int line)
 {
+    const struct agg_cell *c = &f->a->line[line];
+    int is = !strcmp(c->task_key, f->task->task_key) && !strcmp(aggregate_text(c, "policy"), "full");
+    return is ? c->summary[f->measure].mean : (double)NAN;
+}
+
+/* 1 for the first of the full caches that lie on one height. */
+static int opens_height(const struct curves *f, int line)
+{
+    double mean = full_mean(f, line);
+    for (int l = 0; l < line; l++)
+        if (fabs(full_mean(f, l) - mean) < 1e-4)
+            return 0;
+    return isfinite(mean);
+}
+
+static void add_across(double y, int dashes, const char *label, struct quote *gp)
+{
+    quote_add(gp, "%.9g with lines dt %d lw 2 lc rgb '#000000' title %s, \\\n  ", y, dashes, label);
+}
+
+/* What the curves are to be compared with: a line across for the full cache, or one for each, named by what sets it
+ * apart, where there are several that differ (max_new_tokens, weight_dtype). */
+static void add_full(const struct curves *f, struct quote *gp)
+{
+    int n = 0, drawn = 0;
+    if (is_damage(f)) {
+        add_across(0, 2, "full cache", gp);
+        return;
+    }
     for (int l = 0; l < f->a->n_line; l++)
-        if (!strcmp(f->a->line[l].task_key, f->task->task_key) &&
-            !strcmp(aggregate_text(&f->a->line[l], "policy"), "full"))
-            return f->a->line[l].summary[f->measure].mean;
-    return (double)NAN;
+        n += opens_height(f, l);
+    for (int l = 0; l < f->a->n_line; l++) {
+        struct str label = {0};
+        if (!opens_height(f, l))
+            continue;
+        str_add(&label, "full cache");
+        for (int k = 0; k < axes_count() && n > 1; k++)
+            if (axes_at(k)->splits && f->varies[k]) {
+                str_add(&label, ", ");
+                aggregate_axes_label(&f->a->line[l], k, &label);
+            }
+        add_across(full_mean(f, l), 2 + drawn++ % 4, label.p, gp);
+        str_free(&label);
+    }
 }
 
 static void add_data(const struct curves *f, struct quote *dat)
@@ -248,7 +288,7 @@ static void add_axes(const struct curves *f, struct quote *gp)
 
 static void add_script(const struct curves *f, const char *name, struct quote *gp)
 {
-    double full = is_damage(f) ? 0 : full_mean(f), last = 0;
+    double last = 0;
     struct str dat = {0};
     for (int k = 0; k < f->n_curve; k++)
         last = fmax(last, x_of(f, f->curve[k].point[f->curve[k].n - 1]));
@@ -259,8 +299,8 @@ static void add_script(const struct curves *f, const char *name, struct quote *g
     for (int i = 0; i < 2; i++) {
         plot_terminal(name, i, gp);
         quote_add(gp, "plot ");
-        if (isfinite(full) && f->measure != COLUMN_KL)
-            quote_add(gp, "%.9g with lines dt 2 lw 2 lc rgb '#000000' title 'full cache', \\\n  ", full);
+        if (f->measure != COLUMN_KL)
+            add_full(f, gp);
         for (int k = 0; k < f->n_curve; k++) {
             if (k)
                 quote_add(gp, ", \\\n  ");

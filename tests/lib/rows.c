@@ -208,6 +208,8 @@ void rows_add_fake(struct str *s, const struct rows_fake *f)
     str_add_json_double(s, f->score);
     if (f->length)
         str_addf(s, ",\"length\":%d", f->length);
+    if (f->new_tokens)
+        str_addf(s, ",\"max_new_tokens\":%d", f->new_tokens);
     str_add(s, ",\"metrics\":{\"f1\":0,\"recall\":");
     str_add_json_double(s, f->score / 2);
     str_add(s, "},\"nll\":null,\"kl\":");
