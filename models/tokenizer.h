@@ -112,11 +112,12 @@ int tokenizer_is_end(const struct tokenizer *t, int32_t id);      /* 1 for eos a
 int tokenizer_find(const struct tokenizer *t, const char *token); /* id of exactly this token text, or -1 */
 
 /* A prompt is prefix + context + question + suffix + answer prefix. "raw": both empty. "chat": the model's own
- * template, when it is one of those known (ChatML's); otherwise ERR_UNSUPPORTED naming it. Static strings or
+ * template, when it is one of those known; otherwise ERR_UNSUPPORTED naming it. Static strings or
  * owned by t. */
 struct template_pieces {
     const char *prefix, *suffix;
     int whole; /* they are all that stands around the text: no BOS but what they hold */
+    int trim;  /* white space at the beginning of the context and at the end of the question is left out */
 };
 int tokenizer_template(const struct tokenizer *t, const char *template_name, struct template_pieces *out,
                        struct err *e);

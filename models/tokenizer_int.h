@@ -37,8 +37,10 @@ struct tokenizer {
     int special_first[257]; /* those that begin with byte b are special[special_first[b]] up to special_first[b + 1] */
     struct regex *words, *digits; /* digits NULL: no split at digits */
     char *chat_prefix;            /* before the user's text; NULL: no template that is known */
-    char sha256[HASH_HEX];        /* tokenizer_hash of what it was made from */
-    char *template_begin;         /* first line of the model's template, for messages */
+    const char *chat_suffix;      /* behind it */
+    int chat_trim;
+    char sha256[HASH_HEX]; /* tokenizer_hash of what it was made from */
+    char *template_begin;  /* first line of the model's template, for messages */
     char template_sha256[HASH_HEX];
     int template_dated; /* it asks for the date */
 };

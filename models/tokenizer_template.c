@@ -36,6 +36,66 @@ static const struct {
 };
 enum { N_KNOWN = sizeof known / sizeof *known };
 
+/* Templates of models, too long to stand here: the SHA-256 of the text without a last line break. `token` has to be a
+ * token of the vocabulary; bos: BOS stands in front; trim: white space around the message is taken away. */
+static const struct published {
+    const char *sha256, *token;
+    int bos, trim;
+    const char *prefix, *suffix;
+} published[] = {
+    /* Qwen2.5-Instruct and -Coder-Instruct */
+    {"55b2f4a26ac9ee719330a61a0c39d9e538b0e9322212f048326318cff4f8674a", "<|im_start|>", 0, 0,
+     "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+     "<|im_start|>user\n",
+     "<|im_end|>\n<|im_start|>assistant\n"},
+    /* Qwen3, without thinking */
+    {"87a2728cb8dc9fe424d624542f6060ec05a1d285ebbec578bb078900e33396b5", "<|im_start|>", 0, 0, "<|im_start|>user\n",
+     "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"},
+    /* Gemma 2 */
+    {"ecd6ae513fe103f0eb62e8ab5bfa8d0fe45c1074fa398b089c93a7e70c15cfd6", "<start_of_turn>", 1, 1,
+     "<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n"},
+    /* Llama 3.1 and 3.3, with the date that it falls back to */
+    {"93c0e9aa3629bbd77e68dbc0f5621f6e6b23aa8d74b932595cdb8d64684526d7", "<|start_header_id|>", 1, 1,
+     "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul "
+     "2024\n\n<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n",
+     "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
+    /* Llama 3, as it came out and later */
+    {"b48c47f6443892716176eb200bf4ef108f64e06ca26ed0fa8ebc0a4b3992fcb2", "<|start_header_id|>", 1, 1,
+     "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
+    {"ba03a121d097859c7b5b9cd03af99aafe95275210d2876f642ad9929a150f122", "<|start_header_id|>", 1, 1,
+     "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
+    /* Phi-3.5-mini, Phi-3-mini, Phi-3-medium */
+    {"78d976a442bcde2f0be15aafbb8e3050e1104f86732266f68403251b89982a90", "<|user|>", 0, 0, "<|user|>\n",
+     "<|end|>\n<|assistant|>\n"},
+    {"268b6082ceb7176dc6ed80557a2f7837f9f0339592fbee677d405a553af15f88", "<|user|>", 1, 0, "<|user|>\n",
+     "<|end|>\n<|assistant|>\n"},
+    {"605841622bcb6572225608f09ec2afcdfb9fb50844ef52715a12689f7b9278b1", "<|user|>", 0, 0, "<|user|>\n",
+     "<|end|>\n<|assistant|>\n"},
+    /* Mistral 7B Instruct 0.2, Mistral Nemo, Llama 2 */
+    {"26a59556925c987317ce5291811ba3b7f32ec4c647c400c6cc7e3a9993007ba7", NULL, 1, 0, "[INST] ", " [/INST]"},
+    {"e7deee034838db2bfc7487788a3013d8a307ab69f72f3c54a85f06fd76007d4e", NULL, 1, 0, "[INST]", "[/INST]"},
+    {"e8d5b5a546d3f19df16a5320c614fab05bdc4edd50e850f1afd947b503ea41cf", NULL, 1, 1, "[INST] ", " [/INST]"},
+};
+enum { N_PUBLISHED = sizeof published / sizeof *published };
+
+static void read_published(struct tokenizer *t, const char *source, size_t n)
+{
+    char sha256[HASH_HEX];
+    hash_sha256(source, n, sha256);
+    for (int i = 0; i < N_PUBLISHED; i++) {
+        const struct published *p = &published[i];
+        struct str prefix = {0};
+        if (strcmp(p->sha256, sha256) != 0 || (p->token && tokenizer_find(t, p->token) < 0))
+            continue;
+        if (p->bos && t->bos >= 0)
+            str_addn(&prefix, t->bytes + t->offset[t->bos], t->length[t->bos]);
+        str_add(&prefix, p->prefix);
+        t->chat_prefix = str_take(&prefix);
+        t->chat_suffix = p->suffix;
+        t->chat_trim = p->trim;
+    }
+}
+
 /* The first line that is not blank, cut to what a message can hold. */
 static char *beginning(const char *source)
 {
@@ -65,13 +125,16 @@ void tokenizer_read_template(struct tokenizer *t, const char *source)
                 str_addf(&prefix, "<|im_start|>system\n%s<|im_end|>\n", known[i].system);
             str_add(&prefix, "<|im_start|>user\n");
             t->chat_prefix = str_take(&prefix);
+            t->chat_suffix = "<|im_end|>\n<|im_start|>assistant\n";
         }
+    if (!t->chat_prefix)
+        read_published(t, source, n);
 }
 
 int tokenizer_template(const struct tokenizer *t, const char *name, struct template_pieces *out, struct err *e)
 {
     if (strcmp(name, "raw") == 0) {
-        *out = (struct template_pieces){"", "", 0};
+        *out = (struct template_pieces){"", "", 0, 0};
         return 0;
     }
     if (strcmp(name, "chat") != 0)
@@ -85,6 +148,6 @@ int tokenizer_template(const struct tokenizer *t, const char *name, struct templ
             "spell its pieces out: template: {begin: \"...\", system: \"...\", user: [\"...\", \"...\"], assistant: "
             "\"...\"}",
             t->template_begin, t->template_sha256, t->template_dated ? "; it depends on the date" : "");
-    *out = (struct template_pieces){t->chat_prefix, "<|im_end|>\n<|im_start|>assistant\n", 1};
+    *out = (struct template_pieces){t->chat_prefix, t->chat_suffix, 1, t->chat_trim};
     return 0;
 }

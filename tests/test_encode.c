@@ -116,6 +116,38 @@ START_TEST(bos_stands_first_only_where_the_model_says_so)
 }
 END_TEST
 
+START_TEST(a_template_that_trims_takes_white_space_from_around_context_and_question)
+{
+    static const struct {
+        const char *context, *question, *want; /* between "c" and "a" */
+    } c[] = {
+        {" \n ab a", "b  \xE3\x80\x80", "2 4 3 0 | 1 / 0"},
+        {" ab ", " c ", "2 4 3 | 3 2 / 0"},
+        {" ab ", "", "2 4 | 0"},
+        {"  ", " ab ", "2 | 4 / 0"},
+        {" ab ", " \t", "2 4 | 0"},
+        {"", "", "2 | 0"},
+    };
+    const struct encode_context trims = {.model = &model, .pieces = {"c", "a", 1, 1}};
+    struct prompt p;
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        set_item(c[i].context, c[i].question, "");
+        ck_assert_int_eq(encode_prompt(&trims, &item, 0, &p, NULL), 0);
+        check_ids(&p, c[i].want);
+        encode_prompt_fini(&p);
+    }
+    /* spans are of the context as it was */
+    struct dataset_span span = {4, 5};
+    set_item("  ab c", "b", "");
+    item.evidence = &span;
+    item.n_evidence = 1;
+    ck_assert_int_eq(encode_prompt(&trims, &item, 0, &p, NULL), 0);
+    check_ids(&p, "2 4 3 2 | 1 / 0");
+    ck_assert(!p.evidence[0] && !p.evidence[1] && p.evidence[2] && !p.evidence[3]);
+    encode_prompt_fini(&p);
+}
+END_TEST
+
 START_TEST(tokens_that_touch_a_span_are_evidence)
 {
     static const struct {
@@ -212,6 +244,7 @@ Suite *make_encode_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, three_pieces_are_encoded_apart_and_joined);
     tcase_add_test(t, bos_stands_first_only_where_the_model_says_so);
+    tcase_add_test(t, a_template_that_trims_takes_white_space_from_around_context_and_question);
     tcase_add_test(t, tokens_that_touch_a_span_are_evidence);
     tcase_add_test(t, what_is_fed_before_the_cut);
     tcase_add_test(t, an_empty_prompt_is_refused);

@@ -246,6 +246,34 @@ START_TEST(sentencepiece_gives_any_bytes_back)
 }
 END_TEST
 
+/* Long texts without anything to cut them at are merged with a heap; a scan would take hours (the suite's limit). */
+START_TEST(a_megabyte_of_one_letter_is_not_quadratic)
+{
+    enum { N = 1000000 };
+    struct tokenizer_data d = {0};
+    struct err e = {0};
+    remove_file("tokenizer.json");
+    copy_model();
+    ck_assert_int_eq(read_folder(&d, &e), 1);
+    d.space = TOKENIZER_SPACE_NONE;
+    struct tokenizer *t = tokenizer_create(&d, "long", &e);
+    char *text = mem_new(N, 1);
+    for (const char *letter = "a \x01"; *letter; letter++) {
+        struct token_ids ids = {0};
+        struct str back = {0};
+        memset(text, *letter, N);
+        ck_assert_int_eq(tokenizer_encode(t, text, N, &ids, NULL), 0);
+        tokenizer_decode(t, ids.id, ids.n, 1, &back);
+        ck_assert(back.n == N && memcmp(back.p, text, N) == 0);
+        str_free(&back);
+        token_ids_free(&ids);
+    }
+    mem_free(text);
+    tokenizer_destroy(t);
+    tokenizer_data_fini(&d);
+}
+END_TEST
+
 /* What a piece of tokenizer.json says that nobody here knows. */
 static const struct {
     const char *from, *to, *says;
@@ -361,6 +389,7 @@ Suite *make_tokenizer_kinds_suite(void)
     tcase_add_test(t, sentencepieces_own_file_gives_its_ids);
     tcase_add_test(t, a_blank_goes_in_front_of_a_text_alone_or_of_every_stretch);
     tcase_add_test(t, sentencepiece_gives_any_bytes_back);
+    tcase_add_test(t, a_megabyte_of_one_letter_is_not_quadratic);
     tcase_add_loop_test(t, parts_that_are_not_known_are_refused_with_their_text, 0, sizeof unknown / sizeof *unknown);
     tcase_add_loop_test(t, damaged_and_foreign_models_are_refused_by_name, 0, sizeof broken / sizeof *broken);
     tcase_add_test(t, a_damaged_byte_is_refused_or_read_but_never_more);

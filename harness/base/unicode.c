@@ -92,6 +92,27 @@ int unicode_is_space(int32_t c)
            k == UTF8PROC_CATEGORY_ZL || k == UTF8PROC_CATEGORY_ZP;
 }
 
+void unicode_trim(const char **text, size_t *n, int begin, int end)
+{
+    int32_t c;
+    for (; begin && *n > 0;) {
+        utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)*text, (utf8proc_ssize_t)*n, &c);
+        if (k <= 0 || !unicode_is_space(c))
+            break;
+        *text += k;
+        *n -= (size_t)k;
+    }
+    while (end && *n > 0) {
+        size_t back = 1;
+        while (back < 4 && back < *n && ((unsigned char)(*text)[*n - back] & 0xC0) == 0x80)
+            back++;
+        const utf8proc_uint8_t *last = (const utf8proc_uint8_t *)*text + *n - back;
+        if (utf8proc_iterate(last, (utf8proc_ssize_t)back, &c) != (utf8proc_ssize_t)back || !unicode_is_space(c))
+            break;
+        *n -= back;
+    }
+}
+
 int unicode_is_digit(int32_t c)
 {
     return category(c) == UTF8PROC_CATEGORY_ND;

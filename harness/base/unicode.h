@@ -20,6 +20,8 @@ int32_t *unicode_points(const char *text, size_t *n);
 char *unicode_lower(const char *text);
 
 int unicode_is_space(int32_t point); /* str.isspace() */
+/* Leaves out the white space of str.strip() at the beginning, at the end, or both. */
+void unicode_trim(const char **text, size_t *n, int begin, int end);
 int unicode_is_digit(int32_t point); /* \d: decimal digits of any script */
 int unicode_is_word(int32_t point);  /* \w: letters, numbers, underscore; no combining marks */
 

@@ -8,6 +8,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
+#include "harness/base/unicode.h"
 #include "harness/engine/target.h"
 
 static int encode(const struct model *m, const char *text, size_t n, struct token_ids *ids, struct token_ids *end,
@@ -18,15 +19,17 @@ static int encode(const struct model *m, const char *text, size_t n, struct toke
     return tokenizer_encode(m->tokenizer, text, n, ids, e);
 }
 
-/* Marks the tokens of the context that overlap a span. end[i]: byte of `text` where token i ends. */
-static void mark_evidence(const struct dataset_item *item, size_t prefix_bytes, int first, const int32_t *end,
-                          struct prompt *p)
+/* Marks the tokens of the context that overlap a span. end[i]: byte of prefix + context where token i ends; the
+ * context's first bytes may be left out. */
+static void mark_evidence(const struct dataset_item *item, size_t prefix_bytes, size_t left_out, int first,
+                          const int32_t *end, struct prompt *p)
 {
     p->evidence = mem_new((size_t)p->context_end + 1, 1);
     for (int i = first; i < p->context_end; i++) {
         size_t to = (size_t)end[i - first], from = i > first ? (size_t)end[i - first - 1] : 0;
         for (int s = 0; s < item->n_evidence; s++)
-            if (from < item->evidence[s].end + prefix_bytes && to > item->evidence[s].begin + prefix_bytes)
+            if (from + left_out < item->evidence[s].end + prefix_bytes &&
+                to + left_out > item->evidence[s].begin + prefix_bytes)
                 p->evidence[i] = 1;
         p->n_evidence += p->evidence[i];
     }
@@ -38,20 +41,40 @@ static int adds_bos(const struct model *m, const struct template_pieces *t)
     return !t->whole && tokenizer_add_bos(m->tokenizer) && tokenizer_bos(m->tokenizer) >= 0;
 }
 
+/* What a template leaves of context and question: all, or what stands between white space around the two together. */
+struct message {
+    const char *context, *question;
+    size_t n_context, n_question;
+};
+
+static struct message message_of(const struct template_pieces *t, const char *context, size_t n_context,
+                                 const char *question)
+{
+    struct message m = {context, question, n_context, strlen(question)};
+    if (!t->trim)
+        return m;
+    unicode_trim(&m.context, &m.n_context, 1, 0);
+    unicode_trim(&m.question, &m.n_question, m.n_context == 0, 1);
+    if (m.n_question == 0)
+        unicode_trim(&m.context, &m.n_context, 0, 1);
+    return m;
+}
+
 static int encode_pieces(const struct model *m, const struct template_pieces *t, const char *context, size_t n_context,
                          const char *question, const char *answer_prefix, struct prompt *p, struct token_ids *end,
                          struct err *e)
 {
     struct str text = {0};
+    struct message x = message_of(t, context, n_context, question);
     int rc = -1;
     if (adds_bos(m, t))
         token_ids_add(&p->ids, tokenizer_bos(m->tokenizer));
     str_add(&text, t->prefix);
-    str_addn(&text, context, n_context);
+    str_addn(&text, x.context, x.n_context);
     if (encode(m, str_c(&text), text.n, &p->ids, end, e))
         goto out;
     p->context_end = p->ids.n;
-    if (encode(m, question, strlen(question), &p->ids, NULL, e))
+    if (encode(m, x.question, x.n_question, &p->ids, NULL, e))
         goto out;
     p->question_end = p->ids.n;
     str_clear(&text);
@@ -88,7 +111,9 @@ int encode_prompt(const struct encode_context *c, const struct dataset_item *ite
         encode_target(c, item, q, &p.target, e))
         goto out;
     if (item->n_evidence)
-        mark_evidence(item, strlen(t->prefix), first, end.id, &p);
+        mark_evidence(item, strlen(t->prefix),
+                      (size_t)(message_of(t, item->context, item->n_context, "").context - item->context), first,
+                      end.id, &p);
     if (p.ids.n == 0) {
         err_set(e, ERR_CONFIG, "the prompt is empty");
         goto out;

@@ -97,6 +97,6 @@ int experiment_pieces(const struct experiment *x, const struct tokenizer *t, str
 {
     if (!x->template_prefix)
         return tokenizer_template(t, x->template_name, out, e);
-    *out = (struct template_pieces){x->template_prefix, x->template_suffix, 1};
+    *out = (struct template_pieces){x->template_prefix, x->template_suffix, 1, 0};
     return 0;
 }

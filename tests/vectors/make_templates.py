@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """Writes templates.json: chat templates, and what apply_chat_template writes around the message of a user.
 
-    python3 make_templates.py templates.json          needs transformers and tokenizers
+    python3 make_templates.py templates.json LLAMA_CPP          needs transformers and tokenizers
 
-Each entry is {"source", "prefix", "suffix"}: for every message tried, prefix + message + suffix is the prompt with
-add_generation_prompt=True. Those that are known to the program have "known": true; the others, most of them one step away from a
+LLAMA_CPP is a checkout of llama.cpp (1eeb523c3e0c, September 2025) whose models/templates and tests/test-chat-template.cpp hold the
+templates of published models; Qwen2.5's is also the one in qwen2.5-coder-0.5b-instruct's GGUF, byte for byte.
+
+Each entry is {"source", "prefix", "suffix", "trim"}: for every message tried, prefix + message + suffix is the prompt with
+add_generation_prompt=True (enable_thinking=False), where the message loses the blanks around it if "trim". Those that are known to the program have "known": true; the others, most of them one step away from a
 known one, are to be refused.
 """
+import hashlib
 import json
+import re
 import sys
 
 from tokenizers import Tokenizer, models
@@ -41,6 +46,33 @@ def known():
     yield with_system(SMOLLM2, "\n") + "\n"
 
 
+LLAMA2 = ("{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}"
+          "{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}{% for message in loop_messages %}"
+          "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate "
+          "user/assistant/user/assistant/...') }}{% endif %}{% if loop.index0 == 0 and system_message != false %}{% set content = "
+          "'<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}{% else %}{% set content = message['content'] %}"
+          "{% endif %}{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}{% elif message['role'] "
+          "== 'assistant' %}{{ ' '  + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}")
+
+
+def published(llama_cpp):
+    """(name, text) of the templates of models: files, and C strings after a name. Llama-3's has a later revision, which asks
+    for add_generation_prompt."""
+    for name in ("Qwen-Qwen2.5-7B-Instruct", "Qwen-Qwen3-0.6B", "google-gemma-2-2b-it", "meta-llama-Llama-3.1-8B-Instruct",
+                 "microsoft-Phi-3.5-mini-instruct", "mistralai-Mistral-Nemo-Instruct-2407"):
+        with open(f"{llama_cpp}/models/templates/{name}.jinja", encoding="utf-8", newline="") as f:
+            yield name, f.read()
+    with open(llama_cpp + "/tests/test-chat-template.cpp", encoding="utf-8") as f:
+        test = f.read()
+    for name in ("Llama-3", "Phi-3-mini", "Phi-3-medium", "mistralai/Mistral-7B-Instruct-v0.2 (NOTE: Old pre-v1 without a system prompt)"):
+        text = re.search(re.escape(name) + '",\\n.*?template_str= \\*/ ("(?:[^"\\\\\\n]|\\\\.)*")', test)
+        yield name, json.loads(text.group(1))
+        if name == "Llama-3":
+            end = "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
+            yield name + ", later", json.loads(text.group(1)).replace(end, "{% if add_generation_prompt %}" + end + "{% endif %}")
+    yield "Llama-2", LLAMA2
+
+
 def refused():
     p = plain("\\n", " ")
     helpful = "You are a helpful assistant."
@@ -68,23 +100,28 @@ def refused():
 
 
 def around(tokenizer, source):
-    found = set()
-    for message in MESSAGES:
-        tokenizer.chat_template = source
-        text = tokenizer.apply_chat_template([{"role": "user", "content": message}], add_generation_prompt=True, tokenize=False)
-        at = text.find(message)
-        found.add((text[:at], text[at + len(message):]) if at >= 0 else None)
-    return found.pop() if len(found) == 1 and None not in found else (None, None)
+    tokenizer.chat_template = source
+    texts = {m: tokenizer.apply_chat_template([{"role": "user", "content": m}], add_generation_prompt=True, tokenize=False,
+                                              enable_thinking=False) for m in MESSAGES}
+    prefix, found, suffix = texts[MESSAGES[0]].partition(MESSAGES[0])
+    for trim in (False, True):
+        if found and all(text == prefix + (m.strip() if trim else m) + suffix for m, text in texts.items()):
+            return prefix, suffix, trim
+    return None, None, False
 
 
-def main(out):
+def main(out, llama_cpp):
     t = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), bos_token="<s>", eos_token="</s>")
     rows = []
-    for is_known, sources in ((True, known()), (False, refused())):
+    models_own = list(published(llama_cpp))
+    changed = [text + " " for _, text in models_own]
+    for is_known, sources in ((True, known()), (True, [s for _, s in models_own]), (False, refused()), (False, changed)):
         for source in sources:
-            prefix, suffix = around(t, source)
-            assert not is_known or prefix is not None
-            rows.append(json.dumps({"known": is_known, "source": source, "prefix": prefix, "suffix": suffix}))
+            prefix, suffix, trim = around(t, source) if is_known or source not in changed else (None, None, False)
+            assert not is_known or prefix is not None, source
+            rows.append(json.dumps({"known": is_known, "source": source, "prefix": prefix, "suffix": suffix, "trim": trim}))
+    for name, text in models_own:
+        print(hashlib.sha256(text.removesuffix("\n").encode()).hexdigest(), name, around(t, text))
     assert len(set(rows)) == len(rows)
     with open(out, "w", encoding="ascii") as f:
         f.write("[" + ",\n".join(rows) + "]\n")
