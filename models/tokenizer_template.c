@@ -54,6 +54,9 @@ static const struct published {
     /* Gemma 2 */
     {"ecd6ae513fe103f0eb62e8ab5bfa8d0fe45c1074fa398b089c93a7e70c15cfd6", "<start_of_turn>", 1, 1,
      "<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n"},
+    /* Gemma 3 */
+    {"8d9e3a3c114fb2053ec500184677af4f7e5f8ec2582443cd535834e68b3ade29", "<start_of_turn>", 1, 1,
+     "<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n"},
     /* Llama 3.1 and 3.3, with the date that it falls back to */
     {"93c0e9aa3629bbd77e68dbc0f5621f6e6b23aa8d74b932595cdb8d64684526d7", "<|start_header_id|>", 1, 1,
      "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul "
