@@ -147,10 +147,29 @@ def all_hf():
     write("hf", "raw", compact(CONFIG), struct.pack("<Q", len(raw)) + raw + b"\0" * max(t["data_offsets"][1] for t in head.values()))
 
 
+def spm(pieces, blank):
+    """SentencePiece's file: pieces, BPE with byte fallback, texts as they are."""
+    field = lambda n, b: bytes([n << 3 | 2, len(b)]) + b
+    out = b"".join(field(1, field(1, t.encode()) + b"\x15" + struct.pack("<f", s) + bytes([0x18, k])) for t, s, k in pieces)
+    return out + field(2, bytes([0x18, 2])) + field(3, bytes([0x18, blank, 0x20, 0, 0x28, 1]))
+
+
 def all_tokenizer():
     words = "ab aba abab 12 don't <|im_end|> \u00e9\u4e2d\n\tabbaabbaabbaabbaabbaabbaabba"
     write("tokenizer", "gpt2", words, compact(tokenizer()), compact({"add_bos_token": True, "chat_template": TEMPLATE}))
     write("tokenizer", "smollm", words.encode() + b"\xff\xc3", compact(tokenizer("smollm", True)), "", TEMPLATE)
+    pieces = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3)] + [(f"<0x{b:02X}>", 0, 6) for b in range(256)]
+    pieces += [(p, -i, 1) for i, p in enumerate(["ab", "\u2581ab", "a", "b", "\u2581"])] + [("<t>", 0, 4)]
+    write("tokenizer", "spm", "ab ab<t> \u2581\u00e9</s>".encode() + b"\xff", spm(pieces, 1))
+    blank = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False}
+    vocab = {p: i for i, (p, _, _) in enumerate(pieces)}
+    join = {"type": "BPE", "byte_fallback": True, "vocab": vocab, "merges": ["a b", "\u2581 ab"]}
+    write("tokenizer", "spm_json", "ab ab\u2581\u00e9", compact({"pre_tokenizer": blank, "model": join}))
+    rule = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+    split = {"type": "Split", "pattern": {"Regex": rule}, "behavior": "Isolated", "invert": False}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    nfc = dict(tokenizer(), normalizer={"type": "NFC"}, pre_tokenizer={"type": "Sequence", "pretokenizers": [split, level]})
+    write("tokenizer", "nfc", "abe\u0301\u0323 \u1112\u1161\u11ab ab".encode() + b"\xcc", compact(nfc))
     write("tokenizer", "no_added", "abab", compact(tokenizer(added=False)))
     system = "{% set d = '<|im_start|>system\\nYou help.<|im_end|>\\n' %}" + TEMPLATE
     start = tokenizer()
