@@ -90,7 +90,7 @@ static int read_piece(struct reader r, struct tokenizer_data *d, struct err *e)
     static const int types[] = {-1, TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_CONTROL, TOKEN_ADDED, -1, TOKEN_BYTE};
     struct field f;
     uint64_t type = 1;
-    int found, id = d->n_token;
+    int found, id = d->n_token++; /* counted at once, so that its text is freed whatever comes */
     while ((found = next_field(&r, &f, e)) > 0) {
         if (f.number == 1 && f.wire == BYTES) {
             if (f.n == 0 || memchr(f.data, 0, f.n))
@@ -107,7 +107,6 @@ static int read_piece(struct reader r, struct tokenizer_data *d, struct err *e)
         return -1;
     if (!d->token[id])
         return err_set(e, ERR_FORMAT, "%s: piece %d has no text", r.path, id);
-    d->n_token = id + 1;
     if (type > 6 || types[type] < 0)
         return err_set(e, ERR_UNSUPPORTED, "%s: piece %d '%s' is of type %llu%s", r.path, id, d->token[id],
                        (unsigned long long)type,
