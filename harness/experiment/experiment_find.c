@@ -125,7 +125,9 @@ char *experiment_find(const char *name, struct err *e)
         return found ? found : mem_strdup(name);
     char *folder = experiment_find_folder();
     found = with_yaml(folder, name);
-    if (!found) {
+    if (!found && fs_exists(name)) { /* a folder, say: whoever reads it says what it is */
+        found = mem_strdup(name);
+    } else if (!found) {
         int n;
         char **all = experiment_find_all(&n);
         err_set(e, ERR_CONFIG,
