@@ -53,7 +53,7 @@ show_terms() {
     unpack "${terms%%/*}"
     echo "$name comes under these terms ($licence):"
     sed -n '/class="devsite-article-body/,/<devsite-content-footer/p' "$tmp/wheel/${terms#*/}" |
-        sed -e 's/<[^>]*>//g' -e 's/&quot;/"/g' -e 's/&#39;/'"'"'/g' -e 's/&amp;/\&/g' | grep -v '^ *$' || die "no terms found"
+        sed -e ':a' -e 'N' -e '$!ba' -e 's/^[^>]*>//' -e 's/<[^>]*>//g' -e 's/&quot;/"/g' -e 's/&#39;/'"'"'/g' -e 's/&amp;/\&/g' | grep -v '^ *$' || die "no terms found"
 }
 
 fetch() {
