@@ -107,8 +107,8 @@ static const char *const hidden[] = {"\n",
                                      "\x1f",
                                      "\x7f",
                                      "\xc2\x85",
-                                     "\xc2\x9b"
-                                     "31m",
+                                     ("\xc2\x9b"
+                                      "31m"),
                                      "\xe2\x80\xa8",
                                      "\xe2\x80\xa9",
                                      "\xe2\x80\xae",
@@ -417,10 +417,10 @@ START_TEST(a_message_that_is_cut_off_ends_in_a_whole_character)
     while (s.n < 2 * ERR_MSG_SIZE)
         str_add(&s, "\xe4\xb8\xad");
     for (int i = 0; i < 4; i++) {
-        err_set(&e, ERR_IO, "%s%s", "abcd" + i, s.p);
+        err_set(&e, ERR_IO, "%s%s", &"abcd"[i], s.p);
         check_clean(e.msg, "", "message");
         ck_assert_uint_ge(strlen(e.msg), ERR_MSG_SIZE - 4);
-        err_wrap(&e, "%s", "abcdef" + i);
+        err_wrap(&e, "%s", &"abcdef"[i]);
         check_clean(e.msg, "", "message");
     }
     str_free(&s);
