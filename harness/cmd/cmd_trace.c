@@ -37,14 +37,10 @@ static void mark_protected(const struct trace *t, const struct keepset *keep, in
 {
     struct prune_head head = {keep->n, NULL};
     int cut = 0;
-    struct prune_request r = {
-        .n = keep->n,
-        .policy = t->cell->policy,
-        .policy_config = t->cell->policy_config,
-        .protect = t->cell->protect,
-        .question_begin = t->prompt->context_end,
-        .question_end = t->prompt->question_end,
-    };
+    struct prune_request r = prune_request_of(t->cell, &t->m->hp);
+    r.n = keep->n;
+    r.question_begin = t->prompt->context_end;
+    r.question_end = t->prompt->question_end;
     prune_protect(&r, &head, entries, mark, &cut);
 }
 

@@ -338,18 +338,10 @@ static int cut_layer(struct evict *v, int layer, int *protection_cut, struct err
         err_wrap(e, "policy '%s', layer %d", c->policy->name, layer);
         goto out;
     }
-    struct prune_request r = {
-        .n_layer = hp->n_layer,
-        .n_kv_head = hp->n_kv_head,
-        .n = kvcache_n_seen(v->cache),
-        .n_seen = kvcache_n_seen(v->cache),
-        .policy = c->policy,
-        .policy_config = c->policy_config,
-        .heads = c->heads,
-        .protect = c->protect,
-        .question_begin = v->s.question_begin,
-        .question_end = v->s.question_end,
-    };
+    struct prune_request r = prune_request_of(c, hp);
+    r.n = r.n_seen = kvcache_n_seen(v->cache);
+    r.question_begin = v->s.question_begin;
+    r.question_end = v->s.question_end;
     if (prune_layer(&r, layer, w.prune, (const float *const *)w.score, w.m, w.stay, protection_cut, e))
         goto out;
     for (int h = 0; h < hp->n_kv_head; h++)

@@ -64,7 +64,4 @@ struct group_run *group_begin(const struct group *g); /* g and what it points to
 int group_next(struct group_run *run, struct group_done *out, struct err *e);
 void group_end(struct group_run *run);
 
-/* What a cell asks of a cut; the prompt, its entries and scores are left zero. */
-struct prune_request group_request(const struct cell *c, const struct hparams *hp);
-
 #endif

@@ -127,22 +127,6 @@ out:
 
 /* ---- and cut --------------------------------------------------------------------------------- */
 
-struct prune_request group_request(const struct cell *c, const struct hparams *hp)
-{
-    return (struct prune_request){
-        .n_layer = hp->n_layer,
-        .n_kv_head = hp->n_kv_head,
-        .policy = c->policy,
-        .policy_config = c->policy_config,
-        .budget = c->budget,
-        .bytes_per_entry = 2 * (size_t)hp->head_dim * sizeof(float),
-        .allocator = c->allocator,
-        .allocator_self = c->allocator_self,
-        .heads = c->heads,
-        .protect = c->protect,
-    };
-}
-
 int group_cut(struct group_run *s, int c, const struct cut_input *in, struct err *e)
 {
     const struct group *g = s->g;
@@ -157,7 +141,7 @@ int group_cut(struct group_run *s, int c, const struct cut_input *in, struct err
     keepset_destroy(k->keep);
     k->keep = keep;
     k->result.entries = k->entries;
-    struct prune_request r = group_request(g->cell[c], hp);
+    struct prune_request r = prune_request_of(g->cell[c], hp);
     r.n = in->n;
     r.n_seen = in->n_seen;
     r.available = in->available;

@@ -6,6 +6,22 @@
 
 #include "harness/base/mem.h"
 
+struct prune_request prune_request_of(const struct cell *c, const struct hparams *hp)
+{
+    return (struct prune_request){
+        .n_layer = hp->n_layer,
+        .n_kv_head = hp->n_kv_head,
+        .policy = c->policy,
+        .policy_config = c->policy_config,
+        .budget = c->budget,
+        .bytes_per_entry = 2 * (size_t)hp->head_dim * sizeof(float),
+        .allocator = c->allocator,
+        .allocator_self = c->allocator_self,
+        .heads = c->heads,
+        .protect = c->protect,
+    };
+}
+
 /* Entries of every layer: the allocator's, then whole first layers, whose cost the others share in proportion. */
 static int allocate(const struct prune_request *r, int m, int *entries, double *predicted, struct err *e)
 {

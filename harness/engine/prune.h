@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "harness/base/err.h"
-#include "harness/experiment/budget.h"
+#include "harness/experiment/experiment.h"
 #include "models/keepset.h"
 #include "policies/allocator.h"
 #include "policies/head.h"
@@ -37,6 +37,9 @@ struct prune_request {
     const double *const *stat;        /* what the allocator observed, and the cosines that it asks for: allocator.h */
     const double *cosine;
 };
+
+/* What a cell asks of a cut; the prompt, its entries and scores are left zero. */
+struct prune_request prune_request_of(const struct cell *c, const struct hparams *hp);
 
 struct prune_result {
     int *entries;       /* [n_layer] entries kept per KV head; caller's array */

@@ -205,7 +205,7 @@ static struct kvcache *cut(const struct repr_output *o, struct study *s, int i, 
     int *available = mem_new((size_t)hp->n_layer, sizeof *available),
         *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
     struct prune_result result = {.entries = entries};
-    struct prune_request q = group_request(s->cell[i], hp);
+    struct prune_request q = prune_request_of(s->cell[i], hp);
     for (int l = 0; l < hp->n_layer; l++)
         available[l] = r->n;
     q.n = q.n_seen = r->n;

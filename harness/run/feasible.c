@@ -26,7 +26,7 @@ int feasible_check(const struct experiment *x, int cell, struct err *why)
     int *available = mem_new((size_t)hp->n_layer, sizeof *available),
         *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
     struct prune_result result = {.entries = entries};
-    struct prune_request r = group_request(c, hp);
+    struct prune_request r = prune_request_of(c, hp);
     r.available = available;
     while (fed < n && rc == 0) {
         int size = c->chunk.size && c->chunk.size < n - fed ? (int)c->chunk.size : n - fed;
