@@ -59,6 +59,19 @@ int model_layers_alike(const struct hparams *hp)
     return strspn(hp->layer_kinds, "f") == strlen(hp->layer_kinds);
 }
 
+int model_layer_prunable(const struct hparams *hp, int layer)
+{
+    return model_layer_kind(hp, layer) != MODEL_LAYER_WINDOW;
+}
+
+int model_n_prunable(const struct hparams *hp)
+{
+    int n = 0;
+    for (int l = 0; l < hp->n_layer; l++)
+        n += model_layer_prunable(hp, l);
+    return n;
+}
+
 static int check_layers(const struct hparams *hp, struct err *e)
 {
     size_t n = strlen(hp->layer_kinds), known = strspn(hp->layer_kinds, "fwn");

@@ -58,6 +58,11 @@ enum model_layer_kind model_layer_kind(const struct hparams *hp, int layer);
 double model_rope_frequency(const struct hparams *hp, int pair);
 /* 1 when all layers attend alike. */
 int model_layers_alike(const struct hparams *hp);
+/* 1 when pruning may take entries from this layer by default: all kinds but MODEL_LAYER_WINDOW, which holds its last
+ * `window` entries and no more, whatever is pruned elsewhere. */
+int model_layer_prunable(const struct hparams *hp, int layer);
+/* How many of the layers are so; 0 where every one has a window. */
+int model_n_prunable(const struct hparams *hp);
 
 struct model_layer {
     const float *attn_norm;       /* [d_model], or NULL where sub-layers read the stream as it is */

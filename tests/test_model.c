@@ -120,6 +120,20 @@ END_TEST
 
 /* ---- the arena ------------------------------------------------------------------------------- */
 
+START_TEST(layers_with_a_window_are_not_prunable_and_the_others_are)
+{
+    struct hparams hp = {.n_layer = 5, .window = 4, .layer_kinds = "wfnww"};
+    const int prunable[5] = {0, 1, 1, 0, 0};
+    for (int l = 0; l < 5; l++)
+        ck_assert_int_eq(model_layer_prunable(&hp, l), prunable[l]);
+    ck_assert_int_eq(model_n_prunable(&hp), 2);
+    hp = (struct hparams){.n_layer = 5};
+    ck_assert_int_eq(model_n_prunable(&hp), 5);
+    hp = (struct hparams){.n_layer = 2, .window = 4, .layer_kinds = "ww"};
+    ck_assert_int_eq(model_n_prunable(&hp), 0);
+}
+END_TEST
+
 START_TEST(q_k_v_and_gate_up_lie_behind_one_another)
 {
     struct hparams hp = tiny;
@@ -529,6 +543,7 @@ Suite *make_model_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, impossible_hyper_parameters_are_refused_by_name);
     tcase_add_test(t, rotation_frequencies_follow_their_scaling);
+    tcase_add_test(t, layers_with_a_window_are_not_prunable_and_the_others_are);
     tcase_add_test(t, q_k_v_and_gate_up_lie_behind_one_another);
     tcase_add_test(t, a_failing_source_or_no_memory_ends_with_its_error);
     tcase_add_test(t, the_hash_tells_weights_and_hyper_parameters_apart);
