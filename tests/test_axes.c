@@ -147,6 +147,51 @@ START_TEST(a_mistake_in_a_new_axis_has_its_line)
 }
 END_TEST
 
+/* What a model lacks can't be swept over it, and is not passed over either. */
+START_TEST(a_model_without_windows_has_only_windows_keep)
+{
+    static const char good[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 300}]\nsamples: 1\n";
+    static const struct {
+        const char *sweep, *error;
+    } c[] = {
+        {"sweep:\n  - policy: knorm\n    keep: 0.5\n    windows: prune\n", "x.yaml:9: "},
+        {"sweep:\n  - {policy: [full, knorm], keep: 0.5, windows: [prune]}\n", "x.yaml:7: "},
+        {"windows: prune\nsweep:\n  - {policy: knorm, keep: 0.5}\n", "x.yaml:6: "},
+        {"sweep:\n  - {policy: knorm, keep: 0.5, windows: keep}\n  - {policy: knorm, keep: 0.5, windows: prune}\n",
+         "x.yaml:8: "},
+        {"windows: prune\nsweep:\n  - {policy: full}\n", NULL}, /* which ignores it */
+    };
+    struct experiment x, plain;
+    char *path = rows_path("x.yaml");
+    load("sweep:\n  - {policy: knorm, keep: 0.5}\n", &plain);
+    load("sweep:\n  - {policy: knorm, keep: 0.5, windows: [keep, prune]}\n", &x);
+    ck_assert_int_eq(x.n_cell, 2);
+    ck_assert_int_eq(x.cell[1].windows, WINDOWS_KEEP);
+    ck_assert_str_eq(x.cell[1].id, plain.cell[1].id);
+    experiment_fini(&x);
+    experiment_fini(&plain);
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct str text = {0}, errors = {0}, want = {0};
+        str_addf(&text, "%s%s", good, c[i].sweep);
+        if (c[i].error)
+            str_addf(&want,
+                     "%swindows: model 'tiny' has no layer with a window, and so only cells of windows: keep, which is "
+                     "not asked for; leave windows out, or add keep to its list\n",
+                     c[i].error);
+        rows_write("x.yaml", text.p);
+        ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, &errors, NULL), c[i].error ? -1 : 0);
+        ck_assert_str_eq(errors.n ? strstr(errors.p, "x.yaml:") : "", str_c(&want));
+        if (!c[i].error)
+            experiment_fini(&x);
+        str_free(&text);
+        str_free(&errors);
+        str_free(&want);
+    }
+    mem_free(path);
+}
+END_TEST
+
 START_TEST(a_new_axis_is_a_baseline)
 {
     struct experiment x;
@@ -194,9 +239,9 @@ START_TEST(a_new_axis_is_in_rows_tables_and_curves)
     ck_assert_int_eq(pool_markdown(dir, &pool, NULL), 0);
     char *csv = rows_read("out/cells.csv"), *md = rows_read("out/table.md"),
          *dat = rows_read("out/plots/1-passkey-score.dat");
-    holds(csv, ",max_new_tokens,made_up,metric,");
-    ck_assert_int_eq(count(csv, ",2,\"odd\","), 1);
-    ck_assert_int_eq(count(csv, ",2,\"plain\","), 2);
+    holds(csv, ",max_new_tokens,windows,made_up,metric,");
+    ck_assert_int_eq(count(csv, ",2,\"keep\",\"odd\","), 1);
+    ck_assert_int_eq(count(csv, ",2,\"keep\",\"plain\","), 2);
     ck_assert_int_eq(count(md, "oddity odd"), 1);
     holds(dat, "\n# knorm, plain\n");
     holds(dat, "\n# knorm, odd\n");
@@ -492,6 +537,7 @@ Suite *make_axes_suite(void)
     tcase_add_test(t, a_new_axis_is_read_expanded_and_hashed);
     tcase_add_test(t, a_later_axis_leaves_the_ids_of_cells_that_know_nothing_of_it);
     tcase_add_test(t, a_mistake_in_a_new_axis_has_its_line);
+    tcase_add_test(t, a_model_without_windows_has_only_windows_keep);
     tcase_add_test(t, a_new_axis_is_a_baseline);
     tcase_add_test(t, a_new_axis_can_split_groups);
     tcase_add_test(t, a_new_axis_is_in_rows_tables_and_curves);

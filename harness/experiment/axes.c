@@ -28,6 +28,11 @@ static int without_seed(const struct policy_ops *p, const struct allocator_ops *
     return !p->uses_seed;
 }
 
+static int without_windows(const struct hparams *hp)
+{
+    return strchr(hp->layer_kinds, MODEL_LAYER_WINDOW) == NULL;
+}
+
 static void no_budget(const struct experiment *x, struct cell *c)
 {
     (void)x;
@@ -148,6 +153,18 @@ static const struct axis axes[] = {
      .row_rank = 4,
      .min = 1,
      .max = 1000000},
+    {.key = "windows",
+     .note = "windows",
+     .kind = &axes_values_word,
+     FIELD(windows),
+     .dflt = "keep",
+     .ignored = by_full,
+     .lacks = without_windows,
+     .lacking = "no layer with a window",
+     .is_later = 1,
+     .is_labelled = 1,
+     .row_rank = 1,
+     .words = experiment_windows_names},
 };
 
 /* ---- going through it ----------------------------------------------------------------------- */

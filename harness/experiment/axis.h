@@ -48,10 +48,15 @@ struct axis {
     void (*own)(const struct experiment *x, struct cell *c);
     /* (optional) 1 when a cell takes the default whatever its block says */
     int (*ignored)(const struct policy_ops *p, const struct allocator_ops *a);
+    /* (optional) 1 when a model has nothing for other values to change, in words `lacking`: its cells take the default,
+     * which a block then has to offer */
+    int (*lacks)(const struct hparams *hp);
+    const char *lacking;
     /* 1: a cell of the default says nothing of it in its id, so that ids that were published stay what they are */
     int is_later;
     unsigned splits; /* enum axis_splits; 0: cells that differ share all of it */
     enum axis_shown shown;
+    int is_labelled;          /* 1: a value says too little without `note` before it */
     int is_part;              /* 1: said with the axis before it, whose values it reads */
     int row_rank;             /* rows have their axes by this, then in the table's order: as they always had them */
     const char *const *words; /* kind word: by the field's value; "" where there is none for it */

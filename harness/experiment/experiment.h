@@ -17,6 +17,10 @@
 enum prune_after { PRUNE_AFTER_CONTEXT, PRUNE_AFTER_QUESTION, PRUNE_AFTER_ALL_BUT_LAST, PRUNE_AFTER_PROMPT };
 extern const char *const experiment_prune_after_names[];
 
+/* What becomes of layers that see only a window. */
+enum windows { WINDOWS_KEEP, WINDOWS_PRUNE };
+extern const char *const experiment_windows_names[];
+
 enum measure { MEASURE_SCORE = 1, MEASURE_NLL = 2, MEASURE_KL = 4 /* kl, top1, kl_max, first_divergence */ };
 
 /* Prompts of a task in a model's tokens, as far as some were encoded. */
@@ -85,8 +89,9 @@ struct cell {
     char *protect_json; /* canonical JSON, {} when nothing */
     enum prune_after prune_after;
     struct chunking chunk;
-    int64_t cut_every; /* decode: 0 frozen, 1 evict, N interval: cut back after every N tokens fed */
-    int packed;        /* positions: 0 original, 1 packed */
+    int64_t cut_every;    /* decode: 0 frozen, 1 evict, N interval: cut back after every N tokens fed */
+    int packed;           /* positions: 0 original, 1 packed */
+    enum windows windows; /* keep: layers with a window are not pruned; prune: as the others are */
     /* canonical JSON of the axes: "full" or {"chunked":{...}}; "frozen", "evict" or {"interval":N} */
     char *prefill, *decode;
     uint64_t policy_seed;

@@ -32,6 +32,37 @@ static const struct choices *said(const struct block *b, int axis)
     return b->value[axis].n ? &b->value[axis] : &b->dflt[axis];
 }
 
+/* 1 when one of the block's cells could have the value that it gives the axis. */
+static int is_asked(const struct block *b, const struct axis *a)
+{
+    const struct choices *policy = &b->value[b->policy], *allocator = said(b, b->layer_budget);
+    for (int p = 0; p < policy->n; p++)
+        for (int i = 0; i < allocator->n; i++)
+            if (!a->ignored || !a->ignored(policy->v[p].noun.ops, allocator->v[i].noun.ops))
+                return 1;
+    return 0;
+}
+
+/* A block that asks a model for nothing but what it lacks would run as if it had asked for something else. */
+static void refuse_lacking(struct load *l, const struct block *b, int axis)
+{
+    const struct axis *a = axes_at(axis);
+    const struct choices *v = &b->value[axis];
+    const struct conf *at = conf_get(b->conf, a->key);
+    int offers = v->n == 0;
+    for (int i = 0; i < v->n; i++)
+        offers |= strcmp(v->v[i].params, b->dflt[axis].v[0].params) == 0;
+    at = at ? at : conf_get(l->root, a->key);
+    for (int m = 0; m < l->x->n_model && !offers && is_asked(b, a); m++) {
+        const struct exp_model *model = &l->x->model[m];
+        if (model->hp.n_layer && a->lacks(&model->hp))
+            experiment_complain(l, at, v->v[0].line,
+                                "%s: model '%s' has %s, and so only cells of %s: %s, which is not asked for; leave %s "
+                                "out, or add %s to its list",
+                                a->key, model->name, a->lacking, a->key, a->dflt, a->key, a->dflt);
+    }
+}
+
 static void read_block(struct load *l, struct block *b)
 {
     int given[AXES_MOST] = {0}, budget = axes_find("budget");
@@ -39,6 +70,9 @@ static void read_block(struct load *l, struct block *b)
         given[i] = axes_read(l, i, b->conf, &b->value[i]);
         axes_read_default(l, i, b->conf, &b->dflt[i]);
     }
+    for (int i = 0; i < axes_count(); i++)
+        if (axes_at(i)->lacks)
+            refuse_lacking(l, b, i);
     if (!given[b->policy])
         experiment_complain(l, b->conf, b->conf->line, "a block of the sweep needs a policy");
     if (!given[budget] && needs_budget(b)) {
@@ -142,7 +176,8 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
         const struct choice *v = choice_at(b, at, i);
         if (i == b->policy || a->is_part)
             v = policy;
-        else if (a->ignored && a->ignored(policy->noun.ops, allocator->noun.ops))
+        else if ((a->ignored && a->ignored(policy->noun.ops, allocator->noun.ops)) ||
+                 (a->lacks && a->lacks(&x->model[model].hp)))
             v = b->dflt[i].n ? &b->dflt[i].v[0] : NULL;
         if (v)
             a->kind->set(a, v, &c);

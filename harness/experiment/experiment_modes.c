@@ -33,6 +33,7 @@ const struct mode experiment_decodes[] = {
 };
 
 const char *const experiment_positions_names[] = {"original", "packed", NULL};
+const char *const experiment_windows_names[] = {[WINDOWS_KEEP] = "keep", [WINDOWS_PRUNE] = "prune", NULL};
 const char *const experiment_dtype_names[] = {"f32", "bf16", NULL};
 
 static int find(const struct mode *table, const char *name, struct noun *out)

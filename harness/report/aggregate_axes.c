@@ -70,7 +70,7 @@ void aggregate_axes_label(const struct agg_cell *c, int axis, struct str *out)
 {
     struct str v = {0};
     aggregate_axis(c, axes_at(axis)->key, &v);
-    if (v.n && isdigit((unsigned char)*v.p))
+    if (v.n && (axes_at(axis)->is_labelled || isdigit((unsigned char)*v.p)))
         str_addf(out, "%s ", axes_at(axis)->note);
     str_add(out, str_c(&v));
     str_free(&v);
