@@ -19,7 +19,7 @@ static const struct {
     {"report", "rebuild tables and plots from stored rows", cmd_report},
     {"compare", "two results, cell by cell; fail when a number got worse", cmd_compare},
     {"list", "policies, allocators, tasks, metrics, experiments", cmd_list},
-    {"describe", "parameters of one of them", cmd_describe},
+    {"describe", "parameters of one of them, or what a model file holds", cmd_describe},
     {"import", "make a model file from GGUF or a Hugging Face folder", cmd_import},
     {"generate", "continue a prompt", cmd_generate},
     {"samples", "print a task's samples as JSONL", cmd_samples},

@@ -346,20 +346,27 @@ static void attach(struct model *m, enum place p, int layer, void *at, enum mode
     }
 }
 
+size_t model_held_bytes(const struct hparams *hp, enum model_dtype held_as)
+{
+    size_t total = 0;
+    int layer;
+    for (int i = 0; i < model_n_tensor(hp); i++)
+        total = reserve(hp, locate(hp, i, &layer), held_as, &total);
+    return total;
+}
+
 /* A model with its arena laid out and only the matrices' padding written; place[i] is where tensor i, if it is a
  * vector, belongs. */
 struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, void ***place, struct err *e)
 {
     int n = model_n_tensor(hp), layer;
-    size_t total = 0, end = 0, size = held_as == MODEL_BF16 ? 2 : 4;
+    size_t total = model_held_bytes(hp, held_as), end = 0, size = held_as == MODEL_BF16 ? 2 : 4;
     struct model *m = mem_new(1, sizeof *m);
     m->hp = *hp;
     m->layer = mem_new((size_t)hp->n_layer, sizeof *m->layer);
     m->rope_freq = m->rope_local = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_freq);
     if (hp->rope_local_base != 0)
         m->rope_local = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_local);
-    for (int i = 0; i < n; i++)
-        total = reserve(hp, locate(hp, i, &layer), held_as, &total);
     m->arena = mem_try_raw(total, 1, "the weights", e);
     if (!m->arena) {
         model_close(m);

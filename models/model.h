@@ -140,6 +140,8 @@ struct model_tensor {
 };
 int model_n_tensor(const struct hparams *hp);
 void model_tensor_at(const struct hparams *hp, int i, struct model_tensor *out);
+/* Bytes that all of them take in memory: matrices in float32 or bfloat16, vectors in float32, padding included. */
+size_t model_held_bytes(const struct hparams *hp, enum model_dtype held_as);
 
 /* Builds a model in memory from separate float tensors, as tests and importers need it: `fetch` is asked for
  * every tensor of the table above by its name and must fill dst[n] with its n values, row-major. Weights are held

@@ -148,7 +148,7 @@ static int hash_tensor(const struct h5 *f, const struct hparams *hp, int i, enum
     return rc;
 }
 
-static int read_identity(const struct h5 *f, struct model *m, struct err *e)
+int model_open_identity(const struct h5 *f, struct model *m, struct err *e)
 {
     struct {
         const char *name;
@@ -184,7 +184,7 @@ static int read_all(struct load *l, const enum h5_type *type, void *const *place
 
 /* Every tensor against the table, and all of them against the file's size: only a file that really has the bytes may
  * ask for as much memory. */
-static int check_all(const struct h5 *f, const struct hparams *hp, enum h5_type *type, struct err *e)
+int model_open_check(const struct h5 *f, const struct hparams *hp, enum h5_type *type, struct err *e)
 {
     uint64_t stored = 0;
     for (int i = 0; i < model_n_tensor(hp); i++) {
@@ -217,11 +217,11 @@ struct model *model_open(const char *path, enum model_dtype held_as, struct err 
         goto out;
     }
     type = mem_new((size_t)model_n_tensor(&hp), sizeof *type);
-    if (check_all(f, &hp, type, e) || !(l.m = model_lay_out(&hp, held_as, &place, e)) ||
+    if (model_open_check(f, &hp, type, e) || !(l.m = model_lay_out(&hp, held_as, &place, e)) ||
         kernels_check_room(transformer_threads(), e))
         goto out;
     l.f = f;
-    if (read_identity(f, l.m, e) || model_file_tokenizer(f, hp.n_vocab, &l.m->tokenizer, e) ||
+    if (model_open_identity(f, l.m, e) || model_file_tokenizer(f, hp.n_vocab, &l.m->tokenizer, e) ||
         read_all(&l, type, place, e))
         goto out;
     model_fill_rope(l.m);
@@ -259,7 +259,7 @@ int model_open_hash(const char *path, char sha256[HASH_HEX], struct err *e)
     int rc = !f || model_file_read_hparams(f, &hp, e) ? -1 : 0;
     if (rc == 0) {
         type = mem_new((size_t)model_n_tensor(&hp), sizeof *type);
-        rc = check_all(f, &hp, type, e);
+        rc = model_open_check(f, &hp, type, e);
     }
     if (rc == 0) {
         struct hash_sha256_ctx *hash = model_hash_begin(&hp);
@@ -277,7 +277,7 @@ int model_open_hparams(const char *path, struct hparams *hp, char sha256[HASH_HE
     struct h5 *f = h5_open(path, H5_MODE_READ, e);
     struct model id = {0};
     int rc = -1;
-    if (!f || model_file_read_hparams(f, &id.hp, e) || read_identity(f, &id, e))
+    if (!f || model_file_read_hparams(f, &id.hp, e) || model_open_identity(f, &id, e))
         goto out;
     *hp = id.hp;
     memcpy(sha256, id.stated_sha256, HASH_HEX);

@@ -7,6 +7,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/cmd/cli.h"
+#include "harness/cmd/describe_model.h"
 #include "harness/experiment/conf.h"
 #include "harness/experiment/experiment.h"
 #include "harness/experiment/experiment_find.h"
@@ -20,8 +21,10 @@ static const char list_help[] =
     "metrics are those of text; metrics of layers: depthkv metrics -h\n\n"
     "  --json   one JSON object a line: kind, name, summary\n";
 static const char describe_help[] =
-    "Print what a policy, allocator, head rule, mode, task or metric is, and its parameters.\n\n"
-    "usage: depthkv describe NAME [--json]\n\n"
+    "Print what a policy, allocator, head rule, mode, task or metric is, and its parameters; or what a model file\n"
+    "holds: layers and windows, sizes, tokenizer, source, parameters, bytes in memory, and bytes of its cache.\n\n"
+    "usage: depthkv describe NAME [--json]\n"
+    "       depthkv describe MODEL.h5 [--json]\n\n"
     "  --json   one JSON object a line, one line for each kind that has a NAME\n";
 
 /* -h and --json, and one word at most; 1 when *rc is the command's exit code already. */
@@ -233,7 +236,7 @@ int cmd_describe(int argc, char **argv)
     if (parse(argc, argv, describe_help, &json, &rc))
         return rc;
     if (argc - optind != 1)
-        return cli_usage("describe", "expected one NAME");
+        return cli_usage("describe", "expected one NAME, or one MODEL.h5");
     const char *name = argv[optind];
     for (int k = 0; k < N_KIND; k++)
         for (int i = 0; i < count(k); i++) {
@@ -253,5 +256,7 @@ int cmd_describe(int argc, char **argv)
             found += strcmp(t.name, name) == 0;
             str_free(&t.more);
         }
+    if (!found && describe_model_is_meant(name))
+        return describe_model(name, json);
     return found ? CLI_OK : cli_usage("describe", "'%s' unknown%s", name, str_did_you_mean(name, names, n));
 }
