@@ -25,6 +25,7 @@
     SUITE(kvcache) \
     SUITE(transformer) \
     SUITE(transformer_vectors) \
+    SUITE(pruned_vectors) \
     SUITE(smollm2) \
     SUITE(dataset) \
     SUITE(jsonl) \

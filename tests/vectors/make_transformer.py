@@ -8,6 +8,10 @@ Of each model: config.json as transformers writes it, the names of its tensors (
 package), the metadata that llama.cpp's converter writes for it (null where GGUF can't say what the model is), logits of some
 rows, and what every layer reads (hidden states) of two rows.
 
+`pruned`: a longer text, of which the first n tokens are a prompt; what stays of it in every layer and KV head (a letter an entry,
+1 stays; null: the layer is whole), and logits of two rows behind it by pruned.py. Cases: `full`, nothing is removed;
+`prunable`, layers with a window stay whole (`packed`: the same with packed positions); `windows`, those are pruned too.
+
 Weights are the formula of llama64.hashed; norms: 1 + 0.1 (2 u - 1), less 1 where the model adds it (Gemma); everything else:
 0.2 (2 u - 1), matrices and biases alike.
 The models run in float64 (the rotation's cosines are float32 in transformers whatever the model's type).
@@ -21,9 +25,11 @@ import numpy as np
 import torch
 import transformers
 
+import pruned
 from llama64 import hashed
 
 T = 40
+N_PROMPT, N_FED = 160, 30
 ROWS = [0, 7, 38, 39]
 HIDDEN_ROWS = [11, 39]
 NAMES = {"attn_norm": "input_layernorm.weight", "wq": "self_attn.q_proj.weight", "wk": "self_attn.k_proj.weight",
@@ -69,6 +75,27 @@ MODELS = [
     ("smollm3", 5, 32, 4, 2, 8, 24, 53, True, {"rope_theta": 2000000.0}, {}),
     ("granite", 2, 32, 4, 2, 8, 24, 61, True, {"rope_theta": 10000.0},
      {"embedding_multiplier": 12.0, "attention_multiplier": 0.2, "residual_multiplier": 0.22, "logits_scaling": 8.0}),
+    # shapes at the edge of what there can be
+    ("llama", 1, 6, 1, 1, 2, 1, 3, True, {"rope_theta": 10000.0}, {}),
+    ("qwen2", 1, 33, 3, 1, 6, 17, 29, False, {"rope_theta": 10000.0, **LLAMA3}, {}),
+    ("qwen3", 1, 30, 3, 1, 22, 17, 29, False, {"rope_theta": 1000000.0}, {}),
+    ("gemma", 1, 20, 5, 5, 14, 7, 31, False, {"rope_theta": 10000.0}, {}),
+    ("gemma2", 1, 24, 3, 3, 10, 19, 31, True, {"rope_theta": 10000.0}, {"sliding_window": 1000, "query_pre_attn_scalar": 10}),
+    ("gemma3_text", 3, 27, 3, 1, 18, 11, 37, False,
+     {"full_attention": {"rope_type": "default", "rope_theta": 1000000.0},
+      "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}},
+     {"sliding_window": 1, "query_pre_attn_scalar": 18,
+      "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}),
+    ("gemma3_text", 6, 40, 2, 2, 10, 30, 37, True,
+     {"full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000000.0},
+      "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}},
+     {"sliding_window": 70, "query_pre_attn_scalar": 10}),
+    ("mistral", 1, 14, 2, 1, 6, 5, 23, True, {"rope_theta": 10000.0}, {"sliding_window": 70}),
+    ("phi3", 1, 30, 5, 1, 12, 9, 23, False, {"rope_theta": 10000.0}, {"partial_rotary_factor": 0.5}),
+    ("olmo2", 1, 30, 3, 1, 10, 7, 23, True, {"rope_theta": 500000.0}, {}),
+    ("smollm3", 2, 21, 3, 1, 8, 13, 23, False, {"rope_theta": 2000000.0}, {"no_rope_layers": [0, 0]}),
+    ("granite", 1, 18, 3, 3, 6, 5, 23, False, {"rope_theta": 10000.0},
+     {"embedding_multiplier": 3.0, "attention_multiplier": 0.7, "residual_multiplier": 1.5, "logits_scaling": 0.5}),
 ]
 ONE_PLUS = ("gemma", "gemma2", "gemma3_text")
 GGUF_NAMES = {"gemma3_text": "gemma3", "mistral": None}
@@ -105,6 +132,15 @@ def gguf_name(kind):
     return GGUF_NAMES.get(kind, kind)
 
 
+def layer_types_meant(a, c):
+    """What a GGUF file of the architecture means by its name alone; None where it means nothing."""
+    kinds = {"gemma2": ["sliding_attention", "full_attention"], "gemma3": ["sliding_attention"] * 5 + ["full_attention"]}
+    if a == "smollm3" and c.no_rope_layers != [int(l % 4 != 3) for l in range(c.num_hidden_layers)]:
+        return []
+    period = kinds.get(a)
+    return [period[l % len(period)] for l in range(c.num_hidden_layers)] if period else None
+
+
 def gguf_keys(kind, c, rope):
     """What llama.cpp's converter writes: [key, type, value]; None where it can't say what the model is."""
     a = gguf_name(kind)
@@ -113,6 +149,9 @@ def gguf_keys(kind, c, rope):
     if not a or getattr(c, "use_sliding_window", False):
         return None
     if scalar and scalar != c.head_dim:
+        return None
+    meant = layer_types_meant(a, c)
+    if (meant is not None and meant != c.layer_types) or (a == "gemma" and not c.tie_word_embeddings):
         return None
     k = gguf.Keys
     keys = [(k.LLM.BLOCK_COUNT, "u32", c.num_hidden_layers), (k.LLM.CONTEXT_LENGTH, "u32", c.max_position_embeddings),
@@ -162,15 +201,52 @@ def short(row):
     return [float(f"{x:.8g}") for x in row.tolist()]
 
 
+def keep_rule(layer, heads):
+    """About two fifths, other ones and another number of them in every layer and head."""
+    j = torch.arange(N_PROMPT)
+    return torch.stack([(j * (3 + layer) + 2 * h + j // 7 + layer) % (5 + h % 2) < 2 for h in range(heads)])
+
+
+def has_window(layer):
+    a = layer.self_attn
+    return (getattr(a, "sliding_window", None) or
+            (a.config.sliding_window if a.config.model_type in ("mistral", "phi3") else None)) is not None
+
+
+def pruned_of(model, c):
+    tokens = [(i * i * 5 + 11 * i + i // 9 + 2) % c.vocab_size for i in range(N_PROMPT + N_FED)]
+    everywhere = [keep_rule(l, c.num_key_value_heads) for l in range(c.num_hidden_layers)]
+    windows = [has_window(layer) for layer in model.model.layers]
+    prunable = [None if w else k for w, k in zip(windows, everywhere)]
+    cases = [("full", [None] * len(windows))]
+    if not all(windows):
+        cases.append(("prunable", prunable))
+    if any(windows):
+        cases.append(("windows", everywhere))
+    out = {"n": N_PROMPT, "tokens": tokens, "rows": [N_PROMPT, N_PROMPT + N_FED - 1], "cases": []}
+
+    def logits(keep, packed):
+        with torch.no_grad(), pruned.cut(keep, packed):
+            got = model(torch.tensor([tokens])).logits[0]
+        return [short(got[r]) for r in out["rows"]]
+
+    for name, keep in cases:
+        case = {"name": name, "logits": logits(keep, None), "keep": [
+            None if k is None else ["".join("01"[int(x)] for x in head) for head in k] for k in keep]}
+        if name == "prunable":
+            case["packed"] = logits(keep, pruned.frequencies(model))
+        out["cases"].append(case)
+    return out
+
+
 def main():
     out = []
     for kind, layers, width, heads, kv_heads, head_dim, d_ff, vocab, tied, rope, more in MODELS:
         config = transformers.AutoConfig.for_model(
             kind, hidden_size=width, intermediate_size=d_ff, num_hidden_layers=layers, num_attention_heads=heads,
-            num_key_value_heads=kv_heads, head_dim=head_dim, vocab_size=vocab, max_position_embeddings=128,
+            num_key_value_heads=kv_heads, head_dim=head_dim, vocab_size=vocab, max_position_embeddings=256,
             rms_norm_eps=1e-5, rope_parameters=json.loads(json.dumps(rope)), tie_word_embeddings=tied,
             pad_token_id=None, bos_token_id=None, eos_token_id=None, **more)
-        config._attn_implementation = "eager"
         model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").double().eval()
         names = fill(model, kind)
         tokens = [(i * i * 7 + 3 * i + 1) % vocab for i in range(T)]
@@ -183,6 +259,11 @@ def main():
             "tokens": tokens, "rows": ROWS, "logits": [short(got.logits[0][r]) for r in ROWS],
             "hidden_rows": HIDDEN_ROWS,
             "hidden": [[short(got.hidden_states[l][0][r]) for r in HIDDEN_ROWS] for l in range(layers)]})
+        model.set_attn_implementation(pruned.NAME)
+        with torch.no_grad():
+            again = model(torch.tensor([tokens])).logits
+        assert (again - got.logits).abs().max() < 1e-5 * got.logits.abs().max(), f"{kind}: pruned.py is not what eager attention is"
+        out[-1]["pruned"] = pruned_of(model, config)
     with open(sys.argv[1], "w") as f:
         f.write("[" + ",\n".join(json.dumps(m, separators=(",", ":")) for m in out) + "]\n")
 
