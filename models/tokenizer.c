@@ -372,13 +372,10 @@ static int compare_special(const void *a, const void *b, void *ctx)
 {
     const struct tokenizer *t = ctx;
     int i = *(const int *)a, j = *(const int *)b;
-    const unsigned char *p = (const unsigned char *)t->bytes + t->offset[i],
-                        *q = (const unsigned char *)t->bytes + t->offset[j];
-    if (*p != *q)
-        return *p < *q ? -1 : 1;
-    if (t->length[i] != t->length[j])
-        return t->length[i] > t->length[j] ? -1 : 1;
-    int order = memcmp(p, q, t->length[i]);
+    uint32_t n = t->length[i] < t->length[j] ? t->length[i] : t->length[j];
+    int order = memcmp(t->bytes + t->offset[i], t->bytes + t->offset[j], n);
+    if (order == 0 && t->length[i] != t->length[j])
+        return t->length[i] < t->length[j] ? -1 : 1;
     return order ? order : (i > j) - (i < j);
 }
 

@@ -21,17 +21,38 @@ int tokenizer_prepare_added(struct tokenizer *t, struct err *e)
     return flags & TOKEN_SINGLE_WORD && !t->word_character ? -1 : 0;
 }
 
-/* The longest at text[at] of this pass, or -1: they are sorted by first byte, then longest first. */
+/* The first of special[from, end), which agree in their first k bytes and are longer, whose byte k is at least `byte`.
+ */
+static int first_with(const struct tokenizer *t, int from, int end, uint32_t k, int byte)
+{
+    while (from < end) {
+        int middle = from + (end - from) / 2;
+        if ((unsigned char)t->bytes[t->offset[t->special[middle]] + k] < byte)
+            from = middle + 1;
+        else
+            end = middle;
+    }
+    return from;
+}
+
+/* The longest at text[at] of this pass, or -1. They are sorted, so those that begin as the text does stand together;
+ * there may be thousands of them, and hostile texts where every byte begins one. */
 static int special_at(const struct tokenizer *t, const char *text, size_t at, size_t end, int pass)
 {
-    const int *begin = t->special_first + (unsigned char)text[at];
-    for (int i = begin[0]; i < begin[1]; i++) {
-        int id = t->special[i];
-        if (!(t->flags[id] & TOKEN_NORMALIZED) == !pass && t->length[id] <= end - at &&
-            memcmp(text + at, t->bytes + t->offset[id], t->length[id]) == 0)
-            return id;
+    int from = t->special_first[(unsigned char)text[at]], to = t->special_first[(unsigned char)text[at] + 1], best = -1;
+    for (uint32_t k = 1; from < to; k++) {
+        int id = t->special[from];
+        if (t->length[id] == k) { /* the shortest comes first */
+            best = !(t->flags[id] & TOKEN_NORMALIZED) == !pass ? id : best;
+            from++;
+        }
+        if (at + k >= end)
+            break;
+        int byte = (unsigned char)text[at + k];
+        from = first_with(t, from, to, k, byte);
+        to = first_with(t, from, to, k, byte + 1);
     }
-    return -1;
+    return best;
 }
 
 /* Bytes of the white space (Unicode's White_Space) at p, of which n are left; 0: there is none. */

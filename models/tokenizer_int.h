@@ -31,7 +31,7 @@ struct tokenizer {
     size_t slot_mask;
     struct tokenizer_merge *merge; /* open addressing: (left, right) -> merge */
     size_t merge_mask;
-    int *special; /* [n_special] ids that are recognised in text: by first byte, then longest first */
+    int *special; /* [n_special] ids that are recognised in text, as a dictionary sorts them */
     int n_special;
     size_t special_cap;
     int special_first[257]; /* those that begin with byte b are special[special_first[b]] up to special_first[b + 1] */

@@ -1,6 +1,5 @@
 /* Token ids against the tokenizers package (tests/vectors/make_tokenizer.py), the exact inverse, hostile vocabularies.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "harness/base/json.h"
@@ -67,25 +66,6 @@ START_TEST(a_small_vocabulary_gives_the_reference_ids_under_both_rules)
         tokenizer_data_fini(&d);
     }
     json_free(j);
-}
-END_TEST
-
-/* DEPTHKV_TOKENS=MODEL.h5,CASES.json: any model's tokenizer against ids that make_tokenizers.py wrote
- * (tests/README.md); without it there is nothing to do. */
-START_TEST(a_model_that_is_named_gives_the_ids_of_its_cases)
-{
-    const char *both = getenv("DEPTHKV_TOKENS"), *comma = both ? strchr(both, ',') : NULL;
-    struct err e = {0};
-    struct tokenizer *t = NULL;
-    if (!comma)
-        return;
-    char *path = mem_strndup(both, (size_t)(comma - both));
-    ck_assert_msg(model_open_tokenizer(path, &t, &e) == 0 && t, "%s", e.msg);
-    struct json *j = support_json(comma + 1);
-    ck_assert_int_ge(check_cases(t, json_get(j, "cases"), "ids", 0), 1);
-    json_free(j);
-    tokenizer_destroy(t);
-    mem_free(path);
 }
 END_TEST
 
@@ -257,6 +237,88 @@ START_TEST(bytes_without_a_token_get_no_id_and_their_neighbours_meet)
 }
 END_TEST
 
+/* Tokens <0>, <1>, ... behind the 256 bytes. */
+static struct tokenizer *with_many_specials(int n)
+{
+    char **token = mem_new((size_t)n + 256, sizeof *token);
+    uint8_t *type = mem_new((size_t)n + 256, 1);
+    for (int i = 0; i < n + 256; i++) {
+        struct str s = {0};
+        str_addf(&s, "<%d>", i - 256);
+        token[i] = str_take(&s);
+        type[i] = i < 256 ? TOKEN_NORMAL : TOKEN_ADDED;
+    }
+    struct tokenizer *t = from(TOKENIZER_BYTES, n + 256, (const char *const *)token, type, NULL, NULL);
+    for (int i = 0; i < n + 256; i++)
+        mem_free(token[i]);
+    mem_free(token);
+    mem_free(type);
+    return t;
+}
+
+/* Gemma 3 has 6000 tokens that begin with '<': a text of nothing else took minutes when each was looked at. */
+START_TEST(beginnings_of_many_special_tokens_are_not_looked_at_one_by_one)
+{
+    enum { N = 1000000, MANY = 30000 };
+    struct tokenizer *t = with_many_specials(MANY);
+    ck_assert_ptr_nonnull(t);
+    struct token_ids ids = {0};
+    char *text = mem_new(N, 1);
+    memset(text, '<', N); /* the suite's limit is the check */
+    memcpy(text + N - 7, "<29999>", 7);
+    ck_assert_int_eq(tokenizer_encode(t, text, N, &ids, NULL), 0);
+    ck_assert_int_eq(ids.n, N - 6);
+    ck_assert_int_eq(ids.id[ids.n - 1], 256 + 29999);
+    mem_free(text);
+    token_ids_free(&ids);
+    tokenizer_destroy(t);
+}
+END_TEST
+
+/* The longest of the special tokens that begin at a byte, by looking at all. */
+static int longest_at(const char *const *token, int n, const char *text)
+{
+    int best = -1;
+    for (int i = 256; i < n; i++)
+        if (strncmp(text, token[i], strlen(token[i])) == 0 && (best < 0 || strlen(token[i]) > strlen(token[best])))
+            best = i;
+    return best;
+}
+
+START_TEST(of_special_tokens_that_begin_together_the_longest_is_found)
+{
+    static const char *const special[] = {"<",   "<a",  "<ab", "<abb", "<b",   "ab<",  "a<a", "b",
+                                          "bb<", "bbb", "<<",  "<<<a", "<<<<", "aaab", "aa"};
+    enum { N = 256 + sizeof special / sizeof *special };
+    const char *token[N];
+    uint8_t type[N] = {0};
+    struct rng r;
+    for (int i = 0; i < N; i++) {
+        token[i] = i < 256 ? "byte" : special[i - 256];
+        type[i] = i < 256 ? TOKEN_NORMAL : TOKEN_ADDED;
+    }
+    struct tokenizer *t = from(TOKENIZER_BYTES, N, token, type, NULL, NULL);
+    ck_assert_ptr_nonnull(t);
+    rng_init(&r, 4, "special");
+    for (int k = 0; k < 300; k++) {
+        char text[50] = "";
+        struct token_ids ids = {0};
+        for (int i = 0; i < 49; i++)
+            text[i] = "<abc"[rng_below(&r, 4)];
+        ck_assert_int_eq(tokenizer_encode(t, text, 49, &ids, NULL), 0);
+        const char *at = text;
+        for (int i = 0; i < ids.n; i++) {
+            int best = longest_at(token, N, at);
+            ck_assert_msg(ids.id[i] == (best < 0 ? *at : best), "'%s', id %d", text, i);
+            at += best < 0 ? 1 : strlen(token[best]);
+        }
+        ck_assert_str_eq(at, "");
+        token_ids_free(&ids);
+    }
+    tokenizer_destroy(t);
+}
+END_TEST
+
 #define MESSAGES \
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + " \
     "'\n'}}{% endfor %}"
@@ -421,13 +483,14 @@ Suite *make_tokenizer_suite(void)
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_small_vocabulary_gives_the_reference_ids_under_both_rules);
-    tcase_add_test(t, a_model_that_is_named_gives_the_ids_of_its_cases);
     tcase_add_test(t, smollm2_gives_the_reference_ids_and_its_chat_template);
     tcase_add_test(t, any_bytes_come_back_as_they_were);
     tcase_add_test(t, long_words_are_not_quadratic);
     tcase_add_test(t, bytes_are_their_own_ids_and_specials_follow);
     tcase_add_test(t, control_tokens_are_decoded_only_on_request_added_ones_always);
     tcase_add_test(t, bytes_without_a_token_get_no_id_and_their_neighbours_meet);
+    tcase_add_test(t, beginnings_of_many_special_tokens_are_not_looked_at_one_by_one);
+    tcase_add_test(t, of_special_tokens_that_begin_together_the_longest_is_found);
     tcase_add_test(t, known_templates_give_the_pieces_of_apply_chat_template_and_others_are_refused);
     tcase_add_test(t, other_templates_are_refused_by_their_beginning);
     tcase_add_test(t, special_tokens_that_are_the_same_are_refused);
