@@ -1,4 +1,4 @@
-/* uniform: every layer the same. */
+/* uniform: every layer the same; a layer that holds fewer entries than others, its own share of what it holds. */
 #include "harness/base/mem.h"
 #include "policies/allocator.h"
 
@@ -6,8 +6,9 @@ static int allocate(const void *config, const struct allocator_input *in, int *e
 {
     (void)config;
     double *weight = mem_new((size_t)in->n_layer, sizeof *weight);
+    int differ = allocator_m_differs(in);
     for (int l = 0; l < in->n_layer; l++)
-        weight[l] = 1;
+        weight[l] = differ ? in->own_m[l] : 1;
     int rc = allocator_spread(weight, in->available, in->n_layer, in->total, entries, e);
     mem_free(weight);
     return rc;

@@ -88,11 +88,12 @@ void experiment_allocators(struct load *l, const struct conf *at, const struct c
         b->calibration[a] = calibration_of(x, c);
         for (int m = 0; m < x->n_model; m++) {
             struct exp_model *model = &x->model[m];
-            struct allocator_setup setup = {model->hp.n_layer, model->name, model->sha256, x->dir};
+            struct allocator_setup setup = {
+                .n_layer = model->hp.n_layer, .model = model->name, .model_sha256 = model->sha256, .dir = x->dir};
             struct err e = {0};
             void **self = &b->self[m * n + a];
             int bad = setup.n_layer > 0 && param_find(c->noun.params, "profile") && hash_weights(model, &e);
-            bad = bad || (setup.n_layer > 0 && ops->check && ops->check(c->config, setup.n_layer, &e));
+            bad = bad || (setup.n_layer > 0 && ops->check && ops->check(c->config, &setup, &e));
             if (!bad && setup.n_layer > 0 && ops->create && ops->create(self, c->config, &setup, &e))
                 bad = err_wrap(&e, "%s", ops->name);
             if (bad)
