@@ -260,6 +260,19 @@ $(O)/tests/intervals/coverage: $(O)/tests/intervals/coverage.o $(LIB_OBJ)
 	$(say) LINK $@
 	$(Q)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(LDLIBS)
 
+SIZE_OUT := $(O)/size
+SHAPE    ?= 1b
+LIMIT    ?= 24000000000
+
+## size: a random Llama of SHAPE=1b (tiny 0.5b 1b 3b 8b) is imported and run in LIMIT bytes, as check says (tests/README.md)
+.PHONY: size
+size: $(BIN)
+	@mkdir -p $(O)/tests/size && rm -rf $(SIZE_OUT)
+	$(Q)for tool in random_model measured; do \
+	  $(CC) -std=c11 -D_GNU_SOURCE -O2 $(WARN) -o $(O)/tests/size/$$tool tests/size/$$tool.c || exit 1; done
+	@tests/size/size.sh "$(CURDIR)/$(BIN)" "$(CURDIR)/$(O)/tests/size" "$(SHAPE)" "$(SIZE_OUT)" "$(LIMIT)"
+	@rm -rf $(SIZE_OUT)
+
 ## cli: the command-line tests alone (CLI="name name" for some)
 .PHONY: cli
 cli: $(BIN)
@@ -303,7 +316,8 @@ test: check
 	@$(AGAIN) BUILD=san build/san/tests/run-tests
 	@$(MAKE) --no-print-directory san
 
-FORMATTED := $(wildcard $(FOLDERS:%=%/*.[ch]) tests/*.[ch] tests/lib/*.[ch] tests/fuzz/*.[ch] tests/intervals/*.c tests/faults/*.c)
+FORMATTED := $(wildcard $(FOLDERS:%=%/*.[ch]) tests/*.[ch] tests/lib/*.[ch] tests/fuzz/*.[ch] tests/intervals/*.c tests/faults/*.c \
+             tests/size/*.c)
 
 ## format: rewrite all sources as .clang-format says
 format:

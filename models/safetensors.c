@@ -287,18 +287,25 @@ const struct safetensors_tensor *safetensors_find(const struct safetensors *s, c
     return s->n_tensor ? bsearch(&want, s->tensor, s->n_tensor, sizeof *s->tensor, by_name) : NULL;
 }
 
+/* By panels, each of which is given back when it has been read: the file's pages of a tensor of gigabytes would else
+ * count beside the values that they become. */
 void safetensors_read_part(const struct safetensors *s, const struct safetensors_tensor *t, size_t first, size_t n,
                            float *dst)
 {
+    enum { PANEL = 1 << 20 };
     size_t size = t->type == SAFETENSORS_F32 ? 4 : 2;
-    const uint8_t *at = t->data + first * size;
-    if (t->type == SAFETENSORS_F32 && n > 0)
-        memcpy(dst, at, n * size);
-    for (size_t i = 0; i < n && t->type != SAFETENSORS_F32; i++) {
-        uint16_t h = (uint16_t)(at[2 * i] | at[2 * i + 1] << 8);
-        dst[i] = t->type == SAFETENSORS_F16 ? half_from_f16(h) : half_from_bf16(h);
+    for (size_t from = 0; from < n; from += PANEL) {
+        size_t count = n - from < PANEL ? n - from : PANEL;
+        const uint8_t *at = t->data + (first + from) * size;
+        float *out = dst + from;
+        if (t->type == SAFETENSORS_F32)
+            memcpy(out, at, count * size);
+        for (size_t i = 0; i < count && t->type != SAFETENSORS_F32; i++) {
+            uint16_t h = (uint16_t)(at[2 * i] | at[2 * i + 1] << 8);
+            out[i] = t->type == SAFETENSORS_F16 ? half_from_f16(h) : half_from_bf16(h);
+        }
+        mapped_release(&s->file[t->file].map, at, count * size);
     }
-    mapped_release(&s->file[t->file].map, at, n * size);
 }
 
 void safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *dst)

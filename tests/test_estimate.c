@@ -57,6 +57,11 @@ START_TEST(a_group_prefills_once_and_every_cell_decodes)
     flop = 20 * row(10, 0) + 24 * row(20, 1) + 24 * row(10, 1) + 24 * row(5, 1); /* 4 + 4 forced + an answer of 16 */
     ck_assert_double_eq_tol(e.flop, 5 * flop, 1e-6);
     ck_assert_double_eq(e.cut_caches, 100); /* --memory */
+    struct estimate_group g;
+    estimate_group(&x, 0, 0, 1, &g);
+    double cells = g.largest > 100 ? g.largest : 100; /* one cell decodes at least */
+    ck_assert_double_eq(e.peak, estimate_base(&g) + cells);
+    ck_assert_double_eq(estimate_peak(&g, 1e9), estimate_base(&g) + g.cells);
 }
 END_TEST
 

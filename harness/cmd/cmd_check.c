@@ -164,11 +164,11 @@ static int most_samples(const struct experiment *x)
 
 static void print_estimate(const struct experiment *x, double memory, int json)
 {
+    const double MIB = 1048576;
     int threads = transformer_threads();
     for (int m = 0; m < x->n_model; m++) {
         struct estimate t;
         estimate_model(x, m, memory, threads, &t);
-        double total = t.weights + t.full_cache + t.cut_caches;
         if (json) {
             struct str name = {0};
             str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
@@ -177,18 +177,18 @@ static void print_estimate(const struct experiment *x, double memory, int json)
                 "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
                 "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f}\n",
                 name.p, x->n_cell, most_samples(x), t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache,
-                t.cut_caches, total);
+                t.cut_caches, t.peak);
             str_free(&name);
             continue;
         }
         quote_show(stdout, "%s: about ", x->model[m].name);
         print_time(t.seconds);
         quote_show(stdout,
-                   " on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB: weights %.0f, "
-                   "full cache %.1f, cut "
-                   "caches %.1f\n",
-                   threads, t.flop / 1e9, t.groups, estimate_flops / 1e9, total / 1048576, t.weights / 1048576,
-                   t.full_cache / 1048576, t.cut_caches / 1048576);
+                   " on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB at most: "
+                   "weights %.0f, full cache %.1f, activations %.1f, scores %.1f, cells %.1f\n",
+                   threads, t.flop / 1e9, t.groups, estimate_flops / 1e9, t.peak / MIB, t.most.weights / MIB,
+                   t.most.full_cache / MIB, t.most.activations / MIB, t.most.scores / MIB,
+                   (t.peak - estimate_base(&t.most)) / MIB);
     }
 }
 
@@ -204,7 +204,7 @@ static void print_groups(const struct experiment *x, double memory, int json)
             continue;
         estimate_group(x, c, 0, transformer_threads(), &g);
         const struct cell *f = &x->cell[c], *top = &x->cell[g.largest_cell];
-        double cells = g.cells < memory ? g.cells : g.largest > memory ? g.largest : memory;
+        double cells = estimate_peak(&g, memory) - estimate_base(&g);
         const char *model = x->model[f->model].name, *task = x->task[f->task].label;
         const struct exp_sizes *sizes = !x->task[f->task].length ? estimate_sizes(x, f) : NULL;
         char of[120] = "";

@@ -77,6 +77,12 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
         n = sizes ? sizes->sum / sizes->n : longest;
         double held = weights(hp, f->weight_dtype);
         out->weights = held > out->weights ? held : out->weights; /* one form is loaded at a time */
+        struct estimate_group g;
+        estimate_group(x, first, (int)longest, threads, &g);
+        if (estimate_peak(&g, memory) > out->peak) {
+            out->most = g;
+            out->peak = estimate_peak(&g, memory);
+        }
         out->groups += samples;
         out->full_cache = longest * entry > out->full_cache ? longest * entry : out->full_cache;
         out->flop += samples * n * row_flop(hp, n / 2, 0);
@@ -214,6 +220,12 @@ void estimate_group(const struct experiment *x, int first, int prompt, int threa
 double estimate_base(const struct estimate_group *g)
 {
     return g->weights + g->activations + g->full_cache + g->scores;
+}
+
+double estimate_peak(const struct estimate_group *g, double memory)
+{
+    double cells = g->cells < memory ? g->cells : g->largest > memory ? g->largest : memory;
+    return estimate_base(g) + cells;
 }
 
 int estimate_check(const struct experiment *x, double free, int threads, struct err *e)

@@ -7,12 +7,27 @@
 
 #include "harness/experiment/experiment.h"
 
+/* What one group holds at once, in bytes. A group, the cells that share a prefill (axes_same_group), is opened by its
+ * first cell. */
+struct estimate_group {
+    int n_cell;
+    int prompt; /* tokens of the longest prompt; 0: only its data tell */
+    double weights, activations;
+    double full_cache; /* of the prompt. Chunked cells read it anew when this one is gone: theirs, if it takes more */
+    double scores;     /* scores and attention statistics, and the full cache's predictions */
+    double cells;      /* caches of all its cells, if they decoded at once; --memory bounds it */
+    double largest;    /* of the one that takes most: with less the group can't be run, however few decode at once */
+    int largest_cell;  /* index into x->cell */
+};
+
 struct estimate {
     int groups;                 /* prefills */
     double flop;                /* multiplications and additions, all of them */
     double seconds;             /* if a thread does estimate_flops a second, which a core with AVX2 exceeds */
     double weights, full_cache; /* bytes; the cache of the longest prompt */
     double cut_caches;          /* bytes of the caches that decode at once, bounded by `memory` */
+    struct estimate_group most; /* the group that takes most memory, and what that is: estimate_peak */
+    double peak;
 };
 
 extern const double estimate_flops;
@@ -26,23 +41,13 @@ int estimate_longest(const struct experiment *x, const struct cell *c);
  * mean of the prompts that were encoded, memory by the longest; where none was, both by the model's context. */
 void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out);
 
-/* What one group holds at once, in bytes. A group, the cells that share a prefill (axes_same_group), is opened by its
- * first cell. */
-struct estimate_group {
-    int n_cell;
-    int prompt; /* tokens of the longest prompt; 0: only its data tell */
-    double weights, activations;
-    double full_cache; /* of the prompt. Chunked cells read it anew when this one is gone: theirs, if it takes more */
-    double scores;     /* scores and attention statistics, and the full cache's predictions */
-    double cells;      /* caches of all its cells, if they decoded at once; --memory bounds it */
-    double largest;    /* of the one that takes most: with less the group can't be run, however few decode at once */
-    int largest_cell;  /* index into x->cell */
-};
 int estimate_opens_group(const struct experiment *x, int cell);
 /* prompt: tokens; 0: what estimate_longest says, and without it nothing is known (prompt 0, weights only). */
 void estimate_group(const struct experiment *x, int first, int prompt, int threads, struct estimate_group *out);
 /* What it holds even when no cell decodes: all but `cells`. */
 double estimate_base(const struct estimate_group *g);
+/* With as many cells as decode at once in `memory` (--memory). */
+double estimate_peak(const struct estimate_group *g, double memory);
 /* ERR_CONFIG for the first group that needs more than `free` bytes although only its largest cell decodes, naming file,
  * line and cell. Groups of prompts whose length is not known are left to the run, which checks every one when it has
  * the prompt. free 0: how much is free is not known, and nothing is refused. */
