@@ -106,10 +106,10 @@ static struct kv_block *block_create(int refs, size_t entries, int head_dim, str
     return block;
 }
 
-/* The tails of all heads, in as few blocks as may be. */
-static int alloc_tails(struct kvcache *c, int capacity, struct err *e)
+/* The tails of those heads, in as few blocks as may be. */
+static int alloc_some_tails(struct kvcache *c, const size_t *head, size_t heads, int capacity, struct err *e)
 {
-    size_t heads = (size_t)c->n_layer * (size_t)c->n_kv_head, array = (size_t)capacity * (size_t)c->head_dim;
+    size_t array = (size_t)capacity * (size_t)c->head_dim;
     size_t most = BLOCK_BYTES / ((size_t)capacity * entry_bytes(c->head_dim) + 1);
     most = most ? most : 1;
     for (size_t first = 0; capacity && first < heads; first += most) {
@@ -117,10 +117,11 @@ static int alloc_tails(struct kvcache *c, int capacity, struct err *e)
         struct kv_block *block = block_create(n, (size_t)n * (size_t)capacity, c->head_dim, e);
         for (int i = 0; block && i < n; i++) {
             float *k = block->data + 2 * (size_t)i * array;
-            c->tail[first + (size_t)i] = (struct kv_tail){.cap = capacity, .k = k, .v = k + array, .block = block};
+            c->tail[head[first + (size_t)i]] =
+                (struct kv_tail){.cap = capacity, .k = k, .v = k + array, .block = block};
         }
         for (int i = 0; block && i < n; i++) {
-            struct kv_tail *t = &c->tail[first + (size_t)i];
+            struct kv_tail *t = &c->tail[head[first + (size_t)i]];
             t->pos = mem_try((size_t)capacity, sizeof *t->pos, "cache positions", e);
             if (!t->pos)
                 return -1;
@@ -131,11 +132,42 @@ static int alloc_tails(struct kvcache *c, int capacity, struct err *e)
     return 0;
 }
 
-struct kvcache *kvcache_create_empty(int n_layer, int n_kv_head, int head_dim)
+static int has_window(const struct kvcache *c, size_t head)
+{
+    return c->kind[head / (size_t)c->n_kv_head] == MODEL_LAYER_WINDOW;
+}
+
+/* The tails of all heads. Layers with a window have blocks of their own, which are released when a long prompt is
+ * sealed. */
+static int alloc_tails(struct kvcache *c, int capacity, struct err *e)
+{
+    size_t heads = (size_t)c->n_layer * (size_t)c->n_kv_head, *head = mem_new(heads, sizeof *head);
+    int rc = 0;
+    for (int window = 0; window < 2 && rc == 0; window++) {
+        size_t n = 0;
+        for (size_t i = 0; i < heads; i++)
+            if (has_window(c, i) == window)
+                head[n++] = i;
+        rc = alloc_some_tails(c, head, n, capacity, e);
+    }
+    mem_free(head);
+    return rc;
+}
+
+struct kvcache *kvcache_create_empty(const struct kvcache *like, const struct hparams *hp)
 {
     struct kvcache *c = mem_new(1, sizeof *c);
-    size_t heads = (size_t)n_layer * (size_t)n_kv_head;
-    *c = (struct kvcache){.n_layer = n_layer, .n_kv_head = n_kv_head, .head_dim = head_dim};
+    if (like)
+        *c = (struct kvcache){
+            .n_layer = like->n_layer, .n_kv_head = like->n_kv_head, .head_dim = like->head_dim, .window = like->window};
+    else
+        *c = (struct kvcache){
+            .n_layer = hp->n_layer, .n_kv_head = hp->n_kv_head, .head_dim = hp->head_dim, .window = hp->window};
+    size_t heads = (size_t)c->n_layer * (size_t)c->n_kv_head;
+    c->kind = mem_new((size_t)c->n_layer, sizeof *c->kind);
+    for (int l = 0; l < c->n_layer; l++)
+        c->kind[l] = like ? like->kind[l] : model_layer_kind(hp, l);
+    c->origin = mem_new(heads, sizeof *c->origin);
     c->segment = mem_new(heads, sizeof(struct kv_segment *));
     c->tail = mem_new(heads, sizeof *c->tail);
     return c;
@@ -143,7 +175,7 @@ struct kvcache *kvcache_create_empty(int n_layer, int n_kv_head, int head_dim)
 
 struct kvcache *kvcache_create(const struct hparams *hp, int tail_capacity, struct err *e)
 {
-    struct kvcache *c = kvcache_create_empty(hp->n_layer, hp->n_kv_head, hp->head_dim);
+    struct kvcache *c = kvcache_create_empty(NULL, hp);
     if (alloc_tails(c, tail_capacity, e)) {
         kvcache_destroy(c);
         return NULL;
@@ -159,16 +191,139 @@ void kvcache_destroy(struct kvcache *c)
         segment_release(c->segment[i]);
         free_arrays(c->tail[i].pos, c->tail[i].k, c->tail[i].v, c->tail[i].block, c->tail[i].cap, c->head_dim);
     }
+    mem_free(c->kind);
+    mem_free(c->origin);
     mem_free(c->segment);
     mem_free(c->tail);
     mem_free(c);
 }
 
+/* A segment that is still to be filled with entries of `full`. */
+struct job {
+    struct kv_segment *to;
+    const struct kv_segment *full;
+    int first;                     /* slot of full that it begins with */
+    size_t head;                   /* index */
+    int32_t origin;                /* packed: where its first entry stands ... */
+    const struct rope_table *rope; /* ... and what turns keys to there; NULL: they stay as they are */
+};
+
+/* keep NULL: all. */
+static void gather(const struct job *j, const struct keepset *keep)
+{
+    struct kv_segment *s = j->to;
+    size_t d = (size_t)s->head_dim;
+    int n = 0;
+    for (int slot = j->first; slot < j->full->n; slot++) {
+        int pos = j->full->pos[slot];
+        if (keep && !keepset_has(keep, (int)j->head / keep->n_kv_head, (int)j->head % keep->n_kv_head, pos))
+            continue;
+        s->pos[n] = pos;
+        memcpy(s->k + (size_t)n * d, j->full->k + (size_t)slot * d, d * sizeof(float));
+        memcpy(s->v + (size_t)n * d, j->full->v + (size_t)slot * d, d * sizeof(float));
+        if (j->rope)
+            rope_back(j->rope, s->k + (size_t)n * d, pos - (j->origin + n));
+        n++;
+    }
+}
+
+/* A block for jobs [0, n). */
+static int place_block(const struct job *job, int n, size_t entries, int head_dim, struct err *e)
+{
+    size_t d = (size_t)head_dim, at = 0;
+    struct kv_block *block = block_create(n, entries, head_dim, e);
+    if (!block)
+        return -1;
+    for (int i = 0; i < n; i++) {
+        struct kv_segment *s = job[i].to;
+        s->block = block;
+        s->k = block->data + at;
+        s->v = s->k + (size_t)s->n * d;
+        at += 2 * (size_t)s->n * d;
+    }
+    return 0;
+}
+
+/* Gives every job's segment its place in a block, and fills them all. */
+static int gather_all(const struct job *job, int n_job, const struct keepset *keep, int head_dim, struct err *e)
+{
+    size_t all = 0;
+    for (int begin = 0, end; begin < n_job; begin = end) {
+        size_t entries = 0;
+        for (end = begin;
+             end < n_job && (end == begin || (entries + (size_t)job[end].to->n) * entry_bytes(head_dim) <= BLOCK_BYTES);
+             end++)
+            entries += (size_t)job[end].to->n;
+        if (place_block(job + begin, end - begin, entries, head_dim, e))
+            return -1;
+        all += entries;
+    }
+#pragma omp parallel for schedule(dynamic, 1) if (all * (size_t)head_dim > 1 << 16)
+    for (int i = 0; i < n_job; i++)
+        gather(&job[i], keep);
+    return 0;
+}
+
+int kvcache_oldest(const struct kvcache *c, int layer)
+{
+    int windowed = c->kind[layer] == MODEL_LAYER_WINDOW && c->n_seen > c->window;
+    return windowed ? c->n_seen - c->window : 0;
+}
+
+/* How many of these positions lie before the oldest one that the head's layer holds. */
+static int n_left(const struct kvcache *c, size_t head, const int32_t *pos, int n)
+{
+    int left = 0, oldest = kvcache_oldest(c, (int)(head / (size_t)c->n_kv_head));
+    for (int i = 0; oldest && i < n; i++) /* tails of which entries were evicted are in no order */
+        left += pos[i] < oldest;
+    return left;
+}
+
+int kvcache_n_left(const struct kvcache *c, size_t head)
+{
+    const struct kv_segment *s = c->segment[head];
+    return (s ? n_left(c, head, s->pos, s->n) : 0) + n_left(c, head, c->tail[head].pos, c->tail[head].n);
+}
+
+/* What is still to be sealed goes into segments of its own where entries have left the window. */
+static int drop_left(struct kvcache *c, struct err *e)
+{
+    size_t heads = (size_t)c->n_layer * (size_t)c->n_kv_head;
+    struct job *job = mem_new(heads, sizeof *job);
+    struct kv_segment *from = mem_new(heads, sizeof *from);
+    int n_job = 0;
+    for (size_t i = 0; i < heads; i++) {
+        const struct kv_tail *t = &c->tail[i];
+        int left = kvcache_n_left(c, i);
+        if (!left)
+            continue;
+        from[n_job] = (struct kv_segment){.n = t->n, .pos = t->pos, .k = t->k, .v = t->v};
+        struct kv_segment *s = c->segment[i] = mem_new(1, sizeof *s);
+        *s = (struct kv_segment){.refs = 1, .n = t->n - left, .head_dim = c->head_dim};
+        s->pos = mem_new((size_t)s->n + 1, sizeof *s->pos);
+        job[n_job] = (struct job){.to = s, .full = &from[n_job], .first = left, .head = i};
+        n_job++;
+    }
+    int rc = gather_all(job, n_job, NULL, c->head_dim, e);
+    for (int i = 0; i < n_job && rc == 0; i++) {
+        struct kv_tail *t = &c->tail[job[i].head];
+        c->origin[job[i].head] += job[i].first;
+        free_arrays(t->pos, t->k, t->v, t->block, t->cap, c->head_dim);
+        *t = (struct kv_tail){0};
+    }
+    mem_free(from);
+    mem_free(job);
+    return rc;
+}
+
 int kvcache_seal(struct kvcache *c, int tail_capacity, struct err *e)
 {
+    if (drop_left(c, e))
+        return -1;
     for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++) {
+        if (c->segment[i])
+            continue;
         struct kv_tail *t = &c->tail[i];
-        assert(!c->segment[i]); /* sealed once */
         struct kv_segment *s = mem_new(1, sizeof *s);
         *s = (struct kv_segment){
             .refs = 1, .n = t->n, .head_dim = c->head_dim, .pos = t->pos, .k = t->k, .v = t->v, .block = t->block};
@@ -196,13 +351,6 @@ void kvcache_pool_destroy(struct kvcache_pool *p)
     mem_free(p->entry);
     mem_free(p);
 }
-
-/* A segment that is still to be filled from `full`. */
-struct job {
-    struct kv_segment *to;
-    const struct kv_segment *full;
-    int layer, kv_head;
-};
 
 /* A reference to the segment of this keep set in the pool; NULL when it has none. */
 static struct kv_segment *find_pooled(const struct kvcache_pool *p, const struct keepset *keep, int layer, int kv_head,
@@ -235,65 +383,19 @@ static void put_pooled(struct kvcache_pool *p, const struct keepset *keep, int l
     s->refs++;
 }
 
-static void gather(const struct job *j, const struct keepset *keep, const struct rope_table *rope)
+/* Entries of a head's segment that are in the keep set. */
+static int count_kept(const struct kv_segment *s, const struct keepset *keep, int layer, int kv_head)
 {
-    struct kv_segment *s = j->to;
-    size_t d = (size_t)s->head_dim;
     int n = 0;
-    for (int slot = 0; slot < keep->n; slot++) {
-        if (!keepset_has(keep, j->layer, j->kv_head, slot))
-            continue;
-        s->pos[n] = j->full->pos[slot];
-        memcpy(s->k + (size_t)n * d, j->full->k + (size_t)slot * d, d * sizeof(float));
-        memcpy(s->v + (size_t)n * d, j->full->v + (size_t)slot * d, d * sizeof(float));
-        if (rope)
-            rope_back(rope, s->k + (size_t)n * d, s->pos[n] - n);
-        n++;
-    }
-}
-
-/* A block for jobs [0, n). */
-static int place_block(const struct job *job, int n, size_t entries, int head_dim, struct err *e)
-{
-    size_t d = (size_t)head_dim, at = 0;
-    struct kv_block *block = block_create(n, entries, head_dim, e);
-    if (!block)
-        return -1;
-    for (int i = 0; i < n; i++) {
-        struct kv_segment *s = job[i].to;
-        s->block = block;
-        s->k = block->data + at;
-        s->v = s->k + (size_t)s->n * d;
-        at += 2 * (size_t)s->n * d;
-    }
-    return 0;
-}
-
-/* Gives every job's segment its place in a block, and fills them all. */
-static int gather_all(const struct job *job, int n_job, const struct keepset *keep, int head_dim,
-                      const struct rope_table *rope, struct err *e)
-{
-    size_t all = 0;
-    for (int begin = 0, end; begin < n_job; begin = end) {
-        size_t entries = 0;
-        for (end = begin;
-             end < n_job && (end == begin || (entries + (size_t)job[end].to->n) * entry_bytes(head_dim) <= BLOCK_BYTES);
-             end++)
-            entries += (size_t)job[end].to->n;
-        if (place_block(job + begin, end - begin, entries, head_dim, e))
-            return -1;
-        all += entries;
-    }
-#pragma omp parallel for schedule(dynamic, 1) if (all * (size_t)head_dim > 1 << 16)
-    for (int i = 0; i < n_job; i++)
-        gather(&job[i], keep, rope);
-    return 0;
+    for (int j = 0; j < s->n; j++)
+        n += !keep || keepset_has(keep, layer, kv_head, s->pos[j]);
+    return n;
 }
 
 static struct kvcache *derive(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
-                              struct kvcache_pool *pool, const struct rope_table *rope, struct err *e)
+                              struct kvcache_pool *pool, const struct rope_set *rope, struct err *e)
 {
-    struct kvcache *c = kvcache_create_empty(full->n_layer, full->n_kv_head, full->head_dim);
+    struct kvcache *c = kvcache_create_empty(full, NULL);
     struct job *job = mem_new((size_t)c->n_layer * (size_t)c->n_kv_head, sizeof *job);
     int n_job = 0, bad;
     c->n_seen = full->n_seen;
@@ -302,19 +404,26 @@ static struct kvcache *derive(const struct kvcache *full, const struct keepset *
         for (int h = 0; h < c->n_kv_head; h++) {
             size_t i = kvcache_index(c, l, h);
             struct kv_segment *s = full->segment[i];
-            if (!keep || keepset_count(keep, l, h) == s->n) {
+            int kept = count_kept(s, keep, l, h);
+            c->origin[i] = rope && has_window(c, i) && s->n ? s->pos[0] : full->origin[i];
+            if (kept == s->n) {
                 s->refs++;
             } else if (!(s = find_pooled(pool, keep, l, h, rope != NULL))) {
                 s = mem_new(1, sizeof *s);
-                *s = (struct kv_segment){.refs = 1, .n = keepset_count(keep, l, h), .head_dim = c->head_dim};
+                *s = (struct kv_segment){.refs = 1, .n = kept, .head_dim = c->head_dim};
                 s->pos = mem_new((size_t)s->n + 1, sizeof *s->pos);
-                job[n_job++] = (struct job){s, full->segment[i], l, h};
+                job[n_job++] = (struct job){.to = s,
+                                            .full = full->segment[i],
+                                            .head = i,
+                                            .origin = c->origin[i],
+                                            .rope = rope ? rope_set_of(rope, c->kind[l]) : NULL};
             }
             c->segment[i] = s;
         }
-    bad = gather_all(job, n_job, keep, c->head_dim, rope, e);
+    bad = gather_all(job, n_job, keep, c->head_dim, e);
     for (int i = 0; i < n_job && !bad && pool; i++)
-        put_pooled(pool, keep, job[i].layer, job[i].kv_head, rope != NULL, job[i].to);
+        put_pooled(pool, keep, (int)job[i].head / c->n_kv_head, (int)job[i].head % c->n_kv_head, rope != NULL,
+                   job[i].to);
     mem_free(job);
     if (bad || alloc_tails(c, tail_capacity, e)) {
         kvcache_destroy(c);
@@ -330,7 +439,7 @@ struct kvcache *kvcache_derive(const struct kvcache *full, const struct keepset 
 }
 
 struct kvcache *kvcache_derive_packed(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
-                                      struct kvcache_pool *pool, const struct rope_table *rope, struct err *e)
+                                      struct kvcache_pool *pool, const struct rope_set *rope, struct err *e)
 {
     assert(!full->packed); /* its keys stand where their tokens stood */
     return derive(full, keep, tail_capacity, pool, rope, e);
@@ -355,6 +464,16 @@ int kvcache_n_entry(const struct kvcache *c, int layer, int kv_head)
 {
     size_t i = kvcache_index(c, layer, kv_head);
     return (c->segment[i] ? c->segment[i]->n : 0) + c->tail[i].n;
+}
+
+int kvcache_n_held(const struct kvcache *c, int layer, int kv_head)
+{
+    return kvcache_n_entry(c, layer, kv_head) - kvcache_n_left(c, kvcache_index(c, layer, kv_head));
+}
+
+int kvcache_next_place(const struct kvcache *c, int layer, int kv_head)
+{
+    return c->origin[kvcache_index(c, layer, kv_head)] + kvcache_n_entry(c, layer, kv_head);
 }
 
 int kvcache_tail_room(const struct kvcache *c)
@@ -406,7 +525,7 @@ size_t kvcache_bytes(const struct kvcache *c)
 {
     size_t entries = 0;
     for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
-        entries += (size_t)(c->segment[i] ? c->segment[i]->n : 0) + (size_t)c->tail[i].n;
+        entries += (size_t)((c->segment[i] ? c->segment[i]->n : 0) + c->tail[i].n - kvcache_n_left(c, i));
     return entries * entry_bytes(c->head_dim);
 }
 

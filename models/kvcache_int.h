@@ -8,12 +8,18 @@ struct kvcache {
     int n_layer, n_kv_head, head_dim;
     int n_seen;
     int packed;                  /* positions: packed */
+    int window;                  /* of layers with a window */
+    enum model_layer_kind *kind; /* [n_layer] */
+    int32_t *origin;             /* [n_layer][n_kv_head] where slot 0 of a packed cache stands */
     struct kv_segment **segment; /* [n_layer][n_kv_head] or NULL each */
     struct kv_tail *tail;        /* [n_layer][n_kv_head] */
 };
 
-struct kvcache *kvcache_create_empty(int n_layer, int n_kv_head, int head_dim);
+/* Without entries; `like` another one, or, with NULL, as hp has it. */
+struct kvcache *kvcache_create_empty(const struct kvcache *like, const struct hparams *hp);
 size_t kvcache_index(const struct kvcache *c, int layer, int kv_head);
+/* Entries in memory that have left the layer's window. */
+int kvcache_n_left(const struct kvcache *c, size_t index);
 /* Room for cap entries in an empty tail; cap 0 allocates nothing. */
 int kvcache_alloc_tail(struct kvcache *c, size_t index, int cap, struct err *e);
 

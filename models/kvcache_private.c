@@ -17,7 +17,7 @@ int kvcache_kept_slots(const struct kvcache *c, const struct keepset *keep, int 
 }
 
 /* Copies one head's slots into c's empty tail; with a rope each key is turned to its rank. A packed cache's keys stand
- * at their slots, another's at their tokens' positions. */
+ * at their slots, counted from its origin, another's at their tokens' positions. */
 static void copy_head(struct kvcache *c, const struct kvcache *from, size_t i, const int32_t *slot, int n,
                       const struct rope_table *rope)
 {
@@ -33,18 +33,18 @@ static void copy_head(struct kvcache *c, const struct kvcache *from, size_t i, c
         to->pos[j] = in_segment ? seg->pos[at] : tail->pos[at];
         memcpy(k, (in_segment ? seg->k : tail->k) + at * d, d * sizeof *k);
         memcpy(to->v + (size_t)j * d, (in_segment ? seg->v : tail->v) + at * d, d * sizeof *k);
-        int back = (from->packed ? slot[j] : to->pos[j]) - j;
+        int back = (from->packed ? from->origin[i] + slot[j] : to->pos[j]) - (c->origin[i] + j);
         if (rope && back)
             rope_back(rope, k, back);
     }
     to->n = n;
 }
 
-struct kvcache *kvcache_gather(const struct kvcache *from, const struct keepset *keep, int room,
-                               const struct rope_table *rope, struct err *e)
+struct kvcache *kvcache_gather(const struct kvcache *from, const struct keepset *keep, int room, int window_room,
+                               const struct rope_set *rope, struct err *e)
 {
     int heads = from->n_layer * from->n_kv_head, rc = -1;
-    struct kvcache *c = kvcache_create_empty(from->n_layer, from->n_kv_head, from->head_dim);
+    struct kvcache *c = kvcache_create_empty(from, NULL);
     int32_t **slot = mem_new((size_t)heads, sizeof *slot);
     int *n = mem_new((size_t)heads, sizeof *n);
     assert(rope || !from->packed || !keep); /* cutting a packed cache turns its keys */
@@ -56,12 +56,16 @@ struct kvcache *kvcache_gather(const struct kvcache *from, const struct keepset 
         if (!slot[i])
             goto out;
         n[i] = kvcache_kept_slots(from, keep, l, h, slot[i]);
-        if (kvcache_alloc_tail(c, (size_t)i, n[i] + room, e))
+        if (from->packed) /* ranks count on from behind what has left the window and is not taken */
+            c->origin[i] = from->origin[i] + (keep ? kvcache_n_left(from, (size_t)i) : 0);
+        else
+            c->origin[i] = rope ? kvcache_oldest(from, l) : 0;
+        if (kvcache_alloc_tail(c, (size_t)i, n[i] + (c->kind[l] == MODEL_LAYER_WINDOW ? window_room : room), e))
             goto out;
     }
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < heads; i++)
-        copy_head(c, from, (size_t)i, slot[i], n[i], rope);
+        copy_head(c, from, (size_t)i, slot[i], n[i], rope ? rope_set_of(rope, c->kind[i / c->n_kv_head]) : NULL);
     rc = 0;
 out:
     for (int i = 0; i < heads; i++)
@@ -77,8 +81,10 @@ int kvcache_evict(struct kvcache *c, int layer, int kv_head, const unsigned char
 {
     size_t i = kvcache_index(c, layer, kv_head), d = (size_t)c->head_dim;
     struct kv_tail *t = &c->tail[i];
-    int hole = 0, last = t->n - 1;
+    int hole = 0, last = t->n - 1, oldest = kvcache_oldest(c, layer);
     assert(!c->segment[i]);
+    for (int slot = 0; slot < t->n; slot++)
+        c->origin[i] += !stay[slot] && t->pos[slot] < oldest;
     for (int slot = 0; slot < t->n; slot++)
         to[slot] = stay[slot] ? slot : -1;
     for (;; hole++, last--) {

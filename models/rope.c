@@ -37,6 +37,27 @@ void rope_fini(struct rope_table *t)
     *t = (struct rope_table){0};
 }
 
+int rope_set_reserve(struct rope_set *s, const struct model *m, int n, struct err *e)
+{
+    int half = m->hp.head_dim / 2;
+    if (rope_reserve(&s->full, m->rope_freq, half, n, e))
+        return -1;
+    return m->rope_local == m->rope_freq ? 0 : rope_reserve(&s->local, m->rope_local, half, n, e);
+}
+
+void rope_set_fini(struct rope_set *s)
+{
+    rope_fini(&s->full);
+    rope_fini(&s->local);
+}
+
+const struct rope_table *rope_set_of(const struct rope_set *s, enum model_layer_kind kind)
+{
+    if (kind == MODEL_LAYER_UNROTATED)
+        return NULL;
+    return kind == MODEL_LAYER_WINDOW && s->local.n ? &s->local : &s->full;
+}
+
 void rope_back(const struct rope_table *t, float *key, int by)
 {
     assert(by >= 0 && by < t->n);

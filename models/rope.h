@@ -4,6 +4,7 @@
 #define MODELS_ROPE_H
 
 #include "harness/base/err.h"
+#include "models/model.h"
 
 struct rope_table {
     int n, half;          /* positions 0 .. n-1; half = head_dim / 2 */
@@ -13,6 +14,15 @@ struct rope_table {
 /* Room for positions 0 .. n-1; keeps what is there. freq [half]: radians per position. Not for parallel loops. */
 int rope_reserve(struct rope_table *t, const double *freq, int half, int n, struct err *e);
 void rope_fini(struct rope_table *t); /* a zeroed struct is fine */
+
+/* The tables of all layers of a model: those with a window may turn by frequencies of their own. */
+struct rope_set {
+    struct rope_table full, local; /* local stays empty where all layers turn alike */
+};
+int rope_set_reserve(struct rope_set *s, const struct model *m, int n, struct err *e);
+void rope_set_fini(struct rope_set *s);
+/* The table of a layer; NULL: it does not rotate at all. */
+const struct rope_table *rope_set_of(const struct rope_set *s, enum model_layer_kind kind);
 
 /* Turns one rotated key back by `by` >= 0 positions, in place: a key of position p then stands at p - by. */
 void rope_back(const struct rope_table *t, float *key, int by);

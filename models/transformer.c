@@ -30,7 +30,7 @@ struct workspace {
     float *ffn;   /* [n_row][2 d_ff]; in a prefill per thread: [block][d_ff], [block][one turn of gate and up] */
     float *cosine, *sine;             /* [n_row][head_dim / 2] */
     float *local_cosine, *local_sine; /* of layers with a window; the same where these rotate alike */
-    struct rope_table rope;           /* for rows of packed caches, whose heads stand at different positions */
+    struct rope_set rope;             /* for rows of packed caches, whose heads stand at different positions */
     float *wanted;                    /* [n_wanted][d_model] */
     float *logits;                    /* [n_wanted][n_vocab] when the caller has no room of its own for them */
 };
@@ -94,7 +94,7 @@ void workspace_destroy(struct workspace *w)
     if (!w)
         return;
     attention_scratch_destroy(w->attention);
-    rope_fini(&w->rope);
+    rope_set_fini(&w->rope);
     mem_free(w->arena);
     mem_free(w);
 }
@@ -233,14 +233,12 @@ static int prepare_packed(struct pass *p, struct err *e)
     int longest = 0;
     for (int c = 0; c < p->f->n_cache; c++)
         for (int i = 0; kvcache_is_packed(p->f->cache[c]) && i < hp->n_layer * hp->n_kv_head; i++) {
-            int n = kvcache_n_entry(p->f->cache[c], i / hp->n_kv_head, i % hp->n_kv_head) + p->f->n_row;
+            int n = kvcache_next_place(p->f->cache[c], i / hp->n_kv_head, i % hp->n_kv_head) + p->f->n_row;
             longest = n > longest ? n : longest;
         }
     if (!longest)
         return 0;
-    if (!model_layers_alike(hp))
-        return err_set(e, ERR_UNSUPPORTED, "packed positions in a model whose layers rotate differently: not done yet");
-    if (rope_reserve(&p->w->rope, p->m->rope_freq, hp->head_dim / 2, longest, e))
+    if (rope_set_reserve(&p->w->rope, p->m, longest, e))
         return -1;
     p->nth = mem_new((size_t)p->f->n_row, sizeof *p->nth);
     for (int r = 1; r < p->f->n_row; r++)
@@ -248,16 +246,17 @@ static int prepare_packed(struct pass *p, struct err *e)
     return 0;
 }
 
-/* Where the query and the key of one head stand: at the token's position or, in a packed cache, at the end of the list
- * that the head holds (this call's rows are not in it yet). */
+/* Where the query and the key of one head stand, in a layer that rotates: at the token's position or, in a packed
+ * cache, at the end of the list that the head holds (this call's rows are not in it yet). */
 static void rotation(const struct pass *p, int r, int layer, int kv_head, const float **cosine, const float **sine)
 {
     size_t half = (size_t)p->hp->head_dim / 2, at = (size_t)r * half;
     const struct kvcache *cache = p->f->cache[p->f->row[r].cache];
     if (p->nth && kvcache_is_packed(cache)) {
-        at = (size_t)(kvcache_n_entry(cache, layer, kv_head) + p->nth[r]) * half;
-        *cosine = p->w->rope.cosine + at;
-        *sine = p->w->rope.sine + at;
+        const struct rope_table *t = rope_set_of(&p->w->rope, model_layer_kind(p->hp, layer));
+        at = (size_t)(kvcache_next_place(cache, layer, kv_head) + p->nth[r]) * half;
+        *cosine = t->cosine + at;
+        *sine = t->sine + at;
     } else if (p->local && model_layer_kind(p->hp, layer) == MODEL_LAYER_WINDOW) {
         *cosine = p->w->local_cosine + at;
         *sine = p->w->local_sine + at;

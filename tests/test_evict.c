@@ -282,7 +282,7 @@ START_TEST(statistics_go_with_their_entries_and_a_reused_slot_begins_anew)
 {
     struct model *m = support_tiny_model(1, 2, 1, 8, 16, 9, 1, 3);
     struct kvcache *c = kvcache_create(&m->hp, 4, NULL);
-    struct tally *t = tally_create(&m->hp, c, 4, 1, 2, NULL);
+    struct tally *t = tally_create(&m->hp, c, 4, &(struct tally_of){.columns = 1, .window = 2}, NULL);
     const float a[] = {1.0f}, b[] = {0.25f, 0.75f}, d[] = {0.5f, 0.125f, 0.375f}, x[] = {0.25f, 0.25f, 0.5f};
     tally_row(t, 0, 1, a, 1);
     tally_row(t, 0, 1, b, 2);

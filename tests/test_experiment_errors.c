@@ -2,33 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/base/fs.h"
-#include "harness/base/h5.h"
 #include "harness/base/mem.h"
 #include "harness/experiment/experiment.h"
 #include "tests/lib/rows.h"
 #include "tests/suites.h"
 
-/* The tiny model, the last of whose layers has a window. */
-static void write_windows(void)
-{
-    char *from = rows_path("tiny.h5"), *to = rows_path("windows.h5");
-    size_t n;
-    char *bytes = fs_read(from, &n, NULL);
-    ck_assert_int_eq(fs_write_atomic(to, bytes, n, NULL), 0);
-    struct h5 *f = h5_open(to, H5_MODE_APPEND, NULL);
-    ck_assert_int_eq(h5_set_int(f, "/", "window", 16, NULL), 0);
-    ck_assert_int_eq(h5_set_string(f, "/", "layer_kinds", "ffw", NULL), 0);
-    ck_assert_int_eq(h5_close(f, NULL), 0);
-    mem_free(bytes);
-    mem_free(from);
-    mem_free(to);
-}
-
 static void setup(void)
 {
     rows_enter();
-    write_windows();
 }
 
 static void teardown(void)
@@ -164,10 +145,6 @@ START_TEST(every_mistake_alone_has_its_own_message)
         {3, "model: {a: b}", "x.yaml:3: model: expected a path\n"},
         {3, "model: [tiny.h5, tiny.h5]",
          "x.yaml:3: model: two models are named 'tiny', and rows could not tell them apart\n"},
-        {3, "model: windows.h5",
-         "x.yaml:3: model: 'windows' has layers that see only a window, or tokens without their positions; what a "
-         "budget means for these is not defined here, so that such a model can be imported and asked (depthkv "
-         "generate), but not be part of an experiment\n"},
         {4, "", "x.yaml:1: tasks is missing\n"},
         {4, "tasks: []", "x.yaml:4: task: the list is empty\n"},
         {4, "tasks: [passkey: {length: 4000}]",

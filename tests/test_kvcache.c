@@ -13,7 +13,7 @@ enum { LAYERS = 2, KV_HEADS = 3, HEADS = LAYERS * KV_HEADS, DIM = 8, MOST = 96 /
 
 static const struct hparams hp = {.n_layer = LAYERS, .n_kv_head = KV_HEADS, .head_dim = DIM};
 static double freq[DIM / 2];
-static struct rope_table rope;
+static struct rope_set rope;
 
 struct entry {
     int token, stands; /* its own position; where its key stands: elsewhere when the cache is packed */
@@ -61,7 +61,7 @@ static void make_tokens(void)
             cosine[p][i] = cos(p * freq[i]);
             sine[p][i] = sin(p * freq[i]);
         }
-    ck_assert_int_eq(rope_reserve(&rope, freq, DIM / 2, MOST + 1, NULL), 0);
+    ck_assert_int_eq(rope_reserve(&rope.full, freq, DIM / 2, MOST + 1, NULL), 0);
 }
 
 static float key(const struct entry *e, int head, int i)
@@ -353,7 +353,7 @@ static void gather(struct world *w, struct twin *from)
         of_head[h] = from->list[h].n;
     struct keepset *keep = cuts && below(w, 4) ? random_keep(w, from->n_seen) : NULL;
     *to = (struct twin){.packed = turns || from->packed, .scrambled = from->scrambled, .n_seen = from->n_seen};
-    to->c = kvcache_gather(from->c, keep, room, turns ? &rope : NULL, NULL);
+    to->c = kvcache_gather(from->c, keep, room, room, turns ? &rope : NULL, NULL);
     ck_assert_ptr_nonnull(to->c);
     take(from, keep, 0, of_head, turns, to);
     for (int h = 0; h < HEADS; h++) {
@@ -449,7 +449,7 @@ START_TEST(a_cache_holds_what_a_list_of_its_entries_does)
             destroy(&w, &w.twin[k]);
     drop_pool(&w);
     ck_assert_uint_eq(kvcache_resident_bytes(), 0);
-    rope_fini(&rope);
+    rope_set_fini(&rope);
 }
 END_TEST
 

@@ -349,7 +349,7 @@ START_TEST(a_second_pass_is_shown_with_the_first_to_those_who_carry_it)
         {.needs = all_of_them(), .rows = 3, .n_query = SECOND, .first_query = FIRST, .n_row = 3}};
     struct cell cell[4], *list[4];
     struct kvcache *c = kvcache_create(hp, T, NULL);
-    struct tally *one = tally_create(hp, c, FIRST, 1, MOST_ROWS, NULL);
+    struct tally *one = tally_create(hp, c, FIRST, &(struct tally_of){.columns = 1, .window = MOST_ROWS}, NULL);
     struct observe_pass pass = {.after = one};
     make_cells(&first, 1, cell, list);
     cell[0].chunk.carry = 1;
@@ -358,9 +358,10 @@ START_TEST(a_second_pass_is_shown_with_the_first_to_those_who_carry_it)
     make_cells(spy, 4, cell, list);
     cell[0].chunk.carry = cell[1].chunk.carry = 1;
     cell[2].params = cell[0].params; /* asks for the same, but is shown something else */
-    pass = (struct observe_pass){.before = one,
-                                 .after = tally_create(hp, c, SECOND, 1, MOST_ROWS, NULL),
-                                 .fresh = tally_create(hp, c, SECOND, 1, MOST_ROWS, NULL)};
+    pass = (struct observe_pass){
+        .before = one,
+        .after = tally_create(hp, c, SECOND, &(struct tally_of){.columns = 1, .window = MOST_ROWS}, NULL),
+        .fresh = tally_create(hp, c, SECOND, &(struct tally_of){.columns = 1, .window = MOST_ROWS}, NULL)};
     observe_destroy(watch(c, FIRST, SECOND, list, 4, &pass));
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(spy[i].calls, LAYERS);

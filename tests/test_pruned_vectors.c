@@ -90,11 +90,11 @@ static void run_case(struct text *t, const struct json *v)
     for (int gathered = 0; gathered < 2; gathered++) {
         for (int size = 1; size <= t->n_fed; size += t->n_fed / 2 - 1)
             go_on(t,
-                  gathered ? kvcache_gather(t->full, keep, t->n_fed, NULL, NULL)
+                  gathered ? kvcache_gather(t->full, keep, t->n_fed, t->n_fed, NULL, NULL)
                            : kvcache_derive(t->full, keep, t->n_fed, NULL, NULL),
                   FORWARD_CELL, size, want, what, gathered ? "a cache of its own" : "segments of the prompt");
         go_on(t,
-              gathered ? kvcache_gather(t->full, keep, t->n_fed, NULL, NULL)
+              gathered ? kvcache_gather(t->full, keep, t->n_fed, t->n_fed, NULL, NULL)
                        : kvcache_derive(t->full, keep, t->n_fed, NULL, NULL),
               FORWARD_REFERENCE, t->n_fed, want, what, "reference kernels");
     }
@@ -118,14 +118,14 @@ static void run_packed(struct text *t, const struct json *v)
 {
     const struct json *want = json_get(v, "packed");
     struct keepset *keep = read_keep(t, json_get(v, "keep"));
-    struct rope_table rope = {0};
-    ck_assert_int_eq(rope_reserve(&rope, t->m->rope_freq, t->m->hp.head_dim / 2, t->n_prompt + t->n_fed, NULL), 0);
+    struct rope_set rope = {0};
+    ck_assert_int_eq(rope_set_reserve(&rope, t->m, t->n_prompt + t->n_fed, NULL), 0);
     for (int size = 1; size <= t->n_fed; size += t->n_fed / 2 - 1)
         go_on(t, kvcache_derive_packed(t->full, keep, t->n_fed, NULL, &rope, NULL), FORWARD_CELL, size, want, "packed",
               "segments of the prompt");
-    go_on(t, kvcache_gather(t->full, keep, t->n_fed, &rope, NULL), FORWARD_CELL, 1, want, "packed",
+    go_on(t, kvcache_gather(t->full, keep, t->n_fed, t->n_fed, &rope, NULL), FORWARD_CELL, 1, want, "packed",
           "a cache of its own");
-    rope_fini(&rope);
+    rope_set_fini(&rope);
     keepset_destroy(keep);
 }
 
@@ -136,7 +136,7 @@ START_TEST(packed_positions_give_the_numbers_of_transformers_with_keys_and_queri
     struct text t;
     text_begin(&t, v, m);
     for (const struct json *c = json_first(json_get(t.pruned, "cases")); c; c = json_next(c))
-        if (json_get(c, "packed") && model_layers_alike(&m->hp))
+        if (json_get(c, "packed"))
             run_packed(&t, c);
     text_end(&t);
     model_close(m);

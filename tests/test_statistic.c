@@ -136,7 +136,7 @@ START_TEST(every_statistic_shows_itself_alone_in_the_order_of_positions)
     for (int i = 0; i < N; i++)
         token[i] = (7 * i + 1) % 50;
     b.cache = kvcache_create(&b.m->hp, N, &e);
-    b.held = tally_create(&b.m->hp, b.cache, N, 1, N_ROW, &e);
+    b.held = tally_create(&b.m->hp, b.cache, N, &(struct tally_of){.columns = 1, .window = N_ROW}, &e);
     ck_assert_msg(support_feed(b.m, w, FORWARD_PREFILL, b.cache, token, 0, N, &tap, NULL, &e) == 0, "%s", e.msg);
     ck_assert_int_eq(b.layers, N_LAYER);
     tally_destroy(b.held);

@@ -33,15 +33,19 @@ struct trace {
 };
 
 /* Marks of one layer, as prune_cut had them. */
-static void mark_protected(const struct trace *t, const struct keepset *keep, int entries, unsigned char *mark)
+static void mark_protected(const struct trace *t, const struct keepset *keep, int n, int entries, unsigned char *mark)
 {
-    struct prune_head head = {keep->n, NULL};
+    int32_t *pos = mem_new((size_t)n, sizeof *pos);
+    struct prune_head head = {n, pos};
     int cut = 0;
+    for (int j = 0; j < n; j++)
+        pos[j] = keep->n - n + j;
     struct prune_request r = prune_request_of(t->cell, &t->m->hp);
     r.n = keep->n;
     r.question_begin = t->prompt->context_end;
     r.question_end = t->prompt->question_end;
     prune_protect(&r, &head, entries, mark, &cut);
+    mem_free(pos);
 }
 
 static void print_entries(const struct trace *t, const struct group_done *d)
@@ -50,9 +54,12 @@ static void print_entries(const struct trace *t, const struct group_done *d)
     unsigned char *mark = mem_new((size_t)keep->n, 1);
     quote_show(stdout, "layer\thead\tposition\ttoken\tscore\tprotected\tkept\n");
     for (int l = 0; l < keep->n_layer; l++) {
-        mark_protected(t, keep, d->entries[l], mark);
+        int n = prune_holds(&t->m->hp, l, keep->n), first = keep->n - n; /* what has left a window is no entry */
+        memset(mark, 0, (size_t)keep->n);
+        if (prune_takes(t->cell, &t->m->hp, l))
+            mark_protected(t, keep, n, d->entries[l], mark + first);
         for (int h = 0; (t->layer < 0 || l == t->layer) && h < keep->n_kv_head; h++)
-            for (int j = 0; j < keep->n; j++) {
+            for (int j = first; j < keep->n; j++) {
                 struct str token = {0}, quoted = {0}, number = {0};
                 tokenizer_decode(t->m->tokenizer, &t->prompt->ids.id[j], 1, 1, &token);
                 str_add_json(&quoted, str_c(&token), token.n);

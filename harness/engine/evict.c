@@ -21,9 +21,10 @@ struct evict {
     struct evict_setup s;
     struct kvcache *cache;
     struct tally *tally;
-    struct list *list;   /* [n_layer][n_kv_head] */
-    int since;           /* tokens fed since the last cut */
-    size_t budget, peak; /* bytes */
+    struct list *list;    /* [n_layer][n_kv_head] */
+    int room, whole_room; /* tokens that fit between two cuts; in lists that are never cut, all that will be fed */
+    int since;            /* tokens fed since the last cut */
+    size_t peak;          /* bytes */
     int protection_cut;
     unsigned needs;
     int rows;
@@ -36,13 +37,25 @@ static int n_list(const struct evict *v)
     return v->s.model->hp.n_layer * v->s.model->hp.n_kv_head;
 }
 
-static int alloc_lists(struct evict *v, int room, struct err *e)
+static int is_cut(const struct evict *v, int layer)
+{
+    return prune_takes(v->s.cell, &v->s.model->hp, layer);
+}
+
+/* A cache of all that lies in `from`, with room for what is fed until the next cut, and lists beside it. */
+static int alloc_lists(struct evict *v, const struct kvcache *from, struct err *e)
 {
     const struct hparams *hp = &v->s.model->hp;
+    int windows_cut = v->s.cell->windows == WINDOWS_PRUNE;
+    v->cache = kvcache_gather(from, NULL, v->room, windows_cut ? v->room : v->whole_room, NULL, e);
+    if (!v->cache)
+        return -1;
     v->list = mem_new((size_t)n_list(v), sizeof *v->list);
     for (int i = 0; i < n_list(v); i++) {
         struct list *t = &v->list[i];
-        t->cap = kvcache_n_entry(v->cache, i / hp->n_kv_head, i % hp->n_kv_head) + room;
+        t->cap = kvcache_tail(v->cache, i / hp->n_kv_head, i % hp->n_kv_head)->cap;
+        if (!is_cut(v, i / hp->n_kv_head))
+            continue;
         t->order = mem_try((size_t)t->cap, sizeof *t->order, "order of cached entries", e);
         if (!t->order)
             return -1;
@@ -64,11 +77,12 @@ static void enter_new(struct evict *v)
     for (int i = 0; i < n_list(v); i++) {
         struct list *t = &v->list[i];
         const struct kv_tail *tail = kvcache_tail(v->cache, i / hp->n_kv_head, i % hp->n_kv_head);
-        for (; t->n < tail->n; t->n++) {
+        int origin = kvcache_next_place(v->cache, i / hp->n_kv_head, i % hp->n_kv_head) - tail->n;
+        for (; t->order && t->n < tail->n; t->n++) {
             t->order[t->n] = t->n;
             if (t->base) {
                 memcpy(t->base + (size_t)t->n * d, tail->k + (size_t)t->n * d, d * sizeof *t->base);
-                t->stands[t->n] = t->n;
+                t->stands[t->n] = origin + t->n;
             }
         }
     }
@@ -78,18 +92,21 @@ struct evict *evict_create(const struct evict_setup *s, struct err *e)
 {
     struct evict *v = mem_new(1, sizeof *v);
     const struct policy_ops *p = s->cell->policy;
-    int room = s->cell->cut_every < s->n_feed ? (int)s->cell->cut_every : s->n_feed;
-    room = room < 1 ? 1 : room;
+    int feed = s->n_feed < 1 ? 1 : s->n_feed;
     *v = (struct evict){.s = *s, .needs = policy_needs_of(p, s->cell->policy_config)};
+    v->room = s->cell->cut_every < feed ? (int)s->cell->cut_every : feed;
+    v->whole_room = feed;
     v->s.cache = NULL; /* only read here */
     v->s.tally = NULL;
     v->rows = v->needs & STATISTIC_ROWS ? p->rows(s->cell->policy_config) : 0;
-    v->cache = kvcache_gather(s->cache, NULL, room, NULL, e);
-    if (!v->cache || alloc_lists(v, room, e))
+    if (alloc_lists(v, s->cache, e))
         goto fail;
     if (s->tally) {
-        v->tally = tally_gather(s->tally, &s->model->hp, s->cache, NULL, room, (v->needs & STATISTIC_COLUMNS) != 0,
-                                v->rows, e);
+        struct cell *cell[1];
+        struct tally_of of;
+        memcpy(cell, &v->s.cell, sizeof cell); /* only read there */
+        observe_memory(cell, 1, NULL, &of);
+        v->tally = tally_gather(s->tally, &s->model->hp, s->cache, NULL, v->room, &of, e);
         if (!v->tally)
             goto fail;
     }
@@ -104,7 +121,7 @@ struct evict *evict_create(const struct evict_setup *s, struct err *e)
     enter_new(v);
     for (int i = 0; i < n_list(v); i++)
         v->list[i].m = v->list[i].n;
-    v->budget = v->peak = kvcache_bytes(v->cache);
+    v->peak = kvcache_bytes(v->cache);
     return v;
 fail:
     evict_destroy(v);
@@ -115,15 +132,13 @@ struct evict *evict_clone(const struct evict *v, struct err *e)
 {
     const struct hparams *hp = &v->s.model->hp;
     struct evict *copy = mem_new(1, sizeof *copy);
-    int room = v->list[0].cap - v->list[0].n; /* the same in all lists */
     size_t d = (size_t)hp->head_dim;
     *copy = *v;
     copy->borrows = 1;
     copy->cache = NULL;
     copy->tally = NULL;
     copy->list = NULL;
-    copy->cache = kvcache_gather(v->cache, NULL, room, NULL, e);
-    if (!copy->cache || alloc_lists(copy, room, e))
+    if (alloc_lists(copy, v->cache, e))
         goto fail;
     if (v->tally) {
         copy->tally = tally_clone(v->tally, e);
@@ -135,7 +150,8 @@ struct evict *evict_clone(const struct evict *v, struct err *e)
         struct list *to = &copy->list[i];
         to->n = from->n;
         to->m = from->m;
-        memcpy(to->order, from->order, (size_t)from->n * sizeof *to->order);
+        if (from->order)
+            memcpy(to->order, from->order, (size_t)from->n * sizeof *to->order);
         if (from->base) {
             memcpy(to->base, from->base, (size_t)from->n * d * sizeof *to->base);
             memcpy(to->stands, from->stands, (size_t)from->n * sizeof *to->stands);
@@ -171,7 +187,7 @@ struct kvcache *evict_cache(struct evict *v)
 
 int evict_room(const struct evict *v)
 {
-    return v->list[0].cap - v->list[0].n;
+    return v->room - v->since;
 }
 
 size_t evict_peak_bytes(const struct evict *v)
@@ -206,6 +222,7 @@ struct layer_view {
     float **score;                /* [n_kv_head] -> [entries] */
     unsigned char **stay;         /* [n_kv_head] -> [entries] */
     int *m, *n;                   /* [n_kv_head] budget, entries */
+    int *left;                    /* [n_kv_head] entries of the list that have left the layer's window: the oldest */
     const int32_t **order;        /* [n_kv_head] -> [entries] */
     float *arena;
     int32_t *pos;
@@ -221,6 +238,7 @@ static void layer_view_fini(struct layer_view *w)
     mem_free(w->stay);
     mem_free(w->m);
     mem_free(w->n);
+    mem_free(w->left);
     mem_free(w->order);
     mem_free(w->arena);
     mem_free(w->pos);
@@ -240,11 +258,13 @@ static int layer_view_init(struct layer_view *w, struct evict *v, int layer, str
                              .stay = mem_new((size_t)H, sizeof(unsigned char *)),
                              .m = mem_new((size_t)H, sizeof *w->m),
                              .n = mem_new((size_t)H, sizeof *w->n),
+                             .left = mem_new((size_t)H, sizeof *w->left),
                              .order = mem_new((size_t)H, sizeof *w->order)};
     for (int h = 0; h < H; h++) {
-        w->n[h] = list[h].n;
-        w->order[h] = list[h].order;
-        entries += (size_t)list[h].n;
+        w->n[h] = kvcache_n_held(v->cache, layer, h);
+        w->left[h] = list[h].n - w->n[h];
+        w->order[h] = list[h].order + w->left[h];
+        entries += (size_t)w->n[h];
     }
     struct statistic_source from = {.hp = hp,
                                     .layer = layer,
@@ -263,14 +283,14 @@ static int layer_view_init(struct layer_view *w, struct evict *v, int layer, str
     for (int h = 0; h < H; h++) {
         const struct kv_tail *tail = kvcache_tail(v->cache, layer, h);
         int32_t *pos = w->pos + first;
-        for (int j = 0; j < list[h].n; j++)
-            pos[j] = tail->pos[list[h].order[j]];
+        for (int j = 0; j < w->n[h]; j++)
+            pos[j] = tail->pos[w->order[h][j]];
         w->stay[h] = w->mark + first;
         w->score[h] = w->arena + first;
-        first += (size_t)list[h].n;
+        first += (size_t)w->n[h];
         w->m[h] = list[h].m;
-        w->prune[h] = (struct prune_head){list[h].n, pos};
-        w->head[h] = (struct policy_head){.n_entry = list[h].n, .pos = pos};
+        w->prune[h] = (struct prune_head){w->n[h], pos};
+        w->head[h] = (struct policy_head){.n_entry = w->n[h], .pos = pos};
     }
     observe_shape(v->s.model, v->s.cell, kvcache_n_seen(v->cache), v->s.sample, &w->v);
     w->v.n_query = v->since;
@@ -278,20 +298,24 @@ static int layer_view_init(struct layer_view *w, struct evict *v, int layer, str
     return 0;
 }
 
-/* Turns the keys from rank `from` on to where their entries stand now. */
-static void turn(struct evict *v, struct kv_tail *tail, const struct list *t, int from)
+/* Turns the keys of one list, from rank `from` on, to where their entries stand now. */
+static void turn(struct evict *v, int layer, int h, const struct list *t, int from)
 {
     size_t d = (size_t)v->s.model->hp.head_dim;
+    struct kv_tail *tail = kvcache_tail(v->cache, layer, h);
+    const struct rope_table *rope = rope_set_of(v->s.rope, model_layer_kind(&v->s.model->hp, layer));
+    int origin = kvcache_next_place(v->cache, layer, h) - t->n;
     for (int r = from; r < t->n; r++) {
         size_t slot = (size_t)t->order[r];
         memcpy(tail->k + slot * d, t->base + slot * d, d * sizeof *tail->k);
-        if (t->stands[slot] != r)
-            rope_back(v->s.rope, tail->k + slot * d, t->stands[slot] - r);
+        if (rope && t->stands[slot] != origin + r)
+            rope_back(rope, tail->k + slot * d, t->stands[slot] - (origin + r));
     }
 }
 
-/* Drops what does not stay (stay: by position) from one list, its statistics and its cache. */
-static int drop(struct evict *v, int layer, int h, const unsigned char *stay, struct err *e)
+/* Drops the oldest `gone` entries of one list, and of the others what does not stay (stay: by position), with their
+ * statistics and from the cache. */
+static int drop(struct evict *v, int layer, int h, int gone, const unsigned char *stay, struct err *e)
 {
     struct list *t = &v->list[layer * v->s.model->hp.n_kv_head + h];
     size_t d = (size_t)v->s.model->hp.head_dim;
@@ -300,8 +324,8 @@ static int drop(struct evict *v, int layer, int h, const unsigned char *stay, st
     int32_t *to = mem_try((size_t)n, sizeof *to, "evicted entries", e);
     if (by_slot && to) {
         for (int j = 0; j < n; j++) {
-            by_slot[t->order[j]] = stay[j];
-            first = !stay[j] && j < first ? j : first;
+            by_slot[t->order[j]] = j >= gone && stay[j - gone];
+            first = !by_slot[t->order[j]] && j < first ? j : first;
         }
         t->n = kvcache_evict(v->cache, layer, h, by_slot, to);
         if (v->tally)
@@ -312,11 +336,11 @@ static int drop(struct evict *v, int layer, int h, const unsigned char *stay, st
                 t->stands[to[slot]] = t->stands[slot];
             }
         for (int j = 0; j < n; j++)
-            if (stay[j])
+            if (j >= gone && stay[j - gone])
                 t->order[left++] = to[t->order[j]];
-        assert(left == t->n && left == t->m);
+        assert(left == t->n && left <= t->m);
         if (t->base)
-            turn(v, kvcache_tail(v->cache, layer, h), t, first);
+            turn(v, layer, h, t, first);
     }
     int rc = by_slot && to ? 0 : -1;
     mem_free(by_slot);
@@ -345,7 +369,7 @@ static int cut_layer(struct evict *v, int layer, int *protection_cut, struct err
     if (prune_layer(&r, layer, w.prune, (const float *const *)w.score, w.m, w.stay, protection_cut, e))
         goto out;
     for (int h = 0; h < hp->n_kv_head; h++)
-        if (drop(v, layer, h, w.stay[h], e))
+        if (drop(v, layer, h, w.left[h], w.stay[h], e))
             goto out;
     rc = 0;
 out:
@@ -385,6 +409,8 @@ void evict_fed(struct evict *const *v, const int *n_fed, int n, struct err *fail
         if (v[i]->since < v[i]->s.cell->cut_every)
             continue;
         for (int l = 0; l < v[i]->s.model->hp.n_layer; l++) {
+            if (!is_cut(v[i], l))
+                continue;
             mem_grow(&task, &cap, (size_t)n_task + 1, sizeof *task);
             task[n_task++] = (struct task){.v = v[i], .owner = i, .layer = l};
         }
@@ -397,8 +423,6 @@ void evict_fed(struct evict *const *v, const int *n_fed, int n, struct err *fail
         cut->since = 0;
         if (task[i].err.code != ERR_OK && failed[task[i].owner].code == ERR_OK)
             failed[task[i].owner] = task[i].err; /* of the lowest layer */
-        assert(failed[task[i].owner].code != ERR_OK || task[i].layer + 1 < cut->s.model->hp.n_layer ||
-               kvcache_bytes(cut->cache) <= cut->budget);
     }
     mem_free(task);
 }

@@ -1,7 +1,9 @@
 /* A cache that is cut while its sequence decodes (decode: evict, {interval: N}). It belongs to one sequence alone: all
  * entries lie in tails, an evicted entry's slot goes to a newer one, so positions are distinct but not sorted; the
  * statistics that the policy scores by lie beside the entries (tally.h) and grow with every token. A KV head that held
- * m entries after pruning may grow to m + 1 (interval: m + N) and is then cut back to m.
+ * m entries after pruning may grow to m + 1 (interval: m + N) and is then cut back to m. Layers with a window, where
+ * the cell leaves them whole, are never cut: their entries leave the window by themselves. Where they are pruned, what
+ * has left goes with a cut, and a list that is not above m then stays as it is.
  *
  * Tokens are fed by whoever owns the loop, as rows of evict_cache(v), evict_room(v) at most at a time; evict_row must
  * see every attention row on the way (tap.cell), and evict_fed is called after every pass. */
@@ -20,7 +22,7 @@ struct evict_setup {
     const struct cell *cell;
     const struct kvcache *cache;      /* the pruned prompt; copied */
     const struct tally *tally;        /* statistics of its entries; copied. NULL: the policy asks for none */
-    const struct rope_table *rope;    /* of packed cells: positions 0 .. entries + n_feed; lives as long as v */
+    const struct rope_set *rope;      /* of packed cells: positions 0 .. entries + n_feed; lives as long as v */
     int question_begin, question_end; /* positions of the whole prompt */
     int n_feed;                       /* tokens that will be fed at most */
     uint64_t sample;                  /* hash of the sample */

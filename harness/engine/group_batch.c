@@ -28,17 +28,21 @@ static size_t own_bytes(const struct group_run *s, const struct ready *r)
     for (int l = 0; l < hp->n_layer; l++)
         for (int h = 0; h < hp->n_kv_head; h++) {
             kept += (size_t)keepset_count(k->keep, l, h);
-            shared += !r->leaf && keepset_count(k->keep, l, h) == s->n ? (size_t)s->n : 0;
+            if (!r->leaf && keepset_count(k->keep, l, h) == kvcache_n_entry(s->full, l, h))
+                shared += (size_t)keepset_count(k->keep, l, h);
         }
     for (int q = 0; q < g->n_question; q++)
         fed += heads * (size_t)tail_capacity(s, q);
     if (!cell->cut_every)
         return (kept - shared + fed) * group_entry_bytes(g);
-    int columns, window;
-    observe_memory(&g->cell[r->cell], 1, NULL, &columns, &window);
+    struct tally_of of;
+    observe_memory(&g->cell[r->cell], 1, NULL, &of);
     size_t entry = group_entry_bytes(g) + (cell->packed ? (size_t)hp->head_dim * sizeof(float) : 0);
-    entry += (size_t)hp->n_group * (size_t)(2 * columns + window) * sizeof(float);
-    size_t room = heads * (size_t)cell->cut_every;
+    entry += (size_t)hp->n_group * (size_t)(2 * of.columns + of.window) * sizeof(float);
+    size_t whole = 0; /* of fed: layers that are never cut, where all tokens stay until the end */
+    for (int l = 0; l < hp->n_layer; l++)
+        whole += prune_takes(cell, hp, l) ? 0 : fed / (size_t)hp->n_layer;
+    size_t room = heads * (size_t)cell->cut_every + whole;
     return 2 * ((size_t)g->n_question * kept + (room < fed ? room : fed)) * entry + kept * group_entry_bytes(g);
 }
 
@@ -48,7 +52,7 @@ static int make_cache(struct group_run *s, struct cell_run *r, const struct kvca
     const struct model *m = s->g->model;
     const struct keepset *keep = r->cell == GROUP_REFERENCE ? NULL : s->cut[r->cell].keep;
     int capacity = tail_capacity(s, r->question), turned = !leaf && s->g->cell[r->cell]->packed;
-    if (turned && rope_reserve(&s->rope, m->rope_freq, m->hp.head_dim / 2, s->n, e))
+    if (turned && rope_set_reserve(&s->rope, m, s->n, e))
         return -1;
     timing_begin(TIMING_CUTTING);
     if (leaf)
@@ -82,12 +86,11 @@ int group_batch_add(struct group_run *s, const struct ready *r, struct err *e)
 static int take_tally(struct group_run *s, int c, struct err *e)
 {
     struct cut *k = &s->cut[c];
-    int columns, window;
-    observe_memory(&s->g->cell[c], 1, NULL, &columns, &window);
-    if (k->tally || !s->tally || !(columns || window))
+    struct tally_of of;
+    int any = observe_memory(&s->g->cell[c], 1, NULL, &of);
+    if (k->tally || !s->tally || !any)
         return 0;
-    k->tally =
-        tally_gather(s->tally, &s->g->model->hp, s->full, c == GROUP_REFERENCE ? NULL : k->keep, 0, columns, window, e);
+    k->tally = tally_gather(s->tally, &s->g->model->hp, s->full, c == GROUP_REFERENCE ? NULL : k->keep, 0, &of, e);
     return k->tally ? 0 : -1;
 }
 
@@ -107,7 +110,7 @@ static int make_private(struct group_run *s, struct cell_run *r, struct err *e)
         .n_feed = tail_capacity(s, r->question),
         .sample = s->g->sample_hash,
     };
-    if (setup.cell->packed && rope_reserve(&s->rope, m->rope_freq, m->hp.head_dim / 2, s->n + setup.n_feed + 1, e))
+    if (setup.cell->packed && rope_set_reserve(&s->rope, m, s->n + setup.n_feed + 1, e))
         return -1;
     timing_begin(TIMING_CUTTING);
     if (take_tally(s, r->cell, e) == 0) {

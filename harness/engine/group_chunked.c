@@ -52,21 +52,16 @@ static int decodes_with_last_chunk(const struct cell *c)
     return !c->chunk.carry && c->cut_every;
 }
 
-/* Attention statistics to be kept beside the entries: column sums or not, and how many rows of the last queries. */
-struct memory {
-    int columns, window;
-};
-
 /* What those cells of a branch need that `of` picks, beyond the n_row rows that the pass at whose end they are cut
  * brings by itself. */
-static struct memory memory_for(const struct group_run *s, const struct branch *b, int (*of)(const struct cell *),
-                                int n_row)
+static struct tally_of memory_for(const struct group_run *s, const struct branch *b, int (*of)(const struct cell *),
+                                  int n_row)
 {
     struct cell **cell = mem_new((size_t)b->n_cell + 1, sizeof(struct cell *));
-    struct memory m;
+    struct tally_of m;
     for (int i = 0; i < b->n_cell; i++)
         cell[i] = s->g->cell[b->cell[i]];
-    observe_memory(cell, b->n_cell, of, &m.columns, &m.window);
+    observe_memory(cell, b->n_cell, of, &m);
     m.window = m.window > n_row ? m.window - n_row : 0;
     mem_free(cell);
     return m;
@@ -117,20 +112,21 @@ static int make_tallies(struct group_run *s, const struct branch *b, struct pass
 {
     const struct hparams *hp = &s->g->model->hp;
     int left = s->n - b->fed - p->n_row, next = left < b->size ? left : b->size;
-    struct memory now = memory_for(s, b, carries, p->n_row), fresh = memory_for(s, b, decodes_with_last_chunk, 0),
-                  after = p->last ? memory_for(s, b, carries_into_decoding, 0) : memory_for(s, b, carries, next);
+    struct tally_of now = memory_for(s, b, carries, p->n_row), fresh = memory_for(s, b, decodes_with_last_chunk, 0),
+                    after = p->last ? memory_for(s, b, carries_into_decoding, 0) : memory_for(s, b, carries, next);
     if (b->carried) {
         after.columns |= now.columns;
+        after.layers = now.layers == WINDOWS_PRUNE ? now.layers : after.layers;
         if (now.window && now.window + p->n_row > after.window) /* some scorer reads more rows than this pass has */
             after.window = now.window + p->n_row;
     }
     if (after.columns || after.window) {
-        p->after = tally_create(hp, b->cache, p->n_row, after.columns, after.window, e);
+        p->after = tally_create(hp, b->cache, p->n_row, &after, e);
         if (!p->after)
             return -1;
     }
     if (p->last && (fresh.columns || fresh.window)) {
-        p->fresh = tally_create(hp, b->cache, p->n_row, fresh.columns, fresh.window, e);
+        p->fresh = tally_create(hp, b->cache, p->n_row, &fresh, e);
         if (!p->fresh)
             return -1;
     }
@@ -185,8 +181,10 @@ static int cut_all(struct group_run *s, struct step *at, struct err *e)
     for (int l = 0; l < hp->n_layer; l++)
         for (int h = 0; h < hp->n_kv_head; h++) {
             const struct kv_tail *t = kvcache_tail(b->cache, l, h);
-            head[l * hp->n_kv_head + h] = (struct prune_head){t->n, t->pos};
-            available[l] = t->n; /* the same in all heads: they are cut to equal numbers */
+            int n = kvcache_n_held(b->cache, l, h); /* the last ones: those before have left the layer's window */
+            head[l * hp->n_kv_head + h] = (struct prune_head){n, t->pos + t->n - n};
+            /* heads are cut to equal numbers, but other entries of each leave a window */
+            available[l] = n > available[l] ? n : available[l];
         }
     for (int i = 0; i < b->n_cell; i++) {
         int c = b->cell[i];
@@ -202,7 +200,7 @@ static int cut_all(struct group_run *s, struct step *at, struct err *e)
         if (in.score && group_cut(s, c, &in, e))
             goto out;
         if (k->err.code == ERR_OK && at->pass.last && g->keep_scores)
-            k->scores = group_scores_copy(s, b->cache, in.score);
+            k->scores = group_scores_copy(s, c, b->cache, in.score);
         if (k->err.code == ERR_OK)
             b->cell[left++] = c;
         else
@@ -216,22 +214,24 @@ out:
     return rc;
 }
 
-/* 1 when the cell's kept keys are turned to their ranks: it is packed, and something was removed. */
-static int is_turned(const struct group_run *s, int c, int fed)
+/* 1 when the cell's kept keys are turned to their ranks: it is packed, and something was removed, now or earlier. */
+static int is_turned(const struct group_run *s, int c, const struct branch *b)
 {
     const struct keepset *k = s->cut[c].keep;
-    for (int i = 0; s->g->cell[c]->packed && i < k->n_layer * k->n_kv_head; i++)
-        if (k->count[i] < fed)
+    if (!s->g->cell[c]->packed)
+        return 0;
+    for (int i = 0; i < k->n_layer * k->n_kv_head; i++)
+        if (k->count[i] < prune_holds(&s->g->model->hp, i / k->n_kv_head, b->fed))
             return 1;
-    return 0;
+    return kvcache_is_packed(b->cache);
 }
 
-static int same_history(const struct group_run *s, int a, int b, int fed)
+static int same_history(const struct group_run *s, int a, int b, const struct branch *of)
 {
     const struct keepset *x = s->cut[a].keep, *y = s->cut[b].keep;
     size_t heads = (size_t)x->n_layer * (size_t)x->n_kv_head;
     return memcmp(x->bits, y->bits, heads * x->words * sizeof *x->bits) == 0 &&
-           is_turned(s, a, fed) == is_turned(s, b, fed);
+           is_turned(s, a, of) == is_turned(s, b, of);
 }
 
 /* The cells of b that share the keep set of its first cell move to `out`; order is kept on both sides. */
@@ -241,7 +241,7 @@ static void split_off(const struct group_run *s, struct branch *b, struct branch
     *out = (struct branch){
         .fed = b->fed, .size = b->size, .seconds = b->seconds, .cell = mem_new((size_t)b->n_cell, sizeof *out->cell)};
     for (int i = 0; i < b->n_cell; i++)
-        if (same_history(s, first, b->cell[i], b->fed))
+        if (same_history(s, first, b->cell[i], b))
             out->cell[out->n_cell++] = b->cell[i];
         else
             b->cell[left++] = b->cell[i];
@@ -253,27 +253,26 @@ static int take_cache(struct group_run *s, const struct branch *from, const stru
                       struct err *e)
 {
     const struct model *m = s->g->model;
-    int first = to->cell[0], turned = is_turned(s, first, to->fed), room = next_rows(s, to);
+    int first = to->cell[0], turned = is_turned(s, first, from), room = next_rows(s, to);
     const struct keepset *keep = s->cut[first].keep;
-    if (turned && rope_reserve(&s->rope, m->rope_freq, m->hp.head_dim / 2, s->n, e))
+    if (turned && rope_set_reserve(&s->rope, m, s->n, e))
         return -1;
-    to->cache = kvcache_gather(from->cache, keep, room, turned ? &s->rope : NULL, e);
+    to->cache = kvcache_gather(from->cache, keep, room, room, turned ? &s->rope : NULL, e);
     if (!to->cache)
         return -1;
-    struct memory memory = memory_for(s, to, carries, room);
+    struct tally_of memory = memory_for(s, to, carries, room);
     if (!p->last && (memory.columns || memory.window)) {
-        to->carried = tally_gather(p->after, &m->hp, from->cache, keep, 0, memory.columns, memory.window, e);
+        to->carried = tally_gather(p->after, &m->hp, from->cache, keep, 0, &memory, e);
         if (!to->carried)
             return -1;
     }
     for (int i = 0; p->last && i < to->n_cell; i++) { /* for cells that are cut while they decode */
         struct cell *cell = s->g->cell[to->cell[i]];
         struct cut *k = &s->cut[to->cell[i]];
-        observe_memory(&cell, 1, NULL, &memory.columns, &memory.window);
+        observe_memory(&cell, 1, NULL, &memory);
         if (!cell->cut_every || !(memory.columns || memory.window))
             continue;
-        k->tally = tally_gather(cell->chunk.carry ? p->after : p->fresh, &m->hp, from->cache, keep, 0, memory.columns,
-                                memory.window, e);
+        k->tally = tally_gather(cell->chunk.carry ? p->after : p->fresh, &m->hp, from->cache, keep, 0, &memory, e);
         if (!k->tally)
             return -1;
     }

@@ -36,7 +36,8 @@ struct full_answer {
     struct token_ids y;         /* its greedy tokens */
     struct reference reference; /* its predictions along them */
     double *mass; /* [n_layer][n_kv_head][n] attention of the queries that predict y, each row normalised to 1 over the
-                     n prompt entries; mean over queries and heads of a layer sums to 1 per layer */
+                     n prompt entries; mean over queries and heads of a layer sums to 1 per layer. In a layer with a
+                     window only queries count that still see a prompt entry; 0 everywhere when none does */
 };
 
 /* A cell whose cut is known, ready to decode. leaf: its own sealed cache; NULL: it is cut from the full one. */
@@ -63,7 +64,7 @@ struct group_run {
     struct kvcache *full;
     struct observer *observer;
     struct tally *tally;        /* the full prefill's, when cells ask for it that are cut while they decode */
-    struct rope_table rope;     /* turns the keys of packed cells */
+    struct rope_set rope;       /* turns the keys of packed cells */
     float *first_logits;        /* [n_vocab] with prune_after: prompt, else NULL */
     struct cut *cut;            /* [n_cell] */
     struct cell_run *run;       /* [n_cell][n_question] */
@@ -86,7 +87,7 @@ static inline struct cell_run *group_run_of(const struct group_run *s, int cell,
 struct cut_input {
     int n, n_seen;                 /* tokens that the budget is of; tokens fed */
     const int *available;          /* [n_layer] */
-    const struct prune_head *head; /* [n_layer][n_kv_head]; NULL: the whole prompt */
+    const struct prune_head *head; /* [n_layer][n_kv_head] */
     const float *const *const *score;
     const double *const *stat; /* of the layer allocator; NULL: it reads none */
     const double *cosine;
@@ -134,13 +135,13 @@ void group_row_init(const struct group_run *s, const struct cell_run *r, struct 
 void group_row_fill(const struct group_run *s, const struct cell_run *r, struct row *row);
 void group_row_fini(struct row *row);
 
-/* Scores by position, for whoever looks at them; of `cache` (tails), or NULL: of positions 0 .. n - 1. */
+/* Scores of cell c by position, for whoever looks at them; of the entries of `cache`, a prompt or a part of one. */
 struct group_scores {
     float *value;
     const float **head;
     const float *const **layer; /* [n_layer] */
 };
-struct group_scores *group_scores_copy(const struct group_run *s, struct kvcache *cache,
+struct group_scores *group_scores_copy(const struct group_run *s, int c, struct kvcache *cache,
                                        const float *const *const *score);
 void group_scores_free(struct group_scores *k); /* NULL is fine */
 

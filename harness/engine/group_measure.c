@@ -11,6 +11,7 @@
 struct mass_tap {
     const struct group_run *s;
     double *mass; /* [n_layer][n_kv_head][n] */
+    int *seeing;  /* [n_layer] rows of any head that saw prompt entries; NULL: not asked */
     int from;     /* rows before this one predict nothing of interest */
 };
 
@@ -18,17 +19,19 @@ static int add_mass(void *ctx, int layer, int head, int row, const float *weight
 {
     struct mass_tap *t = ctx;
     const struct hparams *hp = &t->s->g->model->hp;
+    const struct kv_segment *all = kvcache_segment(t->s->full, layer, head / hp->n_group);
     (void)n_key;
     (void)e;
-    int n = t->s->n;
     if (row < t->from)
         return 0;
     double total = 0;
-    for (int j = 0; j < n; j++)
+    for (int j = 0; j < all->n; j++)
         total += (double)weight[j];
-    double *mass = t->mass + ((size_t)layer * (size_t)hp->n_kv_head + (size_t)(head / hp->n_group)) * (size_t)n;
-    for (int j = 0; j < n && total > 0; j++)
-        mass[j] += (double)weight[j] / total;
+    double *mass = t->mass + ((size_t)layer * (size_t)hp->n_kv_head + (size_t)(head / hp->n_group)) * (size_t)t->s->n;
+    for (int j = 0; j < all->n && total > 0; j++)
+        mass[all->pos[j]] += (double)weight[j] / total;
+    if (t->seeing)
+        t->seeing[layer] += total > 0;
     return 0;
 }
 
@@ -51,17 +54,21 @@ static int full_mass(struct group_run *s, int q, struct err *e)
     a->mass = mem_try(heads * n, sizeof *a->mass, "attention mass", e);
     if (!a->mass)
         return -1;
-    struct mass_tap mass = {.s = s, .mass = a->mass};
+    struct mass_tap mass = {.s = s, .mass = a->mass, .seeing = mem_new((size_t)hp->n_layer, sizeof *mass.seeing)};
     struct tap tap = {.ctx = &mass, .weights = add_mass};
     struct forced f = {.s = full, .target = a->y.id, .n_target = a->y.n, .from = full->n_held == 0};
-    if (decode_forced(s->g->model, s->g->work, &f, 1, &tap, NULL, NULL, e))
-        return -1;
+    int rc = decode_forced(s->g->model, s->g->work, &f, 1, &tap, NULL, NULL, e);
     const float *last = observe_last_row(s->observer); /* the query that predicts y_1 was part of the prefill */
-    for (size_t i = 0; last && i < heads * n; i++)
+    for (size_t i = 0; last && rc == 0 && i < heads * n; i++)
         a->mass[i] += (double)last[i];
-    for (size_t i = 0; i < heads * n; i++)
-        a->mass[i] /= (double)a->y.n * hp->n_head;
-    return 0;
+    for (size_t i = 0; i < heads * n && rc == 0; i++) {
+        int l = (int)(i / n) / hp->n_kv_head, rows = a->y.n * hp->n_head;
+        if (!model_layer_prunable(hp, l))
+            rows = mass.seeing[l] + (last ? hp->n_head : 0);
+        a->mass[i] /= rows ? rows : 1;
+    }
+    mem_free(mass.seeing);
+    return rc;
 }
 
 /* One question's answer, teacher-forced on a copy of the full cache; returns how many queries predict it, -1 on error.

@@ -23,39 +23,76 @@ void group_row_init(const struct group_run *s, const struct cell_run *r, struct 
     }
 }
 
-static void fill_layers(const struct group_run *s, const struct cell_run *r, struct row *row)
+/* One layer: entries kept, mean over heads; what of the full cache's attention and of the answer's tokens is gone. */
+struct layer_row {
+    double kept, lost, found;
+};
+
+static struct layer_row look_at_layer(const struct group_run *s, const struct cell_run *r, int layer)
 {
     const struct hparams *hp = &s->g->model->hp;
     const struct keepset *keep = s->cut[r->cell].keep;
     const struct prompt *p = &s->g->prompt[r->question];
-    double *kept = mem_new((size_t)hp->n_layer, sizeof *kept), *lost = mem_new((size_t)hp->n_layer, sizeof *lost);
-    double *found = p->n_evidence ? mem_new((size_t)hp->n_layer, sizeof *found) : NULL;
-    for (int l = 0; l < hp->n_layer; l++) {
-        double count = 0, on_kept = 0, evidence = 0;
-        int n_evidence = 0;
-        for (int h = 0; h < hp->n_kv_head; h++) {
-            const double *mass =
-                s->answer[r->question].mass + ((size_t)l * (size_t)hp->n_kv_head + (size_t)h) * (size_t)s->n;
-            count += keepset_count(keep, l, h);
-            for (int j = 0; j < s->n; j++) {
-                int has = keepset_has(keep, l, h, j);
-                on_kept += has ? mass[j] : 0;
-                if (found && j < p->context_end && p->evidence[j]) {
-                    n_evidence++;
-                    evidence += has;
-                }
+    int holds = prune_holds(hp, layer, s->n), n_evidence = 0;
+    double count = 0, on_kept = 0, on_all = 0, evidence = 0;
+    for (int h = 0; h < hp->n_kv_head; h++) {
+        const double *mass =
+            s->answer[r->question].mass + ((size_t)layer * (size_t)hp->n_kv_head + (size_t)h) * (size_t)s->n;
+        count += keepset_count(keep, layer, h);
+        for (int j = s->n - holds; j < s->n; j++) {
+            int has = keepset_has(keep, layer, h, j);
+            on_kept += has ? mass[j] : 0;
+            on_all += mass[j];
+            if (p->n_evidence && j < p->context_end && p->evidence[j]) {
+                n_evidence++;
+                evidence += has;
             }
         }
-        kept[l] = count / hp->n_kv_head;
-        lost[l] = 1 - on_kept > 0 ? 1 - on_kept : 0;
-        if (count == (double)s->n * hp->n_kv_head)
-            lost[l] = 0; /* nothing was removed: not even a rounding error */
+    }
+    struct layer_row out = {.kept = count / hp->n_kv_head, .lost = 1 - on_kept > 0 ? 1 - on_kept : 0};
+    if (count == (double)holds * hp->n_kv_head)
+        out.lost = 0; /* nothing was removed: not even a rounding error */
+    out.found = n_evidence ? evidence / n_evidence : (double)NAN;
+    if (!model_layer_prunable(hp, layer) && s->g->cell[r->cell]->windows == WINDOWS_KEEP)
+        out.lost = out.found = (double)NAN; /* nothing could be removed here */
+    else if (!model_layer_prunable(hp, layer) && on_all == 0)
+        out.lost = (double)NAN; /* its window had moved on from the prompt */
+    return out;
+}
+
+static void fill_layers(const struct group_run *s, const struct cell_run *r, struct row *row)
+{
+    size_t L = (size_t)s->g->model->hp.n_layer;
+    double *kept = mem_new(L, sizeof *kept), *lost = mem_new(L, sizeof *lost);
+    double *found = s->g->prompt[r->question].n_evidence ? mem_new(L, sizeof *found) : NULL;
+    for (int l = 0; l < (int)L; l++) {
+        struct layer_row of = look_at_layer(s, r, l);
+        kept[l] = of.kept;
+        lost[l] = of.lost;
         if (found)
-            found[l] = n_evidence ? evidence / n_evidence : (double)NAN;
+            found[l] = of.found;
     }
     row->kept = kept;
     row->attention_lost = lost;
     row->evidence_kept = found;
+}
+
+/* keep in its three forms, of the layers that the cell prunes. */
+static void fill_keep(const struct group_run *s, const struct cell_run *r, struct row *row)
+{
+    const struct hparams *hp = &s->g->model->hp;
+    double entries = 0, all = 0;
+    int layers = 0;
+    for (int l = 0; l < hp->n_layer; l++) {
+        if (!prune_takes(s->g->cell[r->cell], hp, l))
+            continue;
+        entries += row->kept[l];
+        all += prune_holds(hp, l, s->n);
+        layers++;
+    }
+    row->keep = layers ? entries / all : 1;
+    row->keep_tokens = layers ? (int64_t)floor(entries / layers) : s->n;
+    row->keep_bytes = (int64_t)(entries * hp->n_kv_head * (double)group_entry_bytes(s->g) + 0.5);
 }
 
 static void fill_scores(const struct group_run *s, const struct cell_run *r, struct row *row)
@@ -93,17 +130,11 @@ static void fill_scores(const struct group_run *s, const struct cell_run *r, str
 void group_row_fill(const struct group_run *s, const struct cell_run *r, struct row *row)
 {
     const struct group *g = s->g;
-    const struct hparams *hp = &g->model->hp;
     const struct cell *cell = g->cell[r->cell];
     const struct cut *k = &s->cut[r->cell];
     const struct sequence *t = &r->sequence;
-    double entries = 0;
     fill_layers(s, r, row);
-    for (int l = 0; l < hp->n_layer; l++)
-        entries += row->kept[l];
-    row->keep = entries / ((double)s->n * hp->n_layer);
-    row->keep_tokens = (int64_t)floor(entries / hp->n_layer);
-    row->keep_bytes = (int64_t)(entries * hp->n_kv_head * (double)group_entry_bytes(g) + 0.5);
+    fill_keep(s, r, row);
     if (cell->allocator->budget == ALLOCATOR_PART && cell->budget.kind != BUDGET_NONE)
         row->level =
             cell->budget.kind == BUDGET_KEEP ? decimal_to_double(cell->budget.keep) : (double)k->result.m / s->n;

@@ -78,15 +78,16 @@ static int remember(struct group_run *s, const unsigned char *skip, struct err *
 {
     const struct group *g = s->g;
     struct cell **cell = mem_new((size_t)g->n_cell, sizeof *cell);
-    int n = 0, columns, window;
+    int n = 0;
+    struct tally_of of;
     for (int c = 0; c < g->n_cell; c++)
         if (!skip[c])
             cell[n++] = g->cell[c];
-    observe_memory(cell, n, cuts_while_decoding, &columns, &window);
+    int any = observe_memory(cell, n, cuts_while_decoding, &of);
     mem_free(cell);
-    if (columns || window)
-        s->tally = tally_create(&g->model->hp, s->full, s->n, columns, window, e);
-    return s->tally || !(columns || window) ? 0 : -1;
+    if (any)
+        s->tally = tally_create(&g->model->hp, s->full, s->n, &of, e);
+    return s->tally || !any ? 0 : -1;
 }
 
 /* Into s->full, with the scorers of all cells looking on that are cut from it. */
@@ -118,6 +119,8 @@ static int read_prompt(struct group_run *s, struct err *e)
     s->observer = prefill_observed(&read, g->cell, g->n_cell, &pass, e);
     if (!s->observer || kvcache_seal(s->full, 0, e))
         goto out;
+    if (s->tally)
+        tally_sealed(s->tally, s->full);
     rc = leave_stopped(e);
 out:
     mem_free(skip);
@@ -170,14 +173,21 @@ static int cut_whole(struct group_run *s, int c, struct err *e)
         if (!in.score || observe_statistics(s->observer, c, &in.stat, &in.cosine, &k->err))
             return 0;
     }
-    int *available = mem_new((size_t)g->model->hp.n_layer, sizeof *available);
-    for (int l = 0; l < g->model->hp.n_layer; l++)
-        available[l] = s->n;
+    const struct hparams *hp = &g->model->hp;
+    int *available = mem_new((size_t)hp->n_layer, sizeof *available);
+    struct prune_head *head = mem_new((size_t)hp->n_layer * (size_t)hp->n_kv_head, sizeof *head);
+    for (int i = 0; i < hp->n_layer * hp->n_kv_head; i++) {
+        const struct kv_segment *all = kvcache_segment(s->full, i / hp->n_kv_head, i % hp->n_kv_head);
+        head[i] = (struct prune_head){all->n, all->pos};
+        available[i / hp->n_kv_head] = all->n;
+    }
     in.available = available;
+    in.head = head;
     int rc = group_cut(s, c, &in, e);
     mem_free(available);
+    mem_free(head);
     if (g->keep_scores && in.score)
-        k->scores = group_scores_copy(s, NULL, in.score);
+        k->scores = group_scores_copy(s, c, s->full, in.score);
     return rc;
 }
 
@@ -304,7 +314,7 @@ void group_end(struct group_run *s)
         mem_free(s->answer[q].mass);
     }
     forget_prompt(s);
-    rope_fini(&s->rope);
+    rope_set_fini(&s->rope);
     mem_free(s->first_logits);
     mem_free(s->cut);
     mem_free(s->run);
@@ -315,7 +325,17 @@ void group_end(struct group_run *s)
 
 /* ---- scores for onlookers ---------------------------------------------------------------------- */
 
-struct group_scores *group_scores_copy(const struct group_run *s, struct kvcache *cache,
+/* Where one head's entries lie, and their positions; what has left the layer's window is none of them. */
+static const int32_t *held(struct kvcache *cache, int layer, int kv_head, int *n)
+{
+    const struct kv_segment *all = kvcache_segment(cache, layer, kv_head);
+    const struct kv_tail *tail = kvcache_tail(cache, layer, kv_head);
+    int in_memory = all ? all->n : tail->n;
+    *n = in_memory - (kvcache_n_entry(cache, layer, kv_head) - kvcache_n_held(cache, layer, kv_head));
+    return (all ? all->pos : tail->pos) + in_memory - *n;
+}
+
+struct group_scores *group_scores_copy(const struct group_run *s, int c, struct kvcache *cache,
                                        const float *const *const *score)
 {
     const struct hparams *hp = &s->g->model->hp;
@@ -325,13 +345,13 @@ struct group_scores *group_scores_copy(const struct group_run *s, struct kvcache
     k->head = mem_new(heads, sizeof *k->head);
     k->layer = mem_new((size_t)hp->n_layer, sizeof *k->layer);
     for (size_t i = 0; i < heads; i++) {
-        int l = (int)i / hp->n_kv_head, h = (int)i % hp->n_kv_head;
-        const struct kv_tail *t = cache ? kvcache_tail(cache, l, h) : NULL;
+        int l = (int)i / hp->n_kv_head, h = (int)i % hp->n_kv_head, n_held = 0;
+        const int32_t *pos = held(cache, l, h, &n_held);
         float *to = k->value + i * n;
         for (size_t j = 0; j < n; j++)
-            to[j] = t ? NAN : score[l][h][j];
-        for (int j = 0; t && j < t->n; j++)
-            to[t->pos[j]] = score[l][h][j];
+            to[j] = NAN;
+        for (int j = 0; j < n_held && prune_takes(s->g->cell[c], hp, l); j++)
+            to[pos[j]] = score[l][h][j];
         k->head[i] = to;
         k->layer[l] = k->head + (size_t)l * (size_t)hp->n_kv_head;
     }

@@ -7,6 +7,7 @@
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
+#include "harness/engine/prune.h"
 #include "harness/engine/statistic.h"
 
 struct scorer {
@@ -49,7 +50,7 @@ struct observer {
 static int same_scorer(const struct observer *o, const struct cell *a, const struct cell *b)
 {
     return a->policy == b->policy && strcmp(a->params, b->params) == 0 &&
-           (!a->policy->uses_seed || a->policy_seed == b->policy_seed) &&
+           (!a->policy->uses_seed || a->policy_seed == b->policy_seed) && a->windows == b->windows &&
            (!o->pass.before || a->chunk.carry == b->chunk.carry);
 }
 
@@ -74,17 +75,19 @@ void observe_shape(const struct model *m, const struct cell *cell, int n_seen, u
     };
 }
 
-void observe_memory(struct cell *const *cell, int n_cell, int (*wanted)(const struct cell *c), int *columns,
-                    int *window)
+int observe_memory(struct cell *const *cell, int n_cell, int (*wanted)(const struct cell *c), struct tally_of *out)
 {
-    *columns = *window = 0;
+    *out = (struct tally_of){.layers = WINDOWS_KEEP};
     for (int i = 0; i < n_cell; i++) {
         const struct policy_ops *p = cell[i]->policy;
         unsigned needs = p->keeps_all || (wanted && !wanted(cell[i])) ? 0 : policy_needs_of(p, cell[i]->policy_config);
         int rows = needs & STATISTIC_ROWS ? p->rows(cell[i]->policy_config) : 0;
-        *columns |= (needs & STATISTIC_COLUMNS) != 0;
-        *window = rows > *window ? rows : *window;
+        out->columns |= (needs & STATISTIC_COLUMNS) != 0;
+        out->window = rows > out->window ? rows : out->window;
+        if (cell[i]->windows == WINDOWS_PRUNE && needs & (STATISTIC_COLUMNS | STATISTIC_ROWS))
+            out->layers = WINDOWS_PRUNE;
     }
+    return out->columns || out->window;
 }
 
 /* 1 when this scorer sees what the entries gathered in earlier passes too. */
@@ -108,28 +111,65 @@ struct sight {
     struct policy_view view;
     struct policy_head *head;
     struct policy_attention *attention;
-    float *room; /* NULL: nothing is copied */
+    int *n;          /* [n_kv_head] entries that the layer holds */
+    int32_t **order; /* [n_kv_head] -> their slots; NULL: all that lie in the cache */
+    float *room;     /* NULL: nothing is copied */
 };
 
 static void sight_close(struct sight *w)
 {
+    for (int h = 0; w->order && h < w->view.n_kv_head; h++)
+        mem_free(w->order[h]);
+    mem_free(w->order);
+    mem_free(w->n);
     mem_free(w->room);
     mem_free(w->head);
     mem_free(w->attention);
+}
+
+/* What the layer holds when the pass is over: entries that have left its window meanwhile are nobody's. */
+static int sight_entries(const struct observer *o, const struct attention_stats *st, struct sight *w, struct err *e)
+{
+    int H = o->m->hp.n_kv_head;
+    int windowed = model_layer_kind(&o->m->hp, st->layer) == MODEL_LAYER_WINDOW;
+    int oldest = windowed ? o->pass.n_seen - o->m->hp.window : 0;
+    w->n = mem_new((size_t)H, sizeof *w->n);
+    if (oldest > 0)
+        w->order = mem_new((size_t)H, sizeof *w->order);
+    for (int h = 0; h < H; h++) {
+        const struct kv_tail *t = kvcache_tail(o->cache, st->layer, h);
+        int first = 0; /* they lie in the order of their positions */
+        assert(t->n == st->n_key[h]);
+        while (first < t->n && t->pos[first] < oldest)
+            first++;
+        w->n[h] = t->n - first;
+        w->head[h] = (struct policy_head){.n_entry = w->n[h], .pos = t->pos + first};
+        if (!w->order)
+            continue;
+        w->order[h] = mem_try((size_t)w->n[h], sizeof **w->order, "entries of a window", e);
+        if (!w->order[h])
+            return -1;
+        for (int j = 0; j < w->n[h]; j++)
+            w->order[h][j] = first + j;
+    }
+    return 0;
 }
 
 static int sight_open(struct observer *o, const struct scorer *s, const struct attention_stats *st, struct sight *w,
                       struct err *e)
 {
     const struct hparams *hp = &o->m->hp;
-    struct statistic_source from = {.hp = hp,
-                                    .layer = st->layer,
-                                    .cache = o->cache,
-                                    .n = st->n_key,
-                                    .pass = st,
-                                    .held = carries(o, s) ? o->pass.after : NULL};
-    *w = (struct sight){.head = mem_new((size_t)hp->n_kv_head, sizeof *w->head),
+    struct statistic_source from = {
+        .hp = hp, .layer = st->layer, .cache = o->cache, .pass = st, .held = carries(o, s) ? o->pass.after : NULL};
+    *w = (struct sight){.view.n_kv_head = hp->n_kv_head,
+                        .head = mem_new((size_t)hp->n_kv_head, sizeof *w->head),
                         .attention = mem_new((size_t)hp->n_head, sizeof *w->attention)};
+    if (sight_entries(o, st, w, e)) {
+        sight_close(w);
+        return -1;
+    }
+    from.n = w->n;
+    from.order = (const int32_t *const *)w->order;
     from.n_row = rows_of(o, s, st, &from.rows_held);
     size_t room = statistic_room(s->needs, &from);
     if (room && !(w->room = mem_try_raw(room, sizeof *w->room, "attention rows", e))) {
@@ -137,11 +177,6 @@ static int sight_open(struct observer *o, const struct scorer *s, const struct a
         return -1;
     }
     from.room = w->room;
-    for (int h = 0; h < hp->n_kv_head; h++) {
-        const struct kv_tail *t = kvcache_tail(o->cache, st->layer, h);
-        assert(t->n == st->n_key[h]);
-        w->head[h] = (struct policy_head){.n_entry = t->n, .pos = t->pos};
-    }
     observe_shape(o->m, s->cell, o->pass.n_seen, o->pass.sample, &w->view);
     w->view.n_query = st->n_query;
     w->view.first_query = carries(o, s) ? 0 : o->pass.n_seen - st->n_query;
@@ -167,7 +202,7 @@ static void score_view(const struct observer *o, struct scorer *s, const struct 
 static void score_layer(struct observer *o, struct scorer *s, const struct attention_stats *st)
 {
     struct sight w;
-    if (sight_open(o, s, st, &w, &s->err))
+    if (!prune_takes(s->cell, &o->m->hp, st->layer) || sight_open(o, s, st, &w, &s->err))
         return;
     score_view(o, s, &w.view);
     sight_close(&w);
@@ -177,7 +212,7 @@ static void watch_layer(struct observer *o, struct watcher *w, const struct atte
 {
     const struct cell *c = w->as.cell;
     struct sight sight;
-    if (sight_open(o, &w->as, st, &sight, &w->as.err))
+    if (!prune_takes(c, &o->m->hp, st->layer) || sight_open(o, &w->as, st, &sight, &w->as.err))
         return;
     if (c->allocator->observe(c->allocator_self, &sight.view, w->stat + (size_t)st->layer * w->n_stat, &w->as.err)) {
         if (w->as.err.code == ERR_OK)
@@ -296,7 +331,7 @@ static void want(struct observer *o, const struct scorer *s)
 
 static int same_allocator(const struct cell *a, const struct cell *b)
 {
-    return a->allocator == b->allocator && strcmp(a->layer_budget, b->layer_budget) == 0;
+    return a->allocator == b->allocator && a->windows == b->windows && strcmp(a->layer_budget, b->layer_budget) == 0;
 }
 
 /* Allocators that read layers or the stream. */
@@ -454,12 +489,9 @@ void observe_answer(struct observer *o, const float *answer)
     struct policy_head *head = mem_new((size_t)H, sizeof *head);
     const float **of_head = mem_new((size_t)H, sizeof *of_head);
     int *entries = mem_new((size_t)H, sizeof *entries);
+    float *held = mem_new((size_t)H * (size_t)n, sizeof *held);
     for (int j = 0; j < n; j++)
         pos[j] = j;
-    for (int h = 0; h < H; h++) {
-        head[h] = (struct policy_head){.n_entry = n, .pos = pos};
-        entries[h] = n;
-    }
     for (int i = 0; i < o->n_scorer; i++) {
         struct scorer *s = &o->scorer[i];
         struct policy_view v;
@@ -471,8 +503,15 @@ void observe_answer(struct observer *o, const float *answer)
         observe_shape(o->m, s->cell, n, o->pass.sample, &v);
         v.n_query = n;
         for (int l = 0; l < hp->n_layer && s->err.code == ERR_OK; l++) {
-            struct statistic_source from = {.hp = hp, .layer = l, .n = entries, .answer = answer};
-            from.answer += (size_t)l * (size_t)H * (size_t)n;
+            int holds = prune_holds(hp, l, n);
+            struct statistic_source from = {.hp = hp, .layer = l, .n = entries, .answer = held};
+            if (!prune_takes(s->cell, hp, l))
+                continue;
+            for (int h = 0; h < H; h++) { /* the last ones */
+                const float *last = answer + ((size_t)l * (size_t)H + (size_t)h + 1) * (size_t)n - holds;
+                head[h] = (struct policy_head){.n_entry = entries[h] = holds, .pos = pos + n - holds};
+                memcpy(held + (size_t)h * (size_t)holds, last, (size_t)holds * sizeof *held);
+            }
             statistic_show(s->needs, &from, &(struct statistic_sight){.view = &v, .head = head, .answer = of_head});
             score_view(o, s, &v);
         }
@@ -481,6 +520,7 @@ void observe_answer(struct observer *o, const float *answer)
     mem_free(head);
     mem_free(of_head);
     mem_free(entries);
+    mem_free(held);
 }
 
 const float *const *const *observe_scores(const struct observer *o, int i, struct err *e)

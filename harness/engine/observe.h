@@ -41,11 +41,12 @@ const struct tap *observe_tap(struct observer *o);
 int observe_wants_answer(const struct observer *o);
 void observe_answer(struct observer *o, const float *answer);
 /* [n_layer][n_kv_head] -> [entries] scores for cell i (index into `cell`), or NULL and the reason when its scorer
- * failed. */
+ * failed. Those of a layer that the cell does not prune are no scores; in a layer with a window they are of the entries
+ * that it holds when the pass is over. */
 const float *const *const *observe_scores(const struct observer *o, int i, struct err *e);
 
-/* What the layer allocator of cell i reads of the layers, [n_layer] -> [n_stat], and the cosines of the stream,
- * [n_layer]; NULL for what it does not ask for. -1 and the reason when its `observe` failed. */
+/* What the layer allocator of cell i reads of the layers that are pruned, [n_layer] -> [n_stat], and the cosines of the
+ * stream, [n_layer]; NULL for what it does not ask for. -1 and the reason when its `observe` failed. */
 int observe_statistics(const struct observer *o, int i, const double *const **stat, const double **cosine,
                        struct err *e);
 
@@ -58,8 +59,7 @@ double observe_seconds(const struct observer *o);
 
 /* What every view of a cell's policy says of the model and the run; layer, entries and statistics are left zero. */
 void observe_shape(const struct model *m, const struct cell *cell, int n_seen, uint64_t sample, struct policy_view *v);
-/* Columns and rows that the policies of these cells ask for; `wanted` (may be NULL) picks cells. */
-void observe_memory(struct cell *const *cell, int n_cell, int (*wanted)(const struct cell *c), int *columns,
-                    int *window);
+/* What the policies of these cells ask for of every entry; `wanted` (may be NULL) picks cells. 1: something. */
+int observe_memory(struct cell *const *cell, int n_cell, int (*wanted)(const struct cell *c), struct tally_of *out);
 
 #endif

@@ -11,6 +11,8 @@ struct prune_request prune_request_of(const struct cell *c, const struct hparams
     return (struct prune_request){
         .n_layer = hp->n_layer,
         .n_kv_head = hp->n_kv_head,
+        .hp = hp,
+        .windows = c->windows,
         .policy = c->policy,
         .policy_config = c->policy_config,
         .budget = c->budget,
@@ -22,71 +24,150 @@ struct prune_request prune_request_of(const struct cell *c, const struct hparams
     };
 }
 
-/* Entries of every layer: the allocator's, then whole first layers, whose cost the others share in proportion. */
-static int allocate(const struct prune_request *r, int m, int *entries, double *predicted, struct err *e)
+int prune_takes(const struct cell *c, const struct hparams *hp, int layer)
 {
-    int first = r->protect.first_layers, rc = -1, L = r->n_layer;
-    int spreads = r->allocator->budget == ALLOCATOR_SPREADS;
-    int64_t total = spreads ? (int64_t)m * L : 0, whole = 0, most = 0;
+    return c->windows == WINDOWS_PRUNE || model_layer_prunable(hp, layer);
+}
+
+int prune_holds(const struct hparams *hp, int layer, int n)
+{
+    int windowed = hp && model_layer_kind(hp, layer) == MODEL_LAYER_WINDOW;
+    return windowed && n > hp->window ? hp->window : n;
+}
+
+/* The layers that are pruned, side by side, as allocators see them: layer i is layer number[i] of the model. */
+struct pruned {
+    int n;
+    int *number, *available, *entries;
+    int *own_n, *own_m; /* entries that a layer's budget is of, and what it comes to */
+    const float *const **score;
+    const double **stat;
+    double *cosine, *weight;
+};
+
+static void pruned_fini(struct pruned *p)
+{
+    mem_free(p->number);
+    mem_free(p->available);
+    mem_free(p->entries);
+    mem_free(p->own_n);
+    mem_free(p->own_m);
+    mem_free(p->score);
+    mem_free(p->stat);
+    mem_free(p->cosine);
+    mem_free(p->weight);
+}
+
+static void pruned_init(struct pruned *p, const struct prune_request *r)
+{
+    size_t L = (size_t)r->n_layer;
+    *p = (struct pruned){.number = mem_new(L, sizeof *p->number),
+                         .available = mem_new(L, sizeof *p->available),
+                         .entries = mem_new(L, sizeof *p->entries),
+                         .own_n = mem_new(L, sizeof *p->own_n),
+                         .own_m = mem_new(L, sizeof *p->own_m),
+                         .score = mem_new(L, sizeof *p->score),
+                         .stat = mem_new(L, sizeof *p->stat),
+                         .cosine = mem_new(L, sizeof *p->cosine),
+                         .weight = mem_new(L, sizeof *p->weight)};
+    for (int l = 0; l < r->n_layer; l++) {
+        if (r->hp && r->windows == WINDOWS_KEEP && !model_layer_prunable(r->hp, l))
+            continue;
+        int i = p->n++;
+        p->number[i] = l;
+        p->available[i] = r->available[l];
+        p->own_n[i] = prune_holds(r->hp, l, r->n);
+        p->score[i] = r->score ? r->score[l] : NULL;
+        p->stat[i] = r->stat ? r->stat[l] : NULL;
+        p->cosine[i] = r->cosine ? r->cosine[l] : 0;
+    }
+}
+
+/* What the budget makes of every layer by itself; of one without a window: *m. */
+static int own_budgets(const struct prune_request *r, struct pruned *p, int *m, struct err *e)
+{
+    if (r->allocator->budget == ALLOCATOR_ABSOLUTE)
+        return 0;
+    for (int i = -1; i < p->n; i++)
+        if (budget_entries(&r->budget, i < 0 ? r->n : p->own_n[i], p->n, r->n_kv_head, r->bytes_per_entry,
+                           i < 0 ? m : &p->own_m[i], e))
+            return -1;
+    return 0;
+}
+
+/* The first layers stay whole; the others share what is left in proportion to what they had. */
+static int pay_for_first(const struct prune_request *r, struct pruned *p, int64_t total, struct err *e)
+{
+    int first = r->protect.first_layers;
+    int64_t whole = 0;
+    for (int i = 0; i < first; i++)
+        whole += p->available[i];
+    if (total - whole < p->n - first)
+        return err_set(
+            e, ERR_CONFIG,
+            "protect: first_layers %d need %lld entries of a total of %lld, which leaves %lld for %d other layers",
+            first, (long long)whole, (long long)total, (long long)(total - whole), p->n - first);
+    for (int i = first; i < p->n; i++)
+        p->weight[i - first] = p->entries[i];
+    return first < p->n
+               ? allocator_spread(p->weight, p->available + first, p->n - first, total - whole, p->entries + first, e)
+               : 0;
+}
+
+static int check_entries(const struct prune_request *r, const struct pruned *p, int64_t total, struct err *e)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < p->n; i++) {
+        sum += p->entries[i];
+        if (p->entries[i] < 1 || p->entries[i] > p->available[i])
+            return err_set(e, ERR_POLICY, "layer_budget '%s' gave layer %d %d entries of %d", r->allocator->name,
+                           p->number[i], p->entries[i], p->available[i]);
+    }
+    if (r->allocator->budget == ALLOCATOR_SPREADS && (r->protect.compensate || r->protect.first_layers == 0) &&
+        sum != total)
+        return err_set(e, ERR_POLICY, "layer_budget '%s' spread %lld entries instead of %lld", r->allocator->name,
+                       (long long)sum, (long long)total);
+    return 0;
+}
+
+/* Entries of every pruned layer: the allocator's, then whole first layers, whose cost the others share in proportion.
+ */
+static int allocate(const struct prune_request *r, struct pruned *p, int m, double *predicted, struct err *e)
+{
+    int first = r->protect.first_layers, spreads = r->allocator->budget == ALLOCATOR_SPREADS;
+    int64_t total = 0, most = 0;
+    for (int i = 0; i < p->n; i++) {
+        total += spreads ? p->own_m[i] : 0;
+        most += p->available[i];
+    }
     struct allocator_input in = {
-        .n_layer = L,
+        .n_layer = p->n,
         .n_kv_head = r->n_kv_head,
         .n = r->n,
         .m = r->allocator->budget == ALLOCATOR_ABSOLUTE ? 0 : m,
         .total = total,
-        .available = r->available,
-        .score = r->allocator->needs & STATISTIC_SCORES ? r->score : NULL,
-        .stat = r->stat,
-        .cosine = r->cosine,
+        .available = p->available,
+        .own_n = p->own_n,
+        .own_m = p->own_m,
+        .number = p->number,
+        .score = r->score && r->allocator->needs & STATISTIC_SCORES ? p->score : NULL,
+        .stat = r->stat ? p->stat : NULL,
+        .cosine = r->cosine ? p->cosine : NULL,
         .predicted = predicted,
     };
-    double *weight = mem_new((size_t)L, sizeof *weight);
-    if (r->allocator->allocate(r->allocator_self, &in, entries, e)) {
+    if (r->allocator->allocate(r->allocator_self, &in, p->entries, e)) {
         err_wrap(e, "layer_budget '%s'", r->allocator->name);
-        goto out;
+        return -1;
     }
-    if (first > L) {
-        err_set(e, ERR_CONFIG, "protect: first_layers %d of a model with %d layers", first, L);
-        goto out;
-    }
-    for (int l = 0; l < L; l++)
-        most += r->available[l];
+    if (first > p->n)
+        return err_set(e, ERR_CONFIG, "protect: first_layers %d of a model with %d layers%s", first, p->n,
+                       p->n < r->n_layer ? " that can be pruned" : "");
     total = total < most ? total : most; /* a pruned chunk cannot grow back */
-    for (int l = 0; l < first; l++)
-        whole += r->available[l];
-    if (first > 0 && spreads && r->protect.compensate && total < most) {
-        if (total - whole < L - first) {
-            err_set(
-                e, ERR_CONFIG,
-                "protect: first_layers %d need %lld entries of a total of %lld, which leaves %lld for %d other layers",
-                first, (long long)whole, (long long)total, (long long)(total - whole), L - first);
-            goto out;
-        }
-        for (int l = first; l < L; l++)
-            weight[l - first] = entries[l];
-        if (first < L && allocator_spread(weight, r->available + first, L - first, total - whole, entries + first, e))
-            goto out;
-    }
-    for (int l = 0; l < first; l++)
-        entries[l] = r->available[l];
-    int64_t sum = 0;
-    for (int l = 0; l < L; l++) {
-        sum += entries[l];
-        if (entries[l] < 1 || entries[l] > r->available[l]) {
-            err_set(e, ERR_POLICY, "layer_budget '%s' gave layer %d %d entries of %d", r->allocator->name, l,
-                    entries[l], r->available[l]);
-            goto out;
-        }
-    }
-    if (spreads && (r->protect.compensate || first == 0) && sum != total) {
-        err_set(e, ERR_POLICY, "layer_budget '%s' spread %lld entries instead of %lld", r->allocator->name,
-                (long long)sum, (long long)total);
-        goto out;
-    }
-    rc = 0;
-out:
-    mem_free(weight);
-    return rc;
+    if (first > 0 && spreads && r->protect.compensate && total < most && pay_for_first(r, p, total, e))
+        return -1;
+    for (int i = 0; i < first; i++)
+        p->entries[i] = p->available[i];
+    return check_entries(r, p, total, e);
 }
 
 static int position(const struct prune_head *h, int slot)
@@ -290,20 +371,25 @@ out:
 
 int prune_spread(const struct prune_request *r, struct prune_result *out, struct err *e)
 {
-    int m = r->n;
+    int m = r->n, rc = 0;
+    struct pruned p;
     out->m = r->n;
     out->predicted = (double)NAN;
     for (int l = 0; l < r->n_layer; l++)
         out->entries[l] = r->available[l];
-    if (!r->policy->keeps_all) {
-        if (r->allocator->budget != ALLOCATOR_ABSOLUTE &&
-            budget_entries(&r->budget, r->n, r->n_layer, r->n_kv_head, r->bytes_per_entry, &m, e))
-            return -1;
-        out->m = m;
-        if (allocate(r, m, out->entries, &out->predicted, e))
-            return -1;
-    }
-    return 0;
+    if (r->policy->keeps_all)
+        return 0;
+    pruned_init(&p, r);
+    if (!p.n)
+        rc =
+            err_set(e, ERR_CONFIG, "every layer of this model has a window, and none can be pruned with windows: keep");
+    else
+        rc = own_budgets(r, &p, &m, e) || allocate(r, &p, m, &out->predicted, e) ? -1 : 0;
+    out->m = m;
+    for (int i = 0; i < p.n && rc == 0; i++)
+        out->entries[p.number[i]] = p.entries[i];
+    pruned_fini(&p);
+    return rc;
 }
 
 int prune_cut(const struct prune_request *r, struct keepset *keep, struct prune_result *out, struct err *e)

@@ -20,9 +20,11 @@ struct prune_head {
 
 struct prune_request {
     int n_layer, n_kv_head;
+    const struct hparams *hp;      /* says which layers have a window; NULL: none has */
+    enum windows windows;          /* WINDOWS_KEEP: those keep all they hold, and budgets are of the other layers */
     int n;                         /* tokens that the budget is of: the prompt, or with chunks what was fed so far */
     int n_seen;                    /* tokens fed so far, evicted ones too: recents count back from here; 0: n */
-    const int *available;          /* [n_layer] */
+    const int *available;          /* [n_layer] entries of the head that holds most */
     const struct prune_head *head; /* [n_layer][n_kv_head]; NULL: every head holds positions 0 .. n-1 */
     const struct policy_ops *policy;
     const void *policy_config;
@@ -40,10 +42,14 @@ struct prune_request {
 
 /* What a cell asks of a cut; the prompt, its entries and scores are left zero. */
 struct prune_request prune_request_of(const struct cell *c, const struct hparams *hp);
+/* 1 when the cell prunes this layer: all but those with a window, or, with windows: prune, these too. */
+int prune_takes(const struct cell *c, const struct hparams *hp, int layer);
+/* Entries of a layer that holds all it can after n tokens: n, or the last ones that its window holds. */
+int prune_holds(const struct hparams *hp, int layer, int n);
 
 struct prune_result {
     int *entries;       /* [n_layer] entries kept per KV head; caller's array */
-    int m;              /* of one layer before allocation (n when the policy keeps all) */
+    int m;              /* of a layer without a window before allocation (n when the policy keeps all) */
     double predicted;   /* damage that the allocator expects of these entries; NAN when it says nothing */
     int protection_cut; /* 1: the protection did not fit some layer's budget */
 };
@@ -54,7 +60,7 @@ struct prune_result {
 int prune_protect(const struct prune_request *r, const struct prune_head *head, int m, unsigned char *mark, int *cut);
 
 /* What prune_cut does first: out's entries, m and predicted. Reads neither positions nor the policy's scores but what
- * the allocator asks for. */
+ * the allocator asks for. Allocators see only the layers that are pruned, numbered anew. */
 int prune_spread(const struct prune_request *r, struct prune_result *out, struct err *e);
 
 /* Adds to an empty keep set of (n_layer, n_kv_head, all positions) what stays; every head of layer l then holds exactly

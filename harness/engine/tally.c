@@ -50,13 +50,19 @@ static struct tally *create(const struct hparams *hp, const int *cap, int column
     return t;
 }
 
-struct tally *tally_create(const struct hparams *hp, const struct kvcache *c, int room, int columns, int window,
+static int is_kept(const struct tally_of *of, const struct hparams *hp, int layer)
+{
+    return of->layers == WINDOWS_PRUNE || model_layer_prunable(hp, layer);
+}
+
+struct tally *tally_create(const struct hparams *hp, const struct kvcache *c, int room, const struct tally_of *of,
                            struct err *e)
 {
     int heads = hp->n_layer * hp->n_kv_head, *cap = mem_new((size_t)heads, sizeof *cap);
     for (int i = 0; i < heads; i++)
-        cap[i] = kvcache_n_entry(c, i / hp->n_kv_head, i % hp->n_kv_head) + room;
-    struct tally *t = create(hp, cap, columns, window, e);
+        if (is_kept(of, hp, i / hp->n_kv_head))
+            cap[i] = kvcache_n_entry(c, i / hp->n_kv_head, i % hp->n_kv_head) + room;
+    struct tally *t = create(hp, cap, of->columns, of->window, e);
     mem_free(cap);
     return t;
 }
@@ -90,7 +96,7 @@ size_t tally_bytes(const struct tally *t)
     return t ? t->floats * sizeof *t->arena : 0;
 }
 
-static struct tally_head *head_at(const struct tally *t, int layer, int head, int *cap)
+static struct tally_head *one_head(const struct tally *t, int layer, int head, int *cap)
 {
     *cap = t->cap[layer * t->n_kv_head + head / t->n_group];
     return &t->head[layer * t->n_head + head];
@@ -99,7 +105,7 @@ static struct tally_head *head_at(const struct tally *t, int layer, int head, in
 const float *tally_row_at(const struct tally *t, int layer, int head, int i)
 {
     int cap;
-    const struct tally_head *h = head_at(t, layer, head, &cap);
+    const struct tally_head *h = one_head(t, layer, head, &cap);
     assert(i >= 0 && i < h->n_row);
     return h->row + (size_t)((h->next - h->n_row + i + t->window) % t->window) * (size_t)cap;
 }
@@ -117,12 +123,15 @@ static float *new_row(const struct tally *t, struct tally_head *h, int cap)
 void tally_take(struct tally *t, const struct tally *before, const struct attention_stats *st)
 {
     int l = st->layer;
+    if (!t->cap[l * t->n_kv_head])
+        return;
 #pragma omp parallel for schedule(static)
     for (int q = 0; q < t->n_head; q++) {
         int cap, old_cap = 0, n = st->n_key[q / t->n_group];
-        struct tally_head *h = head_at(t, l, q, &cap);
-        const struct tally_head *old = before ? head_at(before, l, q, &old_cap) : NULL;
+        struct tally_head *h = one_head(t, l, q, &cap);
+        const struct tally_head *old = before ? one_head(before, l, q, &old_cap) : NULL;
         assert(n <= cap);
+        old = old_cap ? old : NULL;
         for (int j = 0; t->columns && j < n; j++) {
             int carried = old && old->off && j < n - st->n_query;
             h->off[j] =
@@ -140,7 +149,9 @@ void tally_take(struct tally *t, const struct tally *before, const struct attent
 void tally_row(struct tally *t, int layer, int head, const float *weight, int n_key)
 {
     int cap;
-    struct tally_head *h = head_at(t, layer, head, &cap);
+    struct tally_head *h = one_head(t, layer, head, &cap);
+    if (!cap)
+        return;
     assert(n_key <= cap);
     if (t->columns) {
         for (int j = 0; j < n_key - 1; j++)
@@ -157,22 +168,24 @@ void tally_row(struct tally *t, int layer, int head, const float *weight, int n_
 }
 
 struct tally *tally_gather(const struct tally *t, const struct hparams *hp, const struct kvcache *c,
-                           const struct keepset *keep, int room, int columns, int window, struct err *e)
+                           const struct keepset *keep, int room, const struct tally_of *of, struct err *e)
 {
-    int heads = t->n_layer * t->n_kv_head, most = 0;
+    int heads = t->n_layer * t->n_kv_head, most = 0, columns = of->columns, window = of->window;
     assert(!columns || t->columns);
     int *cap = mem_new((size_t)heads, sizeof *cap);
     for (int i = 0; i < heads; i++) {
         int l = i / t->n_kv_head, h = i % t->n_kv_head, n = kvcache_n_entry(c, l, h);
-        cap[i] = (keep ? keepset_count(keep, l, h) : n) + room;
+        assert(!is_kept(of, hp, l) || t->cap[i]);
+        if (is_kept(of, hp, l))
+            cap[i] = (keep ? keepset_count(keep, l, h) : n) + room;
         most = n > most ? n : most;
     }
     struct tally *to = create(hp, cap, columns, window, e);
     int32_t *slot = mem_new((size_t)most + 1, sizeof *slot);
     for (int i = 0; to && i < heads; i++) {
         int l = i / t->n_kv_head, kv = i % t->n_kv_head, n = kvcache_kept_slots(c, keep, l, kv, slot), old_cap;
-        for (int q = kv * t->n_group; q < (kv + 1) * t->n_group; q++) {
-            const struct tally_head *old = head_at(t, l, q, &old_cap);
+        for (int q = kv * t->n_group; cap[i] && q < (kv + 1) * t->n_group; q++) {
+            const struct tally_head *old = one_head(t, l, q, &old_cap);
             struct tally_head *h = &to->head[l * t->n_head + q];
             for (int j = 0; columns && j < n; j++) {
                 h->off[j] = old->off[slot[j]];
@@ -191,11 +204,27 @@ struct tally *tally_gather(const struct tally *t, const struct hparams *hp, cons
     return to;
 }
 
+void tally_sealed(struct tally *t, const struct kvcache *c)
+{
+    for (int i = 0; i < t->n_layer * t->n_kv_head; i++) {
+        int l = i / t->n_kv_head, h = i % t->n_kv_head, left = t->cap[i] - kvcache_n_entry(c, l, h);
+        if (!t->cap[i] || left <= 0)
+            continue;
+        int32_t *to = mem_new((size_t)t->cap[i], sizeof *to);
+        for (int slot = 0; slot < t->cap[i]; slot++)
+            to[slot] = slot - left; /* the oldest go */
+        tally_move(t, l, h, to, t->cap[i]);
+        mem_free(to);
+    }
+}
+
 void tally_move(struct tally *t, int layer, int kv_head, const int32_t *to, int n)
 {
+    if (!t->cap[layer * t->n_kv_head + kv_head])
+        return;
     for (int q = kv_head * t->n_group; q < (kv_head + 1) * t->n_group; q++) {
         int cap;
-        struct tally_head *h = head_at(t, layer, q, &cap);
+        struct tally_head *h = one_head(t, layer, q, &cap);
         for (int slot = 0; slot < n; slot++) {
             if (to[slot] < 0 || to[slot] == slot)
                 continue;

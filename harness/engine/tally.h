@@ -5,6 +5,7 @@
 #define HARNESS_TALLY_H
 
 #include "harness/base/err.h"
+#include "harness/experiment/experiment.h"
 #include "models/kvcache.h"
 #include "models/transformer.h"
 
@@ -18,14 +19,20 @@ struct tally_head {
 struct tally {
     int n_layer, n_head, n_kv_head, n_group;
     int columns, window;
-    int *cap;                /* [n_layer][n_kv_head] entries */
+    int *cap;                /* [n_layer][n_kv_head] entries; 0 where nothing is kept of a layer */
     struct tally_head *head; /* [n_layer][n_head] */
     float *arena;
     size_t floats;
 };
 
-/* Zeroed statistics beside the entries of `c` and `room` more per head. columns: 1 keeps sums; window: rows kept. */
-struct tally *tally_create(const struct hparams *hp, const struct kvcache *c, int room, int columns, int window,
+/* What is kept of every entry. */
+struct tally_of {
+    int columns;         /* 1: column sums */
+    int window;          /* rows of the last queries */
+    enum windows layers; /* WINDOWS_KEEP: nothing of layers with a window, which nobody prunes */
+};
+/* Zeroed statistics beside the entries of `c` and `room` more per head. */
+struct tally *tally_create(const struct hparams *hp, const struct kvcache *c, int room, const struct tally_of *of,
                            struct err *e);
 void tally_destroy(struct tally *t); /* accepts NULL */
 struct tally *tally_clone(const struct tally *t, struct err *e);
@@ -36,10 +43,12 @@ size_t tally_bytes(const struct tally *t); /* 0 for NULL */
 void tally_take(struct tally *t, const struct tally *before, const struct attention_stats *st);
 /* One row of one query head while decoding; its own entry is the last of n_key. */
 void tally_row(struct tally *t, int layer, int head, const float *weight, int n_key);
-/* The statistics of the entries of `c` that are in `keep`, as kvcache_gather orders them, with room for more; of the
- * rows only the last `window`, of the columns all or, with columns 0, none. */
+/* The statistics of the entries of `c` that are in `keep`, as kvcache_gather orders them, with room for more; of them
+ * only what `of` says. */
 struct tally *tally_gather(const struct tally *t, const struct hparams *hp, const struct kvcache *c,
-                           const struct keepset *keep, int room, int columns, int window, struct err *e);
+                           const struct keepset *keep, int room, const struct tally_of *of, struct err *e);
+/* After kvcache_seal of the cache that t lies beside, and had just the room for, which drops what has left a window. */
+void tally_sealed(struct tally *t, const struct kvcache *c);
 /* After kvcache_evict of one KV head that had n entries: to[slot] is where each went, -1 for evicted ones. */
 void tally_move(struct tally *t, int layer, int kv_head, const int32_t *to, int n);
 

@@ -206,12 +206,6 @@ static void add_model(struct load *l, const struct conf *c)
         experiment_complain(l, c, c->line, "model: no file '%s'%s", m.path, str_c(&hint));
     else if (model_open_hparams(m.path, &m.hp, m.sha256, &e))
         experiment_complain(l, c, c->line, "model: %s%s", e.msg, str_c(&hint));
-    else if (!model_layers_alike(&m.hp))
-        experiment_complain(l, c, c->line,
-                            "model: '%s' has layers that see only a window, or tokens without their positions; what a "
-                            "budget means for these is not defined here, so that such a model can be imported and "
-                            "asked (depthkv generate), but not be part of an experiment",
-                            m.name);
     str_free(&hint);
     for (int i = 0; i < x->n_model; i++)
         if (strcmp(x->model[i].name, m.name) == 0)
@@ -279,7 +273,7 @@ static void read_tasks(struct load *l)
         experiment_complain(l, l->root, l->root->line, "tasks is missing");
         return;
     }
-    experiment_choices(l, c, "task", experiment_find_dataset, known, n_known, NULL, &all);
+    experiment_choices(l, c, "task", experiment_find_dataset, known, n_known, 0, &all);
     x->task = mem_new((size_t)all.n + 1, sizeof *x->task);
     for (int i = 0; i < all.n; i++) {
         int again = 0;

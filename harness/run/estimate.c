@@ -142,7 +142,8 @@ static double scores(const struct experiment *x, const struct cell *f, double n)
     while (mask < 2 * (size_t)x->n_cell)
         mask = 2 * mask + 1;
     const struct cell **seen = mem_new(mask + 1, sizeof *seen);
-    int count = 0, columns, window, scorers = 0, cuts = 0;
+    int count = 0, scorers = 0, cuts = 0;
+    struct tally_of of;
     for (int i = 0; i < x->n_cell; i++) {
         struct cell *c = &x->cell[i];
         if (!axes_same_group(f, c) || c->policy->keeps_all)
@@ -151,10 +152,10 @@ static double scores(const struct experiment *x, const struct cell *f, double n)
         cuts |= c->cut_every > 0 || c->chunk.size > 0;
         cell[count++] = c;
     }
-    observe_memory(cell, count, NULL, &columns, &window);
+    observe_memory(cell, count, NULL, &of);
     mem_free(cell);
     mem_free(seen);
-    double layer = hp->n_head * (columns * (n / 64 + 4) * n + window * n), all = 2.0 * columns + window;
+    double layer = hp->n_head * (of.columns * (n / 64 + 4) * n + of.window * n), all = 2.0 * of.columns + of.window;
     double predictions = x->measure & MEASURE_KL ? (double)f->max_new_tokens * hp->n_vocab : 0;
     return 4 * (scorers * n * hp->n_layer * hp->n_kv_head + layer + cuts * all * n * hp->n_layer * hp->n_head +
                 predictions);
@@ -164,9 +165,9 @@ static double statistics(const struct experiment *x, const struct cell *c) /* by
 {
     const struct hparams *hp = &x->model[c->model].hp;
     struct cell *one = &x->cell[c - x->cell];
-    int columns, window;
-    observe_memory(&one, 1, NULL, &columns, &window);
-    return 4.0 * (2 * columns + window) * hp->n_layer * hp->n_head;
+    struct tally_of of;
+    observe_memory(&one, 1, NULL, &of);
+    return 4.0 * (2 * of.columns + of.window) * hp->n_layer * hp->n_head;
 }
 
 /* What a chunked cell holds while it reads the prompt: its branch, and the fork that it came from. */

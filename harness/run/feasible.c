@@ -34,7 +34,7 @@ int feasible_check(const struct experiment *x, int cell, struct err *why)
         r.n = c->chunk.size && c->chunk.budget == CHUNK_FINAL ? n : fed;
         r.n_seen = fed;
         for (int l = 0; l < hp->n_layer; l++)
-            available[l] = entries[l] + size; /* what the cut before has left in this layer, and the new chunk */
+            available[l] = prune_holds(hp, l, entries[l] + size); /* what the cut before has left, and the new chunk */
         rc = prune_spread(&r, &result, why);
     }
     mem_free(available);
