@@ -84,6 +84,7 @@ START_TEST(a_row_has_every_column_in_a_fixed_order)
     r.attention_lost = lost;
     r.evidence_kept = found;
     r.cache_bytes = 100;
+    r.cache_share = 0.125;
     r.cache_bytes_bf16 = 50;
     r.cache_bytes_end = 120;
     r.cache_bytes_peak = 640;
@@ -119,7 +120,7 @@ START_TEST(a_row_has_every_column_in_a_fixed_order)
                    "\"prune_after\":\"context\",\"policy_seed\":4,\"weight_dtype\":\"f32\",\"max_new_tokens\":7,"
                    "\"template\":\"raw\",\"status\":\"ok\",\"reason\":\"\","
                    "\"prompt_tokens\":12,\"n\":10,\"kept\":[3,2.5],\"protection_cut\":false,\"cache_bytes\":100,"
-                   "\"cache_bytes_bf16\":50,"
+                   "\"cache_share\":0.125,\"cache_bytes_bf16\":50,"
                    "\"cache_bytes_end\":120,\"cache_bytes_peak\":640,\"policy_bytes\":0,\"caches_rss\":900,\"output\":"
                    "\"a\\tb\",\"output_tokens\":2,"
                    "\"finish_reason\":\"eos\",\"metric\":\"exact\",\"score\":1,\"metrics\":{\"exact\":1,\"f1\":0.5,"
@@ -136,9 +137,8 @@ END_TEST
 START_TEST(what_a_failed_row_does_not_know_is_null)
 {
     static const char *const unknown[] = {
-        "keep",         "keep_tokens", "keep_bytes", "n",    "kept",   "cache_bytes",      "output_tokens",
-        "score",        "nll",         "kl",         "top1", "kl_max", "first_divergence", "attention_lost",
-        "evidence_kept"};
+        "keep",  "keep_tokens", "keep_bytes", "n",    "kept",   "cache_bytes",      "cache_share",    "output_tokens",
+        "score", "nll",         "kl",         "top1", "kl_max", "first_divergence", "attention_lost", "evidence_kept"};
     struct row r = make_row("k", 0, "q");
     struct str s = {0};
     r.status = ROW_FAILED;

@@ -209,6 +209,46 @@ START_TEST(results_without_doubts_say_nothing)
 }
 END_TEST
 
+/* Two layers of 10 entries each, of which the first has a window and sees 10 of 40. */
+#define WINDOW ",\"windows\":\"keep\",\"n\":40,\"attention_lost\":[null,0]"
+static const char windows_told[] = "model m: 1 of 2 layers have a window and are never pruned: keep is of the other 1, "
+                                   "which hold 50 % of the full cache's bytes at 40 tokens";
+
+static int tells_windows(const struct rows_fake *f, int n)
+{
+    struct str s = {0};
+    struct message_list l = {0};
+    struct aggregate a;
+    for (int i = 0; i < n; i++)
+        rows_add_fake(&s, &f[i]);
+    rows_write("rows.jsonl", s.p);
+    ck_assert_int_eq(aggregate_load(dir, &a, NULL), 0);
+    aggregate_tell(&a, &l);
+    int has = message_has(&l, MESSAGE_WINDOWS);
+    ck_assert_int_eq(strstr(rows_told(&l), windows_told) != NULL, has);
+    message_list_free(&l);
+    aggregate_free(&a);
+    str_free(&s);
+    return has;
+}
+
+START_TEST(a_model_with_windows_is_told_where_they_are_kept)
+{
+    struct rows_fake f[] = {{"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .more = WINDOW},
+                            {"g", 1, 0, "c0", "q", "full", "", 1, 1, 0, .task = "u", .more = WINDOW},
+                            {"k", 2, 0, "c0", "q", "knorm", "0.5", 1, 1, 0.5, .more = WINDOW}};
+    ck_assert_int_eq(tells_windows(f, 3), 1);
+    ck_assert_int_eq(tells_windows(f, 2), 0); /* nothing is pruned */
+    f[2].more = ",\"windows\":\"prune\",\"n\":40,\"attention_lost\":[0.5,0.5]";
+    ck_assert_int_eq(tells_windows(f, 3), 0);
+    f[2].more = WINDOW;
+    f[0].more = f[1].more = ",\"windows\":\"keep\",\"n\":10,\"attention_lost\":[0,0]"; /* has none */
+    ck_assert_int_eq(tells_windows(f, 3), 0);
+    f[0].more = f[1].more = NULL; /* an older program's */
+    ck_assert_int_eq(tells_windows(f, 3), 0);
+}
+END_TEST
+
 Suite *make_message_suite(void)
 {
     Suite *s = suite_create("message");
@@ -219,6 +259,7 @@ Suite *make_message_suite(void)
     tcase_add_test(t, every_kind_is_told_everywhere_in_the_same_words);
     tcase_add_test(t, what_rows_are_like_stands_in_every_file_of_a_report);
     tcase_add_test(t, results_without_doubts_say_nothing);
+    tcase_add_test(t, a_model_with_windows_is_told_where_they_are_kept);
     suite_add_tcase(s, t);
     return s;
 }

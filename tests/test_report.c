@@ -6,6 +6,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "harness/report/pool.h"
 #include "harness/report/report.h"
 #include "harness/report/table.h"
 #include "tests/lib/rows.h"
@@ -290,6 +291,30 @@ START_TEST(the_same_rows_in_any_order_give_the_same_files)
 }
 END_TEST
 
+/* keep 0.5 of what can be pruned is more of all bytes where windows are kept whole. */
+START_TEST(a_table_has_both_shares)
+{
+    struct rows_fake two[] = {{"f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .more = ",\"cache_share\":1"},
+                              {"k", 1, 0, "c0", "q", "knorm", "0.5", 1, 1, 0, .more = ",\"cache_share\":0.8125"}};
+    write_rows(two, 2);
+    ck_assert_int_eq(report_write(dir, &messages, NULL), 0);
+    char *md = rows_read("table.md"), *csv = rows_read("cells.csv");
+    struct quote pool = {.language = QUOTE_MARKDOWN};
+    ck_assert_ptr_nonnull(strstr(md, "|  kept | of bytes | tokens |"));
+    ck_assert_ptr_nonnull(strstr(md, "| 0.500 |    0.812 |     10 |"));
+    ck_assert_ptr_nonnull(strstr(md, "kept: share of the entries of layers that are pruned; of bytes: of all that the "
+                                     "full cache holds; "));
+    ck_assert_ptr_nonnull(strstr(csv, ",cache_bytes,cache_share,"));
+    ck_assert_ptr_nonnull(strstr(csv, ",100,0.8125,"));
+    ck_assert_int_eq(pool_markdown(dir, &pool, NULL), 0);
+    ck_assert_ptr_nonnull(strstr(pool.page.p, "|  kept | of bytes | tasks |"));
+    ck_assert_ptr_nonnull(strstr(pool.page.p, "| 0.500 |    0.812 |"));
+    quote_free(&pool);
+    mem_free(md);
+    mem_free(csv);
+}
+END_TEST
+
 START_TEST(every_task_has_a_table_of_its_own)
 {
     struct rows_fake two[16];
@@ -473,6 +498,7 @@ Suite *make_report_suite(void)
     tcase_add_test(t, the_table_is_what_was_computed_by_hand);
     tcase_add_test(t, cells_csv_has_every_number);
     tcase_add_test(t, the_same_rows_in_any_order_give_the_same_files);
+    tcase_add_test(t, a_table_has_both_shares);
     tcase_add_test(t, every_task_has_a_table_of_its_own);
     tcase_add_test(t, a_layer_study_is_told_with_intervals_and_a_test_of_its_layers);
     tcase_add_test(t, cells_that_the_experiment_no_longer_has_are_left_out);

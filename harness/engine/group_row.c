@@ -4,6 +4,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/engine/group_int.h"
+#include "harness/experiment/layers.h"
 
 void group_row_init(const struct group_run *s, const struct cell_run *r, struct row *row)
 {
@@ -127,6 +128,18 @@ static void fill_scores(const struct group_run *s, const struct cell_run *r, str
     }
 }
 
+/* Entries kept of those that the full cache holds at this moment, in all layers; each has as many bytes. */
+static double share_of_cache(const struct group_run *s, const struct row *row)
+{
+    const struct hparams *hp = &s->g->model->hp;
+    double kept = 0, all = 0;
+    for (int l = 0; l < hp->n_layer; l++) {
+        kept += row->kept[l];
+        all += layers_entries(hp, l, s->n);
+    }
+    return kept / all;
+}
+
 void group_row_fill(const struct group_run *s, const struct cell_run *r, struct row *row)
 {
     const struct group *g = s->g;
@@ -140,6 +153,7 @@ void group_row_fill(const struct group_run *s, const struct cell_run *r, struct 
             cell->budget.kind == BUDGET_KEEP ? decimal_to_double(cell->budget.keep) : (double)k->result.m / s->n;
     row->protection_cut = k->result.protection_cut;
     row->cache_bytes = (int64_t)r->bytes;
+    row->cache_share = share_of_cache(s, row);
     row->cache_bytes_bf16 = (int64_t)r->bytes / 2;
     row->cache_bytes_end = (int64_t)t->bytes_end;
     row->cache_bytes_peak = (int64_t)(t->bytes_peak > k->peak_bytes ? t->bytes_peak : k->peak_bytes);

@@ -16,7 +16,7 @@ void row_begin(struct row *r, const struct experiment *x, const struct cell *cel
         .first_divergence = -1,
         .group_cells = 1,
     };
-    r->keep = r->level = r->predicted = r->nll = r->kl = r->top1 = r->kl_max = (double)NAN;
+    r->keep = r->cache_share = r->level = r->predicted = r->nll = r->kl = r->top1 = r->kl_max = (double)NAN;
     r->prefill_s = r->decode_s = (double)NAN;
     for (int i = 0; i < ROW_MAX_METRIC; i++)
         r->metric[i] = (double)NAN;

@@ -26,7 +26,7 @@ struct row {
     char prompt_sha256[HASH_HEX];
     int prompt_tokens, n;            /* whole prompt; entries at the moment of pruning */
     int max_new_tokens;              /* that its question might generate, where a record says its own; 0: the cell's */
-    double keep;                     /* resolved whole: entries kept / (n x layers) */
+    double keep;                     /* resolved whole: entries kept / entries, of the layers that the cell prunes */
     int64_t keep_tokens, keep_bytes; /* m; bytes of the pruned prompt cache, float32 */
     double level;                    /* `single`: keep of the studied layer; NAN otherwise */
     double predicted;   /* damage that the layer allocator expects of its own answer; NAN: it says nothing */
@@ -34,6 +34,7 @@ struct row {
     int n_layer;
     int protection_cut;
     int64_t cache_bytes, cache_bytes_bf16, cache_bytes_end, cache_bytes_peak, resident_bytes;
+    double cache_share;   /* cache_bytes of the full cache's at that moment: entries kept / entries, of all layers */
     int64_t policy_bytes; /* statistics that the policy keeps beside the cache while decoding */
     const char *output;
     int output_tokens;

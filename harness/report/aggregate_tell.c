@@ -1,6 +1,7 @@
 /* What a reader should know of the rows behind the numbers. */
 #include <string.h>
 
+#include "harness/base/str.h"
 #include "harness/metric/metric.h"
 #include "harness/report/aggregate.h"
 #include "harness/report/message.h"
@@ -76,6 +77,56 @@ static void tell_few(const struct aggregate *a, struct message_list *out)
         message_add(out, MESSAGE_FEW_SAMPLES, &(struct message_values){.number = {few, cells, FEW}});
 }
 
+static int is_of(const struct agg_cell *c, const char *key, const char *value)
+{
+    return strcmp(aggregate_text(c, key), value) == 0;
+}
+
+/* 1 when a cell of the model is pruned and keeps its windows. */
+static int keeps_windows(const struct aggregate *a, const char *model)
+{
+    for (int c = 0; c < a->n_cell; c++)
+        if (is_of(&a->cell[c], "model", model) && !is_of(&a->cell[c], "policy", "full") &&
+            is_of(&a->cell[c], "windows", "keep"))
+            return 1;
+    return 0;
+}
+
+/* Of models with windows, whose `keep` is not of the whole cache. The full cache's row tells which layers these are:
+ * nothing can be lost there. */
+static void tell_windows(const struct aggregate *a, struct message_list *out)
+{
+    const char *last = "";
+    for (int c = 0; c < a->n_cell; c++) {
+        const struct agg_cell *full = &a->cell[c];
+        const struct json *kept = json_get(full->axes, columns_name(COLUMN_KEPT)),
+                          *lost = json_get(full->axes, columns_name(COLUMN_ATTENTION_LOST));
+        const char *model = aggregate_text(full, "model");
+        if (!is_of(full, "policy", "full") || strcmp(model, last) == 0 || !json_is_array(kept) ||
+            json_size(lost) != json_size(kept) || !keeps_windows(a, model))
+            continue;
+        double pruned = 0, all = 0;
+        long windows = 0, layers = (long)json_size(kept);
+        const struct json *k = json_first(kept), *v = json_first(lost);
+        for (; k && v; k = json_next(k), v = json_next(v)) {
+            all += json_number(k, 0);
+            pruned += json_is_null(v) ? 0 : json_number(k, 0);
+            windows += json_is_null(v);
+        }
+        last = model;
+        if (!windows || all <= 0)
+            continue;
+        struct str share = {0}, n = {0};
+        str_addf(&share, "%.0f", 100 * pruned / all);
+        str_addf(&n, "%.0f", json_number(json_get(full->axes, columns_name(COLUMN_ENTRIES)), 0));
+        message_add(
+            out, MESSAGE_WINDOWS,
+            &(struct message_values){.number = {windows, layers, layers - windows}, .text = {model, share.p, n.p}});
+        str_free(&share);
+        str_free(&n);
+    }
+}
+
 void aggregate_tell(const struct aggregate *a, struct message_list *out)
 {
     tell_origin(a, out);
@@ -84,4 +135,5 @@ void aggregate_tell(const struct aggregate *a, struct message_list *out)
     tell_cut_off(a, out);
     tell_protection(a, out);
     tell_few(a, out);
+    tell_windows(a, out);
 }

@@ -25,6 +25,9 @@ static const struct message_ops table[MESSAGE_END] = {
                                 "first, then the question, then the newest; first: cell {a}"},
     [MESSAGE_FEW_SAMPLES] = {"few_samples", MESSAGE_NOTE, 1,
                              "{1} of {2} cells stand on fewer than {3} contexts: so few say little of others"},
+    [MESSAGE_WINDOWS] = {"windows", MESSAGE_NOTE, 1,
+                         "model {a}: {1} of {2} layers have a window and are never pruned: keep is of the other {3}, "
+                         "which hold {b} % of the full cache's bytes at {c} tokens"},
 
     [MESSAGE_STALE_PROFILE] = {"stale_profile", MESSAGE_WARNING, 0,
                                "profile.h5 is of an earlier experiment: this one studies no layers"},

@@ -24,6 +24,7 @@ enum message_kind {
     MESSAGE_CUT_OFF,
     MESSAGE_PROTECTION_CUT,
     MESSAGE_FEW_SAMPLES,
+    MESSAGE_WINDOWS,
     /* what the folder is like, and what this machine could not do */
     MESSAGE_STALE_PROFILE,
     MESSAGE_NOTHING_TO_PLOT,

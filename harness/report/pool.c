@@ -88,7 +88,7 @@ static void pool_cells(const struct aggregate *a, char *const *task, const int *
 {
     int *cell = mem_new((size_t)n + 1, sizeof *cell), *done = mem_new((size_t)n + 1, sizeof *done);
     struct sums score = {0}, kl = {0}, score_diff = {0}, kl_diff = {0};
-    double keep = 0, bytes = 0;
+    double keep = 0, share = 0, bytes = 0;
     for (int i = 0; i < n; i++) {
         int k = 0;
         for (int j = i; j < n; j++)
@@ -108,6 +108,7 @@ static void pool_cells(const struct aggregate *a, char *const *task, const int *
         if (isfinite(s[COLUMN_SCORE].mean)) {
             out->n_sample += s[COLUMN_SCORE].n;
             keep += aggregate_mean(&c, COLUMN_KEEP);
+            share += aggregate_mean(&c, COLUMN_CACHE_SHARE);
             bytes += aggregate_mean(&c, COLUMN_CACHE_BYTES);
         }
         add(&score, s[COLUMN_SCORE].mean, s[COLUMN_SCORE].lo, s[COLUMN_SCORE].hi);
@@ -123,6 +124,7 @@ static void pool_cells(const struct aggregate *a, char *const *task, const int *
     out->score_diff = value_of(&score_diff);
     out->kl_diff = value_of(&kl_diff);
     out->keep = score.n ? keep / score.n : (double)NAN;
+    out->cache_share = score.n ? share / score.n : (double)NAN;
     out->bytes = score.n ? bytes / score.n : (double)NAN;
     mem_free(cell);
     mem_free(done);
@@ -247,11 +249,8 @@ static void add_line(const struct aggregate *a, const struct pool_line *p, struc
     table_add(t, &s);
     pool_layer_budget(a, p->cell, NULL, &s);
     table_add(t, &s);
-    if (isfinite(p->keep))
-        str_addf(&s, "%.3f", p->keep);
-    else
-        str_add(&s, "n/a");
-    table_add(t, &s);
+    table_add_value(t, p->keep, "%.3f");
+    table_add_value(t, p->cache_share, "%.3f");
     str_addf(&s, "%d", p->score.n);
     table_add(t, &s);
     str_addf(&s, "%d", p->n_sample);
@@ -266,9 +265,9 @@ static void add_line(const struct aggregate *a, const struct pool_line *p, struc
 
 int pool_markdown(const char *dir, struct quote *out, struct err *e)
 {
-    static const char *const heads[] = {"policy", "layer budget",     "kept", "tasks", "n", "score", "difference",
-                                        "kl",     "difference of kl", "also"};
-    enum { N_HEAD = sizeof heads / sizeof *heads };
+    static const char *const heads[] = {"policy", "layer budget", "kept", "of bytes",         "tasks", "n",
+                                        "score",  "difference",   "kl",   "difference of kl", "also"};
+    enum { N_HEAD = sizeof heads / sizeof *heads, AT_SHARE = 3 };
     struct aggregate a;
     struct table t = {.n_column = N_HEAD, .left = 2};
     struct pool_line *p;
@@ -280,6 +279,8 @@ int pool_markdown(const char *dir, struct quote *out, struct err *e)
         table_add_text(&t, heads[k]);
     for (int i = 0; i < n; i++)
         add_line(&a, &p[i], &t);
+    if (table_column_is_empty(&t, AT_SHARE, "n/a")) /* rows of an older version */
+        table_drop_column(&t, AT_SHARE);
     table_write(&t, out);
     quote_add(out,
               "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the "

@@ -22,7 +22,7 @@ struct pool_value {
 struct pool_line {
     const struct agg_cell *cell; /* its first: the axes */
     int n_sample;
-    double keep, bytes;                               /* means over the tasks that have a score; NAN: none */
+    double keep, cache_share, bytes;                  /* means over the tasks that have a score; NAN: none */
     struct pool_value score, kl, score_diff, kl_diff; /* differences to each cell's baseline */
 };
 

@@ -114,6 +114,7 @@ static const struct shown shown[] = {
     {"policy", add_policy, COLUMN_END, "", NULL},
     {"layer budget", add_layer_budget, COLUMN_END, "", "uniform"},
     {"kept", add_mean, COLUMN_KEEP, "%.3f", NULL},
+    {"of bytes", add_mean, COLUMN_CACHE_SHARE, "%.3f", "n/a"},
     {"tokens", add_mean, COLUMN_KEEP_TOKENS, "%.0f", NULL},
     {"MiB", add_mebibytes, COLUMN_CACHE_BYTES, "%.2f", NULL},
     {"MiB bf16", add_mebibytes, COLUMN_CACHE_BYTES_BF16, "%.2f", NULL},
@@ -177,6 +178,9 @@ static void add_legend(const struct aggregate *a, const struct agg_cell *c, stru
     str_add(s, "; ");
     str_add(s, report_intervals);
     str_add(s, "; ");
+    if (isfinite(aggregate_mean(c, COLUMN_CACHE_SHARE)))
+        str_add(s,
+                "kept: share of the entries of layers that are pruned; of bytes: of all that the full cache holds; ");
     str_addf(s,
              "\"- %s\": paired difference to %s on the same samples, with its permutation p; kl: nats per token from "
              "the full "

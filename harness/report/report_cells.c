@@ -21,7 +21,8 @@ enum { MOST_HEADS = AXES_MOST + 16 };
 static int add_heads(const struct csv *cells, const char *head[MOST_HEADS], int *n_axis)
 {
     static const char *const of[] = {"model", "task", "length"}, *const always[] = {"policy", "budget", "layer_budget"};
-    static const enum column_id values[] = {COLUMN_ROWS, COLUMN_KEEP, COLUMN_SCORE, COLUMN_NLL, COLUMN_KL, COLUMN_TOP1};
+    static const enum column_id values[] = {COLUMN_ROWS, COLUMN_KEEP, COLUMN_CACHE_SHARE, COLUMN_SCORE,
+                                            COLUMN_NLL,  COLUMN_KL,   COLUMN_TOP1};
     int n = 0;
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         head[n++] = of[i];

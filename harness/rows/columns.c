@@ -64,6 +64,8 @@ static const struct column table[COLUMN_END] = {
                                .offset = AT(protection_cut)},
     [COLUMN_CACHE_BYTES] = {"cache_bytes", "bytes", COLUMN_DISCRETE, COLUMN_LOWER, COLUMN_MEAN, COLUMN_INT64,
                             AT(cache_bytes), COLUMN_KNOWN_IF_OK},
+    [COLUMN_CACHE_SHARE] = {"cache_share", "fraction", COLUMN_DISCRETE, COLUMN_LOWER, COLUMN_MEAN, COLUMN_DOUBLE,
+                            AT(cache_share)},
     [COLUMN_CACHE_BYTES_BF16] = {"cache_bytes_bf16", "bytes", COLUMN_DISCRETE, COLUMN_LOWER, COLUMN_MEAN, COLUMN_INT64,
                                  AT(cache_bytes_bf16), COLUMN_KNOWN_IF_OK},
     [COLUMN_CACHE_BYTES_END] = {"cache_bytes_end", "bytes", COLUMN_DISCRETE, COLUMN_LOWER, COLUMN_MEAN, COLUMN_INT64,

@@ -216,5 +216,6 @@ void rows_add_fake(struct str *s, const struct rows_fake *f)
     str_add_json_double(s, f->kl);
     str_add(s, ",\"level\":");
     str_add_json_double(s, f->level > 0 ? f->level : (double)NAN);
-    str_addf(s, ",\"top1\":null,\"kl_max\":null,\"cache_bytes\":%.0f}\n", f->bytes > 0 ? f->bytes : 100);
+    str_addf(s, ",\"top1\":null,\"kl_max\":null,\"cache_bytes\":%.0f%s}\n", f->bytes > 0 ? f->bytes : 100,
+             f->more ? f->more : "");
 }

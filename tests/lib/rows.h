@@ -57,6 +57,7 @@ struct rows_fake {
     double bytes, level;      /* 0: 100; null */
     int length;               /* of the task; 0: none */
     int new_tokens;           /* max_new_tokens; 0: not said */
+    const char *more;         /* further columns, `,"name":value`; NULL: none */
 };
 void rows_add_fake(struct str *s, const struct rows_fake *f);
 
