@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/base/str.h"
 #include "policies/allocator.h"
 
 struct config {
@@ -17,19 +18,22 @@ static const struct param params[] = {
     {0},
 };
 
-static int check(const void *config, int n_layer, struct err *e)
+static int check(const void *config, const struct allocator_setup *s, struct err *e)
 {
     const struct config *c = config;
-    if (c->layers >= n_layer)
-        return err_set(e, ERR_CONFIG, "free_first: %d whole layers of a model with %d layers leave none to prune",
-                       (int)c->layers, n_layer);
-    return 0;
+    struct str of = {0};
+    if (c->layers < s->n_layer)
+        return 0;
+    allocator_layers_text(s, &of);
+    err_set(e, ERR_CONFIG, "free_first: %d whole layers of %s leave none to prune", (int)c->layers, of.p);
+    str_free(&of);
+    return -1;
 }
 
 static int allocate(const void *self, const struct allocator_input *in, int *entries, struct err *e)
 {
     const struct config *c = self;
-    if (check(self, in->n_layer, e))
+    if (check(self, &(struct allocator_setup){.n_layer = in->n_layer}, e))
         return -1;
     unsigned char *whole = mem_new((size_t)in->n_layer, 1);
     memset(whole, 1, (size_t)c->layers);

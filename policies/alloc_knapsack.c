@@ -65,9 +65,8 @@ static void make_items(const struct allocator_profile *p, const struct allocator
     t->n_level += p->level[p->n_level - 1] < 1;
     t->cost = mem_new((size_t)t->n_layer * (size_t)t->n_level, sizeof *t->cost);
     for (int l = 0; l < t->n_layer; l++)
-        for (int k = 0; k < t->n_level; k++) {
-            double m =
-                k < p->n_level ? floor(p->level[k] * in->n + 1e-9) : in->n; /* levels are read as binary fractions */
+        for (int k = 0, n = allocator_n(in, l); k < t->n_level; k++) {
+            double m = k < p->n_level ? floor(p->level[k] * n + 1e-9) : n; /* levels are read as binary fractions */
             m = k == t->n_level - 1 ? in->available[l] : m;
             t->cost[l * t->n_level + k] = m < 1 ? 1 : m > in->available[l] ? in->available[l] : (int)m;
         }

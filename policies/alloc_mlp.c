@@ -20,10 +20,10 @@ static const struct param params[] = {
     {0},
 };
 
-static int check(const void *config, int n_layer, struct err *e)
+static int check(const void *config, const struct allocator_setup *s, struct err *e)
 {
-    unsigned char *whole = mem_new((size_t)n_layer, 1);
-    int rc = allocator_guided_middle(n_layer, (int)((const struct config *)config)->layers, whole, e);
+    unsigned char *whole = mem_new((size_t)s->n_layer + 1, 1);
+    int rc = allocator_guided_middle(s->n_layer, (int)((const struct config *)config)->layers, whole, e);
     mem_free(whole);
     return rc ? err_wrap(e, "mlp") : 0;
 }

@@ -1,6 +1,7 @@
 /* proportional: the cell's total spread in proportion to a weight per layer. */
 #include <stddef.h>
 
+#include "harness/base/str.h"
 #include "policies/allocator.h"
 
 struct config {
@@ -13,18 +14,22 @@ static const struct param params[] = {
     {0},
 };
 
-static int check(const void *config, int n_layer, struct err *e)
+static int check(const void *config, const struct allocator_setup *s, struct err *e)
 {
     const struct config *c = config;
-    if (c->weights.n != n_layer)
-        return err_set(e, ERR_CONFIG, "proportional: %d weights for a model of %d layers", c->weights.n, n_layer);
-    return 0;
+    struct str of = {0};
+    if (c->weights.n == s->n_layer)
+        return 0;
+    allocator_layers_text(s, &of);
+    err_set(e, ERR_CONFIG, "proportional: %d weights for %s", c->weights.n, of.p);
+    str_free(&of);
+    return -1;
 }
 
 static int allocate(const void *config, const struct allocator_input *in, int *entries, struct err *e)
 {
     const struct config *c = config;
-    if (check(config, in->n_layer, e))
+    if (check(config, &(struct allocator_setup){.n_layer = in->n_layer}, e))
         return -1;
     return allocator_spread(c->weights.v, in->available, in->n_layer, in->total, entries, e);
 }

@@ -2,6 +2,7 @@
  * only: true, all layers keep it but one. */
 #include <stddef.h>
 
+#include "harness/base/str.h"
 #include "policies/allocator.h"
 
 struct config {
@@ -19,28 +20,36 @@ static const struct param params[] = {
     {0},
 };
 
-static int check(const void *config, int n_layer, struct err *e)
+static int check(const void *config, const struct allocator_setup *s, struct err *e)
 {
     const struct config *c = config;
-    if (c->layer >= n_layer)
-        return err_set(e, ERR_CONFIG, "single: layer %d of a model with layers 0 to %d", (int)c->layer, n_layer - 1);
-    return 0;
+    int n = s->n_model_layer > s->n_layer ? s->n_model_layer : s->n_layer;
+    if (c->layer >= n)
+        return err_set(e, ERR_CONFIG, "single: layer %d of a model with layers 0 to %d", (int)c->layer, n - 1);
+    if (c->layer < 0 || allocator_layer_of(s->number, s->n_layer, c->layer) >= 0)
+        return 0;
+    struct str pruned = {0};
+    for (int l = 0; l < s->n_layer; l++)
+        str_addf(&pruned, "%s%d", l ? ", " : "", s->number ? s->number[l] : l);
+    err_set(e, ERR_CONFIG, "single: layer %d has a window and is not pruned (windows: keep); the layers that are: %s",
+            (int)c->layer, pruned.n ? pruned.p : "none");
+    str_free(&pruned);
+    return -1;
 }
 
 static int allocate(const void *config, const struct allocator_input *in, int *entries, struct err *e)
 {
     const struct config *c = config;
-    int found = 0;
-    if (!in->number && check(config, in->n_layer, e))
-        return -1;
+    int studied = allocator_layer_of(in->number, in->n_layer, c->layer);
     if (c->layer < 0)
         return err_set(e, ERR_POLICY, "single: one layer is expected here, found all");
+    if (studied < 0)
+        return err_set(e, ERR_POLICY, "single: layer %d is none of those that are pruned", (int)c->layer);
     for (int l = 0; l < in->n_layer; l++) {
-        int studied = c->layer == (in->number ? in->number[l] : l), m = in->own_m ? in->own_m[l] : in->m;
-        entries[l] = studied != c->only && m < in->available[l] ? m : in->available[l];
-        found |= studied;
+        int pruned = c->only ? l != studied : l == studied, m = allocator_m(in, l);
+        entries[l] = pruned && m < in->available[l] ? m : in->available[l];
     }
-    return found ? 0 : err_set(e, ERR_CONFIG, "single: layer %d is none of those that are pruned", (int)c->layer);
+    return 0;
 }
 
 extern const struct allocator_ops allocator_single;

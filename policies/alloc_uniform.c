@@ -6,9 +6,7 @@ static int allocate(const void *config, const struct allocator_input *in, int *e
 {
     (void)config;
     double *weight = mem_new((size_t)in->n_layer, sizeof *weight);
-    int differ = 0;
-    for (int l = 0; l < in->n_layer; l++)
-        differ |= in->own_m && in->own_m[l] != in->own_m[0];
+    int differ = allocator_m_differs(in);
     for (int l = 0; l < in->n_layer; l++)
         weight[l] = differ ? in->own_m[l] : 1;
     int rc = allocator_spread(weight, in->available, in->n_layer, in->total, entries, e);

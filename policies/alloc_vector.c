@@ -1,6 +1,8 @@
-/* vector: an absolute fraction for every layer, in exact decimals: m_l = max(1, floor(f_l n)). The cell has no keep. */
+/* vector: an absolute fraction for every layer, in exact decimals: m_l = max(1, floor(f_l n)). The cell has no keep. Of
+ * a model with windows only the layers that are pruned have a fraction, in their order. */
 #include <stddef.h>
 
+#include "harness/base/str.h"
 #include "policies/allocator.h"
 
 struct config {
@@ -12,21 +14,25 @@ static const struct param params[] = {
     {0},
 };
 
-static int check(const void *config, int n_layer, struct err *e)
+static int check(const void *config, const struct allocator_setup *s, struct err *e)
 {
     const struct config *c = config;
-    if (c->keep.n != n_layer)
-        return err_set(e, ERR_CONFIG, "vector: %d fractions for a model of %d layers", c->keep.n, n_layer);
-    return 0;
+    struct str of = {0};
+    if (c->keep.n == s->n_layer)
+        return 0;
+    allocator_layers_text(s, &of);
+    err_set(e, ERR_CONFIG, "vector: %d fractions for %s", c->keep.n, of.p);
+    str_free(&of);
+    return -1;
 }
 
 static int allocate(const void *config, const struct allocator_input *in, int *entries, struct err *e)
 {
     const struct config *c = config;
-    if (check(config, in->n_layer, e))
+    if (check(config, &(struct allocator_setup){.n_layer = in->n_layer}, e))
         return -1;
     for (int l = 0; l < in->n_layer; l++) {
-        int64_t m = decimal_floor_mul(c->keep.v[l], in->own_n ? in->own_n[l] : in->n);
+        int64_t m = decimal_floor_mul(c->keep.v[l], allocator_n(in, l));
         entries[l] = m < 1 ? 1 : m > in->available[l] ? in->available[l] : (int)m;
     }
     return 0;

@@ -6,6 +6,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/base/param_check.h"
+#include "harness/base/str.h"
 
 #define ALL_ALLOCATORS \
     ALLOCATOR(uniform) \
@@ -124,15 +125,50 @@ void allocator_shares(const double *weight, const double *low, const double *hig
     mem_free(fixed);
 }
 
+int allocator_n(const struct allocator_input *in, int layer)
+{
+    return in->own_n ? in->own_n[layer] : in->n;
+}
+
+int allocator_m(const struct allocator_input *in, int layer)
+{
+    return in->own_m ? in->own_m[layer] : in->m;
+}
+
+int allocator_m_differs(const struct allocator_input *in)
+{
+    for (int l = 1; in->own_m && l < in->n_layer; l++)
+        if (in->own_m[l] != in->own_m[0])
+            return 1;
+    return 0;
+}
+
+int allocator_layer_of(const int *number, int n, int64_t model_layer)
+{
+    for (int l = 0; l < n; l++)
+        if ((number ? number[l] : l) == model_layer)
+            return l;
+    return -1;
+}
+
+void allocator_layers_text(const struct allocator_setup *s, struct str *out)
+{
+    if (s->n_model_layer > s->n_layer)
+        str_addf(out, "the %d layers that are pruned of a model of %d", s->n_layer, s->n_model_layer);
+    else
+        str_addf(out, "a model of %d layers", s->n_layer);
+}
+
 int allocator_spread(const double *weight, const int *available, int n, int64_t total, int *out, struct err *e)
 {
     int64_t most = 0, given = 0;
     double top = 0;
     for (int i = 0; i < n; i++) {
         if (!isfinite(weight[i]) || weight[i] < 0)
-            return err_set(e, ERR_POLICY, "layer %d: weight %g; finite and not negative is expected", i, weight[i]);
+            return err_set(e, ERR_POLICY, "layer %d of %d that share: weight %g; finite and not negative is expected",
+                           i, n, weight[i]);
         if (available[i] < 1)
-            return err_set(e, ERR_POLICY, "layer %d has no entry to keep", i);
+            return err_set(e, ERR_POLICY, "layer %d of %d that share has no entry to keep", i, n);
         most += available[i];
         top = fmax(top, weight[i]);
     }
@@ -169,7 +205,7 @@ int allocator_spread(const double *weight, const int *available, int n, int64_t 
 int allocator_spread_rest(const struct allocator_input *in, const unsigned char *whole, const double *weight,
                           int *entries, struct err *e)
 {
-    int n = 0, n_whole = 0, rc = -1;
+    int n = 0, n_whole = 0, differ = allocator_m_differs(in), rc = -1;
     int64_t spent = 0, most = 0;
     double *w = mem_new((size_t)in->n_layer, sizeof *w);
     int *available = mem_new((size_t)in->n_layer, sizeof *available), *out = mem_new((size_t)in->n_layer, sizeof *out);
@@ -179,7 +215,7 @@ int allocator_spread_rest(const struct allocator_input *in, const unsigned char 
             spent += in->available[l];
             n_whole++;
         } else {
-            w[n] = weight ? weight[l] : 1;
+            w[n] = weight ? weight[l] : differ ? in->own_m[l] : 1;
             available[n++] = in->available[l];
         }
     }

@@ -2,7 +2,8 @@
  * const struct, a parameter table, one file and one line in allocator.c.
  *
  * Counts here are entries per KV head ("entries of a layer" = what each of its KV heads holds on average);
- * a total is the sum over layers. */
+ * a total is the sum over layers. Layers are those that the cell prunes, counted from 0 (layer 0 is the first of them,
+ * the middle ones lie in the middle of them); users and files call them by the model's own numbers. */
 #ifndef POLICIES_ALLOCATOR_H
 #define POLICIES_ALLOCATOR_H
 
@@ -13,7 +14,7 @@
 #include "harness/base/param.h"
 #include "policies/policy.h"
 
-#define ALLOCATOR_ABI 2
+#define ALLOCATOR_ABI 3
 
 enum allocator_budget {
     ALLOCATOR_SPREADS,  /* spreads the cell's total (keep, keep_tokens or keep_bytes) */
@@ -41,7 +42,10 @@ struct allocator_input {
 
 /* What is known of a model before anything runs. */
 struct allocator_setup {
-    int n_layer;
+    int n_layer;                      /* that are allocated over */
+    const int *number;                /* [n_layer] ascending, what the model calls them; NULL: 0 .. n_layer - 1 */
+    int n_model_layer;                /* of the whole model; 0: n_layer */
+    const char *windows;              /* the cell's: "keep", "prune"; NULL: keep */
     const char *model, *model_sha256; /* its name and its file's hash, as they stand in profiles; "": not known */
     const char *dir;                  /* of the experiment file: what paths are relative to */
 };
@@ -56,7 +60,7 @@ struct allocator_ops {
     size_t config_size;
     const struct param *params;
     /* (optional) checks parameters against the model before anything runs; the message names the numbers */
-    int (*check)(const void *config, int n_layer, struct err *e);
+    int (*check)(const void *config, const struct allocator_setup *setup, struct err *e);
     /* (optional) reads files, once per model before anything runs; default: *self = (void *)config and no destroy */
     int (*create)(void **self, const void *config, const struct allocator_setup *setup, struct err *e);
     void (*destroy)(void *self);
@@ -71,6 +75,16 @@ struct allocator_ops {
     int (*allocate)(const void *self, const struct allocator_input *in, int *entries, struct err *e);
 };
 
+/* n and m of a layer by itself; and whether m differs between layers. */
+int allocator_n(const struct allocator_input *in, int layer);
+int allocator_m(const struct allocator_input *in, int layer);
+int allocator_m_differs(const struct allocator_input *in);
+/* Which of the n layers with these numbers the model calls so; -1: none. */
+int allocator_layer_of(const int *number, int n, int64_t model_layer);
+/* Appends "a model of 18 layers", or "the 3 layers that are pruned of a model of 18". */
+struct str;
+void allocator_layers_text(const struct allocator_setup *s, struct str *out);
+
 int allocator_count(void);
 const struct allocator_ops *allocator_at(int i);
 const struct allocator_ops *allocator_find(const char *name);
@@ -83,7 +97,7 @@ int allocator_validate(const struct allocator_ops *a, struct err *e);
 int allocator_spread(const double *weight, const int *available, int n, int64_t total, int *out, struct err *e);
 
 /* The same for the layers that are not whole[l]; those keep all they have, and the others pay. weight [n_layer], NULL:
- * all equal. ERR_INFEASIBLE, with the numbers, when too little is left for one entry each. */
+ * as the budget has them, m of each. ERR_INFEASIBLE, with the numbers, when too little is left for one entry each. */
 int allocator_spread_rest(const struct allocator_input *in, const unsigned char *whole, const double *weight,
                           int *entries, struct err *e);
 /* The real-valued part of the rule between any bounds: share[i] in [low[i], high[i]], in proportion to the weights

@@ -48,8 +48,8 @@ int allocator_guided_middle(int n_layer, int k, unsigned char *whole, struct err
     int begin = n_layer / 2 - k / 2 + 1;
     if (k < 1 || begin < 1 || begin + k > n_layer || k + 2 > n_layer)
         return err_set(e, ERR_CONFIG,
-                       "%d middle layers (from layer %d) and layer 0 of a model with %d layers leave none to prune", k,
-                       begin, n_layer);
+                       "%d middle layers (from layer %d) and layer 0 of %d layers that are pruned leave none to prune",
+                       k, begin, n_layer);
     memset(whole, 0, (size_t)n_layer);
     whole[0] = 1;
     memset(whole + begin, 1, (size_t)k);
@@ -87,19 +87,22 @@ int allocator_guided_spread(const struct allocator_input *in, const unsigned cha
 {
     int n = 0, rc = -1;
     size_t L = (size_t)in->n_layer;
-    double most = 0, spent = 0, reach = 0;
+    double most = 0, spent = 0, reach = 0, others = 0, all = 0;
     double *low = mem_new(L, sizeof *low), *high = mem_new(L, sizeof *high), *weight = mem_new(L, sizeof *weight),
            *removed = mem_new(L, sizeof *removed), *kept = mem_new(L, sizeof *kept);
     for (int l = 0; l < in->n_layer; l++) {
         most += in->available[l];
+        all += allocator_n(in, l);
         if (whole[l]) {
             spent += in->available[l];
             continue;
         }
         /* of n entries; what an earlier chunk lost is removed already */
-        low[n] = in->n > in->available[l] ? in->n - in->available[l] : 0;
-        high[n] = fmax(fmin(rho_max * in->n, in->n - 1), low[n]);
-        reach += in->n - high[n];
+        int n_l = allocator_n(in, l);
+        low[n] = n_l > in->available[l] ? n_l - in->available[l] : 0;
+        high[n] = fmax(fmin(rho_max * n_l, n_l - 1), low[n]);
+        reach += n_l - high[n];
+        others += n_l;
         weight[n++] = s[l];
     }
     double total = fmin((double)in->total, most), rest = total - spent;
@@ -108,18 +111,17 @@ int allocator_guided_spread(const struct allocator_input *in, const unsigned cha
                 "keeping %.0f of %.0f entries with %d of %d layers whole needs a mean pruning ratio of %.3f in the "
                 "others, above rho_max %g: "
                 "at least %.0f are kept",
-                total, (double)in->n * in->n_layer, in->n_layer - n, in->n_layer, 1 - rest / ((double)n * in->n),
-                rho_max, spent + reach);
+                total, all, in->n_layer - n, in->n_layer, 1 - rest / others, rho_max, spent + reach);
         goto out;
     }
-    double to_remove = (double)n * in->n - rest;
+    double to_remove = others - rest;
     if (how == ALLOCATOR_GUIDED_EQUAL)
         spread_equally(weight, low, high, n, to_remove, removed);
     else
         allocator_shares(weight, low, high, n, to_remove, removed);
     for (int l = in->n_layer - 1; l >= 0; l--)
         if (!whole[l])
-            kept[l] = fmax(in->n - removed[--n], 0);
+            kept[l] = fmax(allocator_n(in, l) - removed[--n], 0);
     rc = allocator_spread_rest(in, whole, kept, entries, e);
 out:
     mem_free(low);

@@ -47,12 +47,41 @@ static int level_row(struct allocator_profile *p, double level, int **count)
     return at;
 }
 
+static int number_of(const struct allocator_setup *of, int layer)
+{
+    return of->number ? of->number[layer] : layer;
+}
+
+static int n_model_layer(const struct allocator_setup *of)
+{
+    return of->n_model_layer > of->n_layer ? of->n_model_layer : of->n_layer;
+}
+
+static int refuse_layer(const struct h5 *f, const struct allocator_study *s, int64_t layer,
+                        const struct allocator_setup *of, struct err *e)
+{
+    struct str pruned = {0};
+    for (int l = 0; l < of->n_layer; l++)
+        str_addf(&pruned, "%s%d", l ? ", " : "", number_of(of, l));
+    err_set(e, ERR_CONFIG,
+            "%s:%s: a profile of another set of layers: it has layer %lld, and those that are pruned here are %s",
+            h5_path(f), s->group, (long long)layer, pruned.n ? pruned.p : "none");
+    str_free(&pruned);
+    return -1;
+}
+
 /* Adds the damages of one study's layers. */
 static int add_study(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_study *s,
-                     struct allocator_profile *p, int **count, struct err *e)
+                     const struct allocator_setup *of, struct allocator_profile *p, int **count, struct err *e)
 {
-    if (allocator_study_layers(f, p->n_layer, s, e))
+    if (allocator_study_layers(f, n_model_layer(of), s, e))
         return -1;
+    for (int k = 0; k < s->n; k++) {
+        int l = allocator_layer_of(of->number, of->n_layer, s->layer[k]);
+        if (l < 0)
+            return refuse_layer(f, s, s->layer[k], of, e);
+        s->layer[k] = l;
+    }
     double *d = mem_new((size_t)s->n, sizeof *d);
     int rc = allocator_study_damage(f, s, (enum allocator_study_measure)c->measure, d, e);
     size_t row = rc ? 0 : (size_t)level_row(p, s->level, count) * (size_t)p->n_layer;
@@ -64,9 +93,9 @@ static int add_study(const struct h5 *f, const struct allocator_profile_choice *
     return rc;
 }
 
-/* Adds every study that the choice admits; `seen` lists those that are there. */
-static int gather(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_profile *p,
-                  struct str *seen, struct err *e)
+/* Adds every study that the choice admits, of cells that treat windows alike; `seen` lists those that are there. */
+static int gather(const struct h5 *f, const struct allocator_profile_choice *c, const struct allocator_setup *of,
+                  struct allocator_profile *p, struct str *seen, struct err *e)
 {
     struct allocator_study *s = NULL;
     int n = 0, *count = NULL, rc = -1;
@@ -76,8 +105,11 @@ static int gather(const struct h5 *f, const struct allocator_profile_choice *c, 
         if (s[i].only)
             continue;
         str_addf(seen, "%s%s %s %g", seen->n ? ", " : "", s[i].task, s[i].policy, s[i].level);
-        if (matches(s[i].task, c->task) && matches(s[i].policy, c->policy) &&
-            (c->level < 0 || fabs(c->level - s[i].level) <= SAME_LEVEL) && add_study(f, c, &s[i], p, &count, e))
+        if (strcmp(s[i].windows, "keep") != 0)
+            str_addf(seen, " (windows: %s)", s[i].windows);
+        if (strcmp(s[i].windows, of->windows ? of->windows : "keep") == 0 && matches(s[i].task, c->task) &&
+            matches(s[i].policy, c->policy) && (c->level < 0 || fabs(c->level - s[i].level) <= SAME_LEVEL) &&
+            add_study(f, c, &s[i], of, p, &count, e))
             goto out;
     }
     for (size_t i = 0; i < (size_t)p->n_level * (size_t)p->n_layer; i++)
@@ -89,12 +121,12 @@ out:
     return rc;
 }
 
-/* One number a layer, as it lies in the file. */
-static int read_metric(const struct h5 *f, const struct allocator_profile_choice *c, struct allocator_profile *p,
-                       struct err *e)
+/* One number for each of the model's layers, as it lies in the file. */
+static int read_metric(const struct h5 *f, const struct allocator_profile_choice *c, const struct allocator_setup *of,
+                       struct allocator_profile *p, struct err *e)
 {
     struct h5_info info;
-    size_t L = (size_t)p->n_layer;
+    size_t L = (size_t)n_model_layer(of);
     if (*c->metric != '/')
         return err_set(e, ERR_CONFIG, "%s: metric '%s': the path of a dataset is expected, such as /metrics/...",
                        h5_path(f), c->metric);
@@ -104,19 +136,19 @@ static int read_metric(const struct h5 *f, const struct allocator_profile_choice
         return -1;
     if (info.type != H5_TYPE_F64 || info.n != L)
         return err_set(e, ERR_CONFIG, "%s:%s: %llu numbers of type %s, expected %d of type %s", h5_path(f), c->metric,
-                       (unsigned long long)info.n, h5_type_name(info.type), p->n_layer, h5_type_name(H5_TYPE_F64));
+                       (unsigned long long)info.n, h5_type_name(info.type), (int)L, h5_type_name(H5_TYPE_F64));
     p->n_level = 1;
     p->level = mem_new(1, sizeof *p->level);
     p->damage = mem_new(L, sizeof *p->damage);
     if (h5_read(f, c->metric, H5_TYPE_F64, p->damage, L, e))
         return -1;
-    for (size_t l = 0; l < L && !c->high; l++)
-        p->damage[l] = -p->damage[l];
+    for (int l = 0; l < p->n_layer; l++) /* numbers ascend, so that none is overwritten before it is read */
+        p->damage[l] = c->high ? p->damage[number_of(of, l)] : -p->damage[number_of(of, l)];
     return 0;
 }
 
-static int check_numbers(const char *path, const struct allocator_profile_choice *c, const struct allocator_profile *p,
-                         int first, struct err *e)
+static int check_numbers(const char *path, const struct allocator_profile_choice *c, const struct allocator_setup *of,
+                         const struct allocator_profile *p, int first, struct err *e)
 {
     const char *measure = c->metric && *c->metric ? c->metric : allocator_study_measures[c->measure];
     int differs = 0;
@@ -124,8 +156,8 @@ static int check_numbers(const char *path, const struct allocator_profile_choice
         for (int l = first; l < p->n_layer; l++)
             if (!isfinite(p->damage[(size_t)k * (size_t)p->n_layer + (size_t)l]))
                 return err_set(e, ERR_CONFIG,
-                               "%s: layer %d at level %g has no %s (NaN): it was not studied, or not measured", path, l,
-                               p->level[k], measure);
+                               "%s: layer %d at level %g has no %s (NaN): it was not studied, or not measured", path,
+                               number_of(of, l), p->level[k], measure);
     for (int l = first + 1; l < p->n_layer; l++)
         differs |= p->mean[l] != p->mean[first];
     if (!differs)
@@ -166,7 +198,7 @@ struct allocator_profile *allocator_profile_read(const struct allocator_profile_
     int rc = -1;
     p->n_layer = s->n_layer;
     if (!f || allocator_study_check_model(f, s, e) ||
-        (c->metric && *c->metric ? read_metric(f, c, p, e) : gather(f, c, p, &seen, e)))
+        (c->metric && *c->metric ? read_metric(f, c, s, p, e) : gather(f, c, s, p, &seen, e)))
         goto out;
     if (p->n_level == 0) {
         struct str level = {0};
@@ -175,6 +207,8 @@ struct allocator_profile *allocator_profile_read(const struct allocator_profile_
             str_clear(&level);
             str_add_double(&level, c->level);
         }
+        if (s->windows && strcmp(s->windows, "keep") != 0)
+            str_addf(&level, ", windows: %s", s->windows);
         err_set(e, ERR_CONFIG, "%s: no study of task %s, policy %s, level %s; there are (task policy level): %s", path,
                 c->task, c->policy, level.p, seen.n ? seen.p : "none");
         str_free(&level);
@@ -188,7 +222,7 @@ struct allocator_profile *allocator_profile_read(const struct allocator_profile_
             p->mean[l] += p->damage[(size_t)k * (size_t)p->n_layer + (size_t)l];
         p->mean[l] /= p->n_level;
     }
-    rc = check_numbers(path, c, p, first, e);
+    rc = check_numbers(path, c, s, p, first, e);
 out:
     h5_close(f, NULL);
     mem_free(path);

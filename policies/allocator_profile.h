@@ -5,7 +5,10 @@
  * one number a layer is asked for, the mean over levels. Studies that prune all layers but one (only) are left out.
  * What else lies in the file is not looked at.
  *
- * Instead of measured damage, `metric` names any dataset of float64 with one number for each of the n_layer layers: a
+ * Where a model has layers with a window, studies of cells that treat them alike are looked at alone (windows: keep or
+ * prune), and one of other layers than the cell prunes is refused.
+ *
+ * Instead of measured damage, `metric` names any dataset of float64 with one number for each of the model's layers: a
  * metric that stands in for it. Where high numbers mean that a layer tolerates pruning, damage is its negative.
  *
  * An allocator puts a struct allocator_profile_choice into its config and ALLOCATOR_PROFILE_PARAMS into its table. */

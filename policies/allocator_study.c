@@ -11,15 +11,15 @@ const char *const allocator_study_measures[] = {"score", "nll", "kl", "top1", NU
 int allocator_study_check_model(const struct h5 *f, const struct allocator_setup *s, struct err *e)
 {
     int64_t schema, n_layer;
-    int rc = -1;
+    int rc = -1, n = s->n_model_layer > s->n_layer ? s->n_model_layer : s->n_layer;
     char *sha = NULL, *name = NULL;
     if (h5_get_int(f, "/", "schema", &schema, e) || h5_get_int(f, "/", "n_layer", &n_layer, e))
         return err_wrap(e, "no profile of a layer study");
     if (schema != 1)
         return err_set(e, ERR_FORMAT, "%s: profile of schema %lld, expected 1", h5_path(f), (long long)schema);
-    if (n_layer != s->n_layer)
+    if (n_layer != n)
         return err_set(e, ERR_CONFIG, "%s: a profile of %lld layers for a model of %d layers", h5_path(f),
-                       (long long)n_layer, s->n_layer);
+                       (long long)n_layer, n);
     if (!(sha = h5_get_string(f, "/", "model_sha256", e)) || !(name = h5_get_string(f, "/", "model", e)))
         goto out;
     if (*sha && *s->model_sha256 && strcmp(sha, s->model_sha256) != 0)
@@ -42,6 +42,9 @@ static int read_attributes(const struct h5 *f, struct allocator_study *s, struct
         h5_get_double(f, s->group, "level", &s->level, e) || h5_get_int(f, s->group, "only", &only, e) ||
         h5_get_int(f, s->group, "higher_is_better", &higher, e))
         return -1;
+    if (h5_has(f, s->group, "windows") && !(s->windows = h5_get_string(f, s->group, "windows", e)))
+        return -1;
+    s->windows = s->windows ? s->windows : mem_strdup("keep"); /* profiles from before there was a choice */
     s->only = only != 0;
     s->higher_is_better = higher != 0;
     return 0;
@@ -81,6 +84,7 @@ void allocator_study_free(struct allocator_study *v, int n)
         mem_free(v[i].group);
         mem_free(v[i].task);
         mem_free(v[i].policy);
+        mem_free(v[i].windows);
         mem_free(v[i].layer);
     }
     mem_free(v);

@@ -26,12 +26,12 @@ extern const char *const allocator_study_measures[]; /* in the order of the enum
 
 struct allocator_study {
     char *group; /* "/0" */
-    char *task, *policy;
+    char *task, *policy, *windows;
     double level;         /* fraction kept in the studied layer */
     int only;             /* 1: all layers but one were pruned */
     int higher_is_better; /* of the score */
     int n;                /* layers; 0 before allocator_study_layers */
-    int64_t *layer;       /* [n] ascending */
+    int64_t *layer;       /* [n] ascending, the model's own numbers */
 };
 
 /* ERR_CONFIG naming file, expected and found for a profile of another depth, or of another model: by its hash where

@@ -42,6 +42,7 @@
     SUITE(allocator) \
     SUITE(alloc_profile) \
     SUITE(alloc_peers) \
+    SUITE(alloc_windows) \
     SUITE(prune) \
     SUITE(conf) \
     SUITE(experiment) \

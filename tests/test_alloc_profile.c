@@ -102,7 +102,7 @@ START_TEST(studies_are_chosen_by_task_policy_and_level_and_pooled)
         snprintf(policy, sizeof policy, "%s", c[i].policy);
         struct allocator_profile_choice choice = {
             .path = path, .task = task, .policy = policy, .level = -1, .measure = 2};
-        struct allocator_setup of = {4, "m", allocators_sha, dir};
+        struct allocator_setup of = {.n_layer = 4, .model = "m", .model_sha256 = allocators_sha, .dir = dir};
         struct err e = {0};
         if (strcmp(c[i].level, "all") != 0)
             ck_assert_int_eq(str_to_double(c[i].level, &choice.level), 0);
@@ -125,7 +125,7 @@ START_TEST(a_shuffled_profile_has_the_same_numbers_at_other_layers)
         char path[] = "p.h5", task[] = "all", policy[] = "all";
         struct allocator_profile_choice choice = {
             .path = path, .task = task, .policy = policy, .level = -1, .measure = 2, .shuffle = seed};
-        struct allocator_setup of = {4, "m", allocators_sha, dir};
+        struct allocator_setup of = {.n_layer = 4, .model = "m", .model_sha256 = allocators_sha, .dir = dir};
         for (int first = 0; first < 2; first++) {
             struct allocator_profile *p = allocator_profile_read(&choice, &of, first, NULL),
                                      *again = allocator_profile_read(&choice, &of, first, NULL);

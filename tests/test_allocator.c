@@ -203,7 +203,7 @@ START_TEST(every_allocator_stays_within_bounds_and_spreads_exactly)
         double kl[2][MOST];
         struct allocators_ready ready = {.ops = a, .config = config_of(a, "1", L), .n_layer = L};
         struct allocators_stats stats;
-        struct allocator_setup setup = {L, "m", allocators_sha, dir};
+        struct allocator_setup setup = {.n_layer = L, .model = "m", .model_sha256 = allocators_sha, .dir = dir};
         struct err e = {0};
         for (int l = 0; l < L; l++) {
             kl[0][l] = rng_double(&r) - (t % 3 ? 0 : 0.2);
@@ -282,8 +282,8 @@ START_TEST(a_list_of_another_length_is_refused_with_both_numbers)
         void *config = config_of(a, "1", 7);
         struct err e;
         memset(&e, 0xFF, sizeof e);
-        ck_assert_int_eq(a->check(config, 7, &e), 0);
-        ck_assert_int_eq(a->check(config, 30, &e), -1);
+        ck_assert_int_eq(a->check(config, &(struct allocator_setup){.n_layer = 7}, &e), 0);
+        ck_assert_int_eq(a->check(config, &(struct allocator_setup){.n_layer = 30}, &e), -1);
         ck_assert_int_eq(e.code, ERR_CONFIG);
         ck_assert_ptr_nonnull(strstr(e.msg, "7 "));
         ck_assert_ptr_nonnull(strstr(e.msg, "30 layers"));
@@ -315,11 +315,11 @@ START_TEST(single_takes_all_as_a_word_that_must_be_expanded_first)
     int available[2] = {9, 9}, entries[2];
     struct allocator_input in = {.n_layer = 2, .n_kv_head = 1, .n = 9, .m = 3, .available = available};
     struct err e;
-    ck_assert_int_eq(a->check(config, 2, &e), 0);
+    ck_assert_int_eq(a->check(config, &(struct allocator_setup){.n_layer = 2}, &e), 0);
     ck_assert_int_eq(a->allocate(config, &in, entries, &e), -1);
     ck_assert_int_eq(e.code, ERR_POLICY);
     ck_assert_int_eq(param_set(a->params, config, &(const char *){"2"}, 1, NULL), 0);
-    ck_assert_int_eq(a->check(config, 2, &e), -1);
+    ck_assert_int_eq(a->check(config, &(struct allocator_setup){.n_layer = 2}, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.msg, "layer 2"));
     mem_free(config);
 }

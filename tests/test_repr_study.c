@@ -350,7 +350,7 @@ START_TEST(allocators_read_the_same_damage)
          measure += ALLOCATOR_STUDY_KL - ALLOCATOR_STUDY_SCORE) {
         struct allocator_profile_choice choice = {
             .path = path, .task = name, .policy = name, .level = -1, .measure = measure};
-        struct allocator_setup setup = {N_LAYER, "six", model->sha256, ""};
+        struct allocator_setup setup = {.n_layer = N_LAYER, .model = "six", .model_sha256 = model->sha256, .dir = ""};
         struct allocator_profile *p = allocator_profile_read(&choice, &setup, 0, &e);
         ck_assert_msg(p != NULL, "%s", e.msg);
         for (int l = 0; l < N_LAYER; l++) {

@@ -30,7 +30,7 @@ static int without_seed(const struct policy_ops *p, const struct allocator_ops *
 
 static int without_windows(const struct hparams *hp)
 {
-    return strchr(hp->layer_kinds, MODEL_LAYER_WINDOW) == NULL;
+    return model_n_prunable(hp) == hp->n_layer;
 }
 
 static void no_budget(const struct experiment *x, struct cell *c)

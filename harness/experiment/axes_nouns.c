@@ -33,7 +33,7 @@ static void read_policy(struct load *l, const struct axis *a, const char *key, c
     (void)a;
     for (; n < policy_count() && n < 64; n++)
         known[n] = policy_at(n)->name;
-    experiment_choices(l, c, key, experiment_find_policy, known, n, 0, out);
+    experiment_choices(l, c, key, experiment_find_policy, known, n, NULL, out);
 }
 
 static void set_policy(const struct axis *a, const struct choice *v, struct cell *c)
@@ -69,7 +69,7 @@ static void read_layer_budget(struct load *l, const struct axis *a, const char *
     (void)a;
     for (; n < allocator_count() && n < 64; n++)
         known[n] = allocator_at(n)->name;
-    experiment_choices(l, c, key, experiment_find_allocator, known, n, l->n_layer, out);
+    experiment_choices(l, c, key, experiment_find_allocator, known, n, &l->layers, out);
 }
 
 /* What an allocator was made ready with is for the caller to add. */
@@ -98,7 +98,7 @@ static void read_head_budget(struct load *l, const struct axis *a, const char *k
                              struct choices *out)
 {
     (void)a;
-    experiment_choices(l, c, key, find_head, head_names(), head_count(), 0, out);
+    experiment_choices(l, c, key, find_head, head_names(), head_count(), NULL, out);
 }
 
 static void set_head_budget(const struct axis *a, const struct choice *v, struct cell *c)
@@ -124,7 +124,7 @@ static void read_mode(struct load *l, const char *key, const struct conf *c, con
     int n = 0;
     for (; table[n].name && n < 8; n++)
         known[n] = table[n].name;
-    experiment_choices(l, c, key, find, known, n, 0, out);
+    experiment_choices(l, c, key, find, known, n, NULL, out);
 }
 
 static void read_prefill(struct load *l, const struct axis *a, const char *key, const struct conf *c,

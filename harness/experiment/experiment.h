@@ -18,7 +18,7 @@ enum prune_after { PRUNE_AFTER_CONTEXT, PRUNE_AFTER_QUESTION, PRUNE_AFTER_ALL_BU
 extern const char *const experiment_prune_after_names[];
 
 /* What becomes of layers that see only a window. */
-enum windows { WINDOWS_KEEP, WINDOWS_PRUNE };
+enum windows { WINDOWS_KEEP, WINDOWS_PRUNE, WINDOWS_N };
 extern const char *const experiment_windows_names[];
 
 enum measure { MEASURE_SCORE = 1, MEASURE_NLL = 2, MEASURE_KL = 4 /* kl, top1, kl_max, first_divergence */ };

@@ -5,6 +5,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/experiment/experiment_int.h"
+#include "harness/experiment/layers.h"
 #include "policies/allocator_profile.h"
 
 static void keep_self(struct experiment *x, const struct allocator_ops *ops, void *self)
@@ -73,33 +74,56 @@ static int hash_weights(struct exp_model *m, struct err *e)
     return model_open_hash(m->path, m->sha256, e);
 }
 
-/* Makes allocators ready for each model; complains of parameters and files that do not fit it. */
-void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator, struct ready *b)
+void *experiment_allocators_self(const struct experiment *x, const struct ready *r, int model, enum windows windows,
+                                 int allocator)
+{
+    return r->self[((int)windows * x->n_model + model) * r->n + allocator];
+}
+
+/* One allocator for one model. */
+static void make_ready(struct load *l, const struct conf *at, const struct choice *c, struct exp_model *model,
+                       enum windows windows, void **self)
+{
+    const struct allocator_ops *ops = c->noun.ops;
+    struct layers layers;
+    struct err e = {0};
+    layers_of(&model->hp, windows, &layers);
+    const struct allocator_setup setup = {.n_layer = layers.n,
+                                          .number = layers.number,
+                                          .n_model_layer = layers.n_model,
+                                          .windows = experiment_windows_names[windows],
+                                          .model = model->name,
+                                          .model_sha256 = model->sha256,
+                                          .dir = l->x->dir};
+    if (layers.n == 0)
+        return; /* complained of elsewhere */
+    int bad = param_find(c->noun.params, "profile") && hash_weights(model, &e);
+    bad = bad || (ops->check && ops->check(c->config, &setup, &e));
+    if (!bad && ops->create && ops->create(self, c->config, &setup, &e))
+        bad = err_wrap(&e, "%s", ops->name);
+    if (bad)
+        experiment_complain(l, at, c->line, "layer_budget: %s (model %s%s)", e.msg, model->name,
+                            windows == WINDOWS_PRUNE ? ", windows: prune" : "");
+    else if (*self)
+        keep_self(l->x, ops, *self);
+}
+
+void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator,
+                           const unsigned *windows, struct ready *b)
 {
     struct experiment *x = l->x;
-    int n = allocator->n;
-    b->self = mem_new((size_t)(n * x->n_model) + 1, sizeof *b->self);
+    int n = b->n = allocator->n;
+    b->self = mem_new((size_t)(WINDOWS_N * n * x->n_model) + 1, sizeof *b->self);
     b->inputs = mem_new((size_t)n + 1, sizeof *b->inputs);
     b->calibration = mem_new((size_t)n + 1, sizeof *b->calibration);
     for (int a = 0; a < n; a++) {
-        const struct choice *c = &allocator->v[a];
-        const struct allocator_ops *ops = c->noun.ops;
-        hash_inputs(x, c, b->inputs[a]);
-        b->calibration[a] = calibration_of(x, c);
-        for (int m = 0; m < x->n_model; m++) {
-            struct exp_model *model = &x->model[m];
-            struct allocator_setup setup = {model->hp.n_layer, model->name, model->sha256, x->dir};
-            struct err e = {0};
-            void **self = &b->self[m * n + a];
-            int bad = setup.n_layer > 0 && param_find(c->noun.params, "profile") && hash_weights(model, &e);
-            bad = bad || (setup.n_layer > 0 && ops->check && ops->check(c->config, setup.n_layer, &e));
-            if (!bad && setup.n_layer > 0 && ops->create && ops->create(self, c->config, &setup, &e))
-                bad = err_wrap(&e, "%s", ops->name);
-            if (bad)
-                experiment_complain(l, at, c->line, "layer_budget: %s (model %s)", e.msg, model->name);
-            else if (*self)
-                keep_self(x, ops, *self);
-        }
+        hash_inputs(x, &allocator->v[a], b->inputs[a]);
+        b->calibration[a] = calibration_of(x, &allocator->v[a]);
+        for (int m = 0; m < x->n_model; m++)
+            for (int w = 0; w < WINDOWS_N; w++)
+                if (windows[m] & 1u << w)
+                    make_ready(l, at, &allocator->v[a], &x->model[m], (enum windows)w,
+                               &b->self[(w * x->n_model + m) * n + a]);
     }
 }
 

@@ -5,15 +5,16 @@
 
 #include "harness/base/mem.h"
 #include "harness/experiment/axes.h"
+#include "harness/experiment/layers.h"
 
 enum { MAX_BLOCK = 1000, MAX_POINT = 200000 };
 
 struct block {
-    const struct conf *conf;                   /* the block itself, for lines */
-    struct choices value[AXES_MOST];           /* what it says of an axis, or the top of the file */
-    struct choices dflt[AXES_MOST];            /* one or none: then it is the policy's or the task's own */
-    struct ready ready;                        /* of the layer allocators */
-    int policy, layer_budget, prefill, decode; /* numbers of these axes */
+    const struct conf *conf;                            /* the block itself, for lines */
+    struct choices value[AXES_MOST];                    /* what it says of an axis, or the top of the file */
+    struct choices dflt[AXES_MOST];                     /* one or none: then it is the policy's or the task's own */
+    struct ready ready;                                 /* of the layer allocators */
+    int policy, layer_budget, prefill, decode, windows; /* numbers of these axes */
 };
 
 static int needs_budget(const struct block *b)
@@ -63,13 +64,61 @@ static void refuse_lacking(struct load *l, const struct block *b, int axis)
     }
 }
 
+/* How the block's cells treat the windows of a model: bits of 1 << enum windows. */
+static unsigned windows_of(const struct block *b, const struct exp_model *model)
+{
+    const struct choices *c = said(b, b->windows);
+    const struct axis *a = axes_at(b->windows);
+    unsigned bits = 0;
+    struct cell cell = {0};
+    for (int i = 0; i < c->n && !a->lacks(&model->hp); i++) {
+        a->kind->set(a, &c->v[i], &cell);
+        bits |= 1u << cell.windows;
+    }
+    return bits ? bits : 1u << WINDOWS_KEEP;
+}
+
+/* What `layer: all` means in this block: the layers that its cells prune, if they all prune the same. */
+static void find_layers(struct load *l, const struct block *b, struct all_layers *out)
+{
+    struct layers first = {0}, of;
+    *out = (struct all_layers){0};
+    for (int m = 0; m < l->x->n_model; m++) {
+        const struct hparams *hp = &l->x->model[m].hp;
+        unsigned windows = windows_of(b, &l->x->model[m]);
+        for (int w = 0; w < WINDOWS_N && hp->n_layer; w++) {
+            if (!(windows & 1u << w))
+                continue;
+            layers_of(hp, (enum windows)w, &of);
+            if (!first.n_model)
+                first = of;
+            else if (of.n_model != first.n_model)
+                out->unlike = "the models have different numbers of layers; run them one by one";
+            else if (of.n != first.n && windows == (1u << WINDOWS_N) - 1)
+                out->unlike = "the layers that are pruned with windows: keep are others than with windows: prune; give "
+                              "each a block of its own";
+            else if (of.n != first.n || memcmp(of.number, first.number, (size_t)of.n * sizeof *of.number) != 0)
+                out->unlike = "the models have their windows in different layers; run them one by one";
+        }
+    }
+    out->n = first.n;
+    memcpy(out->number, first.number, (size_t)first.n * sizeof *first.number);
+}
+
+static void read_axis(struct load *l, struct block *b, int axis, int *given)
+{
+    given[axis] = axes_read(l, axis, b->conf, &b->value[axis]);
+    axes_read_default(l, axis, b->conf, &b->dflt[axis]);
+}
+
 static void read_block(struct load *l, struct block *b)
 {
     int given[AXES_MOST] = {0}, budget = axes_find("budget");
-    for (int i = 0; i < axes_count(); i++) {
-        given[i] = axes_read(l, i, b->conf, &b->value[i]);
-        axes_read_default(l, i, b->conf, &b->dflt[i]);
-    }
+    read_axis(l, b, b->windows, given); /* says which layers are all of them */
+    find_layers(l, b, &l->layers);
+    for (int i = 0; i < axes_count(); i++)
+        if (i != b->windows)
+            read_axis(l, b, i, given);
     for (int i = 0; i < axes_count(); i++)
         if (axes_at(i)->lacks)
             refuse_lacking(l, b, i);
@@ -187,7 +236,7 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
     int n = b->value[b->layer_budget].n, k = at[b->layer_budget];
     if (n && !c.policy->keeps_all) {
         if (c.allocator->create)
-            c.allocator_self = b->ready.self[model * n + k];
+            c.allocator_self = experiment_allocators_self(x, &b->ready, model, c.windows, k);
         memcpy(c.inputs, b->ready.inputs[k], sizeof c.inputs);
         c.calibration = b->ready.calibration[k];
     }
@@ -288,17 +337,15 @@ void experiment_cells(struct load *l)
         experiment_complain(l, sweep, sweep->line, "sweep: %d blocks; at most %d", sweep->n, MAX_BLOCK);
         return;
     }
-    l->n_layer = x->n_model ? x->model[0].hp.n_layer : 0;
-    for (int m = 1; m < x->n_model; m++)
-        if (x->model[m].hp.n_layer != x->model[0].hp.n_layer)
-            l->n_layer = -1;
+    unsigned *windows = mem_new((size_t)x->n_model + 1, sizeof *windows);
     struct block *block = mem_new((size_t)sweep->n, sizeof *block);
     for (int i = 0; i < sweep->n; i++) {
         block[i] = (struct block){.conf = sweep->item[i],
                                   .policy = axes_find("policy"),
                                   .layer_budget = axes_find("layer_budget"),
                                   .prefill = axes_find("prefill"),
-                                  .decode = axes_find("decode")};
+                                  .decode = axes_find("decode"),
+                                  .windows = axes_find("windows")};
         if (sweep->item[i]->kind != CONF_MAP) {
             experiment_complain(l, sweep->item[i], sweep->item[i]->line,
                                 "sweep: a block is a map such as {policy: h2o, keep: 0.5}");
@@ -306,10 +353,13 @@ void experiment_cells(struct load *l)
         }
         read_block(l, &block[i]);
         const struct conf *at = conf_get(block[i].conf, "layer_budget");
+        for (int m = 0; m < x->n_model; m++)
+            windows[m] = windows_of(&block[i], &x->model[m]);
         experiment_allocators(l, at ? at : conf_get(l->root, "layer_budget"), &block[i].value[block[i].layer_budget],
-                              &block[i].ready);
+                              windows, &block[i].ready);
     }
-    l->n_layer = 0;
+    l->layers = (struct all_layers){0};
+    mem_free(windows);
     check_size(l, block, sweep->n);
     for (int m = 0; m < x->n_model && l->n_error == 0; m++)
         for (int t = 0; t < x->n_task; t++) {

@@ -6,6 +6,7 @@
 #include "harness/base/mem.h"
 #include "harness/experiment/budget.h"
 #include "harness/experiment/experiment_int.h"
+#include "harness/experiment/layers.h"
 
 static int no_tokens(void *ctx, const char *context, size_t n, const char *question, const char *answer_prefix)
 {
@@ -120,17 +121,26 @@ void experiment_check_budgets(struct load *l)
     int told = -1; /* line */
     for (int i = 0; i < x->n_cell; i++) {
         const struct cell *c = &x->cell[i];
-        const struct hparams *hp = &x->model[c->model].hp;
+        const struct exp_model *model = &x->model[c->model];
+        const struct hparams *hp = &model->hp;
+        struct layers layers;
         struct err e = {0};
         int m;
-        if (c->line == told)
+        if (c->line == told || c->policy->keeps_all)
             continue;
-        if (budget_entries(&c->budget, INT_MAX, hp->n_layer, hp->n_kv_head, 2 * (size_t)hp->head_dim * sizeof(float),
-                           &m, &e))
-            experiment_complain(l, at, told = c->line, "%s (model %s)", e.msg, x->model[c->model].name);
-        else if (c->protect.first_layers > hp->n_layer)
-            experiment_complain(l, at, told = c->line, "protect: first_layers %d of a model with %d layers (model %s)",
-                                c->protect.first_layers, hp->n_layer, x->model[c->model].name);
+        layers_of(hp, c->windows, &layers);
+        if (hp->n_layer && !layers.n)
+            experiment_complain(l, at, told = c->line,
+                                "model '%s': every layer has a window, so that windows: keep leaves none to prune; "
+                                "windows: prune does",
+                                model->name);
+        else if (budget_entries(&c->budget, INT_MAX, layers.n, hp->n_kv_head, 2 * (size_t)hp->head_dim * sizeof(float),
+                                &m, &e))
+            experiment_complain(l, at, told = c->line, "%s (model %s)", e.msg, model->name);
+        else if (c->protect.first_layers > layers.n)
+            experiment_complain(
+                l, at, told = c->line, "protect: first_layers %d of a model with %d layers%s (model %s)",
+                c->protect.first_layers, layers.n, layers.n < layers.n_model ? " that are pruned" : "", model->name);
     }
 }
 

@@ -93,23 +93,24 @@ static int all_scalars(const struct conf *c)
 }
 
 /* A list is an axis, unless the parameter itself is a list: then a list of lists is. */
-static int read_values(struct load *l, const struct conf *c, const char *name, int all_layers, struct values *v)
+static int read_values(struct load *l, const struct conf *c, const char *name, const struct all_layers *all,
+                       struct values *v)
 {
     int list = param_is_list(v->param);
+    int is_all = all && strcmp(name, "layer") == 0 && c->kind == CONF_SCALAR && strcmp(c->text, "all") == 0;
     v->node = c;
     if (c->kind == CONF_MAP) {
         experiment_complain(l, c, c->line, "parameter '%s': expected a value, found a map", name);
         return -1;
     }
-    if (strcmp(name, "layer") == 0 && all_layers < 0 && c->kind == CONF_SCALAR && strcmp(c->text, "all") == 0) {
-        experiment_complain(l, c, c->line,
-                            "layer: all: the models have different numbers of layers; run them one by one");
+    if (is_all && all->unlike) {
+        experiment_complain(l, c, c->line, "layer: all: %s", all->unlike);
         return -1;
     }
-    if (strcmp(name, "layer") == 0 && all_layers > 0 && c->kind == CONF_SCALAR && strcmp(c->text, "all") == 0) {
-        for (int i = 0; i < all_layers; i++) {
+    if (is_all && all->n) {
+        for (int i = 0; i < all->n; i++) {
             struct str number = {0};
-            str_addf(&number, "%d", i);
+            str_addf(&number, "%d", all->number[i]);
             struct conf one = {.kind = CONF_SCALAR, .text = number.p};
             add_value(v, &one);
             str_free(&number);
@@ -183,7 +184,7 @@ static void add_choice(struct load *l, const struct noun *noun, const struct val
 
 /* The grid over the parameters' alternatives, the last one fastest. */
 static void expand(struct load *l, const struct noun *noun, const struct conf *params, int line,
-                   const struct conf *where, int all_layers, struct choices *out)
+                   const struct conf *where, const struct all_layers *all, struct choices *out)
 {
     int n = params ? params->n : 0, bad = 0;
     struct values *v = mem_new((size_t)n + 1, sizeof *v);
@@ -202,7 +203,7 @@ static void expand(struct load *l, const struct noun *noun, const struct conf *p
                                 hint.n ? hint.p : experiment_hint(params->key[i], known, n_known), noun->name);
             str_free(&hint);
             bad = 1;
-        } else if (read_values(l, params->item[i], params->key[i], all_layers, &v[i])) {
+        } else if (read_values(l, params->item[i], params->key[i], all, &v[i])) {
             bad = 1;
         }
     }
@@ -245,11 +246,11 @@ static void complain_of_map(struct load *l, const struct conf *c, const char *wh
 
 void experiment_choices(struct load *l, const struct conf *c, const char *what,
                         int (*find)(const char *name, struct noun *out), const char *const *known, int n_known,
-                        int all_layers, struct choices *out)
+                        const struct all_layers *all, struct choices *out)
 {
     if (c->kind == CONF_LIST) {
         for (int i = 0; i < c->n; i++)
-            experiment_choices(l, c->item[i], what, find, known, n_known, all_layers, out);
+            experiment_choices(l, c->item[i], what, find, known, n_known, all, out);
         if (c->n == 0)
             experiment_complain(l, c, c->line, "%s: the list is empty", what);
         return;
@@ -279,7 +280,7 @@ void experiment_choices(struct load *l, const struct conf *c, const char *what,
         struct conf *item[1] = {conf_copy(params)};
         struct conf map = {
             .kind = CONF_MAP, .file = c->file, .line = c->line, .key = key, .key_line = line, .item = item, .n = 1};
-        expand(l, &noun, &map, c->line, c, all_layers, out);
+        expand(l, &noun, &map, c->line, c, all, out);
         conf_free(item[0]);
         mem_free(key[0]);
         return;
@@ -288,5 +289,5 @@ void experiment_choices(struct load *l, const struct conf *c, const char *what,
         experiment_complain(l, params, params->line, "%s '%s': expected {parameter: value}", what, name);
         return;
     }
-    expand(l, &noun, params, c->line, c, all_layers, out);
+    expand(l, &noun, params, c->line, c, all, out);
 }

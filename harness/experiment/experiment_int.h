@@ -5,13 +5,20 @@
 #include "harness/experiment/conf.h"
 #include "harness/experiment/experiment.h"
 
+/* What `layer: all` of an allocator expands to in the block that is being read. */
+struct all_layers {
+    int n;              /* 0: not known, and the word is kept */
+    const char *unlike; /* why there is no one answer; NULL: there is */
+    int number[DIMS_MAX_LAYER];
+};
+
 struct load {
     struct experiment *x;
     struct conf *root;
     struct str *errors;
     struct err *first;
     int n_error;
-    int n_layer; /* what `layer: all` of an allocator expands to; 0: not known, -1: the models differ */
+    struct all_layers layers;
 };
 
 /* Notes "file:line: text"; the load fails in the end, but goes on to find the rest. */
@@ -41,12 +48,11 @@ struct choices {
     int n;
     size_t cap;
 };
-/* Expands a name, {name: {params}}, or a list of those; lists of values are axes. `all_layers` > 0 is what the word
- * "all" of a parameter `layer` expands to (0: unknown, then it is kept; -1: it has no meaning). Complains about
- * whatever is wrong. */
+/* Expands a name, {name: {params}}, or a list of those; lists of values are axes. `all` is what the word "all" of a
+ * parameter `layer` expands to; NULL: it is kept. Complains about whatever is wrong. */
 void experiment_choices(struct load *l, const struct conf *c, const char *what,
                         int (*find)(const char *name, struct noun *out), const char *const *known, int n_known,
-                        int all_layers, struct choices *out);
+                        const struct all_layers *all, struct choices *out);
 void experiment_choices_fini(struct choices *c);
 
 /* Parameters of decode: interval. */
@@ -62,13 +68,18 @@ int experiment_find_decode(const char *name, struct noun *out);
 
 /* What the allocators of a block made of their parameters. */
 struct ready {
-    void **self;                            /* [n_model][n] NULL: the config */
+    int n;                                  /* allocators */
+    void **self;                            /* [WINDOWS_N][n_model][n] NULL: the config */
     const struct exp_prompts **calibration; /* [n] NULL: no profile */
     char (*inputs)[HASH_HEX];               /* [n] hash of the files that they read; "" for none */
 };
-/* Makes them ready for each model; complains, at their lines of `at`, of parameters and files that do not fit it. What
- * they made belongs to the experiment. */
-void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator, struct ready *out);
+/* Makes them ready for each model, and for each way that the block's cells treat its windows (bits of 1 << enum
+ * windows); complains, at their lines of `at`, of parameters and files that do not fit it. What they made belongs to
+ * the experiment. */
+void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator,
+                           const unsigned *windows, struct ready *out);
+void *experiment_allocators_self(const struct experiment *x, const struct ready *r, int model, enum windows windows,
+                                 int allocator);
 void experiment_allocators_fini(struct ready *r);
 
 /* All cells of all blocks for every model and task. */

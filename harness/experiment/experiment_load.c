@@ -273,7 +273,7 @@ static void read_tasks(struct load *l)
         experiment_complain(l, l->root, l->root->line, "tasks is missing");
         return;
     }
-    experiment_choices(l, c, "task", experiment_find_dataset, known, n_known, 0, &all);
+    experiment_choices(l, c, "task", experiment_find_dataset, known, n_known, NULL, &all);
     x->task = mem_new((size_t)all.n + 1, sizeof *x->task);
     for (int i = 0; i < all.n; i++) {
         int again = 0;

@@ -137,7 +137,8 @@ out:
 
 static struct h5 *open_profile(const char *path, const struct experiment *x, const struct model *m, struct err *e)
 {
-    const struct allocator_setup setup = {m->hp.n_layer, x->model->name, m->sha256, ""};
+    const struct allocator_setup setup = {
+        .n_layer = m->hp.n_layer, .model = x->model->name, .model_sha256 = m->sha256, .dir = ""};
     struct h5 *f = h5_open(path, H5_MODE_READ, e);
     if (f && allocator_study_check_model(f, &setup, e)) {
         h5_close(f, NULL);

@@ -6,7 +6,7 @@
 int fuzz_profile(const char *data, size_t n)
 {
     static char name[] = "profile.h5", all[] = "all", metric[] = "/metrics/m";
-    const struct allocator_setup setup = {1, "m", "", fuzz_dir()};
+    const struct allocator_setup setup = {.n_layer = 1, .model = "m", .model_sha256 = "", .dir = fuzz_dir()};
     const char *path = fuzz_file(name, data, n);
     char **sha256 = NULL;
     size_t n_sha256 = 0;

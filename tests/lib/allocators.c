@@ -22,17 +22,24 @@ static void write_column(struct h5 *f, int study, const char *measure, const cha
 
 void allocators_profile(const char *path, const char *sha, int n_layer, const struct allocators_study *s, int n)
 {
-    const uint64_t dim[1] = {(uint64_t)n_layer};
-    int64_t layer[ALLOCATORS_MOST_LAYERS];
+    int64_t number[ALLOCATORS_MOST_LAYERS];
+    for (int l = 0; l < n_layer; l++)
+        number[l] = l;
+    allocators_profile_of(path, sha, &(struct allocators_layers){n_layer, n_layer, number, NULL}, s, n);
+}
+
+void allocators_profile_of(const char *path, const char *sha, const struct allocators_layers *of,
+                           const struct allocators_study *s, int n)
+{
+    const uint64_t dim[1] = {(uint64_t)of->n};
     double none[ALLOCATORS_MOST_LAYERS], one[ALLOCATORS_MOST_LAYERS];
     struct h5 *f = h5_open(path, H5_MODE_CREATE, NULL);
     ck_assert_ptr_nonnull(f);
-    for (int l = 0; l < n_layer; l++) {
-        layer[l] = l;
+    for (int l = 0; l < of->n; l++) {
         none[l] = (double)NAN;
         one[l] = 1;
     }
-    int bad = h5_set_int(f, "/", "schema", 1, NULL) || h5_set_int(f, "/", "n_layer", n_layer, NULL) ||
+    int bad = h5_set_int(f, "/", "schema", 1, NULL) || h5_set_int(f, "/", "n_layer", of->n_layer, NULL) ||
               h5_set_string(f, "/", "model", "m", NULL) ||
               h5_set_string(f, "/", "model_sha256", sha ? sha : allocators_sha, NULL);
     for (int i = 0; i < n; i++) {
@@ -42,11 +49,13 @@ void allocators_profile(const char *path, const char *sha, int n_layer, const st
         bad = bad || h5_make_group(f, group, NULL) || h5_set_double(f, group, "level", s[i].level, NULL) ||
               h5_set_int(f, group, "only", s[i].only, NULL) || h5_set_int(f, group, "higher_is_better", 1, NULL) ||
               h5_set_string(f, group, "task", s[i].task, NULL) ||
-              h5_set_string(f, group, "policy", s[i].policy, NULL) || h5_write(f, at, H5_TYPE_I64, 1, dim, layer, NULL);
-        write_column(f, i, "kl", "mean", s[i].kl ? s[i].kl : none, n_layer);
-        write_column(f, i, "score", "mean", s[i].score ? s[i].score : none, n_layer);
-        write_column(f, i, "score", "baseline", one, n_layer);
-        write_column(f, i, "score", "diff", none, n_layer);
+              h5_set_string(f, group, "policy", s[i].policy, NULL) ||
+              (of->windows && h5_set_string(f, group, "windows", of->windows, NULL)) ||
+              h5_write(f, at, H5_TYPE_I64, 1, dim, of->number, NULL);
+        write_column(f, i, "kl", "mean", s[i].kl ? s[i].kl : none, of->n);
+        write_column(f, i, "score", "mean", s[i].score ? s[i].score : none, of->n);
+        write_column(f, i, "score", "baseline", one, of->n);
+        write_column(f, i, "score", "diff", none, of->n);
     }
     bad = bad || h5_make_group(f, "/metrics", NULL); /* what else a profile may hold is not looked at */
     ck_assert_int_eq(bad, 0);
@@ -56,7 +65,7 @@ void allocators_profile(const char *path, const char *sha, int n_layer, const st
 int allocators_make(struct allocators_ready *a, const char *name, const char *dir, int n_layer,
                     const char *const *params, struct err *e)
 {
-    struct allocator_setup setup = {n_layer, "m", allocators_sha, dir};
+    struct allocator_setup setup = {.n_layer = n_layer, .model = "m", .model_sha256 = allocators_sha, .dir = dir};
     *a = (struct allocators_ready){.ops = allocator_find(name), .n_layer = n_layer};
     ck_assert_msg(a->ops != NULL, "no allocator %s", name);
     a->config = mem_new(1, a->ops->config_size + 1);
@@ -73,7 +82,7 @@ int allocators_make(struct allocators_ready *a, const char *name, const char *di
         ck_assert_msg(p && param_set(p, a->config, value, n, e) == 0, "%s: %s", name, *params);
     }
     a->self = a->config;
-    if ((a->ops->check && a->ops->check(a->config, n_layer, e)) ||
+    if ((a->ops->check && a->ops->check(a->config, &setup, e)) ||
         (a->ops->create && a->ops->create(&a->self, a->config, &setup, e))) {
         a->self = NULL;
         return -1;

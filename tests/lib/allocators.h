@@ -18,6 +18,14 @@ struct allocators_study {
 };
 /* Writes profile.h5 as harness/report/profile.c does. sha NULL: allocators_sha. */
 void allocators_profile(const char *path, const char *sha, int n_layer, const struct allocators_study *s, int n);
+/* The same of some layers of a model alone: those with these numbers. windows NULL: it says nothing of them. */
+struct allocators_layers {
+    int n_layer, n;
+    const int64_t *number; /* [n] */
+    const char *windows;
+};
+void allocators_profile_of(const char *path, const char *sha, const struct allocators_layers *of,
+                           const struct allocators_study *s, int n);
 
 /* A ready allocator of a model of n_layer layers; params are "name=value" or "name=value,value"; NULL at the end. `dir`
  * is where paths begin.

@@ -1,0 +1,19 @@
+/* Which layers of a model a cell prunes. A layer with a window holds its last entries and no more, and is pruned only
+ * where the cell asks for it (`windows: prune`); harness/README.md defines it. */
+#ifndef HARNESS_LAYERS_H
+#define HARNESS_LAYERS_H
+
+#include "harness/experiment/experiment.h"
+
+struct layers {
+    int n, n_model;             /* that are pruned; of the whole model */
+    int number[DIMS_MAX_LAYER]; /* [n] what the model calls them, ascending */
+};
+
+void layers_of(const struct hparams *hp, enum windows windows, struct layers *out);
+/* Entries that a layer holds after n tokens. */
+int layers_entries(const struct hparams *hp, int layer, int n);
+/* Appends "18 layers", and of a model with windows ", 15 of them with a window of 512 (not pruned)". */
+void layers_text(const struct hparams *hp, struct str *out);
+
+#endif
