@@ -69,6 +69,7 @@ static void add_block(struct str *s, int i, const char *positions)
 static struct plain *twin(const struct model *m, int i, const int32_t *token, int packed, double *least)
 {
     struct plain_course c = {.rule = cases[i].rule,
+                             .windows = lab_kind == LAB_PRUNE,
                              .keep = cases[i].keep,
                              .size = cases[i].size,
                              .final = cases[i].final,
@@ -100,7 +101,9 @@ START_TEST(cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does)
 {
     struct str s = {0};
     struct lab lab;
-    const char *positions = _i ? "packed" : "original";
+    int packed = _i % 2;
+    const char *positions = packed ? "packed" : "original";
+    lab_kind = (enum lab_kind)(_i / 2);
     for (int i = 0; i < N_CASE; i++)
         add_block(&s, i, positions);
     lab_open(&lab, s.p, "max_new_tokens: 5\n", N, 10, 3);
@@ -109,8 +112,10 @@ START_TEST(cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does)
     for (int i = 0; i < N_CASE; i++) {
         char what[100];
         double least;
-        snprintf(what, sizeof what, "%s, case %d, %s", cases[i].policy, i, positions);
-        struct plain *p = twin(lab.model, i, lab.prompt.ids.id, _i, &least);
+        if (lab_kind == LAB_PRUNE && cases[i].final && cases[i].size < 37)
+            continue; /* layers that lack entries for their share leave it to those with a window, unlike in the twin */
+        snprintf(what, sizeof what, "%s, case %d, %s, model %d", cases[i].policy, i, positions, (int)lab_kind);
+        struct plain *p = twin(lab.model, i, lab.prompt.ids.id, packed, &least);
         ck_assert_msg(least > NEAR, "%s: scores %g apart; choose another prompt", what, least);
         check_kept(p, lab.result[i + 1].keep, what);
         plain_feed(p, lab.prompt.ids.id[N - 1]);
@@ -121,7 +126,7 @@ START_TEST(cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does)
         }
         plain_destroy(p);
         struct plain_course frozen = {.every = 0};
-        p = twin(lab.model, i, lab.prompt.ids.id, _i, &least);
+        p = twin(lab.model, i, lab.prompt.ids.id, packed, &least);
         plain_feed(p, lab.prompt.ids.id[N - 1]);
         ck_assert_double_eq_tol(lab_number(&lab, i + 1, "nll"), lab_nll(&lab, p, &frozen), 2e-5);
         plain_destroy(p);
@@ -191,6 +196,7 @@ END_TEST
 START_TEST(keeping_all_is_the_full_cache_whatever_the_chunks)
 {
     struct lab lab;
+    lab_kind = (enum lab_kind)_i;
     lab_open(&lab,
              "  - policy: [h2o, random]\n    keep: 1.0\n    prefill: {chunked: {size: [1, 7, 64, 100]}}\n    "
              "positions: [original, packed]\n",
@@ -219,6 +225,7 @@ START_TEST(a_chunked_cell_alone_gives_what_it_gives_among_others_in_any_memory_o
 {
     struct str s = all_cases();
     struct lab all, one;
+    lab_kind = (enum lab_kind)_i;
     lab_open(&all, s.p, "max_new_tokens: 5\n", N, 10, 3);
     lab_run(&all, PRUNE_AFTER_ALL_BUT_LAST);
     for (int i = 0; i < N_CASE; i++) {
@@ -241,6 +248,7 @@ END_TEST
 START_TEST(packed_is_original_bit_for_bit_where_nothing_is_pruned)
 {
     struct lab lab;
+    lab_kind = (enum lab_kind)_i;
     lab_open(&lab,
              "  - policy: [h2o, random]\n    keep: 1.0\n    prefill: [full, {chunked: {size: 40}}]\n    positions: "
              "[original, packed]\n",
@@ -258,6 +266,7 @@ END_TEST
 START_TEST(no_refused_allocation_leaks_or_is_passed_over)
 {
     struct lab lab;
+    lab_kind = (enum lab_kind)_i;
     struct err e;
     int refused = 0;
     lab_open(&lab,
@@ -297,12 +306,13 @@ Suite *make_chunked_suite(void)
     Suite *s = suite_create("chunked");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does, 0, 2);
+    tcase_add_loop_test(t, cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does, 0, 2 * LAB_N_KIND);
     tcase_add_test(t, one_chunk_is_the_lossless_cut_bit_for_bit);
-    tcase_add_test(t, keeping_all_is_the_full_cache_whatever_the_chunks);
-    tcase_add_test(t, a_chunked_cell_alone_gives_what_it_gives_among_others_in_any_memory_on_any_threads);
-    tcase_add_test(t, packed_is_original_bit_for_bit_where_nothing_is_pruned);
-    tcase_add_test(t, no_refused_allocation_leaks_or_is_passed_over);
+    tcase_add_loop_test(t, keeping_all_is_the_full_cache_whatever_the_chunks, 0, LAB_N_KIND);
+    tcase_add_loop_test(t, a_chunked_cell_alone_gives_what_it_gives_among_others_in_any_memory_on_any_threads, 0,
+                        LAB_N_KIND);
+    tcase_add_loop_test(t, packed_is_original_bit_for_bit_where_nothing_is_pruned, 0, LAB_N_KIND);
+    tcase_add_loop_test(t, no_refused_allocation_leaks_or_is_passed_over, 0, LAB_N_KIND);
     suite_add_tcase(s, t);
     return s;
 }

@@ -9,6 +9,9 @@
 #include "harness/base/rng.h"
 #include "harness/rows/record.h"
 #include "tests/lib/rows.h"
+#include "tests/lib/support.h"
+
+enum lab_kind lab_kind;
 
 static char answer_text[] = "42 or so", question_text[] = "", id_text[] = "q";
 
@@ -23,9 +26,13 @@ void lab_open(struct lab *l, const char *sweep, const char *top, int n_prompt, i
         .id = id_text, .text = question_text, .answer_prefix = question_text, .answer = answers, .n_answer = 1};
     rows_enter();
     str_addf(&y,
-             "# A group.\nschema: 1\nexperiment: x\nmodel: tiny.h5\ntasks:\n  - passkey: {length: 400}\nsamples: 1\n%s"
+             "# A group.\nschema: 1\nexperiment: x\nmodel: %s\ntasks:\n  - passkey: {length: 400}\nsamples: 1\n%s%s"
              "measure: [score, nll, kl]\nsweep:\n%s",
-             top, sweep);
+             lab_kind ? "windows.h5" : "tiny.h5", top, lab_kind == LAB_PRUNE ? "windows: prune\n" : "", sweep);
+    char *model = rows_path("windows.h5");
+    if (lab_kind)
+        support_window_model_file(model);
+    mem_free(model);
     rows_write("x.yaml", y.p);
     char *path = rows_path("x.yaml");
     *l = (struct lab){0};

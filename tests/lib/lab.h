@@ -7,6 +7,10 @@
 #include "models/model.h"
 #include "tests/lib/plain.h"
 
+/* The model: the tiny one, or that with windows (support.h), under windows: keep or prune. Set before lab_open. */
+enum lab_kind { LAB_ALIKE, LAB_KEEP, LAB_PRUNE, LAB_N_KIND };
+extern enum lab_kind lab_kind;
+
 enum { LAB_SAMPLE = 77 }; /* the sample's hash, for random scores */
 
 struct lab_result {       /* of one (cell, question) */

@@ -63,11 +63,18 @@ static void product(double *y, const struct matrix *w, int first, int n, const d
     }
 }
 
-static void rotate(const struct model *m, double *y, const double *x, int pos)
+static int has_window(const struct model *m, int layer)
 {
-    int half = m->hp.head_dim / 2;
+    return m->hp.layer_kinds[0] && m->hp.layer_kinds[layer] == 'w';
+}
+
+static void rotate(const struct model *m, int layer, double *y, const double *x, int pos)
+{
+    int half = m->hp.head_dim / 2, still = m->hp.layer_kinds[0] && m->hp.layer_kinds[layer] == 'n';
+    double local = m->hp.rope_local_base;
     for (int i = 0; i < half; i++) {
-        double c = cos(pos * m->rope_freq[i]), s = sin(pos * m->rope_freq[i]);
+        double by = local > 0 && has_window(m, layer) ? pow(local, -(double)i / half) : m->rope_freq[i];
+        double c = still ? 1 : cos(pos * by), s = still ? 0 : sin(pos * by);
         y[i] = x[i] * c - x[i + half] * s;
         y[i + half] = x[i + half] * c + x[i] * s;
     }
@@ -88,12 +95,16 @@ static void attend(struct plain *p, int layer, int head, const double *q, double
     int d = hp->head_dim, n = list->n;
     double *turned_q = mem_new((size_t)d, sizeof(double)), *turned_k = mem_new((size_t)d, sizeof(double)),
            *w = mem_new((size_t)n, sizeof(double)), top = -INFINITY, sum = 0;
-    rotate(p->m, turned_q, q, p->packed ? n - 1 : p->n_seen);
+    rotate(p->m, layer, turned_q, q, p->packed ? n - 1 : p->n_seen);
     for (int j = 0; j < n; j++) {
-        rotate(p->m, turned_k, list->entry[j].k, p->packed ? j : list->entry[j].pos);
+        rotate(p->m, layer, turned_k, list->entry[j].k, p->packed ? j : list->entry[j].pos);
         for (int i = 0; i < d; i++)
             w[j] += turned_q[i] * turned_k[i];
-        w[j] /= sqrt(d);
+        w[j] /= sqrt(hp->query_scalar > 0 ? hp->query_scalar : d);
+        if (hp->attention_cap > 0)
+            w[j] = hp->attention_cap * tanh(w[j] / hp->attention_cap);
+        if (has_window(p->m, layer) && list->entry[j].pos <= p->n_seen - hp->window)
+            w[j] = -INFINITY;
         top = fmax(top, w[j]);
     }
     for (int j = 0; j < n; j++)
@@ -148,6 +159,16 @@ static void block(struct plain *p, int l, double *x)
     mem_free(gate);
 }
 
+/* Only entries of positions `oldest` on stay. */
+static void leave_window(struct plain_list *list, int oldest)
+{
+    int left = 0;
+    while (left < list->n && list->entry[left].pos < oldest)
+        drop(&list->entry[left++]);
+    list->n -= left;
+    memmove(list->entry, list->entry + left, (size_t)list->n * sizeof *list->entry);
+}
+
 void plain_feed(struct plain *p, int32_t token)
 {
     const struct hparams *hp = &p->m->hp;
@@ -159,6 +180,9 @@ void plain_feed(struct plain *p, int32_t token)
     rmsnorm(hp, norm, x, p->m->output_norm, hp->d_model);
     product(p->logits, &p->m->output, 0, hp->n_vocab, norm);
     p->n_seen++;
+    for (int l = 0; l < hp->n_layer; l++)
+        for (int h = 0; h < hp->n_kv_head && has_window(p->m, l); h++)
+            leave_window(plain_list(p, l, h), p->n_seen - hp->window);
     mem_free(x);
     mem_free(norm);
 }
@@ -323,9 +347,11 @@ struct plain *plain_read(const struct model *m, struct plain_course *c, const in
         int begin = e, end = e + size < n ? e + size : n;
         for (; e < end; e++)
             plain_feed(p, token[e]);
-        int k = (int)floor(c->keep * (c->final ? n : e) + 1e-9);
-        for (int l = 0; l < m->hp.n_layer; l++)
-            c->m[l] = k < 1 ? 1 : k;
+        for (int l = 0; l < m->hp.n_layer; l++) {
+            int of = c->final ? n : e, k = has_window(m, l) && of > m->hp.window ? m->hp.window : of;
+            k = (int)floor(c->keep * k + 1e-9);
+            c->m[l] = has_window(m, l) && !c->windows ? room : k < 1 ? 1 : k;
+        }
         c->from = c->carry || !c->size ? 0 : begin;
         cut_now(p, c);
     }

@@ -1,7 +1,7 @@
 /* The slow, plain twin of everything that changes the loop: a forward pass by the definition, one token at a time, in
  * double precision, over lists of entries per layer and KV head; whole attention matrices; policies by their formulas.
  * No code of models/attention*, kvcache*, or harness/ takes part. Llama-shaped models without biases and norms of
- * heads. */
+ * heads; layers may have a window or no rotation. */
 #ifndef TESTS_PLAIN_H
 #define TESTS_PLAIN_H
 
@@ -55,6 +55,7 @@ struct plain_course {
     double keep;
     int size, final, carry; /* chunks; size 0: the whole prompt is read and cut once */
     int every;              /* decode: 0 frozen, else a cut after every so many tokens */
+    int windows;            /* 1: layers with a window are pruned too */
     int m[16], fed, from;   /* on the way: budgets, tokens since the prompt, first query that counts */
     double least;           /* of plain_cut */
 };

@@ -71,21 +71,25 @@ static void write_byte_tokenizer(struct h5 *f)
     ck_assert_int_eq(model_file_write_tokenizer(f, &d, NULL), 0);
 }
 
-void support_model_file(const char *path, int n_layer, int n_kv_head)
+static struct hparams shape(int n_layer, int n_kv_head)
 {
-    struct hparams hp = {.architecture = "llama",
-                         .n_layer = n_layer,
-                         .d_model = 16 * n_kv_head,
-                         .n_head = 2 * n_kv_head,
-                         .n_kv_head = n_kv_head,
-                         .head_dim = 8,
-                         .d_ff = 24,
-                         .n_vocab = 257,
-                         .context_length = 512,
-                         .norm_eps = 1e-5f,
-                         .embedding_scale = 1,
-                         .tied = 1,
-                         .rope_base = 10000};
+    return (struct hparams){.architecture = "llama",
+                            .n_layer = n_layer,
+                            .d_model = 16 * n_kv_head,
+                            .n_head = 2 * n_kv_head,
+                            .n_kv_head = n_kv_head,
+                            .head_dim = 8,
+                            .d_ff = 24,
+                            .n_vocab = 257,
+                            .context_length = 512,
+                            .norm_eps = 1e-5f,
+                            .embedding_scale = 1,
+                            .tied = 1,
+                            .rope_base = 10000};
+}
+
+static void write_model(const char *path, struct hparams hp)
+{
     struct err e;
     struct h5 *f = h5_open(path, H5_MODE_CREATE, &e);
     ck_assert_msg(f != NULL, "%s", e.msg);
@@ -99,7 +103,7 @@ void support_model_file(const char *path, int n_layer, int n_kv_head)
         model_tensor_at(&hp, i, &t);
         size_t n = (size_t)t.dim[0] * (size_t)t.dim[1];
         float *x = mem_new(n, sizeof *x);
-        rng_init(&r, (uint64_t)n_layer, t.name);
+        rng_init(&r, (uint64_t)hp.n_layer, t.name);
         support_random(&r, x, n);
         for (size_t k = 0; k < n; k++)
             x[k] = t.rank == 1 ? 1 + 0.1f * x[k] : 0.6f * x[k];
@@ -116,6 +120,22 @@ void support_model_file(const char *path, int n_layer, int n_kv_head)
     ck_assert_int_eq(h5_set_string(f, "/", "source_name", "made by a test", NULL), 0);
     write_byte_tokenizer(f);
     ck_assert_msg(h5_close(f, &e) == 0, "%s", e.msg);
+}
+
+void support_model_file(const char *path, int n_layer, int n_kv_head)
+{
+    write_model(path, shape(n_layer, n_kv_head));
+}
+
+void support_window_model_file(const char *path)
+{
+    struct hparams hp = shape(4, 2);
+    hp.window = SUPPORT_WINDOW;
+    hp.rope_local_base = 300;
+    hp.query_scalar = 5;
+    hp.attention_cap = 4;
+    strcpy(hp.layer_kinds, "fwnw");
+    write_model(path, hp);
 }
 
 double support_relative_error(const float *a, const float *b, size_t n)

@@ -13,6 +13,10 @@ struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int hea
 /* A model file that model_open reads: `n_layer` layers, 2 query heads for each of `n_kv_head` KV heads, head_dim 8,
  * context 512; tokens are the 256 bytes and an end of text. Its matrices are large enough that pruning shows. */
 void support_model_file(const char *path, int n_layer, int n_kv_head);
+/* The same with four layers, 2 KV heads and all that layers may differ in: the second and the last have a window of
+ * SUPPORT_WINDOW tokens and a rotation of their own, the third none; scores have a scale and a cap. */
+enum { SUPPORT_WINDOW = 23 };
+void support_window_model_file(const char *path);
 void support_random(struct rng *r, float *x, size_t n); /* uniform in [-1, 1) */
 /* Largest |a - b| / max|b|. */
 double support_relative_error(const float *a, const float *b, size_t n);
