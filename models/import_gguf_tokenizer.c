@@ -58,17 +58,23 @@ static int token_type(int64_t v)
     return v >= 1 && v <= 6 ? ours[v] : -1;
 }
 
-/* A row for each of llama.cpp's names of a rule that is read here. llama.cpp normalises nothing; the tokenizer that
- * "qwen2" is named after does, and its ids are what the model was trained on. */
+/* A row for each of llama.cpp's names of a rule that is read here. llama.cpp normalises nothing; the tokenizers that
+ * "qwen2" and "olmo" are named after do, and their ids are what the models were trained on. */
 static const struct rule {
     const char *theirs, *ours;
     int ignore_merges, add_bos; /* add_bos: where the file doesn't say */
     enum tokenizer_normalizer normalizer;
 } rules[] = {
-    {"gpt-2", "gpt2", 0, 0, TOKENIZER_AS_IS},       {"smollm", "smollm", 0, 0, TOKENIZER_AS_IS},
-    {"olmo", "gpt2", 0, 0, TOKENIZER_AS_IS},        {"dbrx", "llama3", 0, 0, TOKENIZER_AS_IS},
-    {"llama-bpe", "llama3", 1, 1, TOKENIZER_AS_IS}, {"qwen2", "qwen2", 0, 0, TOKENIZER_NFC},
-    {"tekken", "tekken", 1, 1, TOKENIZER_AS_IS},    {"gpt-4o", "gpt4o", 0, 0, TOKENIZER_AS_IS},
+    {"gpt-2", "gpt2", 0, 0, TOKENIZER_AS_IS},
+    {"smollm", "smollm", 0, 0, TOKENIZER_AS_IS},
+    {"starcoder", "smollm", 0, 0, TOKENIZER_AS_IS},
+    {"refact", "smollm", 0, 0, TOKENIZER_AS_IS}, /* Granite's */
+    {"olmo", "gpt2", 0, 0, TOKENIZER_NFC},
+    {"dbrx", "llama3", 0, 0, TOKENIZER_AS_IS}, /* OLMo 2's and Phi-4's */
+    {"llama-bpe", "llama3", 1, 1, TOKENIZER_AS_IS},
+    {"qwen2", "qwen2", 0, 0, TOKENIZER_NFC},
+    {"tekken", "tekken", 1, 1, TOKENIZER_AS_IS},
+    {"gpt-4o", "gpt4o", 0, 0, TOKENIZER_AS_IS},
 };
 enum { N_RULE = sizeof rules / sizeof *rules };
 
@@ -193,6 +199,28 @@ static int read_bpe(const struct gguf *g, const char *path, struct tokenizer_dat
     return read_list(g, path, d, e) || read_merges(g, path, d, e) || read_ids(g, path, rule->add_bos, d, e) ? -1 : 0;
 }
 
+/* Phi-3's control and added tokens take the white space behind them, all but three. GGUF has no place to say so, and
+ * llama.cpp goes by the model's name. */
+static void strip_behind(struct tokenizer_data *d)
+{
+    static const char *const not_those[] = {"<unk>", "<s>", "<|endoftext|>"};
+    for (int i = 0; i < d->n_token; i++) {
+        int strips = d->type[i] == TOKEN_CONTROL || d->type[i] == TOKEN_ADDED;
+        for (int k = 0; k < 3; k++)
+            strips &= strcmp(d->token[i], not_those[k]) != 0;
+        if (strips)
+            d->type[i] |= TOKEN_RSTRIP;
+    }
+}
+
+static int is_phi3(const struct gguf *g)
+{
+    char *arch = NULL;
+    int phi3 = gguf_get_string(g, "general.architecture", &arch, NULL) > 0 && strcmp(arch, "phi3") == 0;
+    mem_free(arch);
+    return phi3;
+}
+
 /* SentencePiece's BPE with scores, as llama.cpp has it: a blank in front of every stretch of text unless the file says
  * otherwise. */
 static int read_spm(const struct gguf *g, const char *path, struct tokenizer_data *d, struct err *e)
@@ -208,7 +236,11 @@ static int read_spm(const struct gguf *g, const char *path, struct tokenizer_dat
     mem_free(pre);
     d->kind = TOKENIZER_SPM;
     d->space = blank ? TOKENIZER_SPACE_EACH : TOKENIZER_SPACE_NONE;
-    return !known || read_list(g, path, d, e) || read_scores(g, path, d, e) || read_ids(g, path, 1, d, e) ? -1 : 0;
+    if (!known || read_list(g, path, d, e) || read_scores(g, path, d, e) || read_ids(g, path, 1, d, e))
+        return -1;
+    if (is_phi3(g))
+        strip_behind(d);
+    return 0;
 }
 
 int import_gguf_tokenizer_read(const struct gguf *g, const char *path, struct import_source *out, struct err *e)

@@ -367,7 +367,8 @@ static const struct {
     {{.one_type_short = 1}, "don't fit together"},
     {{.bos = 4}, "bos_token_id is 4, but there are 4 tokens"},
     {{.pre = "deepseek-llm"},
-     "pre-tokenizer 'deepseek-llm'; known: gpt-2, smollm, olmo, dbrx, llama-bpe, qwen2, tekken, gpt-4o"},
+     "pre-tokenizer 'deepseek-llm'; known: gpt-2, smollm, starcoder, refact, olmo, dbrx, llama-bpe, qwen2, tekken, "
+     "gpt-4o"},
     {{.skip = "tokenizer.ggml.merges"}, "'tokenizer.ggml.merges' missing"},
     {{.more = {{"split.count", NULL, GGUF_U32, 2}}}, "one of 2 files of a model that was split"},
     {{.arch = "bert", .more = {{"split.count", NULL, GGUF_U32, 2}}}, "one of 2 files"},

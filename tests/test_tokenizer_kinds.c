@@ -11,10 +11,12 @@
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
 #include "harness/base/str.h"
+#include "models/import_gguf_tokenizer.h"
 #include "models/import_hf_tokenizer.h"
 #include "models/import_sentencepiece.h"
 #include "tests/lib/hf.h"
 #include "tests/lib/support.h"
+#include "tests/lib/tokens.h"
 #include "tests/suites.h"
 
 enum { N_VOCAB = 4000 };
@@ -43,31 +45,6 @@ static struct tokenizer *import_folder(void)
     ck_assert_msg(t != NULL, "%s", e.msg);
     tokenizer_data_fini(&d);
     return t;
-}
-
-static void check_ids(const struct tokenizer *t, const struct json *texts, const struct json *ids, int form)
-{
-    const struct json *want = json_first(ids);
-    int n = 0;
-    for (const struct json *x = json_first(texts); x; x = json_next(x), want = json_next(want), n++) {
-        const char *text = json_string(x);
-        struct token_ids got = {0}, end = {0};
-        struct str found = {0};
-        ck_assert_int_eq(tokenizer_encode_offsets(t, text, strlen(text), &got, &end, NULL), 0);
-        for (int i = 0; i < got.n; i++) {
-            str_addf(&found, "%s%d", i ? "," : "", got.id[i]);
-            ck_assert(end.id[i] >= (i ? end.id[i - 1] : 0) && (i < got.n - 1 || end.id[i] == (int)strlen(text)));
-        }
-        char *expected = json_print(want);
-        expected[strlen(expected) - 1] = 0;
-        ck_assert_msg(strcmp(str_c(&found), expected + 1) == 0, "form %d, '%s': %s, expected %s", form, text,
-                      str_c(&found), expected + 1);
-        mem_free(expected);
-        str_free(&found);
-        token_ids_free(&got);
-        token_ids_free(&end);
-    }
-    ck_assert_int_ge(n, 300);
 }
 
 /* tokenizer.json of a vocabulary in one of its forms. */
@@ -103,7 +80,7 @@ static void check_forms(const char *kind, int n_form)
     for (const struct json *form = json_first(json_get(all, "forms")); form; form = json_next(form), n++) {
         write_form(all, form);
         struct tokenizer *t = import_folder();
-        check_ids(t, json_get(root, "texts"), json_get(form, "ids"), n);
+        tokens_check(t, json_get(root, "texts"), json_get(form, "ids"), kind);
         tokenizer_destroy(t);
     }
     ck_assert_int_eq(n, n_form);
@@ -138,7 +115,7 @@ START_TEST(sentencepieces_own_file_gives_its_ids)
     copy_model();
     struct tokenizer *t = import_folder();
     const struct json *with = json_first(json_get(json_get(root, "spm"), "model"));
-    check_ids(t, json_get(root, "texts"), json_get(with, "ids"), 0);
+    tokens_check(t, json_get(root, "texts"), json_get(with, "ids"), "a blank in front");
     ck_assert_int_eq(tokenizer_add_bos(t), 1);
     ck_assert_int_eq(tokenizer_bos(t), 1);
     ck_assert_int_eq(tokenizer_is_end(t, 2), 1);
@@ -149,7 +126,7 @@ START_TEST(sentencepieces_own_file_gives_its_ids)
     ck_assert_int_eq(read_folder(&d, &e), 1);
     d.space = TOKENIZER_SPACE_NONE;
     t = tokenizer_create(&d, "no blank in front", &e);
-    check_ids(t, json_get(root, "texts"), json_get(json_next(with), "ids"), 1);
+    tokens_check(t, json_get(root, "texts"), json_get(json_next(with), "ids"), "none in front");
     tokenizer_destroy(t);
     tokenizer_data_fini(&d);
     json_free(root);
@@ -173,6 +150,137 @@ static const char *encoded(const struct tokenizer *t, const char *text, int bos,
     token_ids_free(&ids);
     return out;
 }
+
+/* d as a GGUF file, read again; NULL and *e when it is refused. */
+static struct tokenizer *through_gguf(const char *arch, const char *pre, int blank, const struct tokenizer_data *d,
+                                      struct err *e)
+{
+    char *path = fs_join(hf_folder, "tokens.gguf");
+    tokens_write_gguf(path, arch, pre, blank, d);
+    struct gguf *g = gguf_open(path, e);
+    struct import_source s = {0};
+    struct tokenizer *t = NULL;
+    if (g && import_gguf_tokenizer_check(g, path, e) == 0 && import_gguf_tokenizer_read(g, path, &s, e) == 0)
+        t = tokenizer_create(&s.tokenizer, path, e);
+    tokenizer_data_fini(&s.tokenizer);
+    gguf_close(g);
+    unlink(path);
+    mem_free(path);
+    return t;
+}
+
+START_TEST(byte_level_bpe_of_a_gguf_file_gives_the_same_ids)
+{
+    static const char *const pre[] = {"llama-bpe", "dbrx", "qwen2", "tekken", "gpt-4o"}; /* of the forms, in order */
+    struct json *root = support_json("tests/vectors/tokenizers.json");
+    const struct json *all = json_get(root, "bpe"), *form = json_first(json_get(all, "forms"));
+    for (int i = 0; i < 5; i++, form = json_next(form)) {
+        struct tokenizer_data d = {0};
+        struct err e = {0};
+        write_form(all, form);
+        ck_assert_int_eq(read_folder(&d, &e), 1);
+        struct tokenizer *t = through_gguf("llama", pre[i], -1, &d, &e);
+        ck_assert_msg(t != NULL, "%s: %s", pre[i], e.msg);
+        tokens_check(t, json_get(root, "texts"), json_get(form, "ids"), pre[i]);
+        ck_assert_int_eq(tokenizer_add_bos(t), i == 0 || i == 3); /* what llama.cpp does without the key */
+        tokenizer_destroy(t);
+        tokenizer_data_fini(&d);
+    }
+    json_free(root);
+}
+END_TEST
+
+/* llama.cpp's names of rules that are the same, and what NFC does: "olmo" is GPT-2's with it. */
+START_TEST(names_of_one_rule_in_gguf_files_mean_the_same)
+{
+    static const struct {
+        const char *pre, *text;
+        int n;
+    } c[] = {{"smollm", "12", 2}, {"refact", "12", 2}, {"starcoder", "12", 2},    {"gpt-2", "12", 1},
+             {"olmo", "12", 1},   {"dbrx", "12", 1},   {"gpt-2", "e\xCC\x81", 3}, {"olmo", "e\xCC\x81", 2}};
+    char *token[] = {(char[]){"1"}, (char[]){"2"}, (char[]){"12"}, (char[]){"e"},
+                     /* the bytes CC 81, C3 A9 */
+                     (char[]){"\xC3\x8C"}, (char[]){"\xC4\xA3"}, (char[]){"\xC3\x83"}, (char[]){"\xC2\xA9"}};
+    char *merge[] = {(char[]){"1 2"}};
+    uint8_t type[8] = {0};
+    struct tokenizer_data d = {.kind = TOKENIZER_BPE,
+                               .n_token = 8,
+                               .token = token,
+                               .type = type,
+                               .n_merge = 1,
+                               .merge = merge,
+                               .bos = -1,
+                               .eos = -1,
+                               .pad = -1,
+                               .unk = -1};
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct err e = {0};
+        struct token_ids ids = {0};
+        struct tokenizer *t = through_gguf("granite", c[i].pre, -1, &d, &e);
+        ck_assert_msg(t != NULL, "%s: %s", c[i].pre, e.msg);
+        ck_assert_int_eq(tokenizer_encode(t, c[i].text, strlen(c[i].text), &ids, NULL), 0);
+        ck_assert_msg(ids.n == c[i].n, "%s, '%s': %d ids", c[i].pre, c[i].text, ids.n);
+        token_ids_free(&ids);
+        tokenizer_destroy(t);
+    }
+}
+END_TEST
+
+START_TEST(sentencepiece_of_a_gguf_file_gives_the_same_ids)
+{
+    struct json *root = support_json("tests/vectors/tokenizers.json");
+    const struct json *with = json_first(json_get(json_get(root, "spm"), "model"));
+    struct tokenizer_data d = {0};
+    struct err e = {0};
+    remove_file("tokenizer.json");
+    copy_model();
+    ck_assert_int_eq(read_folder(&d, &e), 1);
+    struct tokenizer *t = through_gguf("gemma", "default", 0, &d, &e);
+    ck_assert_msg(t != NULL, "%s", e.msg);
+    tokens_check(t, json_get(root, "texts"), json_get(json_next(with), "ids"), "without a blank");
+    tokenizer_destroy(t);
+    for (int key = -1; key < 2; key += 2) { /* absent, it means yes */
+        t = through_gguf("llama", NULL, key, &d, &e);
+        ck_assert_msg(t != NULL, "%s", e.msg);
+        ck_assert_int_eq(tokenizer_add_bos(t), 1);
+        struct token_ids ids = {0};
+        struct str back = {0};
+        ck_assert_int_eq(tokenizer_encode(t, "a<tool> b", 9, &ids, NULL), 0);
+        tokenizer_decode(t, ids.id, ids.n, 1, &back);
+        ck_assert_str_eq(str_c(&back), " a<tool>  b"); /* in front of every stretch */
+        str_free(&back);
+        token_ids_free(&ids);
+        tokenizer_destroy(t);
+    }
+    tokenizer_data_fini(&d);
+    json_free(root);
+}
+END_TEST
+
+/* The file has no place to say so. */
+START_TEST(added_tokens_of_phi3_take_the_white_space_behind_them)
+{
+    static const struct {
+        const char *arch, *text, *back;
+    } c[] = {
+        {"phi3", "a<|im_end|> \n b <tool>\n", " a<|im_end|> b <tool>"},
+        {"phi3", "<s> a</s> b", "<s>  a</s> b"},
+        {"llama", "a<|im_end|> \n b <tool>\n", " a<|im_end|>  \n b <tool> \n"},
+    };
+    struct tokenizer_data d = {0};
+    struct err e = {0};
+    remove_file("tokenizer.json");
+    copy_model();
+    ck_assert_int_eq(read_folder(&d, &e), 1);
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        struct tokenizer *t = through_gguf(c[i].arch, "default", -1, &d, &e);
+        ck_assert_msg(t != NULL, "%s", e.msg);
+        ck_assert_str_eq(encoded(t, c[i].text, 0, 0), c[i].back);
+        tokenizer_destroy(t);
+    }
+    tokenizer_data_fini(&d);
+}
+END_TEST
 
 START_TEST(a_blank_goes_in_front_of_a_text_alone_or_of_every_stretch)
 {
@@ -387,6 +495,10 @@ Suite *make_tokenizer_kinds_suite(void)
     tcase_add_test(t, byte_level_bpe_gives_the_ids_of_tokenizers_under_every_rule);
     tcase_add_test(t, sentencepiece_in_tokenizer_json_gives_the_ids_of_tokenizers_in_every_form);
     tcase_add_test(t, sentencepieces_own_file_gives_its_ids);
+    tcase_add_test(t, byte_level_bpe_of_a_gguf_file_gives_the_same_ids);
+    tcase_add_test(t, names_of_one_rule_in_gguf_files_mean_the_same);
+    tcase_add_test(t, sentencepiece_of_a_gguf_file_gives_the_same_ids);
+    tcase_add_test(t, added_tokens_of_phi3_take_the_white_space_behind_them);
     tcase_add_test(t, a_blank_goes_in_front_of_a_text_alone_or_of_every_stretch);
     tcase_add_test(t, sentencepiece_gives_any_bytes_back);
     tcase_add_test(t, a_megabyte_of_one_letter_is_not_quadratic);

@@ -125,6 +125,16 @@ static void fill(struct str *s, const char *first, const char *again)
         str_add(s, again);
 }
 
+/* 1 when a text of these has to come back: there is a token for every byte, and neither NFC nor SentencePiece's blank
+ * changes it. */
+static int comes_back(const struct tokenizer *t, const char *again)
+{
+    for (const char *p = again; *p; p++)
+        if (tokenizer_find(t, (const char[]){*p, 0}) < 0 && tokenizer_find(t, "<0x41>") < 0)
+            return 0;
+    return *again && !strstr(again, "\xCC") && !strstr(again, "\xE1") && !strstr(again, "\xE2\x96");
+}
+
 START_TEST(a_vocabulary_that_is_named_takes_a_megabyte_of_anything)
 {
     static const struct {
@@ -183,8 +193,7 @@ START_TEST(a_vocabulary_that_is_named_takes_a_megabyte_of_anything)
             printf("  %6.3f s  %8d ids  %s\n", took, ids.n, c[i].name);
         tokenizer_decode(t, ids.id, ids.n, 1, &back);
         size_t front = back.n > text.n ? back.n - text.n : 0; /* a blank in front */
-        ck_assert_msg(*c[i].again == 0 || strstr(c[i].again, "\xCC") || strstr(c[i].again, "\xE1") ||
-                          strstr(c[i].again, "\xE2\x96") ||
+        ck_assert_msg(!comes_back(t, c[i].again) ||
                           (front <= 1 && back.n == text.n + front && memcmp(back.p + front, text.p, text.n) == 0),
                       "%s do not come back: %zu bytes of %zu", c[i].name, back.n, text.n);
         str_free(&back);

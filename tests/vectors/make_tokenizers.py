@@ -1,16 +1,14 @@
-"""Token ids of every kind of tokenizer that is read: tokenizers.json and spm_small.model for tests/test_tokenizer_kinds.c, and
-the ids of a real model's vocabulary for a check by hand.
+"""Token ids of every kind of tokenizer that is read: tokenizers.json and spm_small.model for tests/test_tokenizer_kinds.c. Real
+vocabularies are real_tokenizers.py's.
 
     python make_tokenizers.py small SPM.model TEXT.txt OUT_DIR
-    python make_tokenizers.py real MODEL.gguf BIG.txt CASES.json
     python make_tokenizers.py text OUT.txt FILE...
 
 `small`: byte-level BPE under each rule, on a vocabulary trained without any cutting, so that every cut shows; SentencePiece on
 a vocabulary cut from SPM.model (tokenizer.model.v1 of the PyPI package mistral-common 1.13.1, Apache-2.0) with a few
 user-defined pieces, by the sentencepiece package, and in the forms of tokenizer.json by the tokenizers package.
-`real`: ids of MODEL.gguf's vocabulary, for DEPTHKV_TOKENS: sentencepiece on its pieces and scores, or tokenizers on its merges.
 `text`: a megabyte of pieces of FILEs and of characters of many scripts.
-Made with tokenizers 0.22.2, sentencepiece 0.2.3, gguf 0.19.0.
+Made with tokenizers 0.22.2, sentencepiece 0.2.3.
 """
 import json
 import random
@@ -138,34 +136,6 @@ def small(model, corpus, out):
         json.dump(result, f, indent=None, separators=(",", ":"))
 
 
-def real(gguf, big, out):
-    from gguf import GGUFReader
-    fields = GGUFReader(gguf).fields
-    strings = lambda key: [bytes(fields[key].parts[i]).decode() for i in fields[key].data]
-    numbers = lambda key: [fields[key].parts[i][0].item() for i in fields[key].data]
-    tokens, types = strings("tokenizer.ggml.tokens"), numbers("tokenizer.ggml.token_type")
-    cases = texts() + MORE + [open(big, encoding="utf-8", newline="").read()]
-    if fields["tokenizer.ggml.model"].contents() == "llama":
-        blank = fields.get("tokenizer.ggml.add_space_prefix")
-        pieces = [(t.replace(" ", "\u2581") if y == 4 else t, s, 2 if t == "<unk>" else y)
-                  for t, s, y in zip(tokens, numbers("tokenizer.ggml.scores"), types)]
-        blank = blank is None or blank.contents()
-        sp = sentencepiece.SentencePieceProcessor(model_proto=spm_model.write(pieces, blank, tokens.index("<unk>"), 1, 2))
-        ids = [sp.encode(c) for c in cases]
-    else:
-        pre = fields["tokenizer.ggml.pre"].contents()
-        rule = {"qwen2": "qwen2", "llama-bpe": "llama3", "tekken": "tekken", "dbrx": "llama3"}[pre]
-        merges = [tuple(m.split(" ")) for m in strings("tokenizer.ggml.merges")]
-        t = Tokenizer(models.BPE({x: i for i, x in enumerate(tokens)}, merges, ignore_merges=pre in ("llama-bpe", "tekken")))
-        t.pre_tokenizer = byte_level(rule)
-        if rule == "qwen2":
-            t.normalizer = normalizers.NFC()
-        add_tokens(t, [x for x, y in zip(tokens, types) if y == 3], [x for x, y in zip(tokens, types) if y == 4])
-        ids = encode(t, cases)
-    with open(out, "w") as f:
-        json.dump({"cases": [{"text": c, "ids": i} for c, i in zip(cases, ids)]}, f)
-
-
 BLOCKS = [(0x20, 0x7E)] * 4 + [(0xA1, 0x24F), (0x300, 0x36F), (0x370, 0x3FF), (0x400, 0x4FF), (0x590, 0x5F4), (0x600, 0x6FF), (0x900, 0x97F),
                                (0x980, 0x9FF), (0xB80, 0xBFF), (0xE00, 0xE5B), (0x1100, 0x11FF), (0x1E00, 0x1EFF), (0x2000, 0x206F), (0x20A0, 0x20BF), (0x2100, 0x214F),
                                (0x2200, 0x22FF), (0x2580, 0x259F), (0x3040, 0x30FF), (0x4E00, 0x9FFF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0xFB1D, 0xFB4F), (0x1D400, 0x1D4FF),
@@ -184,11 +154,11 @@ def text(out, *files):
             blocks = [r.choice(BLOCKS), r.choice(BLOCKS), (32, 32), (97, 122)]
             chars = [chr(r.randint(*r.choice(blocks))) for _ in range(r.randint(5, 80))]
             part = "".join(c for c in chars if unicodedata.category(c) != "Cn") + r.choice(["\n", "  ", "\t", " ", "\r\n", "\n\n\n"])
-        parts.append(part.replace("<", "< "))  # no control tokens: sentencepiece never finds them in a text
+        parts.append(part.replace("<", "< ").replace("INST]", "INST ]"))  # control tokens, which sentencepiece never finds in a text
         n += len(parts[-1].encode())
     with open(out, "w", encoding="utf-8", newline="") as f:
         f.write("".join(parts))
 
 
 if __name__ == "__main__":
-    {"small": small, "real": real, "text": text}[sys.argv[1]](*sys.argv[2:])
+    {"small": small, "text": text}[sys.argv[1]](*sys.argv[2:])
