@@ -10,7 +10,7 @@ rows, and what every layer reads (hidden states) of two rows.
 
 `pruned`: a longer text, of which the first n tokens are a prompt; what stays of it in every layer and KV head (a letter an entry,
 1 stays; null: the layer is whole), and logits of two rows behind it by pruned.py. Cases: `full`, nothing is removed;
-`prunable`, layers with a window stay whole (`packed`: the same with packed positions); `windows`, those are pruned too.
+`prunable`, layers with a window stay whole; `windows`, those are pruned too. `packed`: the same with packed positions.
 
 Weights are the formula of llama64.hashed; norms: 1 + 0.1 (2 u - 1), less 1 where the model adds it (Gemma); everything else:
 0.2 (2 u - 1), matrices and biases alike.
@@ -217,6 +217,9 @@ def pruned_of(model, c):
     tokens = [(i * i * 5 + 11 * i + i // 9 + 2) % c.vocab_size for i in range(N_PROMPT + N_FED)]
     everywhere = [keep_rule(l, c.num_key_value_heads) for l in range(c.num_hidden_layers)]
     windows = [has_window(layer) for layer in model.model.layers]
+    for keep, windowed in zip(everywhere, windows):
+        if windowed:  # it holds the last W entries alone
+            keep[:, :max(0, N_PROMPT - c.sliding_window)] = False
     prunable = [None if w else k for w, k in zip(windows, everywhere)]
     cases = [("full", [None] * len(windows))]
     if not all(windows):
@@ -233,7 +236,7 @@ def pruned_of(model, c):
     for name, keep in cases:
         case = {"name": name, "logits": logits(keep, None), "keep": [
             None if k is None else ["".join("01"[int(x)] for x in head) for head in k] for k in keep]}
-        if name == "prunable":
+        if name != "full":
             case["packed"] = logits(keep, pruned.frequencies(model))
         out["cases"].append(case)
     return out
