@@ -219,6 +219,19 @@ $(file_$1): | $(BIN)
 endef
 $(foreach n,$(FETCHED),$(eval $(call fetched,$n)))
 
+REAL := $(FETCHED)
+
+## real: what the fetched models compute, against transformers' figures, and every policy at keep 1.0 (REAL="qwen05 gemma3")
+.PHONY: real
+# Says what it ran and what it had to leave out; where nothing was fetched it fails.
+real: $(BIN) $(TESTBIN)
+	$(if $(filter-out $(FETCHED),$(REAL)),@echo "REAL=$(REAL) is unknown; use: $(FETCHED)" >&2; exit 1)
+	@here=; for name in $(REAL); do \
+	  file=models/cache/$$(sed -n "s/^$$name \([^ ]*\) .*/\1/p" models/fetch.txt).h5; \
+	  if [ -e "$$file" ]; then here="$$here $$name"; else echo "left out: $$name, for $$file is not there (make $$name)"; fi; done; \
+	[ -n "$$here" ] || { echo "none of these models was fetched: $(REAL)" >&2; exit 1; }; echo "models:$$here"; \
+	DEPTHKV_REAL="$${here# }" DEPTHKV_REQUIRE_MODEL=1 CK_RUN_SUITE=real_models OMP_WAIT_POLICY=passive $(TESTBIN)
+
 PEERS_VENV := build/venv-peers
 
 ## bench-peers: transformers and kvpress against ours on the same work (PEERS="--quick"; 4 GB of packages, half an hour)

@@ -28,6 +28,7 @@
     SUITE(transformer_vectors) \
     SUITE(pruned_vectors) \
     SUITE(smollm2) \
+    SUITE(real_models) \
     SUITE(dataset) \
     SUITE(jsonl) \
     SUITE(tasks) \
