@@ -222,6 +222,47 @@ START_TEST(an_experiment_names_the_line_of_a_profile_that_does_not_fit)
 }
 END_TEST
 
+/* `profile` at the top of a file stands in where a layer budget names none; its cells are those of the same path in
+ * full. */
+START_TEST(a_profile_of_the_file_serves_the_budgets_that_name_none)
+{
+    static const char top[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\n";
+    static const char *const forms[] = {
+        "profile: p.h5\nsweep:\n  - {policy: knorm, keep: 0.5, layer_budget: [uniform, sensitivity, {mga: {shuffle: "
+        "[1, 2]}}, {knapsack: {profile: q.h5}}]}\n",
+        "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: [uniform, {sensitivity: {profile: p.h5}}, {mga: "
+        "{shuffle: [1, 2], profile: p.h5}}, {knapsack: {profile: q.h5}}]}\n"};
+    char *model = rows_path("tiny.h5"), *path = rows_path("x.yaml"), sha[HASH_HEX] = "";
+    struct hparams hp;
+    struct experiment x[2];
+    struct err e = {0};
+    ck_assert_int_eq(model_open_hparams(model, &hp, sha, NULL), 0);
+    write_profile(sha, 3, &(struct allocators_study){"t", "p", 0.1, 0, (const double[]){1, 2, 3}, NULL}, 1);
+    char *p = rows_path("p.h5"), *q = rows_path("q.h5");
+    size_t size;
+    char *bytes = fs_read(p, &size, NULL);
+    ck_assert_ptr_nonnull(bytes);
+    ck_assert_int_eq(fs_write_atomic(q, bytes, size, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        char text[700];
+        snprintf(text, sizeof text, "%s%s", top, forms[i]);
+        rows_write("x.yaml", text);
+        ck_assert_msg(experiment_load(path, NULL, 0, 0, &x[i], NULL, &e) == 0, "%s", e.msg);
+    }
+    ck_assert_int_eq(x[0].n_cell, x[1].n_cell);
+    ck_assert_int_eq(x[0].n_cell, 6);
+    for (int c = 0; c < x[0].n_cell; c++)
+        ck_assert_str_eq(x[0].cell[c].id, x[1].cell[c].id);
+    experiment_fini(&x[0]);
+    experiment_fini(&x[1]);
+    mem_free(bytes);
+    mem_free(p);
+    mem_free(q);
+    mem_free(model);
+    mem_free(path);
+}
+END_TEST
+
 START_TEST(a_run_computes_anew_when_the_profile_has_changed)
 {
     static const char yaml[] =
@@ -606,6 +647,7 @@ Suite *make_alloc_profile_suite(void)
     tcase_add_test(t, a_shuffled_profile_has_the_same_numbers_at_other_layers);
     tcase_add_test(t, a_profile_that_does_not_fit_is_refused_with_its_numbers);
     tcase_add_test(t, an_experiment_names_the_line_of_a_profile_that_does_not_fit);
+    tcase_add_test(t, a_profile_of_the_file_serves_the_budgets_that_name_none);
     tcase_add_test(t, a_run_computes_anew_when_the_profile_has_changed);
     tcase_add_test(t, free_first_and_mlp_let_the_others_pay_for_whole_layers);
     tcase_add_test(t, mga_prunes_layers_as_they_tolerate_it);

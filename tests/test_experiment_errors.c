@@ -180,6 +180,16 @@ START_TEST(every_mistake_alone_has_its_own_message)
          "x.yaml:6: layer_budget: single: layer 3 of a model with layers 0 to 2 (model tiny)\n"},
         {6, "sweep: [{policy: knorm, keep: 0.5, layer_budget: {single: {}}}]",
          "x.yaml:6: single: parameter 'layer' is required\n"},
+        {6, "sweep: [{policy: knorm, keep: 0.5, layer_budget: [mga, {knapsack: {policy: knorm}}]}]",
+         "x.yaml:6: mga: parameter 'profile' is required; one at the top of the file serves all: profile: FILE.h5\n"
+         "x.yaml:6: knapsack: parameter 'profile' is required; one at the top of the file serves all: profile: "
+         "FILE.h5\n"},
+        {7, "profile: [a.h5, b.h5]",
+         "x.yaml:7: profile: expected one path of a profile.h5; several are an axis: write them at the layer budgets "
+         "that read them\n"},
+        {7, "profile:",
+         "x.yaml:7: profile: expected one path of a profile.h5; several are an axis: write them at the layer budgets "
+         "that read them\n"},
         {6, "sweep: [{policy: knorm, keep_tokens: 0}]",
          "x.yaml:6: keep_tokens: expected a whole number of at least 1, found '0'\n"},
         {6, "sweep: [{policy: knorm, keep: 50%}]",

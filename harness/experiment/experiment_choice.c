@@ -8,6 +8,8 @@
 
 enum { MAX_CHOICES = 4096 };
 
+static const char profile_key[] = "profile"; /* of layer budgets, and of the file: what those have that name none */
+
 int experiment_find_policy(const char *name, struct noun *out)
 {
     const struct policy_ops *p = policy_find(name);
@@ -160,7 +162,9 @@ static void add_choice(struct load *l, const struct noun *noun, const struct val
         for (int i = 0; i < n_values; i++)
             given |= v[i].param == p;
         if (!given) {
-            experiment_complain(l, where, line, "%s: parameter '%s' is required", noun->name, p->name);
+            experiment_complain(
+                l, where, line, "%s: parameter '%s' is required%s", noun->name, p->name,
+                strcmp(p->name, profile_key) == 0 ? "; one at the top of the file serves all: profile: FILE.h5" : "");
             bad = 1;
         }
     }
@@ -182,18 +186,28 @@ static void add_choice(struct load *l, const struct noun *noun, const struct val
     out->v[out->n++] = c;
 }
 
+/* The file's own `profile`, where a name needs one and does not say which; otherwise NULL. */
+static const struct conf *default_profile(const struct load *l, const struct noun *noun, const struct conf *params)
+{
+    const struct param *p = noun->params ? param_find(noun->params, profile_key) : NULL;
+    const struct conf *given = conf_get(l->root, profile_key);
+    int needed = p && !p->dflt && !(params && params->kind == CONF_MAP && conf_get(params, profile_key));
+    return needed && given && given->kind == CONF_SCALAR ? given : NULL;
+}
+
 /* The grid over the parameters' alternatives, the last one fastest. */
 static void expand(struct load *l, const struct noun *noun, const struct conf *params, int line,
                    const struct conf *where, const struct all_layers *all, struct choices *out)
 {
-    int n = params ? params->n : 0, bad = 0;
+    const struct conf *profile = default_profile(l, noun, params);
+    int n_given = params ? params->n : 0, n = n_given + (profile != NULL), bad = 0;
     struct values *v = mem_new((size_t)n + 1, sizeof *v);
     int *at = mem_new((size_t)n + 1, sizeof *at);
     const char *known[64];
     int n_known = 0;
     for (const struct param *p = noun->params; p && p->name && n_known < 64; p++)
         known[n_known++] = p->name;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n_given; i++) {
         v[i].param = param_find(noun->params, params->key[i]);
         if (!v[i].param) {
             struct str hint = {0};
@@ -206,6 +220,10 @@ static void expand(struct load *l, const struct noun *noun, const struct conf *p
         } else if (read_values(l, params->item[i], params->key[i], all, &v[i])) {
             bad = 1;
         }
+    }
+    if (profile) {
+        v[n - 1].param = param_find(noun->params, profile_key);
+        bad |= read_values(l, profile, profile_key, all_layers, &v[n - 1]);
     }
     while (!bad) {
         add_choice(l, noun, v, at, n, line, where, out);

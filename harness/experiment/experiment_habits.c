@@ -77,9 +77,9 @@ static const struct {
 };
 
 /* Keys of the top of a file, which are no axes. */
-static const char *const only_at_the_top[] = {"schema",  "experiment",   "model",  "tasks",   "template",
-                                              "samples", "first_sample", "seed",   "measure", "baseline",
-                                              "record",  "include",      "report", "sweep",   "relative_to"};
+static const char *const only_at_the_top[] = {
+    "schema",  "experiment", "model",  "tasks",   "template", "samples", "first_sample", "seed",
+    "measure", "baseline",   "record", "include", "report",   "sweep",   "relative_to",  "profile"};
 
 static const char *const protections[] = {"sinks", "recent", "question", "first_layers", "compensate", "boundary"};
 

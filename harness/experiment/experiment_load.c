@@ -21,7 +21,7 @@ const char *const experiment_prune_after_names[] = {"context", "question", "all_
 
 static const char *const top_keys[] = {"schema",       "experiment", "model",   "tasks",       "template", "samples",
                                        "first_sample", "seed",       "measure", "baseline",    "sweep",    "plugin",
-                                       "record",       "include",    "report",  "relative_to", NULL};
+                                       "record",       "include",    "report",  "relative_to", "profile",  NULL};
 
 enum { MAX_ERROR = 100 }; /* that are told */
 
@@ -350,6 +350,16 @@ static void apply_set(struct load *l, const char *const *set, int n_set)
     }
 }
 
+/* `profile`: what layer budgets read that name none of their own (experiment_choice.c). */
+static void check_profile(struct load *l)
+{
+    const struct conf *c = conf_get(l->root, "profile");
+    if (c && (c->kind != CONF_SCALAR || !*c->text))
+        experiment_complain(l, c, c->line,
+                            "profile: expected one path of a profile.h5; several are an axis: write them at the layer "
+                            "budgets that read them");
+}
+
 /* `relative_to`: the folder that paths start from, where it is not the file's own. */
 static void read_relative_to(struct load *l)
 {
@@ -415,6 +425,7 @@ static int load(struct load *l, const char *const *set, int n_set, int limit)
         experiment_complain(l, l->root, l->root->line, "expected a map of keys at the top");
     } else {
         read_relative_to(l);
+        check_profile(l);
         const struct conf *sweep = conf_get(l->root, "sweep");
         experiment_check_keys(l, l->root, 1);
         for (int i = 0; sweep && sweep->kind == CONF_LIST && i < sweep->n; i++)
