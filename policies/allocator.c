@@ -15,6 +15,7 @@
     ALLOCATOR(single) \
     ALLOCATOR(sensitivity) \
     ALLOCATOR(free_first) \
+    ALLOCATOR(free_most) \
     ALLOCATOR(mlp) \
     ALLOCATOR(mga) \
     ALLOCATOR(mlma) \

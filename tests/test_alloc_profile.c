@@ -263,6 +263,32 @@ START_TEST(a_profile_of_the_file_serves_the_budgets_that_name_none)
 }
 END_TEST
 
+static void check_infeasible(const char *name, const char *const *params, int n_layer, int n, int m, const char *what)
+{
+    struct allocators_ready a;
+    struct err e;
+    int entries[ALLOCATORS_MOST_LAYERS];
+    ck_assert_int_eq(allocators_make(&a, name, dir, n_layer, params, NULL), 0);
+    memset(&e, 0xFF, sizeof e);
+    ck_assert_int_eq(allocators_spread(&a, n, m, NULL, entries, NULL, &e), -1);
+    ck_assert_int_eq(e.code, ERR_INFEASIBLE);
+    ck_assert_msg(strstr(e.msg, what) != NULL, "'%s' is not in: %s", what, e.msg);
+    allocators_fini(&a);
+}
+
+START_TEST(free_most_keeps_the_layers_whole_that_suffer_most)
+{
+    write_profile(NULL, 4,
+                  (const struct allocators_study[]){{"t", "p", 0.1, 0, LOW, NULL}, {"t", "p", 0.1, 1, OTHER, NULL}}, 2);
+    check_entries("free_most", PARAMS("shuffle=0"), 4, 100, 40, (const int[]){20, 20, 20, 100});
+    check_entries("free_most", PARAMS("layers=2"), 4, 100, 60, (const int[]){20, 20, 100, 100});
+    check_infeasible("free_most", PARAMS("layers=1"), 4, 100, 25, "1 whole layers need 100 entries of a total of 100");
+    write_profile(NULL, 4, &(struct allocators_study){"t", "p", 0.1, 0, OTHER, NULL}, 1);
+    /* of three that suffer alike the lowest goes second */
+    check_entries("free_most", PARAMS("layers=2"), 4, 100, 60, (const int[]){100, 100, 20, 20});
+}
+END_TEST
+
 START_TEST(a_run_computes_anew_when_the_profile_has_changed)
 {
     static const char yaml[] =
@@ -290,19 +316,6 @@ START_TEST(a_run_computes_anew_when_the_profile_has_changed)
     mem_free(model);
 }
 END_TEST
-
-static void check_infeasible(const char *name, const char *const *params, int n_layer, int n, int m, const char *what)
-{
-    struct allocators_ready a;
-    struct err e;
-    int entries[ALLOCATORS_MOST_LAYERS];
-    ck_assert_int_eq(allocators_make(&a, name, dir, n_layer, params, NULL), 0);
-    memset(&e, 0xFF, sizeof e);
-    ck_assert_int_eq(allocators_spread(&a, n, m, NULL, entries, NULL, &e), -1);
-    ck_assert_int_eq(e.code, ERR_INFEASIBLE);
-    ck_assert_msg(strstr(e.msg, what) != NULL, "'%s' is not in: %s", what, e.msg);
-    allocators_fini(&a);
-}
 
 #define NONE ((const char *const[]){NULL})
 
@@ -648,6 +661,7 @@ Suite *make_alloc_profile_suite(void)
     tcase_add_test(t, a_profile_that_does_not_fit_is_refused_with_its_numbers);
     tcase_add_test(t, an_experiment_names_the_line_of_a_profile_that_does_not_fit);
     tcase_add_test(t, a_profile_of_the_file_serves_the_budgets_that_name_none);
+    tcase_add_test(t, free_most_keeps_the_layers_whole_that_suffer_most);
     tcase_add_test(t, a_run_computes_anew_when_the_profile_has_changed);
     tcase_add_test(t, free_first_and_mlp_let_the_others_pay_for_whole_layers);
     tcase_add_test(t, mga_prunes_layers_as_they_tolerate_it);

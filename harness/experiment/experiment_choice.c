@@ -223,7 +223,7 @@ static void expand(struct load *l, const struct noun *noun, const struct conf *p
     }
     if (profile) {
         v[n - 1].param = param_find(noun->params, profile_key);
-        bad |= read_values(l, profile, profile_key, all_layers, &v[n - 1]);
+        bad |= read_values(l, profile, profile_key, all, &v[n - 1]);
     }
     while (!bad) {
         add_choice(l, noun, v, at, n, line, where, out);
