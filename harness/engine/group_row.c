@@ -4,7 +4,6 @@
 
 #include "harness/base/mem.h"
 #include "harness/engine/group_int.h"
-#include "harness/experiment/layers.h"
 
 void group_row_init(const struct group_run *s, const struct cell_run *r, struct row *row)
 {
@@ -135,7 +134,7 @@ static double share_of_cache(const struct group_run *s, const struct row *row)
     double kept = 0, all = 0;
     for (int l = 0; l < hp->n_layer; l++) {
         kept += row->kept[l];
-        all += layers_entries(hp, l, s->n);
+        all += prune_holds(hp, l, s->n);
     }
     return kept / all;
 }

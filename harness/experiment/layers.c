@@ -9,11 +9,6 @@ void layers_of(const struct hparams *hp, enum windows windows, struct layers *ou
             out->number[out->n++] = l;
 }
 
-int layers_entries(const struct hparams *hp, int layer, int n)
-{
-    return model_layer_kind(hp, layer) == MODEL_LAYER_WINDOW && hp->window < n ? hp->window : n;
-}
-
 void layers_text(const struct hparams *hp, struct str *out)
 {
     int windows = hp->n_layer - model_n_prunable(hp);

@@ -11,8 +11,6 @@ struct layers {
 };
 
 void layers_of(const struct hparams *hp, enum windows windows, struct layers *out);
-/* Entries that a layer holds after n tokens. */
-int layers_entries(const struct hparams *hp, int layer, int n);
 /* Appends "18 layers", and of a model with windows ", 15 of them with a window of 512 (not pruned)". */
 void layers_text(const struct hparams *hp, struct str *out);
 

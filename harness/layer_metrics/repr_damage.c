@@ -50,15 +50,32 @@ static int no_study(const struct h5 *f, const struct experiment *x, const struct
                    t->params, x->path, t->line, seen->n ? seen->p : "none");
 }
 
-static int read_study(const struct h5 *f, struct allocator_study *s, int n_layer, struct repr_damage *d, struct err *e)
+/* A study of layers that its cells could not prune is of another model, whatever its hash. */
+static int check_layers(const struct h5 *f, const struct allocator_study *s, const struct hparams *hp,
+                        const struct repr_damage *d, struct err *e)
+{
+    for (int i = 0; i < s->n && !d->windows_are_pruned; i++)
+        if (!model_layer_prunable(hp, (int)s->layer[i]))
+            return err_set(e, ERR_CONFIG,
+                           "%s:%s: a profile of another set of layers: it has layer %lld, which has a window of %d and "
+                           "is not pruned",
+                           h5_path(f), s->group, (long long)s->layer[i], hp->window);
+    return 0;
+}
+
+static int read_study(const struct h5 *f, struct allocator_study *s, const struct hparams *hp, struct repr_damage *d,
+                      struct err *e)
 {
     struct str label = {0};
     d->name = mem_strdup(s->group + 1);
     d->policy = mem_strdup(s->policy);
     d->level = s->level;
     d->only = s->only;
+    d->windows = mem_strdup(s->windows);
+    d->windows_are_pruned = strcmp(s->windows, experiment_windows_names[WINDOWS_PRUNE]) == 0;
     if (!(d->params = h5_get_string(f, s->group, "params", e)) ||
-        !(d->prune_after = h5_get_string(f, s->group, "prune_after", e)) || allocator_study_layers(f, n_layer, s, e))
+        !(d->prune_after = h5_get_string(f, s->group, "prune_after", e)) ||
+        allocator_study_layers(f, hp->n_layer, s, e) || check_layers(f, s, hp, d, e))
         return -1;
     d->head_budget = h5_get_string(f, s->group, "head_budget", NULL);
     d->protect = h5_get_string(f, s->group, "protect", NULL);
@@ -100,7 +117,7 @@ static int can_rank(const struct repr_relations *r)
 }
 
 /* The damages of the studies of this very task. */
-static int read_damages(const struct h5 *f, const struct experiment *x, int task, int n_layer,
+static int read_damages(const struct h5 *f, const struct experiment *x, int task, const struct hparams *hp,
                         struct repr_relations *out, struct err *e)
 {
     const struct exp_task *t = &x->task[task];
@@ -117,8 +134,8 @@ static int read_damages(const struct h5 *f, const struct experiment *x, int task
         int mine = !strcmp(s[i].task, t->label) && repr_damage_same_json(params, t->params);
         str_addf(&seen, "%s%s %s", seen.n ? ", " : "", s[i].task, params);
         mem_free(params);
-        if (mine && read_study(f, &s[i], n_layer, &out->damage[out->n_damage++],
-                               e)) /* a half-read one is freed with the rest */
+        if (mine &&
+            read_study(f, &s[i], hp, &out->damage[out->n_damage++], e)) /* a half-read one is freed with the rest */
             goto out;
     }
     if (out->n_damage == 0)
@@ -152,7 +169,7 @@ int repr_damage_read(const char *profile, const struct experiment *x, const stru
 {
     *out = (struct repr_relations){0};
     struct h5 *f = open_profile(profile, x, m, e);
-    int bad = !f || read_damages(f, x, task, m->hp.n_layer, out, e);
+    int bad = !f || read_damages(f, x, task, &m->hp, out, e);
     h5_close(f, NULL);
     if (bad)
         repr_relations_fini(out);
@@ -178,6 +195,7 @@ void repr_relations_fini(struct repr_relations *r)
         mem_free(d->policy);
         mem_free(d->params);
         mem_free(d->prune_after);
+        mem_free(d->windows);
         mem_free(d->label);
         mem_free(d->layer);
         for (int m = 0; m < ALLOCATOR_STUDY_N_MEASURE; m++)

@@ -13,6 +13,8 @@ struct repr_damage { /* one study of the profile */
     char *head_budget, *protect, *prefill; /* as JSON but for the first; NULL: the profile does not say */
     char *axis[AXES_MOST]; /* all that the profile says of the study's axes, by their numbers; NULL: nothing */
     double level;
+    char *windows;
+    int windows_are_pruned;
     int only, k;
     int64_t *layer;                                /* [k] */
     double *damage[ALLOCATOR_STUDY_N_MEASURE];     /* [k]; NAN where not measured */

@@ -9,6 +9,7 @@
 #include "harness/engine/decode.h"
 #include "harness/engine/group.h"
 #include "harness/engine/prefill.h"
+#include "harness/experiment/layers.h"
 #include "harness/layer_metrics/repr_damage.h"
 
 struct study {
@@ -44,8 +45,8 @@ static int load_cells(const struct repr_output *o, struct study *s, struct err *
     str_addf(&sweep,
              "}, keep: %.12g, prune_after: %s, layer_budget: {single: {layer: all}}, prefill: full, decode: frozen, "
              "positions: original, "
-             "weight_dtype: f32, policy_seed: 1",
-             d->level, d->prune_after);
+             "weight_dtype: f32, policy_seed: 1, windows: %s",
+             d->level, d->prune_after, d->windows);
     if (d->head_budget)
         str_addf(&sweep, ", head_budget: %s", d->head_budget);
     str_addf(&sweep, ", protect: %s}]", d->protect ? d->protect : "{}");
@@ -61,19 +62,25 @@ static int load_cells(const struct repr_output *o, struct study *s, struct err *
 static int take_cells(const struct repr_output *o, struct study *s, struct err *e)
 {
     int layer = 0;
+    struct layers layers;
+    layers_of(&o->m->hp, s->d->windows_are_pruned ? WINDOWS_PRUNE : WINDOWS_KEEP, &layers);
     s->cell = mem_new((size_t)s->d->k + 1, sizeof *s->cell);
     for (int c = 0; c < s->x.n_cell; c++) { /* `layer: all` is expanded in the order of layers */
         struct cell *cell = &s->x.cell[c];
         if (cell->task != o->task || cell->policy->keeps_all)
             continue;
-        for (int i = 0; i < s->d->k; i++)
-            if (s->d->layer[i] == layer)
+        for (int i = 0; i < s->d->k && layer < layers.n; i++)
+            if (s->d->layer[i] == layers.number[layer])
                 s->cell[i] = cell;
         s->after = cell->prune_after;
         layer++;
     }
-    if (layer != o->m->hp.n_layer)
-        return err_set(e, ERR_CONFIG, "%d cells of single layers, expected %d", layer, o->m->hp.n_layer);
+    if (layer != layers.n)
+        return err_set(e, ERR_CONFIG, "%d cells of single layers, expected %d", layer, layers.n);
+    for (int i = 0; i < s->d->k; i++)
+        if (!s->cell[i])
+            return err_set(e, ERR_CONFIG, "the study has layer %lld, which has a window and is not pruned",
+                           (long long)s->d->layer[i]);
     if (policy_needs_of(s->cell[0]->policy, s->cell[0]->policy_config) & STATISTIC_ANSWER)
         return err_set(e, ERR_UNSUPPORTED, "policy '%s' reads the reference answer", s->cell[0]->policy->name);
     return 0;
@@ -206,8 +213,13 @@ static struct kvcache *cut(const struct repr_output *o, struct study *s, int i, 
         *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
     struct prune_result result = {.entries = entries};
     struct prune_request q = prune_request_of(s->cell[i], hp);
-    for (int l = 0; l < hp->n_layer; l++)
-        available[l] = r->n;
+    struct prune_head *head = mem_new((size_t)hp->n_layer * (size_t)hp->n_kv_head, sizeof *head);
+    for (int h = 0; h < hp->n_layer * hp->n_kv_head; h++) {
+        const struct kv_segment *all = kvcache_segment(r->full, h / hp->n_kv_head, h % hp->n_kv_head);
+        head[h] = (struct prune_head){all->n, all->pos};
+        available[h / hp->n_kv_head] = all->n;
+    }
+    q.head = head;
     q.n = q.n_seen = r->n;
     q.available = available;
     q.question_begin = r->prompt->context_end;
@@ -217,6 +229,7 @@ static struct kvcache *cut(const struct repr_output *o, struct study *s, int i, 
         cache = kvcache_derive(r->full, keep, r->feed.n, NULL, e);
     mem_free(available);
     mem_free(entries);
+    mem_free(head);
     keepset_destroy(keep);
     return cache;
 }

@@ -42,11 +42,12 @@ static int is_of_study(const struct agg_cell *c, const struct repr_damage *d)
     return is;
 }
 
-/* A study in which layer l alone was pruned: the others lost nothing, so its loss is n_layer times the mean that the
- * aggregate has. */
-static void add_attention_lost(const struct aggregate *a, const struct exp_task *t, int n_layer, struct repr_damage *d)
+/* A study in which layer l alone was pruned: the others lost nothing, so its loss is the mean that the aggregate has,
+ * times the layers that it is the mean of: those that can lose something. */
+static void add_attention_lost(const struct aggregate *a, const struct exp_task *t, const struct hparams *hp,
+                               struct repr_damage *d)
 {
-    int extra = 0, found = 0;
+    int extra = 0, found = 0, n_layer = d->windows_are_pruned ? hp->n_layer : model_n_prunable(hp);
     while (extra < a->n_extra && strcmp(a->extra_name[extra], columns_name(COLUMN_ATTENTION_LOST)) != 0)
         extra++;
     if (d->only || extra == a->n_extra)
@@ -73,7 +74,8 @@ static void add_attention_lost(const struct aggregate *a, const struct exp_task 
     }
 }
 
-static void read_rows(const char *profile, const struct exp_task *t, int n_layer, struct repr_relations *out)
+static void read_rows(const char *profile, const struct exp_task *t, const struct hparams *hp,
+                      struct repr_relations *out)
 {
     char *dir = fs_dirname(profile), *rows = fs_join(dir, "rows.jsonl");
     struct aggregate a = {0};
@@ -82,7 +84,7 @@ static void read_rows(const char *profile, const struct exp_task *t, int n_layer
         err_set(&why, ERR_IO, "there is no %s", rows);
     else if (aggregate_load(dir, &a, &why) == 0)
         for (int i = 0; i < out->n_damage; i++)
-            add_attention_lost(&a, t, n_layer, &out->damage[i]);
+            add_attention_lost(&a, t, hp, &out->damage[i]);
     if (why.code)
         out->without_rows = mem_strdup(why.msg);
     aggregate_free(&a);
@@ -162,7 +164,7 @@ int repr_relate(const char *profile, const struct experiment *x, const struct mo
         return -1;
     for (int i = 0; i < out->n_damage; i++)
         out->damage[i].shared = count_shared(&out->damage[i], s);
-    read_rows(profile, &x->task[task], m->hp.n_layer, out);
+    read_rows(profile, &x->task[task], &m->hp, out);
     take_output(output, out);
     relate_all(out, s);
     return 0;

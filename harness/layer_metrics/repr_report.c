@@ -23,7 +23,7 @@ static void word(struct quote *s, const char *text)
 }
 
 static void metrics_line(struct quote *s, const char *task, const char *definition, const char *stage,
-                         const char *metric, int layer, const struct stats_summary *v)
+                         const char *metric, int layer, const struct hparams *hp, const struct stats_summary *v)
 {
     quote_add(s, "%s", task);
     word(s, definition);
@@ -34,7 +34,10 @@ static void metrics_line(struct quote *s, const char *task, const char *definiti
     field(s, v->se);
     field(s, v->lo);
     field(s, v->hi);
-    quote_add(s, "\n");
+    if (model_layer_prunable(hp, layer))
+        quote_add(s, ",\n");
+    else
+        quote_add(s, ",%d\n", hp->window);
 }
 
 static void task_name(const struct repr_report *r, int task, struct str *s)
@@ -44,7 +47,7 @@ static void task_name(const struct repr_report *r, int task, struct str *s)
 
 static void metrics_csv(const struct repr_report *r, struct quote *s)
 {
-    quote_add(s, "task,definition,stage,metric,layer,n,value,se,lo,hi\n");
+    quote_add(s, "task,definition,stage,metric,layer,n,value,se,lo,hi,window\n");
     for (int t = 0; t < r->x->n_task; t++) {
         const struct repr_study *v = &r->study[t];
         struct str name = {0};
@@ -54,9 +57,9 @@ static void metrics_csv(const struct repr_report *r, struct quote *s)
                 for (int stage = 0; stage < TAP_N_STAGE && v->value[def][k][stage]; stage++)
                     for (int l = 0; l < v->n_layer; l++)
                         metrics_line(s, name.p, repr_definition_names[def], repr_study_stages[stage],
-                                     repr_metric_names[k], l, &v->value[def][k][stage][l]);
+                                     repr_metric_names[k], l, &r->m->hp, &v->value[def][k][stage][l]);
         for (int l = 0; l < v->n_layer; l++)
-            metrics_line(s, name.p, "rival", "", "attention_entropy", l, &v->entropy[l]);
+            metrics_line(s, name.p, "rival", "", "attention_entropy", l, &r->m->hp, &v->entropy[l]);
         str_free(&name);
     }
 }
@@ -185,8 +188,8 @@ static void relations_markdown(const struct repr_report *r, int task, struct quo
         }
 }
 
-/* Means over layers: the form of DepthKV's tables 8 to 10. */
-static void means_markdown(const struct repr_study *s, struct quote *out)
+/* Means over the layers that can be pruned: the form of DepthKV's tables 8 to 10. */
+static void means_markdown(const struct repr_study *s, const struct hparams *hp, struct quote *out)
 {
     struct table t = {.n_column = 3 + TAP_N_STAGE, .left = 2};
     table_add_text(&t, "metric");
@@ -203,8 +206,8 @@ static void means_markdown(const struct repr_study *s, struct quote *out)
             for (int stage = 0; stage < TAP_N_STAGE; stage++) {
                 double sum = 0;
                 for (int l = 0; l < s->n_layer; l++)
-                    sum += s->value[def][k][stage][l].mean;
-                cell(&t, "%.4g", sum / s->n_layer);
+                    sum += model_layer_prunable(hp, l) ? s->value[def][k][stage][l].mean : 0;
+                cell(&t, "%.4g", sum / model_n_prunable(hp));
             }
             table_add_text(&t, "");
         }
@@ -214,6 +217,8 @@ static void means_markdown(const struct repr_study *s, struct quote *out)
 
 void repr_report_markdown(const struct repr_report *r, struct quote *out)
 {
+    const struct hparams *hp = &r->m->hp;
+    int n = model_n_prunable(hp);
     quote_add(out, "# Metrics of layers: %s\n\nModel %s, seed %llu. ", r->x->name, r->x->model->name,
               (unsigned long long)r->x->seed);
     struct str text = {0};
@@ -233,9 +238,14 @@ void repr_report_markdown(const struct repr_report *r, struct quote *out)
     for (int t = 0; t < r->x->n_task; t++) {
         str_clear(&text);
         task_name(r, t, &text);
-        quote_add(out, "\n## %s\n\n%d samples, prompts up to %d tokens, batches of %d. Means over layers:\n\n", text.p,
+        quote_add(out, "\n## %s\n\n%d samples, prompts up to %d tokens, batches of %d. Means over ", text.p,
                   r->study[t].n_sample, r->study[t].n_token, r->study[t].batch);
-        means_markdown(&r->study[t], out);
+        if (n == hp->n_layer)
+            quote_add(out, "layers:\n\n");
+        else
+            quote_add(out, "the %d of %d layers that can be pruned (the others have a window of %d):\n\n", n,
+                      hp->n_layer, hp->window);
+        means_markdown(&r->study[t], hp, out);
         if (r->relations)
             relations_markdown(r, t, out);
     }
@@ -307,8 +317,8 @@ static void add_point(int layer, const struct stats_summary *v, struct quote *da
     quote_add(dat, "\n");
 }
 
-/* Seven panels: the six metrics and the attention's entropy over the layers, a curve per stage; an eighth with the
- * damage of every study by kl, where there is a profile. */
+/* Seven panels: the six metrics and the attention's entropy over the layers that can be pruned, a curve per stage; an
+ * eighth with the damage of every study by kl, where there is a profile. */
 static void plot_data(const struct repr_report *r, int task, int def, struct quote *dat)
 {
     const struct repr_study *s = &r->study[task];
@@ -318,13 +328,15 @@ static void plot_data(const struct repr_report *r, int task, int def, struct quo
                       repr_study_stages[stage]);
             for (int l = 0; l < s->n_layer; l++) {
                 const struct stats_summary *v = &s->value[def][k][stage][l];
-                add_point(l, v, dat);
+                if (model_layer_prunable(&r->m->hp, l))
+                    add_point(l, v, dat);
             }
             quote_add(dat, "\n\n");
         }
     quote_add(dat, "# attention entropy\n");
     for (int l = 0; l < s->n_layer; l++)
-        add_point(l, &s->entropy[l], dat);
+        if (model_layer_prunable(&r->m->hp, l))
+            add_point(l, &s->entropy[l], dat);
     for (int d = 0; r->relations && d < r->relations[task].n_damage; d++) {
         const struct repr_damage *x = &r->relations[task].damage[d];
         quote_add(dat, "\n\n# damage by kl, %s\n", x->label);

@@ -1,5 +1,5 @@
 /* What `depthkv metrics` writes into its folder:
- *   metrics.csv        task, definition, stage, metric, layer, n, value, se, lo, hi
+ *   metrics.csv        task, definition, stage, metric, layer, n, value, se, lo, hi, window (of a layer that has one)
  *   metrics.h5         the same means as /metrics/<task, from 0>/<definition>/<stage>/<metric>, float64 [n_layer],
  *                      with the task's and the model's names, and /metrics/prompt_sha256 (strings): what allocators may
  *                      read instead of damage

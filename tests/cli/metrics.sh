@@ -5,7 +5,7 @@ experiment >x.yaml
 printf '%s\n' '  - policy: h2o' '    keep: 0.25' '    layer_budget: {single: {layer: all}}' >>x.yaml
 "$DEPTHKV" metrics x.yaml -o one -q --param definition=both --param views=2 >out 2>err || fail "metrics: $(cat err)"
 cmp -s out one/metrics.md || fail "the table on stdout is not metrics.md"
-head -1 one/metrics.csv | grep -qx 'task,definition,stage,metric,layer,n,value,se,lo,hi' || fail "head of metrics.csv"
+head -1 one/metrics.csv | grep -qx 'task,definition,stage,metric,layer,n,value,se,lo,hi,window' || fail "head of metrics.csv"
 # 2 layers x 4 stages x 6 metrics x 2 definitions, and the attention's entropy
 [ "$(wc -l <one/metrics.csv)" -eq $((1 + 96 + 2)) ] || fail "$(wc -l <one/metrics.csv) lines in metrics.csv"
 [ -s one/metrics.h5 ] && [ -s one/plots/metrics-1-skean.gp ] && [ ! -e one/correlations.csv ] || fail "files: $(ls -R one)"
