@@ -71,6 +71,7 @@
     SUITE(runner) \
     SUITE(trace) \
     SUITE(axes) \
+    SUITE(windows) \
     SUITE(kept_kvpress) \
     SUITE(oracle_policy) \
     SUITE(decode) \

@@ -8,6 +8,7 @@
 #include "harness/base/quote.h"
 #include "harness/cmd/cli.h"
 #include "harness/experiment/axes.h"
+#include "harness/experiment/layers.h"
 #include "harness/run/calibration.h"
 #include "harness/run/estimate.h"
 #include "harness/run/feasible.h"
@@ -162,6 +163,17 @@ static int most_samples(const struct experiment *x)
     return n;
 }
 
+/* "18 layers, 15 of them with a window of 512 (not pruned)", and the cells for which that does not hold. */
+static void add_layers(const struct experiment *x, int model, struct str *out)
+{
+    int n = 0;
+    layers_text(&x->model[model].hp, out);
+    for (int c = 0; c < x->n_cell; c++)
+        n += x->cell[c].model == model && x->cell[c].windows == WINDOWS_PRUNE;
+    if (n)
+        str_addf(out, ", but in %d cell%s with windows: prune", n, n == 1 ? "" : "s");
+}
+
 static void print_estimate(const struct experiment *x, double memory, int json)
 {
     const double MIB = 1048576;
@@ -172,16 +184,22 @@ static void print_estimate(const struct experiment *x, double memory, int json)
         if (json) {
             struct str name = {0};
             str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
+            const struct hparams *hp = &x->model[m].hp;
+            int windows = hp->n_layer - model_n_prunable(hp);
             quote_show(
                 stdout,
                 "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
-                "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f}\n",
+                "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f,"
+                "\"layers\":%d,\"layers_with_window\":%d,\"window\":%d}\n",
                 name.p, x->n_cell, most_samples(x), t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache,
-                t.cut_caches, t.peak);
+                t.cut_caches, t.peak, hp->n_layer, windows, windows ? hp->window : 0);
             str_free(&name);
             continue;
         }
-        quote_show(stdout, "%s: about ", x->model[m].name);
+        struct str layers = {0};
+        add_layers(x, m, &layers);
+        quote_show(stdout, "%s: %s; about ", x->model[m].name, layers.p);
+        str_free(&layers);
         print_time(t.seconds);
         quote_show(stdout,
                    " on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB at most: "

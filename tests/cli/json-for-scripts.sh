@@ -17,7 +17,7 @@ grep -q '^{"model":"tiny","cells":5,"samples":2,"groups":2,"threads":1,"flop":' 
 grep -q '^{"group":"tiny","task":"passkey","prune_after":"all_but_last","weight_dtype":"f32","max_new_tokens":4,"cells":5,"prompt_tokens":396,"weight_bytes":' out ||
   fail "check prints no group: $(tail -1 out)"
 "$DEPTHKV" check x.yaml >out || fail "check"
-grep -q '^5 cells x 2 samples, valid$' out && grep -qE '^tiny: about .* on [0-9]+ threads .* GFLOP in 2 groups.*about .* MiB at most: weights ' out ||
+grep -q '^5 cells x 2 samples, valid$' out && grep -qE '^tiny: 3 layers; about .* on [0-9]+ threads .* GFLOP in 2 groups.*about .* MiB at most: weights ' out ||
   fail "no estimate: $(tail -2 out)"
 "$DEPTHKV" run x.yaml -o o -q >out 2>err || fail "run"
 "$DEPTHKV" report o --pair random,h2o --json >out 2>err && objects out || fail "report: $(cat err)"
