@@ -150,6 +150,9 @@ struct model *model_build(const struct hparams *hp,
                           int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e), void *ctx,
                           struct err *e);
 
+/* A model of this shape whose weights are small numbers without a meaning, to see how long passes take. */
+struct model *model_sketch(const struct hparams *hp, enum model_dtype held_as, struct err *e);
+
 /* Identity of a model: SHA-256 over its hyper-parameters as text, then for every tensor its name, element type
  * ("f32", "f16", "bf16"), shape and bytes as stored. The importer feeds it tensor by tensor. */
 struct hash_sha256_ctx *model_hash_begin(const struct hparams *hp);

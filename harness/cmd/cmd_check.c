@@ -13,6 +13,7 @@
 #include "harness/run/estimate.h"
 #include "harness/run/feasible.h"
 #include "harness/run/runner.h"
+#include "harness/run/trial.h"
 #include "harness/run/tryout.h"
 #include "models/transformer.h"
 
@@ -26,8 +27,10 @@ static const char help[] =
     "decide it. A task's `length` stands for its prompts; where it has none, its first 32 samples are encoded, and "
     "time,\n"
     "memory and n/a go by what they have.\n\n"
-    "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--json]\n\n"
+    "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--measure]\n"
+    "                     [--json]\n\n"
     "  --set, --limit, --threads, --memory   as for run\n"
+    "  --measure   time some layers of the model's shape on this machine, and tell the time that follows from them\n"
     "  --json   one JSON object a line: the cells, then what each model takes\n\n"
     "example:\n"
     "  depthkv check experiments/quickstart.yaml --set samples=100\n";
@@ -270,6 +273,36 @@ static void print_groups(const struct experiment *x, double memory, int json)
     mem_free(swept);
 }
 
+/* --measure: what each model's cells take, by the time of some layers. An exit code. */
+static int print_measured(const struct experiment *x, int json)
+{
+    int rc = CLI_OK;
+    for (int m = 0; m < x->n_model && rc == CLI_OK; m++) {
+        struct trial t;
+        struct err e = {0};
+        struct str name = {0};
+        if (trial_time(x, m, &t, &e)) {
+            rc = cli_fail(&e);
+        } else if (json) {
+            str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
+            quote_show_lines(stdout, "{\"measured\":");
+            quote_show_lines(stdout, name.p);
+            quote_show(stdout, ",\"seconds\":%.6g,\"prefill_seconds\":%.6g,\"decode_seconds\":%.6g}\n",
+                       t.prefill + t.decode, t.prefill, t.decode);
+        } else {
+            quote_show(stdout, "%s: measured on this machine: ", x->model[m].name);
+            print_time(t.prefill + t.decode);
+            quote_show(stdout, " beside loading the model: reading prompts ");
+            print_time(t.prefill);
+            quote_show(stdout, ", decoding and measures ");
+            print_time(t.decode);
+            quote_show(stdout, "\n");
+        }
+        str_free(&name);
+    }
+    return rc;
+}
+
 /* Tasks whose data end before `samples` do. */
 static void print_fewer(const struct experiment *x, int json)
 {
@@ -306,16 +339,17 @@ static int try_out(struct experiment *x)
 
 int cmd_check(int argc, char **argv)
 {
-    enum { SET = 256, LIMIT, THREADS, MEMORY, JSON };
+    enum { SET = 256, LIMIT, THREADS, MEMORY, MEASURE, JSON };
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
                                           {"set", required_argument, NULL, SET},
                                           {"limit", required_argument, NULL, LIMIT},
                                           {"threads", required_argument, NULL, THREADS},
                                           {"memory", required_argument, NULL, MEMORY},
+                                          {"measure", no_argument, NULL, MEASURE},
                                           {"json", no_argument, NULL, JSON},
                                           {NULL, 0, NULL, 0}};
     struct cli_set set = {0};
-    int c, start = 1, json = 0;
+    int c, start = 1, json = 0, measure = 0;
     int64_t limit = 0, memory = runner_memory;
     struct experiment x;
     struct err e = {0};
@@ -335,6 +369,8 @@ int cmd_check(int argc, char **argv)
         } else if (c == MEMORY) {
             if (str_to_bytes(optarg, &memory))
                 return cli_usage("check", "--memory: expected a size as 8G or 512M, found '%s'", optarg);
+        } else if (c == MEASURE) {
+            measure = 1;
         } else if (c == JSON) {
             json = 1;
         } else {
@@ -362,8 +398,9 @@ int cmd_check(int argc, char **argv)
     mem_free(why);
     print_estimate(&x, (double)memory, json);
     print_groups(&x, (double)memory, json);
+    rc = measure ? print_measured(&x, json) : CLI_OK;
     if (estimate_check(&x, (double)free_memory(), transformer_threads(), &e))
         quote_show(stderr, "warning: %s\n", e.msg);
     experiment_fini(&x);
-    return CLI_OK;
+    return rc;
 }

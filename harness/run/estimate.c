@@ -37,6 +37,11 @@ static double share(const struct cell *c, const struct hparams *hp, double n)
     return keep < 1 ? keep : 1;
 }
 
+double estimate_share(const struct experiment *x, const struct cell *c, double n)
+{
+    return share(c, &x->model[c->model].hp, n);
+}
+
 int estimate_opens_group(const struct experiment *x, int cell)
 {
     return axes_is_first(x->cell, cell, axes_same_group);

@@ -57,15 +57,18 @@ sweep:
   - policy: [streaming, keydiff, snapkv, h2o]
     keep: 0.25
 END
-step check 0 "$depthkv" check size.yaml --json
+step check "$limit" "$depthkv" check size.yaml --measure --json
 rm -rf out
 step run "$limit" "$depthkv" run size.yaml -o out -q
 run_bytes=$bytes run_seconds=$seconds
 [ "$(grep -c '"status":"ok"' out/rows.jsonl)" -eq 5 ] || fail "rows: $(cut -c1-200 out/rows.jsonl)"
 
-echo "$parameters parameters, $(number prompt_tokens check.out) tokens, 5 cells:" \
-  "prefill $(number prefill_s out/rows.jsonl) s, decoding $(number decode_s out/rows.jsonl) s," \
-  "check said $(number seconds check.out) s of computing, the run took $run_seconds s in all"
+prefill=$(number prefill_s out/rows.jsonl) decode=$(number decode_s out/rows.jsonl)
+said_prefill=$(number prefill_seconds check.out) said_decode=$(number decode_seconds check.out)
+echo "$parameters parameters, $(number prompt_tokens check.out) tokens, 5 cells"
+awk -v sp="$said_prefill" -v sd="$said_decode" -v p="$prefill" -v d="$decode" -v all="$run_seconds" -v rough="$(number seconds check.out)" 'BEGIN {
+  printf "time: said %.1f + %.1f = %.1f s (prompt, decoding), was %.1f + %.1f = %.1f s: %+.1f %%; without --measure %.1f s; with loading %.1f s\n",
+    sp, sd, sp + sd, p, d, p + d, 100 * (sp + sd - p - d) / (p + d), rough, all }'
 # one tensor as float32, and what the program and its libraries take
 awk -v b="$import_bytes" -v most="$most" 'BEGIN { printf "import: largest tensor %.0f MiB as float32, held %.0f MiB\n", most / 262144, b / 1048576
   exit !(b < 4 * most + 200 * 1048576) }' || fail "import held more than one tensor"
