@@ -164,6 +164,21 @@ START_TEST(what_does_not_fit_is_refused_by_cell_file_and_line)
     ck_assert_int_eq(e.code, ERR_CONFIG);
     ck_assert_msg(strncmp(e.msg, "x.yaml:14: cell 0123456789abcdef (knorm 0.5, task 'needle') needs about ", 72) == 0,
                   "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "; with weight_dtype: bf16 it would be ") != NULL, "%s", e.msg);
+    for (int i = 0; i < 3; i++)
+        cell[i].weight_dtype = MODEL_BF16;
+    estimate_group(&x, 0, 7, 1, &g); /* of 20 tokens that it has now */
+    ck_assert_int_eq(estimate_check(&x, estimate_base(&g) + g.largest, 1, &e), -1);
+    ck_assert_msg(strstr(e.msg, "; with prompts of at most 7 tokens it would fit") != NULL, "%s", e.msg);
+    ck_assert_int_eq(estimate_check(&x, g.weights - 1, 1, &e), -1);
+    ck_assert_msg(strstr(e.msg, "; no prompt is short enough, as the weights as bf16 alone take ") != NULL, "%s",
+                  e.msg);
+    for (int i = 0; i < 3; i++)
+        cell[i].weight_dtype = MODEL_F32;
+    ck_assert_int_eq(estimate_check(&x, estimate_base(&g) + g.largest, 1, &e), -1);
+    ck_assert_msg(strstr(e.msg, "; with weight_dtype: bf16 and prompts of at most 7 tokens it would fit") != NULL, "%s",
+                  e.msg);
+    estimate_group(&x, 0, 0, 1, &g);
     task.length = 0; /* only the run can tell */
     ck_assert_int_eq(estimate_check(&x, g.weights + 1, 1, &e), 0);
     ck_assert_int_eq(estimate_check(&x, g.weights - 1, 1, &e), -1);

@@ -4,6 +4,7 @@
 
 #include "harness/base/hash.h"
 #include "harness/base/mem.h"
+#include "harness/base/str.h"
 #include "harness/engine/observe.h"
 #include "harness/experiment/axes.h"
 
@@ -234,6 +235,50 @@ double estimate_peak(const struct estimate_group *g, double memory)
     return estimate_base(g) + cells;
 }
 
+/* What the group of cell `first` would need with weights held as `dtype` and prompts of n tokens. */
+static double need_of(const struct experiment *x, int first, enum model_dtype dtype, int n, int threads)
+{
+    struct estimate_group g;
+    const struct hparams *hp = &x->model[x->cell[first].model].hp;
+    estimate_group(x, first, n, threads, &g);
+    g.weights = weights(hp, dtype);
+    return estimate_base(&g) + g.largest;
+}
+
+/* The most tokens that fit; 0: not even one. */
+static int longest_that_fits(const struct experiment *x, int first, enum model_dtype dtype, int n, double free,
+                             int threads)
+{
+    int fits = 0, not = n;
+    while (not -fits > 1) {
+        int middle = fits + (not -fits) / 2;
+        if (need_of(x, first, dtype, middle, threads) <= free)
+            fits = middle;
+        else
+            not = middle;
+    }
+    return fits;
+}
+
+/* What could be done about a group that does not fit. */
+static void advise(const struct experiment *x, int first, int n, double free, int threads, struct str *out)
+{
+    const struct cell *f = &x->cell[first];
+    const double MIB = 1048576;
+    const char *narrow = f->weight_dtype == MODEL_F32 ? "weight_dtype: bf16" : "";
+    double need = need_of(x, first, MODEL_BF16, n, threads);
+    int fits = longest_that_fits(x, first, MODEL_BF16, n, free, threads);
+    if (need <= free)
+        str_addf(out, "; with %s it would be %.0f MiB", narrow, need / MIB);
+    else if (fits)
+        str_addf(out, "; with %s%sprompts of at most %d tokens it would fit", narrow, *narrow ? " and " : "", fits);
+    else
+        str_addf(out,
+                 "; no prompt is short enough, as the weights as bf16 alone take %.0f MiB: it takes more free "
+                 "memory, or a smaller model",
+                 weights(&x->model[f->model].hp, MODEL_BF16) / MIB);
+}
+
 int estimate_check(const struct experiment *x, double free, int threads, struct err *e)
 {
     const double MIB = 1048576;
@@ -244,14 +289,19 @@ int estimate_check(const struct experiment *x, double free, int threads, struct 
         estimate_group(x, first, 0, threads, &g);
         double need = estimate_base(&g) + g.largest;
         const struct cell *c = &x->cell[g.largest_cell];
-        if (need > free)
-            return err_set(e, ERR_CONFIG,
-                           "%s:%d: cell %s (%s%s%s, task '%s') needs about %.0f MiB, and %.0f MiB are free: weights "
-                           "%.0f, full cache %.1f, "
-                           "activations %.1f, scores %.1f, its own caches %.1f",
-                           x->path, c->line, c->id, c->policy->name, *c->budget_text ? " " : "", c->budget_text,
-                           x->task[c->task].label, need / MIB, free / MIB, g.weights / MIB, g.full_cache / MIB,
-                           g.activations / MIB, g.scores / MIB, g.largest / MIB);
+        struct str advice = {0};
+        if (need <= free)
+            continue;
+        advise(x, first, g.prompt, free, threads, &advice);
+        err_set(e, ERR_CONFIG,
+                "%s:%d: cell %s (%s%s%s, task '%s') needs about %.0f MiB, and %.0f MiB are free: weights "
+                "%.0f, full cache %.1f, "
+                "activations %.1f, scores %.1f, its own caches %.1f%s",
+                x->path, c->line, c->id, c->policy->name, *c->budget_text ? " " : "", c->budget_text,
+                x->task[c->task].label, need / MIB, free / MIB, g.weights / MIB, g.full_cache / MIB,
+                g.activations / MIB, g.scores / MIB, g.largest / MIB, str_c(&advice));
+        str_free(&advice);
+        return -1;
     }
     return 0;
 }

@@ -186,6 +186,7 @@ static void shape_of(const struct experiment *x, int first, struct shape *g)
     const struct exp_sizes *sizes = x->task[f->task].length ? NULL : estimate_sizes(x, f);
     struct cell **cell = mem_new((size_t)x->n_cell, sizeof *cell);
     int longest = estimate_longest(x, f), count = 0;
+    struct tally_of of;
     double kept = 0;
     memset(g, 0, sizeof *g); /* compared as bytes */
     g->n = sizes ? (int)(sizes->sum / sizes->n) : longest ? longest : x->model[f->model].hp.context_length;
@@ -204,7 +205,9 @@ static void shape_of(const struct experiment *x, int first, struct shape *g)
         cell[count++] = c;
     }
     g->kept = count ? kept / count : g->n;
-    observe_memory(cell, count, NULL, &g->columns, &g->window);
+    observe_memory(cell, count, NULL, &of);
+    g->columns = of.columns;
+    g->window = of.window;
     mem_free(cell);
 }
 

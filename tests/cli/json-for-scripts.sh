@@ -16,6 +16,10 @@ grep -q '"parameters":\[{"name":"window","help":"[^"]*","domain":"integer in \[1
 grep -q '^{"model":"tiny","cells":5,"samples":2,"groups":2,"threads":1,"flop":' out || fail "check prints no estimate: $(tail -1 out)"
 grep -q '^{"group":"tiny","task":"passkey","prune_after":"all_but_last","weight_dtype":"f32","max_new_tokens":4,"cells":5,"prompt_tokens":396,"weight_bytes":' out ||
   fail "check prints no group: $(tail -1 out)"
+"$DEPTHKV" check x.yaml --measure --json >out 2>err && objects out && [ "$(wc -l <out)" -eq 8 ] || fail "check --measure: $(cat err)"
+tail -1 out | grep -qE '^\{"measured":"tiny","seconds":[0-9.e-]+,"prefill_seconds":[0-9.e-]+,"decode_seconds":[0-9.e-]+\}$' ||
+  fail "check --measure: $(tail -1 out)"
+"$DEPTHKV" check x.yaml --measure | grep -qE '^tiny: measured on this machine: [0-9.]+ (s|min) beside loading the model: reading prompts ' || fail "check --measure"
 "$DEPTHKV" check x.yaml >out || fail "check"
 grep -q '^5 cells x 2 samples, valid$' out && grep -qE '^tiny: 3 layers; about .* on [0-9]+ threads .* GFLOP in 2 groups.*about .* MiB at most: weights ' out ||
   fail "no estimate: $(tail -2 out)"
