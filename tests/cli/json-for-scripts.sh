@@ -21,7 +21,7 @@ tail -1 out | grep -qE '^\{"measured":"tiny","seconds":[0-9.e-]+,"prefill_second
   fail "check --measure: $(tail -1 out)"
 "$DEPTHKV" check x.yaml --measure | grep -qE '^tiny: measured on this machine: [0-9.]+ (s|min) beside loading the model: reading prompts ' || fail "check --measure"
 "$DEPTHKV" check x.yaml >out || fail "check"
-grep -q '^5 cells x 2 samples, valid$' out && grep -qE '^tiny: 3 layers; about .* on [0-9]+ threads .* GFLOP in 2 groups.*about .* MiB at most: weights ' out ||
+grep -q '^5 cells x 2 samples, valid$' out && grep -qE '^tiny: 2 layers; about .* on [0-9]+ threads .* GFLOP in 2 groups.*about .* MiB at most: weights ' out ||
   fail "no estimate: $(tail -2 out)"
 "$DEPTHKV" run x.yaml -o o -q >out 2>err || fail "run"
 "$DEPTHKV" report o --pair random,h2o --json >out 2>err && objects out || fail "report: $(cat err)"
