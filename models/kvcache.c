@@ -285,6 +285,29 @@ int kvcache_n_left(const struct kvcache *c, size_t head)
     return (s ? n_left(c, head, s->pos, s->n) : 0) + n_left(c, head, c->tail[head].pos, c->tail[head].n);
 }
 
+int kvcache_forget(struct kvcache *c, int layer, int n_fed, struct err *e)
+{
+    size_t d = (size_t)c->head_dim;
+    int gone = c->kind[layer] == MODEL_LAYER_WINDOW && n_fed > c->window ? n_fed - c->window : 0;
+    for (int h = 0; h < c->n_kv_head && gone; h++) {
+        size_t i = kvcache_index(c, layer, h);
+        struct kv_tail old = c->tail[i];
+        struct kv_tail *t = &c->tail[i];
+        assert(!c->segment[i] && !old.mark && old.n == n_fed);
+        if (kvcache_alloc_tail(c, i, old.cap - gone, e)) {
+            *t = old;
+            return -1;
+        }
+        t->n = old.n - gone;
+        memcpy(t->pos, old.pos + gone, (size_t)t->n * sizeof *t->pos);
+        memcpy(t->k, old.k + (size_t)gone * d, (size_t)t->n * d * sizeof *t->k);
+        memcpy(t->v, old.v + (size_t)gone * d, (size_t)t->n * d * sizeof *t->v);
+        free_arrays(old.pos, old.k, old.v, old.block, old.cap, c->head_dim);
+        c->origin[i] += gone;
+    }
+    return 0;
+}
+
 /* What is still to be sealed goes into segments of its own where entries have left the window. */
 static int drop_left(struct kvcache *c, struct err *e)
 {

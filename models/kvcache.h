@@ -84,6 +84,11 @@ int kvcache_kept_slots(const struct kvcache *c, const struct keepset *keep, int 
  * ranks count on from behind what has left the window. */
 int kvcache_evict(struct kvcache *c, int layer, int kv_head, const unsigned char *stay, int32_t *to);
 
+/* Of one layer of a cache whose tokens were all fed by the pass that is under way, when its attention is done: drops
+ * what will have left the layer's window after n_fed tokens, so that a long prompt never holds more than one such layer
+ * whole. */
+int kvcache_forget(struct kvcache *c, int layer, int n_fed, struct err *e);
+
 const struct kv_segment *kvcache_segment(const struct kvcache *c, int layer, int kv_head); /* NULL: none */
 struct kv_tail *kvcache_tail(struct kvcache *c, int layer, int kv_head);
 int kvcache_n_entry(const struct kvcache *c, int layer, int kv_head); /* that lie in memory: segment + tail */

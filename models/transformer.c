@@ -433,7 +433,7 @@ static int run_layer(const struct pass *p, int l, struct err *e)
     timing_begin(TIMING_ATTENTION);
     int failed = p->k->attention(w->attention, &job, e);
     timing_end();
-    if (failed)
+    if (failed || (p->f->forgets && kvcache_forget(p->f->cache[0], l, p->f->n_row, e)))
         return -1;
     over_rows(p, layer, attend_out);
     if (show(p, l, TAP_ATT, w->delta, e) || show(p, l, TAP_RES, w->x, e))

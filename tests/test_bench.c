@@ -10,6 +10,7 @@
 #include "harness/bench/bench.h"
 #include "harness/bench/bench_formula.h"
 #include "tests/lib/support.h"
+#include "tests/lib/vectors.h"
 #include "tests/suites.h"
 
 static const struct hparams tiny = {
@@ -30,6 +31,17 @@ START_TEST(formulas_equal_counting_by_hand)
                     causal += 2 * 3; /* a multiply and an add for each of three dimensions */
     ck_assert_double_eq(bench_causal_flop(&tiny, 5), causal);
     ck_assert_double_eq(bench_entry_bytes(&tiny), 2 * 1 * 2 * 3 * 4); /* layers, KV heads, K and V, dimensions, bytes */
+    struct hparams windowed = tiny;
+    windowed.window = 3;
+    strcpy(windowed.layer_kinds, "fw");
+    for (int q = 0; q < 2; q++)
+        for (int i = 0; i < 5; i++)
+            for (int j = 0; j <= i - 3; j++)
+                causal -= 2 * 3; /* what the second layer no longer sees */
+    ck_assert_double_eq(bench_causal_flop(&windowed, 5), causal);
+    ck_assert_double_eq(bench_cache_bytes(&tiny, 5), 5 * bench_entry_bytes(&tiny));
+    ck_assert_double_eq(bench_cache_bytes(&windowed, 5), (5 + 3) * 2 * 3 * 4);
+    ck_assert_double_eq(bench_cache_bytes(&windowed, 2), (2 + 2) * 2 * 3 * 4);
     double read = 0;
     for (int step = 0; step < 4; step++)
         read += 10 + step + 1; /* ten cached ones, those of earlier steps, its own */
@@ -44,6 +56,22 @@ START_TEST(a_step_reads_all_weights_but_an_embedding_that_is_not_the_output)
     model_close(m);
     m = support_tiny_model(3, 4, 2, 8, 24, 32, 0, 1);
     ck_assert_double_eq(bench_weight_bytes(m), (double)(m->weight_bytes - 32u * 32u * sizeof(float)));
+    model_close(m);
+}
+END_TEST
+
+START_TEST(a_step_reads_all_weights_of_every_architecture)
+{
+    const struct json *v = vectors_model(_i);
+    struct model *m = vectors_folder(v);
+    double bytes = 0;
+    for (int i = 0; i < model_n_tensor(&m->hp); i++) {
+        struct model_tensor t;
+        model_tensor_at(&m->hp, i, &t);
+        if (m->hp.tied || strcmp(t.name, "embedding") != 0)
+            bytes += (double)t.dim[0] * t.dim[1] * (double)sizeof(float);
+    }
+    ck_assert_msg(bench_weight_bytes(m) == bytes, "%s: %g, not %g", vectors_name(v), bench_weight_bytes(m), bytes);
     model_close(m);
 }
 END_TEST
@@ -279,9 +307,12 @@ END_TEST
 Suite *make_bench_suite(void)
 {
     Suite *s = suite_create("bench");
-    TCase *work = tcase_create("work"), *rows = tcase_create("rows"), *time = tcase_create("time");
+    TCase *work = tcase_create("work"), *rows = tcase_create("rows"), *time = tcase_create("time"),
+          *all = tcase_create("all");
     tcase_add_test(work, formulas_equal_counting_by_hand);
     tcase_add_test(work, a_step_reads_all_weights_but_an_embedding_that_is_not_the_output);
+    tcase_add_checked_fixture(all, vectors_open, vectors_close);
+    tcase_add_loop_test(all, a_step_reads_all_weights_of_every_architecture, 0, VECTORS_N_MODEL);
     tcase_add_test(rows, a_limit_is_work_over_the_better_rate);
     tcase_add_test(rows, bytes_are_judged_by_the_bandwidth_beside_each_repeat);
     tcase_add_test(rows, a_relative_row_is_judged_repeat_by_repeat);
@@ -291,6 +322,7 @@ Suite *make_bench_suite(void)
     tcase_add_test(time, time_belongs_to_the_innermost_section_and_to_its_phase);
     tcase_add_test(time, parts_of_a_parallel_loop_are_taken_from_the_section_around_it);
     suite_add_tcase(s, work);
+    suite_add_tcase(s, all);
     suite_add_tcase(s, rows);
     suite_add_tcase(s, time);
     return s;

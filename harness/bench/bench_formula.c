@@ -18,8 +18,10 @@ double bench_output_flop(const struct hparams *hp, double rows)
 
 double bench_causal_flop(const struct hparams *hp, double n)
 {
-    double pairs = n * (n + 1) / 2; /* of a query and a key that it sees */
-    return 2 * pairs * hp->head_dim * hp->n_head * hp->n_layer;
+    double pairs = 0, w = hp->window; /* of a query and a key that it sees */
+    for (int l = 0; l < hp->n_layer; l++)
+        pairs += model_layer_prunable(hp, l) || n <= w ? n * (n + 1) / 2 : w * (w + 1) / 2 + (n - w) * w;
+    return 2 * pairs * hp->head_dim * hp->n_head;
 }
 
 double bench_entry_bytes(const struct hparams *hp)
@@ -27,14 +29,23 @@ double bench_entry_bytes(const struct hparams *hp)
     return 2.0 * sizeof(float) * hp->head_dim * hp->n_kv_head * hp->n_layer;
 }
 
+double bench_cache_bytes(const struct hparams *hp, double n)
+{
+    double entries = 0;
+    for (int l = 0; l < hp->n_layer; l++)
+        entries += model_layer_prunable(hp, l) || n <= hp->window ? n : hp->window;
+    return 2.0 * sizeof(float) * hp->head_dim * hp->n_kv_head * entries;
+}
+
 double bench_weight_bytes(const struct model *m)
 {
     const struct hparams *hp = &m->hp;
     double element = m->output.bf16 ? 2 : 4;
     double kv = (double)hp->n_kv_head * hp->head_dim, q = (double)hp->n_head * hp->head_dim;
-    double vectors = (2.0 * hp->n_layer + 1) * hp->d_model * sizeof(float);
-    vectors += hp->n_layer * (hp->qkv_bias ? (q + 2 * kv) * sizeof(float) : 0);
-    vectors += hp->n_layer * (hp->qk_norm ? 2.0 * hp->head_dim * sizeof(float) : 0);
+    double of_layer = (hp->norms == MODEL_NORMS_AROUND ? 4.0 : 2.0) * hp->d_model; /* norms before, after, or both */
+    of_layer += hp->qkv_bias ? q + 2 * kv : 0;
+    of_layer += hp->qk_norm == MODEL_QK_NORM_WHOLE ? q + kv : hp->qk_norm ? 2.0 * hp->head_dim : 0;
+    double vectors = (of_layer * hp->n_layer + hp->d_model) * sizeof(float);
     return (layer_weights(hp) * hp->n_layer + (double)hp->d_model * hp->n_vocab) * element + vectors;
 }
 

@@ -12,12 +12,15 @@
 double bench_linear_flop(const struct hparams *hp, double rows);
 double bench_output_flop(const struct hparams *hp, double rows);
 
-/* Q K^T of n tokens that attend to themselves and everything before, all heads and layers: only the causal half. The
- * product of the weights with V takes the same again. */
+/* Q K^T of n tokens that attend to themselves and everything before, or what is in their layer's window, all heads and
+ * layers: only the causal half. The product of the weights with V takes the same again. */
 double bench_causal_flop(const struct hparams *hp, double n);
 
 /* One cached entry of every KV head of every layer, float32. */
 double bench_entry_bytes(const struct hparams *hp);
+
+/* The cache of n tokens: layers with a window hold the last ones only. */
+double bench_cache_bytes(const struct hparams *hp, double n);
 
 /* What one decode step reads of the weights: all layers and the output matrix, as held in memory. An embedding that
  * is not the output matrix is left out: a step reads one row of it. */

@@ -257,7 +257,8 @@ static int run_decode(struct bench_run *b, const struct bench_test *t, struct be
         keepset_destroy(keep);
         if (!cache[i])
             goto out;
-        bytes += (double)kvcache_bytes(cache[i]) + bench_mean_entries(0, steps) * bench_entry_bytes(hp);
+        bytes += (double)kvcache_bytes(cache[i]) + bench_cache_bytes(hp, bench_mean_entries(DEPTH, steps)) -
+                 bench_cache_bytes(hp, DEPTH);
     }
     out->tokens = n;
     out->paired = 1;
@@ -411,7 +412,8 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
     *seconds = close_window(b, start);
     double segments = sink.segment_bytes < (double)g.batch_bytes ? sink.segment_bytes : (double)g.batch_bytes;
     double tails = (double)n_cell * decode_tail_capacity(1, p.target.n > NEW_TOKENS ? p.target.n : NEW_TOKENS);
-    out->expected = (double)b->model->weight_bytes + segments + (DEPTH - 1 + tails) * bench_entry_bytes(hp);
+    out->expected =
+        (double)b->model->weight_bytes + segments + bench_cache_bytes(hp, DEPTH - 1) + tails * bench_entry_bytes(hp);
     if (peak && (double)clock_peak_rss() > out->rss)
         out->rss = (double)clock_peak_rss();
     rc = 0;

@@ -113,6 +113,7 @@ static int read_prompt(struct group_run *s, struct err *e)
                            .token = g->prompt[0].ids.id,
                            .n = s->n,
                            .cache = s->full,
+                           .forgets = 1,
                            .want_logits = whole,
                            .logits = s->first_logits};
     struct observe_pass pass = {.sample = g->sample_hash, .skip = skip, .last_row = whole, .after = s->tally};

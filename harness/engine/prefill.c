@@ -18,6 +18,7 @@ int prefill_run(const struct prefill *p, struct err *e)
         .cache = cache,
         .n_cache = 1,
         .tap = p->tap,
+        .forgets = p->forgets,
         .logits = p->logits,
     };
     int rc = transformer_forward(p->model, p->work, &f, e);

@@ -13,6 +13,7 @@ struct prefill {
     int first, n;             /* tokens [first, first + n) are read; those before have been */
     struct kvcache *cache;    /* its tails have room for n */
     const struct tap *tap;    /* looks on; NULL: nobody does */
+    int forgets;              /* 1: layers with a window keep only what it holds afterwards; the whole prompt at once */
     int want_logits;          /* 1: what the last token predicts is computed, ... */
     float *logits;            /* [n_vocab] ... and goes here; NULL: workspace_logits has it */
     enum forward_phase phase; /* FORWARD_PREFILL, or FORWARD_REFERENCE */

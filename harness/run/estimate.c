@@ -18,24 +18,62 @@ static double layer_weights(const struct hparams *hp)
     return d * heads * hp->head_dim + 3 * d * hp->d_ff;
 }
 
-/* One token that sees `entries` cached entries per layer: products with all weights, scores and weighted values. */
+/* One token that sees `entries` cached entries, in all layers together: products with all weights, scores and weighted
+ * values. */
 static double row_flop(const struct hparams *hp, double entries, int logits)
 {
-    double layer = 2 * layer_weights(hp) + 4 * entries * hp->n_head * hp->head_dim;
-    return hp->n_layer * layer + (logits ? 2.0 * hp->n_vocab * hp->d_model : 0);
+    double layers = 2 * layer_weights(hp) * hp->n_layer + 4 * entries * hp->n_head * hp->head_dim;
+    return layers + (logits ? 2.0 * hp->n_vocab * hp->d_model : 0);
 }
 
-/* Share of the prompt's entries that a cell keeps. */
-static double share(const struct cell *c, const struct hparams *hp, double n)
+static double entry_bytes(const struct hparams *hp)
 {
-    double bytes = n * hp->n_layer * hp->n_kv_head * hp->head_dim * 8, keep = 1;
-    if (c->budget.kind == BUDGET_KEEP)
-        keep = decimal_to_double(c->budget.keep);
-    else if (c->budget.kind == BUDGET_TOKENS)
-        keep = (double)c->budget.tokens / n;
-    else if (c->budget.kind == BUDGET_BYTES)
-        keep = (double)c->budget.bytes / bytes;
-    return keep < 1 ? keep : 1;
+    return 8.0 * hp->n_kv_head * hp->head_dim;
+}
+
+/* Entries of a layer after n tokens. */
+static double holds(const struct hparams *hp, int layer, double n)
+{
+    return model_layer_prunable(hp, layer) || n < hp->window ? n : hp->window;
+}
+
+/* The same of all layers together, and of the mean token while n are read. */
+static double held(const struct hparams *hp, double n)
+{
+    double sum = 0;
+    for (int l = 0; l < hp->n_layer; l++)
+        sum += holds(hp, l, n);
+    return sum;
+}
+
+static double seen(const struct hparams *hp, double n)
+{
+    double sum = 0;
+    for (int l = 0; l < hp->n_layer; l++) {
+        double most = holds(hp, l, n);
+        sum += most - (n > 0 ? most * most / (2 * n) : 0);
+    }
+    return sum;
+}
+
+/* What a cell keeps of them after a prompt of n tokens. */
+static double kept_entries(const struct cell *c, const struct hparams *hp, double n)
+{
+    int pruned = c->windows == WINDOWS_PRUNE ? hp->n_layer : model_n_prunable(hp);
+    double sum = 0;
+    for (int l = 0; l < hp->n_layer; l++) {
+        double most = holds(hp, l, n), m = most;
+        if (c->windows == WINDOWS_KEEP && !model_layer_prunable(hp, l))
+            m = most;
+        else if (c->budget.kind == BUDGET_KEEP)
+            m = decimal_to_double(c->budget.keep) * most;
+        else if (c->budget.kind == BUDGET_TOKENS)
+            m = (double)c->budget.tokens;
+        else if (c->budget.kind == BUDGET_BYTES)
+            m = (double)c->budget.bytes / (pruned * entry_bytes(hp));
+        sum += m < most ? m : most;
+    }
+    return sum;
 }
 
 double estimate_share(const struct experiment *x, const struct cell *c, double n)
@@ -70,7 +108,7 @@ int estimate_longest(const struct experiment *x, const struct cell *c)
 void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out)
 {
     const struct hparams *hp = &x->model[model].hp;
-    double entry = 8.0 * hp->n_layer * hp->n_kv_head * hp->head_dim; /* bytes of a position in all layers */
+    double entry = entry_bytes(hp);
     *out = (struct estimate){0};
     for (int first = 0; first < x->n_cell; first++) {
         const struct cell *f = &x->cell[first];
@@ -81,8 +119,8 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
         int samples = x->task[f->task].n_sample;
         longest = n > 0 ? n : hp->context_length;
         n = sizes ? sizes->sum / sizes->n : longest;
-        double held = weights(hp, f->weight_dtype);
-        out->weights = held > out->weights ? held : out->weights; /* one form is loaded at a time */
+        double form = weights(hp, f->weight_dtype), full = held(hp, longest) * entry;
+        out->weights = form > out->weights ? form : out->weights; /* one form is loaded at a time */
         struct estimate_group g;
         estimate_group(x, first, (int)longest, threads, &g);
         if (estimate_peak(&g, memory) > out->peak) {
@@ -90,21 +128,21 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
             out->peak = estimate_peak(&g, memory);
         }
         out->groups += samples;
-        out->full_cache = longest * entry > out->full_cache ? longest * entry : out->full_cache;
-        out->flop += samples * n * row_flop(hp, n / 2, 0);
+        out->full_cache = full > out->full_cache ? full : out->full_cache;
+        out->flop += samples * n * row_flop(hp, seen(hp, n), 0);
         for (int i = first; i < x->n_cell; i++) {
             const struct cell *c = &x->cell[i];
             if (!axes_same_group(f, c))
                 continue;
             /* every cell decodes; the full cache is forced along its own answer for the reference */
-            double rows = c->max_new_tokens, kept = share(c, hp, n);
+            double rows = c->max_new_tokens, kept = kept_entries(c, hp, n);
             rows += c->policy->keeps_all || (x->measure & MEASURE_KL) ? c->max_new_tokens : 0;
             rows += x->measure & MEASURE_NLL ? ANSWER : 0;
             if (c->chunk.size) /* at most: cells that keep the same share their chunks */
-                out->flop += samples * n * row_flop(hp, kept * n / 2 + (double)c->chunk.size / 2, 0);
-            out->flop += samples * rows * row_flop(hp, kept * n, 1);
-            kept = share(c, hp, longest);
-            cut += kept < 1 ? kept * longest * entry : 0; /* whole caches are shared */
+                out->flop += samples * n * row_flop(hp, kept / 2 + seen(hp, (double)c->chunk.size), 0);
+            out->flop += samples * rows * row_flop(hp, kept, 1);
+            kept = kept_entries(c, hp, longest);
+            cut += kept < held(hp, longest) ? kept * entry : 0; /* whole caches are shared */
         }
         cut = cut < memory ? cut : memory;
         out->cut_caches = cut > out->cut_caches ? cut : out->cut_caches;
@@ -147,53 +185,53 @@ static double scores(const struct experiment *x, const struct cell *f, double n)
     size_t mask = 63;
     while (mask < 2 * (size_t)x->n_cell)
         mask = 2 * mask + 1;
-    const struct cell **seen = mem_new(mask + 1, sizeof *seen);
+    const struct cell **known = mem_new(mask + 1, sizeof *known);
     int count = 0, scorers = 0, cuts = 0;
     struct tally_of of;
     for (int i = 0; i < x->n_cell; i++) {
         struct cell *c = &x->cell[i];
         if (!axes_same_group(f, c) || c->policy->keeps_all)
             continue;
-        scorers += is_new_scorer(seen, mask, c);
+        scorers += is_new_scorer(known, mask, c);
         cuts |= c->cut_every > 0 || c->chunk.size > 0;
         cell[count++] = c;
     }
     observe_memory(cell, count, NULL, &of);
     mem_free(cell);
-    mem_free(seen);
+    mem_free(known);
     double layer = hp->n_head * (of.columns * (n / 64 + 4) * n + of.window * n), all = 2.0 * of.columns + of.window;
     double predictions = x->measure & MEASURE_KL ? (double)f->max_new_tokens * hp->n_vocab : 0;
-    return 4 * (scorers * n * hp->n_layer * hp->n_kv_head + layer + cuts * all * n * hp->n_layer * hp->n_head +
-                predictions);
+    int layers = of.layers == WINDOWS_PRUNE ? hp->n_layer : model_n_prunable(hp);
+    return 4 * (scorers * n * hp->n_layer * hp->n_kv_head + layer + cuts * all * n * layers * hp->n_head + predictions);
 }
 
-static double statistics(const struct experiment *x, const struct cell *c) /* bytes of a position in all layers */
+static double statistics(const struct experiment *x, const struct cell *c) /* bytes of a position in one layer */
 {
     const struct hparams *hp = &x->model[c->model].hp;
     struct cell *one = &x->cell[c - x->cell];
     struct tally_of of;
     observe_memory(&one, 1, NULL, &of);
-    return 4.0 * (2 * of.columns + of.window) * hp->n_layer * hp->n_head;
+    return 4.0 * (2 * of.columns + of.window) * hp->n_head;
 }
 
 /* What a chunked cell holds while it reads the prompt: its branch, and the fork that it came from. */
 static double branch_bytes(const struct experiment *x, const struct cell *c, double n)
 {
     const struct hparams *hp = &x->model[c->model].hp;
-    double entry = 8.0 * hp->n_layer * hp->n_kv_head * hp->head_dim, kept = share(c, hp, n) * n;
+    double entry = entry_bytes(hp), kept = kept_entries(c, hp, n);
     double size = (double)c->chunk.size < n ? (double)c->chunk.size : n;
-    return (size < n ? 2 : 1) * (kept + size) * entry + kept * statistics(x, c);
+    return (size < n ? 2 : 1) * (kept + size * hp->n_layer) * entry + kept * statistics(x, c);
 }
 
 /* What decoding one cell holds beside the full cache. */
 static double cell_bytes(const struct experiment *x, const struct cell *c, double n)
 {
     const struct hparams *hp = &x->model[c->model].hp;
-    double entry = 8.0 * hp->n_layer * hp->n_kv_head * hp->head_dim, kept = share(c, hp, n) * n;
+    double entry = entry_bytes(hp), kept = kept_entries(c, hp, n), whole = held(hp, n);
     double fed = c->max_new_tokens + HELD, room = (double)c->cut_every < fed ? (double)c->cut_every : fed;
     if (c->cut_every)
-        return kept * entry + 2 * (kept + room) * (entry * (c->packed ? 1.5 : 1) + statistics(x, c));
-    return (fed + (kept < n || c->chunk.size ? kept : 0)) * entry; /* whole caches are shared */
+        return kept * entry + 2 * (kept + room * hp->n_layer) * (entry * (c->packed ? 1.5 : 1) + statistics(x, c));
+    return (fed * hp->n_layer + (kept < whole || c->chunk.size ? kept : 0)) * entry; /* whole caches are shared */
 }
 
 void estimate_group(const struct experiment *x, int first, int prompt, int threads, struct estimate_group *out)
@@ -208,7 +246,8 @@ void estimate_group(const struct experiment *x, int first, int prompt, int threa
         return;
     double n = out->prompt;
     out->activations = activations(hp, n, threads);
-    out->full_cache = 8.0 * n * hp->n_layer * hp->n_kv_head * hp->head_dim;
+    double read = model_n_prunable(hp) < hp->n_layer ? n : 0; /* a layer with a window is whole while it is read */
+    out->full_cache = (held(hp, n) + read) * entry_bytes(hp);
     out->scores = scores(x, f, n);
     for (int i = first; i < x->n_cell; i++) {
         if (!axes_same_group(f, &x->cell[i]))
