@@ -40,6 +40,15 @@ static void copy_head(struct kvcache *c, const struct kvcache *from, size_t i, c
     to->n = n;
 }
 
+/* Where rank 0 of a head stands of which nothing is left behind. */
+static int first_place(const struct kvcache *from, int layer, size_t i, int slot)
+{
+    const struct kv_segment *seg = from->segment[i];
+    int n_segment = seg ? seg->n : 0, oldest = kvcache_oldest(from, layer);
+    int pos = slot < n_segment ? seg->pos[slot] : from->tail[i].pos[slot - n_segment];
+    return pos < oldest ? pos : oldest;
+}
+
 struct kvcache *kvcache_gather(const struct kvcache *from, const struct keepset *keep, int room, int window_room,
                                const struct rope_set *rope, struct err *e)
 {
@@ -58,8 +67,8 @@ struct kvcache *kvcache_gather(const struct kvcache *from, const struct keepset 
         n[i] = kvcache_kept_slots(from, keep, l, h, slot[i]);
         if (from->packed) /* ranks count on from behind what has left the window and is not taken */
             c->origin[i] = from->origin[i] + (keep ? kvcache_n_left(from, (size_t)i) : 0);
-        else
-            c->origin[i] = rope ? kvcache_oldest(from, l) : 0;
+        else if (rope) /* all that lie in memory: from the first of them on */
+            c->origin[i] = keep || !n[i] ? kvcache_oldest(from, l) : first_place(from, l, (size_t)i, slot[i][0]);
         if (kvcache_alloc_tail(c, (size_t)i, n[i] + (c->kind[l] == MODEL_LAYER_WINDOW ? window_room : room), e))
             goto out;
     }

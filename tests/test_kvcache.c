@@ -9,10 +9,12 @@
 #include "models/kvcache.h"
 #include "tests/suites.h"
 
-enum { LAYERS = 2, KV_HEADS = 3, HEADS = LAYERS * KV_HEADS, DIM = 8, MOST = 96 /* tokens */, CACHES = 10 };
+enum { LAYERS = 4, KV_HEADS = 2, HEADS = LAYERS * KV_HEADS, DIM = 8, MOST = 96 /* tokens */, CACHES = 10, WINDOW = 14 };
 
-static const struct hparams hp = {.n_layer = LAYERS, .n_kv_head = KV_HEADS, .head_dim = DIM};
-static double freq[DIM / 2];
+/* The second layer has a window, and frequencies of its own; the last one does not rotate. */
+static const struct hparams hp = {
+    .n_layer = LAYERS, .n_kv_head = KV_HEADS, .head_dim = DIM, .window = WINDOW, .layer_kinds = "fwfn"};
+static double freq[2][DIM / 2]; /* of layers in general, of those with a window */
 static struct rope_set rope;
 
 struct entry {
@@ -22,6 +24,7 @@ struct entry {
 struct list {
     struct entry entry[MOST];
     int n, n_segment;
+    int origin; /* where the first of a packed list stands */
 };
 
 struct twin {
@@ -43,7 +46,18 @@ struct world {
 /* ---- what a token's key and value are --------------------------------------------------------- */
 
 static double raw_key[MOST][HEADS][DIM], raw_value[MOST][HEADS][DIM]; /* not turned */
-static double cosine[MOST + 1][DIM / 2], sine[MOST + 1][DIM / 2];
+static double cosine[2][MOST + 1][DIM / 2], sine[2][MOST + 1][DIM / 2];
+
+static char kind_of(int head)
+{
+    return hp.layer_kinds[head / KV_HEADS];
+}
+
+/* The oldest position that a head of a cache holds. */
+static int oldest(int head, int n_seen)
+{
+    return kind_of(head) == 'w' && n_seen > WINDOW ? n_seen - WINDOW : 0;
+}
 
 static void make_tokens(void)
 {
@@ -54,21 +68,22 @@ static void make_tokens(void)
             raw_key[t][i / DIM][i % DIM] = 2 * rng_double(&r) - 1;
             raw_value[t][i / DIM][i % DIM] = 2 * rng_double(&r) - 1;
         }
-    for (int i = 0; i < DIM / 2; i++)
-        freq[i] = pow(10000, -2.0 * i / DIM);
+    for (int i = 0; i < DIM; i++)
+        freq[i % 2][i / 2] = pow(i % 2 ? 100 : 10000, -2.0 * (i / 2) / DIM);
     for (int p = 0; p <= MOST; p++)
-        for (int i = 0; i < DIM / 2; i++) {
-            cosine[p][i] = cos(p * freq[i]);
-            sine[p][i] = sin(p * freq[i]);
+        for (int i = 0; i < DIM; i++) {
+            cosine[i % 2][p][i / 2] = cos(p * freq[i % 2][i / 2]);
+            sine[i % 2][p][i / 2] = sin(p * freq[i % 2][i / 2]);
         }
-    ck_assert_int_eq(rope_reserve(&rope.full, freq, DIM / 2, MOST + 1, NULL), 0);
+    ck_assert_int_eq(rope_reserve(&rope.full, freq[0], DIM / 2, MOST + 1, NULL), 0);
+    ck_assert_int_eq(rope_reserve(&rope.local, freq[1], DIM / 2, MOST + 1, NULL), 0);
 }
 
 static float key(const struct entry *e, int head, int i)
 {
     const double *x = raw_key[e->token][head];
-    int half = DIM / 2, k = i % half;
-    double c = cosine[e->stands][k], s = sine[e->stands][k];
+    int half = DIM / 2, k = i % half, local = kind_of(head) == 'w', still = kind_of(head) == 'n';
+    double c = still ? 1 : cosine[local][e->stands][k], s = still ? 0 : sine[local][e->stands][k];
     return (float)(i < half ? x[k] * c - x[k + half] * s : x[k + half] * c + x[k] * s);
 }
 
@@ -106,9 +121,15 @@ static void check_twin(const struct twin *t)
         ck_assert_int_eq(seg ? seg->n : 0, list->n_segment);
         ck_assert_int_eq(tail->n, list->n - list->n_segment);
         ck_assert_int_eq(kvcache_n_entry(t->c, h / KV_HEADS, h % KV_HEADS), list->n);
-        for (int j = 0; j < list->n; j++)
+        int held = 0;
+        for (int j = 0; j < list->n; j++) {
             check_entry(t, h, j);
-        entries += (size_t)list->n;
+            held += list->entry[j].token >= oldest(h, t->n_seen);
+        }
+        ck_assert_int_eq(kvcache_n_held(t->c, h / KV_HEADS, h % KV_HEADS), held);
+        ck_assert_int_eq(kvcache_oldest(t->c, h / KV_HEADS), oldest(h, t->n_seen));
+        ck_assert(!t->packed || kvcache_next_place(t->c, h / KV_HEADS, h % KV_HEADS) == list->origin + list->n);
+        entries += (size_t)held;
         room = tail->cap - tail->n < room ? tail->cap - tail->n : room;
     }
     ck_assert_int_eq(kvcache_n_seen(t->c), t->n_seen);
@@ -181,16 +202,28 @@ static void destroy(struct world *w, struct twin *t)
         drop_pool(w);
 }
 
+/* What has left the window goes, and ranks count on from behind it. */
+static void leave(struct list *list, int from)
+{
+    int left = 0;
+    for (int j = 0; j < list->n; j++)
+        if (list->entry[j].token >= from)
+            list->entry[left++] = list->entry[j];
+    list->origin += list->n - left;
+    list->n = left;
+}
+
 /* What a forward pass does: one entry a head for each token, and only then are they seen. */
 static void append(struct world *w, struct twin *t, int most)
 {
     int room = kvcache_tail_room(t->c), n = below(w, (room < most ? room : most) + 1), fails = below(w, 4) == 0;
+    int forgets = t->n_seen == 0 && !t->sealed && below(w, 2); /* a whole prompt */
     kvcache_mark(t->c);
     for (int r = 0; r < n && t->n_seen + r < MOST; r++)
         for (int h = 0; h < HEADS; h++) {
             struct kv_tail *tail = kvcache_tail(t->c, h / KV_HEADS, h % KV_HEADS);
             struct list *list = &t->list[h];
-            struct entry e = {.token = t->n_seen + r, .stands = t->packed ? list->n : t->n_seen + r};
+            struct entry e = {.token = t->n_seen + r, .stands = t->packed ? list->origin + list->n : t->n_seen + r};
             list->entry[list->n++] = e;
             tail->pos[tail->n] = e.token;
             for (int i = 0; i < DIM; i++) {
@@ -205,7 +238,11 @@ static void append(struct world *w, struct twin *t, int most)
         for (int h = 0; h < HEADS; h++)
             t->list[h].n -= n;
     } else {
+        for (int l = 0; l < LAYERS && forgets; l++)
+            ck_assert_int_eq(kvcache_forget(t->c, l, n, NULL), 0);
         kvcache_set_seen(t->c, t->n_seen += n);
+        for (int h = 0; h < HEADS && forgets; h++)
+            leave(&t->list[h], oldest(h, n));
     }
 }
 
@@ -215,8 +252,10 @@ static void seal(struct world *w, struct twin *t)
         return;
     ck_assert_int_eq(kvcache_seal(t->c, below(w, 20), NULL), 0);
     t->sealed = 1;
-    for (int h = 0; h < HEADS; h++)
+    for (int h = 0; h < HEADS; h++) {
+        leave(&t->list[h], oldest(h, t->n_seen));
         t->list[h].n_segment = t->list[h].n;
+    }
 }
 
 static void rewind_tails(struct world *w, struct twin *t)
@@ -233,51 +272,63 @@ static void rewind_tails(struct world *w, struct twin *t)
     t->n_seen -= tail - to;
 }
 
-/* `share` of n entries, in each head others; now and then all of a head, so that its segment is shared whole. */
-static struct keepset *random_keep(struct world *w, int n)
+/* A share of the tokens so far, in each head others; now and then all of a head, so that its segment is shared whole.
+ * What has left a window can't be kept. */
+static struct keepset *random_keep(struct world *w, const struct twin *of)
 {
+    int n = of->n_seen;
     struct keepset *k = keepset_create(LAYERS, KV_HEADS, n, NULL);
     for (int h = 0; h < HEADS; h++) {
         int whole = below(w, 5) == 0, share = below(w, 5);
-        for (int j = 0; j < n; j++)
+        for (int j = oldest(h, n); j < n; j++)
             if (whole || below(w, 4) < share)
                 keepset_add(k, h / KV_HEADS, h % KV_HEADS, j);
     }
     return k;
 }
 
-/* Entries of `from` that are in `keep` by slot (by_slot) or by position, in their order; packed: numbered anew. */
-static void take(const struct twin *from, const struct keepset *keep, int by_slot, int n_of_head[HEADS], int packed,
-                 struct twin *to)
+/* Entries of `from` that are in `keep`, by position, in their order; packed: numbered anew from `origin`. */
+static void take(const struct twin *from, const struct keepset *keep, int n_of_head[HEADS], int packed, struct twin *to)
 {
     for (int h = 0; h < HEADS; h++) {
         to->list[h].n = 0;
         for (int j = 0; j < n_of_head[h]; j++) {
             struct entry e = from->list[h].entry[j];
-            if (keep && !keepset_has(keep, h / KV_HEADS, h % KV_HEADS, by_slot ? j : e.token))
+            if (keep && !keepset_has(keep, h / KV_HEADS, h % KV_HEADS, e.token))
                 continue;
-            e.stands = packed ? to->list[h].n : e.stands;
+            e.stands = packed ? to->list[h].origin + to->list[h].n : e.stands;
             to->list[h].entry[to->list[h].n++] = e;
         }
     }
 }
 
-/* 1 when the segment holds positions 0 .. n - 1 in every head, as a whole prompt does. */
+/* 1 when the segment holds positions 0 .. n - 1 in every head, as a whole prompt does, or the last ones of them where
+ * the layer has a window. */
 static int is_whole_prompt(const struct twin *t)
 {
-    int whole = 1;
+    int whole = 1, n = t->list[0].n_segment;
     for (int h = 0; h < HEADS; h++) {
-        whole &= t->list[h].n_segment == t->list[0].n_segment;
+        whole &= t->list[h].n_segment == n - oldest(h, n);
         for (int j = 0; j < t->list[h].n_segment; j++)
-            whole &= t->list[h].entry[j].token == j;
+            whole &= t->list[h].entry[j].token == oldest(h, n) + j;
     }
     return whole;
 }
 
-static void remember_pooled(struct world *w, const struct kvcache *c, const struct keepset *keep, int n)
+/* Entries of a head's segment that are in the keep set. */
+static int count_kept(const struct twin *t, const struct keepset *keep, int head)
+{
+    int n = 0;
+    for (int j = 0; j < t->list[head].n_segment; j++)
+        n += !keep || keepset_has(keep, head / KV_HEADS, head % KV_HEADS, t->list[head].entry[j].token);
+    return n;
+}
+
+static void remember_pooled(struct world *w, const struct twin *from, const struct kvcache *c,
+                            const struct keepset *keep)
 {
     for (int h = 0; h < HEADS; h++)
-        if (keepset_count(keep, h / KV_HEADS, h % KV_HEADS) != n) {
+        if (count_kept(from, keep, h) != from->list[h].n_segment) {
             ck_assert_int_lt(w->n_pooled, 4096);
             w->pooled[w->n_pooled++] = kvcache_segment(c, h / KV_HEADS, h % KV_HEADS);
         }
@@ -301,7 +352,7 @@ static void check_sharing(const struct twin *from, const struct keepset *keep, i
     struct kvcache *other = pool ? derive_one(from, keep, !packs, pool, 0) : NULL;
     for (int h = 0; h < HEADS; h++) {
         int l = h / KV_HEADS, kv = h % KV_HEADS;
-        int whole = !keep || keepset_count(keep, l, kv) == from->list[h].n_segment;
+        int whole = count_kept(from, keep, h) == from->list[h].n_segment;
         const struct kv_segment *mine = kvcache_segment(a, l, kv);
         ck_assert_int_eq(mine == kvcache_segment(from->c, l, kv), whole);
         ck_assert(!same || mine == kvcache_segment(same, l, kv));
@@ -320,7 +371,7 @@ static void derive(struct world *w, struct twin *from)
         return;
     for (int h = 0; h < HEADS; h++)
         of_head[h] = from->list[h].n_segment; /* tails are ignored */
-    struct keepset *keep = prompt ? random_keep(w, n) : NULL;
+    struct keepset *keep = prompt ? random_keep(w, from) : NULL;
     if (pooled && (!w->pool || from != &w->twin[w->pool_of])) {
         drop_pool(w);
         w->pool = kvcache_pool_create();
@@ -329,14 +380,16 @@ static void derive(struct world *w, struct twin *from)
     struct kvcache_pool *pool = pooled ? w->pool : NULL;
     *to = (struct twin){.sealed = 1, .packed = packs || from->packed, .n_seen = from->n_seen};
     to->c = derive_one(from, keep, packs, pool, room);
-    take(from, keep, 1, of_head, packs, to);
+    for (int h = 0; h < HEADS; h++)
+        to->list[h].origin = packs ? oldest(h, n) : from->list[h].origin;
+    take(from, keep, of_head, packs, to);
     for (int h = 0; h < HEADS; h++)
         to->list[h].n_segment = to->list[h].n;
     check_sharing(from, keep, packs, pool, to->c);
     if (pooled) {
         struct kvcache *other = derive_one(from, keep, !packs, pool, 0);
-        remember_pooled(w, to->c, keep, n);
-        remember_pooled(w, other, keep, n);
+        remember_pooled(w, from, to->c, keep);
+        remember_pooled(w, from, other, keep);
         kvcache_destroy(other);
     }
     keepset_destroy(keep);
@@ -351,11 +404,19 @@ static void gather(struct world *w, struct twin *from)
         return;
     for (int h = 0; h < HEADS; h++)
         of_head[h] = from->list[h].n;
-    struct keepset *keep = cuts && below(w, 4) ? random_keep(w, from->n_seen) : NULL;
+    struct keepset *keep = cuts && below(w, 4) ? random_keep(w, from) : NULL;
     *to = (struct twin){.packed = turns || from->packed, .scrambled = from->scrambled, .n_seen = from->n_seen};
     to->c = kvcache_gather(from->c, keep, room, room, turns ? &rope : NULL, NULL);
     ck_assert_ptr_nonnull(to->c);
-    take(from, keep, 0, of_head, turns, to);
+    for (int h = 0; h < HEADS; h++) {
+        int gone = 0;
+        for (int j = 0; j < from->list[h].n && keep; j++)
+            gone += from->list[h].entry[j].token < oldest(h, from->n_seen);
+        to->list[h].origin = from->packed ? from->list[h].origin + gone : oldest(h, from->n_seen);
+        if (!from->packed && !keep && from->list[h].n && from->list[h].entry[0].token < to->list[h].origin)
+            to->list[h].origin = from->list[h].entry[0].token;
+    }
+    take(from, keep, of_head, turns, to);
     for (int h = 0; h < HEADS; h++) {
         int32_t slot[MOST];
         int n = kvcache_kept_slots(from->c, keep, h / KV_HEADS, h % KV_HEADS, slot);
@@ -387,6 +448,7 @@ static void evict(struct world *w, struct twin *t)
             if (stay[j])
                 list->entry[to[j]] = old.entry[j];
             went |= !stay[j];
+            list->origin += !stay[j] && old.entry[j].token < oldest(h, t->n_seen);
         }
         t->scrambled |= went; /* check_twin finds two that went to one slot: one of them is missing */
     }
@@ -427,7 +489,7 @@ START_TEST(a_cache_holds_what_a_list_of_its_entries_does)
     while (w.twin[0].n_seen < 20)
         append(&w, &w.twin[0], 30);
     seal(&w, &w.twin[0]);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 400; i++) {
         step(&w);
         for (int k = 0; k < CACHES; k++) {
             const struct twin *t = &w.twin[k];
