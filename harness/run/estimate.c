@@ -78,7 +78,8 @@ static double kept_entries(const struct cell *c, const struct hparams *hp, doubl
 
 double estimate_share(const struct experiment *x, const struct cell *c, double n)
 {
-    return share(c, &x->model[c->model].hp, n);
+    const struct hparams *hp = &x->model[c->model].hp;
+    return kept_entries(c, hp, n) / held(hp, n);
 }
 
 int estimate_opens_group(const struct experiment *x, int cell)

@@ -37,7 +37,7 @@ const struct exp_sizes *estimate_sizes(const struct experiment *x, const struct 
 /* Tokens of a cell's longest prompt: what its task's length leaves, or what prompts that were encoded have; 0: not
  * known. */
 int estimate_longest(const struct experiment *x, const struct cell *c);
-/* Share of a prompt of n tokens that a cell keeps, by its budget. */
+/* Share of the entries of a prompt of n tokens that a cell keeps in all layers, by its budget. */
 double estimate_share(const struct experiment *x, const struct cell *c, double n);
 /* model: index into x->model. memory: bytes for cut caches (--memory). Of a task without `length`, time goes by the
  * mean of the prompts that were encoded, memory by the longest; where none was, both by the model's context. */
