@@ -10,6 +10,7 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
+#include "policies/policy.h"
 #include "tests/lib/support.h"
 
 static char folder[64];
@@ -128,6 +129,59 @@ const char *rows_told(const struct message_list *l)
     for (int i = 0; i < l->n; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? "; " : "", l->v[i].text);
     return text;
+}
+
+void rows_add_policies(struct str *s)
+{
+    const char *between = "";
+    for (int i = 0; i < policy_count(); i++)
+        if (!policy_at(i)->keeps_all) {
+            str_addf(s, "%s%s", between, policy_at(i)->name);
+            between = ", ";
+        }
+}
+
+/* The full cache's row that goes with a row. */
+static const struct json *full_of(const struct rows *r, const struct json *row)
+{
+    static const char *const same[] = {"task", "sample", "prune_after", "max_new_tokens"};
+    for (int i = 0; i < r->n; i++) {
+        int fits = strcmp(rows_text(r->v[i], "policy"), "full") == 0;
+        for (size_t k = 0; k < sizeof same / sizeof *same; k++)
+            fits = fits && strcmp(rows_text(r->v[i], same[k]), rows_text(row, same[k])) == 0;
+        if (fits)
+            return r->v[i];
+    }
+    return NULL;
+}
+
+int rows_check_keeps_all(const struct rows *r)
+{
+    static const char *const same[] = {
+        "output", "output_tokens", "finish_reason",   "score",           "nll", "kl", "top1", "kl_max", "kept",
+        "keep",   "cache_bytes",   "cache_bytes_end", "first_divergence"};
+    int pairs = 0;
+    for (int i = 0; i < r->n; i++) {
+        const struct json *row = r->v[i], *full = full_of(r, row);
+        ck_assert_msg(!strcmp(rows_text(row, "status"), "ok"), "%s: %s", rows_text(row, "policy"),
+                      rows_text(row, "reason"));
+        ck_assert_ptr_nonnull(full);
+        for (size_t k = 0; k < sizeof same / sizeof *same; k++)
+            ck_assert_msg(!strcmp(rows_text(row, same[k]), rows_text(full, same[k])), "%s after %s: %s is not full's",
+                          rows_text(row, "policy"), rows_text(row, "prune_after"), same[k]);
+        ck_assert_str_eq(rows_text(row, "kl"), "0");
+        ck_assert_str_eq(rows_text(row, "top1"), "1");
+        ck_assert_str_eq(rows_text(row, "first_divergence"), "null");
+        ck_assert(isfinite(json_number(json_get(row, "nll"), (double)NAN)));
+        int defined = 0; /* a layer whose window the prompt has left loses nothing that could be told */
+        for (const struct json *v = json_first(json_get(row, "attention_lost")); v; v = json_next(v)) {
+            ck_assert(json_is_null(v) || json_number(v, (double)NAN) == 0);
+            defined += !json_is_null(v);
+        }
+        ck_assert_int_gt(defined, 0);
+        pairs += row != full;
+    }
+    return pairs;
 }
 
 const struct json *rows_find(const struct rows *r, const struct json *like)

@@ -40,6 +40,13 @@ void rows_check_equal(const struct json *a, const struct json *b, int place, con
 /* The same for all rows of `a`, each of which `b` must have. */
 void rows_check_all(const struct rows *a, const struct rows *b, int place, const char *what);
 
+/* The names of all policies that remove something, joined by ", ". */
+struct str;
+void rows_add_policies(struct str *s);
+/* Rows of cells that keep everything: each has the very bits of its full cache's. Returns how many there were beside
+ * the full ones. */
+int rows_check_keeps_all(const struct rows *r);
+
 /* What a command prints, by its words (the last one NULL); its exit status in *status. mem_free. */
 char *rows_command(int (*command)(int argc, char **argv), const char *const *word, int *status);
 

@@ -71,7 +71,7 @@ static void write_byte_tokenizer(struct h5 *f)
     ck_assert_int_eq(model_file_write_tokenizer(f, &d, NULL), 0);
 }
 
-static struct hparams shape(int n_layer, int n_kv_head)
+struct hparams support_hparams(int n_layer, int n_kv_head)
 {
     return (struct hparams){.architecture = "llama",
                             .n_layer = n_layer,
@@ -88,7 +88,7 @@ static struct hparams shape(int n_layer, int n_kv_head)
                             .rope_base = 10000};
 }
 
-static void write_model(const char *path, struct hparams hp)
+void support_model_file_of(const char *path, struct hparams hp)
 {
     struct err e;
     struct h5 *f = h5_open(path, H5_MODE_CREATE, &e);
@@ -124,18 +124,18 @@ static void write_model(const char *path, struct hparams hp)
 
 void support_model_file(const char *path, int n_layer, int n_kv_head)
 {
-    write_model(path, shape(n_layer, n_kv_head));
+    support_model_file_of(path, support_hparams(n_layer, n_kv_head));
 }
 
 void support_window_model_file(const char *path)
 {
-    struct hparams hp = shape(4, 2);
+    struct hparams hp = support_hparams(4, 2);
     hp.window = SUPPORT_WINDOW;
     hp.rope_local_base = 300;
     hp.query_scalar = 5;
     hp.attention_cap = 4;
     strcpy(hp.layer_kinds, "fwnw");
-    write_model(path, hp);
+    support_model_file_of(path, hp);
 }
 
 double support_relative_error(const float *a, const float *b, size_t n)

@@ -13,6 +13,9 @@ struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int hea
 /* A model file that model_open reads: `n_layer` layers, 2 query heads for each of `n_kv_head` KV heads, head_dim 8,
  * context 512; tokens are the 256 bytes and an end of text. Its matrices are large enough that pruning shows. */
 void support_model_file(const char *path, int n_layer, int n_kv_head);
+/* What it has, to be changed and written with the same tokenizer: n_vocab stays. */
+struct hparams support_hparams(int n_layer, int n_kv_head);
+void support_model_file_of(const char *path, struct hparams hp);
 /* The same with four layers, 2 KV heads and all that layers may differ in: the second and the last have a window of
  * SUPPORT_WINDOW tokens and a rotation of their own, the third none; scores have a scale and a cap. */
 enum { SUPPORT_WINDOW = 23 };
