@@ -268,12 +268,49 @@ START_TEST(what_a_real_model_computes_is_what_transformers_computes)
 }
 END_TEST
 
+START_TEST(every_policy_at_keep_1_gives_a_real_model_the_bits_of_full)
+{
+    struct real r;
+    struct rows rows;
+    struct str y = {0};
+    struct hparams hp;
+    char sha256[HASH_HEX], line[96], *path;
+    if (!getenv("DEPTHKV_REAL") ||
+        !real_find(&r, names[_i], "every_policy_at_keep_1_gives_a_real_model_the_bits_of_full"))
+        return;
+    ck_assert_int_eq(model_open_hparams(r.path, &hp, sha256, NULL), 0);
+    path = realpath(r.path, NULL);
+    ck_assert_ptr_nonnull(path);
+    /* where there are windows, the prompt is longer than they are */
+    str_addf(&y,
+             "# The same?\nschema: 1\nexperiment: x\nmodel: %s\ntasks:\n  - passkey: {length: %d}\nsamples: 1\n"
+             "measure: [score, nll, kl]\nmax_new_tokens: 6\nsweep:\n  - policy: [",
+             path, hp.window + 256);
+    rows_add_policies(&y);
+    str_addf(&y, "]\n    keep: 1.0\n%s", hp.window ? "    windows: [keep, prune]\n" : "");
+    rows_enter();
+    rows_run_and_load(y.p, "out", &rows);
+    int n = rows_check_keeps_all(&rows);
+    ck_assert_int_eq(n, (policy_count() - 1) * (hp.window ? 2 : 1));
+    snprintf(line, sizeof line, "%d cells of %d policies at keep 1.0: the bits of full", n, policy_count() - 1);
+    tell(names[_i], line);
+    rows_leave();
+    rows_free(&rows);
+    str_free(&y);
+    free(path);
+    json_free(r.v);
+    mem_free(r.text);
+    mem_free(r.path);
+}
+END_TEST
+
 Suite *make_real_models_suite(void)
 {
     Suite *s = suite_create("real_models");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 1200);
     tcase_add_loop_test(t, what_a_real_model_computes_is_what_transformers_computes, 0, N_NAME);
+    tcase_add_loop_test(t, every_policy_at_keep_1_gives_a_real_model_the_bits_of_full, 0, N_NAME);
     suite_add_tcase(s, t);
     return s;
 }
