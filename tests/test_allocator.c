@@ -188,7 +188,8 @@ static void *config_of(const struct allocator_ops *a, const char *text, int n)
 }
 
 /* Random models, prompts, budgets, profiles and attention: every allocator's answer lies within bounds and is exact, or
- * it says that there is none. */
+ * it says that there is none. In some only every other layer is pruned, in some layers with a window are pruned too,
+ * which hold fewer entries. */
 START_TEST(every_allocator_stays_within_bounds_and_spreads_exactly)
 {
     const struct allocator_ops *a = allocator_at(_i);
@@ -199,22 +200,32 @@ START_TEST(every_allocator_stays_within_bounds_and_spreads_exactly)
     rng_init(&r, 5, "contract");
     for (int t = 0; t < cases; t++) {
         int L = 4 + (int)rng_below(&r, MOST - 3), available[MOST], entries[MOST], n = 1 + (int)rng_below(&r, 500);
-        int64_t sum = 0, most = 0;
+        int64_t sum = 0, most = 0, own_total = 0, called[MOST];
+        int number[MOST], own_n[MOST], own_m[MOST], some = t % 3 == 1, windows = t % 5 == 2;
         double kl[2][MOST];
         struct allocators_ready ready = {.ops = a, .config = config_of(a, "1", L), .n_layer = L};
         struct allocators_stats stats;
-        struct allocator_setup setup = {.n_layer = L, .model = "m", .model_sha256 = allocators_sha, .dir = dir};
+        for (int l = 0; l < L; l++)
+            called[l] = number[l] = some ? 2 * l + 1 : l;
+        struct allocator_setup setup = {.n_layer = L,
+                                        .number = number,
+                                        .n_model_layer = number[L - 1] + 1,
+                                        .model = "m",
+                                        .model_sha256 = allocators_sha,
+                                        .dir = dir};
         struct err e = {0};
         for (int l = 0; l < L; l++) {
             kl[0][l] = rng_double(&r) - (t % 3 ? 0 : 0.2);
             kl[1][l] = kl[0][l] * rng_double(&r);
-            most += available[l] = t % 2 ? n : 1 + (int)rng_below(&r, (uint64_t)n);
+            own_n[l] = windows && l % 2 ? (n + 3) / 4 : n;
+            most += available[l] = t % 2 ? own_n[l] : 1 + (int)rng_below(&r, (uint64_t)own_n[l]);
         }
         if (param_find(a->params, "profile"))
-            allocators_profile(
-                path, NULL, L,
+            allocators_profile_of(
+                path, NULL, &(struct allocators_layers){setup.n_model_layer, L, called, NULL},
                 (const struct allocators_study[]){{"t", "p", 0.1, 0, kl[0], NULL}, {"t", "p", 0.5, 0, kl[1], NULL}}, 2);
         ready.self = ready.config;
+        ck_assert_msg(!a->check || a->check(ready.config, &setup, &e) == 0, "case %d: %s", t, e.msg);
         if (a->create)
             ck_assert_msg(a->create(&ready.self, ready.config, &setup, &e) == 0, "case %d: %s", t, e.msg);
         allocators_observe(&ready, &r, 2, n, &stats);
@@ -223,9 +234,17 @@ START_TEST(every_allocator_stays_within_bounds_and_spreads_exactly)
                                      .n = n,
                                      .m = 1 + (int)rng_below(&r, (uint64_t)n),
                                      .available = available,
+                                     .number = number,
+                                     .own_n = own_n,
+                                     .own_m = own_m,
                                      .stat = a->observe ? stats.layer : NULL,
                                      .cosine = stats.cosine};
-        in.total = a->budget == ALLOCATOR_SPREADS ? (int64_t)in.m * L : 0;
+        for (int l = 0; l < L; l++) {
+            own_m[l] = a->budget == ALLOCATOR_ABSOLUTE ? 0 : (int)((int64_t)in.m * own_n[l] / n);
+            own_m[l] += a->budget != ALLOCATOR_ABSOLUTE && own_m[l] == 0;
+            own_total += own_m[l];
+        }
+        in.total = a->budget == ALLOCATOR_SPREADS ? own_total : 0;
         in.m = a->budget == ALLOCATOR_ABSOLUTE ? 0 : in.m;
         int bad = a->allocate(ready.self, &in, entries, &e);
         ck_assert_msg(!bad || e.code == ERR_INFEASIBLE, "case %d: %s", t, e.msg);
