@@ -465,7 +465,8 @@ void tokenizer_destroy(struct tokenizer *t)
     mem_free(t->rank);
     mem_free(t->is_end);
     mem_free(t->special);
-    mem_free(t->chat_prefix);
+    mem_free(t->chat.prefix);
+    mem_free(t->chat.system_prefix);
     mem_free(t->template_begin);
     regex_destroy(t->words);
     regex_destroy(t->digits);

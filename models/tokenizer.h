@@ -111,15 +111,23 @@ int tokenizer_add_bos(const struct tokenizer *t);
 int tokenizer_is_end(const struct tokenizer *t, int32_t id);      /* 1 for eos and whatever else ends a turn */
 int tokenizer_find(const struct tokenizer *t, const char *token); /* id of exactly this token text, or -1 */
 
-/* A prompt is prefix + context + question + suffix + answer prefix. "raw": both empty. "chat": the model's own
- * template, when it is one of those known; otherwise ERR_UNSUPPORTED naming it. Static strings or
- * owned by t. */
+/* A prompt is prefix + system + between + context + question + suffix + answer prefix. "raw": all are empty. "chat":
+ * the model's own template, when it is one of those known; otherwise ERR_UNSUPPORTED naming it. Static strings or owned
+ * by t. */
+enum template_trim { TEMPLATE_TRIM_FRONT = 1, TEMPLATE_TRIM_END = 2 };
 struct template_pieces {
-    const char *prefix, *suffix;
+    const char *prefix;
+    const char *system; /* the message of a system turn, n_system bytes of what the caller gave */
+    size_t n_system;
+    const char *between; /* what stands behind it; without one, system and between are "" */
+    const char *suffix;
     int whole; /* they are all that stands around the text: no BOS but what they hold */
-    int trim;  /* white space at the beginning of the context and at the end of the question is left out */
+    int trim;  /* white space at the beginning of the context, at the end of the question is left out */
 };
 int tokenizer_template(const struct tokenizer *t, const char *template_name, struct template_pieces *out,
                        struct err *e);
+/* "chat" with a system message, which has to live as long as *out; refused where the template has no place for one. */
+int tokenizer_template_system(const struct tokenizer *t, const char *system, struct template_pieces *out,
+                              struct err *e);
 
 #endif

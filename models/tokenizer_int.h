@@ -36,9 +36,15 @@ struct tokenizer {
     size_t special_cap;
     int special_first[257]; /* those that begin with byte b are special[special_first[b]] up to special_first[b + 1] */
     struct regex *words, *digits; /* digits NULL: no split at digits */
-    char *chat_prefix;            /* before the user's text; NULL: no template that is known */
-    const char *chat_suffix;      /* behind it */
-    int chat_trim;
+    struct tokenizer_chat {
+        char *prefix;       /* before the user's text; NULL: no template that is known */
+        const char *suffix; /* behind it */
+        int trim;
+        char *system_prefix;         /* before the text of a system turn; NULL: there is none */
+        const char *between;         /* from there to the user's text */
+        int system_trim, trim_after; /* of the system turn's text, and of the user's behind it */
+        int not_empty;               /* a system turn has to hold something */
+    } chat;
     char sha256[HASH_HEX]; /* tokenizer_hash of what it was made from */
     char *template_begin;  /* first line of the model's template, for messages */
     char template_sha256[HASH_HEX];

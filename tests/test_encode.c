@@ -62,7 +62,7 @@ static void set_item(const char *context, const char *text, const char *answer_p
 
 static struct prompt encode(const char *prefix, const char *suffix)
 {
-    const struct encode_context c = {.model = &model, .pieces = {prefix, suffix, 0}};
+    const struct encode_context c = {.model = &model, .pieces = {prefix, "", 0, "", suffix, 0, 0}};
     struct prompt p;
     struct err e;
     ck_assert_msg(encode_prompt(&c, &item, 0, &p, &e) == 0, "%s", e.msg);
@@ -109,7 +109,7 @@ START_TEST(bos_stands_first_only_where_the_model_says_so)
     ck_assert_int_eq(p.context_end, 2);
     encode_prompt_fini(&p);
     /* a chat template says itself what stands first */
-    const struct encode_context whole = {.model = &model, .pieces = {"", "", 1}};
+    const struct encode_context whole = {.model = &model, .pieces = {"", "", 0, "", "", 1, 0}};
     ck_assert_int_eq(encode_prompt(&whole, &item, 0, &p, NULL), 0);
     check_ids(&p, "4 | 2");
     encode_prompt_fini(&p);
@@ -128,7 +128,8 @@ START_TEST(a_template_that_trims_takes_white_space_from_around_context_and_quest
         {" ab ", " \t", "2 4 | 0"},
         {"", "", "2 | 0"},
     };
-    const struct encode_context trims = {.model = &model, .pieces = {"c", "a", 1, 1}};
+    const struct encode_context trims = {.model = &model,
+                                         .pieces = {"c", "", 0, "", "a", 1, TEMPLATE_TRIM_FRONT | TEMPLATE_TRIM_END}};
     struct prompt p;
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         set_item(c[i].context, c[i].question, "");
@@ -136,6 +137,12 @@ START_TEST(a_template_that_trims_takes_white_space_from_around_context_and_quest
         check_ids(&p, c[i].want);
         encode_prompt_fini(&p);
     }
+    /* a system turn: a blank behind its text, and only the end is trimmed */
+    const struct encode_context turn = {.model = &model, .pieces = {"c", "ab", 1, " ", "a", 1, TEMPLATE_TRIM_END}};
+    set_item(" ab ", " c ", "");
+    ck_assert_int_eq(encode_prompt(&turn, &item, 0, &p, NULL), 0);
+    check_ids(&p, "2 0 3 3 4 3 | 3 2 / 0");
+    encode_prompt_fini(&p);
     /* spans are of the context as it was */
     struct dataset_span span = {4, 5};
     set_item("  ab c", "b", "");
@@ -197,7 +204,7 @@ END_TEST
 
 START_TEST(an_empty_prompt_is_refused)
 {
-    const struct encode_context c = {.model = &model, .pieces = {"", "", 0}};
+    const struct encode_context c = {.model = &model, .pieces = {"", "", 0, "", "", 0, 0}};
     struct prompt p;
     struct err e = {.msg = "garbage"};
     set_item("", "", "");
@@ -209,7 +216,7 @@ END_TEST
 
 START_TEST(datasets_see_the_same_tokens)
 {
-    struct encode_context c = {.model = &model, .pieces = {"c", "a"}};
+    struct encode_context c = {.model = &model, .pieces = {"c", "", 0, "", "a", 0, 0}};
     struct dataset_env env;
     static const struct {
         int tokens;

@@ -105,6 +105,54 @@ START_TEST(a_template_may_be_spelled_out)
 }
 END_TEST
 
+/* What a template of a model makes of `template:`, or the message. */
+static const char *around(const char *text, const char *source)
+{
+    static char out[1200];
+    char *token[] = {(char[]){"a"}, (char[]){"<|im_start|>"}, (char[]){"<|im_end|>"}};
+    uint8_t type[] = {TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_CONTROL};
+    struct tokenizer_data d = {.kind = TOKENIZER_BPE,
+                               .pre = (char[]){"gpt2"},
+                               .n_token = 3,
+                               .token = token,
+                               .type = type,
+                               .bos = -1,
+                               .eos = -1,
+                               .pad = -1,
+                               .unk = -1};
+    struct experiment x;
+    struct template_pieces p;
+    struct err e = {0};
+    d.chat_template = mem_strdup(source);
+    struct tokenizer *t = tokenizer_create(&d, "m", &e);
+    ck_assert_msg(t && experiment_template_of(text, &x, &e) == 0, "%s", e.msg);
+    if (experiment_pieces(&x, t, &p, &e))
+        snprintf(out, sizeof out, "%s", e.msg);
+    else
+        snprintf(out, sizeof out, "%s|%.*s|%s|%s", p.prefix, (int)p.n_system, p.system, p.between, p.suffix);
+    experiment_fini(&x);
+    tokenizer_destroy(t);
+    mem_free(d.chat_template);
+    return out;
+}
+
+START_TEST(the_models_own_template_takes_a_system_message)
+{
+    static const char chatml[] =
+        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] "
+        "+ '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
+        "'<|im_start|>assistant\n' }}{% endif %}";
+    ck_assert_str_eq(around("chat", chatml), "<|im_start|>user\n|||<|im_end|>\n<|im_start|>assistant\n");
+    ck_assert_str_eq(
+        around("{chat: {system: \"Be brief.\"}}", chatml),
+        "<|im_start|>system\n|Be brief.|<|im_end|>\n<|im_start|>user\n|<|im_end|>\n<|im_start|>assistant\n");
+    ck_assert_str_eq(around("{chat: {system: \"\"}}", chatml),
+                     "<|im_start|>system\n||<|im_end|>\n<|im_start|>user\n|<|im_end|>\n<|im_start|>assistant\n");
+    ck_assert_ptr_nonnull(strstr(around("{chat: {system: x}}", "{{ unknown }}"), "none of those known here"));
+    ck_assert_ptr_nonnull(strstr(around("{chat: {system: x}}", NULL), "no chat template"));
+}
+END_TEST
+
 START_TEST(defaults_are_those_that_are_documented)
 {
     struct experiment x;
@@ -429,6 +477,7 @@ Suite *make_experiment_suite(void)
     TCase *t = tcase_create("experiment");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_template_may_be_spelled_out);
+    tcase_add_test(t, the_models_own_template_takes_a_system_message);
     tcase_add_test(t, defaults_are_those_that_are_documented);
     tcase_add_test(t, modes_take_all_their_forms_and_full_ignores_all_but_how_weights_are_held);
     tcase_add_test(t, a_block_is_the_grid_over_its_lists_the_last_axis_fastest);

@@ -219,16 +219,34 @@ START_TEST(every_mistake_alone_has_its_own_message)
         {6, "sweep: [{policy: knorm, keep: 1, protect: {first_layers: 4}}]",
          "x.yaml:6: protect: first_layers 4 of a model with 3 layers (model tiny)\n"},
         {7, "measure: []", "x.yaml:7: measure: an empty list; score, nll and kl are known\n"},
-        {7, "template: chat", "x.yaml:7: template: model 'tiny': template: chat, but the model has no chat template\n"},
+        {7, "template: chat",
+         "x.yaml:7: template: model 'tiny': template: chat, but the model has no chat template (a base model, mostly); "
+         "take "
+         "template: raw, or an experiment can spell its pieces out: template: {begin: \"...\", system: \"...\", user: "
+         "[\"...\", \"...\"], assistant: \"...\"}\n"},
+        {7, "template: {chat: {system: \"Be brief.\"}}",
+         "x.yaml:7: template: model 'tiny': template: chat, but the model has no chat template (a base model, mostly); "
+         "take "
+         "template: raw, or an experiment can spell its pieces out: template: {begin: \"...\", system: \"...\", user: "
+         "[\"...\", \"...\"], assistant: \"...\"}\n"},
+        {7, "template: {chat: Be brief.}",
+         "x.yaml:7: template: chat: expected {chat: {system: \"...\"}} and nothing beside it, or chat alone\n"},
+        {7, "template: {chat: {system: a}, assistant: b}",
+         "x.yaml:7: template: chat: expected {chat: {system: \"...\"}} and nothing beside it, or chat alone\n"},
+        {7, "template: {chat: {sytem: a}}",
+         "x.yaml:7: template: chat: expected {chat: {system: \"...\"}} and nothing beside it, or chat alone\n"},
         {7, "template: {user: [a, b], assistant: c, sytem: d}",
-         "x.yaml:7: template: key 'sytem' unknown; did you mean 'system'?; known are begin, system, user, assistant\n"},
+         "x.yaml:7: template: key 'sytem' unknown; did you mean 'system'?; known are begin, system, user, assistant; "
+         "or chat alone\n"},
         {7, "template: {user: a, assistant: c}",
          "x.yaml:7: template: user: expected two texts, what stands before a user's message and behind it\n"},
         {7, "template: {user: [a, b]}",
          "x.yaml:7: template: assistant is missing: what stands before the answer (\"\" for nothing)\n"},
         {7, "template: {user: [a, [b]], assistant: c}",
          "x.yaml:7: template: user: expected a text; write it in double quotes, \"\" for none\n"},
-        {7, "template: [chat]", "x.yaml:7: template: expected raw, chat, or pieces {begin, system, user, assistant}\n"},
+        {7, "template: [chat]",
+         "x.yaml:7: template: expected raw, chat, {chat: {system: \"...\"}}, or pieces {begin, system, user, "
+         "assistant}\n"},
         {7, "include: [a, b]", "x.yaml:7: include: expected a path\n"},
     };
     rows_write("bad.jsonl", "{\"context\": \"c\", \"answers\": []}\n{\"context\": \"d\"}\n");

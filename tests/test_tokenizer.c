@@ -324,6 +324,30 @@ END_TEST
     "'\n'}}{% endfor %}"
 #define ASSISTANT "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 
+/* want: null where the template has no place for a message of the system. */
+static void check_system(const struct tokenizer *t, const char *source, const struct json *want, const char *suffix)
+{
+    static const char text[] = " Be brief.\n";
+    struct template_pieces p = {0};
+    struct err e = {0};
+    int rc = tokenizer_template_system(t, text, &p, &e);
+    if (json_is_null(want)) {
+        ck_assert_msg(rc == -1 && e.code == ERR_UNSUPPORTED && strstr(e.msg, "no place for one: '"), "%s: %d, %s",
+                      source, rc, e.msg);
+        return;
+    }
+    ck_assert_msg(rc == 0, "%s: %s", source, e.msg);
+    int own = json_bool(json_get(want, "trim_system"), 0);
+    ck_assert_str_eq(p.prefix, json_string(json_get(want, "prefix")));
+    ck_assert_str_eq(p.between, json_string(json_get(want, "between")));
+    ck_assert_str_eq(p.suffix, suffix);
+    ck_assert_int_eq(p.trim, (int)json_number(json_get(want, "trim"), -1));
+    ck_assert_uint_eq(p.n_system, strlen(text) - (own ? 2 : 0));
+    ck_assert_ptr_eq(p.system, text + (own ? 1 : 0));
+    rc = tokenizer_template_system(t, "", &p, &e);
+    ck_assert_int_eq(rc, json_bool(json_get(want, "empty"), 0) ? 0 : -1);
+}
+
 START_TEST(known_templates_give_the_pieces_of_apply_chat_template_and_others_are_refused)
 {
     static const char *const token[] = {
@@ -344,7 +368,9 @@ START_TEST(known_templates_give_the_pieces_of_apply_chat_template_and_others_are
             ck_assert_str_eq(p.prefix, json_string(json_get(c, "prefix")));
             ck_assert_str_eq(p.suffix, json_string(json_get(c, "suffix")));
             ck_assert_int_eq(p.whole, 1);
-            ck_assert_int_eq(p.trim, json_bool(json_get(c, "trim"), 0));
+            ck_assert(*p.system == 0 && p.n_system == 0 && *p.between == 0);
+            ck_assert_int_eq(p.trim, (int)json_number(json_get(c, "trim"), -1));
+            check_system(t, source, json_get(c, "system"), json_string(json_get(c, "suffix")));
         } else {
             n_refused++;
             ck_assert_msg(rc == -1, "%s was taken as known", source);
@@ -367,7 +393,7 @@ START_TEST(other_templates_are_refused_by_their_beginning)
         enum err_code code;
         const char *what;
     } c[] = {
-        {NULL, "chat", 3, ERR_UNSUPPORTED, "no chat template"},
+        {NULL, "chat", 3, ERR_UNSUPPORTED, "no chat template (a base model, mostly); take template: raw"},
         {" \n", "chat", 3, ERR_UNSUPPORTED, "no chat template"},
         {"\n  {{ bos }}[INST] {{ x }}\nmore", "chat", 3, ERR_UNSUPPORTED, "'{{ bos }}[INST] {{ x }}...'"},
         {"<|im_start|>user<|im_sep|>{{ x }}<|im_end|><|im_start|>assistant<|im_sep|>", "chat", 3, ERR_UNSUPPORTED,

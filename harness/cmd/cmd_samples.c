@@ -20,7 +20,8 @@ static const char help[] =
     "  --param NAME=VALUE a parameter of the task; may be repeated (depthkv describe TASK lists them)\n"
     "  --max-new-tokens N what the run would generate (default: the task's own)\n"
     "  --chat             count with the model's chat template\n"
-    "  --template TEXT    count with what could stand behind template: in an experiment: raw, chat, or pieces\n\n"
+    "  --template TEXT    count with what may stand behind template: in an experiment: raw, chat,\n"
+    "                     {chat: {system: ...}}, or pieces\n\n"
     "example:\n"
     "  depthkv samples niah_single_2 -m model.h5 --param length=2048 -n 1\n";
 

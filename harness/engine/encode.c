@@ -41,6 +41,14 @@ static int adds_bos(const struct model *m, const struct template_pieces *t)
     return !t->whole && tokenizer_add_bos(m->tokenizer) && tokenizer_bos(m->tokenizer) >= 0;
 }
 
+/* What a template puts before the context. */
+static void add_front(struct str *s, const struct template_pieces *t)
+{
+    str_add(s, t->prefix);
+    str_addn(s, t->system, t->n_system);
+    str_add(s, t->between);
+}
+
 /* What a template leaves of context and question: all, or what stands between white space around the two together. */
 struct message {
     const char *context, *question;
@@ -51,12 +59,11 @@ static struct message message_of(const struct template_pieces *t, const char *co
                                  const char *question)
 {
     struct message m = {context, question, n_context, strlen(question)};
-    if (!t->trim)
-        return m;
-    unicode_trim(&m.context, &m.n_context, 1, 0);
-    unicode_trim(&m.question, &m.n_question, m.n_context == 0, 1);
+    int front = (t->trim & TEMPLATE_TRIM_FRONT) != 0, end = (t->trim & TEMPLATE_TRIM_END) != 0;
+    unicode_trim(&m.context, &m.n_context, front, 0);
+    unicode_trim(&m.question, &m.n_question, front && m.n_context == 0, end);
     if (m.n_question == 0)
-        unicode_trim(&m.context, &m.n_context, 0, 1);
+        unicode_trim(&m.context, &m.n_context, 0, end);
     return m;
 }
 
@@ -69,7 +76,7 @@ static int encode_pieces(const struct model *m, const struct template_pieces *t,
     int rc = -1;
     if (adds_bos(m, t))
         token_ids_add(&p->ids, tokenizer_bos(m->tokenizer));
-    str_add(&text, t->prefix);
+    add_front(&text, t);
     str_addn(&text, x.context, x.n_context);
     if (encode(m, str_c(&text), text.n, &p->ids, end, e))
         goto out;
@@ -91,10 +98,14 @@ out:
 static int encode_target(const struct encode_context *c, const struct dataset_item *item,
                          const struct dataset_question *q, struct token_ids *out, struct err *e)
 {
-    const char *const before[] = {c->pieces.prefix, item->context, q->text, c->pieces.suffix, q->answer_prefix};
+    struct str front = {0};
     if (!c->target_delimiter || !q->n_answer)
         return 0;
-    return target_encode(c->model->tokenizer, before, 5, c->target_delimiter, q->answer[0], out, e);
+    add_front(&front, &c->pieces);
+    const char *const before[] = {str_c(&front), item->context, q->text, c->pieces.suffix, q->answer_prefix};
+    int rc = target_encode(c->model->tokenizer, before, 5, c->target_delimiter, q->answer[0], out, e);
+    str_free(&front);
+    return rc;
 }
 
 int encode_prompt(const struct encode_context *c, const struct dataset_item *item, int question, struct prompt *out,
@@ -111,7 +122,7 @@ int encode_prompt(const struct encode_context *c, const struct dataset_item *ite
         encode_target(c, item, q, &p.target, e))
         goto out;
     if (item->n_evidence)
-        mark_evidence(item, strlen(t->prefix),
+        mark_evidence(item, strlen(t->prefix) + t->n_system + strlen(t->between),
                       (size_t)(message_of(t, item->context, item->n_context, "").context - item->context), first,
                       end.id, &p);
     if (p.ids.n == 0) {

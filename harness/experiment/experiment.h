@@ -122,7 +122,8 @@ struct experiment {
     int n_task;
     struct cell *cell;
     int n_cell;
-    char *template_name;                     /* "raw", "chat", or the pieces as JSON */
+    char *template_name;                     /* "raw", "chat", or what the map says, as JSON */
+    char *template_system;                   /* of {chat: {system: ...}}; NULL: there is none */
     char *template_prefix, *template_suffix; /* of pieces that the file spells out; NULL: it does not */
     int samples, first_sample;               /* per task: first_sample .. first_sample + samples - 1 */
     uint64_t seed;

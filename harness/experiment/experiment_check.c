@@ -144,12 +144,13 @@ void experiment_check_budgets(struct load *l)
     }
 }
 
-/* A template that the model does not have, or that nobody here knows. */
+/* A template that the model does not have, that nobody here knows, or that has no place for a system message. */
 void experiment_check_template(struct load *l)
 {
     struct experiment *x = l->x;
     const struct conf *at = conf_get(l->root, "template");
-    for (int m = 0; m < x->n_model && strcmp(x->template_name, "chat") == 0; m++) {
+    int chat = x->template_system || strcmp(x->template_name, "chat") == 0;
+    for (int m = 0; m < x->n_model && chat; m++) {
         struct template_pieces pieces;
         struct tokenizer *t = NULL;
         struct err e = {0};
@@ -158,7 +159,7 @@ void experiment_check_template(struct load *l)
         int bad = model_open_tokenizer(x->model[m].path, &t, &e);
         if (!bad && !t)
             bad = err_set(&e, ERR_CONFIG, "%s holds no tokenizer", x->model[m].path);
-        if (bad || tokenizer_template(t, "chat", &pieces, &e))
+        if (bad || experiment_pieces(x, t, &pieces, &e))
             experiment_complain(l, at, at->line, "template: model '%s': %s", x->model[m].name, e.msg);
         tokenizer_destroy(t);
     }

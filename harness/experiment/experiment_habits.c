@@ -58,7 +58,7 @@ static const struct {
     {"metrics", "metrics are a task's; measure is score, nll, kl"},
     {"apply_chat_template", "write template: chat"},
     {"chat_template", "write template: chat"},
-    {"system_instruction", "write template: {system: ...} with its other pieces"},
+    {"system_instruction", "write template: {chat: {system: ...}}"},
     {"dtype", "write weight_dtype: f32 or bf16"},
     {"torch_dtype", "write weight_dtype: f32 or bf16"},
     {"batch_size", "nothing to set: cells of one prompt decode together, within --memory"},

@@ -567,6 +567,7 @@ void experiment_fini(struct experiment *x)
     mem_free(x->name);
     mem_free(x->question);
     mem_free(x->template_name);
+    mem_free(x->template_system);
     mem_free(x->template_prefix);
     mem_free(x->template_suffix);
     mem_free(x->baseline);

@@ -1,4 +1,5 @@
-/* `template`: raw, chat, or the pieces of one spelled out:
+/* `template`: raw, chat, the model's own with a system message, or the pieces of one spelled out:
+ *   template: {chat: {system: "..."}}
  *   template: {begin: "<s>", system: "...", user: ["<|user|>\n", "</s>\n"], assistant: "<|assistant|>\n"}
  * begin + system + user[0] stand before a prompt's context, user[1] + assistant behind its question. */
 #include <string.h>
@@ -32,8 +33,8 @@ static void spelled(struct load *l, const struct conf *c)
             k++;
         if (k == N_KEY)
             experiment_complain(l, c, c->key_line[i],
-                                "template: key '%s' unknown%s; known are begin, system, user, assistant", c->key[i],
-                                experiment_hint(c->key[i], keys, N_KEY));
+                                "template: key '%s' unknown%s; known are begin, system, user, assistant; or chat alone",
+                                c->key[i], experiment_hint(c->key[i], keys, N_KEY));
     }
     if (!user || user->kind != CONF_LIST || user->n != 2)
         experiment_complain(l, user ? user : c, user ? user->line : c->line,
@@ -61,17 +62,42 @@ static void spelled(struct load *l, const struct conf *c)
     str_free(&suffix);
 }
 
+/* {chat: {system: "..."}} */
+static void with_system(struct load *l, const struct conf *c)
+{
+    struct experiment *x = l->x;
+    const struct conf *chat = conf_get(c, "chat"), *system = chat->kind == CONF_MAP ? conf_get(chat, "system") : NULL;
+    int bad = c->n != 1 || chat->kind != CONF_MAP || chat->n != 1 || !system;
+    const char *text = bad ? NULL : piece(l, system, "chat: system");
+    struct str name = {0};
+    if (bad)
+        experiment_complain(l, c, c->line,
+                            "template: chat: expected {chat: {system: \"...\"}} and nothing beside it, or chat alone");
+    if (text) {
+        str_add(&name, "{\"chat\":{\"system\":");
+        str_add_json(&name, text, strlen(text));
+        str_add(&name, "}}");
+        x->template_system = mem_strdup(text);
+    }
+    x->template_name = text ? str_take(&name) : mem_strdup("raw"); /* complained of: once is enough */
+}
+
 void experiment_template(struct load *l)
 {
     struct experiment *x = l->x;
     const struct conf *c = conf_get(l->root, "template");
     if (c && c->kind == CONF_MAP) {
-        spelled(l, c);
+        if (conf_get(c, "chat"))
+            with_system(l, c);
+        else
+            spelled(l, c);
         return;
     }
     x->template_name = mem_strdup(c && c->kind == CONF_SCALAR ? c->text : "raw");
     if (c && c->kind == CONF_LIST)
-        experiment_complain(l, c, c->line, "template: expected raw, chat, or pieces {begin, system, user, assistant}");
+        experiment_complain(
+            l, c, c->line,
+            "template: expected raw, chat, {chat: {system: \"...\"}}, or pieces {begin, system, user, assistant}");
     else if (strcmp(x->template_name, "raw") != 0 && strcmp(x->template_name, "chat") != 0)
         experiment_complain(l, c, c->line, "template '%s' unknown; raw and chat are known", x->template_name);
 }
@@ -86,7 +112,8 @@ int experiment_template_of(const char *text, struct experiment *x, struct err *e
     if (l.root && l.root->kind == CONF_MAP && l.root->n == 1)
         experiment_template(&l);
     else if (l.root)
-        l.n_error = err_set(e, ERR_CONFIG, "--template: expected raw, chat, or {user: [...], assistant: ...}");
+        l.n_error = err_set(e, ERR_CONFIG,
+                            "--template: expected raw, chat, {chat: {system: ...}}, or {user: [...], assistant: ...}");
     str_free(&yaml);
     int rc = l.root && !l.n_error ? 0 : -1;
     conf_free(l.root);
@@ -95,8 +122,10 @@ int experiment_template_of(const char *text, struct experiment *x, struct err *e
 
 int experiment_pieces(const struct experiment *x, const struct tokenizer *t, struct template_pieces *out, struct err *e)
 {
+    if (x->template_system)
+        return tokenizer_template_system(t, x->template_system, out, e);
     if (!x->template_prefix)
         return tokenizer_template(t, x->template_name, out, e);
-    *out = (struct template_pieces){x->template_prefix, x->template_suffix, 1, 0};
+    *out = (struct template_pieces){x->template_prefix, "", 0, "", x->template_suffix, 1, 0};
     return 0;
 }

@@ -50,6 +50,8 @@ static int use(const struct tokenizer_data *d, const struct fuzz_part *text)
         struct fuzz_part prefix = {pieces.prefix, strlen(pieces.prefix)};
         encode(t, &prefix);
     }
+    if (tokenizer_template_system(t, " x\n", &pieces, &e) == 0)
+        fuzz_demand(pieces.n_system <= 3 && pieces.prefix && pieces.between, "a system turn");
     tokenizer_destroy(t);
     return 1;
 }

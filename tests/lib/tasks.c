@@ -84,7 +84,7 @@ const struct dataset_env *tasks_env(enum tasks_tokens kind)
         model[kind].tokenizer = kind == TASKS_BYTES ? bytes() : bpe();
         ck_assert_ptr_nonnull(model[kind].tokenizer);
         model[kind].hp.context_length = 8192;
-        context[kind] = (struct encode_context){.model = &model[kind], .pieces = {"", ""}};
+        context[kind] = (struct encode_context){.model = &model[kind], .pieces = {"", "", 0, "", "", 0, 0}};
         encode_dataset_env(&context[kind], ".", &env[kind]);
     }
     if (kind == TASKS_FOURS)

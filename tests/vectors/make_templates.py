@@ -4,11 +4,16 @@
     python3 make_templates.py templates.json LLAMA_CPP          needs transformers and tokenizers
 
 LLAMA_CPP is a checkout of llama.cpp (1eeb523c3e0c, September 2025) whose models/templates and tests/test-chat-template.cpp hold the
-templates of published models; Qwen2.5's is also the one in qwen2.5-coder-0.5b-instruct's GGUF, byte for byte.
+templates of published models; Qwen2.5's is also the one in qwen2.5-coder-0.5b-instruct's GGUF, byte for byte. It has neither Llama 2's
+nor Gemma 3's: LLAMA2 is chat_template in the tokenizer_config.json of meta-llama/Llama-2-7b-chat-hf (July 2024), GEMMA3 chat_template.jinja of
+google/gemma-3-1b-it (March 2025), both written down here; a file that differs from them by a byte is refused, not read in their way.
 
-Each entry is {"source", "prefix", "suffix", "trim"}: for every message tried, prefix + message + suffix is the prompt with
-add_generation_prompt=True (enable_thinking=False), where the message loses the blanks around it if "trim". Those that are known to the program have "known": true; the others, most of them one step away from a
-known one, are to be refused.
+Each entry is {"source", "prefix", "suffix", "trim", "system"}: for every message tried, prefix + message + suffix is the prompt with
+add_generation_prompt=True (enable_thinking=False), where the message loses the blanks at its beginning if "trim" has 1, at its end if 2.
+"system", null where the template raises an exception at a message of the system or leaves it out, is {"prefix", "between", "trim_system", "trim", "empty"}:
+for every pair tried, prefix + system message + between + message + suffix, of which the first loses the blanks around it if "trim_system"; an
+empty one too if "empty".
+Those that are known to the program have "known": true; the others, most of them one step away from a known one, are to be refused.
 """
 import hashlib
 import json
@@ -143,15 +148,45 @@ def refused():
     yield "{{ bos_token }}{% for m in messages %}[INST] {{ m['content'].strip() }} [/INST]{% endfor %}"
 
 
+STRIPS = {0: lambda s: s, 1: str.lstrip, 2: str.rstrip, 3: str.strip}
+SYSTEMS = ["Be brief.", " x\n ", "", "{{ s }}", "\u00e9\n\n'q'"]
+
+
+def render(tokenizer, system, message):
+    turns = [] if system is None else [{"role": "system", "content": system}]
+    return tokenizer.apply_chat_template(turns + [{"role": "user", "content": message}], add_generation_prompt=True, tokenize=False,
+                                         enable_thinking=False)
+
+
 def around(tokenizer, source):
     tokenizer.chat_template = source
-    texts = {m: tokenizer.apply_chat_template([{"role": "user", "content": m}], add_generation_prompt=True, tokenize=False,
-                                              enable_thinking=False) for m in MESSAGES}
+    texts = {m: render(tokenizer, None, m) for m in MESSAGES}
     prefix, found, suffix = texts[MESSAGES[0]].partition(MESSAGES[0])
-    for trim in (False, True):
-        if found and all(text == prefix + (m.strip() if trim else m) + suffix for m, text in texts.items()):
+    for trim in (0, 3):
+        if found and all(text == prefix + STRIPS[trim](m) + suffix for m, text in texts.items()):
             return prefix, suffix, trim
-    return None, None, False
+    return None, None, 0
+
+
+def system_turn(tokenizer, source, suffix):
+    """The same with a message of the system; None where it has no place."""
+    tokenizer.chat_template = source
+    try:
+        texts = {(s, m): render(tokenizer, s, m) for s in SYSTEMS for m in MESSAGES}
+    except Exception as e:
+        if type(e).__name__ != "TemplateError":
+            raise
+        return None
+    prefix, found, rest = texts[SYSTEMS[0], MESSAGES[0]].partition(SYSTEMS[0])
+    if not found:
+        return None
+    between = rest[:-len(MESSAGES[0] + suffix)]
+    for own in (0, 3):
+        for trim in STRIPS:
+            wrong = [s for (s, m), text in texts.items() if text != prefix + STRIPS[own](s) + between + STRIPS[trim](m) + suffix]
+            if not any(wrong):
+                return {"prefix": prefix, "between": between, "trim_system": own == 3, "trim": trim, "empty": not wrong}
+    raise ValueError(source)
 
 
 def main(out, llama_cpp):
@@ -161,9 +196,10 @@ def main(out, llama_cpp):
     changed = [text + " " for _, text in models_own]
     for is_known, sources in ((True, known()), (True, [s for _, s in models_own]), (False, refused()), (False, changed)):
         for source in sources:
-            prefix, suffix, trim = around(t, source) if is_known or source not in changed else (None, None, False)
+            prefix, suffix, trim = around(t, source) if is_known or source not in changed else (None, None, 0)
             assert not is_known or prefix is not None, source
-            rows.append(json.dumps({"known": is_known, "source": source, "prefix": prefix, "suffix": suffix, "trim": trim}))
+            rows.append(json.dumps({"known": is_known, "source": source, "prefix": prefix, "suffix": suffix, "trim": trim,
+                                    "system": system_turn(t, source, suffix) if is_known else None}))
     for name, text in models_own:
         print(hashlib.sha256(text.removesuffix("\n").encode()).hexdigest(), name, around(t, text))
     assert len(set(rows)) == len(rows)
