@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "harness/run/estimate.h"
+#include "harness/run/trial.h"
 #include "tests/suites.h"
 
 /* 2 layers, width 4, 2 query heads, 1 KV head of dimension 2, FFN 3, 10 tokens, tied. Weights of a layer:
@@ -145,6 +146,49 @@ START_TEST(cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch)
 }
 END_TEST
 
+/* Layer 0 holds the last 6 of 20 tokens; a position of one layer takes 16 bytes. */
+START_TEST(a_cell_shares_the_layers_that_it_leaves_whole)
+{
+    struct estimate_group g;
+    set_cells();
+    x.n_cell = 2;
+    x.measure = MEASURE_SCORE;
+    strcpy(model.hp.layer_kinds, "wf");
+    model.hp.window = 6;
+    estimate_group(&x, 0, 0, 1, &g);
+    ck_assert_double_eq(g.full_cache, (6 + 20 + 20) * 16); /* while it is read, the layer with a window is whole */
+    ck_assert_double_eq(g.largest, (4 + 64) * 32 + 10 * 16);
+    cell[1].windows = WINDOWS_PRUNE;
+    estimate_group(&x, 0, 0, 1, &g);
+    ck_assert_double_eq(g.largest, (4 + 64) * 32 + 13 * 16);
+    model.hp.layer_kinds[0] = '\0';
+    model.hp.window = 0;
+}
+END_TEST
+
+START_TEST(a_trial_gives_the_time_of_all_samples_of_every_kind_of_layer)
+{
+    const char *kinds[] = {"", "wf", "nf"};
+    struct err e = {0};
+    set_cells();
+    x.n_cell = 3;
+    model.hp.norm_eps = 1e-5f;
+    model.hp.rope_base = 1e4;
+    for (int i = 0; i < 6; i++) {
+        struct trial t = {.prefill = -1, .decode = -1};
+        strcpy(model.hp.layer_kinds, kinds[i / 2]);
+        model.hp.window = i / 2 == 1 ? 6 : 0;
+        x.measure = i % 2 ? MEASURE_SCORE : MEASURE_KL | MEASURE_NLL;
+        for (int c = 0; c < 3; c++)
+            cell[c].weight_dtype = i % 2 ? MODEL_BF16 : MODEL_F32;
+        ck_assert_msg(trial_time(&x, 0, &t, &e) == 0, "%s", e.msg);
+        ck_assert(t.prefill > 0 && t.decode > 0);
+    }
+    model.hp.layer_kinds[0] = '\0';
+    model.hp.window = 0;
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_refused_by_cell_file_and_line)
 {
     struct estimate_group g;
@@ -221,6 +265,8 @@ Suite *make_estimate_suite(void)
     tcase_add_test(t, a_task_without_length_may_fill_the_context);
     tcase_add_test(t, a_group_holds_weights_the_full_cache_and_what_its_cells_keep);
     tcase_add_test(t, cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch);
+    tcase_add_test(t, a_cell_shares_the_layers_that_it_leaves_whole);
+    tcase_add_test(t, a_trial_gives_the_time_of_all_samples_of_every_kind_of_layer);
     tcase_add_test(t, what_does_not_fit_is_refused_by_cell_file_and_line);
     tcase_add_test(t, prompts_that_were_encoded_stand_for_a_length);
     suite_add_tcase(s, t);

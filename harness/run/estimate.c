@@ -224,6 +224,15 @@ static double branch_bytes(const struct experiment *x, const struct cell *c, dou
     return (size < n ? 2 : 1) * (kept + size * hp->n_layer) * entry + kept * statistics(x, c);
 }
 
+/* Entries of layers that a cell shares with the full cache, because it leaves them whole. */
+static double shared(const struct cell *c, const struct hparams *hp, double n)
+{
+    double sum = 0;
+    for (int l = 0; l < hp->n_layer; l++)
+        sum += c->windows == WINDOWS_KEEP && !model_layer_prunable(hp, l) ? holds(hp, l, n) : 0;
+    return sum;
+}
+
 /* What decoding one cell holds beside the full cache. */
 static double cell_bytes(const struct experiment *x, const struct cell *c, double n)
 {
@@ -232,7 +241,9 @@ static double cell_bytes(const struct experiment *x, const struct cell *c, doubl
     double fed = c->max_new_tokens + HELD, room = (double)c->cut_every < fed ? (double)c->cut_every : fed;
     if (c->cut_every)
         return kept * entry + 2 * (kept + room * hp->n_layer) * (entry * (c->packed ? 1.5 : 1) + statistics(x, c));
-    return (fed * hp->n_layer + (kept < whole || c->chunk.size ? kept : 0)) * entry; /* whole caches are shared */
+    if (c->chunk.size)
+        return (fed * hp->n_layer + kept) * entry;
+    return (fed * hp->n_layer + (kept < whole ? kept - shared(c, hp, n) : 0)) * entry; /* whole caches are shared */
 }
 
 void estimate_group(const struct experiment *x, int first, int prompt, int threads, struct estimate_group *out)
