@@ -200,6 +200,71 @@ START_TEST(curves_are_named_by_what_sets_them_apart)
 }
 END_TEST
 
+/* Two policies by `budgets` layer budgets each, on two tasks, and full. */
+static void draw_budgets(int budgets, struct plot_list *p)
+{
+    enum { MOST = 8 };
+    static char cell[2][2][MOST][8], budget[MOST][64];
+    struct rows_fake f[2 * 2 * MOST + 2];
+    int n = 0;
+    ck_assert_int_le(budgets, MOST);
+    for (int t = 0; t < 2; t++) {
+        const char *task = t ? "u" : "t";
+        f[n++] = (struct rows_fake){t ? "F" : "f", 0, 0, "c0", "q", "full", "", 1, 1, 0, .task = task, .bytes = 2048};
+        for (int pol = 0; pol < 2; pol++)
+            for (int b = 0; b < budgets; b++) {
+                snprintf(cell[t][pol][b], sizeof cell[t][pol][b], "%d%d%d", t, pol, b);
+                snprintf(budget[b], sizeof budget[b], "{\"free_first\":{\"layers\":%d}}", b + 1);
+                f[n++] = (struct rows_fake){cell[t][pol][b],
+                                            1 + pol * MOST + b,
+                                            0,
+                                            "c0",
+                                            "q",
+                                            pol ? "knorm" : "h2o",
+                                            "0.5",
+                                            1,
+                                            0.5,
+                                            1,
+                                            .task = task,
+                                            .bytes = 1024,
+                                            .layer_budget = budget[b]};
+            }
+    }
+    draw(f, n, p);
+}
+
+static int is_listed(const struct plot_list *p, const char *name)
+{
+    for (int i = 0; i < p->n; i++)
+        if (strcmp(p->item[i].name, name) == 0)
+            return 1;
+    return 0;
+}
+
+START_TEST(more_curves_than_can_be_told_apart_are_a_picture_of_each_policy)
+{
+    struct plot_list p;
+    draw_budgets(6, &p); /* twelve curves */
+    ck_assert(is_listed(&p, "2-t-score") && is_listed(&p, "1-u-kl") && is_listed(&p, "0-all-tasks-score"));
+    ck_assert_int_eq(p.n, 5);
+    plot_list_fini(&p);
+    draw_budgets(7, &p);
+    ck_assert_int_eq(p.n, 10);
+    static const char *const own[][2] = {{"0-all-tasks-score-h2o", "0-all-tasks-score-knorm"},
+                                         {"2-t-score-h2o", "2-t-score-knorm"},
+                                         {"1-u-kl-h2o", "1-u-kl-knorm"}};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        for (int k = 0; k < 2; k++)
+            ck_assert_msg(is_listed(&p, own[i][k]), "%s is not there; the first is %s", own[i][k], p.item[0].name);
+    char *dat = rows_read("plots/0-all-tasks-score-h2o.dat");
+    ck_assert_ptr_nonnull(strstr(dat, "# full\n"));
+    ck_assert_ptr_nonnull(strstr(dat, "h2o"));
+    ck_assert_ptr_null(strstr(dat, "knorm"));
+    mem_free(dat);
+    plot_list_fini(&p);
+}
+END_TEST
+
 START_TEST(without_gnuplot_there_is_a_warning_and_the_scripts_stay)
 {
     struct plot_list p;
@@ -386,6 +451,7 @@ Suite *make_plot_suite(void)
     tcase_add_test(t, every_full_cache_that_differs_has_a_line);
     tcase_add_test(t, a_study_of_single_layers_is_drawn_over_the_layers);
     tcase_add_test(t, curves_are_named_by_what_sets_them_apart);
+    tcase_add_test(t, more_curves_than_can_be_told_apart_are_a_picture_of_each_policy);
     tcase_add_test(t, without_gnuplot_there_is_a_warning_and_the_scripts_stay);
     tcase_add_test(t, no_picture_stays_beside_data_that_it_does_not_show);
     tcase_add_test(t, a_gnuplot_that_hangs_is_ended_with_what_it_started);

@@ -10,6 +10,7 @@
 struct point {
     struct pool_line line;
     char *label;
+    char *policy; /* with parameters, as labels begin */
 };
 
 static int by_curve(const void *p, const void *q)
@@ -19,7 +20,9 @@ static int by_curve(const void *p, const void *q)
     return c ? c : (a->line.bytes > b->line.bytes) - (a->line.bytes < b->line.bytes);
 }
 
-static int write_pooled(const struct figure_job *j, const struct point *v, int n, int n_task, struct err *e)
+/* `of`: the policy whose picture it is, where each has its own; NULL: all are in one. */
+static int write_pooled(const struct figure_job *j, const struct point *v, int n, int n_task, const char *of,
+                        struct err *e)
 {
     struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
     struct str name = {0}, file = {0}, title = {0}, x = {0};
@@ -30,6 +33,10 @@ static int write_pooled(const struct figure_job *j, const struct point *v, int n
     double unit = most >= 1048576 ? 1048576 : 1024;
     const char *unit_name = unit > 1024 ? "MiB" : "KiB";
     str_add(&name, "0-all-tasks-score");
+    if (of) {
+        str_addf(&name, "-%s", of);
+        plot_safe_name(&name);
+    }
     str_addf(&file, "%s.dat", name.p);
     str_addf(&title, "mean over %d tasks", n_task);
     str_addf(&x, "mean cache after pruning, %s (float32)", unit_name);
@@ -82,6 +89,39 @@ static int write_pooled(const struct figure_job *j, const struct point *v, int n
     return plot_save(j->folder, &name, NULL, &dat, &gp, j->out, e);
 }
 
+static int is_full(const struct point *p)
+{
+    return strcmp(p->policy, "full") == 0;
+}
+
+/* Of sorted points; the full cache is a line across. */
+static int n_curves(const struct point *v, int n)
+{
+    int curves = 0;
+    for (int i = 0; i < n; i++)
+        curves += !is_full(&v[i]) && (!i || strcmp(v[i].label, v[i - 1].label) != 0);
+    return curves;
+}
+
+/* A picture of each policy by itself, the full cache in all of them. */
+static int write_by_policy(const struct figure_job *j, const struct point *v, int n, int n_task, struct err *e)
+{
+    int rc = 0;
+    struct point *some = mem_new((size_t)n, sizeof *some);
+    for (int first = 0; first < n && !rc; first++) {
+        int n_some = 0, drawn = is_full(&v[first]);
+        for (int i = 0; i < first; i++)
+            drawn |= strcmp(v[i].policy, v[first].policy) == 0;
+        for (int i = 0; i < n && !drawn; i++)
+            if (is_full(&v[i]) || strcmp(v[i].policy, v[first].policy) == 0)
+                some[n_some++] = v[i];
+        if (!drawn)
+            rc = write_pooled(j, some, n_some, n_task, v[first].policy, e);
+    }
+    mem_free(some);
+    return rc;
+}
+
 /* Only what was measured on every task has a point, and only scores that are fractions can be averaged. */
 static int draw(const struct figure_job *j, struct err *e)
 {
@@ -99,18 +139,22 @@ static int draw(const struct figure_job *j, struct err *e)
     for (int i = 0; i < n; i++)
         n_task = line[i].score.n > n_task ? line[i].score.n : n_task;
     for (int i = 0; i < n; i++) {
-        struct str label = {0};
+        struct str label = {0}, policy = {0};
         if (line[i].score.n < n_task || !isfinite(line[i].bytes) || aggregate_shuffled(line[i].cell, NULL))
             continue; /* a hundred shuffled profiles would hide the rest */
         pool_label(a, line[i].cell, &label);
-        v[kept++] = (struct point){line[i], str_take(&label)};
+        aggregate_policy_label(a, line[i].cell, &policy);
+        v[kept++] = (struct point){line[i], str_take(&label), str_take(&policy)};
     }
     if (n_task > 1 && kept > 1) {
         qsort(v, (size_t)kept, sizeof *v, by_curve);
-        rc = write_pooled(j, v, kept, n_task, e);
+        rc = n_curves(v, kept) > plot_most_curves ? write_by_policy(j, v, kept, n_task, e)
+                                                  : write_pooled(j, v, kept, n_task, NULL, e);
     }
-    for (int i = 0; i < kept; i++)
+    for (int i = 0; i < kept; i++) {
         mem_free(v[i].label);
+        mem_free(v[i].policy);
+    }
     mem_free(v);
     mem_free(line);
     return rc;
@@ -118,7 +162,7 @@ static int draw(const struct figure_job *j, struct err *e)
 
 const struct figure_ops figure_all_tasks = {
     .name = "all_tasks",
-    .summary = "the mean score over all tasks against bytes, a curve per policy",
+    .summary = "the mean score over all tasks against bytes, a curve per policy; of more than 12 a picture per policy",
     .when = "two tasks at least, one model, and every score a fraction",
     .scope = FIGURE_ACROSS_TASKS,
     .draw = draw,

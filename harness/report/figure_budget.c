@@ -13,7 +13,8 @@ static int draw(const struct figure_job *j, struct err *e)
 
 const struct figure_ops figure_budget = {
     .name = "budget",
-    .summary = "score, kl and nll against bytes, with error bars, a curve per policy",
+    .summary =
+        "score, kl and nll against bytes, with error bars, a curve per policy; of more than 12 a picture per policy",
     .when = "a task has pruned cells, not one layer at a time",
     .scope = FIGURE_OF_TASK,
     .draw = draw,

@@ -29,6 +29,9 @@ void plot_list_fini(struct plot_list *p);
 extern const char *const plot_colour[8];
 extern const int plot_point[9];
 
+/* What a picture holds at most before it is drawn once for every policy. */
+enum { plot_most_curves = 12 };
+
 /* Both ends of an error bar; NaN, which is a point without one, where they are not known. */
 void plot_ends(double lo, double hi, struct quote *dat);
 /* A file name out of a label: letters, digits, _ and -; what is too long gets its hash for an end. In place. */

@@ -11,6 +11,7 @@
 /* One curve: lines of the table that share a label. */
 struct curve {
     char *label;
+    char *policy; /* its policy with parameters, as labels begin */
     int shuffled; /* 1: a cloud of shuffled profiles, drawn as points */
     int *point;   /* [n] index into aggregate.line, by x */
     int n;
@@ -148,8 +149,10 @@ static void collect(struct curves *f)
             at++;
         if (at == f->n_curve) {
             mem_grow(&f->curve, &f->cap, (size_t)f->n_curve + 1, sizeof *f->curve);
-            f->curve[f->n_curve++] =
-                (struct curve){.label = mem_strdup(label.p), .shuffled = aggregate_shuffled(c, NULL)};
+            struct str policy = {0};
+            aggregate_policy_label(f->a, c, &policy);
+            f->curve[f->n_curve++] = (struct curve){
+                .label = mem_strdup(label.p), .policy = str_take(&policy), .shuffled = aggregate_shuffled(c, NULL)};
         }
         struct curve *v = &f->curve[at];
         mem_grow(&v->point, &v->cap, (size_t)v->n + 1, sizeof *v->point);
@@ -166,6 +169,7 @@ static void free_curves(struct curves *f)
 {
     for (int i = 0; i < f->n_curve; i++) {
         mem_free(f->curve[i].label);
+        mem_free(f->curve[i].policy);
         mem_free(f->curve[i].point);
     }
     mem_free(f->curve);
@@ -332,6 +336,41 @@ static int save_curves(const struct figure_job *j, const struct curves *f, struc
     return plot_save(j->folder, name, f->task->task_key, &dat, &gp, j->out, e);
 }
 
+static int several_policies(const struct curves *f)
+{
+    for (int k = 1; k < f->n_curve; k++)
+        if (strcmp(f->curve[k].policy, f->curve[0].policy) != 0)
+            return 1;
+    return 0;
+}
+
+/* A picture of each policy by itself: of more curves than plot_most_curves nobody can follow one, and their names leave
+ * no room for the plot. */
+static int save_by_policy(const struct figure_job *j, const struct curves *all, const struct str *name, struct err *e)
+{
+    int rc = 0;
+    struct curves f = *all;
+    f.curve = mem_new((size_t)all->n_curve + 1, sizeof *f.curve);
+    for (int first = 0; first < all->n_curve && !rc; first++) {
+        const char *policy = all->curve[first].policy;
+        struct str of = {0};
+        f.n_curve = 0;
+        for (int k = 0; k < all->n_curve; k++)
+            if (strcmp(all->curve[k].policy, policy) == 0) {
+                if (k < first)
+                    break;
+                f.curve[f.n_curve++] = all->curve[k];
+            }
+        if (!f.n_curve)
+            continue; /* drawn already */
+        str_addf(&of, "%s-%s", name->p, policy);
+        plot_safe_name(&of);
+        rc = save_curves(j, &f, &of, e);
+    }
+    mem_free(f.curve);
+    return rc;
+}
+
 int plot_curves(const struct figure_job *j, enum column_id measure, int single, const char *ending, struct err *e)
 {
     struct curves f = {.a = j->a, .task = j->task, .single = single, .measure = measure};
@@ -343,7 +382,12 @@ int plot_curves(const struct figure_job *j, enum column_id measure, int single, 
         struct str name = {0};
         str_addf(&name, "%d-%s-%s%s", j->number, aggregate_text(j->task, "task"), columns_name(measure), ending);
         plot_safe_name(&name);
-        rc = save_curves(j, &f, &name, e);
+        if (f.n_curve > plot_most_curves && several_policies(&f)) {
+            rc = save_by_policy(j, &f, &name, e);
+            str_free(&name);
+        } else {
+            rc = save_curves(j, &f, &name, e);
+        }
     }
     free_curves(&f);
     return rc;
