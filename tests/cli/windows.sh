@@ -59,3 +59,17 @@ grep '"mga"' y/rows.jsonl | grep -q "\"kept\":\[24,$(sed -nE '1s/.*"n":([0-9]+),
 guided prune >z.yaml
 "$DEPTHKV" check z.yaml >out 2>err && fail "a profile of four layers was taken for eight"
 grep -q 'z.yaml:16: layer_budget: sensitivity: .*o/profile.h5: no study of task all, policy all, level all, windows: prune' err || fail "$(cat err)"
+
+# pruned alone under windows: prune, a layer without a window does what it does without; one with a window can be studied too
+{
+  header 1
+  printf '%s\n' '  - {policy: h2o, keep: 0.1, windows: prune, layer_budget: {single: {layer: [1, 2]}}}'
+} >s.yaml
+"$DEPTHKV" run s.yaml -o s -q >/dev/null 2>err || fail "a study of windows: $(cat err)"
+kl_of() { # FOLDER LAYER
+  grep "{\"single\":{\"layer\":$2," "$1/rows.jsonl" | sed -E 's/.*"sample":([0-9]+),.*"kl":([^,]*),.*/\1 \2/' | sort
+}
+[ "$(kl_of s 1)" = "$(kl_of o 1)" ] && [ -n "$(kl_of s 1)" ] || fail "layer 1: $(kl_of s 1) and $(kl_of o 1)"
+grep '{"single":{"layer":2,' s/rows.jsonl | grep -q "\"kept\":\[24,$n,2,$n,24,$n,24,$n\]" || fail "layer 2: $(grep '"layer":2,' s/rows.jsonl)"
+"$DEPTHKV" metrics s.yaml -o s -q >out 2>err && fail "two layers can't be ranked, but were"
+grep -q "s/profile.h5: task 'passkey': nothing to rank" err || fail "$(cat err)"
