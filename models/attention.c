@@ -38,6 +38,11 @@ int32_t attention_oldest(const struct hparams *hp, int layer, int pos)
     return model_layer_kind(hp, layer) == MODEL_LAYER_WINDOW ? pos - hp->window + 1 : INT32_MIN;
 }
 
+int attention_is_watched(const struct attention_job *j)
+{
+    return j->tap && j->tap->attention && (!j->tap->layers || j->tap->layers[j->layer]);
+}
+
 struct attention_scratch *attention_scratch_create(void)
 {
     return mem_new(1, sizeof(struct attention_scratch));
@@ -330,7 +335,7 @@ int attention_prefill(struct attention_scratch *s, const struct attention_job *j
     int block_rows = query_block(hp), n_block = (j->n_row + block_rows - 1) / block_rows, failed = 0, widest = 0;
     int n_tile = n_block * hp->n_kv_head;
     int serial = j->tap && j->tap->weights, n_thread = serial ? 1 : transformer_threads();
-    int keep = serial || (j->tap && j->tap->attention && (j->tap->stats & per_weight));
+    int keep = serial || (attention_is_watched(j) && (j->tap->stats & per_weight));
     struct tile size = {.j = j};
     for (int h = 0; h < hp->n_kv_head; h++) {
         int n = kvcache_n_entry(j->cache[0], j->layer, h);

@@ -23,6 +23,8 @@ float attention_query_scale(const struct hparams *hp);
 void attention_cap(const struct hparams *hp, float *score, size_t n);
 /* The oldest position that a query at `pos` sees in this layer; INT32_MIN: all. */
 int32_t attention_oldest(const struct hparams *hp, int layer, int pos);
+/* 1 when somebody wants the statistics of this layer. */
+int attention_is_watched(const struct attention_job *j);
 void attention_cells_destroy(struct attention_cells *c);
 
 #endif

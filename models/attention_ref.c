@@ -35,7 +35,7 @@ int attention_reference(struct attention_scratch *s, const struct attention_job 
 {
     const struct hparams *hp = j->hp;
     int rc = -1, *first = mem_new((size_t)j->n_cache + 1, sizeof *first), widest = 1;
-    int gather = j->tap && j->tap->attention;
+    int gather = attention_is_watched(j);
     attention_row_ranges(j, first);
     for (int c = 0; c < j->n_cache; c++)
         for (int h = 0; h < hp->n_kv_head; h++)

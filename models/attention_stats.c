@@ -5,6 +5,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
+#include "models/attention_int.h"
 #include "models/kernels.h"
 #include "models/kernels_rows.h"
 
@@ -24,7 +25,7 @@ int attention_gather_begin(struct attention_gather *g, const struct attention_jo
 {
     const struct hparams *hp = j->hp;
     size_t total = 0, heads = (size_t)hp->n_head;
-    g->stats = j->tap ? j->tap->stats : 0;
+    g->stats = attention_is_watched(j) ? j->tap->stats : 0;
     g->n_row = j->n_row;
     g->block_rows = block_rows;
     g->n_block = (j->n_row + block_rows - 1) / block_rows;
@@ -176,7 +177,7 @@ static void add_parts(const struct attention_gather *g, int q, size_t n)
 int attention_gather_end(struct attention_gather *g, const struct attention_job *j, struct err *e)
 {
     const struct hparams *hp = j->hp;
-    if (!j->tap || !j->tap->attention)
+    if (!attention_is_watched(j))
         return 0;
     timing_begin(TIMING_STATISTICS);
 #pragma omp parallel for schedule(static)

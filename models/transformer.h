@@ -58,8 +58,9 @@ enum tap_stage { TAP_PRE, TAP_ATT, TAP_RES, TAP_MLP, TAP_N_STAGE };
  * non-zero (error filled) ends the forward pass. */
 struct tap {
     void *ctx;
-    unsigned stats; /* TRANSFORMER_STAT_*, PREFILL and REFERENCE only */
-    int last_rows;  /* for STAT_ROWS */
+    unsigned stats;              /* TRANSFORMER_STAT_*, PREFILL and REFERENCE only */
+    int last_rows;               /* for STAT_ROWS */
+    const unsigned char *layers; /* (optional) [n_layer] 1: `attention` is called for this layer; NULL: for all */
     /* once per layer, when its attention is done for all rows */
     int (*attention)(void *ctx, const struct attention_stats *s, struct err *e);
     /* every attention row (softmax weights over segment and tail, slots in that order), any phase; serial, layer by

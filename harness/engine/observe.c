@@ -41,9 +41,10 @@ struct observer {
     int *watcher_of_cell; /* [n_cell] -1: its allocator reads no layers */
     int *of_cell;         /* [n_cell] index of the scorer, -1: the cell keeps all */
     struct tap tap;
-    float *last_row; /* [n_layer][n_kv_head][n_seen], or NULL */
-    float *stream;   /* [n_row][d_model] before the attention block that runs now; NULL: nobody asks for cosines */
-    double *cosine;  /* [n_layer] */
+    unsigned char *layers; /* [n_layer] for the tap: those that some cell prunes */
+    float *last_row;       /* [n_layer][n_kv_head][n_seen], or NULL */
+    float *stream;  /* [n_row][d_model] before the attention block that runs now; NULL: nobody asks for cosines */
+    double *cosine; /* [n_layer] */
     double seconds;
 };
 
@@ -385,6 +386,20 @@ static void want_tally(struct observer *o, const struct tally *t)
         o->tap.last_rows = t->window;
 }
 
+/* What becomes of layers with a window is of interest only where some cell prunes them. */
+static void want_layers(struct observer *o, struct cell *const *cell)
+{
+    const struct hparams *hp = &o->m->hp;
+    o->layers = mem_new((size_t)hp->n_layer, 1);
+    for (int l = 0; l < hp->n_layer; l++) {
+        int wanted = model_layer_prunable(hp, l);
+        for (int i = 0; i < o->n_cell; i++)
+            wanted |= prune_takes(cell[i], hp, l);
+        o->layers[l] = (unsigned char)wanted;
+    }
+    o->tap.layers = o->layers;
+}
+
 static int add_scorers(struct observer *o, struct cell *const *cell, struct err *e)
 {
     for (int i = 0; i < o->n_cell; i++) {
@@ -422,6 +437,7 @@ struct observer *observe_create(const struct model *m, struct kvcache *cache, st
     o->watcher = mem_new((size_t)n_cell + 1, sizeof *o->watcher);
     if (add_scorers(o, cell, e) || add_watchers(o, cell, e))
         goto fail;
+    want_layers(o, cell);
     want_tally(o, pass->after);
     want_tally(o, pass->fresh);
     if (pass->last_row) {
@@ -464,6 +480,7 @@ void observe_destroy(struct observer *o)
     mem_free(o->cosine);
     mem_free(o->scorer);
     mem_free(o->of_cell);
+    mem_free(o->layers);
     mem_free(o->last_row);
     mem_free(o);
 }

@@ -51,7 +51,7 @@ int observe_statistics(const struct observer *o, int i, const double *const **st
                        struct err *e);
 
 /* Sum over the query heads of each group of the last query's attention, normalised to 1 over the entries:
- * [n_layer][n_kv_head][n_seen]; NULL unless asked for (of a whole prompt only). */
+ * [n_layer][n_kv_head][n_seen]; NULL unless asked for (of a whole prompt only). 0 of layers that no cell prunes. */
 const float *observe_last_row(const struct observer *o);
 
 /* Seconds spent in policies' own code. */
