@@ -72,6 +72,7 @@
     SUITE(trace) \
     SUITE(axes) \
     SUITE(windows) \
+    SUITE(window_cells) \
     SUITE(kept_kvpress) \
     SUITE(oracle_policy) \
     SUITE(decode) \
