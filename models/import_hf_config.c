@@ -405,12 +405,20 @@ struct rope_source {
     const char *name, *other_name;
 };
 
+/* What transformers writes beside the two objects when no layer uses one of them; it says nothing. */
+static int is_left_over(const struct json *v)
+{
+    const char *type = json_string(v);
+    return (strcmp(json_key(v), "rope_theta") == 0 && json_is_null(v)) ||
+           (strcmp(json_key(v), "rope_type") == 0 && type && strcmp(type, "default") == 0);
+}
+
 static const struct json *rope_of_full_layers(const struct json *o, const char *file, struct err *e)
 {
     const struct json *full = json_get(o, "full_attention");
     for (const struct json *v = json_first(o); v; v = json_next(v))
-        if (!json_is_object(v) ||
-            (strcmp(json_key(v), "full_attention") != 0 && strcmp(json_key(v), "sliding_attention") != 0)) {
+        if (!is_left_over(v) && (!json_is_object(v) || (strcmp(json_key(v), "full_attention") != 0 &&
+                                                        strcmp(json_key(v), "sliding_attention") != 0))) {
             err_set(e, ERR_UNSUPPORTED,
                     "%s: rope_parameters.%.80s: expected the objects full_attention and sliding_attention", file,
                     json_key(v));

@@ -90,6 +90,10 @@ MODELS = [
      {"full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000000.0},
       "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}},
      {"sliding_window": 70, "query_pre_attn_scalar": 10}),
+    ("gemma3_text", 4, 26, 5, 1, 8, 23, 29, True,  # no layer is full, and transformers writes keys beside the two rotations
+     {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+      "sliding_attention": {"rope_type": "default", "rope_theta": 77.0}},
+     {"sliding_window": 2, "query_pre_attn_scalar": 7, "final_logit_softcapping": 1.5}),
     ("mistral", 1, 14, 2, 1, 6, 5, 23, True, {"rope_theta": 10000.0}, {"sliding_window": 70}),
     ("phi3", 1, 30, 5, 1, 12, 9, 23, False, {"rope_theta": 10000.0}, {"partial_rotary_factor": 0.5}),
     ("olmo2", 1, 30, 3, 1, 10, 7, 23, True, {"rope_theta": 500000.0}, {}),
