@@ -43,6 +43,10 @@ AROUND = {"attn_post_norm": "post_attention_layernorm.weight", "ffn_norm": "pre_
 OTHERS = {"embedding": "model.embed_tokens.weight", "output_norm": "model.norm.weight", "output": "lm_head.weight"}
 
 
+def attributes(f):
+    return {k: v.decode() if isinstance(v, bytes) else v.item() if hasattr(v, "item") else v for k, v in f.attrs.items()}
+
+
 def config_of(hp):
     assert hp["rope_scaling"] == "none" and hp["norm_offset"] == 0
     more, rope = {}, {"rope_type": "default", "rope_theta": hp["rope_base"]}
@@ -146,7 +150,7 @@ def greedy(model, ids):
 
 def main(name, path, out):
     with h5py.File(path) as f:
-        hp = {k: v.decode() if isinstance(v, bytes) else v.item() if hasattr(v, "item") else v for k, v in f.attrs.items()}
+        hp = attributes(f)
         encode, bos = tokenizer_of(f)
         text = stretch(encode, bos, *TEXT, N_TEXT)
         prompts = [stretch(encode, bos, *p) for p in PROMPTS]

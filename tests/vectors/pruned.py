@@ -40,7 +40,7 @@ def weights(scores, mask, softcap):
 
 def attend(module, query, key, value, mask, scaling, dropout=0.0, softcap=None, **_):
     group = query.shape[1] // key.shape[1]
-    keep = state["keep"][module.layer_idx] if state["keep"] else None
+    keep = state["keep"][module.layer_idx] if state["keep"] is not None else None
     everyone = key.repeat_interleave(group, 1)
     value = value.repeat_interleave(group, 1)
     p = weights(query @ everyone.transpose(-1, -2) * scaling, mask, softcap)
