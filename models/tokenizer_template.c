@@ -62,6 +62,11 @@ static const struct published {
      "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
      "<|im_start|>user\n",
      "<|im_end|>\n<|im_start|>assistant\n", CHATML_SYSTEM, CHATML_BETWEEN, 0, 0, 0},
+    /* the same where the example of a function call has two braces, as some GGUF files of Qwen2.5-Coder do */
+    {"d5495a1e5db0611132a97e46a65dbb64a642a499421228b9c8b93229097fa9a4", "<|im_start|>", 0, 0,
+     "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+     "<|im_start|>user\n",
+     "<|im_end|>\n<|im_start|>assistant\n", CHATML_SYSTEM, CHATML_BETWEEN, 0, 0, 0},
     /* Qwen3, without thinking */
     {"87a2728cb8dc9fe424d624542f6060ec05a1d285ebbec578bb078900e33396b5", "<|im_start|>", 0, 0, "<|im_start|>user\n",
      "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n", CHATML_SYSTEM, CHATML_BETWEEN, 0, 0, 0},

@@ -4,9 +4,10 @@
     python3 make_templates.py templates.json LLAMA_CPP          needs transformers and tokenizers
 
 LLAMA_CPP is a checkout of llama.cpp (1eeb523c3e0c, September 2025) whose models/templates and tests/test-chat-template.cpp hold the
-templates of published models; Qwen2.5's is also the one in qwen2.5-coder-0.5b-instruct's GGUF, byte for byte. It has neither Llama 2's
-nor Gemma 3's: LLAMA2 is chat_template in the tokenizer_config.json of meta-llama/Llama-2-7b-chat-hf (July 2024), GEMMA3 chat_template.jinja of
-google/gemma-3-1b-it (March 2025), both written down here; a file that differs from them by a byte is refused, not read in their way.
+templates of published models; Qwen2.5's is also the one in qwen2.5-coder-0.5b-instruct's GGUF, byte for byte, and with two
+braces around a function call in qwen2.5-coder-1.5b-instruct's. It has neither Llama 2's
+nor Gemma 3's: LLAMA2 and GEMMA3 are those that Llama-2-7b-chat-hf (tokenizer_config.json) and gemma-3-1b-it were published with, written
+down here without a copy to compare with. A file that differs from them by a byte is refused, not read in their way.
 
 Each entry is {"source", "prefix", "suffix", "trim", "system"}: for every message tried, prefix + message + suffix is the prompt with
 add_generation_prompt=True (enable_thinking=False), where the message loses the blanks at its beginning if "trim" has 1, at its end if 2.
@@ -109,7 +110,12 @@ def published(llama_cpp):
     for name in ("Qwen-Qwen2.5-7B-Instruct", "Qwen-Qwen3-0.6B", "google-gemma-2-2b-it", "meta-llama-Llama-3.1-8B-Instruct",
                  "microsoft-Phi-3.5-mini-instruct", "mistralai-Mistral-Nemo-Instruct-2407"):
         with open(f"{llama_cpp}/models/templates/{name}.jinja", encoding="utf-8", newline="") as f:
-            yield name, f.read()
+            text = f.read()
+        yield name, text
+        if name == "Qwen-Qwen2.5-7B-Instruct":
+            call = '{\\"name\\": <function-name>, \\"arguments\\": <args-json-object>}'
+            assert text.count(call) == 1
+            yield "Qwen2.5-Coder-1.5B-Instruct", text.replace(call, "{" + call + "}")
     with open(llama_cpp + "/tests/test-chat-template.cpp", encoding="utf-8") as f:
         test = f.read()
     for name in ("Llama-3", "Phi-3-mini", "Phi-3-medium", "mistralai/Mistral-7B-Instruct-v0.2 (NOTE: Old pre-v1 without a system prompt)"):
