@@ -63,7 +63,7 @@ static const struct published {
      "<|im_start|>user\n",
      "<|im_end|>\n<|im_start|>assistant\n", CHATML_SYSTEM, CHATML_BETWEEN, 0, 0, 0},
     /* the same where the example of a function call has two braces, as some GGUF files of Qwen2.5-Coder do */
-    {"d5495a1e5db0611132a97e46a65dbb64a642a499421228b9c8b93229097fa9a4", "<|im_start|>", 0, 0,
+    {"4e9918361c284a93880606d182d64da6a9fe97cdc1f5c5a78c1c8840444246fc", "<|im_start|>", 0, 0,
      "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
      "<|im_start|>user\n",
      "<|im_end|>\n<|im_start|>assistant\n", CHATML_SYSTEM, CHATML_BETWEEN, 0, 0, 0},
