@@ -173,6 +173,34 @@ struct kvcache *kvcache_create_empty(const struct kvcache *like, const struct hp
     return c;
 }
 
+struct kvcache *kvcache_create_forgetful(const struct hparams *hp, int n, struct err *e)
+{
+    struct kvcache *c = kvcache_create_empty(NULL, hp);
+    size_t heads = (size_t)c->n_layer * (size_t)c->n_kv_head, *head = mem_new(heads, sizeof *head), now = 0;
+    for (size_t i = 0; i < heads; i++)
+        if (has_window(c, i))
+            c->tail[i].cap = n; /* kvcache_reach allocates it */
+        else
+            head[now++] = i;
+    int rc = alloc_some_tails(c, head, now, n, e);
+    mem_free(head);
+    if (rc) {
+        kvcache_destroy(c);
+        return NULL;
+    }
+    return c;
+}
+
+int kvcache_reach(struct kvcache *c, int layer, struct err *e)
+{
+    for (int h = 0; h < c->n_kv_head; h++) {
+        struct kv_tail *t = kvcache_tail(c, layer, h);
+        if (t->cap && !t->k && kvcache_alloc_tail(c, kvcache_index(c, layer, h), t->cap, e))
+            return -1;
+    }
+    return 0;
+}
+
 struct kvcache *kvcache_create(const struct hparams *hp, int tail_capacity, struct err *e)
 {
     struct kvcache *c = kvcache_create_empty(NULL, hp);

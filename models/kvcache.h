@@ -84,9 +84,11 @@ int kvcache_kept_slots(const struct kvcache *c, const struct keepset *keep, int 
  * ranks count on from behind what has left the window. */
 int kvcache_evict(struct kvcache *c, int layer, int kv_head, const unsigned char *stay, int32_t *to);
 
-/* Of one layer of a cache whose tokens were all fed by the pass that is under way, when its attention is done: drops
- * what will have left the layer's window after n_fed tokens, so that a long prompt never holds more than one such layer
- * whole. */
+/* For a prompt of n tokens that one pass reads whole (forward.forgets): a layer with a window gets its room when the
+ * pass reaches it (kvcache_reach), and gives it back when its attention is done (kvcache_forget: what will have left
+ * the window after n_fed tokens goes), so that a long prompt never holds more than one such layer whole. */
+struct kvcache *kvcache_create_forgetful(const struct hparams *hp, int n, struct err *e);
+int kvcache_reach(struct kvcache *c, int layer, struct err *e);
 int kvcache_forget(struct kvcache *c, int layer, int n_fed, struct err *e);
 
 const struct kv_segment *kvcache_segment(const struct kvcache *c, int layer, int kv_head); /* NULL: none */

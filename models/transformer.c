@@ -416,6 +416,8 @@ static int run_layer(const struct pass *p, int l, struct err *e)
     if (show(p, l, TAP_PRE, w->x, e))
         return -1;
     over_rows(p, layer, project);
+    if (p->f->forgets && kvcache_reach(p->f->cache[0], l, e))
+        return -1;
     append_to_caches(p, l);
     struct attention_job job = {
         .hp = p->hp,

@@ -83,7 +83,7 @@ struct forward {
     struct kvcache *const *cache; /* PREFILL: exactly one */
     int n_cache;
     const struct tap *tap; /* NULL: none */
-    int forgets;           /* PREFILL of a whole prompt: layers with a window keep only what it will hold afterwards */
+    int forgets;           /* PREFILL of a whole prompt: kvcache_create_forgetful */
     float *logits;         /* [rows that want them][n_vocab], in row order; NULL: workspace_logits has them */
 };
 

@@ -201,6 +201,66 @@ START_TEST(attention_lost_of_a_window_is_of_the_queries_that_still_see_the_promp
 }
 END_TEST
 
+struct watched {
+    const struct hparams *hp;
+    int n, reached;
+};
+
+/* Before a layer is read: those without a window have their room, of the others those that were read hold W. */
+static int on_stage(void *ctx, int layer, enum tap_stage stage, const float *x, int n_row, struct err *e)
+{
+    struct watched *on = ctx;
+    size_t entries = 0;
+    (void)stage;
+    (void)x;
+    (void)n_row;
+    (void)e;
+    for (int l = 0; l < on->hp->n_layer; l++)
+        entries += (size_t)(model_layer_prunable(on->hp, l) ? on->n : l < layer ? W : 0);
+    ck_assert_uint_eq(kvcache_resident_bytes(),
+                      entries * (size_t)on->hp->n_kv_head * 2 * (size_t)on->hp->head_dim * sizeof(float));
+    on->reached++;
+    return 0;
+}
+
+START_TEST(a_prompt_that_forgets_holds_one_window_whole_at_a_time_and_gives_the_same_bits)
+{
+    enum { N = 100 };
+    struct lab lab;
+    lab_kind = LAB_KEEP;
+    lab_open(&lab, "  - policy: full\n", "max_new_tokens: 1\n", N, 10, 3);
+    const struct hparams *hp = &lab.model->hp;
+    struct watched on = {hp, N, 0};
+    struct tap tap = {.ctx = &on, .stages = 1u << TAP_PRE, .stage = on_stage};
+    struct workspace *w = workspace_create();
+    struct forward_row row[N];
+    float *logits[2];
+    for (int i = 0; i < N; i++)
+        row[i] = (struct forward_row){.token = lab.prompt.ids.id[i], .pos = i, .want_logits = i == N - 1};
+    for (int forgets = 0; forgets < 2; forgets++) {
+        struct kvcache *c = forgets ? kvcache_create_forgetful(hp, N, NULL) : kvcache_create(hp, N, NULL);
+        logits[forgets] = mem_new((size_t)hp->n_vocab, sizeof(float));
+        struct forward f = {.row = row,
+                            .n_row = N,
+                            .cache = &c,
+                            .n_cache = 1,
+                            .tap = forgets ? &tap : NULL,
+                            .forgets = forgets,
+                            .logits = logits[forgets]};
+        ck_assert_int_eq(transformer_forward(lab.model, w, &f, NULL), 0);
+        ck_assert_int_eq(kvcache_n_held(c, 1, 0), W);
+        ck_assert_int_eq(kvcache_tail(c, 1, 0)->pos[0], forgets ? N - W : 0);
+        kvcache_destroy(c);
+    }
+    ck_assert_int_eq(on.reached, hp->n_layer);
+    ck_assert_mem_eq(logits[0], logits[1], (size_t)hp->n_vocab * sizeof(float));
+    mem_free(logits[0]);
+    mem_free(logits[1]);
+    workspace_destroy(w);
+    lab_close(&lab);
+}
+END_TEST
+
 Suite *make_window_cells_suite(void)
 {
     Suite *s = suite_create("window_cells");
@@ -209,6 +269,7 @@ Suite *make_window_cells_suite(void)
     tcase_add_loop_test(t, prompts_around_the_window_and_answers_that_cross_it_are_the_plain_twins, 0, 2 * N_LENGTH);
     tcase_add_loop_test(t, budgets_are_of_the_layers_that_are_pruned, 0, 2);
     tcase_add_test(t, attention_lost_of_a_window_is_of_the_queries_that_still_see_the_prompt);
+    tcase_add_test(t, a_prompt_that_forgets_holds_one_window_whole_at_a_time_and_gives_the_same_bits);
     suite_add_tcase(s, t);
     return s;
 }

@@ -100,7 +100,7 @@ static int read_prompt(struct group_run *s, struct err *e)
     unsigned char *skip = mem_new((size_t)g->n_cell, 1);
     for (int c = 0; c < g->n_cell; c++)
         skip[c] = !is_whole(g, c);
-    s->full = kvcache_create(hp, s->n, e);
+    s->full = kvcache_create_forgetful(hp, s->n, e);
     if (!s->full || remember(s, skip, e))
         goto out;
     if (whole) { /* nothing is held back: the first token of every answer is predicted here */
