@@ -166,6 +166,24 @@ START_TEST(a_cell_shares_the_layers_that_it_leaves_whole)
 }
 END_TEST
 
+START_TEST(cells_that_prune_windows_are_scored_apart_from_those_that_keep_them)
+{
+    struct estimate_group one, two;
+    set_cells();
+    x.n_cell = 3;
+    x.measure = MEASURE_SCORE;
+    strcpy(model.hp.layer_kinds, "wf");
+    model.hp.window = 6;
+    estimate_group(&x, 0, 0, 1, &one);
+    cell[2].windows = WINDOWS_PRUNE;
+    estimate_group(&x, 0, 0, 1, &two);
+    ck_assert_double_eq(one.scores, 4 * 20 * 2); /* a float for each entry of the two layers' only KV head */
+    ck_assert_double_eq(two.scores, 2 * one.scores);
+    model.hp.layer_kinds[0] = '\0';
+    model.hp.window = 0;
+}
+END_TEST
+
 START_TEST(a_trial_gives_the_time_of_all_samples_of_every_kind_of_layer)
 {
     const char *kinds[] = {"", "wf", "nf"};
@@ -266,6 +284,7 @@ Suite *make_estimate_suite(void)
     tcase_add_test(t, a_group_holds_weights_the_full_cache_and_what_its_cells_keep);
     tcase_add_test(t, cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch);
     tcase_add_test(t, a_cell_shares_the_layers_that_it_leaves_whole);
+    tcase_add_test(t, cells_that_prune_windows_are_scored_apart_from_those_that_keep_them);
     tcase_add_test(t, a_trial_gives_the_time_of_all_samples_of_every_kind_of_layer);
     tcase_add_test(t, what_does_not_fit_is_refused_by_cell_file_and_line);
     tcase_add_test(t, prompts_that_were_encoded_stand_for_a_length);

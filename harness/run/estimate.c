@@ -167,11 +167,12 @@ static double activations(const struct hparams *hp, double n, int threads)
 /* Cells that score alike, by open addressing. 1 the first time that one of them comes. */
 static int is_new_scorer(const struct cell **slot, size_t mask, const struct cell *c)
 {
-    uintptr_t what[] = {(uintptr_t)c->policy, (uintptr_t)c->policy_config, (uintptr_t)c->policy_seed};
+    uintptr_t what[] = {(uintptr_t)c->policy, (uintptr_t)c->policy_config, (uintptr_t)c->policy_seed,
+                        (uintptr_t)c->windows};
     size_t i = hash_fnv1a(what, sizeof what) & mask;
     for (; slot[i]; i = (i + 1) & mask)
         if (slot[i]->policy == c->policy && slot[i]->policy_config == c->policy_config &&
-            slot[i]->policy_seed == c->policy_seed)
+            slot[i]->policy_seed == c->policy_seed && slot[i]->windows == c->windows)
             return 0;
     slot[i] = c;
     return 1;
