@@ -167,8 +167,7 @@ void tokenizer_read_template(struct tokenizer *t, const char *source)
 }
 
 #define SPELL_OUT \
-    "an experiment can spell its pieces out: template: {begin: \"...\", system: \"...\", user: [\"...\", \"...\"], " \
-    "assistant: \"...\"}"
+    "spell its pieces out: {begin: \"...\", system: \"...\", user: [\"...\", \"...\"], assistant: \"...\"}"
 
 int tokenizer_template(const struct tokenizer *t, const char *name, struct template_pieces *out, struct err *e)
 {
@@ -180,12 +179,11 @@ int tokenizer_template(const struct tokenizer *t, const char *name, struct templ
         return err_set(e, ERR_CONFIG, "template '%s' unknown; raw and chat are known", name);
     if (!t->template_begin)
         return err_set(e, ERR_UNSUPPORTED,
-                       "template: chat, but the model has no chat template (a base model, mostly); take template: raw, "
-                       "or " SPELL_OUT);
+                       "the model has no chat template (a base model, mostly); take raw, or " SPELL_OUT);
     if (!t->chat.prefix)
         return err_set(
             e, ERR_UNSUPPORTED,
-            "template: chat, but the model's is none of those known here: '%s...' (sha256 %.12s%s); " SPELL_OUT,
+            "the model's chat template is none of those known here: '%s...' (sha256 %.12s%s); take raw, or " SPELL_OUT,
             t->template_begin, t->template_sha256, t->template_dated ? "; it depends on the date" : "");
     *out = (struct template_pieces){t->chat.prefix, "", 0, "", t->chat.suffix, 1, t->chat.trim};
     return 0;
@@ -197,13 +195,13 @@ int tokenizer_template_system(const struct tokenizer *t, const char *system, str
         return -1;
     if (!t->chat.system_prefix)
         return err_set(e, ERR_UNSUPPORTED,
-                       "template: chat with a system message, but the model's template has no place for one: '%s...' "
-                       "(sha256 %.12s); leave it out, or " SPELL_OUT,
+                       "the model's chat template has no place for a system message: '%s...' (sha256 %.12s); leave it "
+                       "out, or " SPELL_OUT,
                        t->template_begin, t->template_sha256);
     if (t->chat.not_empty && !*system)
         return err_set(e, ERR_UNSUPPORTED,
-                       "template: chat with an empty system message, which the model's template leaves out: '%s...' "
-                       "(sha256 %.12s); leave it out as well: template: chat",
+                       "the model's chat template leaves an empty system message out: '%s...' (sha256 %.12s); write "
+                       "chat alone",
                        t->template_begin, t->template_sha256);
     *out = (struct template_pieces){t->chat.system_prefix, system, strlen(system),    t->chat.between,
                                     t->chat.suffix,        1,      t->chat.trim_after};

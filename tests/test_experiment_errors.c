@@ -220,15 +220,11 @@ START_TEST(every_mistake_alone_has_its_own_message)
          "x.yaml:6: protect: first_layers 4 of a model with 3 layers (model tiny)\n"},
         {7, "measure: []", "x.yaml:7: measure: an empty list; score, nll and kl are known\n"},
         {7, "template: chat",
-         "x.yaml:7: template: model 'tiny': template: chat, but the model has no chat template (a base model, mostly); "
-         "take "
-         "template: raw, or an experiment can spell its pieces out: template: {begin: \"...\", system: \"...\", user: "
-         "[\"...\", \"...\"], assistant: \"...\"}\n"},
+         "x.yaml:7: template: model 'tiny': the model has no chat template (a base model, mostly); take raw, or "
+         "spell its pieces out: {begin: \"...\", system: \"...\", user: [\"...\", \"...\"], assistant: \"...\"}\n"},
         {7, "template: {chat: {system: \"Be brief.\"}}",
-         "x.yaml:7: template: model 'tiny': template: chat, but the model has no chat template (a base model, mostly); "
-         "take "
-         "template: raw, or an experiment can spell its pieces out: template: {begin: \"...\", system: \"...\", user: "
-         "[\"...\", \"...\"], assistant: \"...\"}\n"},
+         "x.yaml:7: template: model 'tiny': the model has no chat template (a base model, mostly); take raw, or "
+         "spell its pieces out: {begin: \"...\", system: \"...\", user: [\"...\", \"...\"], assistant: \"...\"}\n"},
         {7, "template: {chat: Be brief.}",
          "x.yaml:7: template: chat: expected {chat: {system: \"...\"}} and nothing beside it, or chat alone\n"},
         {7, "template: {chat: {system: a}, assistant: b}",

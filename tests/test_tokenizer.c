@@ -332,8 +332,8 @@ static void check_system(const struct tokenizer *t, const char *source, const st
     struct err e = {0};
     int rc = tokenizer_template_system(t, text, &p, &e);
     if (json_is_null(want)) {
-        ck_assert_msg(rc == -1 && e.code == ERR_UNSUPPORTED && strstr(e.msg, "no place for one: '"), "%s: %d, %s",
-                      source, rc, e.msg);
+        ck_assert_msg(rc == -1 && e.code == ERR_UNSUPPORTED && strstr(e.msg, "no place for a system message: '"),
+                      "%s: %d, %s", source, rc, e.msg);
         return;
     }
     ck_assert_msg(rc == 0, "%s: %s", source, e.msg);
@@ -374,7 +374,7 @@ START_TEST(known_templates_give_the_pieces_of_apply_chat_template_and_others_are
         } else {
             n_refused++;
             ck_assert_msg(rc == -1, "%s was taken as known", source);
-            ck_assert_msg(e.code == ERR_UNSUPPORTED && strstr(e.msg, "template: {begin: "), "%s", e.msg);
+            ck_assert_msg(e.code == ERR_UNSUPPORTED && strstr(e.msg, "spell its pieces out: {begin: "), "%s", e.msg);
             ck_assert_int_eq(strstr(source, "strftime_now") || strstr(source, "date_string"),
                              strstr(e.msg, "it depends on the date") != NULL);
         }
@@ -393,7 +393,7 @@ START_TEST(other_templates_are_refused_by_their_beginning)
         enum err_code code;
         const char *what;
     } c[] = {
-        {NULL, "chat", 3, ERR_UNSUPPORTED, "no chat template (a base model, mostly); take template: raw"},
+        {NULL, "chat", 3, ERR_UNSUPPORTED, "no chat template (a base model, mostly); take raw, or spell"},
         {" \n", "chat", 3, ERR_UNSUPPORTED, "no chat template"},
         {"\n  {{ bos }}[INST] {{ x }}\nmore", "chat", 3, ERR_UNSUPPORTED, "'{{ bos }}[INST] {{ x }}...'"},
         {"<|im_start|>user<|im_sep|>{{ x }}<|im_end|><|im_start|>assistant<|im_sep|>", "chat", 3, ERR_UNSUPPORTED,

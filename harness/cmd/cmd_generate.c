@@ -34,6 +34,7 @@ static const char help[] =
 
 struct options {
     const char *model, *template_text;
+    const char *typed;        /* the option that asked for the template */
     struct experiment around; /* its template, which stands around the prompt */
     int64_t n;
     int show, reference;
@@ -70,7 +71,11 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
         goto out;
     }
     ec.model = m;
-    if (experiment_pieces(&o->around, m->tokenizer, &ec.pieces, e) || encode_prompt(&ec, &item, 0, &p, e))
+    if (experiment_pieces(&o->around, m->tokenizer, &ec.pieces, e)) {
+        err_wrap(e, "%s", o->typed);
+        goto out;
+    }
+    if (encode_prompt(&ec, &item, 0, &p, e))
         goto out;
     if (p.ids.n + o->n > m->hp.context_length) {
         err_set(e, ERR_CONFIG, "a prompt of %d tokens + -n %lld exceed the model's context of %d", p.ids.n,
@@ -151,8 +156,14 @@ int cmd_generate(int argc, char **argv)
             if (cli_int("generate", "-n", optarg, 1, 1000000, &o.n))
                 return CLI_USAGE;
             break;
-        case 'c': o.template_text = "chat"; break;
-        case TEMPLATE: o.template_text = optarg; break;
+        case 'c':
+            o.template_text = "chat";
+            o.typed = "-c (--template chat)";
+            break;
+        case TEMPLATE:
+            o.template_text = optarg;
+            o.typed = "--template";
+            break;
         case SHOW: o.show = 1; break;
         case REFERENCE: o.reference = 1; break;
         case THREADS:

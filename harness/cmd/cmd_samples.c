@@ -86,6 +86,7 @@ struct options {
     const struct dataset_ops *ops;
     void *config;
     const char *model, *template_text;
+    const char *typed;        /* the option that asked for the template */
     struct experiment around; /* its template, which stands around the prompts */
     int64_t n, seed, max_new_tokens;
 };
@@ -105,8 +106,10 @@ static int samples(const struct options *o, struct err *e)
     }
     c.model = m;
     c.target_delimiter = dataset_target_delimiter(o->ops, o->config);
-    if (experiment_pieces(&o->around, m->tokenizer, &c.pieces, e))
+    if (experiment_pieces(&o->around, m->tokenizer, &c.pieces, e)) {
+        err_wrap(e, "%s", o->typed);
         goto out;
+    }
     encode_dataset_env(&c, ".", &env);
     if (o->ops->open(&self, o->config, &env, e))
         goto out;
@@ -187,8 +190,14 @@ int cmd_samples(int argc, char **argv)
         case 'n': bad = cli_int("samples", "-n", optarg, 1, 1000000, &o.n); break;
         case SEED: bad = cli_int("samples", "--seed", optarg, 0, INT64_MAX, &o.seed); break;
         case NEW_TOKENS: bad = cli_int("samples", "--max-new-tokens", optarg, 1, 1000000, &o.max_new_tokens); break;
-        case CHAT: o.template_text = "chat"; break;
-        case TEMPLATE: o.template_text = optarg; break;
+        case CHAT:
+            o.template_text = "chat";
+            o.typed = "--chat (--template chat)";
+            break;
+        case TEMPLATE:
+            o.template_text = optarg;
+            o.typed = "--template";
+            break;
         case PARAM:
             if (n_param == MAX_PARAM)
                 return cli_usage("samples", "more than %d --param", MAX_PARAM);

@@ -31,8 +31,14 @@ t "command line:10: policy 'snapvk' unknown; did you mean 'snapkv'? (see: depthk
 t "command line:5: task 'passky' unknown; did you mean 'passkey'? (see: depthkv list)" run -m tiny.h5 -t passky -p snapkv -k 0.1
 t "command line:11: keep: expected a fraction in (0, 1], found '10'; 10 % is keep: 0.1, and 10 entries of every head are keep_tokens: 10" run -m tiny.h5 -t passkey -p snapkv -k 10
 t "--set sweep.1.keep:1: keep: expected a fraction in (0, 1], found '7'; 7 % is keep: 0.07, and 7 entries of every head are keep_tokens: 7" run x.yaml --set sweep.1.keep=7
-t "--set template:1: template: model 'tiny': template: chat, but the model has no chat template (a base model, mostly); take template: raw, or \
-an experiment can spell its pieces out: template: {begin: \"...\", system: \"...\", user: [\"...\", \"...\"], assistant: \"...\"}" check x.yaml --set template=chat
+none="the model has no chat template (a base model, mostly); take raw, or spell its pieces out: \
+{begin: \"...\", system: \"...\", user: [\"...\", \"...\"], assistant: \"...\"}"
+t "--set template:1: template: model 'tiny': $none" check x.yaml --set template=chat
+t "depthkv: -c (--template chat): $none" generate -m tiny.h5 -c hi
+t "depthkv: --template: $none" generate -m tiny.h5 --template chat hi
+t "depthkv: --template: $none" generate -m tiny.h5 -c --template '{chat: {system: x}}' hi
+t "depthkv: --chat (--template chat): $none" samples passkey -m tiny.h5 --chat
+t "depthkv: --template: $none" samples passkey -m tiny.h5 --template chat
 t "depthkv list: 'polices' unknown; did you mean 'policies'? (see: depthkv list -h)" list polices
 t "depthkv list: one kind at a time; 'x' is too much (see: depthkv list -h)" list tasks x
 t "depthkv describe: 'snapvk' unknown; did you mean 'snapkv'? (see: depthkv describe -h)" describe snapvk
