@@ -66,6 +66,19 @@ int64_t experiment_int(struct load *l, const struct conf *c, const char *key, in
     return dflt;
 }
 
+/* The axis that a key nearly names and that has the word behind it for a value: `window: prune` means windows, though
+ * there are parameters called window. NULL: none. */
+static const char *near_axis(const char *key, const struct conf *value)
+{
+    for (int i = 0; value->kind == CONF_SCALAR && i < axes_count(); i++) {
+        const struct axis *a = axes_at(i);
+        for (int w = 0; a->words && a->words[w]; w++)
+            if (*a->words[w] && strcmp(value->text, a->words[w]) == 0 && str_nearest(key, &a->key, 1))
+                return a->key;
+    }
+    return NULL;
+}
+
 void experiment_check_keys(struct load *l, const struct conf *map, int top)
 {
     const char *known[64];
@@ -81,10 +94,14 @@ void experiment_check_keys(struct load *l, const struct conf *map, int top)
         for (int k = 0; k < n; k++)
             found |= strcmp(map->key[i], known[k]) == 0;
         if (!found) {
-            experiment_habits_key(map, i, top, &hint);
+            const char *meant = near_axis(map->key[i], map->item[i]);
+            if (!meant)
+                experiment_habits_key(map, i, top, &hint);
             /* of a merged map, every key may stand in another file */
             experiment_complain(l, map->item[i], map->key_line[i], "key '%s' unknown%s", map->key[i],
-                                hint.n ? hint.p : experiment_hint(map->key[i], known, n));
+                                meant    ? experiment_hint(map->key[i], &meant, 1)
+                                : hint.n ? hint.p
+                                         : experiment_hint(map->key[i], known, n));
         }
         str_free(&hint);
     }
