@@ -64,6 +64,19 @@ int model_layer_prunable(const struct hparams *hp, int layer)
     return model_layer_kind(hp, layer) != MODEL_LAYER_WINDOW;
 }
 
+double model_layer_holds(const struct hparams *hp, int layer, double n)
+{
+    return model_layer_kind(hp, layer) == MODEL_LAYER_WINDOW && n > hp->window ? hp->window : n;
+}
+
+double model_holds(const struct hparams *hp, double n)
+{
+    double sum = 0;
+    for (int l = 0; l < hp->n_layer; l++)
+        sum += model_layer_holds(hp, l, n);
+    return sum;
+}
+
 int model_n_prunable(const struct hparams *hp)
 {
     int n = 0;

@@ -63,6 +63,10 @@ int model_layers_alike(const struct hparams *hp);
 int model_layer_prunable(const struct hparams *hp, int layer);
 /* How many of the layers are so; 0 where every one has a window. */
 int model_n_prunable(const struct hparams *hp);
+/* Entries of a KV head after n tokens, of which a layer with a window holds the last: of one layer, and of all
+ * together. n may be a mean. */
+double model_layer_holds(const struct hparams *hp, int layer, double n);
+double model_holds(const struct hparams *hp, double n);
 
 struct model_layer {
     const float *attn_norm;       /* [d_model], or NULL where sub-layers read the stream as it is */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
-#include "harness/base/str.h"
 #include "policies/allocator.h"
 
 struct config {
@@ -20,14 +19,7 @@ static const struct param params[] = {
 
 static int check(const void *config, const struct allocator_setup *s, struct err *e)
 {
-    const struct config *c = config;
-    struct str of = {0};
-    if (c->layers < s->n_layer)
-        return 0;
-    allocator_layers_text(s, &of);
-    err_set(e, ERR_CONFIG, "free_first: %d whole layers of %s leave none to prune", (int)c->layers, of.p);
-    str_free(&of);
-    return -1;
+    return allocator_check_whole("free_first", ((const struct config *)config)->layers, s, e);
 }
 
 static int allocate(const void *self, const struct allocator_input *in, int *entries, struct err *e)

@@ -5,7 +5,6 @@
 #include <stddef.h>
 
 #include "harness/base/mem.h"
-#include "harness/base/str.h"
 #include "policies/allocator_profile.h"
 
 struct config {
@@ -27,14 +26,7 @@ static const struct param params[] = {
 
 static int check(const void *config, const struct allocator_setup *s, struct err *e)
 {
-    const struct config *c = config;
-    struct str of = {0};
-    if (c->layers < s->n_layer)
-        return 0;
-    allocator_layers_text(s, &of);
-    err_set(e, ERR_CONFIG, "free_most: %d whole layers of %s leave none to prune", (int)c->layers, of.p);
-    str_free(&of);
-    return -1;
+    return allocator_check_whole("free_most", ((const struct config *)config)->layers, s, e);
 }
 
 static void destroy(void *self)

@@ -160,6 +160,17 @@ void allocator_layers_text(const struct allocator_setup *s, struct str *out)
         str_addf(out, "a model of %d layers", s->n_layer);
 }
 
+int allocator_check_whole(const char *name, int64_t layers, const struct allocator_setup *s, struct err *e)
+{
+    struct str of = {0};
+    if (layers < s->n_layer)
+        return 0;
+    allocator_layers_text(s, &of);
+    err_set(e, ERR_CONFIG, "%s: %d whole layers of %s leave none to prune", name, (int)layers, of.p);
+    str_free(&of);
+    return -1;
+}
+
 int allocator_spread(const double *weight, const int *available, int n, int64_t total, int *out, struct err *e)
 {
     int64_t most = 0, given = 0;

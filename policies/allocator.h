@@ -90,6 +90,9 @@ const struct allocator_ops *allocator_at(int i);
 const struct allocator_ops *allocator_find(const char *name);
 int allocator_validate(const struct allocator_ops *a, struct err *e);
 
+/* ERR_CONFIG, with the numbers, where so many whole layers leave none to prune. */
+int allocator_check_whole(const char *name, int64_t layers, const struct allocator_setup *s, struct err *e);
+
 /* The exact spreading rule that all of them share (harness/README.md): shares in proportion to weight[i] >= 0,
  * clamped to [1, available[i]], the excess redistributed in proportion among the rest until nothing moves,
  * floored, then one added by descending fraction, ties to the lower index. Sum of out = min(max(total, n),

@@ -101,22 +101,29 @@ static void run_case(struct text *t, const struct json *v)
     keepset_destroy(keep);
 }
 
-START_TEST(a_pruned_cache_gives_the_numbers_of_transformers_under_the_equivalent_mask)
+static void each_case(int model, void (*run)(struct text *t, const struct json *c))
 {
-    const struct json *v = vectors_model(_i);
+    const struct json *v = vectors_model(model);
     struct model *m = vectors_folder(v);
     struct text t;
     text_begin(&t, v, m);
     for (const struct json *c = json_first(json_get(t.pruned, "cases")); c; c = json_next(c))
-        run_case(&t, c);
+        run(&t, c);
     text_end(&t);
     model_close(m);
+}
+
+START_TEST(a_pruned_cache_gives_the_numbers_of_transformers_under_the_equivalent_mask)
+{
+    each_case(_i, run_case);
 }
 END_TEST
 
 static void run_packed(struct text *t, const struct json *v)
 {
     const struct json *want = json_get(v, "packed");
+    if (!want)
+        return;
     struct keepset *keep = read_keep(t, json_get(v, "keep"));
     struct rope_set rope = {0};
     ck_assert_int_eq(rope_set_reserve(&rope, t->m, t->n_prompt + t->n_fed, NULL), 0);
@@ -131,15 +138,7 @@ static void run_packed(struct text *t, const struct json *v)
 
 START_TEST(packed_positions_give_the_numbers_of_transformers_with_keys_and_queries_turned)
 {
-    const struct json *v = vectors_model(_i);
-    struct model *m = vectors_folder(v);
-    struct text t;
-    text_begin(&t, v, m);
-    for (const struct json *c = json_first(json_get(t.pruned, "cases")); c; c = json_next(c))
-        if (json_get(c, "packed"))
-            run_packed(&t, c);
-    text_end(&t);
-    model_close(m);
+    each_case(_i, run_packed);
 }
 END_TEST
 

@@ -18,9 +18,11 @@ double bench_output_flop(const struct hparams *hp, double rows)
 
 double bench_causal_flop(const struct hparams *hp, double n)
 {
-    double pairs = 0, w = hp->window; /* of a query and a key that it sees */
-    for (int l = 0; l < hp->n_layer; l++)
-        pairs += model_layer_prunable(hp, l) || n <= w ? n * (n + 1) / 2 : w * (w + 1) / 2 + (n - w) * w;
+    double pairs = 0; /* of a query and a key that it sees: of the last query as many as the layer then holds */
+    for (int l = 0; l < hp->n_layer; l++) {
+        double w = model_layer_holds(hp, l, n);
+        pairs += w * (w + 1) / 2 + (n - w) * w;
+    }
     return 2 * pairs * hp->head_dim * hp->n_head;
 }
 
@@ -31,10 +33,7 @@ double bench_entry_bytes(const struct hparams *hp)
 
 double bench_cache_bytes(const struct hparams *hp, double n)
 {
-    double entries = 0;
-    for (int l = 0; l < hp->n_layer; l++)
-        entries += model_layer_prunable(hp, l) || n <= hp->window ? n : hp->window;
-    return 2.0 * sizeof(float) * hp->head_dim * hp->n_kv_head * entries;
+    return 2.0 * sizeof(float) * hp->head_dim * hp->n_kv_head * model_holds(hp, n);
 }
 
 double bench_weight_bytes(const struct model *m)

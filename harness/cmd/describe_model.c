@@ -37,8 +37,7 @@ static int64_t entry_bytes(const struct hparams *hp)
 /* Of a sequence of n tokens: a layer with a window holds the last of them. */
 static int64_t cache_bytes(const struct hparams *hp, int n)
 {
-    int windowed = count_layers(hp, MODEL_LAYER_WINDOW), held = hp->window < n ? hp->window : n;
-    return entry_bytes(hp) * ((int64_t)(hp->n_layer - windowed) * n + (int64_t)windowed * held);
+    return entry_bytes(hp) * (int64_t)model_holds(hp, n);
 }
 
 static int length_at(const struct hparams *hp, int i) /* 0: there are no more */

@@ -53,7 +53,7 @@ static struct layer_row look_at_layer(const struct group_run *s, const struct ce
     if (count == (double)holds * hp->n_kv_head)
         out.lost = 0; /* nothing was removed: not even a rounding error */
     out.found = n_evidence ? evidence / n_evidence : (double)NAN;
-    if (!model_layer_prunable(hp, layer) && s->g->cell[r->cell]->windows == WINDOWS_KEEP)
+    if (!prune_takes(s->g->cell[r->cell], hp, layer))
         out.lost = out.found = (double)NAN; /* nothing could be removed here */
     else if (!model_layer_prunable(hp, layer) && on_all == 0)
         out.lost = (double)NAN; /* its window had moved on from the prompt */

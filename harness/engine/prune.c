@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/experiment/layers.h"
 
 struct prune_request prune_request_of(const struct cell *c, const struct hparams *hp)
 {
@@ -26,13 +27,12 @@ struct prune_request prune_request_of(const struct cell *c, const struct hparams
 
 int prune_takes(const struct cell *c, const struct hparams *hp, int layer)
 {
-    return c->windows == WINDOWS_PRUNE || model_layer_prunable(hp, layer);
+    return layers_takes(hp, c->windows, layer);
 }
 
 int prune_holds(const struct hparams *hp, int layer, int n)
 {
-    int windowed = hp && model_layer_kind(hp, layer) == MODEL_LAYER_WINDOW;
-    return windowed && n > hp->window ? hp->window : n;
+    return hp ? (int)model_layer_holds(hp, layer, n) : n;
 }
 
 /* The layers that are pruned, side by side, as allocators see them: layer i is layer number[i] of the model. */
@@ -71,7 +71,7 @@ static void pruned_init(struct pruned *p, const struct prune_request *r)
                          .cosine = mem_new(L, sizeof *p->cosine),
                          .weight = mem_new(L, sizeof *p->weight)};
     for (int l = 0; l < r->n_layer; l++) {
-        if (r->hp && r->windows == WINDOWS_KEEP && !model_layer_prunable(r->hp, l))
+        if (r->hp && !layers_takes(r->hp, r->windows, l))
             continue;
         int i = p->n++;
         p->number[i] = l;

@@ -42,7 +42,7 @@ struct prune_request {
 
 /* What a cell asks of a cut; the prompt, its entries and scores are left zero. */
 struct prune_request prune_request_of(const struct cell *c, const struct hparams *hp);
-/* 1 when the cell prunes this layer: all but those with a window, or, with windows: prune, these too. */
+/* 1 when the cell prunes this layer (layers.h). */
 int prune_takes(const struct cell *c, const struct hparams *hp, int layer);
 /* Entries of a layer that holds all it can after n tokens: n, or the last ones that its window holds. */
 int prune_holds(const struct hparams *hp, int layer, int n);

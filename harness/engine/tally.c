@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/experiment/layers.h"
 
 static size_t per_head(const struct tally *t, int cap)
 {
@@ -50,17 +51,12 @@ static struct tally *create(const struct hparams *hp, const int *cap, int column
     return t;
 }
 
-static int is_kept(const struct tally_of *of, const struct hparams *hp, int layer)
-{
-    return of->layers == WINDOWS_PRUNE || model_layer_prunable(hp, layer);
-}
-
 struct tally *tally_create(const struct hparams *hp, const struct kvcache *c, int room, const struct tally_of *of,
                            struct err *e)
 {
     int heads = hp->n_layer * hp->n_kv_head, *cap = mem_new((size_t)heads, sizeof *cap);
     for (int i = 0; i < heads; i++)
-        if (is_kept(of, hp, i / hp->n_kv_head))
+        if (layers_takes(hp, of->layers, i / hp->n_kv_head))
             cap[i] = kvcache_n_entry(c, i / hp->n_kv_head, i % hp->n_kv_head) + room;
     struct tally *t = create(hp, cap, of->columns, of->window, e);
     mem_free(cap);
@@ -175,8 +171,8 @@ struct tally *tally_gather(const struct tally *t, const struct hparams *hp, cons
     int *cap = mem_new((size_t)heads, sizeof *cap);
     for (int i = 0; i < heads; i++) {
         int l = i / t->n_kv_head, h = i % t->n_kv_head, n = kvcache_n_entry(c, l, h);
-        assert(!is_kept(of, hp, l) || t->cap[i]);
-        if (is_kept(of, hp, l))
+        assert(!layers_takes(hp, of->layers, l) || t->cap[i]);
+        if (layers_takes(hp, of->layers, l))
             cap[i] = (keep ? keepset_count(keep, l, h) : n) + room;
         most = n > most ? n : most;
     }

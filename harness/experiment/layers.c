@@ -1,11 +1,21 @@
 #include "harness/experiment/layers.h"
 
+int layers_takes(const struct hparams *hp, enum windows windows, int layer)
+{
+    return windows == WINDOWS_PRUNE || model_layer_prunable(hp, layer);
+}
+
+int layers_count(const struct hparams *hp, enum windows windows)
+{
+    return windows == WINDOWS_PRUNE ? hp->n_layer : model_n_prunable(hp);
+}
+
 void layers_of(const struct hparams *hp, enum windows windows, struct layers *out)
 {
     out->n = 0;
     out->n_model = hp->n_layer;
     for (int l = 0; l < hp->n_layer; l++)
-        if (windows == WINDOWS_PRUNE || model_layer_prunable(hp, l))
+        if (layers_takes(hp, windows, l))
             out->number[out->n++] = l;
 }
 

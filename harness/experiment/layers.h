@@ -10,6 +10,10 @@ struct layers {
     int number[DIMS_MAX_LAYER]; /* [n] what the model calls them, ascending */
 };
 
+/* 1 when a cell with these `windows` prunes the layer: all but those with a window, or, with windows: prune, these too.
+ */
+int layers_takes(const struct hparams *hp, enum windows windows, int layer);
+int layers_count(const struct hparams *hp, enum windows windows); /* how many it prunes */
 void layers_of(const struct hparams *hp, enum windows windows, struct layers *out);
 /* Appends "18 layers", and of a model with windows ", 15 of them with a window of 512 (not pruned)". */
 void layers_text(const struct hparams *hp, struct str *out);

@@ -1,4 +1,5 @@
 #include "harness/layer_metrics/repr_relate.h"
+#include "harness/experiment/layers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ static int is_of_study(const struct agg_cell *c, const struct repr_damage *d)
 static void add_attention_lost(const struct aggregate *a, const struct exp_task *t, const struct hparams *hp,
                                struct repr_damage *d)
 {
-    int extra = 0, found = 0, n_layer = d->windows_are_pruned ? hp->n_layer : model_n_prunable(hp);
+    int extra = 0, found = 0, n_layer = layers_count(hp, d->windows_are_pruned ? WINDOWS_PRUNE : WINDOWS_KEEP);
     while (extra < a->n_extra && strcmp(a->extra_name[extra], columns_name(COLUMN_ATTENTION_LOST)) != 0)
         extra++;
     if (d->only || extra == a->n_extra)

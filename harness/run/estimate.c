@@ -1,4 +1,5 @@
 #include "harness/run/estimate.h"
+#include "harness/experiment/layers.h"
 
 #include <math.h>
 
@@ -31,26 +32,12 @@ static double entry_bytes(const struct hparams *hp)
     return 8.0 * hp->n_kv_head * hp->head_dim;
 }
 
-/* Entries of a layer after n tokens. */
-static double holds(const struct hparams *hp, int layer, double n)
-{
-    return model_layer_prunable(hp, layer) || n < hp->window ? n : hp->window;
-}
-
-/* The same of all layers together, and of the mean token while n are read. */
-static double held(const struct hparams *hp, double n)
-{
-    double sum = 0;
-    for (int l = 0; l < hp->n_layer; l++)
-        sum += holds(hp, l, n);
-    return sum;
-}
-
+/* Entries of all layers that the mean token sees while n are read. */
 static double seen(const struct hparams *hp, double n)
 {
     double sum = 0;
     for (int l = 0; l < hp->n_layer; l++) {
-        double most = holds(hp, l, n);
+        double most = model_layer_holds(hp, l, n);
         sum += most - (n > 0 ? most * most / (2 * n) : 0);
     }
     return sum;
@@ -59,11 +46,11 @@ static double seen(const struct hparams *hp, double n)
 /* What a cell keeps of them after a prompt of n tokens. */
 static double kept_entries(const struct cell *c, const struct hparams *hp, double n)
 {
-    int pruned = c->windows == WINDOWS_PRUNE ? hp->n_layer : model_n_prunable(hp);
+    int pruned = layers_count(hp, c->windows);
     double sum = 0;
     for (int l = 0; l < hp->n_layer; l++) {
-        double most = holds(hp, l, n), m = most;
-        if (c->windows == WINDOWS_KEEP && !model_layer_prunable(hp, l))
+        double most = model_layer_holds(hp, l, n), m = most;
+        if (!layers_takes(hp, c->windows, l))
             m = most;
         else if (c->budget.kind == BUDGET_KEEP)
             m = decimal_to_double(c->budget.keep) * most;
@@ -79,7 +66,7 @@ static double kept_entries(const struct cell *c, const struct hparams *hp, doubl
 double estimate_share(const struct experiment *x, const struct cell *c, double n)
 {
     const struct hparams *hp = &x->model[c->model].hp;
-    return kept_entries(c, hp, n) / held(hp, n);
+    return kept_entries(c, hp, n) / model_holds(hp, n);
 }
 
 int estimate_opens_group(const struct experiment *x, int cell)
@@ -120,7 +107,7 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
         int samples = x->task[f->task].n_sample;
         longest = n > 0 ? n : hp->context_length;
         n = sizes ? sizes->sum / sizes->n : longest;
-        double form = weights(hp, f->weight_dtype), full = held(hp, longest) * entry;
+        double form = weights(hp, f->weight_dtype), full = model_holds(hp, longest) * entry;
         out->weights = form > out->weights ? form : out->weights; /* one form is loaded at a time */
         struct estimate_group g;
         estimate_group(x, first, (int)longest, threads, &g);
@@ -143,7 +130,7 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
                 out->flop += samples * n * row_flop(hp, kept / 2 + seen(hp, (double)c->chunk.size), 0);
             out->flop += samples * rows * row_flop(hp, kept, 1);
             kept = kept_entries(c, hp, longest);
-            cut += kept < held(hp, longest) ? kept * entry : 0; /* whole caches are shared */
+            cut += kept < model_holds(hp, longest) ? kept * entry : 0; /* whole caches are shared */
         }
         cut = cut < memory ? cut : memory;
         out->cut_caches = cut > out->cut_caches ? cut : out->cut_caches;
@@ -203,7 +190,7 @@ static double scores(const struct experiment *x, const struct cell *f, double n)
     mem_free(known);
     double layer = hp->n_head * (of.columns * (n / 64 + 4) * n + of.window * n), all = 2.0 * of.columns + of.window;
     double predictions = x->measure & MEASURE_KL ? (double)f->max_new_tokens * hp->n_vocab : 0;
-    int layers = of.layers == WINDOWS_PRUNE ? hp->n_layer : model_n_prunable(hp);
+    int layers = layers_count(hp, of.layers);
     return 4 * (scorers * n * hp->n_layer * hp->n_kv_head + layer + cuts * all * n * layers * hp->n_head + predictions);
 }
 
@@ -230,7 +217,7 @@ static double shared(const struct cell *c, const struct hparams *hp, double n)
 {
     double sum = 0;
     for (int l = 0; l < hp->n_layer; l++)
-        sum += c->windows == WINDOWS_KEEP && !model_layer_prunable(hp, l) ? holds(hp, l, n) : 0;
+        sum += layers_takes(hp, c->windows, l) ? 0 : model_layer_holds(hp, l, n);
     return sum;
 }
 
@@ -238,7 +225,7 @@ static double shared(const struct cell *c, const struct hparams *hp, double n)
 static double cell_bytes(const struct experiment *x, const struct cell *c, double n)
 {
     const struct hparams *hp = &x->model[c->model].hp;
-    double entry = entry_bytes(hp), kept = kept_entries(c, hp, n), whole = held(hp, n);
+    double entry = entry_bytes(hp), kept = kept_entries(c, hp, n), whole = model_holds(hp, n);
     double fed = c->max_new_tokens + HELD, room = (double)c->cut_every < fed ? (double)c->cut_every : fed;
     if (c->cut_every)
         return kept * entry + 2 * (kept + room * hp->n_layer) * (entry * (c->packed ? 1.5 : 1) + statistics(x, c));
@@ -260,7 +247,7 @@ void estimate_group(const struct experiment *x, int first, int prompt, int threa
     double n = out->prompt;
     out->activations = activations(hp, n, threads);
     double read = model_n_prunable(hp) < hp->n_layer ? n : 0; /* a layer with a window is whole while it is read */
-    out->full_cache = (held(hp, n) + read) * entry_bytes(hp);
+    out->full_cache = (model_holds(hp, n) + read) * entry_bytes(hp);
     out->scores = scores(x, f, n);
     for (int i = first; i < x->n_cell; i++) {
         if (!axes_same_group(f, &x->cell[i]))
