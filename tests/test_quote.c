@@ -732,6 +732,7 @@ Suite *make_quote_suite(void)
 {
     Suite *s = suite_create("quote");
     TCase *t = tcase_create("quote");
+    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, every_language_gives_the_text_back);
     tcase_add_test(t, what_is_seen_of_what_can_not_be);
