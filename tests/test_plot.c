@@ -441,6 +441,53 @@ START_TEST(nothing_but_full_is_nothing_to_plot)
 }
 END_TEST
 
+/* The folder shows one report: what an earlier one has left is gone, and what somebody else has put there stays. */
+START_TEST(a_report_removes_the_figures_that_it_makes_no_more)
+{
+    static const char *const own[] = {"plots/1-t-score.dat", "plots/1-t-score.gp", "plots/1-t-score.svg",
+                                      "plots/1-t-score.png", "plots/1-t-kl.dat"};
+    struct rows_fake other[8];
+    struct plot_list p;
+    fake_gnuplot("#!/bin/sh\nn=${1%.gp}\necho new >$n.svg\necho new >$n.png\n");
+    draw(sweep, 8, &p);
+    plot_list_fini(&p);
+    rows_write("plots/mine.svg", "a picture of the user's");
+    rows_write("plots/1-t-score.txt", "notes on one of ours");
+    rows_write("plots/metrics-1-depthkv.dat", "of another command");
+    for (int i = 0; i < 8; i++) {
+        other[i] = sweep[i];
+        other[i].task = "other";
+    }
+    draw(other, 8, &p);
+    plot_list_fini(&p);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        ck_assert_msg(!exists(own[i]), "%s", own[i]);
+    ck_assert(exists("plots/1-other-score.dat") && exists("plots/1-other-score.svg"));
+    ck_assert(exists("plots/mine.svg") && exists("plots/1-t-score.txt") && exists("plots/metrics-1-depthkv.dat"));
+    draw(sweep, 2, &p); /* nothing to plot any more */
+    plot_list_fini(&p);
+    ck_assert(!exists("plots/1-other-score.dat") && !exists("plots/1-other-score.gp"));
+}
+END_TEST
+
+START_TEST(a_list_of_figures_leads_out_of_no_folder)
+{
+    struct plot_list p;
+    draw(sweep, 8, &p);
+    plot_list_fini(&p);
+    rows_write("kept.dat", "above the figures");
+    rows_write("plots/my notes.dat", "no name of a figure");
+    rows_write("plots/report.list", "# a comment\n../kept\n\nmy notes\n1-t-score\n.\nnever-was\n1-t-kl");
+    draw(sweep, 2, &p);
+    plot_list_fini(&p);
+    ck_assert(exists("kept.dat") && exists("plots/my notes.dat"));
+    ck_assert(!exists("plots/1-t-score.dat") && !exists("plots/1-t-kl.dat"));
+    char *list = rows_read("plots/report.list");
+    ck_assert(list[0] == '#' && strchr(list, '\n')[1] == '\0'); /* only what it says of itself */
+    mem_free(list);
+}
+END_TEST
+
 Suite *make_plot_suite(void)
 {
     Suite *s = suite_create("plot");
@@ -458,6 +505,8 @@ Suite *make_plot_suite(void)
     tcase_add_test(t, a_signal_ends_gnuplot_and_the_report);
     tcase_add_test(t, file_names_are_safe_bounded_and_each_its_own);
     tcase_add_test(t, nothing_but_full_is_nothing_to_plot);
+    tcase_add_test(t, a_report_removes_the_figures_that_it_makes_no_more);
+    tcase_add_test(t, a_list_of_figures_leads_out_of_no_folder);
     suite_add_tcase(s, t);
     return s;
 }

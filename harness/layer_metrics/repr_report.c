@@ -448,6 +448,7 @@ int repr_report_write(const char *dir, const struct repr_report *r, struct messa
     for (int t = 0; t < r->x->n_task; t++)
         for (int def = 0; def < REPR_N_DEFINITION && !bad; def++)
             bad = r->study[t].value[def][0][0] && plot(plots, r, t, def, &list, e);
+    bad = plot_own(plots, "metrics", &list, !bad, bad ? NULL : e) || bad;
     plot_list_tell(&list);
     message_append(messages, &list.messages);
     plot_list_fini(&list);

@@ -67,6 +67,8 @@ int figure_write(const char *dir, const struct aggregate *a, struct plot_list *o
     char *folder = fs_join(dir, "plots");
     struct figure_job j = {.folder = folder, .a = a, .out = out};
     int rc = fs_mkdirs(folder, e) || draw_all(&j, e) ? -1 : 0;
+    if (plot_own(folder, "report", out, rc == 0, rc == 0 ? e : NULL))
+        rc = -1;
     if (rc == 0 && out->n == 0)
         message_add(&out->messages, MESSAGE_NOTHING_TO_PLOT, NULL);
     plot_list_tell(out);

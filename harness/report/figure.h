@@ -32,8 +32,8 @@ int figure_count(void);
 const struct figure_ops *figure_at(int i); /* in the order in which pages show them */
 const struct figure_ops *figure_find(const char *name);
 
-/* Writes DIR/plots with all figures. `out` starts zeroed. A missing, failing or slow gnuplot is a warning, not an
- * error; being asked to stop is one. */
+/* Writes DIR/plots with all figures, and removes those of an earlier report that this one has not. `out` starts zeroed.
+ * A missing, failing or slow gnuplot is a warning, not an error; being asked to stop is one. */
 int figure_write(const char *dir, const struct aggregate *a, struct plot_list *out, struct err *e);
 
 #endif

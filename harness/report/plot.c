@@ -1,6 +1,7 @@
 #include "harness/report/plot.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "harness/base/fs.h"
@@ -97,6 +98,8 @@ void plot_list_tell(struct plot_list *p)
     str_free(&more);
 }
 
+static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
 void plot_safe_name(struct str *name)
 {
     enum {
@@ -105,10 +108,63 @@ void plot_safe_name(struct str *name)
     }; /* with a folder in front and .gp.tmp.1234567 behind, far below the 255 of a file system */
     uint64_t hash = hash_fnv1a(name->p, name->n);
     for (char *p = name->p; *p; p++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p))
+        if (!strchr(safe, *p))
             *p = '_';
     if (name->n <= MOST)
         return;
     name->n = MOST - HASH;
     str_addf(name, "-%08x", (unsigned)(hash & 0xFFFFFFFF));
+}
+
+/* ---- what was drawn here before ---- */
+
+static int is_listed(const struct plot_list *p, const char *name)
+{
+    for (int i = 0; i < p->n; i++)
+        if (strcmp(p->item[i].name, name) == 0)
+            return 1;
+    return 0;
+}
+
+static void remove_figure(const char *folder, const char *name)
+{
+    gnuplot_remove(folder, name);
+    for (int i = 0; i < 2; i++) {
+        struct str path = {0};
+        str_addf(&path, i ? "%s/%s.gp" : "%s/%s.dat", folder, name);
+        remove(path.p);
+        str_free(&path);
+    }
+}
+
+int plot_own(const char *folder, const char *maker, const struct plot_list *now, int is_whole, struct err *e)
+{
+    struct quote page = {.language = QUOTE_LINE};
+    struct str path = {0};
+    size_t n = 0;
+    str_addf(&path, "%s/%s.list", folder, maker);
+    char *old = fs_exists(path.p) ? fs_read(path.p, &n, NULL) : NULL;
+    int rc = 0;
+    quote_add(&page, "# Figures of depthkv %s. It removes those of them that it makes no more, and no other file.\n",
+              maker);
+    for (char *line = old; line && *line;) {
+        size_t length = strcspn(line, "\n");
+        char *next = line + length + (line[length] == '\n');
+        line[length] = '\0';
+        /* somebody may have written into the list: only what could be a figure's name leads to a file of this folder */
+        int is_name = length > 0 && strspn(line, safe) == length && !is_listed(now, line);
+        if (is_name && is_whole)
+            remove_figure(folder, line);
+        else if (is_name)
+            quote_add(&page, "%s\n", line);
+        line = next;
+    }
+    for (int i = 0; i < now->n; i++)
+        quote_add(&page, "%s\n", now->item[i].name);
+    if (old || now->n)
+        rc = quote_save(&page, path.p, e);
+    quote_free(&page);
+    mem_free(old);
+    str_free(&path);
+    return rc;
 }

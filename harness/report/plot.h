@@ -23,6 +23,12 @@ struct plot_list {
 
 void plot_list_fini(struct plot_list *p);
 
+/* A folder holds the figures of its last report and no older ones. FOLDER/MAKER.list names those that `maker`
+ * ("report", "metrics") has made; the ones that are not in `now` any more are removed, with data, script and pictures,
+ * and the list is written anew. Other files are left alone, whatever they are called. is_whole 0: making them was
+ * broken off, and nothing is removed yet. */
+int plot_own(const char *folder, const char *maker, const struct plot_list *now, int is_whole, struct err *e);
+
 /* ---- for figures ---- */
 
 /* Okabe and Ito's palette, which readers with any colour vision can tell apart, and point types that differ as well. */

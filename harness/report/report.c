@@ -313,6 +313,16 @@ int report_write(const char *dir, struct message_list *messages, struct err *e)
     return report_write_to(dir, dir, messages, e);
 }
 
+/* Pages without figures show none of an earlier report's. */
+static int remove_figures(const char *out, struct err *e)
+{
+    struct plot_list none = {0};
+    char *folder = fs_join(out, "plots");
+    int rc = fs_is_dir(folder) ? plot_own(folder, "report", &none, 1, e) : 0;
+    mem_free(folder);
+    return rc;
+}
+
 /* Pages of a folder that has no rows, only what they came to. */
 static int write_cells(const char *dir, const char *out, struct message_list *messages, struct err *e)
 {
@@ -327,7 +337,7 @@ static int write_cells(const char *dir, const char *out, struct message_list *me
         tell(messages, &(struct report_texts){&md, &tex, &html});
         quote_add(&html, "</html>\n");
         rc = save(out, "table.md", &md, e) || save(out, "table.tex", &tex, e) || save(out, "index.html", &html, e) ||
-                     save_messages(out, messages, e)
+                     save_messages(out, messages, e) || remove_figures(out, e)
                  ? -1
                  : 0;
         csv_free(&cells);
