@@ -8,24 +8,26 @@
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/cmd/cli.h"
+#include "harness/cmd/start.h"
 #include "harness/rows/source_id.h"
 
 static const struct {
     const char *name, *summary;
     int (*run)(int argc, char **argv);
+    int computes; /* 1: with a model */
 } command[] = {
-    {"run", "run an experiment file, or continue it", cmd_run},
-    {"check", "validate an experiment; print its cells, time and memory", cmd_check},
-    {"report", "rebuild tables and plots from stored rows", cmd_report},
-    {"compare", "two results, cell by cell; fail when a number got worse", cmd_compare},
-    {"list", "policies, allocators, tasks, metrics, experiments", cmd_list},
-    {"describe", "parameters of one of them, or what a model file holds", cmd_describe},
-    {"import", "make a model file from GGUF or a Hugging Face folder", cmd_import},
-    {"generate", "continue a prompt", cmd_generate},
-    {"samples", "print a task's samples as JSONL", cmd_samples},
-    {"trace", "what one cell kept of one sample, position by position", cmd_trace},
-    {"metrics", "metrics of layers, from hidden states, and what they say of a layer's damage", cmd_metrics},
-    {"bench", "throughput and memory against this machine's own limits", cmd_bench},
+    {"run", "run an experiment file, or continue it", cmd_run, 1},
+    {"check", "validate an experiment; print its cells, time and memory", cmd_check, 1},
+    {"report", "rebuild tables and plots from stored rows", cmd_report, 0},
+    {"compare", "two results, cell by cell; fail when a number got worse", cmd_compare, 0},
+    {"list", "policies, allocators, tasks, metrics, experiments", cmd_list, 0},
+    {"describe", "parameters of one of them, or what a model file holds", cmd_describe, 0},
+    {"import", "make a model file from GGUF or a Hugging Face folder", cmd_import, 0},
+    {"generate", "continue a prompt", cmd_generate, 1},
+    {"samples", "print a task's samples as JSONL", cmd_samples, 0},
+    {"trace", "what one cell kept of one sample, position by position", cmd_trace, 1},
+    {"metrics", "metrics of layers, from hidden states, and what they say of a layer's damage", cmd_metrics, 1},
+    {"bench", "throughput and memory against this machine's own limits", cmd_bench, 1},
 };
 enum { N_COMMAND = sizeof command / sizeof *command };
 
@@ -37,6 +39,10 @@ static const struct {
     {"DEPTHKV_DATA", "folder of the books and questions that tasks read (default: those that come with depthkv)"},
     {"DEPTHKV_FREE_MEMORY", "memory that a run may count on, as 8G (default: what the system says is available)"},
     {"PATH", "where gnuplot is sought, which draws the plots"},
+    {"OPENBLAS_CORETYPE", "kernels of OpenBLAS (default: the best that it has and the processor can run)"},
+    {"OMP_WAIT_POLICY", "passive: threads that wait sleep at once"},
+    {"GOMP_SPINCOUNT", "how often they look before they sleep (default: 10000 times, less than a millisecond)"},
+    {"DEPTHKV_RESTART", "0: the program does not start itself again, which it does to tell libraries the above"},
     {"OMP_NUM_THREADS", "threads, where --threads does not say it (default: one a core)"},
 };
 
@@ -80,8 +86,11 @@ static int dispatch(int argc, char **argv)
     const char *names[N_COMMAND];
     for (int i = 0; i < N_COMMAND; i++) {
         names[i] = command[i].name;
-        if (!strcmp(argv[1], names[i]))
-            return command[i].run(argc - 1, argv + 1);
+        if (strcmp(argv[1], names[i]) != 0)
+            continue;
+        if (command[i].computes)
+            start_prepare();
+        return command[i].run(argc - 1, argv + 1);
     }
     quote_show(stderr, "depthkv: unknown command '%s'%s (see: depthkv -h)\n", argv[1],
                str_did_you_mean(argv[1], names, N_COMMAND));

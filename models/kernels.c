@@ -65,6 +65,11 @@ const char *kernels_blas(void)
     return openblas_get_config();
 }
 
+const char *kernels_blas_core(void)
+{
+    return strstr(openblas_get_config(), "DYNAMIC_ARCH") ? openblas_get_corename() : "";
+}
+
 const char *kernels_set(void)
 {
 #if defined(__x86_64__)

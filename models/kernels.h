@@ -46,6 +46,7 @@ void kernels_init(void);
 /* Whether what OpenBLAS will ask for can be had; ERR_NOMEM names the limit. */
 int kernels_check_room(int threads, struct err *e);
 const char *kernels_blas(void); /* the library's own description, with its version and the processor it chose */
+const char *kernels_blas_core(void); /* that processor; "" where the library has the kernels of one only */
 const char *kernels_set(void);  /* which of our own versions this processor gets */
 
 #endif

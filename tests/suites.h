@@ -80,6 +80,7 @@
     SUITE(chunked) \
     SUITE(evict) \
     SUITE(bench) \
+    SUITE(blas_choice) \
     SUITE(fuzz_findings)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

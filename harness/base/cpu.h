@@ -29,4 +29,11 @@
 #define CPU_HAS_V4 __builtin_cpu_supports("x86-64-v4")
 #endif
 
+#if defined(__x86_64__)
+#define CPU_HAS_AVX __builtin_cpu_supports("avx")
+#define CPU_IS_AMD (__builtin_cpu_is("amd") != 0)
+/* Version 4 and what OpenBLAS's kernels of that name have beside it. */
+#define CPU_HAS_COOPERLAKE (CPU_HAS_V4 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16"))
+#endif
+
 #endif

@@ -28,6 +28,7 @@ static const struct {
     const char *stem, *why;
 } exceptions[] = {
     {"harness/main.", "it calls a command"},
+    {"harness/base/again.", "it starts the program again, which then computes"},
     {"harness/base/csv.", "tables alone are written in it"},
     {"harness/base/data_dir.", "it says where files lie; what is in them, prompts and profiles tell"},
     {"harness/base/quote.", "it prints for people"},
@@ -45,6 +46,7 @@ static const struct {
     {"harness/run/feasible.", "what check says ahead"},
     {"harness/run/progress.", "it prints for people"},
     {"harness/run/tryout.", "what check says ahead"},
+    {"models/blas_choice.", "the kernels that it chooses stand in what OpenBLAS says of itself"},
     {"models/import", "the file that it made is in the key by its hash"},
     {"models/gguf.", "read by import alone"},
     {"models/safetensors.", "read by import alone"},

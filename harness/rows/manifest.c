@@ -1,6 +1,7 @@
 #include "harness/rows/manifest.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -11,6 +12,7 @@
 #include "harness/base/mem.h"
 #include "harness/rows/build_id.h"
 #include "harness/rows/source_id.h"
+#include "models/blas_choice.h"
 #include "models/kernels.h"
 #include "models/transformer.h"
 
@@ -111,6 +113,16 @@ static void add_engines(const char *dir, const char *engine, const char *cpu, co
     mem_free(path);
 }
 
+/* Which of OpenBLAS's kernels, and whose choice they were. */
+static void add_blas_core(struct str *s)
+{
+    const char *instead = blas_choice_instead_of(), *set = getenv("OPENBLAS_CORETYPE");
+    text(s, "blas_core", blas_choice_core());
+    text(s, "blas_core_chosen_by", instead ? "depthkv" : set && *set ? "OPENBLAS_CORETYPE" : "OpenBLAS");
+    if (instead)
+        text(s, "blas_core_in_place_of", instead);
+}
+
 int manifest_write(const char *dir, const struct experiment *x, int argc, char *const *argv, int finished,
                    struct err *e)
 {
@@ -132,6 +144,7 @@ int manifest_write(const char *dir, const struct experiment *x, int argc, char *
     text(&s, "engine_sha256", engine);
     text(&s, "compiler_and_flags", source_id_flags);
     text(&s, "blas", kernels_blas());
+    add_blas_core(&s);
     text(&s, "cpu", str_c(&cpu));
     text(&s, "host", u.nodename);
     text(&s, "system", u.release);

@@ -1,0 +1,10 @@
+/* What must be known before libraries are loaded, and is known only afterwards: which kernels OpenBLAS shall take, and
+ * how long threads of OpenMP that wait shall spin. */
+#ifndef HARNESS_CMD_START_H
+#define HARNESS_CMD_START_H
+
+/* First thing in a command that computes. May start the program again, once as a rule: the same process, the same
+ * arguments, and an environment in which that is said. What can't be mended is a warning. */
+void start_prepare(void);
+
+#endif
