@@ -43,6 +43,15 @@ static int create(void **self, const void *config, const struct allocator_setup 
         destroy(p);
         return -1;
     }
+    for (int k = 0; p && k < p->n_level; k++)
+        if (isnan(p->level[k])) {
+            err_set(e, ERR_CONFIG,
+                    "%s: a study whose layers kept different shares of what they have (keep_tokens or keep_bytes with "
+                    "windows: prune) has no level to choose; study with keep",
+                    ((const struct config *)config)->choice.path);
+            destroy(p);
+            return -1;
+        }
     *self = p;
     return p ? 0 : -1;
 }

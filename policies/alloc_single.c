@@ -45,10 +45,15 @@ static int allocate(const void *config, const struct allocator_input *in, int *e
         return err_set(e, ERR_POLICY, "single: one layer is expected here, found all");
     if (studied < 0)
         return err_set(e, ERR_POLICY, "single: layer %d is none of those that are pruned", (int)c->layer);
+    double kept = 0, held = 0;
     for (int l = 0; l < in->n_layer; l++) {
         int pruned = c->only ? l != studied : l == studied, m = allocator_m(in, l);
         entries[l] = pruned && m < in->available[l] ? m : in->available[l];
+        kept += pruned ? m : 0;
+        held += pruned ? allocator_n(in, l) : 0;
     }
+    if (in->level && held > 0)
+        *in->level = kept / held;
     return 0;
 }
 

@@ -38,6 +38,7 @@ struct allocator_input {
     const double *cosine; /* [n_layer] mean over the prompt's tokens of the cosine between the stream before the
                              attention block and after its residual; NULL unless COSINE */
     double *predicted;    /* (optional) gets the damage that the rule predicts of its own answer, if it does */
+    double *level; /* (optional, PART) gets the share that the studied layers keep of what they have by themselves */
 };
 
 /* What is known of a model before anything runs. */

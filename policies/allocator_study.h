@@ -27,7 +27,7 @@ extern const char *const allocator_study_measures[]; /* in the order of the enum
 struct allocator_study {
     char *group; /* "/0" */
     char *task, *policy, *windows;
-    double level;         /* fraction kept in the studied layer */
+    double level;         /* fraction kept in the studied layer; NAN: not the same in all layers */
     int only;             /* 1: all layers but one were pruned */
     int higher_is_better; /* of the score */
     int n;                /* layers; 0 before allocator_study_layers */

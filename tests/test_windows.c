@@ -251,6 +251,85 @@ START_TEST(a_profile_has_the_models_numbers_and_guides_the_cells_that_prune_its_
 }
 END_TEST
 
+/* The same tokens are another share of a layer that holds fewer. */
+START_TEST(a_level_is_of_what_the_studied_layer_holds)
+{
+    static const struct {
+        const char *budget;
+        int tokens; /* of a layer; 0: the fraction 0.1 */
+    } budgets[] = {{"keep: 0.1", 0}, {"keep_tokens: 100", 100}, {"keep_tokens: 10", 10}, {"keep_bytes: 5120", 10}};
+    for (size_t b = 0; b < sizeof budgets / sizeof *budgets; b++) {
+        struct rows r;
+        struct str rest = {0}, dir = {0};
+        str_addf(&rest, "sweep:\n  - {policy: knorm, %s, layer_budget: {single: {layer: all}}, windows: prune}\n",
+                 budgets[b].budget);
+        str_addf(&dir, "out%d", (int)b);
+        char *text = yaml("windows.h5", rest.p);
+        rows_run_and_load(text, dir.p, &r);
+        ck_assert_int_eq(r.n, 5);
+        for (int l = 0; l < 4; l++) {
+            const struct json *row = r.v[l + 1], *kept = json_first(json_get(row, "kept"));
+            double holds = l % 2 ? SUPPORT_WINDOW : value(row, "n");
+            double level = budgets[b].tokens ? fmin(budgets[b].tokens, holds) / holds : 0.1;
+            for (int i = 0; i < l; i++)
+                kept = json_next(kept);
+            ck_assert_msg(fabs(value(row, "level") - level) < 1e-12, "%s, layer %d: level %g, not %g",
+                          budgets[b].budget, l, value(row, "level"), level);
+            ck_assert_double_eq(json_number(kept, -1), floor(level * holds + 1e-9));
+        }
+        rows_free(&r);
+        mem_free(text);
+        str_free(&rest);
+        str_free(&dir);
+    }
+}
+END_TEST
+
+#define READER(name, windows) \
+    "sweep:\n  - {policy: knorm, keep: 0.5, layer_budget: {" name ": {profile: out/profile.h5}}, windows: " windows \
+    "}\n"
+
+/* Damages of one budget can be compared; a level to go back to they do not have. */
+START_TEST(a_study_of_unequal_shares_has_no_level)
+{
+    struct experiment x;
+    struct message_list messages = {0};
+    struct str errors = {0};
+    double level;
+    char *dir = rows_path("out"), *profile = rows_path("out/profile.h5");
+    char *text =
+        yaml("windows.h5", "sweep:\n  - {policy: knorm, keep_tokens: 100, layer_budget: {single: {layer: all}}, "
+                           "windows: prune}\n");
+    rows_run(text, "out", 0, NULL);
+    mem_free(text);
+    ck_assert_int_eq(report_write(dir, &messages, NULL), 0);
+    struct h5 *f = h5_open(profile, H5_MODE_READ, NULL);
+    ck_assert_int_eq(h5_get_double(f, "/0", "level", &level, NULL), 0);
+    h5_close(f, NULL);
+    ck_assert(isnan(level));
+    text = rows_read("out/studies.csv");
+    ck_assert_msg(strstr(text, "\n\"windows\",\"passkey\",\"knorm\",,0,kl,4,"), "%s", text);
+    mem_free(text);
+    text = rows_read("out/table.md");
+    ck_assert_msg(strstr(text, "\n### One layer pruned at a time: knorm, keep_tokens 100"), "%s", text);
+    mem_free(text);
+    load("windows.h5", READER("sensitivity", "prune"), &x);
+    experiment_fini(&x);
+    text = yaml("windows.h5", READER("knapsack", "prune"));
+    rows_write("x.yaml", text);
+    ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, &errors, NULL), -1);
+    ck_assert_msg(strstr(errors.p,
+                         "x.yaml:9: layer_budget: knapsack: out/profile.h5: a study whose layers kept different "
+                         "shares of what they have"),
+                  "%s", errors.p);
+    message_list_free(&messages);
+    mem_free(text);
+    mem_free(dir);
+    mem_free(profile);
+    str_free(&errors);
+}
+END_TEST
+
 START_TEST(check_says_which_layers_there_are)
 {
     int status;
@@ -283,6 +362,8 @@ Suite *make_windows_suite(void)
     tcase_add_test(t, a_sweep_over_windows_has_both_where_there_are_any);
     tcase_add_test(t, rows_have_the_share_of_what_can_be_pruned_and_of_all);
     tcase_add_test(t, a_profile_has_the_models_numbers_and_guides_the_cells_that_prune_its_layers);
+    tcase_add_test(t, a_level_is_of_what_the_studied_layer_holds);
+    tcase_add_test(t, a_study_of_unequal_shares_has_no_level);
     tcase_add_test(t, check_says_which_layers_there_are);
     suite_add_tcase(s, t);
     return s;

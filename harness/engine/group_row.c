@@ -148,8 +148,7 @@ void group_row_fill(const struct group_run *s, const struct cell_run *r, struct 
     fill_layers(s, r, row);
     fill_keep(s, r, row);
     if (cell->allocator->budget == ALLOCATOR_PART && cell->budget.kind != BUDGET_NONE)
-        row->level =
-            cell->budget.kind == BUDGET_KEEP ? decimal_to_double(cell->budget.keep) : (double)k->result.m / s->n;
+        row->level = cell->budget.kind == BUDGET_KEEP ? decimal_to_double(cell->budget.keep) : k->result.level;
     row->protection_cut = k->result.protection_cut;
     row->cache_bytes = (int64_t)r->bytes;
     row->cache_share = share_of_cache(s, row);

@@ -132,7 +132,7 @@ static int check_entries(const struct prune_request *r, const struct pruned *p, 
 
 /* Entries of every pruned layer: the allocator's, then whole first layers, whose cost the others share in proportion.
  */
-static int allocate(const struct prune_request *r, struct pruned *p, int m, double *predicted, struct err *e)
+static int allocate(const struct prune_request *r, struct pruned *p, int m, struct prune_result *out, struct err *e)
 {
     int first = r->protect.first_layers, spreads = r->allocator->budget == ALLOCATOR_SPREADS;
     int64_t total = 0, most = 0;
@@ -153,7 +153,8 @@ static int allocate(const struct prune_request *r, struct pruned *p, int m, doub
         .score = r->score && r->allocator->needs & STATISTIC_SCORES ? p->score : NULL,
         .stat = r->stat ? p->stat : NULL,
         .cosine = r->cosine ? p->cosine : NULL,
-        .predicted = predicted,
+        .predicted = &out->predicted,
+        .level = &out->level,
     };
     if (r->allocator->allocate(r->allocator_self, &in, p->entries, e)) {
         err_wrap(e, "layer_budget '%s'", r->allocator->name);
@@ -374,7 +375,7 @@ int prune_spread(const struct prune_request *r, struct prune_result *out, struct
     int m = r->n, rc = 0;
     struct pruned p;
     out->m = r->n;
-    out->predicted = (double)NAN;
+    out->level = out->predicted = (double)NAN;
     for (int l = 0; l < r->n_layer; l++)
         out->entries[l] = r->available[l];
     if (r->policy->keeps_all)
@@ -384,7 +385,7 @@ int prune_spread(const struct prune_request *r, struct prune_result *out, struct
         rc =
             err_set(e, ERR_CONFIG, "every layer of this model has a window, and none can be pruned with windows: keep");
     else
-        rc = own_budgets(r, &p, &m, e) || allocate(r, &p, m, &out->predicted, e) ? -1 : 0;
+        rc = own_budgets(r, &p, &m, e) || allocate(r, &p, m, out, e) ? -1 : 0;
     out->m = m;
     for (int i = 0; i < p.n && rc == 0; i++)
         out->entries[p.number[i]] = p.entries[i];

@@ -50,6 +50,7 @@ int prune_holds(const struct hparams *hp, int layer, int n);
 struct prune_result {
     int *entries;       /* [n_layer] entries kept per KV head; caller's array */
     int m;              /* of a layer without a window before allocation (n when the policy keeps all) */
+    double level;       /* share that the layers of a study keep of what they have; NAN: no study of layers */
     double predicted;   /* damage that the allocator expects of these entries; NAN when it says nothing */
     int protection_cut; /* 1: the protection did not fit some layer's budget */
 };
@@ -59,8 +60,8 @@ struct prune_result {
  * [head->n]; *cut becomes 1 when they did not all fit. Returns how many. */
 int prune_protect(const struct prune_request *r, const struct prune_head *head, int m, unsigned char *mark, int *cut);
 
-/* What prune_cut does first: out's entries, m and predicted. Reads neither positions nor the policy's scores but what
- * the allocator asks for. Allocators see only the layers that are pruned, numbered anew. */
+/* What prune_cut does first: out's entries, m, level and predicted. Reads neither positions nor the policy's scores but
+ * what the allocator asks for. Allocators see only the layers that are pruned, numbered anew. */
 int prune_spread(const struct prune_request *r, struct prune_result *out, struct err *e);
 
 /* Adds to an empty keep set of (n_layer, n_kv_head, all positions) what stays; every head of layer l then holds exactly

@@ -28,7 +28,7 @@ struct row {
     int max_new_tokens;              /* that its question might generate, where a record says its own; 0: the cell's */
     double keep;                     /* resolved whole: entries kept / entries, of the layers that the cell prunes */
     int64_t keep_tokens, keep_bytes; /* m; bytes of the pruned prompt cache, float32 */
-    double level;                    /* `single`: keep of the studied layer; NAN otherwise */
+    double level;                    /* `single`: keep of the studied layers alone; NAN otherwise */
     double predicted;   /* damage that the layer allocator expects of its own answer; NAN: it says nothing */
     const double *kept; /* [n_layer] entries per KV head after pruning (mean over heads) */
     int n_layer;

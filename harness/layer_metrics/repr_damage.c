@@ -90,9 +90,13 @@ static int read_study(const struct h5 *f, struct allocator_study *s, const struc
         if (allocator_study_damage(f, s, (enum allocator_study_measure)m, d->damage[m], e))
             return -1;
     }
-    str_addf(&label, "study %s: %s %s, keep %.4g, %s, prune_after %s%s", d->name, d->policy, d->params, d->level,
-             d->only ? "all layers pruned but one" : "one layer pruned", d->prune_after,
-             d->windows_are_pruned ? ", windows: prune" : "");
+    str_addf(&label, "study %s: %s %s, ", d->name, d->policy, d->params);
+    if (isnan(d->level))
+        str_add(&label, "different shares kept");
+    else
+        str_addf(&label, "keep %.4g", d->level);
+    str_addf(&label, ", %s, prune_after %s%s", d->only ? "all layers pruned but one" : "one layer pruned",
+             d->prune_after, d->windows_are_pruned ? ", windows: prune" : "");
     d->label = str_take(&label);
     return read_reliability(f, s->group, d, e) || read_prompts(f, s->group, d, e) ? -1 : 0;
 }

@@ -92,6 +92,8 @@ static void open_study(const struct repr_output *o, struct study *s)
         err_set(&s->why, ERR_UNSUPPORTED, "all layers but one were pruned");
     else if (s->d->prefill && strcmp(s->d->prefill, "\"full\"") != 0)
         err_set(&s->why, ERR_UNSUPPORTED, "the study's prefill is %s", s->d->prefill);
+    else if (isnan(s->d->level))
+        err_set(&s->why, ERR_UNSUPPORTED, "the study's layers kept different shares of what they have");
     else if (load_cells(o, s, &s->why) == 0)
         take_cells(o, s, &s->why);
     s->sum = mem_new((size_t)s->d->k + 1, sizeof *s->sum);

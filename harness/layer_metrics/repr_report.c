@@ -96,7 +96,10 @@ static void correlations_csv(const struct repr_report *r, struct quote *s)
             quote_add(s, "%s", name.p);
             word(s, d->name);
             word(s, d->policy);
-            quote_add(s, ",%.9g,%d", d->level, d->only);
+            quote_add(s, ",");
+            if (!isnan(d->level))
+                quote_add(s, "%.9g", d->level);
+            quote_add(s, ",%d", d->only);
             word(s, allocator_study_measures[c->measure]);
             word(s, c->definition);
             word(s, c->stage);
@@ -384,7 +387,10 @@ static void plot_panels(const struct repr_report *r, int task, int def, const ch
     for (int d = 0; d < n_damage; d++) {
         const struct repr_damage *x = &r->relations[task].damage[d];
         struct str title = {0};
-        str_addf(&title, "%s %.3g%s", x->policy, x->level, x->only ? " all but it" : "");
+        str_add(&title, x->policy);
+        if (!isnan(x->level))
+            str_addf(&title, " %.3g", x->level);
+        str_add(&title, x->only ? " all but it" : "");
         if (d)
             quote_add(gp, ", ");
         quote_add(gp, "%s index %d using 1:2 with linespoints lw 1.6 ps 0.7 pt %d lc rgb %s title %s", dat.p,

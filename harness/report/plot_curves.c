@@ -7,6 +7,7 @@
 #include "harness/base/mem.h"
 #include "harness/experiment/axes.h"
 #include "harness/report/plot.h"
+#include "harness/report/study.h"
 
 /* One curve: lines of the table that share a label. */
 struct curve {
@@ -128,8 +129,10 @@ static void label_of(const struct curves *f, const struct agg_cell *c, struct st
     }
     if (f->single && json_bool(json_get(json_get(json_get(c->axes, "layer_budget"), "single"), "only"), 0))
         str_add(out, ", all but one pruned");
-    if (f->single)
-        str_addf(out, ", keep %.3g", aggregate_mean(c, COLUMN_LEVEL));
+    if (f->single) {
+        str_add(out, ", ");
+        study_add_budget(c, out);
+    }
 }
 
 static void collect(struct curves *f)

@@ -126,13 +126,14 @@ static int write_axis(struct h5 *f, const char *group, const struct agg_cell *c,
     return rc;
 }
 
-/* Of a study all its lines have in common: every axis but the layers; the budget is `level`. */
+/* Of a study all its lines have in common: every axis but the layers; the budget is `level`, NaN where it makes
+ * different shares of layers with and without a window. */
 static int write_attributes(struct h5 *f, const char *group, const struct study *st, struct err *e)
 {
     const struct agg_cell *c = st->line[0];
     static const char *const texts[] = {"model", "task", "metric"};
     int higher = columns_higher_is_better(COLUMN_SCORE, aggregate_text(c, "metric"));
-    int bad = h5_set_double(f, group, columns_name(COLUMN_LEVEL), aggregate_mean(c, COLUMN_LEVEL), e) ||
+    int bad = h5_set_double(f, group, columns_name(COLUMN_LEVEL), study_level(st), e) ||
               h5_set_int(f, group, "only", st->only, e) || h5_set_int(f, group, "higher_is_better", higher, e);
     for (size_t k = 0; k < sizeof texts / sizeof *texts && !bad; k++)
         bad = h5_set_string(f, group, texts[k], aggregate_text(c, texts[k]), e);

@@ -37,7 +37,8 @@ static void add_title(const struct aggregate *a, const struct study *s, const st
     struct str title = {0};
     str_add(&title, s->only ? "All layers but one pruned: " : "One layer pruned at a time: ");
     aggregate_policy_label(a, s->line[0], &title);
-    str_addf(&title, ", keep %.3g", aggregate_mean(s->line[0], COLUMN_LEVEL));
+    str_add(&title, ", ");
+    study_add_budget(s->line[0], &title);
     report_notes(a, s->line[0], &title);
     report_heading(title.p, out);
     str_free(&title);

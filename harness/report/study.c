@@ -69,6 +69,27 @@ void study_list_fini(struct study_list *s)
     *s = (struct study_list){0};
 }
 
+double study_level(const struct study *s)
+{
+    const double near = 0.01; /* samples are of about, not exactly the same length, and a layer may lack some */
+    double level = aggregate_mean(s->line[0], COLUMN_LEVEL);
+    for (int i = 1; i < s->n; i++)
+        if (fabs(aggregate_mean(s->line[i], COLUMN_LEVEL) - level) > near * level)
+            return (double)NAN;
+    return level;
+}
+
+void study_add_budget(const struct agg_cell *line, struct str *out)
+{
+    const char *key = aggregate_text(line, "budget_key"); /* of tokens or bytes */
+    if (!*key) {
+        str_addf(out, "keep %.3g", aggregate_mean(line, COLUMN_LEVEL));
+        return;
+    }
+    str_addf(out, "%s ", key);
+    aggregate_axis(line, "budget", out);
+}
+
 static int by_int64(const void *x, const void *y)
 {
     int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;

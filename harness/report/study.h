@@ -21,6 +21,12 @@ struct study_list {
 void study_find(const struct aggregate *a, struct study_list *out);
 void study_list_fini(struct study_list *s);
 
+/* The share that a studied layer keeps of what it has, as long as that is one number: under keep_tokens and keep_bytes
+ * a layer with a window keeps another share than the others, and the study has none, NAN. */
+double study_level(const struct study *s);
+/* Appends what sets a line's study apart in headings and keys: "keep 0.2", "keep_tokens 100". */
+void study_add_budget(const struct agg_cell *line, struct str *out);
+
 struct study_agreement {
     struct permutation_test test;
     double split_half, split_half_rank; /* reliability of the layers' means, of their ranks */

@@ -41,7 +41,9 @@ static void add_study(const struct aggregate *a, const struct study *s, struct q
         struct study_agreement g = study_agree(a, s, (enum column_id)m);
         for (size_t k = 0; k < sizeof axes / sizeof *axes; k++)
             quote_add(out, "%s,", aggregate_text(s->line[0], axes[k]));
-        quote_add(out, "%.6g,%d,", aggregate_mean(s->line[0], COLUMN_LEVEL), s->only);
+        if (isfinite(study_level(s)))
+            quote_add(out, "%.6g", study_level(s));
+        quote_add(out, ",%d,", s->only);
         quote_add_word(out, columns_name((enum column_id)m));
         quote_add(out, ",%d,%d", s->n, g.test.n_sample);
         number(out, g.test.variance);
