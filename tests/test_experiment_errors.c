@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "harness/experiment/axes.h"
 #include "harness/experiment/experiment.h"
 #include "tests/lib/rows.h"
 #include "tests/suites.h"
@@ -441,6 +442,77 @@ START_TEST(a_command_line_says_which_set_is_wrong)
 }
 END_TEST
 
+/* For every axis of the table: a value that none can have, above a block that has one. */
+START_TEST(what_stands_at_the_top_is_checked_though_every_block_overrides_it)
+{
+    static const char block[] =
+        "policy: knorm, layer_budget: uniform, head_budget: shared, protect: none, prune_after: "
+        "prompt, prefill: full, decode: frozen, positions: original, policy_seed: 1, "
+        "weight_dtype: f32, max_new_tokens: 2, windows: keep";
+    for (int i = 0; i < axes_count(); i++)
+        for (int k = 0; axes_key(i, k); k++) {
+            struct str y = {0}, begin = {0};
+            str_addf(&y,
+                     "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\n%s: [{no: "
+                     "such}, [thing]]\nsweep: [{%s, keep: 0.5}, {%s, keep_tokens: 5}]\n",
+                     axes_key(i, k), block, block);
+            char *got = errors_of(y.p);
+            str_addf(&begin, "x.yaml:6: %s", axes_key(i, k));
+            ck_assert_msg(strncmp(got, begin.p, begin.n) == 0, "%s: %s", axes_key(i, k), got);
+            mem_free(got);
+            str_free(&y);
+            str_free(&begin);
+        }
+}
+END_TEST
+
+static void load_with(const char *yaml, const char *const *set, int n_set, struct experiment *x)
+{
+    struct str errors = {0};
+    char *path = rows_path("x.yaml");
+    rows_write("x.yaml", yaml);
+    ck_assert_msg(experiment_load(path, set, n_set, 0, x, &errors, NULL) == 0, "%s", errors.p);
+    mem_free(path);
+}
+
+START_TEST(what_stands_at_the_top_in_vain_is_told)
+{
+    static const char yaml[] =
+        "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: 1\n"
+        "include: common.yaml\nkeep: 0.2\nprune_after: prompt\npositions: original\ndecode: evict\n"
+        "sweep:\n  - {policy: knorm, keep_tokens: 5, positions: packed, decode: frozen}\n"
+        "  - {policy: random, keep: 0.5, positions: packed, decode: frozen, policy_seed: 2}\n";
+    static const char *const set[] = {"keep=0.4"}, *const good[] = {"sweep.1.keep=0.4"};
+    struct experiment x, again;
+    struct str errors = {0}, want = {0};
+    char *path = rows_path("x.yaml");
+    rows_write("common.yaml", "head_budget: shared\nmax_new_tokens: 3\npolicy_seed: 7\n");
+    load_with(yaml, NULL, 0, &x); /* a default said aloud misleads nobody; an included file serves others too */
+    str_addf(&want,
+             "%s:7: keep stands at the top, but every block of the sweep has its own: no cell uses it\n"
+             "%s:10: decode stands at the top, but every block of the sweep has its own: no cell uses it\n",
+             path, path);
+    ck_assert_str_eq(str_c(&x.unused), want.p);
+    load_with(x.resolved.p, NULL, 0, &again); /* config.yaml has what is used, and says nothing in vain */
+    ck_assert_str_eq(str_c(&again.unused), "");
+    ck_assert_int_eq(again.n_cell, x.n_cell);
+    for (int c = 0; c < x.n_cell; c++)
+        ck_assert_str_eq(again.cell[c].id, x.cell[c].id);
+    experiment_fini(&again);
+    experiment_fini(&x);
+    rows_write("x.yaml", yaml);
+    ck_assert_int_eq(experiment_load(path, set, 1, 0, &x, &errors, NULL), -1);
+    ck_assert_str_eq(errors.p,
+                     "--set keep: every block of the sweep has its own, so that no cell would use this one; name "
+                     "the block: --set sweep.0.keep=...\n");
+    load_with(yaml, good, 1, &x);
+    experiment_fini(&x);
+    mem_free(path);
+    str_free(&errors);
+    str_free(&want);
+}
+END_TEST
+
 START_TEST(a_missing_file_is_named)
 {
     struct experiment x;
@@ -465,6 +537,8 @@ Suite *make_experiment_errors_suite(void)
     tcase_add_test(t, what_is_no_map_or_no_text_is_told_apart);
     tcase_add_test(t, more_than_a_hundred_mistakes_are_counted);
     tcase_add_test(t, a_command_line_says_which_set_is_wrong);
+    tcase_add_test(t, what_stands_at_the_top_is_checked_though_every_block_overrides_it);
+    tcase_add_test(t, what_stands_at_the_top_in_vain_is_told);
     tcase_add_test(t, a_missing_file_is_named);
     suite_add_tcase(s, t);
     return s;

@@ -95,6 +95,15 @@ int cli_add_set(const char *sub, struct cli_set *s, const char *text)
     return 0;
 }
 
+void cli_warn(const char *lines)
+{
+    for (const char *p = lines; *p;) {
+        size_t n = strcspn(p, "\n");
+        quote_show(stderr, "warning: %.*s\n", (int)n, p);
+        p += n + (p[n] == '\n');
+    }
+}
+
 int cli_load(const char *path, const char *yaml, const struct cli_set *s, int64_t limit, struct experiment *x)
 {
     struct str errors = {0};
@@ -105,6 +114,8 @@ int cli_load(const char *path, const char *yaml, const struct cli_set *s, int64_
         quote_show_lines(stderr, errors.p);
     else if (rc)
         cli_fail(&e);
+    if (rc == 0)
+        cli_warn(str_c(&x->unused));
     str_free(&errors);
     return rc ? -1 : 0;
 }

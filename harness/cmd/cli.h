@@ -47,8 +47,9 @@ struct cli_set {
     int n;
 };
 int cli_add_set(const char *sub, struct cli_set *s, const char *text); /* -1 and the message printed: too many */
+void cli_warn(const char *lines);                                      /* "warning: " and each of them, on stderr */
 /* Reads an experiment, from a file or (yaml not NULL) from a text that `path` names. -1 with everything that is wrong
- * with it printed. limit: samples at most; 0: the experiment's own. */
+ * with it printed; what it says in vain is a warning. limit: samples at most; 0: the experiment's own. */
 struct experiment;
 int cli_load(const char *path, const char *yaml, const struct cli_set *s, int64_t limit, struct experiment *x);
 /* --threads N: applies it; 0 or -1 as cli_int. */

@@ -330,8 +330,7 @@ static int try_out(struct experiment *x)
     struct err e = {0};
     int rc = tryout_samples(x, &errors, &warnings, &e) ? cli_fail(&e) : errors.n ? CLI_USAGE : CLI_OK;
     quote_show_lines(stderr, str_c(&errors));
-    for (const char *p = str_c(&warnings); *p; p += strcspn(p, "\n") + 1)
-        quote_show(stderr, "warning: %.*s\n", (int)strcspn(p, "\n"), p);
+    cli_warn(str_c(&warnings));
     str_free(&errors);
     str_free(&warnings);
     return rc;

@@ -142,6 +142,7 @@ struct experiment {
     int n_self;
     struct exp_prompts **prompts; /* [n_prompts] of profiles, which cells borrow */
     int n_prompts;
+    struct str unused;   /* lines "file:line: ...": what stands in the file in vain, for people to be told */
     struct str resolved; /* config.yaml: the whole thing with every default filled in */
 };
 

@@ -100,6 +100,12 @@ void experiment_check_template(struct load *l);
 /* Complains of keys that no block has (`top`: that no experiment has). */
 void experiment_check_keys(struct load *l, const struct conf *map, int top);
 
+/* Axes at the top that every block overrides: wrong values are complained of, right ones listed in x->unused, and those
+ * of --set refused, which somebody has just asked for. */
+void experiment_top(struct load *l);
+/* 0 for a key at the top that names such an axis. */
+int experiment_top_is_used(const struct load *l, const char *key);
+
 /* What a policy or a layer allocator can't do in a mode: said once a block, at its line. */
 void experiment_modes_check(struct load *l, const struct conf *block, const struct choices *policy,
                             const struct choices *allocator, const struct choices *prefill,

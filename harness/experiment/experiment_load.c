@@ -402,7 +402,7 @@ static void write_resolved(struct load *l)
     }
     for (int i = 0; i < l->root->n; i++) {
         const char *key = l->root->key[i];
-        if (strcmp(key, "include") == 0 || strcmp(key, "relative_to") == 0)
+        if (strcmp(key, "include") == 0 || strcmp(key, "relative_to") == 0 || !experiment_top_is_used(l, key))
             continue;
         if (strcmp(key, "samples") == 0) {
             str_addf(out, "samples: %d\n", l->x->samples);
@@ -430,7 +430,7 @@ static void write_resolved(struct load *l)
     if (!conf_get(l->root, "baseline"))
         str_addf(out, "baseline: %s\n", l->x->baseline);
     for (int i = 0; i < axes_count(); i++)
-        if (axes_at(i)->dflt && !conf_get(l->root, axes_at(i)->key))
+        if (axes_at(i)->dflt && !(conf_get(l->root, axes_at(i)->key) && experiment_top_is_used(l, axes_at(i)->key)))
             str_addf(out, "%s: %s\n", axes_at(i)->key, axes_at(i)->dflt);
 }
 
@@ -453,6 +453,7 @@ static int load(struct load *l, const char *const *set, int n_set, int limit)
         read_record(l);
         read_models(l);
         read_tasks(l);
+        experiment_top(l);
         experiment_cells(l);
         experiment_baseline(l);
         experiment_check_tasks(l);
@@ -588,6 +589,7 @@ void experiment_fini(struct experiment *x)
     mem_free(x->template_prefix);
     mem_free(x->template_suffix);
     mem_free(x->baseline);
+    str_free(&x->unused);
     str_free(&x->resolved);
     *x = (struct experiment){0};
 }
