@@ -334,11 +334,10 @@ static int load_merges(struct tokenizer *t, const struct tokenizer_data *d, cons
             err_set(e, ERR_FORMAT, "%s: merge %d '%s': its parts and result must be tokens", name, r, d->merge[r]);
             goto out;
         }
-        if (tokenizer_merge_of(t, a, b))
-            continue; /* a repeated merge never acts: the better rank stands */
         uint64_t key = (uint64_t)(uint32_t)a << 32 | (uint32_t)b;
         size_t i = (key * 0x9E3779B97F4A7C15u >> 40) & t->merge_mask;
-        while (t->merge[i].rank >= 0)
+        /* of one that is repeated the last rank counts, as in the tokenizers package */
+        while (t->merge[i].rank >= 0 && (t->merge[i].left != a || t->merge[i].right != b))
             i = (i + 1) & t->merge_mask;
         t->merge[i] = (struct tokenizer_merge){a, b, r, whole};
     }
