@@ -166,6 +166,12 @@ static int read_ids(const struct gguf *g, const char *path, int add_bos, struct 
     }
     if (import_gguf_keys_int(g, path, "tokenizer.ggml.add_bos_token", add_bos, &d->add_bos, e))
         return -1;
+    if (d->add_bos && d->bos < 0)
+        return err_set(e, ERR_FORMAT,
+                       "%s: tokenizer.ggml.bos_token_id missing, but BOS goes in front of a text "
+                       "(tokenizer.ggml.add_bos_token is true, or absent, which means so here); expected the id, or "
+                       "add_bos_token false",
+                       path);
     int64_t end = -1;
     if (gguf_get_int(g, "tokenizer.ggml.eot_token_id", &end, e) < 0)
         return -1;

@@ -119,7 +119,7 @@ static int read_piece(struct reader r, struct tokenizer_data *d, struct err *e)
 
 /* How it was trained: kind of model 3 (2: BPE), white space behind words 24, byte fallback 35, ids 40 to 43. An id that
  * is absent is SentencePiece's default. */
-static int read_trainer(struct reader r, struct tokenizer_data *d, int *is_bpe, struct err *e)
+static int read_trainer(struct reader r, struct tokenizer_data *d, int *is_bpe, int *fallback, struct err *e)
 {
     struct field f;
     int found;
@@ -129,6 +129,8 @@ static int read_trainer(struct reader r, struct tokenizer_data *d, int *is_bpe, 
             continue;
         if (f.number == 3)
             *is_bpe = f.value == 2;
+        else if (f.number == 35)
+            *fallback = f.value != 0;
         else if (f.number == 24 && f.value)
             return err_set(e, ERR_UNSUPPORTED, "%s: treat_whitespace_as_suffix is not read", r.path);
         else if (f.number == 41)
@@ -183,7 +185,7 @@ static int read_model(struct reader r, int n_vocab, int room, struct tokenizer_d
 {
     struct field f;
     struct reader all = r;
-    int n, found, is_bpe = 0, blank = 1, normalizers = 0;
+    int n, found, is_bpe = 0, fallback = 0, blank = 1, normalizers = 0;
     if (count_pieces(r, &n, e))
         return -1;
     if (n == 0)
@@ -201,7 +203,8 @@ static int read_model(struct reader r, int n_vocab, int room, struct tokenizer_d
         struct reader in = inside(&all, &f);
         if (f.wire != BYTES)
             continue;
-        if ((f.number == PIECES && read_piece(in, d, e)) || (f.number == TRAINER && read_trainer(in, d, &is_bpe, e)) ||
+        if ((f.number == PIECES && read_piece(in, d, e)) ||
+            (f.number == TRAINER && read_trainer(in, d, &is_bpe, &fallback, e)) ||
             (f.number == NORMALIZER && read_normalizer(in, &blank, e)))
             return -1;
         normalizers += f.number == NORMALIZER;
@@ -212,6 +215,11 @@ static int read_model(struct reader r, int n_vocab, int room, struct tokenizer_d
         return err_set(e, ERR_UNSUPPORTED, "%s: %s", r.path,
                        is_bpe ? "it does not say how texts are normalised"
                               : "not a model of the BPE type (Unigram, mostly)");
+    for (int i = 0; i < n && !fallback; i++)
+        if (d->type[i] == TOKEN_BYTE)
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s: piece %d '%s' is a byte, but trainer_spec.byte_fallback is false, expected true",
+                           r.path, i, d->token[i]);
     for (size_t i = (size_t)n; i < most; i++)
         d->score[i] = -INFINITY;
     if (d->bos >= n || d->eos >= n || d->pad >= n)

@@ -180,9 +180,14 @@ START_TEST(byte_level_bpe_of_a_gguf_file_gives_the_same_ids)
         write_form(all, form);
         ck_assert_int_eq(read_folder(&d, &e), 1);
         struct tokenizer *t = through_gguf("llama", pre[i], -1, &d, &e);
+        int bos = i == 0 || i == 3; /* what llama.cpp does without the key */
+        ck_assert_msg(!bos == (t != NULL) && (t || strstr(e.msg, "tokenizer.ggml.bos_token_id missing")), "%s", e.msg);
+        tokenizer_destroy(t);
+        d.bos = 0;
+        t = through_gguf("llama", pre[i], -1, &d, &e);
         ck_assert_msg(t != NULL, "%s: %s", pre[i], e.msg);
         tokens_check(t, json_get(root, "texts"), json_get(form, "ids"), pre[i]);
-        ck_assert_int_eq(tokenizer_add_bos(t), i == 0 || i == 3); /* what llama.cpp does without the key */
+        ck_assert_int_eq(tokenizer_add_bos(t), bos);
         tokenizer_destroy(t);
         tokenizer_data_fini(&d);
     }
@@ -447,6 +452,7 @@ static const struct {
     {PIECE "a\x18\x01\x12\x02\x18\x02\x1A\x02\x18\x01", 15, "remove_extra_whitespaces"},
     {PIECE "a\x18\x01\x12\x02\x18\x02\x1A\x04\x20\x00\x28\x00", 17, "write blanks as U+2581"},
     {PIECE "a\x18\x01\x12\x02\x18\x02\x1A\x02\x20\x00", 15, "special ids 1, 2 and -1 of 1 pieces"},
+    {"\x0A\x0A\x0A\x06<0x41>\x18\x06\x12\x02\x18\x02\x1A\x02\x20\x00", 20, "byte_fallback is false"},
     {"IQ== 0\nIg== 1\n", 14, "no SentencePiece model"}, /* tiktoken's file has the same name */
 };
 

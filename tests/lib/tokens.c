@@ -78,6 +78,10 @@ static int put_keys(struct str *s, const char *arch, const char *pre, int add_sp
         put_key(s, &n, "tokenizer.ggml.add_space_prefix", GGUF_BOOL);
         put(s, (uint64_t)add_space_prefix, 1);
     }
+    if (d->bos >= 0) {
+        put_key(s, &n, "tokenizer.ggml.bos_token_id", GGUF_U32);
+        put(s, (uint64_t)d->bos, 4);
+    }
     put_list(s, &n, "tokenizer.ggml.tokens", GGUF_STRING, d->n_token);
     for (int i = 0; i < d->n_token; i++)
         put_text(s, d->token[i]);
