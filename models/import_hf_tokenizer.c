@@ -6,6 +6,7 @@
 #include "harness/base/fs.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
+#include "harness/base/unicode.h"
 #include "models/dims.h"
 #include "models/import.h"
 #include "models/import_hf_added.h"
@@ -65,9 +66,12 @@ static int size_table(const struct json *vocab, const struct json *added, int n_
     return 0;
 }
 
-/* An added token may repeat one of the vocabulary, under the same id. */
-static int read_added(const struct json *added, const char *file, struct tokenizer_data *d, struct err *e)
+/* An added token may repeat one of the vocabulary, under the same id. The tokenizers package gives all others the next
+ * free id, in order of the file and whatever that says, so a file that says otherwise means two things. n_vocab: tokens
+ * of the vocabulary. */
+static int read_added(const struct json *added, const char *file, int n_vocab, struct tokenizer_data *d, struct err *e)
 {
+    int64_t next = n_vocab;
     for (const struct json *v = json_first(added); v; v = json_next(v)) {
         int64_t id = id_of(json_get(v, "id"));
         const char *text = word(v, "content");
@@ -77,9 +81,15 @@ static int read_added(const struct json *added, const char *file, struct tokeniz
         if (d->type[id] != TOKEN_NORMAL || (d->token[id] && strcmp(d->token[id], text) != 0))
             return err_set(e, ERR_FORMAT, "%s: added token '%s': its id %lld belongs to '%s'", file, text,
                            (long long)id, d->token[id]);
+        if (!d->token[id] && id != next)
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s: added token '%s' has id %lld, but the tokenizers package gives it %lld, the next one "
+                           "that is free; list added tokens in order of ids, without gaps",
+                           file, text, (long long)id, (long long)next);
         if (!d->token[id] && place(d, id, text, file, e))
             return -1;
         d->type[id] = (uint8_t)type;
+        next = id >= next ? id + 1 : next;
     }
     return 0;
 }
@@ -109,6 +119,26 @@ static int read_merges(const struct json *merges, const char *file, struct token
     return 0;
 }
 
+/* Byte-level BPE: a byte without a token is left out, unless model.unk_token names what stands for it. */
+static int check_unknown(const struct json *model, const char *file, const struct tokenizer_data *d, struct err *e)
+{
+    int n = 0;
+    for (int i = 0; i < d->n_token; i++) {
+        const unsigned char *s = (const unsigned char *)d->token[i];
+        int code = !s || d->type[i] != TOKEN_NORMAL         ? 0
+                   : s[0] < 0x80                            ? (s[1] ? 0 : s[0])
+                   : (s[0] & 0xE0) == 0xC0 && s[1] && !s[2] ? (s[0] & 0x1F) << 6 | (s[1] & 0x3F)
+                                                            : 0;
+        n += (code > 0x20 && code < 0x7F) || (code > 0xA0 && code < 0x144 && code != 0xAD);
+    }
+    if (n < 256 && json_string(json_get(model, "unk_token")))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: model.unk_token is '%s', but the vocabulary has %d of the 256 bytes; expected null, or all "
+                       "of them",
+                       file, word(model, "unk_token"), n);
+    return 0;
+}
+
 /* The tokens that a character falls back to: "<0x00>" to "<0xFF>". One that is an added token as well stays that. */
 static void mark_bytes(struct tokenizer_data *d)
 {
@@ -125,16 +155,20 @@ static int read_tokens(const struct json *root, const char *file, int n_vocab, s
 {
     const struct json *model = json_get(root, "model"), *vocab = json_get(model, "vocab"),
                       *added = json_get(root, "added_tokens");
+    if (import_hf_pipeline_read(root, file, d, e))
+        return -1;
     if (!json_is_object(vocab))
         return err_set(e, ERR_FORMAT, "%s: model.vocab missing, or no object", file);
     if (added && !json_is_null(added) && !json_is_array(added))
         return err_set(e, ERR_FORMAT, "%s: added_tokens is no list", file);
-    if (import_hf_pipeline_read(root, file, d, e) || size_table(vocab, added, n_vocab, file, d, e))
+    if (size_table(vocab, added, n_vocab, file, d, e))
         return -1;
     for (const struct json *v = json_first(vocab); v; v = json_next(v))
         if (place(d, id_of(v), json_key(v), file, e))
             return -1;
-    if (read_added(added, file, d, e))
+    if (d->kind == TOKENIZER_BPE && check_unknown(model, file, d, e))
+        return -1;
+    if (read_added(added, file, json_size(vocab), d, e))
         return -1;
     if (d->kind == TOKENIZER_SPM)
         mark_bytes(d);
@@ -305,16 +339,35 @@ static int read_special(const char *file, int front, const struct json *config, 
     return 0;
 }
 
-/* A normalizer that puts a blank in front does so in front of an added token that is "normalized", which then stands in
- * no text but at its beginning. */
-static int check_normalized(const char *file, const struct tokenizer_data *d, struct err *e)
+/* The text of an added token that is "normalized" is looked for as the normalizer leaves it, in what that leaves of a
+ * text. 1 when both are more than the text itself in what is read here. */
+static int is_changed(const struct tokenizer_data *d, int id, int replaces)
 {
-    for (int i = 0; i < d->n_token && d->kind == TOKENIZER_SPM && d->space == TOKENIZER_SPACE_EACH; i++)
-        if (d->type[i] & TOKEN_NORMALIZED)
+    const char *text = d->token[id];
+    struct str s = {0};
+    int changed =
+        replaces && (d->type[id] & (TOKEN_LSTRIP | TOKEN_RSTRIP) || strpbrk(text, " ") || strstr(text, "\xE2\x96\x81"));
+    for (size_t at = 0, n = strlen(text); d->normalizer == TOKENIZER_NFC && at < n;)
+        at += unicode_nfc_piece(text + at, n - at, &s);
+    changed |= s.n > 0 && strcmp(s.p, text) != 0;
+    str_free(&s);
+    return changed;
+}
+
+/* A normalizer that puts a blank in front does so in front of an added token that is "normalized", which then stands in
+ * no text but behind a blank or at its beginning. */
+static int check_normalized(const char *file, const struct json *root, const struct tokenizer_data *d, struct err *e)
+{
+    const struct json *normalizer = json_get(root, "normalizer");
+    int replaces = d->kind == TOKENIZER_SPM && normalizer && !json_is_null(normalizer);
+    int prepends = d->kind == TOKENIZER_SPM && d->space == TOKENIZER_SPACE_EACH;
+    for (int i = 0; i < d->n_token; i++)
+        if (d->token[i] && d->type[i] & TOKEN_NORMALIZED && (prepends || is_changed(d, i, replaces)))
             return err_set(e, ERR_UNSUPPORTED,
-                           "%s: added token '%s' is normalized, and the normalizer puts a blank in front; set "
+                           "%s: added token '%s' is normalized, and the normalizer %s; set "
                            "\"normalized\" to false if it is to be found in texts",
-                           file, d->token[i]);
+                           file, d->token[i],
+                           prepends ? "puts a blank in front" : "changes it, or the white space that it takes");
     return 0;
 }
 
@@ -361,7 +414,7 @@ static int read_all(const char *folder, const char *file, const struct json *roo
     struct import_hf_names names = {folder, root, f.own, f.map, f.list, d->n_token};
     if (root)
         names.n_vocab = json_size(json_get(json_get(root, "model"), "vocab"));
-    if (import_hf_added_read(&names, d, e) || check_normalized(file, d, e) || read_template(folder, f.own, d, e))
+    if (import_hf_added_read(&names, d, e) || check_normalized(file, root, d, e) || read_template(folder, f.own, d, e))
         goto out;
     d->n_token = !root && d->n_token < n_vocab ? n_vocab : d->n_token;
     fill_gaps(d);

@@ -22,6 +22,7 @@
     SUITE(import_config) \
     SUITE(import_tokenizer) \
     SUITE(tokenizer_kinds) \
+    SUITE(tokenizer_pipelines) \
     SUITE(tokenizer_real) \
     SUITE(kvcache) \
     SUITE(transformer) \

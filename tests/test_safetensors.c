@@ -368,7 +368,7 @@ START_TEST(a_padding_token_beyond_the_rows_is_fine_until_a_text_holds_it)
     } c[] = {{"{\"pad_token\":\"<pad>\"}", "", NULL},
              {"{\"pad_token\":\"<pad>\"}", ",{\"id\":5,\"content\":\"<pad>\",\"special\":true}", NULL},
              {"{\"eos_token\":\"<pad>\"}", "", "the tokenizer has 6 tokens, the embedding 5 rows"},
-             {"{}", ",{\"id\":7,\"content\":\"<pad>\",\"special\":true}", "token 5 is not of these"}};
+             {"{}", ",{\"id\":7,\"content\":\"<pad>\",\"special\":true}", "'<pad>' has id 7, but"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         struct str s = {0};
         struct token_ids ids = {0};

@@ -178,7 +178,7 @@ def of_tiktoken(s, ranks, regex, special, first, pre, nfc=False, front=()):
                  {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False},
                  {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]},
              "model": {"type": "BPE", "ignore_merges": not nfc, "merges": merges,
-                       "vocab": {x: i for i, x in enumerate(tokens) if types[i] == 1}}}
+                       "vocab": {x: i for i, x in enumerate(tokens) if types[i] == 1 or i < len(front)}}}
     write_gguf(s.out + ".gguf", "llama", "gpt2", pre, tokens, types, [" ".join(m) for m in merges], ids=[("bos_token_id", 0)])
     s.tell((s.folder(json.dumps(shape).encode(), len(tokens)), cases), (s.out + ".gguf", cases))
 
