@@ -8,27 +8,41 @@
 
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
+#include "harness/bench/bench_loop.h"
 #include "models/kernels.h"
+#include "models/kernels_rows.h"
 #include "models/transformer.h"
 
 const struct bench_limit_info bench_limit_info[BENCH_N_LIMIT] = {
-    [BENCH_SQUARE] = {"square", "GFLOP/s", "sgemm, large and square"},
-    [BENCH_QK] = {"qk", "GFLOP/s", "sgemm, inner length head_dim (Q K^T)"},
-    [BENCH_PV] = {"pv", "GFLOP/s", "sgemm, width head_dim (P V)"},
-    [BENCH_ROWS32] = {"rows32", "GFLOP/s", "sgemm, 32 rows x a large weight matrix"},
+    [BENCH_SQUARE] = {"square", "GFLOP/s", "products, large and square"},
+    [BENCH_QK] = {"qk", "GFLOP/s", "products, inner length head_dim (Q K^T)"},
+    [BENCH_PV] = {"pv", "GFLOP/s", "products, width head_dim (P V)"},
+    [BENCH_ROWS32] = {"rows32", "GFLOP/s", "32 rows x a large weight matrix"},
     [BENCH_BANDWIDTH] = {"bandwidth", "GB/s", "reading memory, all threads"},
 };
 
+const char *const bench_way_name[BENCH_N_WAY] = {"OpenBLAS", "own", "loop"};
+
 enum {
-    MAX_CANDIDATE = 40,
+    MAX_CANDIDATE = 60,
     TRIES_FIRST = 2, /* of every candidate */
     TRIES_LATER = 4  /* of the best one */
 };
 
-/* One way to do it: `task` products of one shape, spread over the threads, each done `calls` times. The operands of
+/* How the operands lie. */
+enum form {
+    A_BT,   /* c[m][n] = a[m][k] b[n][k]^T */
+    A_B,    /* c[m][n] = a[m][k] b[k][n] */
+    PANELS, /* c[m][n] = a[m][k] times a weight matrix of n rows, held as models/matrix.h has it */
+    PANEL,  /* the same of panel t alone */
+    KEYS    /* c[n][m] = b[n][k] a[k][m]: scores with the queries side by side */
+};
+
+/* One thing to try: `task` products of one shape, spread over the threads, each done `calls` times. The operands of
  * task t begin t steps behind those of task 0. */
 struct candidate {
-    int nt; /* 1: c[m][n] = a[m][k] b[n][k]^T; 0: c = a[m][k] b[k][n] */
+    enum bench_way way;
+    enum form form;
     int m, n, k;
     size_t lda, ldb, ldc, a_step, b_step, c_step;
     int task, calls;
@@ -36,8 +50,10 @@ struct candidate {
 
 struct limit {
     struct candidate candidate[MAX_CANDIDATE];
-    int n, best; /* best: -1 before the first measurement */
-    char shape[64];
+    int n;
+    int best[BENCH_N_WAY];    /* -1: no measurement yet, or nothing to measure */
+    double rate[BENCH_N_WAY]; /* the best so far */
+    char shape[96];
 };
 
 struct bench_limits {
@@ -83,14 +99,18 @@ static size_t bounded(size_t bytes)
 static void square_candidates(struct limit *l, int threads)
 {
     static const int side[] = {1024, 1536, 2048};
+    enum { ROWS = 256 }; /* of a prefill's block */
     for (size_t i = 0; i < sizeof side / sizeof *side; i++) {
-        int s = side[i], part = s / threads;
-        size_t w = (size_t)s, slab = (size_t)part * w;
-        for (int nt = 0; nt < 2; nt++)
-            add(l, (struct candidate){nt, part, s, s, w, w, w, slab, 0, slab, threads, 1});    /* rows of one product */
-        add(l, (struct candidate){1, s, part, s, w, w, w, 0, slab, (size_t)part, threads, 1}); /* columns of it */
+        int s = side[i], part = s / threads, rows = part > ROWS ? part : ROWS;
+        size_t w = (size_t)s, slab = (size_t)part * w, tall = (size_t)rows * w;
+        for (int form = A_BT; form <= A_B; form++) /* rows of one product */
+            add(l, (struct candidate){BENCH_BLAS, (enum form)form, part, s, s, w, w, w, slab, 0, slab, threads, 1});
+        add(l,
+            (struct candidate){BENCH_BLAS, A_BT, s, part, s, w, w, w, 0, slab, (size_t)part, threads, 1}); /* columns */
+        add(l, (struct candidate){BENCH_OWN, PANELS, rows, s, s, w, w, w, tall, 0, tall, threads, 1});
     }
-    add(l, (struct candidate){1, 1024, 1024, 1024, 1024, 1024, 1024, 1 << 20, 1 << 20, 1 << 20, threads, 1});
+    add(l, (struct candidate){BENCH_BLAS, A_BT, 1024, 1024, 1024, 1024, 1024, 1024, 1 << 20, 1 << 20, 1 << 20, threads,
+                              1});
 }
 
 /* Tiles of `group` heads x a block of queries against the keys of a long prompt, every thread its own. (With 128 keys
@@ -104,11 +124,14 @@ static void attention_candidates(struct limit *qk, struct limit *pv, const struc
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 3; j++) {
             int m = block[i] * (hp->n_group < 8 ? hp->n_group : 8), n = keys[j];
-            size_t x = (size_t)m * w, y = (size_t)n * w, s = (size_t)m * (size_t)n;
+            size_t x = (size_t)m * w, y = (size_t)n * w, s = (size_t)m * (size_t)n, ld = (size_t)m;
             double flop = 2.0 * m * n * d;
             int calls = flop < 2e8 ? (int)(2e8 / flop) + 1 : 1; /* some milliseconds */
-            add(qk, (struct candidate){1, m, n, d, w, w, (size_t)n, x, y, s, threads, calls});
-            add(pv, (struct candidate){0, m, d, n, (size_t)n, w, w, s, y, x, threads, calls});
+            add(qk, (struct candidate){BENCH_BLAS, A_BT, m, n, d, w, w, (size_t)n, x, y, s, threads, calls});
+            add(qk, (struct candidate){BENCH_OWN, KEYS, m, n, d, ld, w, ld, x, y, s, threads, calls});
+            for (int own = 0; own < 2; own++)
+                add(pv, (struct candidate){own ? BENCH_OWN : BENCH_BLAS, A_B, m, d, n, (size_t)n, w, w, s, y, x,
+                                           threads, calls});
         }
 }
 
@@ -118,14 +141,17 @@ static void rows32_candidates(struct limit *l, const struct hparams *hp, size_t 
     int k = hp->d_model;
     size_t most = bytes / sizeof(float) / (size_t)k / 1024 * 1024;
     int n = most < 65536 ? (int)most : 65536; /* a toy's narrow rows would make the result the larger matrix */
-    size_t w = (size_t)k;
+    size_t w = (size_t)k, ld = (size_t)n;
     for (int i = 0; i < 3; i++) {
         int c = chunk[i];
-        size_t part = (size_t)c * w;
-        add(l, (struct candidate){1, 32, c, k, w, w, (size_t)n, 0, part, (size_t)c, n / c, 1}); /* x w^T */
-        add(l, (struct candidate){1, c, 32, k, w, w, 32, part, 0, (size_t)c * 32, n / c, 1});   /* w x^T */
-        add(l, (struct candidate){0, 32, c, k, w, (size_t)n, (size_t)n, 0, (size_t)c, (size_t)c, n / c, 1});
+        size_t part = (size_t)c * w, step = (size_t)c;
+        add(l, (struct candidate){BENCH_BLAS, A_BT, 32, c, k, w, w, ld, 0, part, step, n / c, 1});      /* x w^T */
+        add(l, (struct candidate){BENCH_BLAS, A_BT, c, 32, k, w, w, 32, part, 0, step * 32, n / c, 1}); /* w x^T */
+        add(l, (struct candidate){BENCH_BLAS, A_B, 32, c, k, w, ld, ld, 0, step, step, n / c, 1});
     }
+    n = n / MATRIX_PANEL * MATRIX_PANEL;
+    add(l, (struct candidate){BENCH_OWN, PANEL, 32, MATRIX_PANEL, k, w, w, (size_t)n, 0, MATRIX_PANEL * w, MATRIX_PANEL,
+                              n / MATRIX_PANEL, 1});
 }
 
 struct bench_limits *bench_limits_create(const struct hparams *hp)
@@ -137,7 +163,10 @@ struct bench_limits *bench_limits_create(const struct hparams *hp)
     attention_candidates(&l->limit[BENCH_QK], &l->limit[BENCH_PV], hp, threads);
     rows32_candidates(&l->limit[BENCH_ROWS32], hp, bounded(4 * llc));
     for (int i = 0; i < BENCH_BANDWIDTH; i++)
-        l->limit[i].best = -1;
+        for (int w = 0; w < BENCH_N_WAY; w++) {
+            l->limit[i].best[w] = -1;
+            l->limit[i].rate[w] = (double)NAN;
+        }
     l->stream_bytes = bounded(16 * llc) / 4096 * 4096;
     kernels_init();
     return l;
@@ -168,59 +197,136 @@ static float *operand(size_t n, struct err *e)
     return x;
 }
 
+static void product(const struct candidate *p, int t, const float *a, const float *b, float *c)
+{
+    struct matrix w = {.rows = p->form == PANEL ? p->n * p->task : p->n, .cols = p->k, .f32 = b};
+    switch (p->form) {
+    case A_BT: kernels_gemm_nt(c, p->ldc, a, p->lda, b, p->ldb, p->m, p->n, p->k, 0); break;
+    case A_B:
+        if (p->way == BENCH_OWN)
+            kernels_rows(c, p->ldc, a, p->lda, 1, p->m, b, p->ldb, p->n, p->k);
+        else
+            kernels_gemm_nn(c, p->ldc, a, p->lda, b, p->ldb, p->m, p->n, p->k, 0);
+        break;
+    case PANELS: kernels_rows_tile(c, p->ldc, a, p->lda, p->m, &w); break;
+    case PANEL:
+        w.f32 = b - (size_t)t * p->b_step; /* the whole matrix again, of which panel t begins at b */
+        kernels_rows_panel(c, p->ldc, a, p->lda, p->m, &w, t);
+        break;
+    case KEYS: kernels_rows(c, p->ldc, b, p->ldb, 1, p->n, a, p->lda, p->m, p->k); break;
+    }
+}
+
 static double seconds_of(const struct candidate *p, const float *a, const float *b, float *c)
 {
     double start = clock_seconds();
 #pragma omp parallel for schedule(static)
-    for (int t = 0; t < p->task; t++) {
-        const float *at = a + (size_t)t * p->a_step, *bt = b + (size_t)t * p->b_step;
-        float *ct = c + (size_t)t * p->c_step;
+    for (int t = 0; t < p->task; t++)
         for (int i = 0; i < p->calls; i++)
-            (p->nt ? kernels_gemm_nt : kernels_gemm_nn)(ct, p->ldc, at, p->lda, bt, p->ldb, p->m, p->n, p->k, 0);
-    }
+            product(p, t, a + (size_t)t * p->a_step, b + (size_t)t * p->b_step, c + (size_t)t * p->c_step);
     return clock_seconds() - start;
 }
 
-static int measure_sgemm(struct limit *l, double *rate, struct err *e)
+/* Floats that the operands of one candidate take. */
+static void extents(const struct candidate *p, size_t need[3])
 {
-    int rc = -1, first = l->best < 0;
-    size_t na = 0, nb = 0, nc = 0;
-    float *a = NULL, *b = NULL, *c = NULL;
-    int from = first ? 0 : l->best, to = first ? l->n : l->best + 1;
-    for (int i = from; i < to; i++) {
-        const struct candidate *p = &l->candidate[i];
-        size_t need_a = extent(p->task, p->a_step, p->m, p->lda, p->k);
-        size_t need_b =
-            p->nt ? extent(p->task, p->b_step, p->n, p->ldb, p->k) : extent(p->task, p->b_step, p->k, p->ldb, p->n);
-        size_t need_c = extent(p->task, p->c_step, p->m, p->ldc, p->n);
-        na = need_a > na ? need_a : na;
-        nb = need_b > nb ? need_b : nb;
-        nc = need_c > nc ? need_c : nc;
+    struct matrix w = {.rows = p->n * (p->form == PANEL ? p->task : 1), .cols = p->k};
+    int keys = p->form == KEYS, panels = p->form == PANELS || p->form == PANEL;
+    need[0] = extent(p->task, p->a_step, keys ? p->k : p->m, p->lda, keys ? p->m : p->k);
+    need[1] = panels           ? matrix_elements(&w)
+              : p->form == A_B ? extent(p->task, p->b_step, p->k, p->ldb, p->n)
+                               : extent(p->task, p->b_step, p->n, p->ldb, p->k);
+    need[2] = extent(p->task, p->c_step, keys ? p->n : p->m, p->ldc, keys ? p->m : p->n);
+}
+
+/* The best rate of one candidate in some tries. */
+static double try(const struct candidate *p, int tries, const float *a, const float *b, float *c)
+{
+    double flop = 2.0 * p->m * p->n * p->k * p->task * p->calls, best = 0;
+    for (int t = 0; t < tries; t++) {
+        double r = flop / seconds_of(p, a, b, c);
+        best = r > best ? r : best;
     }
-    a = operand(na, e);
-    b = a ? operand(nb, e) : NULL;
-    c = b ? operand(nc, e) : NULL;
-    if (!c)
-        goto out;
-    *rate = 0;
-    for (int i = from; i < to; i++) {
-        const struct candidate *p = &l->candidate[i];
-        double flop = 2.0 * p->m * p->n * p->k * p->task * p->calls;
-        for (int t = 0; t < (first ? TRIES_FIRST : TRIES_LATER); t++) {
-            double r = flop / seconds_of(p, a, b, c);
-            if (r > *rate) {
-                *rate = r;
-                l->best = i;
-            }
+    return best;
+}
+
+/* Rates of now, by way; l->best and l->rate remember. */
+static void measure_products(struct limit *l, int first, const float *a, const float *b, float *c,
+                             double rate[BENCH_N_WAY])
+{
+    for (int i = 0; i < l->n; i++) {
+        enum bench_way w = l->candidate[i].way;
+        if (!first && i != l->best[w])
+            continue;
+        double r = try(&l->candidate[i], first ? TRIES_FIRST : TRIES_LATER, a, b, c);
+        if (r > rate[w]) {
+            rate[w] = r;
+            l->best[w] = i;
         }
     }
-    const struct candidate *p = &l->candidate[l->best];
-    snprintf(l->shape, sizeof l->shape, "%d x %d x %d, %s", p->m, p->n, p->k, p->nt ? "a b^T" : "a b");
+}
+
+static double measure_loop(void)
+{
+    enum { ROUNDS = 1 << 20, TRIES = 8 };
+    double best = 0;
+    int threads = transformer_threads();
+    float sum = 0;
+    for (int t = 0; t < TRIES; t++) {
+        double flop = 0, start = clock_seconds();
+#pragma omp parallel for schedule(static) reduction(+ : flop, sum)
+        for (int i = 0; i < threads; i++)
+            flop += bench_loop_run(ROUNDS, &sum);
+        double r = flop / (clock_seconds() - start);
+        best = r > best ? r : best;
+    }
+    return sum > 0 ? best : 0; /* always: the sums are used, so the loop runs */
+}
+
+static void name_shape(struct limit *l, enum bench_way w)
+{
+    const struct candidate *p = &l->candidate[l->best[w] < 0 ? 0 : l->best[w]];
+    if (w == BENCH_LOOP)
+        snprintf(l->shape, sizeof l->shape, "loop: registers alone");
+    else
+        snprintf(l->shape, sizeof l->shape, "%s: %d x %d x %d, %s", bench_way_name[w], p->m, p->n, p->k,
+                 p->form == A_BT   ? "a b^T"
+                 : p->form == A_B  ? "a b"
+                 : p->form == KEYS ? "b a^T"
+                                   : "panels");
+}
+
+/* loop: what registers alone do now; 0 where that is no limit. */
+static int measure_limit(struct limit *l, double loop, double *rate, struct err *e)
+{
+    int rc = -1, first = l->best[BENCH_BLAS] < 0, best = 0;
+    size_t most[3] = {0};
+    double now[BENCH_N_WAY] = {0};
+    float *x[3] = {NULL};
+    for (int i = 0; i < l->n; i++) {
+        size_t need[3];
+        extents(&l->candidate[i], need);
+        for (int j = 0; j < 3; j++)
+            most[j] = need[j] > most[j] ? need[j] : most[j];
+    }
+    for (int j = 0; j < 3; j++)
+        if (!(x[j] = operand(most[j], e)))
+            goto out;
+    measure_products(l, first, x[0], x[1], x[2], now);
+    now[BENCH_LOOP] = loop;
+    for (int w = 0; w < BENCH_N_WAY; w++) {
+        if (now[w] > 0 && !(l->rate[w] > now[w]))
+            l->rate[w] = now[w];
+        best = l->rate[w] > l->rate[best] ? w : best;
+    }
+    *rate = 0;
+    for (int w = 0; w < BENCH_N_WAY; w++)
+        *rate = now[w] > *rate ? now[w] : *rate;
+    name_shape(l, (enum bench_way)best);
     rc = 0;
 out:
-    mem_free(a);
-    mem_free(b);
-    mem_free(c);
+    for (int j = 0; j < 3; j++)
+        mem_free(x[j]);
     return rc;
 }
 
@@ -298,11 +404,13 @@ static int measure_bandwidth(struct bench_limits *l, double *rate, struct err *e
 
 int bench_limits_measure(struct bench_limits *l, unsigned wanted, double rate[BENCH_N_LIMIT], struct err *e)
 {
+    double loop = wanted & (1u << BENCH_SQUARE | 1u << BENCH_QK | 1u << BENCH_PV) ? measure_loop() : 0;
     for (int i = 0; i < BENCH_N_LIMIT; i++) {
         rate[i] = (double)NAN;
         if (!(wanted >> i & 1))
             continue;
-        if (i == BENCH_BANDWIDTH ? measure_bandwidth(l, &rate[i], e) : measure_sgemm(&l->limit[i], &rate[i], e))
+        if (i == BENCH_BANDWIDTH ? measure_bandwidth(l, &rate[i], e)
+                                 : measure_limit(&l->limit[i], i == BENCH_ROWS32 ? 0 : loop, &rate[i], e))
             return -1;
     }
     return 0;
@@ -311,4 +419,9 @@ int bench_limits_measure(struct bench_limits *l, unsigned wanted, double rate[BE
 const char *bench_limits_shape(const struct bench_limits *l, enum bench_limit i)
 {
     return i == BENCH_BANDWIDTH ? l->stream_shape : l->limit[i].shape;
+}
+
+double bench_limits_way(const struct bench_limits *l, enum bench_limit i, enum bench_way w)
+{
+    return i == BENCH_BANDWIDTH ? (double)NAN : l->limit[i].rate[w];
 }

@@ -1,11 +1,13 @@
 /* The machine's limits, measured beside the work that they are compared with:
- *   square     sgemm on large square products
- *   qk, pv     sgemm on attention's two products as a prefill shapes them: Q K^T has the inner length head_dim, P V
- *              has it as its width
- *   rows32     sgemm of 32 rows with a weight matrix larger than any cache
+ *   square     large square products
+ *   qk, pv     attention's two products as a prefill shapes them: Q K^T has the inner length head_dim, P V has it as
+ *              its width
+ *   rows32     products of 32 rows with a weight matrix larger than any cache
  *   bandwidth  all threads reading a buffer much larger than the last-level cache
- * Each sgemm is a single-threaded BLAS call on a tile, OpenMP spreads the tiles, as the engine does it. The first
- * measurement tries several shapes and remembers the best; later ones repeat that one. */
+ * A limit of products is the best of what three ways do: OpenBLAS (each sgemm a single-threaded call on a tile, OpenMP
+ * spreads the tiles), our own kernels as the engine calls them, and multiply-adds on registers alone, which nothing can
+ * exceed; the last does not say what 32 rows could do, which read more than they compute. The first measurement tries
+ * several shapes and remembers the best of each way; later ones repeat these. */
 #ifndef HARNESS_BENCH_LIMITS_H
 #define HARNESS_BENCH_LIMITS_H
 
@@ -13,6 +15,9 @@
 #include "models/model.h"
 
 enum bench_limit { BENCH_SQUARE, BENCH_QK, BENCH_PV, BENCH_ROWS32, BENCH_BANDWIDTH, BENCH_N_LIMIT };
+
+enum bench_way { BENCH_BLAS, BENCH_OWN, BENCH_LOOP, BENCH_N_WAY };
+extern const char *const bench_way_name[BENCH_N_WAY];
 
 struct bench_limit_info {
     const char *name, *unit; /* unit of what tables print: the rate / 1e9 */
@@ -34,7 +39,11 @@ void bench_stream_destroy(struct bench_stream *s); /* accepts NULL */
 double bench_stream_rate(
     const struct bench_stream *s); /* bytes/s, the best of a few passes: some tens of milliseconds */
 
-/* The shape that was best so far, as text, e.g. "1024 x 2048 x 2048"; "" before the first measurement. */
+/* The best that one way did so far; NAN: it was not measured. The limit is the best of the ways. */
+double bench_limits_way(const struct bench_limits *l, enum bench_limit i, enum bench_way w);
+
+/* The way and the shape that were best so far, as text, e.g. "OpenBLAS: 1024 x 2048 x 2048, a b"; "" before the first
+ * measurement. */
 const char *bench_limits_shape(const struct bench_limits *l, enum bench_limit i);
 
 #endif

@@ -148,8 +148,8 @@ static int extremes(const struct bench_report *r, int i, double *best, double *l
 
 static void print_limits(const struct bench_report *r, struct quote *out)
 {
-    static const char *const head[] = {"limit", "best", "least", "unit", "shape", "what"};
-    struct table t = {.n_column = 6, .left = 1};
+    static const char *const head[] = {"limit", "best", "least", "unit", "OpenBLAS", "own", "loop", "best is", "what"};
+    struct table t = {.n_column = 9, .left = 1};
     heads(&t, head);
     for (int i = 0; i < BENCH_N_LIMIT; i++) {
         double best = 0, least = 0;
@@ -159,6 +159,13 @@ static void print_limits(const struct bench_report *r, struct quote *out)
         cell(&t, "%.1f", best / 1e9);
         cell(&t, "%.1f", least / 1e9);
         cell(&t, "%s", bench_limit_info[i].unit);
+        for (int w = 0; w < BENCH_N_WAY; w++) {
+            double rate = bench_limits_way(r->limits, (enum bench_limit)i, (enum bench_way)w);
+            if (isnan(rate))
+                cell(&t, "-");
+            else
+                cell(&t, "%.1f", rate / 1e9);
+        }
         cell(&t, "%s", bench_limits_shape(r->limits, (enum bench_limit)i));
         cell(&t, "%s", bench_limit_info[i].what);
     }
@@ -461,6 +468,8 @@ void bench_print_json(const struct bench_report *r, struct str *out)
                  bench_limits_shape(r->limits, (enum bench_limit)i));
         member(out, "best", best);
         member(out, "least", least);
+        for (int w = 0; w < BENCH_N_WAY; w++)
+            member(out, bench_way_name[w], bench_limits_way(r->limits, (enum bench_limit)i, (enum bench_way)w));
         str_add(out, "}");
     }
     str_add(out, "},\n \"tests\": [");
