@@ -85,7 +85,7 @@ static const struct architecture table[] = {
      .query_scalar = 256},
     {.gguf = "phi3",
      .hf = "phi3",
-     .options = ARCHITECTURE_WINDOW | ARCHITECTURE_PARTIAL_ROPE,
+     .options = ARCHITECTURE_WINDOW | ARCHITECTURE_PARTIAL_ROPE | ARCHITECTURE_LONGROPE,
      .fused = 1,
      .windows = ARCHITECTURE_ALL_WINDOWED,
      .context = 4096,
@@ -273,4 +273,34 @@ void architecture_set_multipliers(struct hparams *hp, double embedding, double s
     hp->logit_scale = 1 / logits_divided_by;
     hp->logit_scale = hp->logit_scale == 1 ? 0 : hp->logit_scale;
     hp->residual_scale = hp->residual_scale == 1 ? 0 : hp->residual_scale;
+}
+
+/* Keys that were rotated by one set of factors can't be read with the other, and which one holds depends on how long a
+ * text becomes. So the model is one of texts up to the original context. */
+int architecture_set_longrope(struct hparams *hp, const float *short_factor, int original, double attention_factor,
+                              struct err *e)
+{
+    int pairs = model_rope_pairs(hp);
+    if (pairs > DIMS_MAX_HEAD_DIM / 2)
+        return err_set(e, ERR_SHAPE, "head_dim is %d, expected 1 to %d", hp->head_dim, (int)DIMS_MAX_HEAD_DIM);
+    hp->rope_scaling = MODEL_ROPE_LONGROPE;
+    hp->rope_original_context = original;
+    hp->rope_attention_factor = (double)(float)attention_factor; /* GGUF has it so: one model, one identity */
+    for (int i = 0; i < pairs; i++) {
+        if (!(short_factor[i] > 0 && isfinite(short_factor[i])))
+            return err_set(e, ERR_FORMAT, "longrope: factor %d is %g, expected a number above zero", i,
+                           (double)short_factor[i]);
+        hp->rope_divisor[i] = short_factor[i];
+    }
+    hp->context_length = hp->context_length > original ? original : hp->context_length;
+    return 0;
+}
+
+void architecture_note_longrope(const struct hparams *hp, const char *file, int context, struct str *notes)
+{
+    if (hp->rope_scaling == MODEL_ROPE_LONGROPE && context > hp->context_length)
+        str_addf(notes,
+                 "%s: longrope: the model's context is %d tokens here, not %d: longer texts rotate by the long "
+                 "factors, which are not used\n",
+                 file, hp->context_length, context);
 }

@@ -17,7 +17,8 @@ enum architecture_option {
     ARCHITECTURE_QUERY_SCALAR = 1 << 4,  /* query_pre_attn_scalar */
     ARCHITECTURE_UNROTATED = 1 << 5,     /* layers without rotation: no_rope_layers */
     ARCHITECTURE_MULTIPLIERS = 1 << 6,   /* of embeddings, scores, what sub-layers add, and logits */
-    ARCHITECTURE_PARTIAL_ROPE = 1 << 7   /* partial_rotary_factor: some dimensions of a head rotate */
+    ARCHITECTURE_PARTIAL_ROPE = 1 << 7,  /* partial_rotary_factor: some dimensions of a head rotate */
+    ARCHITECTURE_LONGROPE = 1 << 8       /* a factor for each frequency: longrope */
 };
 
 /* Which layers have a window where a source does not list them. */
@@ -68,6 +69,12 @@ int architecture_fused(const struct architecture *a, const struct hparams *hp, c
 /* Where row r of a head of Q or K belongs, so that the members of a pair of the rotation are head_dim / 2 apart: in a
  * source whose pairs are neighbours (`permuted`), or whose rotation pairs the first and second half of rope_dim. */
 int architecture_row(const struct hparams *hp, int permuted, int r);
+/* longrope: of the short factors of every pair, and of a context of `original` tokens alone, in which they hold.
+ * Refuses factors that are not positive numbers. */
+int architecture_set_longrope(struct hparams *hp, const float *short_factor, int original, double attention_factor,
+                              struct err *e);
+/* Appends what the model has lost thereby; `context`: what the source says. */
+void architecture_note_longrope(const struct hparams *hp, const char *file, int context, struct str *notes);
 /* What follows from the sizes; and of several ways to say the same the plainest is left: a window that no text
  * outgrows is none, a scalar that is head_dim goes without saying. */
 void architecture_finish(const struct architecture *a, struct hparams *hp);

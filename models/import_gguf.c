@@ -111,7 +111,15 @@ static void destroy(void *ctx)
     mem_free(s);
 }
 
-static const char rope_factors[] = "rope_freqs.weight"; /* read with the hyper-parameters */
+/* Read with the hyper-parameters. */
+static const char rope_factors[] = "rope_freqs.weight";
+static const char rope_short[] = "rope_factors_short.weight", rope_long[] = "rope_factors_long.weight";
+
+static int is_rope(const struct source *s, const char *name)
+{
+    return strcmp(name, rope_factors) == 0 || ((s->architecture->options & ARCHITECTURE_LONGROPE) &&
+                                               (strcmp(name, rope_short) == 0 || strcmp(name, rope_long) == 0));
+}
 
 /* Every tensor of the table is there in the right shape, and nothing is there that would be ignored. */
 static int check_tensors(const struct source *s, const struct hparams *hp, struct err *e)
@@ -141,7 +149,7 @@ static int check_tensors(const struct source *s, const struct hparams *hp, struc
         used[g - gguf_tensor_at(s->g, 0)] = 1;
     }
     for (int i = 0; i < n; i++)
-        if (!used[i] && strcmp(gguf_tensor_at(s->g, i)->name, rope_factors) != 0) {
+        if (!used[i] && !is_rope(s, gguf_tensor_at(s->g, i)->name)) {
             err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' has no place in a %s model here", s->path,
                     gguf_tensor_at(s->g, i)->name, s->architecture->gguf);
             goto out;
@@ -217,7 +225,7 @@ static const struct import_gguf_key own_keys[] = {
     {"logit_scale", IMPORT_GGUF_ONE, ARCHITECTURE_MULTIPLIERS},
     {"residual_scale", IMPORT_GGUF_ONE, ARCHITECTURE_MULTIPLIERS},
     {"embedding_scale", IMPORT_GGUF_ONE, ARCHITECTURE_MULTIPLIERS},
-    {"rope.scaling.attn_factor", IMPORT_GGUF_ONE, 0},
+    {"rope.scaling.attn_factor", IMPORT_GGUF_ONE, ARCHITECTURE_LONGROPE},
     {"attention.sliding_window_pattern", IMPORT_GGUF_OFF, ARCHITECTURE_WINDOW},
     {"rope.freq_base_swa", IMPORT_GGUF_OFF, ARCHITECTURE_LOCAL_ROPE},
     {0},
@@ -295,6 +303,53 @@ static int read_rope_factors(const struct source *s, struct hparams *hp, struct 
     return 0;
 }
 
+/* One of the two tensors of longrope; out[pairs]. */
+static int read_longrope_factors(const struct source *s, const char *name, int pairs, float *out, struct err *e)
+{
+    const struct gguf_tensor *g = gguf_find(s->g, name);
+    if (!g)
+        return err_set(e, ERR_FORMAT, "%s: tensor '%s' missing", s->path, name);
+    if (g->n != (size_t)pairs)
+        return err_set(e, ERR_SHAPE, "%s: tensor '%s': %llu factors of a rotation, expected %d, one for each pair",
+                       s->path, name, (unsigned long long)g->n, pairs);
+    dequant_run(g->type, g->data, out, g->n);
+    for (int i = 0; i < pairs; i++)
+        if (!(out[i] > 0 && isfinite(out[i])))
+            return err_set(e, ERR_FORMAT, "%s: tensor '%s': factor %d is %g, expected a number above zero", s->path,
+                           name, i, (double)out[i]);
+    return 0;
+}
+
+/* The two tensors say that there is longrope, whatever the type is called. `type` is NULL where there is none. */
+static int read_longrope(const struct source *s, const char *type, struct hparams *hp, struct err *e)
+{
+    int named = type && strcmp(type, "longrope") == 0, has = gguf_find(s->g, rope_short) || gguf_find(s->g, rope_long);
+    int original = hp->context_length, pairs = model_rope_pairs(hp), rc = -1;
+    double attention = 1;
+    if (own_real(s, "rope.scaling.attn_factor", 1, &attention, e) ||
+        own_int(s, "rope.scaling.original_context_length", original, &original, e))
+        return -1;
+    attention = attention == 0 ? 1 : attention;
+    if (!named && !has)
+        return attention == 1 ? 0
+                              : err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%s' is %g without tensors '%s' and '%s'",
+                                        s->path, own(s, "rope.scaling.attn_factor").key, attention, rope_short,
+                                        rope_long);
+    if (hp->rope_scaling != MODEL_ROPE_PLAIN || gguf_find(s->g, rope_factors))
+        return err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' beside another scaling of the rotation", s->path,
+                       rope_short);
+    if (original < 1 || pairs < 1 || pairs > DIMS_MAX_HEAD_DIM / 2)
+        return err_set(e, ERR_SHAPE, "%s: %d pairs of a head rotate, at first for %d tokens; expected 1 to %d and 1 or "
+                                     "more",
+                       s->path, pairs, original, DIMS_MAX_HEAD_DIM / 2);
+    float *factor = mem_new((size_t)pairs, sizeof *factor);
+    if (read_longrope_factors(s, rope_long, pairs, factor, e) == 0 &&
+        read_longrope_factors(s, rope_short, pairs, factor, e) == 0)
+        rc = architecture_set_longrope(hp, factor, original, attention, e);
+    mem_free(factor);
+    return rc;
+}
+
 /* As llama.cpp reads it: the factor's old name counts where the new one is absent, a factor of 0 is 1, and the type is
  * linear where none is given. */
 static int read_rope(const struct source *s, struct hparams *hp, struct err *e)
@@ -315,15 +370,18 @@ static int read_rope(const struct source *s, struct hparams *hp, struct err *e)
                 hp->head_dim, own(s, "rope.dimension_count").key);
         goto out;
     }
-    int none = type && strcmp(type, "none") == 0;
-    if (type && !none && strcmp(type, "linear") != 0) {
-        err_set(e, ERR_UNSUPPORTED, "%s: rope scaling '%s'; known: none, linear", s->path, type);
+    int none = type && strcmp(type, "none") == 0, can_long = s->architecture->options & ARCHITECTURE_LONGROPE;
+    if (type && !none && strcmp(type, "linear") != 0 && !(can_long && strcmp(type, "longrope") == 0)) {
+        err_set(e, ERR_UNSUPPORTED, "%s: rope scaling '%s'; known: none, linear%s", s->path, type,
+                can_long ? ", longrope" : "");
         goto out;
     }
     if (none || hp->rope_factor == 0)
         hp->rope_factor = 1;
     hp->rope_scaling = hp->rope_factor == 1 ? MODEL_ROPE_PLAIN : MODEL_ROPE_LINEAR;
     rc = read_rope_factors(s, hp, e);
+    if (rc == 0 && can_long)
+        rc = read_longrope(s, type, hp, e);
 out:
     mem_free(type);
     return rc;
@@ -418,10 +476,10 @@ static int find_architecture(struct source *s, struct err *e)
     return s->architecture ? 0 : -1;
 }
 
-static int read_hparams(struct source *s, struct hparams *hp, struct err *e)
+static int read_hparams(struct source *s, struct hparams *hp, struct str *notes, struct err *e)
 {
     double eps = 0;
-    int value_dim = 0;
+    int value_dim = 0, context;
     const struct gguf_tensor *embedding = gguf_find(s->g, "token_embd.weight");
     if (check_whole(s, e) || find_architecture(s, e) || check_keys(s, e))
         return -1;
@@ -435,7 +493,10 @@ static int read_hparams(struct source *s, struct hparams *hp, struct err *e)
         own_int(s, "attention.head_count_kv", hp->n_head, &hp->n_kv_head, e) ||
         own_int(s, "attention.key_length", hp->n_head ? hp->d_model / hp->n_head : 0, &hp->head_dim, e) ||
         own_int(s, "attention.value_length", hp->head_dim, &value_dim, e) ||
-        own_real(s, "attention.layer_norm_rms_epsilon", 1e-5, &eps, e) || read_rope(s, hp, e) || read_layers(s, hp, e))
+        own_real(s, "attention.layer_norm_rms_epsilon", 1e-5, &eps, e))
+        return -1;
+    context = hp->context_length;
+    if (read_rope(s, hp, e) || read_layers(s, hp, e))
         return -1;
     if (value_dim != hp->head_dim)
         return err_set(e, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions", s->path, hp->head_dim,
@@ -444,6 +505,7 @@ static int read_hparams(struct source *s, struct hparams *hp, struct err *e)
     hp->norm_eps = (float)eps;
     hp->tied = gguf_find(s->g, "output.weight") == NULL;
     architecture_finish(s->architecture, hp);
+    architecture_note_longrope(hp, s->path, context, notes);
     return hparams_check(hp, e) ? err_wrap(e, "%s", s->path) : 0;
 }
 
@@ -455,7 +517,7 @@ int import_gguf_open(const char *path, struct import_source *out, struct err *e)
     out->destroy = destroy;
     s->path = mem_strdup(path);
     s->g = gguf_open(path, e);
-    if (!s->g || read_hparams(s, &out->hp, e))
+    if (!s->g || read_hparams(s, &out->hp, &out->notes, e))
         return -1;
     s->hp = out->hp;
     if (check_tensors(s, &out->hp, e) || import_gguf_tokenizer_read(s->g, s->path, out, e) ||

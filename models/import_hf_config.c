@@ -525,6 +525,7 @@ static int check_rope_keys(const struct json *o, const char *file, const char *n
     static const char *const always[] = {"rope_type", "type", "rope_theta", "partial_rotary_factor",
                                          "original_max_position_embeddings"};
     static const char *const llama3[] = {"low_freq_factor", "high_freq_factor"};
+    static const char *const longrope[] = {"short_factor", "long_factor", "factor", "attention_factor"};
     static const char *const scales[] = {"factor", "attention_factor", "mscale", "mscale_all_dim"};
     for (const struct json *v = json_first(o); v; v = json_next(v)) {
         const char *key = json_key(v);
@@ -533,6 +534,8 @@ static int check_rope_keys(const struct json *o, const char *file, const char *n
             known |= strcmp(key, always[i]) == 0;
         for (size_t i = 0; i < 2; i++)
             known |= strcmp(type, "llama3") == 0 && strcmp(key, llama3[i]) == 0;
+        for (size_t i = 0; i < sizeof longrope / sizeof *longrope; i++)
+            known |= strcmp(type, "longrope") == 0 && strcmp(key, longrope[i]) == 0;
         known |= strcmp(type, "default") != 0 && strcmp(key, "factor") == 0;
         for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
             neutral |= strcmp(key, scales[i]) == 0 && json_is_number(v) && json_number(v, 0) == 1;
@@ -547,21 +550,88 @@ static int check_rope_keys(const struct json *o, const char *file, const char *n
     return 0;
 }
 
-static int read_llama3(const struct json *c, const struct rope_source *r, const char *file, struct hparams *hp,
-                       struct err *e)
+/* original_max_position_embeddings, which may stand inside or beside; *out comes in as what its absence means. */
+static int read_original(const struct json *c, const struct rope_source *r, const char *file, int *out, struct err *e)
 {
-    double original = hp->context_length;
+    double original = *out;
     int found;
-    hp->rope_scaling = MODEL_ROPE_LLAMA3;
-    if (required(r, file, "low_freq_factor", &hp->rope_low_freq_factor, e) ||
-        required(r, file, "high_freq_factor", &hp->rope_high_freq_factor, e) ||
-        rope_number(c, r, file, "original_max_position_embeddings", &original, &found, e))
+    if (rope_number(c, r, file, "original_max_position_embeddings", &original, &found, e))
         return -1;
     if (!(original >= 1 && original <= DIMS_MAX_CONTEXT) || original != floor(original))
         return err_set(e, ERR_SHAPE, "%s: original_max_position_embeddings is %g, expected an integer from 1 to %d",
                        file, original, (int)DIMS_MAX_CONTEXT);
-    hp->rope_original_context = (int)original;
+    *out = (int)original;
     return 0;
+}
+
+static int read_llama3(const struct json *c, const struct rope_source *r, const char *file, struct hparams *hp,
+                       struct err *e)
+{
+    hp->rope_scaling = MODEL_ROPE_LLAMA3;
+    hp->rope_original_context = hp->context_length;
+    if (required(r, file, "low_freq_factor", &hp->rope_low_freq_factor, e) ||
+        required(r, file, "high_freq_factor", &hp->rope_high_freq_factor, e) ||
+        read_original(c, r, file, &hp->rope_original_context, e))
+        return -1;
+    return 0;
+}
+
+/* One list of longrope: a positive number for each pair that rotates. */
+static int read_factors(const struct rope_source *r, const char *file, const char *key, int pairs, float *out,
+                        struct err *e)
+{
+    const struct json *list = json_get(r->main, key), *other = json_get(r->other, key);
+    int i = 0;
+    if (!json_is_array(list))
+        return err_set(e, ERR_FORMAT, "%s: %s.%s %s, expected a list of %d factors", file, r->name, key,
+                       is_set(list) ? "is no list" : "missing", pairs);
+    if (is_set(other) && !json_same(list, other))
+        return err_set(e, ERR_UNSUPPORTED, "%s: %s.%s and %s.%s differ: which one holds can't be told", file, r->name,
+                       key, r->other_name, key);
+    if (json_size(list) != pairs)
+        return err_set(e, ERR_SHAPE, "%s: %s.%s has %d factors, expected %d, one for each pair that rotates", file,
+                       r->name, key, json_size(list), pairs);
+    for (const struct json *v = json_first(list); v; v = json_next(v), i++) {
+        float x = (float)json_number(v, 0);
+        if (!json_is_number(v) || !(x > 0 && isfinite(x)))
+            return err_set(e, ERR_FORMAT, "%s: %s.%s: factor %d is no number above zero", file, r->name, key, i);
+        out[i] = x;
+    }
+    return 0;
+}
+
+/* Attention grows with the root of how much longer texts may be than those of the first training, on a logarithmic
+ * scale; config.json may give that ratio, or what follows from it. */
+static int read_longrope(const struct json *c, const struct rope_source *r, const char *file, struct hparams *hp,
+                         struct err *e)
+{
+    int original = 4096, pairs = model_rope_pairs(hp), found, rc = -1; /* 4096: Phi-3's where it is left out */
+    double ratio, attention = 1;
+    float *factor = NULL;
+    if (pairs < 1 || pairs > DIMS_MAX_HEAD_DIM / 2)
+        return err_set(e, ERR_SHAPE, "%s: %d pairs of a head rotate, expected 1 to %d", file, pairs,
+                       DIMS_MAX_HEAD_DIM / 2);
+    if (read_original(c, r, file, &original, e))
+        return -1;
+    ratio = (double)hp->context_length / original;
+    if (rope_number(NULL, r, file, "factor", &ratio, &found, e))
+        return -1;
+    if (ratio > 1 && original > 1)
+        attention = sqrt(1 + log(ratio) / log((double)original));
+    if (rope_number(NULL, r, file, "attention_factor", &attention, &found, e))
+        return -1;
+    factor = mem_new((size_t)pairs, sizeof *factor);
+    if (read_factors(r, file, "long_factor", pairs, factor, e) == 0 &&
+        read_factors(r, file, "short_factor", pairs, factor, e) == 0)
+        rc = architecture_set_longrope(hp, factor, original, attention, e);
+    mem_free(factor);
+    return rc;
+}
+
+/* Phi-3's first files say "su". */
+static const char *scaling_meant(const struct architecture *a, const char *type)
+{
+    return (a->options & ARCHITECTURE_LONGROPE) && strcmp(type, "su") == 0 ? "longrope" : type;
 }
 
 /* Layers with a window have their own base, and nothing else. */
@@ -614,15 +684,20 @@ static int read_rope(const struct json *c, const struct architecture *a, const c
     else if (partial != 1)
         return err_set(e, ERR_UNSUPPORTED, "%s: partial_rotary_factor is %g, expected 1: whole heads rotate here", file,
                        partial);
+    type = scaling_meant(a, type);
+    other = scaling_meant(a, other);
     if (strcmp(other, "default") != 0 && strcmp(other, type) != 0)
         return err_set(e, ERR_UNSUPPORTED, "%s: %s says '%s', and %s says '%s': which one holds can't be told", file,
                        r.name, type, r.other_name, other);
     int linear = strcmp(type, "linear") == 0, llama3 = strcmp(type, "llama3") == 0;
-    if (!linear && !llama3 && strcmp(type, "default") != 0)
-        return err_set(e, ERR_UNSUPPORTED, "%s: %s: rope_type '%s'; known: default, linear, llama3", file, r.name,
-                       type);
+    int longrope = strcmp(type, "longrope") == 0 && (a->options & ARCHITECTURE_LONGROPE);
+    if (!linear && !llama3 && !longrope && strcmp(type, "default") != 0)
+        return err_set(e, ERR_UNSUPPORTED, "%s: %s: rope_type '%s'; known: default, linear, llama3%s", file, r.name,
+                       type, a->options & ARCHITECTURE_LONGROPE ? ", longrope" : "");
     if (check_rope_keys(r.main, file, r.name, type, e) || check_rope_keys(r.other, file, r.other_name, type, e))
         return -1;
+    if (longrope)
+        return read_longrope(c, &r, file, hp, e);
     if (!linear && !llama3)
         return 0;
     hp->rope_scaling = MODEL_ROPE_LINEAR;
@@ -697,10 +772,14 @@ int import_hf_config_read(const struct json *c, const char *file, struct hparams
     const struct architecture *a = find_architecture(c, file, e);
     if (!a)
         return -1;
+    int context;
     architecture_begin(a, hp);
-    if (check_activation(c, a, file, e) || check_keys(c, a, file, notes, e) || read_sizes(c, a, file, hp, e) ||
-        read_rope(c, a, file, hp, e) || read_layers(c, a, file, hp, e) || read_options(c, a, file, hp, e))
+    if (check_activation(c, a, file, e) || check_keys(c, a, file, notes, e) || read_sizes(c, a, file, hp, e))
+        return -1;
+    context = hp->context_length;
+    if (read_rope(c, a, file, hp, e) || read_layers(c, a, file, hp, e) || read_options(c, a, file, hp, e))
         return -1;
     architecture_finish(a, hp);
+    architecture_note_longrope(hp, file, context, notes);
     return hparams_check(hp, e) ? err_wrap(e, "%s", file) : 0;
 }

@@ -29,12 +29,48 @@ static int check_real(const char *name, double v, double min, double max, struct
     return err_set(e, ERR_SHAPE, "%s is %g, expected %g to %g", name, v, min, max);
 }
 
+int model_rope_pairs(const struct hparams *hp)
+{
+    return (hp->rope_dim ? hp->rope_dim : hp->head_dim) / 2;
+}
+
+/* The context is one in which the factors hold: longer texts would rotate by others. */
+static int check_longrope(const struct hparams *hp, struct err *e)
+{
+    if (check_range("head_dim", hp->head_dim, DIMS_MAX_HEAD_DIM, e) ||
+        check_range("rope_original_context", hp->rope_original_context, DIMS_MAX_CONTEXT, e) ||
+        check_real("rope_attention_factor", hp->rope_attention_factor, 1e-3, 1e3, e))
+        return -1;
+    if (hp->rope_dim < 0 || hp->rope_dim > hp->head_dim)
+        return err_set(e, ERR_SHAPE, "rope_dim is %d, expected 0 to head_dim (%d)", hp->rope_dim, hp->head_dim);
+    for (int i = 0; i < DIMS_MAX_HEAD_DIM / 2; i++) {
+        double v = (double)hp->rope_divisor[i];
+        if (i >= model_rope_pairs(hp) && v != 0)
+            return err_set(e, ERR_SHAPE, "rope_divisor has a factor for pair %d, expected one for each of %d pairs", i,
+                           model_rope_pairs(hp));
+        if (i < model_rope_pairs(hp) && !(v >= 1e-6 && v <= 1e6))
+            return err_set(e, ERR_SHAPE, "rope_divisor: factor %d of %d is %g, expected 1e-6 to 1e6", i,
+                           model_rope_pairs(hp), v);
+    }
+    if (hp->context_length > hp->rope_original_context)
+        return err_set(e, ERR_SHAPE,
+                       "context_length is %d, expected at most rope_original_context (%d): longer texts rotate by "
+                       "other factors, which are not read",
+                       hp->context_length, hp->rope_original_context);
+    if (hp->rope_local_base != 0)
+        return err_set(e, ERR_SHAPE, "rope_local_base is %g, expected 0 with rope_scaling longrope",
+                       hp->rope_local_base);
+    return 0;
+}
+
 static int check_rope(const struct hparams *hp, struct err *e)
 {
     if (check_real("rope_base", hp->rope_base, 1, 1e12, e))
         return -1;
     if (hp->rope_scaling == MODEL_ROPE_PLAIN)
         return 0;
+    if (hp->rope_scaling == MODEL_ROPE_LONGROPE)
+        return check_longrope(hp, e);
     if (check_real("rope_factor", hp->rope_factor, 1e-3, 1e6, e))
         return -1;
     if (hp->rope_scaling == MODEL_ROPE_LINEAR)
@@ -469,6 +505,8 @@ double model_rope_frequency(const struct hparams *hp, int pair)
         s = s < 0 ? 0 : s > 1 ? 1 : s;
         f = (1 - s) * f / hp->rope_factor + s * f;
     }
+    if (hp->rope_scaling == MODEL_ROPE_LONGROPE && pair < model_rope_pairs(hp))
+        f /= (double)hp->rope_divisor[pair];
     return f;
 }
 

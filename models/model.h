@@ -14,7 +14,7 @@
 #include "models/tokenizer.h"
 
 enum model_activation { MODEL_SILU, MODEL_GELU_TANH };
-enum model_rope_scaling { MODEL_ROPE_PLAIN, MODEL_ROPE_LINEAR, MODEL_ROPE_LLAMA3 };
+enum model_rope_scaling { MODEL_ROPE_PLAIN, MODEL_ROPE_LINEAR, MODEL_ROPE_LLAMA3, MODEL_ROPE_LONGROPE };
 enum model_norms { MODEL_NORMS_BEFORE, MODEL_NORMS_AROUND, MODEL_NORMS_AFTER }; /* of attention and feed-forward */
 enum model_qk_norm { MODEL_QK_NORM_NONE, MODEL_QK_NORM_HEAD, MODEL_QK_NORM_WHOLE };
 enum model_dtype { MODEL_F32, MODEL_F16, MODEL_BF16 };
@@ -50,12 +50,18 @@ struct hparams {
     int window;                           /* of layers of kind 'w' */
     double rope_local_base;               /* these rotate by it, unscaled; 0: as the others */
     int rope_dim;                         /* dimensions of a head that rotate; 0: all */
+    /* longrope: what each frequency is divided by, as many as pairs rotate, and what queries and keys are multiplied
+     * by. These are the factors of texts up to rope_original_context, which is the most that a context can be here. */
+    float rope_divisor[DIMS_MAX_HEAD_DIM / 2];
+    double rope_attention_factor;
     char layer_kinds[DIMS_MAX_LAYER + 1]; /* enum model_layer_kind, one a layer; "": all are full */
 };
 
 enum model_layer_kind model_layer_kind(const struct hparams *hp, int layer);
 /* Radians per position of pair i, i + head_dim / 2 of a head, as layers without a window rotate; scaling applied. */
 double model_rope_frequency(const struct hparams *hp, int pair);
+/* How many pairs of a head rotate; those after them stand still. */
+int model_rope_pairs(const struct hparams *hp);
 /* 1 when all layers attend alike. */
 int model_layers_alike(const struct hparams *hp);
 /* 1 when pruning may take entries from this layer by default: all kinds but MODEL_LAYER_WINDOW, which holds its last

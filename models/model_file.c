@@ -13,11 +13,11 @@ static const char format_name[] = "depthkv-model";
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
 
-enum field_type { FIELD_INT, FIELD_FLOAT, FIELD_DOUBLE, FIELD_WORD, FIELD_TEXT };
+enum field_type { FIELD_INT, FIELD_FLOAT, FIELD_DOUBLE, FIELD_WORD, FIELD_TEXT, FIELD_LIST };
 
 static const char *const activation_words[] = {"silu", "gelu_tanh", NULL};
 static const char *const norms_words[] = {"before", "around", "after", NULL};
-static const char *const scaling_words[] = {"none", "linear", "llama3", NULL};
+static const char *const scaling_words[] = {"none", "linear", "llama3", "longrope", NULL};
 
 /* One row a field: reading, writing and hashing all follow this table. n_group is derived and not stored. A field that
  * may be left out is written and hashed only where it is not zero: what it says is then what its absence says. */
@@ -58,6 +58,8 @@ static const struct field {
     {"window", FIELD_INT, offsetof(struct hparams, window), NULL, 1},
     {"rope_local_base", FIELD_DOUBLE, offsetof(struct hparams, rope_local_base), NULL, 1},
     {"rope_dim", FIELD_INT, offsetof(struct hparams, rope_dim), NULL, 1},
+    {"rope_divisor", FIELD_LIST, offsetof(struct hparams, rope_divisor), NULL, 1},
+    {"rope_attention_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_attention_factor), NULL, 1},
     {"layer_kinds", FIELD_TEXT, offsetof(struct hparams, layer_kinds), NULL, 1},
 };
 enum { N_FIELD = sizeof fields / sizeof *fields };
@@ -90,12 +92,20 @@ static const char *get_text(const struct hparams *hp, const struct field *d)
     return (const char *)hp + d->offset;
 }
 
+/* A list ends before its first zero. */
+static const float *get_list(const struct hparams *hp, const struct field *d)
+{
+    return (const float *)(const void *)((const char *)hp + d->offset);
+}
+
 static int is_left_out(const struct hparams *hp, const struct field *d)
 {
     if (!d->may_lack)
         return 0;
     if (d->type == FIELD_TEXT)
         return !*get_text(hp, d);
+    if (d->type == FIELD_LIST)
+        return *get_list(hp, d) == 0;
     return d->type == FIELD_DOUBLE ? get_real(hp, d) == 0 : get_integer(hp, d) == 0;
 }
 
@@ -116,6 +126,15 @@ static void add_real(struct str *out, double x)
     str_add(out, buf);
 }
 
+static void add_list(struct str *out, const float *x)
+{
+    for (int i = 0; i < DIMS_MAX_HEAD_DIM / 2 && x[i] != 0; i++) {
+        if (i)
+            str_addc(out, ' ');
+        add_real(out, (double)x[i]);
+    }
+}
+
 void model_file_hparams_text(const struct hparams *hp, struct str *out)
 {
     str_addf(out, "%s 1\n", format_name); /* of the text, not of the file: an identity outlives a file's version */
@@ -126,6 +145,8 @@ void model_file_hparams_text(const struct hparams *hp, struct str *out)
         str_addf(out, "%s ", d->name);
         if (d->type == FIELD_TEXT)
             str_add(out, get_text(hp, d));
+        else if (d->type == FIELD_LIST)
+            add_list(out, get_list(hp, d));
         else if (d->type == FIELD_WORD)
             str_add(out, d->words[get_integer(hp, d)]);
         else if (d->type == FIELD_INT)
@@ -134,6 +155,15 @@ void model_file_hparams_text(const struct hparams *hp, struct str *out)
             add_real(out, get_real(hp, d));
         str_addc(out, '\n');
     }
+}
+
+static int write_list(struct h5 *f, const char *name, const float *x, struct err *e)
+{
+    struct str text = {0};
+    add_list(&text, x);
+    int rc = h5_set_string(f, "/", name, str_c(&text), e);
+    str_free(&text);
+    return rc;
 }
 
 int model_file_write_hparams(struct h5 *f, const struct hparams *hp, struct err *e)
@@ -150,6 +180,8 @@ int model_file_write_hparams(struct h5 *f, const struct hparams *hp, struct err 
             continue;
         if (d->type == FIELD_TEXT)
             rc = h5_set_string(f, "/", d->name, get_text(hp, d), e);
+        else if (d->type == FIELD_LIST)
+            rc = write_list(f, d->name, get_list(hp, d), e);
         else if (d->type == FIELD_WORD)
             rc = h5_set_string(f, "/", d->name, d->words[get_integer(hp, d)], e);
         else if (d->type == FIELD_INT)
@@ -172,6 +204,25 @@ static int read_word(const struct h5 *f, const struct field *d, int *out, struct
                          : err_set(e, ERR_UNSUPPORTED, "%s:/: attribute '%s' is '%s', which is unknown here",
                                    h5_path(f), d->name, s);
     *out = i;
+    mem_free(s);
+    return rc;
+}
+
+/* Numbers with a blank between two; hparams_check says how many there must be. */
+static int read_list(const struct h5 *f, const struct field *d, float *out, struct err *e)
+{
+    char *s = h5_get_string(f, "/", d->name, e), *at = s;
+    int n = 0, rc = s ? 0 : -1;
+    while (rc == 0 && *at) {
+        char *end;
+        float x = strtof(at, &end);
+        if (end == at || (*end && *end != ' ') || !(x > 0) || n == DIMS_MAX_HEAD_DIM / 2)
+            rc = err_set(e, ERR_FORMAT, "%s:/: attribute '%s': number %d is '%.20s', expected at most %d above zero",
+                         h5_path(f), d->name, n, at, DIMS_MAX_HEAD_DIM / 2);
+        else
+            out[n++] = x;
+        at = *end ? end + 1 : end;
+    }
     mem_free(s);
     return rc;
 }
@@ -202,6 +253,7 @@ static int read_field(const struct h5 *f, const struct field *d, struct hparams 
         return 0;
     switch (d->type) {
     case FIELD_TEXT: return read_text(f, d, at, e);
+    case FIELD_LIST: return read_list(f, d, (float *)(void *)at, e);
     case FIELD_WORD:
         if (read_word(f, d, &n, e))
             return -1;

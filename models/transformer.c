@@ -284,6 +284,14 @@ static const float *sub_layer_input(const struct pass *p, const float *weight, i
     return p->w->norm + (size_t)from * p->d;
 }
 
+/* longrope: the dimensions that rotate are multiplied too. Done before the rotation, whose tables stay pure turns. */
+static void scale_turning(const struct hparams *hp, float *head)
+{
+    int pairs = model_rope_pairs(hp);
+    kernels_scale(head, pairs, (float)hp->rope_attention_factor);
+    kernels_scale(head + hp->head_dim / 2, pairs, (float)hp->rope_attention_factor);
+}
+
 /* Rows -> queries, keys, values: bias, q/k norm and rotation applied. */
 static void project(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
@@ -304,6 +312,8 @@ static void project(const struct pass *p, const struct model_layer *layer, int f
         }
         for (int q = 0; rotates && q < hp->n_head + hp->n_kv_head; q++) {
             rotation(p, r, l, q < hp->n_head ? q / hp->n_group : q - hp->n_head, &cosine, &sine);
+            if (hp->rope_scaling == MODEL_ROPE_LONGROPE)
+                scale_turning(hp, row + (size_t)q * hd);
             kernels_rope(row + (size_t)q * hd, cosine, sine, (int)hd);
         }
     }

@@ -381,6 +381,7 @@ static const struct {
     {{.more = {{"llama.rope.dimension_count", NULL, GGUF_U32, 4}}}, "rotation of 4 of 8 dimensions"},
     {{.more = {{"tokenizer.ggml.add_eos_token", NULL, GGUF_BOOL, 1}}}, "add_eos_token' is 1"},
     {{.more = {{"tokenizer.ggml.precompiled_charsmap", "x", 0, 0}}}, "precompiled_charsmap' is not known"},
+    {{.extra_tensor = "rope_factors_short.weight"}, "'rope_factors_short.weight' has no place in a llama model"},
     {{.extra_tensor = "rope_freqs.weight"}, "'rope_freqs.weight': 32 factors of a rotation, expected 4"},
 };
 

@@ -153,6 +153,10 @@ END_TEST
     "{\"model_type\":\"" type "\",\"num_hidden_layers\":6,\"hidden_size\":16,\"num_attention_heads\":2," \
     "\"num_key_value_heads\":1,\"intermediate_size\":6,\"vocab_size\":5,\"max_position_embeddings\":128"
 
+#define LONG(longs, shorts, more) \
+    OF("phi3") \
+    ",\"rope_scaling\":{\"type\":\"longrope\",\"long_factor\":" longs ",\"short_factor\":" shorts "}" more "}"
+
 static const struct {
     const char *config;
     const char *says; /* the error; NULL: read as what follows */
@@ -220,7 +224,22 @@ static const struct {
     {OF("phi3") ",\"sliding_window\":null,\"partial_rotary_factor\":0.7}", "rope_dim is 5, expected an even number",
      NULL, 0, 0, 0, 0, 0, 0, 0},
     {OF("phi3") ",\"partial_rotary_factor\":1.5}", "partial_rotary_factor is 1.5", NULL, 0, 0, 0, 0, 0, 0, 0},
-    {OF("phi3") ",\"rope_scaling\":{\"type\":\"longrope\",\"long_factor\":[1,1]}}", "rope_type 'longrope'; known", NULL,
+    {LONG("[1,1]", "[1,1,1,1]", ""), "rope_scaling.long_factor has 2 factors, expected 4", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {LONG("[1,1,1,1]", "[1,1,1,1,1]", ""), "rope_scaling.short_factor has 5 factors, expected 4", NULL, 0, 0, 0, 0, 0,
+     0, 0},
+    {LONG("[1,1,1,1]", "[1,0,1,1]", ""), "short_factor: factor 1 is no number above zero", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {LONG("[1,1,1,-1]", "[1,1,1,1]", ""), "long_factor: factor 3 is no number above zero", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {LONG("[1,1,1,1]", "[1,1,\"1\",1]", ""), "short_factor: factor 2 is no number above zero", NULL, 0, 0, 0, 0, 0, 0,
+     0},
+    {LONG("[1,1,1,1]", "[1,1,1e60,1]", ""), "short_factor: factor 2 is no number above zero", NULL, 0, 0, 0, 0, 0, 0,
+     0},
+    {LONG("[1,1,1,1]", "null", ""), "short_factor missing", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {LONG("3", "[1,1,1,1]", ""), "long_factor is no list", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {LONG("[1,1,1,1]", "[1,1,1,1]", ",\"original_max_position_embeddings\":0"),
+     "original_max_position_embeddings is 0, expected an integer", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {LONG("[1,1,1,1]", "[1,1,1,1]", ",\"rope_parameters\":{\"rope_type\":\"longrope\",\"short_factor\":[1,1,2,1]}"),
+     "rope_scaling.short_factor and rope_parameters.short_factor differ", NULL, 0, 0, 0, 0, 0, 0, 0},
+    {LONG("[1,1,1,1]", "[1,1,1,1]", ",\"partial_rotary_factor\":0.75"), "long_factor has 4 factors, expected 3", NULL,
      0, 0, 0, 0, 0, 0, 0},
     {OF("olmo2") "}", NULL, "", 0, 8, 0, 1e4, 0, 0, 0},
     {OF("smollm3") "}", NULL, "fffnff", 0, 8, 1, 2e6, 0, 0, 0},
@@ -258,6 +277,56 @@ START_TEST(every_architecture_means_what_its_row_says)
 }
 END_TEST
 
+/* base^(-2 i / d) / factor, and sqrt(1 + ln(context / original) / ln(original)) or what the file says. */
+static const struct {
+    const char *more, *type;
+    int original, context;
+    double attention;
+} longropes[] = {
+    {"", "longrope", 4096, 128, 1},
+    {",\"original_max_position_embeddings\":32", "longrope", 32, 32, 1.1832159566199232},
+    {",\"original_max_position_embeddings\":32", "su", 32, 32, 1.1832159566199232},
+    {",\"original_max_position_embeddings\":200", "longrope", 200, 128, 1},
+    {",\"original_max_position_embeddings\":32", "longrope", 32, 32, 0}, /* the file's own: 1.5 */
+};
+
+START_TEST(longrope_is_what_the_factors_of_short_texts_say)
+{
+    struct str notes = {0}, text = {0};
+    struct err e = {0};
+    struct hparams hp = {0}, again = {0};
+    double attention = longropes[_i].attention;
+    str_addf(&text, OF("phi3") ",\"rope_scaling\":{\"type\":\"%s\",\"long_factor\":[9,9,9,9],"
+                               "\"short_factor\":[1,1.5,2.25,4]%s}%s}",
+             longropes[_i].type, attention == 0 ? ",\"attention_factor\":1.5" : "", longropes[_i].more);
+    struct json *c = json_parse("config.json", text.p, text.n, &e);
+    ck_assert_msg(c != NULL, "%s", e.msg);
+    ck_assert_msg(import_hf_config_read(c, "config.json", &hp, &notes, &e) == 0, "%s", e.msg);
+    ck_assert_int_eq(hp.rope_scaling, MODEL_ROPE_LONGROPE);
+    ck_assert_int_eq(hp.rope_original_context, longropes[_i].original);
+    ck_assert_int_eq(hp.context_length, longropes[_i].context);
+    ck_assert_int_eq(notes.n > 0, longropes[_i].context < 128);
+    ck_assert_double_eq_tol(hp.rope_attention_factor, attention == 0 ? 1.5 : attention, 1e-7);
+    for (int i = 0; i < 4; i++) {
+        const double factor[] = {1, 1.5, 2.25, 4};
+        ck_assert_double_eq_tol(model_rope_frequency(&hp, i), pow(1e4, -i / 4.0) / factor[i], 1e-12);
+    }
+    /* what no file may say */
+    again = hp;
+    again.context_length = hp.rope_original_context + 1;
+    ck_assert(hparams_check(&again, &e) && strstr(e.msg, "at most rope_original_context"));
+    again = hp;
+    again.rope_divisor[2] = 0;
+    ck_assert(hparams_check(&again, &e) && strstr(e.msg, "rope_divisor: factor 2 of 4 is 0"));
+    again = hp;
+    again.rope_divisor[4] = 1;
+    ck_assert(hparams_check(&again, &e) && strstr(e.msg, "rope_divisor has a factor for pair 4"));
+    str_free(&notes);
+    str_free(&text);
+    json_free(c);
+}
+END_TEST
+
 Suite *make_import_config_suite(void)
 {
     Suite *s = suite_create("import_config");
@@ -265,6 +334,7 @@ Suite *make_import_config_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, rotation_is_read_as_transformers_reads_it_or_refused);
     tcase_add_loop_test(t, every_key_is_used_harmless_refused_or_told, 0, sizeof keys / sizeof *keys);
+    tcase_add_loop_test(t, longrope_is_what_the_factors_of_short_texts_say, 0, sizeof longropes / sizeof *longropes);
     tcase_add_loop_test(t, every_architecture_means_what_its_row_says, 0, sizeof of_kind / sizeof *of_kind);
     suite_add_tcase(s, t);
     return s;

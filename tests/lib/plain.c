@@ -75,6 +75,10 @@ static void rotate(const struct model *m, int layer, double *y, const double *x,
     for (int i = 0; i < half; i++) {
         double by = local > 0 && has_window(m, layer) ? pow(local, -(double)i / half) : m->rope_freq[i];
         double c = still ? 1 : cos(pos * by), s = still ? 0 : sin(pos * by);
+        if (m->hp.rope_scaling == MODEL_ROPE_LONGROPE && i < model_rope_pairs(&m->hp)) {
+            c *= m->hp.rope_attention_factor;
+            s *= m->hp.rope_attention_factor;
+        }
         y[i] = x[i] * c - x[i + half] * s;
         y[i + half] = x[i + half] * c + x[i] * s;
     }

@@ -43,6 +43,14 @@ AROUND = {"ffn_norm": "pre_feedforward_layernorm.weight", "attn_post_norm": "pos
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64}
 
+
+
+def longrope(pairs):
+    """Texts of 190 tokens: the short factors hold. The ratio is large so that the attention factor is far from 1."""
+    return {"rope_type": "longrope", "factor": 32.0, "short_factor": [round(1 + 0.09 * i * i, 2) for i in range(pairs)],
+            "long_factor": [2.0 + i for i in range(pairs)]}
+
+
 # architecture, layers, width, query heads, KV heads, head_dim, d_ff, vocabulary, tied, rotation, what else the config says
 MODELS = [
     ("llama", 2, 32, 4, 4, 8, 24, 61, True, {"rope_theta": 10000.0}, {}),
@@ -71,6 +79,9 @@ MODELS = [
     ("phi3", 2, 48, 4, 2, 12, 40, 61, False, {"rope_theta": 10000.0}, {"sliding_window": 9}),
     ("phi3", 2, 48, 3, 1, 16, 40, 53, True, {"rope_theta": 10000.0},
      {"partial_rotary_factor": 0.75}),
+    ("phi3", 2, 48, 4, 2, 12, 40, 61, False, {"rope_theta": 10000.0, **longrope(6)}, {"original_max_position_embeddings": 200}),
+    ("phi3", 2, 48, 3, 1, 16, 40, 53, True, {"rope_theta": 10000.0, **longrope(6), "attention_factor": 1.25},
+     {"original_max_position_embeddings": 200, "partial_rotary_factor": 0.75}),
     ("olmo2", 2, 40, 4, 2, 10, 36, 61, False, {"rope_theta": 500000.0}, {}),
     ("smollm3", 5, 32, 4, 2, 8, 24, 53, True, {"rope_theta": 2000000.0}, {}),
     ("granite", 2, 32, 4, 2, 8, 24, 61, True, {"rope_theta": 10000.0},
@@ -145,7 +156,7 @@ def layer_types_meant(a, c):
     return [period[l % len(period)] for l in range(c.num_hidden_layers)] if period else None
 
 
-def gguf_keys(kind, c, rope):
+def gguf_keys(kind, c, rope, attention_factor):
     """What llama.cpp's converter writes: [key, type, value]; None where it can't say what the model is."""
     a = gguf_name(kind)
     full = rope.get("full_attention", rope)
@@ -169,6 +180,9 @@ def gguf_keys(kind, c, rope):
         keys += [(k.Rope.SCALING_TYPE, "string", "linear"), (k.Rope.SCALING_FACTOR, "f32", full["factor"])]
     if full.get("rope_type") == "llama3":
         keys.append((k.Rope.SCALING_ORIG_CTX_LEN, "u32", full["original_max_position_embeddings"]))
+    if full.get("rope_type") == "longrope":
+        keys += [(k.Rope.SCALING_ORIG_CTX_LEN, "u32", c.original_max_position_embeddings),
+                 (k.Rope.SCALING_ATTN_FACTOR, "f32", attention_factor)]
     if a == "phi3":
         keys.append((k.Rope.DIMENSION_COUNT, "u32", int(c.rope_parameters["partial_rotary_factor"] * c.head_dim)))
     if a in ("gemma2", "gemma3") or (a == "phi3" and c.sliding_window):
@@ -261,7 +275,7 @@ def main():
             got = model(torch.tensor([tokens]), output_hidden_states=True)
         out.append({
             "config": json.loads(config.to_json_string()), "tensors": tensors_of(kind, names, model.state_dict()),
-            "gguf": gguf_keys(kind, config, rope), "rope_factors": rope_factors(model, config, rope), "one_plus": int(kind in ONE_PLUS),
+            "gguf": gguf_keys(kind, config, rope, getattr(model.model.rotary_emb, "attention_scaling", 1.0)), "rope_factors": rope_factors(model, config, rope), "one_plus": int(kind in ONE_PLUS),
             "permuted": int(kind in ("llama", "smollm3", "granite")),
             "tokens": tokens, "rows": ROWS, "logits": [short(got.logits[0][r]) for r in ROWS],
             "hidden_rows": HIDDEN_ROWS,
