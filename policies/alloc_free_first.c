@@ -19,7 +19,7 @@ static const struct param params[] = {
 
 static int check(const void *config, const struct allocator_setup *s, struct err *e)
 {
-    return allocator_check_whole("free_first", ((const struct config *)config)->layers, s, e);
+    return allocator_check_whole(((const struct config *)config)->layers, s, e);
 }
 
 static int allocate(const void *self, const struct allocator_input *in, int *entries, struct err *e)

@@ -26,7 +26,7 @@ static const struct param params[] = {
 
 static int check(const void *config, const struct allocator_setup *s, struct err *e)
 {
-    return allocator_check_whole("free_most", ((const struct config *)config)->layers, s, e);
+    return allocator_check_whole(((const struct config *)config)->layers, s, e);
 }
 
 static void destroy(void *self)

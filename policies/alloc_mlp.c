@@ -25,7 +25,7 @@ static int check(const void *config, const struct allocator_setup *s, struct err
     unsigned char *whole = mem_new((size_t)s->n_layer + 1, 1);
     int rc = allocator_guided_middle(s->n_layer, (int)((const struct config *)config)->layers, whole, e);
     mem_free(whole);
-    return rc ? err_wrap(e, "mlp") : 0;
+    return rc;
 }
 
 static int allocate(const void *self, const struct allocator_input *in, int *entries, struct err *e)

@@ -160,13 +160,13 @@ void allocator_layers_text(const struct allocator_setup *s, struct str *out)
         str_addf(out, "a model of %d layers", s->n_layer);
 }
 
-int allocator_check_whole(const char *name, int64_t layers, const struct allocator_setup *s, struct err *e)
+int allocator_check_whole(int64_t layers, const struct allocator_setup *s, struct err *e)
 {
     struct str of = {0};
     if (layers < s->n_layer)
         return 0;
     allocator_layers_text(s, &of);
-    err_set(e, ERR_CONFIG, "%s: %d whole layers of %s leave none to prune", name, (int)layers, of.p);
+    err_set(e, ERR_INFEASIBLE, "%d whole layers of %s leave none to prune", (int)layers, of.p);
     str_free(&of);
     return -1;
 }

@@ -60,9 +60,13 @@ struct allocator_ops {
     enum allocator_budget budget;
     size_t config_size;
     const struct param *params;
-    /* (optional) checks parameters against the model before anything runs; the message names the numbers */
+    /* (optional) checks parameters against the model before anything runs; the message names the numbers. What is wrong
+     * (a layer that is not there, a list of another length) is ERR_CONFIG, and the experiment is refused. What is sound
+     * but leaves no budget to be met by a model of so few layers is ERR_INFEASIBLE: its cells are n/a, as where
+     * `allocate` finds it for one total. */
     int (*check)(const void *config, const struct allocator_setup *setup, struct err *e);
-    /* (optional) reads files, once per model before anything runs; default: *self = (void *)config and no destroy */
+    /* (optional) reads files, once per model before anything runs, and fails as `check` does; default: *self = (void
+     * *)config and no destroy */
     int (*create)(void **self, const void *config, const struct allocator_setup *setup, struct err *e);
     void (*destroy)(void *self);
     /* (optional) Called with every layer while its attention is at hand; fills stat[n_stat], all that outlives the
@@ -91,8 +95,8 @@ const struct allocator_ops *allocator_at(int i);
 const struct allocator_ops *allocator_find(const char *name);
 int allocator_validate(const struct allocator_ops *a, struct err *e);
 
-/* ERR_CONFIG, with the numbers, where so many whole layers leave none to prune. */
-int allocator_check_whole(const char *name, int64_t layers, const struct allocator_setup *s, struct err *e);
+/* ERR_INFEASIBLE, with the numbers, where so many whole layers leave none to prune. */
+int allocator_check_whole(int64_t layers, const struct allocator_setup *s, struct err *e);
 
 /* The exact spreading rule that all of them share (harness/README.md): shares in proportion to weight[i] >= 0,
  * clamped to [1, available[i]], the excess redistributed in proportion among the rest until nothing moves,

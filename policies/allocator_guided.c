@@ -47,7 +47,7 @@ int allocator_guided_middle(int n_layer, int k, unsigned char *whole, struct err
 {
     int begin = n_layer / 2 - k / 2 + 1;
     if (k < 1 || begin < 1 || begin + k > n_layer || k + 2 > n_layer)
-        return err_set(e, ERR_CONFIG,
+        return err_set(e, ERR_INFEASIBLE,
                        "%d middle layers (from layer %d) and layer 0 of %d layers that are pruned leave none to prune",
                        k, begin, n_layer);
     memset(whole, 0, (size_t)n_layer);
@@ -154,7 +154,9 @@ static int choose_whole(int n_layer, int k, unsigned char *whole, struct err *e)
     if (k)
         return allocator_guided_middle(n_layer, k, whole, e);
     whole[0] = 1;
-    return n_layer > 1 ? 0 : err_set(e, ERR_CONFIG, "a model of one layer, which stays whole, leaves none to prune");
+    return n_layer > 1
+               ? 0
+               : err_set(e, ERR_INFEASIBLE, "one layer that is pruned, which stays whole, leaves none to prune");
 }
 
 int allocator_guided_create(void **self, const struct allocator_guided_config *c, const struct allocator_setup *setup,

@@ -650,12 +650,68 @@ START_TEST(what_can_not_be_spread_is_known_before_the_run)
 }
 END_TEST
 
+/* tiny.h5 has three layers: mlp and mlma leave none of them to prune, mga and free_first do. */
+START_TEST(whole_layers_beyond_a_models_are_cells_without_a_budget_and_no_wrong_file)
+{
+    static const char head[] = "schema: 1\nexperiment: x\nmodel: tiny.h5\ntasks: [passkey: {length: 400}]\nsamples: "
+                               "1\nmax_new_tokens: 2\nsweep:\n";
+    static const char mixed[] =
+        "  - {policy: knorm, keep: 0.9, layer_budget: [uniform, mlp, mlma: {profile: p.h5}, "
+        "mga: {profile: p.h5}, free_first: {layers: 3}, free_most: {profile: p.h5, layers: 4}]}\n";
+    static const char *const alone[] = {"mlp", "free_first: {layers: 3}", "mlma: {profile: p.h5}",
+                                        "free_most: {profile: p.h5, layers: 3}"};
+    struct runner_summary sum;
+    struct experiment x;
+    struct rows r;
+    char *path = rows_path("x.yaml"), *model = rows_path("tiny.h5"), sha[HASH_HEX] = "";
+    struct hparams hp;
+    struct str y = {0}, errors = {0};
+    ck_assert_int_eq(model_open_hparams(model, &hp, sha, NULL), 0);
+    ck_assert_int_eq(hp.n_layer, 3);
+    write_profile(sha, 3, &(struct allocators_study){"t", "p", 0.1, 0, LOW, NULL}, 1);
+    str_addf(&y, "%s%s", head, mixed);
+    rows_run(y.p, "out", 0, &sum);
+    ck_assert_int_eq((int)sum.failed, 0);
+    ck_assert_int_eq((int)sum.skipped, 4);
+    ck_assert_ptr_nonnull(strstr(sum.first_skip,
+                                 "x.yaml:8: layer_budget 'mlp': 2 middle layers (from layer 1) and layer 0 "
+                                 "of 3 layers that are pruned leave none to prune"));
+    rows_load("out", &r);
+    ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, NULL, NULL), 0);
+    for (int c = 0; c < x.n_cell; c++) {
+        struct err why = {0};
+        ck_assert_int_eq(feasible_check(&x, c, &why), x.cell[c].infeasible ? -1 : 0);
+        for (int i = 0; i < r.n; i++)
+            if (strcmp(rows_text(r.v[i], "cell"), x.cell[c].id) == 0 && x.cell[c].infeasible)
+                ck_assert_str_eq(rows_text(r.v[i], "reason"), why.msg);
+    }
+    experiment_fini(&x);
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) { /* nothing else could run */
+        str_clear(&y);
+        str_addf(&y, "%s  - {policy: full}\n  - {policy: [knorm, random], keep: [0.5, 0.9], layer_budget: [%s]}\n",
+                 head, alone[i]);
+        rows_write("x.yaml", y.p);
+        ck_assert_int_eq(experiment_load(path, NULL, 0, 0, &x, &errors, NULL), -1);
+        ck_assert_msg(strstr(errors.p, "leave none to prune (model tiny); so every cell of the file is n/a") &&
+                          strchr(errors.p, '\n')[1] == '\0',
+                      "%s", errors.p);
+        str_clear(&errors);
+    }
+    rows_free(&r);
+    str_free(&y);
+    str_free(&errors);
+    mem_free(path);
+    mem_free(model);
+}
+END_TEST
+
 Suite *make_alloc_profile_suite(void)
 {
     Suite *s = suite_create("alloc_profile");
     TCase *t = tcase_create("core");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, sensitivity_spreads_by_damage_above_its_floor);
+    tcase_add_test(t, whole_layers_beyond_a_models_are_cells_without_a_budget_and_no_wrong_file);
     tcase_add_test(t, studies_are_chosen_by_task_policy_and_level_and_pooled);
     tcase_add_test(t, a_shuffled_profile_has_the_same_numbers_at_other_layers);
     tcase_add_test(t, a_profile_that_does_not_fit_is_refused_with_its_numbers);

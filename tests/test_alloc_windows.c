@@ -92,7 +92,7 @@ START_TEST(lists_have_one_number_for_each_layer_that_is_pruned)
     } c[] = {{"vector", "keep", "vector: 12 fractions for the 3 layers that are pruned of a model of 12"},
              {"proportional", "weights", "proportional: 12 weights for the 3 layers that are pruned of a model of 12"},
              {"free_first", "layers",
-              "free_first: 3 whole layers of the 3 layers that are pruned of a model of 12 leave "
+              "3 whole layers of the 3 layers that are pruned of a model of 12 leave "
               "none to prune"}};
     const struct allocator_setup s = setup_of(NULL);
     for (int i = 0; i < 3; i++) {

@@ -20,6 +20,7 @@ struct prune_request prune_request_of(const struct cell *c, const struct hparams
         .bytes_per_entry = 2 * (size_t)hp->head_dim * sizeof(float),
         .allocator = c->allocator,
         .allocator_self = c->allocator_self,
+        .infeasible = c->infeasible,
         .heads = c->heads,
         .protect = c->protect,
     };
@@ -136,6 +137,8 @@ static int allocate(const struct prune_request *r, struct pruned *p, int m, stru
 {
     int first = r->protect.first_layers, spreads = r->allocator->budget == ALLOCATOR_SPREADS;
     int64_t total = 0, most = 0;
+    if (r->infeasible)
+        return err_set(e, ERR_INFEASIBLE, "layer_budget '%s': %s", r->allocator->name, r->infeasible);
     for (int i = 0; i < p->n; i++) {
         total += spreads ? p->own_m[i] : 0;
         most += p->available[i];

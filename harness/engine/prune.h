@@ -32,6 +32,7 @@ struct prune_request {
     size_t bytes_per_entry;
     const struct allocator_ops *allocator;
     const void *allocator_self;   /* what its `create` made, or its config */
+    const char *infeasible;       /* why it can meet no budget of this model; NULL: it can some */
     const struct head_ops *heads; /* NULL: uniform */
     struct protect protect;
     int question_begin, question_end; /* prompt positions [begin, end) of the question; equal: none is cached */

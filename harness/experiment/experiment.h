@@ -81,6 +81,7 @@ struct cell {
     const struct allocator_ops *allocator;
     void *allocator_config;
     void *allocator_self;                  /* what `allocate` reads: made once per model, or the config */
+    const char *infeasible;                /* why the allocator can meet no budget of this model; NULL: it can some */
     const struct exp_prompts *calibration; /* of the profile that the allocator reads; NULL: it reads none */
     char inputs[HASH_HEX];                 /* hash of the files that the allocator reads; "" for none */
     char *layer_budget;                    /* canonical: name, or {"name":{...}} */
@@ -140,6 +141,8 @@ struct experiment {
         void *self;
     } * self; /* [n_self] what allocators made, which cells borrow */
     int n_self;
+    char **infeasible; /* [n_infeasible] reasons, which cells borrow */
+    int n_infeasible;
     struct exp_prompts **prompts; /* [n_prompts] of profiles, which cells borrow */
     int n_prompts;
     struct str unused;   /* lines "file:line: ...": what stands in the file in vain, for people to be told */

@@ -74,15 +74,30 @@ static int hash_weights(struct exp_model *m, struct err *e)
     return model_open_hash(m->path, m->sha256, e);
 }
 
-void *experiment_allocators_self(const struct experiment *x, const struct ready *r, int model, enum windows windows,
-                                 int allocator)
+static int place_of(const struct experiment *x, const struct ready *r, int model, enum windows windows, int allocator)
 {
-    return r->self[((int)windows * x->n_model + model) * r->n + allocator];
+    return ((int)windows * x->n_model + model) * r->n + allocator;
+}
+
+void experiment_allocators_give(const struct experiment *x, const struct ready *r, int allocator, struct cell *c)
+{
+    int at = place_of(x, r, c->model, c->windows, allocator);
+    if (c->allocator->create)
+        c->allocator_self = r->self[at];
+    c->infeasible = r->infeasible[at];
+    memcpy(c->inputs, r->inputs[allocator], sizeof c->inputs);
+    c->calibration = r->calibration[allocator];
+}
+
+static const char *keep_reason(struct experiment *x, const char *reason)
+{
+    mem_room(&x->infeasible, (size_t)x->n_infeasible, sizeof *x->infeasible);
+    return x->infeasible[x->n_infeasible++] = mem_strdup(reason);
 }
 
 /* One allocator for one model. */
 static void make_ready(struct load *l, const struct conf *at, const struct choice *c, struct exp_model *model,
-                       enum windows windows, void **self)
+                       enum windows windows, void **self, const char **infeasible)
 {
     const struct allocator_ops *ops = c->noun.ops;
     struct layers layers;
@@ -100,8 +115,10 @@ static void make_ready(struct load *l, const struct conf *at, const struct choic
     int bad = param_find(c->noun.params, "profile") && hash_weights(model, &e);
     bad = bad || (ops->check && ops->check(c->config, &setup, &e));
     if (!bad && ops->create && ops->create(self, c->config, &setup, &e))
-        bad = err_wrap(&e, "%s", ops->name);
-    if (bad)
+        bad = e.code == ERR_INFEASIBLE ? -1 : err_wrap(&e, "%s", ops->name);
+    if (bad && e.code == ERR_INFEASIBLE)
+        *infeasible = keep_reason(l->x, e.msg);
+    else if (bad)
         experiment_complain(l, at, c->line, "layer_budget: %s (model %s%s)", e.msg, model->name,
                             windows == WINDOWS_PRUNE ? ", windows: prune" : "");
     else if (*self)
@@ -114,6 +131,7 @@ void experiment_allocators(struct load *l, const struct conf *at, const struct c
     struct experiment *x = l->x;
     int n = b->n = allocator->n;
     b->self = mem_new((size_t)(WINDOWS_N * n * x->n_model) + 1, sizeof *b->self);
+    b->infeasible = mem_new((size_t)(WINDOWS_N * n * x->n_model) + 1, sizeof *b->infeasible);
     b->inputs = mem_new((size_t)n + 1, sizeof *b->inputs);
     b->calibration = mem_new((size_t)n + 1, sizeof *b->calibration);
     for (int a = 0; a < n; a++) {
@@ -121,15 +139,17 @@ void experiment_allocators(struct load *l, const struct conf *at, const struct c
         b->calibration[a] = calibration_of(x, &allocator->v[a]);
         for (int m = 0; m < x->n_model; m++)
             for (int w = 0; w < WINDOWS_N; w++)
-                if (windows[m] & 1u << w)
-                    make_ready(l, at, &allocator->v[a], &x->model[m], (enum windows)w,
-                               &b->self[(w * x->n_model + m) * n + a]);
+                if (windows[m] & 1u << w) {
+                    int i = place_of(x, b, m, (enum windows)w, a);
+                    make_ready(l, at, &allocator->v[a], &x->model[m], (enum windows)w, &b->self[i], &b->infeasible[i]);
+                }
     }
 }
 
 void experiment_allocators_fini(struct ready *b)
 {
     mem_free(b->self);
+    mem_free(b->infeasible);
     mem_free(b->inputs);
     mem_free(b->calibration);
 }

@@ -234,12 +234,8 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
             a->own(x, &c);
     }
     int n = b->value[b->layer_budget].n, k = at[b->layer_budget];
-    if (n && !c.policy->keeps_all) {
-        if (c.allocator->create)
-            c.allocator_self = experiment_allocators_self(x, &b->ready, model, c.windows, k);
-        memcpy(c.inputs, b->ready.inputs[k], sizeof c.inputs);
-        c.calibration = b->ready.calibration[k];
-    }
+    if (n && !c.policy->keeps_all)
+        experiment_allocators_give(x, &b->ready, k, &c);
     return c;
 }
 

@@ -144,6 +144,27 @@ void experiment_check_budgets(struct load *l)
     }
 }
 
+/* Cells whose layer budget asks for more whole layers than there are to prune are n/a beside others; where there are no
+ * others, the file asks for nothing that could run. */
+void experiment_check_any(struct load *l)
+{
+    const struct experiment *x = l->x;
+    const struct cell *first = NULL;
+    int pruned = 0, infeasible = 0;
+    for (int i = 0; i < x->n_cell; i++) {
+        const struct cell *c = &x->cell[i];
+        pruned += !c->policy->keeps_all;
+        infeasible += c->infeasible != NULL;
+        first = first || !c->infeasible ? first : c;
+    }
+    if (first && infeasible == pruned)
+        experiment_complain(
+            l, conf_get(l->root, "sweep"), first->line,
+            "layer_budget '%s': %s (model %s); so every cell of the file is n/a, and there is nothing to "
+            "run",
+            first->allocator->name, first->infeasible, x->model[first->model].name);
+}
+
 /* A template that the model does not have, that nobody here knows, or that has no place for a system message. */
 void experiment_check_template(struct load *l)
 {

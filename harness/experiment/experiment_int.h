@@ -70,6 +70,7 @@ int experiment_find_decode(const char *name, struct noun *out);
 struct ready {
     int n;                                  /* allocators */
     void **self;                            /* [WINDOWS_N][n_model][n] NULL: the config */
+    const char **infeasible;                /* the same: why no budget can be met; NULL: some can */
     const struct exp_prompts **calibration; /* [n] NULL: no profile */
     char (*inputs)[HASH_HEX];               /* [n] hash of the files that they read; "" for none */
 };
@@ -78,8 +79,8 @@ struct ready {
  * the experiment. */
 void experiment_allocators(struct load *l, const struct conf *at, const struct choices *allocator,
                            const unsigned *windows, struct ready *out);
-void *experiment_allocators_self(const struct experiment *x, const struct ready *r, int model, enum windows windows,
-                                 int allocator);
+/* What an allocator made for a model, or why it can't serve any budget of it, goes to a cell. */
+void experiment_allocators_give(const struct experiment *x, const struct ready *r, int allocator, struct cell *c);
 void experiment_allocators_fini(struct ready *r);
 
 /* All cells of all blocks for every model and task. */
@@ -92,6 +93,8 @@ void experiment_baseline(struct load *l);
 void experiment_check_tasks(struct load *l);
 /* Budgets below one entry, more protected layers than there are. */
 void experiment_check_budgets(struct load *l);
+/* A file of which no cell but `full` can be run, whatever the prompt. */
+void experiment_check_any(struct load *l);
 /* `template`: a word or pieces. */
 void experiment_template(struct load *l);
 /* template: chat of models that have none. */

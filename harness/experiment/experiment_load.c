@@ -458,6 +458,7 @@ static int load(struct load *l, const char *const *set, int n_set, int limit)
         experiment_baseline(l);
         experiment_check_tasks(l);
         experiment_check_budgets(l);
+        experiment_check_any(l);
         experiment_check_template(l);
         write_resolved(l);
     }
@@ -566,6 +567,9 @@ void experiment_fini(struct experiment *x)
     for (int i = 0; i < x->n_self; i++)
         x->self[i].ops->destroy(x->self[i].self);
     mem_free(x->self);
+    for (int i = 0; i < x->n_infeasible; i++)
+        mem_free(x->infeasible[i]);
+    mem_free(x->infeasible);
     for (int i = 0; i < x->n_prompts; i++) {
         h5_free_strings(x->prompts[i]->sha256, x->prompts[i]->n);
         mem_free(x->prompts[i]->path);

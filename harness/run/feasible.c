@@ -21,6 +21,8 @@ int feasible_check(const struct experiment *x, int cell, struct err *why)
     const struct cell *c = &x->cell[cell];
     const struct hparams *hp = &x->model[c->model].hp;
     int n = nominal_entries(x, c), fed = 0, rc = 0;
+    if (c->infeasible) /* whatever the prompt */
+        return err_set(why, ERR_INFEASIBLE, "layer_budget '%s': %s", c->allocator->name, c->infeasible);
     if (n < 1 || c->policy->keeps_all || c->allocator->needs || c->allocator->observe)
         return 0;
     int *available = mem_new((size_t)hp->n_layer, sizeof *available),
