@@ -7,6 +7,7 @@
 #include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/timing.h"
+#include "harness/engine/entries.h"
 #include "harness/engine/group_int.h"
 #include "harness/engine/prefill.h"
 
@@ -174,19 +175,12 @@ static int cut_whole(struct group_run *s, int c, struct err *e)
         if (!in.score || observe_statistics(s->observer, c, &in.stat, &in.cosine, &k->err))
             return 0;
     }
-    const struct hparams *hp = &g->model->hp;
-    int *available = mem_new((size_t)hp->n_layer, sizeof *available);
-    struct prune_head *head = mem_new((size_t)hp->n_layer * (size_t)hp->n_kv_head, sizeof *head);
-    for (int i = 0; i < hp->n_layer * hp->n_kv_head; i++) {
-        const struct kv_segment *all = kvcache_segment(s->full, i / hp->n_kv_head, i % hp->n_kv_head);
-        head[i] = (struct prune_head){all->n, all->pos};
-        available[i / hp->n_kv_head] = all->n;
-    }
-    in.available = available;
-    in.head = head;
+    struct entries all;
+    entries_of(&g->model->hp, s->full, &all);
+    in.available = all.available;
+    in.head = all.head;
     int rc = group_cut(s, c, &in, e);
-    mem_free(available);
-    mem_free(head);
+    entries_fini(&all);
     if (g->keep_scores && in.score)
         k->scores = group_scores_copy(s, c, s->full, in.score);
     return rc;

@@ -1,5 +1,5 @@
 #include "harness/layer_metrics/repr_output.h"
-#include "harness/engine/prune.h"
+#include "harness/engine/entries.h"
 
 #include <math.h>
 #include <string.h>
@@ -211,27 +211,21 @@ static struct kvcache *cut(const struct repr_output *o, struct study *s, int i, 
     const struct hparams *hp = &o->m->hp;
     struct kvcache *cache = NULL;
     struct keepset *keep = keepset_create(hp->n_layer, hp->n_kv_head, r->n, e);
-    int *available = mem_new((size_t)hp->n_layer, sizeof *available),
-        *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
+    int *entries = mem_new((size_t)hp->n_layer, sizeof *entries);
     struct prune_result result = {.entries = entries};
     struct prune_request q = prune_request_of(s->cell[i], hp);
-    struct prune_head *head = mem_new((size_t)hp->n_layer * (size_t)hp->n_kv_head, sizeof *head);
-    for (int h = 0; h < hp->n_layer * hp->n_kv_head; h++) {
-        const struct kv_segment *all = kvcache_segment(r->full, h / hp->n_kv_head, h % hp->n_kv_head);
-        head[h] = (struct prune_head){all->n, all->pos};
-        available[h / hp->n_kv_head] = all->n;
-    }
-    q.head = head;
+    struct entries all;
+    entries_of(hp, r->full, &all);
+    q.head = all.head;
     q.n = q.n_seen = r->n;
-    q.available = available;
+    q.available = all.available;
     q.question_begin = r->prompt->context_end;
     q.question_end = r->prompt->question_end;
     q.score = observe_scores(r->observer, first_cell + i, &s->why);
     if (keep && q.score && prune_cut(&q, keep, &result, &s->why) == 0)
         cache = kvcache_derive(r->full, keep, r->feed.n, NULL, e);
-    mem_free(available);
     mem_free(entries);
-    mem_free(head);
+    entries_fini(&all);
     keepset_destroy(keep);
     return cache;
 }
