@@ -220,7 +220,8 @@ START_TEST(every_mistake_alone_has_its_own_message)
         {6, "sweep: [{policy: knorm, keep: 1, window: 32}]",
          "x.yaml:6: key 'window' unknown: it is a parameter and goes inside: policy: {snapkv: {window: 32}}\n"},
         {6, "sweep: [{policy: knorm, keep_bytes: 383}]",
-         "x.yaml:6: keep_bytes 383 is below one entry per layer and head (384 bytes) (model tiny)\n"},
+         "x.yaml:6: keep_bytes 383 is below one entry of 3 layers with 2 KV heads of 64 bytes each (384 bytes) (model "
+         "tiny)\n"},
         {6, "sweep: [{policy: knorm, keep: 1, protect: {first_layers: 4}}]",
          "x.yaml:6: protect: first_layers 4 of a model with 3 layers (model tiny)\n"},
         {7, "measure: []", "x.yaml:7: measure: an empty list; score, nll and kl are known\n"},

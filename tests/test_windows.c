@@ -132,12 +132,14 @@ START_TEST(lists_and_budgets_are_of_the_layers_that_are_pruned)
     refuses("windows.h5", VECTOR("0.5, 0.2", "[keep, prune]"),
             "x.yaml:9: layer_budget: vector: 2 fractions for a model of 4 layers (model windows, windows: prune)\n");
     refuses("windows.h5", "sweep:\n  - {policy: knorm, keep: 0.5, protect: {first_layers: 3}}\n",
-            "x.yaml:9: protect: first_layers 3 of a model with 2 layers that are pruned (model windows)\n");
+            "x.yaml:9: protect: first_layers 3 of a model with 2 layers that are pruned; windows: keep counts the 2 "
+            "layers of 4 that have no window (model windows)\n");
     /* an entry of 2 layers and 2 heads of 8 has 256 bytes */
     load("windows.h5", "sweep:\n  - {policy: knorm, keep_bytes: 256}\n", &x);
     experiment_fini(&x);
     refuses("windows.h5", "sweep:\n  - {policy: knorm, keep_bytes: 256, windows: prune}\n",
-            "x.yaml:9: keep_bytes 256 is below one entry per layer and head (512 bytes) (model windows)\n");
+            "x.yaml:9: keep_bytes 256 is below one entry of 4 layers with 2 KV heads of 64 bytes each (512 bytes); "
+            "windows: prune counts all 4 layers, 2 of them with a window (model windows)\n");
 }
 END_TEST
 
@@ -252,6 +254,27 @@ START_TEST(a_profile_has_the_models_numbers_and_guides_the_cells_that_prune_its_
 END_TEST
 
 /* The same tokens are another share of a layer that holds fewer. */
+START_TEST(what_can_not_be_paid_says_which_layers_count)
+{
+    static const char *const says[] = {"windows: keep counts the 2 layers of 4 that have no window",
+                                       "windows: prune counts all 4 layers, 2 of them with a window"};
+    struct rows r;
+    char *text =
+        yaml("windows.h5", "sweep:\n  - {policy: knorm, keep: 0.1, protect: {first_layers: 1}, windows: [keep, "
+                           "prune]}\n");
+    struct runner_summary sum;
+    rows_run(text, "out", 0, &sum);
+    rows_load("out", &r);
+    ck_assert_int_eq(r.n, 3);
+    for (int i = 0; i < 2; i++) {
+        const char *why = rows_text(r.v[i + 1], "reason");
+        ck_assert_msg(strstr(why, "protect: first_layers 1 need ") && strstr(why, says[i]), "%s", why);
+    }
+    rows_free(&r);
+    mem_free(text);
+}
+END_TEST
+
 START_TEST(a_level_is_of_what_the_studied_layer_holds)
 {
     static const struct {
@@ -362,6 +385,7 @@ Suite *make_windows_suite(void)
     tcase_add_test(t, a_sweep_over_windows_has_both_where_there_are_any);
     tcase_add_test(t, rows_have_the_share_of_what_can_be_pruned_and_of_all);
     tcase_add_test(t, a_profile_has_the_models_numbers_and_guides_the_cells_that_prune_its_layers);
+    tcase_add_test(t, what_can_not_be_paid_says_which_layers_count);
     tcase_add_test(t, a_level_is_of_what_the_studied_layer_holds);
     tcase_add_test(t, a_study_of_unequal_shares_has_no_level);
     tcase_add_test(t, check_says_which_layers_there_are);

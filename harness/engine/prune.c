@@ -92,7 +92,7 @@ static int own_budgets(const struct prune_request *r, struct pruned *p, int *m, 
     for (int i = -1; i < p->n; i++)
         if (budget_entries(&r->budget, i < 0 ? r->n : p->own_n[i], p->n, r->n_kv_head, r->bytes_per_entry,
                            i < 0 ? m : &p->own_m[i], e))
-            return -1;
+            return r->hp ? layers_explain(r->hp, r->windows, e) : -1;
     return 0;
 }
 
@@ -103,11 +103,12 @@ static int pay_for_first(const struct prune_request *r, struct pruned *p, int64_
     int64_t whole = 0;
     for (int i = 0; i < first; i++)
         whole += p->available[i];
-    if (total - whole < p->n - first)
-        return err_set(
-            e, ERR_CONFIG,
-            "protect: first_layers %d need %lld entries of a total of %lld, which leaves %lld for %d other layers",
-            first, (long long)whole, (long long)total, (long long)(total - whole), p->n - first);
+    if (total - whole < p->n - first) {
+        err_set(e, ERR_CONFIG,
+                "protect: first_layers %d need %lld entries of a total of %lld, which leaves %lld for %d other layers",
+                first, (long long)whole, (long long)total, (long long)(total - whole), p->n - first);
+        return r->hp ? layers_explain(r->hp, r->windows, e) : -1;
+    }
     for (int i = first; i < p->n; i++)
         p->weight[i - first] = p->entries[i];
     return first < p->n
@@ -163,9 +164,11 @@ static int allocate(const struct prune_request *r, struct pruned *p, int m, stru
         err_wrap(e, "layer_budget '%s'", r->allocator->name);
         return -1;
     }
-    if (first > p->n)
-        return err_set(e, ERR_CONFIG, "protect: first_layers %d of a model with %d layers%s", first, p->n,
-                       p->n < r->n_layer ? " that can be pruned" : "");
+    if (first > p->n) {
+        err_set(e, ERR_CONFIG, "protect: first_layers %d of a model with %d layers%s", first, p->n,
+                p->n < r->n_layer ? " that are pruned" : "");
+        return r->hp ? layers_explain(r->hp, r->windows, e) : -1;
+    }
     total = total < most ? total : most; /* a pruned chunk cannot grow back */
     if (first > 0 && spreads && r->protect.compensate && total < most && pay_for_first(r, p, total, e))
         return -1;

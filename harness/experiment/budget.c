@@ -15,8 +15,11 @@ int budget_entries(const struct budget *b, int n, int n_layer, int n_kv_head, si
         int64_t one = (int64_t)n_layer * n_kv_head * (int64_t)bytes_per_entry;
         want = b->bytes / one;
         if (want < 1)
-            return err_set(e, ERR_CONFIG, "keep_bytes %lld is below one entry per layer and head (%lld bytes)",
-                           (long long)b->bytes, (long long)one);
+            return err_set(e, ERR_CONFIG,
+                           "keep_bytes %lld is below one entry of %d layer%s with %d KV head%s of %zu bytes each (%lld "
+                           "bytes)",
+                           (long long)b->bytes, n_layer, n_layer == 1 ? "" : "s", n_kv_head, n_kv_head == 1 ? "" : "s",
+                           bytes_per_entry, (long long)one);
     }
     if (want < 1)
         return err_set(e, ERR_CONFIG, "keep_tokens %lld: at least 1 is expected", (long long)want);

@@ -113,6 +113,15 @@ int experiment_has_fewer(const struct experiment *x, int task, struct str *out)
     return 1;
 }
 
+static int check_first(const struct cell *c, const struct layers *of, struct err *e)
+{
+    int first = c->protect.first_layers;
+    if (first <= of->n)
+        return 0;
+    return err_set(e, ERR_CONFIG, "protect: first_layers %d of a model with %d layers%s", first, of->n,
+                   of->n < of->n_model ? " that are pruned" : "");
+}
+
 /* Budgets and protection that the model cannot meet, whatever the prompt. */
 void experiment_check_budgets(struct load *l)
 {
@@ -135,12 +144,11 @@ void experiment_check_budgets(struct load *l)
                                 "windows: prune does",
                                 model->name);
         else if (budget_entries(&c->budget, INT_MAX, layers.n, hp->n_kv_head, 2 * (size_t)hp->head_dim * sizeof(float),
-                                &m, &e))
+                                &m, &e) ||
+                 check_first(c, &layers, &e)) {
+            layers_explain(hp, c->windows, &e);
             experiment_complain(l, at, told = c->line, "%s (model %s)", e.msg, model->name);
-        else if (c->protect.first_layers > layers.n)
-            experiment_complain(
-                l, at, told = c->line, "protect: first_layers %d of a model with %d layers%s (model %s)",
-                c->protect.first_layers, layers.n, layers.n < layers.n_model ? " that are pruned" : "", model->name);
+        }
     }
 }
 

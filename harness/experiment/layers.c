@@ -19,6 +19,23 @@ void layers_of(const struct hparams *hp, enum windows windows, struct layers *ou
             out->number[out->n++] = l;
 }
 
+int layers_explain(const struct hparams *hp, enum windows windows, struct err *e)
+{
+    int n = model_n_prunable(hp), with_window = hp->n_layer - n;
+    struct str s = {0};
+    if (!e || !with_window)
+        return -1;
+    str_addf(&s, "%s; ", e->msg);
+    if (windows == WINDOWS_PRUNE)
+        str_addf(&s, "windows: prune counts all %d layers, %d of them with a window", hp->n_layer, with_window);
+    else
+        str_addf(&s, "windows: keep counts the %d layer%s of %d that %s no window", n, n == 1 ? "" : "s", hp->n_layer,
+                 n == 1 ? "has" : "have");
+    err_set(e, e->code, "%s", s.p);
+    str_free(&s);
+    return -1;
+}
+
 void layers_text(const struct hparams *hp, struct str *out)
 {
     int windows = hp->n_layer - model_n_prunable(hp);

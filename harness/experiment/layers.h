@@ -3,6 +3,7 @@
 #ifndef HARNESS_LAYERS_H
 #define HARNESS_LAYERS_H
 
+#include "harness/base/err.h"
 #include "harness/experiment/experiment.h"
 
 struct layers {
@@ -15,6 +16,9 @@ struct layers {
 int layers_takes(const struct hparams *hp, enum windows windows, int layer);
 int layers_count(const struct hparams *hp, enum windows windows); /* how many it prunes */
 void layers_of(const struct hparams *hp, enum windows windows, struct layers *out);
+/* What could not be done for want of bytes, or of layers: appends to its message which layers of the model were
+ * counted, where it has windows. Returns -1. */
+int layers_explain(const struct hparams *hp, enum windows windows, struct err *e);
 /* Appends "18 layers", and of a model with windows ", 15 of them with a window of 512 (not pruned)". */
 void layers_text(const struct hparams *hp, struct str *out);
 
