@@ -294,12 +294,12 @@ SIZE_OUT := $(O)/size
 SHAPE    ?= 1b
 LIMIT    ?= 24000000000
 
-## size: a random Llama of SHAPE=1b (tiny 0.5b 1b 3b 8b) is imported and run in LIMIT bytes, as check says (tests/README.md)
+## size: a random Llama of SHAPE=1b (tiny 135m 0.5b 1b 3b 8b) is imported and run in LIMIT bytes, as check says (tests/README.md)
 .PHONY: size
 size: $(BIN)
 	@mkdir -p $(O)/tests/size && rm -rf $(SIZE_OUT)
 	$(Q)for tool in random_model measured; do \
-	  $(CC) -std=c11 -D_GNU_SOURCE -O2 $(WARN) -o $(O)/tests/size/$$tool tests/size/$$tool.c || exit 1; done
+	  $(CC) -std=c11 -D_GNU_SOURCE -I. -O2 $(WARN) -o $(O)/tests/size/$$tool tests/size/$$tool.c || exit 1; done
 	@tests/size/size.sh "$(CURDIR)/$(BIN)" "$(CURDIR)/$(O)/tests/size" "$(SHAPE)" "$(SIZE_OUT)" "$(LIMIT)"
 	@rm -rf $(SIZE_OUT)
 

@@ -199,7 +199,7 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     json_free(root);
     str_free(&out);
     struct quote page = {.language = QUOTE_CSV};
-    bench_print_csv(&r, &page);
+    bench_print_csv(&r, 1, &page);
     ck_assert_msg(strstr(page.page.p, "\npp1,\"\",1,2,4,,2,0.5,,0.5,limit/time,0.5,0,0,100,200,") != NULL, "%s",
                   page.page.p);
     ck_assert_msg(strstr(page.page.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,,time/limit,2,0,0,,,") != NULL, "%s",

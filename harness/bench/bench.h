@@ -32,6 +32,7 @@ struct bench_result {
 
 struct bench_run {
     const struct model *model;
+    const char *shape; /* whose model is made of random numbers; NULL: it comes from a file */
     const struct bench_limits *limits;
     struct bench_cells *cells;                             /* the cells of its sweeps */
     struct token_ids prompt;                               /* as many tokens as the longest test needs */
@@ -50,6 +51,7 @@ struct bench_test {
     double goal;
     int variant; /* for run */
     int (*run)(struct bench_run *b, const struct bench_test *t, struct bench_result *out, struct err *e);
+    int asked; /* 1: only where --only names it: it takes long, or much memory */
 };
 int bench_test_count(void);
 const struct bench_test *bench_test_at(int i);
@@ -83,10 +85,18 @@ struct bench_report {
     int n_row;
     const struct bench_limits *limits;
     const double (*point)[BENCH_N_LIMIT]; /* [n_point] in the order in which they were measured */
-    int n_point, repeats;
+    int n_point, repeats, threads;
 };
-void bench_print_table(const struct bench_report *r, struct quote *out); /* Markdown */
-void bench_print_csv(const struct bench_report *r, struct quote *out);   /* CSV */
+void bench_print_table(const struct bench_report *r, struct quote *out);      /* Markdown */
+void bench_print_csv(const struct bench_report *r, int n, struct quote *out); /* CSV: r[n] */
 void bench_print_json(const struct bench_report *r, struct str *out);
+
+/* The same tests on several numbers of threads, r[n]: a table of times, speed-ups and efficiencies (bench_scale.c). */
+void bench_print_scale(const struct bench_report *r, int n, struct quote *out);
+/* Data and script of a plot of the speed-ups, by gnuplot's index a test or a limit. */
+void bench_plot_scale(const struct bench_report *r, int n, struct quote *dat, struct quote *gp);
+void bench_print_machine(const struct bench_report *r, struct quote *out);
+/* Best and least of all measurements of limit i; 0 when there was none. */
+int bench_extremes(const struct bench_report *r, int i, double *best, double *least);
 
 #endif

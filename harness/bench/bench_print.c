@@ -11,7 +11,6 @@
 #include "harness/rows/manifest.h"
 #include "harness/rows/source_id.h"
 #include "models/kernels.h"
-#include "models/transformer.h"
 
 static const double DRIFT = 0.05;  /* limits that differ by more before and after are both printed */
 static const double OTHERS = 0.03; /* share of the CPUs that other processes may take without a word */
@@ -112,7 +111,7 @@ static const char *weights_held(const struct model *m)
     return experiment_dtype_names[m->output.bf16 != NULL];
 }
 
-static void print_machine(const struct bench_report *r, struct quote *out)
+void bench_print_machine(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"model", "weights", "MiB", "params", "threads", "build", "cpu"};
     struct table t = {.n_column = 7, .left = 2};
@@ -123,7 +122,7 @@ static void print_machine(const struct bench_report *r, struct quote *out)
     cell(&t, "%s", weights_held(r->model));
     cell(&t, "%.1f", (double)r->model->weight_bytes / (1 << 20));
     cell(&t, "%.1f M", parameters(&r->model->hp) / 1e6);
-    cell(&t, "%d", transformer_threads());
+    cell(&t, "%d", r->threads);
     cell(&t, "%s", source_id_git);
     cell(&t, "%s; %s", str_c(&cpu), kernels_blas());
     table_write(&t, out);
@@ -131,8 +130,7 @@ static void print_machine(const struct bench_report *r, struct quote *out)
     str_free(&cpu);
 }
 
-/* Best and least of all measurements of limit i; 0 when there was none. */
-static int extremes(const struct bench_report *r, int i, double *best, double *least)
+int bench_extremes(const struct bench_report *r, int i, double *best, double *least)
 {
     int n = 0;
     for (int p = 0; p < r->n_point; p++) {
@@ -153,7 +151,7 @@ static void print_limits(const struct bench_report *r, struct quote *out)
     heads(&t, head);
     for (int i = 0; i < BENCH_N_LIMIT; i++) {
         double best = 0, least = 0;
-        if (!extremes(r, i, &best, &least))
+        if (!bench_extremes(r, i, &best, &least))
             continue;
         cell(&t, "%s", bench_limit_info[i].name);
         cell(&t, "%.1f", best / 1e9);
@@ -289,7 +287,7 @@ void bench_print_table(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"test", "t/s", "seconds", "limit", "ratio", "best", "goal", "what"};
     struct table t = {.n_column = 8, .left = 1};
-    print_machine(r, out);
+    bench_print_machine(r, out);
     heads(&t, head);
     for (int k = 0; k < r->n_row; k++) {
         const struct bench_row *row = &r->row[k];
@@ -322,20 +320,8 @@ static const char *direction_name(const struct bench_row *row)
     return row->test->direction == BENCH_SHARE ? "limit/time" : "time/limit";
 }
 
-void bench_print_csv(const struct bench_report *r, struct quote *out)
+static void csv_rows(const struct bench_report *r, struct quote *out)
 {
-    quote_add(out, "test,skipped,repeats,tokens_per_s,seconds,seconds_sd,limit_s,ratio,ratio_sd,ratio_best,ratio_is,"
-                   "goal,rss_bytes,"
-                   "expected_bytes");
-    for (int i = 0; i < BENCH_N_LIMIT; i++)
-        for (int j = 0; j < 2; j++) {
-            struct str head = {0};
-            str_addf(&head, j ? "%s_after" : "%s_before", bench_limit_info[i].name);
-            quote_add(out, ",");
-            quote_add_word(out, head.p);
-            str_free(&head);
-        }
-    quote_add(out, "\n");
     for (int k = 0; k < r->n_row; k++) {
         const struct bench_row *row = &r->row[k];
         quote_add_word(out, row->test->name);
@@ -360,8 +346,26 @@ void bench_print_csv(const struct bench_report *r, struct quote *out)
                     quote_add_number(out, pair[j]);
             }
         }
-        quote_add(out, "\n");
+        quote_add(out, ",%d\n", r->threads);
     }
+}
+
+void bench_print_csv(const struct bench_report *r, int n, struct quote *out)
+{
+    quote_add(out, "test,skipped,repeats,tokens_per_s,seconds,seconds_sd,limit_s,ratio,ratio_sd,ratio_best,ratio_is,"
+                   "goal,rss_bytes,"
+                   "expected_bytes");
+    for (int i = 0; i < BENCH_N_LIMIT; i++)
+        for (int j = 0; j < 2; j++) {
+            struct str head = {0};
+            str_addf(&head, j ? "%s_after" : "%s_before", bench_limit_info[i].name);
+            quote_add(out, ",");
+            quote_add_word(out, head.p);
+            str_free(&head);
+        }
+    quote_add(out, ",threads\n");
+    for (int i = 0; i < n; i++)
+        csv_rows(&r[i], out);
 }
 
 static void member(struct str *out, const char *key, double x)
@@ -454,7 +458,7 @@ void bench_print_json(const struct bench_report *r, struct str *out)
     str_addf(out, ", \"weight_dtype\": \"%s\"", weights_held(r->model));
     member(out, "weight_bytes", (double)r->model->weight_bytes);
     member(out, "parameters", parameters(&r->model->hp));
-    str_addf(out, ", \"threads\": %d, \"repeats\": %d, \"build\": \"%s\", \"cpu\": ", transformer_threads(), r->repeats,
+    str_addf(out, ", \"threads\": %d, \"repeats\": %d, \"build\": \"%s\", \"cpu\": ", r->threads, r->repeats,
              source_id_git);
     str_add_json(out, str_c(&cpu), cpu.n);
     str_add(out, ", \"blas\": ");
@@ -462,7 +466,7 @@ void bench_print_json(const struct bench_report *r, struct str *out)
     str_add(out, ",\n \"limits\": {");
     for (int i = 0, n = 0; i < BENCH_N_LIMIT; i++) {
         double best = 0, least = 0;
-        if (!extremes(r, i, &best, &least))
+        if (!bench_extremes(r, i, &best, &least))
             continue;
         str_addf(out, "%s\"%s\": {\"shape\": \"%s\"", n++ ? ", " : "", bench_limit_info[i].name,
                  bench_limits_shape(r->limits, (enum bench_limit)i));

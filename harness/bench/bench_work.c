@@ -11,13 +11,14 @@
 #include "harness/base/timing.h"
 #include "harness/bench/bench.h"
 #include "harness/bench/bench_formula.h"
+#include "harness/bench/bench_shape.h"
 #include "harness/engine/decode.h"
 #include "harness/engine/group.h"
 #include "harness/engine/prefill.h"
 #include "harness/rows/record.h"
 
 enum {
-    DEPTH = 2048,    /* tokens of the prompt that is pruned or continued */
+    DEPTH = 2048,    /* tokens of the prompt that is continued, and of most that are pruned */
     NEW_TOKENS = 16, /* of every cell of a sweep */
     TG_STEPS = 32,
     STEP_CELLS = 32,
@@ -150,6 +151,7 @@ static int pick_scorers(const struct bench_run *b, int variant, struct cell **ou
 static void prefill_work(const struct hparams *hp, int n, struct bench_result *r)
 {
     r->tokens = n;
+    r->expected = bench_cache_bytes(hp, n);
     r->linear_flop = bench_linear_flop(hp, n);
     r->qk_flop = r->pv_flop = bench_causal_flop(hp, n);
 }
@@ -162,6 +164,9 @@ static int run_prefill(struct bench_run *b, const struct bench_test *t, struct b
     struct kvcache *cache = NULL;
     struct observer *o = NULL;
     prefill_work(&b->model->hp, t->tokens, out);
+    out->expected += (double)b->model->weight_bytes;
+    mem_trim();
+    int peak = clock_reset_peak_rss() == 0;
     for (int i = 0; i < n_round(b); i++) {
         double seconds;
         begin_round(b, t, i);
@@ -181,6 +186,7 @@ static int run_prefill(struct bench_run *b, const struct bench_test *t, struct b
         cache = NULL;
         o = NULL;
     }
+    out->rss = peak ? (double)clock_peak_rss() : 0;
     rc = 0;
 out:
     observe_destroy(o);
@@ -292,7 +298,8 @@ static int run_bf16(struct bench_run *b, const struct bench_test *t, struct benc
 {
     const struct model *given = b->model;
     const enum model_dtype held[2] = {MODEL_F32, MODEL_BF16};
-    struct model *other = model_open(given->path, given->output.bf16 ? MODEL_F32 : MODEL_BF16, e);
+    enum model_dtype other_way = given->output.bf16 ? MODEL_F32 : MODEL_BF16;
+    struct model *other = b->shape ? bench_shape_model(b->shape, other_way, e) : model_open(given->path, other_way, e);
     struct workspace *w = workspace_create();
     struct kvcache *full = kvcache_create(&given->hp, DEPTH, e), *cache = NULL;
     int rc = -1;
@@ -367,8 +374,8 @@ static int run_cells(const struct group *g, struct sink *s, struct err *e)
 }
 
 /* The whole group once: seconds, peak resident bytes, and the bytes that harness/README.md expects. */
-static int run_group(struct bench_run *b, struct experiment *x, int n_cell, struct bench_result *out, double *seconds,
-                     struct err *e)
+static int run_group(struct bench_run *b, struct experiment *x, int n_cell, int depth, struct bench_result *out,
+                     double *seconds, struct err *e)
 {
     const struct hparams *hp = &b->model->hp;
     int rc = -1, zero = 0;
@@ -378,11 +385,11 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
     struct sink sink = {.file = tmpfile(), .hp = hp};
     for (int i = 0; i < n_cell; i++)
         cell[i] = &x->cell[i];
-    tokenizer_decode(b->model->tokenizer, b->prompt.id + DEPTH, NEW_TOKENS, 0, &answer); /* what the book says next */
+    tokenizer_decode(b->model->tokenizer, b->prompt.id + depth, NEW_TOKENS, 0, &answer); /* what the book says next */
     char *answers[1] = {answer.p}, id[] = "0", none[] = "";
     struct dataset_question q = {.id = id, .text = none, .answer_prefix = none, .answer = answers, .n_answer = 1};
     struct dataset_item item = {.context_id = id, .context = none, .question = &q, .n_question = 1};
-    struct prompt p = {.ids = {.id = b->prompt.id, .n = DEPTH}, .context_end = DEPTH, .question_end = DEPTH};
+    struct prompt p = {.ids = {.id = b->prompt.id, .n = depth}, .context_end = depth, .question_end = depth};
     struct group g = {
         .x = x,
         .model = b->model,
@@ -413,7 +420,7 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, stru
     double segments = sink.segment_bytes < (double)g.batch_bytes ? sink.segment_bytes : (double)g.batch_bytes;
     double tails = (double)n_cell * decode_tail_capacity(1, p.target.n > NEW_TOKENS ? p.target.n : NEW_TOKENS);
     out->expected =
-        (double)b->model->weight_bytes + segments + bench_cache_bytes(hp, DEPTH - 1) + tails * bench_entry_bytes(hp);
+        (double)b->model->weight_bytes + segments + bench_cache_bytes(hp, depth - 1) + tails * bench_entry_bytes(hp);
     if (peak && (double)clock_peak_rss() > out->rss)
         out->rss = (double)clock_peak_rss();
     rc = 0;
@@ -442,10 +449,10 @@ static int run_sweep(struct bench_run *b, const struct bench_test *t, struct ben
     for (int i = 0; i < n_round(b); i++) {
         double base, seconds;
         begin_round(b, t, i);
-        if (run_group(b, x, 1, &alone, &base, e))
+        if (run_group(b, x, 1, t->tokens, &alone, &base, e))
             return -1;
         watch(b, out, i);
-        if (run_group(b, x, x->n_cell, out, &seconds, e))
+        if (run_group(b, x, x->n_cell, t->tokens, out, &seconds, e))
             return -1;
         take(b, out, i, seconds, base);
     }
@@ -468,7 +475,7 @@ static int run_single(struct bench_run *b, const struct bench_test *t, struct be
         kvcache_destroy(cache);
         workspace_destroy(w);
         watch(b, out, i);
-        if (rc || run_group(b, x, x->n_cell, out, &seconds, e))
+        if (rc || run_group(b, x, x->n_cell, t->tokens, out, &seconds, e))
             return -1;
         take(b, out, i, seconds, base);
     }
@@ -484,22 +491,31 @@ enum {
 };
 
 static const struct bench_test tests[] = {
-    {"pp512", "prefill of 512 tokens", 512, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill},
-    {"pp2048", "prefill of 2048 tokens", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill},
-    {"pp4096", "prefill of 4096 tokens", 4096, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill},
-    {"pp8192", "prefill of 8192 tokens", 8192, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill},
-    {"pp2048+h2o", "the same with h2o's column sums", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.84, 1, run_prefill},
-    {"pp2048+scorers", "the same with the eight scorers", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.80, 2,
-     run_prefill},
-    {"tg32@2048", "one token after 2048 cached ones", DEPTH, TG_STEPS, 0, READ_LIMITS, BENCH_TIMES, 1.2, 1, run_decode},
+    {"pp512", "prefill of 512 tokens", 512, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill, 0},
+    {"pp2048", "prefill of 2048 tokens", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill, 0},
+    {"pp4096", "prefill of 4096 tokens", 4096, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill, 0},
+    {"pp8192", "prefill of 8192 tokens", 8192, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill, 0},
+    {"pp16384", "prefill of 16384 tokens", 16384, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill, 1},
+    {"pp32768", "prefill of 32768 tokens", 32768, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.88, 0, run_prefill, 1},
+    {"pp2048+h2o", "the same of 2048 with h2o's column sums", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.84, 1,
+     run_prefill, 0},
+    {"pp16384+h2o", "the same of 16384", 16384, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.84, 1, run_prefill, 1},
+    {"pp32768+h2o", "the same of 32768", 32768, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.84, 1, run_prefill, 1},
+    {"pp2048+scorers", "the same of 2048 with the eight scorers", DEPTH, 0, 0, PREFILL_LIMITS, BENCH_SHARE, 0.80, 2,
+     run_prefill, 0},
+    {"tg32@2048", "one token after 2048 cached ones", DEPTH, TG_STEPS, 0, READ_LIMITS, BENCH_TIMES, 1.2, 1, run_decode,
+     0},
     {"tg32@2048+bf16", "the same with weights held as bf16, to float32", DEPTH, TG_STEPS, 0, 0, BENCH_TIMES, 0.65, 0,
-     run_bf16},
+     run_bf16, 0},
     {"step32", "one decode step of 32 cut caches", DEPTH, STEP_STEPS, 0, STEP_LIMITS, BENCH_TIMES, 1.2, STEP_CELLS,
-     run_decode},
-    {"sweep32", "32 cells on one prompt, to `full` alone", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 1.6, 0, run_sweep},
-    {"sweep32+kl", "the same with nll, kl and top1", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 2, 1, run_sweep},
-    {"single", "a layer study with four levels, in prefills", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 3, 0, run_single},
-    {"single+kl", "the same with nll, kl and top1", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 5, 1, run_single},
+     run_decode, 0},
+    {"sweep32", "32 cells on one prompt, to `full` alone", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 1.6, 0, run_sweep, 0},
+    {"sweep32@8192", "the same with a prompt of 8192 tokens", 8192, NEW_TOKENS, 1, 0, BENCH_TIMES, 1.6, 0, run_sweep,
+     1},
+    {"sweep32+kl", "the same with nll, kl and top1", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 2, 1, run_sweep, 0},
+    {"single", "a layer study with four levels, in prefills", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 3, 0, run_single,
+     0},
+    {"single+kl", "the same with nll, kl and top1", DEPTH, NEW_TOKENS, 1, 0, BENCH_TIMES, 5, 1, run_single, 0},
 };
 
 int bench_test_count(void)

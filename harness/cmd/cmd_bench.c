@@ -2,26 +2,33 @@
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "harness/base/clock.h"
+#include "harness/base/fs.h"
 #include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/bench/bench.h"
+#include "harness/bench/bench_shape.h"
 #include "harness/cmd/cli.h"
 #include "harness/experiment/experiment.h"
+#include "harness/report/plot.h"
 #include "harness/run/open_model.h"
+#include "models/transformer.h"
 
 static const char help[] =
     "Time prefill, decoding and sweeps against limits of this machine that are measured in the same run.\n\n"
-    "usage: depthkv bench -m MODEL [options]\n\n"
+    "usage: depthkv bench -m MODEL | --shape NAME [options]\n\n"
     "  -m MODEL           model file\n"
+    "  --shape NAME       a model of that shape, made in memory from random numbers: see below\n"
     "  -r N               repeats after a warm-up (default 3)\n"
     "  --only LIST        some tests, comma-separated; a name, or the beginning of several: pp2048,tg,sweep;\n"
     "                     `limits` measures the machine alone\n"
-    "  --threads N        threads\n"
+    "  --threads N        threads; of several numbers (1,4,16) a table with speed-up and efficiency\n"
+    "  --plot DIR         a plot of the speed-ups there\n"
     "  --weight-dtype D   f32 or bf16: how weights are held (default f32)\n"
     "  --timing           where the time goes, from one more repeat: by phase (prefill, decoding, forced passes)\n"
     "                     linear, attention, statistics, scoring, cutting, I/O (--profile, its old name, still works)\n"
@@ -34,12 +41,14 @@ static const char help_end[] =
     "limit it is measured before and after every repeat. models/PERFORMANCE.md defines the limits.\n\n"
     "examples:\n"
     "  depthkv bench -m model.h5\n"
-    "  depthkv bench -m model.h5 --only pp2048,tg -r 5 --json\n";
+    "  depthkv bench -m model.h5 --only pp2048,tg -r 5 --json\n"
+    "  depthkv bench --shape llama-1b --weight-dtype bf16 --threads 1,4,16 --only pp2048,tg32@2048 --plot .\n";
 
-enum { MAX_TEST = 32, FORMAT_TABLE = 0, FORMAT_JSON, FORMAT_CSV };
+enum { MAX_TEST = 32, MAX_SERIES = 16, FORMAT_TABLE = 0, FORMAT_JSON, FORMAT_CSV };
 
 struct options {
-    const char *model, *only;
+    const char *model, *shape, *only, *plot;
+    int threads[MAX_SERIES], n_threads; /* 0: as many as there are */
     int64_t repeats;
     int format, quiet, timing;
     enum model_dtype dtype;
@@ -51,7 +60,12 @@ static void print_help(void)
 {
     quote_show_lines(stdout, help);
     for (int i = 0; i < bench_test_count(); i++)
-        quote_show(stdout, "  %-15s %s\n", bench_test_at(i)->name, bench_test_at(i)->what);
+        quote_show(stdout, "  %-15s %s%s\n", bench_test_at(i)->name, bench_test_at(i)->what,
+                   bench_test_at(i)->asked ? " (only where --only asks for it)" : "");
+    struct str shapes = {0};
+    bench_shape_names(&shapes);
+    quote_show(stdout, "\nshapes: %s\n", shapes.p);
+    str_free(&shapes);
     quote_show_lines(stdout, help_end);
 }
 
@@ -72,9 +86,10 @@ static int choose(struct options *o, const char *name)
         o->all_limits = 1;
         return 0;
     }
-    for (int i = 0; i < n && *name; i++)
-        if (!strncmp(known[i], name, strlen(name)))
-            o->chosen[i] = 1, found = 1;
+    for (int asked = 0; asked < 2 && !found; asked++) /* the long ones only where no other begins so */
+        for (int i = 0; i < n && *name; i++)
+            if (bench_test_at(i)->asked == asked && !strncmp(known[i], name, strlen(name)))
+                o->chosen[i] = 1, found = 1;
     if (found)
         return 0;
     return cli_usage("bench", "--only: test '%s' unknown%s", name, str_did_you_mean(name, known, n + 1));
@@ -83,7 +98,8 @@ static int choose(struct options *o, const char *name)
 static int choose_all(struct options *o)
 {
     if (!o->only) {
-        memset(o->chosen, 1, sizeof o->chosen);
+        for (int i = 0; i < bench_test_count(); i++)
+            o->chosen[i] = !bench_test_at(i)->asked;
         return 0;
     }
     char *list = mem_strdup(o->only), *rest = list, *name;
@@ -188,59 +204,135 @@ static void choose_rows(struct state *s, const struct options *o, const struct m
 }
 
 /* Also of a bench that was stopped: what it has. */
-static void print_report(const struct bench_report *r, int format)
+static void print_reports(const struct bench_report *r, int n, int format)
 {
     struct quote page = {.language = format == FORMAT_CSV ? QUOTE_CSV : QUOTE_MARKDOWN};
     struct str json = {0};
-    if (format == FORMAT_JSON)
-        bench_print_json(r, &json);
-    else if (format == FORMAT_CSV)
-        bench_print_csv(r, &page);
-    else
+    for (int i = 0; i < n && format == FORMAT_JSON; i++) {
+        str_add(&json, n == 1 ? "" : i ? ",\n" : "[");
+        bench_print_json(&r[i], &json);
+        str_add(&json, n > 1 && i == n - 1 ? "]\n" : "");
+    }
+    if (format == FORMAT_CSV)
+        bench_print_csv(r, n, &page);
+    else if (format == FORMAT_TABLE && n == 1)
         bench_print_table(r, &page);
+    else if (format == FORMAT_TABLE)
+        bench_print_scale(r, n, &page);
     quote_print(&page, stdout);
     quote_show_lines(stdout, str_c(&json));
     quote_free(&page);
     str_free(&json);
 }
 
+static int plot(const struct bench_report *r, int n, const char *folder, struct err *e)
+{
+    struct quote dat = {.language = QUOTE_LINE}, gp = {.language = QUOTE_GNUPLOT};
+    struct plot_list list = {0};
+    struct str name = {0};
+    str_add(&name, "bench-scaling");
+    bench_plot_scale(r, n, &dat, &gp);
+    int rc = fs_mkdirs(folder, e) || plot_save(folder, &name, NULL, &dat, &gp, &list, e) ? -1 : 0;
+    if (rc == 0 && !list.item[0].drawn)
+        rc = err_set(e, ERR_IO, "%s/bench-scaling.gp could not be drawn: %s", folder,
+                     list.why ? list.why : "there is no gnuplot");
+    plot_list_fini(&list);
+    return rc;
+}
+
+/* The experiment of the sweeps names a model file: of a shape, one that has no weights, as long as it is read. */
+static struct bench_cells *create_cells(const struct options *o, const struct model *m, struct err *e)
+{
+    char path[] = "/tmp/depthkv-shape-XXXXXX";
+    if (!o->shape)
+        return bench_cells_create(o->model, e);
+    int f = mkstemp(path), number = f < 0 ? -1 : leave_remove(path);
+    if (f < 0) {
+        fs_fail(path, e);
+        return NULL;
+    }
+    close(f);
+    struct bench_cells *c = bench_shape_file(&m->hp, path, e) ? NULL : bench_cells_create(path, e);
+    unlink(path);
+    if (number >= 0)
+        leave_forget(number);
+    return c;
+}
+
+static void describe(const struct state *s, const struct bench_run *b, struct bench_report *out)
+{
+    *out = (struct bench_report){.model = b->model,
+                                 .row = s->row,
+                                 .n_row = s->n_row,
+                                 .limits = b->limits,
+                                 .point = (const double(*)[BENCH_N_LIMIT])s->point,
+                                 .n_point = s->n_point,
+                                 .repeats = b->repeats,
+                                 .threads = transformer_threads()};
+}
+
+/* All tests on one number of threads after the other; limits are measured on as many each time. */
 static int bench(const struct options *o, struct err *e)
 {
-    int rc = -1, longest = 0;
-    struct state s = {0};
-    struct bench_run b = {.repeats = (int)o->repeats, .timing = o->timing, .progress = show_progress};
-    struct bench_limits *limits = NULL;
-    struct model *m = open_model(o->model, o->dtype, e);
+    int rc = -1, longest = 0, n = o->n_threads > 1 ? o->n_threads : 1, done = 0;
+    struct state s[MAX_SERIES] = {0};
+    struct bench_report report[MAX_SERIES];
+    struct bench_run b = {
+        .repeats = (int)o->repeats, .timing = o->timing, .progress = show_progress, .shape = o->shape};
+    struct bench_limits *limits[MAX_SERIES] = {NULL};
+    struct model *m = o->shape ? bench_shape_model(o->shape, o->dtype, e) : open_model(o->model, o->dtype, e);
     if (!m)
         return -1;
     b.model = m;
-    s.row = mem_new(MAX_TEST, sizeof *s.row);
-    s.point = mem_new(MAX_TEST + 1, sizeof *s.point);
-    choose_rows(&s, o, m, &longest);
-    b.cells = bench_cells_create(o->model, e);
+    b.cells = create_cells(o, m, e);
     if (!b.cells)
         goto out;
-    bench_prompt(m, longest + 1, &b.prompt);
-    limits = bench_limits_create(&m->hp);
-    b.limits = limits;
-    measure_all(&s, &b, limits, o->all_limits, e);
-    struct bench_report report = {.model = m,
-                                  .row = s.row,
-                                  .n_row = s.n_row,
-                                  .limits = limits,
-                                  .point = (const double(*)[BENCH_N_LIMIT])s.point,
-                                  .n_point = s.n_point,
-                                  .repeats = b.repeats};
-    print_report(&report, o->format);
-    rc = s.failed ? -1 : 0;
+    rc = 0;
+    for (; done < n && !leave_asked(); done++) {
+        s[done].row = mem_new(MAX_TEST, sizeof *s->row);
+        s[done].point = mem_new(MAX_TEST + 1, sizeof *s->point);
+        choose_rows(&s[done], o, m, &longest);
+        if (!done)
+            bench_prompt(m, longest + 1, &b.prompt);
+        if (o->n_threads)
+            transformer_set_threads(o->threads[done]);
+        if (n > 1 && !quiet)
+            quote_show(stderr, "threads: %d\n", transformer_threads());
+        b.limits = limits[done] = bench_limits_create(&m->hp);
+        measure_all(&s[done], &b, limits[done], o->all_limits, e);
+        describe(&s[done], &b, &report[done]);
+        rc = s[done].failed ? -1 : rc;
+    }
+    print_reports(report, done, o->format);
+    if (o->plot && rc == 0)
+        rc = plot(report, done, o->plot, e);
 out:
-    bench_limits_destroy(limits);
+    for (int i = 0; i < n; i++) {
+        bench_limits_destroy(limits[i]);
+        mem_free(s[i].row);
+        mem_free(s[i].point);
+    }
     bench_cells_destroy(b.cells);
     token_ids_free(&b.prompt);
-    mem_free(s.row);
-    mem_free(s.point);
     model_close(m);
     return rc;
+}
+
+static int choose_threads(struct options *o, const char *text)
+{
+    char *list = mem_strdup(text), *rest = list, *one;
+    int bad = 0;
+    o->n_threads = 0;
+    while (!bad && (one = strsep(&rest, ","))) {
+        int64_t n = 0;
+        bad = cli_int("bench", "--threads", one, 1, 1024, &n);
+        if (!bad && o->n_threads == MAX_SERIES)
+            bad = cli_usage("bench", "--threads: more than %d numbers", MAX_SERIES);
+        if (!bad)
+            o->threads[o->n_threads++] = (int)n;
+    }
+    mem_free(list);
+    return bad;
 }
 
 static int choose_dtype(struct options *o, const char *name)
@@ -255,7 +347,7 @@ static int choose_dtype(struct options *o, const char *name)
 /* 0, or an exit code + 1 so that -h can end with 0. */
 static int parse(int argc, char **argv, struct options *o)
 {
-    enum { ONLY = 256, THREADS, JSON, CSV, TIMING, WEIGHT_DTYPE };
+    enum { ONLY = 256, THREADS, JSON, CSV, TIMING, WEIGHT_DTYPE, SHAPE, PLOT };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},
         {"only", required_argument, NULL, ONLY},
@@ -266,6 +358,8 @@ static int parse(int argc, char **argv, struct options *o)
         {"profile", no_argument, NULL, TIMING}, /* what it was called */
         {"quiet", no_argument, NULL, 'q'},
         {"weight-dtype", required_argument, NULL, WEIGHT_DTYPE},
+        {"shape", required_argument, NULL, SHAPE},
+        {"plot", required_argument, NULL, PLOT},
         {NULL, 0, NULL, 0},
     };
     int c, start = 1;
@@ -277,7 +371,9 @@ static int parse(int argc, char **argv, struct options *o)
         case 'r': bad = cli_int("bench", "-r", optarg, 1, BENCH_MAX_REPEAT, &o->repeats); break;
         case 'q': o->quiet = 1; break;
         case ONLY: o->only = optarg; break;
-        case THREADS: bad = cli_threads("bench", optarg); break;
+        case THREADS: bad = choose_threads(o, optarg); break;
+        case SHAPE: o->shape = optarg; break;
+        case PLOT: o->plot = optarg; break;
         case JSON: o->format = FORMAT_JSON; break;
         case TIMING: o->timing = 1; break;
         case WEIGHT_DTYPE: bad = choose_dtype(o, optarg); break;
@@ -289,8 +385,14 @@ static int parse(int argc, char **argv, struct options *o)
     }
     if (optind < argc)
         return cli_usage("bench", "'%s' is too much; tests are chosen by --only", argv[optind]) + 1;
-    if (!o->model)
-        return cli_usage("bench", "-m MODEL is missing") + 1;
+    if (!o->model && !o->shape)
+        return cli_usage("bench", "-m MODEL is missing, or --shape NAME") + 1;
+    if (o->model && o->shape)
+        return cli_usage("bench", "-m and --shape are two models; take one") + 1;
+    if (o->plot && o->n_threads < 2)
+        return cli_usage("bench",
+                         "--plot: there are speed-ups to plot only with several numbers of --threads (1,2,4)") +
+               1;
     return choose_all(o) ? CLI_USAGE + 1 : 0;
 }
 

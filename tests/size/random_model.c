@@ -12,17 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct shape {
-    const char *name;
-    int layer, width, head, kv_head, head_dim, ff, vocab, tied, shard;
-} shapes[] = {
-    {"tiny", 4, 128, 4, 2, 32, 352, 1000, 0, 2},       /* for a try of the way */
-    {"0.5b", 16, 1280, 20, 4, 64, 5120, 65536, 0, 2},  /* 0.55 billion parameters */
-    {"1b", 16, 2048, 32, 8, 64, 8192, 128256, 1, 2},   /* Llama 3.2 1B */
-    {"3b", 28, 3072, 24, 8, 128, 8192, 128256, 1, 2},  /* Llama 3.2 3B */
-    {"8b", 32, 4096, 32, 8, 128, 14336, 128256, 0, 4}, /* Llama 3.1 8B */
-};
-enum { N_SHAPE = sizeof shapes / sizeof *shapes, PART = 1 << 20 };
+#include "harness/bench/bench_shapes.h"
+
+enum { PART = 1 << 20 };
 
 struct tensor {
     char name[80];
@@ -71,7 +63,7 @@ static uint64_t bytes_of(const struct tensor *t)
     return 2 * (uint64_t)t->rows * (uint64_t)(t->cols ? t->cols : 1);
 }
 
-static struct tensor *list_tensors(const struct shape *s, int *n)
+static struct tensor *list_tensors(const struct bench_shape *s, int *n)
 {
     struct tensor *t = calloc((size_t)s->layer * 9 + 3, sizeof *t);
     int q = s->head * s->head_dim, kv = s->kv_head * s->head_dim;
@@ -97,7 +89,7 @@ static struct tensor *list_tensors(const struct shape *s, int *n)
 }
 
 /* The tensors in order, about as many bytes in each shard. */
-static uint64_t share_out(const struct shape *s, struct tensor *t, int n)
+static uint64_t share_out(const struct bench_shape *s, struct tensor *t, int n)
 {
     uint64_t total = 0, at = 0, begin = 0;
     for (int i = 0; i < n; i++)
@@ -114,7 +106,7 @@ static uint64_t share_out(const struct shape *s, struct tensor *t, int n)
     return total;
 }
 
-static void write_config(const struct shape *s, const char *folder)
+static void write_config(const struct bench_shape *s, const char *folder)
 {
     FILE *f = create(folder, "config.json");
     fprintf(f,
@@ -147,12 +139,12 @@ static void write_tokenizer(const char *folder)
     finish(f, "tokenizer.json");
 }
 
-static void shard_name(const struct shape *s, int shard, char name[64])
+static void shard_name(const struct bench_shape *s, int shard, char name[64])
 {
     snprintf(name, 64, "model-%05d-of-%05d.safetensors", shard + 1, s->shard);
 }
 
-static void write_index(const struct shape *s, const struct tensor *t, int n, uint64_t total, const char *folder)
+static void write_index(const struct bench_shape *s, const struct tensor *t, int n, uint64_t total, const char *folder)
 {
     FILE *f = create(folder, "model.safetensors.index.json");
     fprintf(f, "{\"metadata\": {\"total_size\": %" PRIu64 "}, \"weight_map\": {", total);
@@ -193,7 +185,7 @@ static void write_tensor(FILE *f, const struct tensor *t, uint64_t *part, uint64
     }
 }
 
-static void write_shard(const struct shape *s, const struct tensor *t, int n, int shard, const char *folder,
+static void write_shard(const struct bench_shape *s, const struct tensor *t, int n, int shard, const char *folder,
                         uint64_t *part, uint64_t *state)
 {
     char name[64], *header = NULL;
@@ -227,13 +219,14 @@ static void write_shard(const struct shape *s, const struct tensor *t, int n, in
 
 int main(int argc, char **argv)
 {
-    const struct shape *s = NULL;
-    for (int i = 0; argc == 3 && i < N_SHAPE; i++)
-        s = strcmp(argv[2], shapes[i].name) == 0 ? &shapes[i] : s;
+    const struct bench_shape *s = NULL;
+    for (int i = 0; argc == 3 && i < BENCH_N_SHAPE; i++)
+        if (strcmp(argv[2], bench_shapes[i].name) == 0 || strcmp(argv[2], bench_shapes[i].also) == 0)
+            s = &bench_shapes[i];
     if (!s) {
         fprintf(stderr, "usage: random_model FOLDER SHAPE, which is one of:");
-        for (int i = 0; i < N_SHAPE; i++)
-            fprintf(stderr, " %s", shapes[i].name);
+        for (int i = 0; i < BENCH_N_SHAPE; i++)
+            fprintf(stderr, " %s", bench_shapes[i].name);
         fprintf(stderr, "\n");
         return 2;
     }
