@@ -213,7 +213,8 @@ void evict_row(struct evict *v, int layer, int head, const float *weight, int n_
 
 /* ---- one layer's cut: entries by position, scores, what goes, where the rest lies ------------- */
 
-/* Buffers of one layer's view, carved from one allocation. */
+/* A layer's view and the room that it points into: arrays by head, whose entries lead into scores and statistics of all
+ * heads (arena), their positions (pos) and what stays of them (mark), one array each. */
 struct layer_view {
     struct policy_view v;
     struct policy_head *head;     /* [n_kv_head] */
