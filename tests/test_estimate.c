@@ -1,8 +1,10 @@
 /* Time and memory of an experiment, against sums done by hand. */
+#include <math.h>
 #include <string.h>
 
 #include "harness/run/estimate.h"
 #include "harness/run/trial.h"
+#include "models/kvcache.h"
 #include "tests/suites.h"
 
 /* 2 layers, width 4, 2 query heads, 1 KV head of dimension 2, FFN 3, 10 tokens, tied. Weights of a layer:
@@ -52,7 +54,8 @@ START_TEST(a_group_prefills_once_and_every_cell_decodes)
     ck_assert_double_eq(e.cut_caches, (10 + 5) * 32);
     double flop = 20 * row(10, 0) + 8 * row(20, 1) + 4 * row(10, 1) + 4 * row(5, 1);
     ck_assert_double_eq_tol(e.flop, 5 * flop, 1e-6);
-    ck_assert_double_eq_tol(e.seconds, 5 * flop / (2 * estimate_flops), 1e-15);
+    double step = 4 * row(20, 1) + 4 * row(10, 1) + 4 * row(5, 1), seconds = 5 * ((flop - step) / 3e9 + step / 2e8);
+    ck_assert_double_eq_tol(estimate_seconds(&e.work, &(struct estimate_rates){3e9, 2e8}), seconds, 1e-15);
     x.measure = MEASURE_NLL | MEASURE_KL;
     estimate_model(&x, 0, 100, 1, &e);
     flop = 20 * row(10, 0) + 24 * row(20, 1) + 24 * row(10, 1) + 24 * row(5, 1); /* 4 + 4 forced + an answer of 16 */
@@ -207,6 +210,34 @@ START_TEST(a_trial_gives_the_time_of_all_samples_of_every_kind_of_layer)
 }
 END_TEST
 
+START_TEST(rates_are_found_for_every_kind_of_layer)
+{
+    const char *kinds[] = {"", "wf", "nf"};
+    struct err e = {0};
+    set_cells();
+    x.n_cell = 3;
+    model.hp.norm_eps = 1e-5f;
+    model.hp.rope_base = 1e4;
+    for (int i = 0; i < 12; i++) {
+        struct estimate_rates r = {-1, -1};
+        strcpy(model.hp.layer_kinds, kinds[i / 4]);
+        model.hp.window = i / 4 == 1 ? 6 : 0;
+        size_t before = kvcache_resident_bytes();
+        for (int c = 0; c < 3; c++) {
+            cell[c].weight_dtype = i % 2 ? MODEL_BF16 : MODEL_F32;
+            cell[c].windows = c && i & 2 && i / 4 == 1 ? WINDOWS_PRUNE : WINDOWS_KEEP;
+        }
+        ck_assert_msg(trial_rates(&x, 0, &r, &e) == 0, "%s", e.msg);
+        ck_assert(isfinite(r.read) && isfinite(r.step) && r.read > 0 && r.step > 0);
+        ck_assert_uint_eq(kvcache_resident_bytes(), before);
+    }
+    x.n_cell = 0;
+    ck_assert_int_eq(trial_rates(&x, 0, &(struct estimate_rates){0, 0}, &e), -1);
+    model.hp.layer_kinds[0] = '\0';
+    model.hp.window = 0;
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_refused_by_cell_file_and_line)
 {
     struct estimate_group g;
@@ -285,6 +316,7 @@ Suite *make_estimate_suite(void)
     tcase_add_test(t, cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch);
     tcase_add_test(t, a_cell_shares_the_layers_that_it_leaves_whole);
     tcase_add_test(t, cells_that_prune_windows_are_scored_apart_from_those_that_keep_them);
+    tcase_add_test(t, rates_are_found_for_every_kind_of_layer);
     tcase_add_test(t, a_trial_gives_the_time_of_all_samples_of_every_kind_of_layer);
     tcase_add_test(t, what_does_not_fit_is_refused_by_cell_file_and_line);
     tcase_add_test(t, prompts_that_were_encoded_stand_for_a_length);

@@ -26,7 +26,8 @@ static const char help[] =
     "budget can't be spread as asked are marked n/a (or fails), with the reason, where layer count and prompt length\n"
     "decide it. A task's `length` stands for its prompts; where it has none, its first 32 samples are encoded, and "
     "time,\n"
-    "memory and n/a go by what they have.\n\n"
+    "memory and n/a go by what they have. Time goes by rates of this machine, calibrated in some tenths of a "
+    "second.\n\n"
     "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--measure]\n"
     "                     [--json]\n\n"
     "  --set, --limit, --threads, --memory   as for run\n"
@@ -177,39 +178,69 @@ static void add_layers(const struct experiment *x, int model, struct str *out)
         str_addf(out, ", but in %d cell%s with windows: prune", n, n == 1 ? "" : "s");
 }
 
+/* How fast this machine is: measured, or, where that takes more memory than there is, a rate that it should exceed. */
+struct speed {
+    struct estimate_rates rates;
+    int is_measured;
+};
+
+static struct speed find_speed(const struct experiment *x, int model)
+{
+    double least = estimate_flops * transformer_threads();
+    struct speed s = {0};
+    struct err e = {0};
+    s.is_measured = trial_rates(x, model, &s.rates, &e) == 0;
+    if (!s.is_measured)
+        s.rates = (struct estimate_rates){least, least};
+    return s;
+}
+
+static void print_json_estimate(const struct experiment *x, int m, const struct estimate *t, const struct speed *s)
+{
+    const struct hparams *hp = &x->model[m].hp;
+    int windows = hp->n_layer - model_n_prunable(hp);
+    struct str name = {0};
+    str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
+    quote_show(stdout,
+               "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
+               "\"rates\":\"%s\",\"prompt_flops\":%.4g,\"step_flops\":%.4g,"
+               "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f,"
+               "\"layers\":%d,\"layers_with_window\":%d,\"window\":%d}\n",
+               name.p, x->n_cell, most_samples(x), t->groups, transformer_threads(), t->flop,
+               estimate_seconds(&t->work, &s->rates), s->is_measured ? "calibrated" : "assumed", s->rates.read,
+               s->rates.step, t->weights, t->full_cache, t->cut_caches, t->peak, hp->n_layer, windows,
+               windows ? hp->window : 0);
+    str_free(&name);
+}
+
 static void print_estimate(const struct experiment *x, double memory, int json)
 {
     const double MIB = 1048576;
     int threads = transformer_threads();
     for (int m = 0; m < x->n_model; m++) {
         struct estimate t;
+        struct speed speed = find_speed(x, m);
         estimate_model(x, m, memory, threads, &t);
         if (json) {
-            struct str name = {0};
-            str_add_json(&name, x->model[m].name, strlen(x->model[m].name));
-            const struct hparams *hp = &x->model[m].hp;
-            int windows = hp->n_layer - model_n_prunable(hp);
-            quote_show(
-                stdout,
-                "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
-                "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f,"
-                "\"layers\":%d,\"layers_with_window\":%d,\"window\":%d}\n",
-                name.p, x->n_cell, most_samples(x), t.groups, threads, t.flop, t.seconds, t.weights, t.full_cache,
-                t.cut_caches, t.peak, hp->n_layer, windows, windows ? hp->window : 0);
-            str_free(&name);
+            print_json_estimate(x, m, &t, &speed);
             continue;
         }
         struct str layers = {0};
         add_layers(x, m, &layers);
         quote_show(stdout, "%s: %s; about ", x->model[m].name, layers.p);
         str_free(&layers);
-        print_time(t.seconds);
+        print_time(estimate_seconds(&t.work, &speed.rates));
+        quote_show(stdout, " on %d threads (%.3g GFLOP in %d groups, ", threads, t.flop / 1e9, t.groups);
+        if (speed.is_measured)
+            quote_show(stdout, "calibrated: %.3g GFLOP/s in prompts, %.3g in steps", speed.rates.read / 1e9,
+                       speed.rates.step / 1e9);
+        else
+            quote_show(stdout, "not calibrated: at %.0f GFLOP/s a thread", estimate_flops / 1e9);
         quote_show(stdout,
-                   " on %d threads (%.3g GFLOP in %d groups, at %.0f GFLOP/s a thread); about %.0f MiB at most: "
-                   "weights %.0f, full cache %.1f, activations %.1f, scores %.1f, cells %.1f\n",
-                   threads, t.flop / 1e9, t.groups, estimate_flops / 1e9, t.peak / MIB, t.most.weights / MIB,
-                   t.most.full_cache / MIB, t.most.activations / MIB, t.most.scores / MIB,
-                   (t.peak - estimate_base(&t.most)) / MIB);
+                   "); about %.0f MiB at most: weights %.0f, full cache %.1f, activations %.1f, scores %.1f, cells "
+                   "%.1f\n",
+                   t.peak / MIB, t.most.weights / MIB, t.most.full_cache / MIB, t.most.activations / MIB,
+                   t.most.scores / MIB, (t.peak - estimate_base(&t.most)) / MIB);
     }
 }
 

@@ -43,30 +43,42 @@ static double seen(const struct hparams *hp, double n)
     return sum;
 }
 
+double estimate_kept(const struct cell *c, const struct hparams *hp, int layer, double n)
+{
+    double most = model_layer_holds(hp, layer, n), m = most;
+    if (!layers_takes(hp, c->windows, layer))
+        m = most;
+    else if (c->budget.kind == BUDGET_KEEP)
+        m = decimal_to_double(c->budget.keep) * most;
+    else if (c->budget.kind == BUDGET_TOKENS)
+        m = (double)c->budget.tokens;
+    else if (c->budget.kind == BUDGET_BYTES)
+        m = (double)c->budget.bytes / (layers_count(hp, c->windows) * entry_bytes(hp));
+    return m < most ? m : most;
+}
+
 /* What a cell keeps of them after a prompt of n tokens. */
 static double kept_entries(const struct cell *c, const struct hparams *hp, double n)
 {
-    int pruned = layers_count(hp, c->windows);
     double sum = 0;
-    for (int l = 0; l < hp->n_layer; l++) {
-        double most = model_layer_holds(hp, l, n), m = most;
-        if (!layers_takes(hp, c->windows, l))
-            m = most;
-        else if (c->budget.kind == BUDGET_KEEP)
-            m = decimal_to_double(c->budget.keep) * most;
-        else if (c->budget.kind == BUDGET_TOKENS)
-            m = (double)c->budget.tokens;
-        else if (c->budget.kind == BUDGET_BYTES)
-            m = (double)c->budget.bytes / (pruned * entry_bytes(hp));
-        sum += m < most ? m : most;
-    }
+    for (int l = 0; l < hp->n_layer; l++)
+        sum += estimate_kept(c, hp, l, n);
     return sum;
 }
 
-double estimate_share(const struct experiment *x, const struct cell *c, double n)
+double estimate_read_flop(const struct hparams *hp, double n)
 {
-    const struct hparams *hp = &x->model[c->model].hp;
-    return kept_entries(c, hp, n) / model_holds(hp, n);
+    return row_flop(hp, seen(hp, n), 0);
+}
+
+double estimate_step_flop(const struct hparams *hp, double entries)
+{
+    return row_flop(hp, entries, 1);
+}
+
+double estimate_seconds(const struct estimate_work *w, const struct estimate_rates *r)
+{
+    return (w->read + w->forced) / r->read + w->step / r->step;
 }
 
 int estimate_opens_group(const struct experiment *x, int cell)
@@ -93,49 +105,80 @@ int estimate_longest(const struct experiment *x, const struct cell *c)
     return length > c->max_new_tokens ? length - c->max_new_tokens : s ? s->longest : 0;
 }
 
+/* Tokens of a prompt of the group: the longest, and the mean, by which time goes. */
+static double longest_of(const struct experiment *x, const struct cell *f)
+{
+    double n = estimate_longest(x, f);
+    return n > 0 ? n : x->model[f->model].hp.context_length;
+}
+
+static double mean_of(const struct experiment *x, const struct cell *f)
+{
+    const struct exp_sizes *sizes = x->task[f->task].length ? NULL : estimate_sizes(x, f);
+    return sizes ? sizes->sum / sizes->n : longest_of(x, f);
+}
+
+void estimate_group_work(const struct experiment *x, int first, struct estimate_work *out)
+{
+    const struct cell *f = &x->cell[first];
+    const struct hparams *hp = &x->model[f->model].hp;
+    double n = mean_of(x, f);
+    int samples = x->task[f->task].n_sample;
+    *out = (struct estimate_work){.read = samples * n * estimate_read_flop(hp, n)};
+    for (int i = first; i < x->n_cell; i++) {
+        const struct cell *c = &x->cell[i];
+        if (!axes_same_group(f, c))
+            continue;
+        /* every cell decodes; the full cache is forced along its own answer for the reference */
+        double kept = kept_entries(c, hp, n), forced = x->measure & MEASURE_NLL ? ANSWER : 0;
+        forced += c->policy->keeps_all || (x->measure & MEASURE_KL) ? c->max_new_tokens : 0;
+        if (c->chunk.size) /* at most: cells that keep the same share their chunks */
+            out->read += samples * n * row_flop(hp, kept / 2 + seen(hp, (double)c->chunk.size), 0);
+        out->step += samples * (double)c->max_new_tokens * estimate_step_flop(hp, kept);
+        out->forced += samples * forced * estimate_step_flop(hp, kept);
+    }
+}
+
+/* Bytes of the caches of a group that are cut; whole ones are shared. */
+static double cut_bytes(const struct experiment *x, int first, double n)
+{
+    const struct cell *f = &x->cell[first];
+    const struct hparams *hp = &x->model[f->model].hp;
+    double sum = 0;
+    for (int i = first; i < x->n_cell; i++) {
+        double kept = axes_same_group(f, &x->cell[i]) ? kept_entries(&x->cell[i], hp, n) : model_holds(hp, n);
+        sum += kept < model_holds(hp, n) ? kept * entry_bytes(hp) : 0;
+    }
+    return sum;
+}
+
 void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out)
 {
     const struct hparams *hp = &x->model[model].hp;
-    double entry = entry_bytes(hp);
     *out = (struct estimate){0};
     for (int first = 0; first < x->n_cell; first++) {
         const struct cell *f = &x->cell[first];
         if (f->model != model || !estimate_opens_group(x, first))
             continue;
-        const struct exp_sizes *sizes = x->task[f->task].length ? NULL : estimate_sizes(x, f);
-        double n = estimate_longest(x, f), cut = 0, longest;
-        int samples = x->task[f->task].n_sample;
-        longest = n > 0 ? n : hp->context_length;
-        n = sizes ? sizes->sum / sizes->n : longest;
-        double form = weights(hp, f->weight_dtype), full = model_holds(hp, longest) * entry;
-        out->weights = form > out->weights ? form : out->weights; /* one form is loaded at a time */
+        struct estimate_work work;
+        double longest = longest_of(x, f), form = weights(hp, f->weight_dtype);
+        double full = model_holds(hp, longest) * entry_bytes(hp), cut = fmin(cut_bytes(x, first, longest), memory);
+        out->weights = fmax(out->weights, form); /* one form is loaded at a time */
         struct estimate_group g;
         estimate_group(x, first, (int)longest, threads, &g);
         if (estimate_peak(&g, memory) > out->peak) {
             out->most = g;
             out->peak = estimate_peak(&g, memory);
         }
-        out->groups += samples;
-        out->full_cache = full > out->full_cache ? full : out->full_cache;
-        out->flop += samples * n * row_flop(hp, seen(hp, n), 0);
-        for (int i = first; i < x->n_cell; i++) {
-            const struct cell *c = &x->cell[i];
-            if (!axes_same_group(f, c))
-                continue;
-            /* every cell decodes; the full cache is forced along its own answer for the reference */
-            double rows = c->max_new_tokens, kept = kept_entries(c, hp, n);
-            rows += c->policy->keeps_all || (x->measure & MEASURE_KL) ? c->max_new_tokens : 0;
-            rows += x->measure & MEASURE_NLL ? ANSWER : 0;
-            if (c->chunk.size) /* at most: cells that keep the same share their chunks */
-                out->flop += samples * n * row_flop(hp, kept / 2 + seen(hp, (double)c->chunk.size), 0);
-            out->flop += samples * rows * row_flop(hp, kept, 1);
-            kept = kept_entries(c, hp, longest);
-            cut += kept < model_holds(hp, longest) ? kept * entry : 0; /* whole caches are shared */
-        }
-        cut = cut < memory ? cut : memory;
-        out->cut_caches = cut > out->cut_caches ? cut : out->cut_caches;
+        estimate_group_work(x, first, &work);
+        out->groups += x->task[f->task].n_sample;
+        out->work.read += work.read;
+        out->work.step += work.step;
+        out->work.forced += work.forced;
+        out->full_cache = fmax(out->full_cache, full);
+        out->cut_caches = fmax(out->cut_caches, cut);
     }
-    out->seconds = out->flop / (estimate_flops * threads);
+    out->flop = out->work.read + out->work.step + out->work.forced;
 }
 
 /* ---- memory of one group, by what group_*.c, observe.c and the forward pass allocate ------------- */

@@ -20,25 +20,44 @@ struct estimate_group {
     int largest_cell;  /* index into x->cell */
 };
 
+/* Multiplications and additions by the passes that do them: prompts that are read; steps of all cells of a group, which
+ * read every weight for a few rows; given tokens along which cells are forced, many rows at once. */
+struct estimate_work {
+    double read, step, forced;
+};
+
+/* How many of them are done in a second, by all threads. */
+struct estimate_rates {
+    double read, step;
+};
+
 struct estimate {
-    int groups;                 /* prefills */
-    double flop;                /* multiplications and additions, all of them */
-    double seconds;             /* if a thread does estimate_flops a second, which a core with AVX2 exceeds */
+    int groups; /* prefills */
+    struct estimate_work work;
+    double flop;                /* all of them */
     double weights, full_cache; /* bytes; the cache of the longest prompt */
     double cut_caches;          /* bytes of the caches that decode at once, bounded by `memory` */
     struct estimate_group most; /* the group that takes most memory, and what that is: estimate_peak */
     double peak;
 };
 
+/* A thread's rate where nothing was measured; a core with AVX2 exceeds it. */
 extern const double estimate_flops;
+
+double estimate_seconds(const struct estimate_work *w, const struct estimate_rates *r);
+/* One token that is read behind n / 2 others on average, and one step behind `entries` of them in all layers. */
+double estimate_read_flop(const struct hparams *hp, double n);
+double estimate_step_flop(const struct hparams *hp, double entries);
+/* What all samples of the group take that cell `first` opens. */
+void estimate_group_work(const struct experiment *x, int first, struct estimate_work *out);
 
 /* Of a cell's task in its model's tokens; NULL: no prompt was encoded. */
 const struct exp_sizes *estimate_sizes(const struct experiment *x, const struct cell *c);
 /* Tokens of a cell's longest prompt: what its task's length leaves, or what prompts that were encoded have; 0: not
  * known. */
 int estimate_longest(const struct experiment *x, const struct cell *c);
-/* Share of the entries of a prompt of n tokens that a cell keeps in all layers, by its budget. */
-double estimate_share(const struct experiment *x, const struct cell *c, double n);
+/* Entries of a prompt of n tokens that a cell keeps in one layer, by its budget. */
+double estimate_kept(const struct cell *c, const struct hparams *hp, int layer, double n);
 /* model: index into x->model. memory: bytes for cut caches (--memory). Of a task without `length`, time goes by the
  * mean of the prompts that were encoded, memory by the longest; where none was, both by the model's context. */
 void estimate_model(const struct experiment *x, int model, double memory, int threads, struct estimate *out);

@@ -11,10 +11,17 @@
 #include "models/transformer.h"
 
 enum {
-    ANSWER = 16,           /* tokens of a reference answer, as estimate.c has it */
-    MOST_VOCAB = 8192,     /* rows of the output matrix that are timed */
-    BEYOND_CACHE = 1 << 28 /* bytes of layers that no cache holds: the run reads its weights from memory */
+    ANSWER = 16,            /* tokens of a reference answer, as estimate.c has it */
+    MOST_VOCAB = 8192,      /* rows of the output matrix that are timed */
+    BEYOND_CACHE = 1 << 28, /* bytes of layers that no cache holds: the run reads its weights from memory */
+    /* What a calibration holds: layers of 128 MiB for a step, a few for a prompt, so that all kinds are among them. */
+    QUICK_BYTES = 1 << 27,
+    QUICK_LAYERS = 6,
+    QUICK_TOKENS = 2048,
+    QUICK_CELLS = 16,
+    QUICK_TRIES = 5
 };
+static const double quick_flop = 1e10; /* that reading its prompt takes */
 
 /* What is timed: `part` layers and `rows` of the output matrix of the model. */
 struct sketch {
@@ -27,18 +34,22 @@ struct sketch {
 struct shape {
     int n, n_cell, new_tokens, columns, window;
     int kl, nll;
+    int windows_looked_at; /* 1: statistics are of layers with a window too, because some cell prunes them */
     enum model_dtype dtype;
-    double kept; /* entries that a cell has, on average */
+    double share[2]; /* of its entries that a cell keeps, on average, of a layer without and with a window */
 };
 
-static int sketch_begin(const struct hparams *whole, enum model_dtype dtype, struct sketch *s, struct err *e)
+/* As many layers as take `bytes`, `most` of them at most. */
+static int sketch_begin(const struct hparams *whole, enum model_dtype dtype, double bytes, int most, struct sketch *s,
+                        struct err *e)
 {
     struct hparams hp = *whole;
     hp.n_layer = 1;
     hp.n_vocab = 16;
     double one = (double)model_held_bytes(&hp, dtype);
-    hp.n_layer = one * whole->n_layer < BEYOND_CACHE ? whole->n_layer : (int)(BEYOND_CACHE / one) + 1;
-    hp.n_layer = hp.n_layer < whole->n_layer ? hp.n_layer : whole->n_layer;
+    most = most < whole->n_layer ? most : whole->n_layer;
+    hp.n_layer = one * most < bytes ? most : (int)(bytes / one) + 1;
+    hp.n_layer = hp.n_layer < most ? hp.n_layer : most;
     hp.n_vocab = whole->n_vocab < MOST_VOCAB ? whole->n_vocab : MOST_VOCAB;
     hp.tied = 1;
     for (int l = 0; l < hp.n_layer && hp.layer_kinds[0]; l++) /* kinds in about the shares that the model has */
@@ -65,30 +76,40 @@ static int look(void *ctx, const struct attention_stats *s, struct err *e)
     return 0;
 }
 
-/* Reads n tokens with the statistics that the group's policies ask for. The second time counts: by then the workspace
- * is there. The cache is the caller's. */
-static struct kvcache *time_prefill(const struct sketch *s, const struct shape *g, double *seconds, struct err *e)
+/* Reads n tokens as a run does: layers with a window forget what has left it, and statistics are gathered of layers
+ * that some cell prunes, those that the group's policies ask for. The best of `tries` counts, without the first, which
+ * makes the workspace. The cache is the caller's. */
+static struct kvcache *time_prefill(const struct sketch *s, const struct shape *g, int tries, double *seconds,
+                                    struct err *e)
 {
+    const struct hparams *hp = &s->model->hp;
     struct kvcache *cache = NULL;
     int32_t *token = mem_new((size_t)g->n, sizeof *token);
+    unsigned char *looked_at = mem_new((size_t)hp->n_layer, 1);
     struct tap tap = {.stats = (g->columns ? TRANSFORMER_STAT_COLUMNS : 0) | (g->window ? TRANSFORMER_STAT_ROWS : 0),
                       .last_rows = g->window,
+                      .layers = looked_at,
                       .attention = look};
     int rc = 0;
-    for (int i = 0; i < 2 && rc == 0; i++) {
+    for (int l = 0; l < hp->n_layer; l++)
+        looked_at[l] = (unsigned char)(g->windows_looked_at || model_layer_prunable(hp, l));
+    for (int i = 0; i < tries && rc == 0; i++) {
         kvcache_destroy(cache);
-        cache = kvcache_create(&s->model->hp, g->n, e);
+        cache = kvcache_create_forgetful(hp, g->n, e);
         struct prefill p = {.model = s->model,
                             .work = s->work,
                             .token = token,
                             .n = g->n,
                             .cache = cache,
+                            .forgets = 1,
                             .tap = tap.stats ? &tap : NULL};
         double begin = clock_seconds();
         rc = cache ? prefill_run(&p, e) : -1;
-        *seconds = clock_seconds() - begin;
+        double took = clock_seconds() - begin;
+        *seconds = i < 2 || took < *seconds ? took : *seconds;
     }
     mem_free(token);
+    mem_free(looked_at);
     if (rc == 0 && kvcache_seal(cache, 0, e) == 0)
         return cache;
     kvcache_destroy(cache);
@@ -130,20 +151,41 @@ static int time_whole_pass(const struct sketch *s, struct kvcache *const *cache,
     return 0;
 }
 
-/* The newest `kept` entries of every head; all where that is all. */
-static struct kvcache *cut(const struct sketch *s, const struct kvcache *full, int n, int kept, int room, struct err *e)
+/* A cell's cache: of every layer the newest of its entries, as many as cells keep; whole: all of them. */
+static struct kvcache *cut(const struct sketch *s, const struct kvcache *full, const struct shape *g, int whole,
+                           int room, struct err *e)
 {
     const struct hparams *hp = &s->model->hp;
-    struct keepset *k = kept < n ? keepset_create(hp->n_layer, hp->n_kv_head, n, e) : NULL;
-    if (kept < n && !k)
+    struct keepset *k = whole ? NULL : keepset_create(hp->n_layer, hp->n_kv_head, g->n, e);
+    if (!whole && !k)
         return NULL;
-    for (int l = 0; k && l < hp->n_layer; l++)
+    for (int l = 0; k && l < hp->n_layer; l++) {
+        int holds = (int)model_layer_holds(hp, l, g->n), m = (int)(g->share[!model_layer_prunable(hp, l)] * holds);
         for (int h = 0; h < hp->n_kv_head; h++)
-            for (int j = n - kept; j < n; j++)
+            for (int j = g->n - (m < 1 ? 1 : m); j < g->n; j++)
                 keepset_add(k, l, h, j);
+    }
     struct kvcache *c = kvcache_derive(full, k, room, NULL, e);
     keepset_destroy(k);
     return c;
+}
+
+/* The caches of a group's cells: the first is whole. -1: the array is still to be freed by free_cells. */
+static int cut_cells(const struct sketch *s, const struct kvcache *full, const struct shape *g, int room,
+                     struct kvcache **cache, struct err *e)
+{
+    int none = g->share[0] >= 1 && g->share[1] >= 1;
+    for (int c = 0; c < g->n_cell; c++)
+        if (!(cache[c] = cut(s, full, g, c == 0 || none, room, e)))
+            return -1;
+    return 0;
+}
+
+static void free_cells(struct kvcache **cache, int n)
+{
+    for (int c = 0; c < n; c++)
+        kvcache_destroy(cache[c]);
+    mem_free(cache);
 }
 
 static int time_group(const struct hparams *hp, const struct shape *g, struct trial *out, struct err *e)
@@ -152,13 +194,9 @@ static int time_group(const struct hparams *hp, const struct shape *g, struct tr
     int rc = -1, rows = g->new_tokens > ANSWER ? g->new_tokens : ANSWER;
     double prefill = 0, step = 0, forced = 0;
     struct kvcache **cache = mem_new((size_t)g->n_cell, sizeof *cache), *full = NULL;
-    if (sketch_begin(hp, g->dtype, &s, e) || !(full = time_prefill(&s, g, &prefill, e)))
+    if (sketch_begin(hp, g->dtype, BEYOND_CACHE, hp->n_layer, &s, e) || !(full = time_prefill(&s, g, 2, &prefill, e)) ||
+        cut_cells(&s, full, g, rows, cache, e))
         goto out;
-    for (int c = 0; c < g->n_cell; c++) {
-        int kept = c && g->kept >= 1 && g->kept < g->n ? (int)g->kept : g->n;
-        if (!(cache[c] = cut(&s, full, g->n, kept, rows, e)))
-            goto out;
-    }
     if (time_whole_pass(&s, cache, g->n_cell, 1, &step, e))
         goto out;
     /* where the full cache's attention goes, and what decoding did not measure of the others along its answer */
@@ -171,12 +209,20 @@ static int time_group(const struct hparams *hp, const struct shape *g, struct tr
     out->decode = g->new_tokens * step + forced;
     rc = 0;
 out:
-    for (int c = 0; c < g->n_cell; c++)
-        kvcache_destroy(cache[c]);
+    free_cells(cache, g->n_cell);
     kvcache_destroy(full);
-    mem_free(cache);
     sketch_end(&s);
     return rc;
+}
+
+/* What the cell keeps of its first layer of either kind, as shares. */
+static void add_shares(const struct cell *c, const struct hparams *hp, struct shape *g)
+{
+    for (int i = 0, l = 0; i < 2; i++, l = 0) {
+        while (l < hp->n_layer && model_layer_prunable(hp, l) == i)
+            l++;
+        g->share[i] += l < hp->n_layer ? estimate_kept(c, hp, l, g->n) / model_layer_holds(hp, l, g->n) : 1;
+    }
 }
 
 /* What the group asks for that cell `first` opens. */
@@ -187,7 +233,7 @@ static void shape_of(const struct experiment *x, int first, struct shape *g)
     struct cell **cell = mem_new((size_t)x->n_cell, sizeof *cell);
     int longest = estimate_longest(x, f), count = 0;
     struct tally_of of;
-    double kept = 0;
+    const struct hparams *hp = &x->model[f->model].hp;
     memset(g, 0, sizeof *g); /* compared as bytes */
     g->n = sizes ? (int)(sizes->sum / sizes->n) : longest ? longest : x->model[f->model].hp.context_length;
     g->new_tokens = f->max_new_tokens;
@@ -201,10 +247,12 @@ static void shape_of(const struct experiment *x, int first, struct shape *g)
         g->n_cell++;
         if (c->policy->keeps_all)
             continue;
-        kept += estimate_share(x, c, g->n) * g->n;
+        add_shares(c, hp, g);
+        g->windows_looked_at |= c->windows == WINDOWS_PRUNE;
         cell[count++] = c;
     }
-    g->kept = count ? kept / count : g->n;
+    for (int i = 0; i < 2; i++)
+        g->share[i] = count ? g->share[i] / count : 1;
     observe_memory(cell, count, NULL, &of);
     g->columns = of.columns;
     g->window = of.window;
@@ -234,4 +282,93 @@ int trial_time(const struct experiment *x, int model, struct trial *out, struct 
     mem_free(known);
     mem_free(took);
     return rc;
+}
+
+/* ---- rates, in a fraction of a second ---------------------------------------------------------- */
+
+/* A prompt, or the beginning of it, through a few layers. */
+static int calibrate_reading(const struct hparams *hp, struct shape g, double *rate, struct err *e)
+{
+    struct sketch s = {0};
+    double seconds = 0;
+    struct kvcache *cache = NULL;
+    int rc = sketch_begin(hp, g.dtype, QUICK_BYTES, model_layers_alike(hp) ? 1 : QUICK_LAYERS, &s, e);
+    while (rc == 0 && g.n > 64 && g.n * estimate_read_flop(&s.model->hp, g.n) > quick_flop)
+        g.n /= 2;
+    if (rc == 0 && !(cache = time_prefill(&s, &g, QUICK_TRIES, &seconds, e)))
+        rc = -1;
+    if (rc == 0)
+        *rate = g.n * estimate_read_flop(&s.model->hp, g.n) / seconds;
+    kvcache_destroy(cache);
+    sketch_end(&s);
+    return rc;
+}
+
+/* A cache of n entries of each layer, of which nothing matters but that they lie in memory. */
+static struct kvcache *made_up(const struct hparams *hp, int n, struct err *e)
+{
+    struct kvcache *c = kvcache_create(hp, n, e);
+    for (int i = 0; c && i < hp->n_layer * hp->n_kv_head; i++) {
+        struct kv_tail *t = kvcache_tail(c, i / hp->n_kv_head, i % hp->n_kv_head);
+        t->n = n;
+        for (int j = 0; j < n; j++)
+            t->pos[j] = j;
+        for (size_t j = 0; j < (size_t)n * (size_t)hp->head_dim; j++)
+            t->k[j] = t->v[j] = 0.01f;
+    }
+    if (!c)
+        return NULL;
+    kvcache_set_seen(c, n);
+    if (kvcache_seal(c, 0, e) == 0)
+        return c;
+    kvcache_destroy(c);
+    return NULL;
+}
+
+/* One step of all cells, which reads weights and entries from memory. */
+static int calibrate_step(const struct hparams *hp, struct shape g, double *rate, struct err *e)
+{
+    struct sketch s = {0};
+    double seconds = 0, flop = 0;
+    g.n = g.n < QUICK_TOKENS ? g.n : QUICK_TOKENS;
+    g.n_cell = g.n_cell < QUICK_CELLS ? g.n_cell : QUICK_CELLS;
+    struct kvcache **cache = mem_new((size_t)g.n_cell, sizeof *cache), *full = NULL;
+    int rc = sketch_begin(hp, g.dtype, QUICK_BYTES, hp->n_layer, &s, e);
+    if (rc == 0 && (!(full = made_up(&s.model->hp, g.n, e)) || cut_cells(&s, full, &g, 1, cache, e) ||
+                    time_whole_pass(&s, cache, g.n_cell, 1, &seconds, e)))
+        rc = -1;
+    for (int c = 0; c < g.n_cell; c++) {
+        double entries = 0;
+        for (int l = 0; l < hp->n_layer; l++)
+            entries += (c ? g.share[!model_layer_prunable(hp, l)] : 1) * model_layer_holds(hp, l, g.n);
+        flop += estimate_step_flop(hp, entries);
+    }
+    if (rc == 0)
+        *rate = flop / seconds;
+    free_cells(cache, g.n_cell);
+    kvcache_destroy(full);
+    sketch_end(&s);
+    return rc;
+}
+
+int trial_rates(const struct experiment *x, int model, struct estimate_rates *out, struct err *e)
+{
+    double most = -1;
+    int opener = -1;
+    struct shape g;
+    for (int first = 0; first < x->n_cell; first++) {
+        struct estimate_work w;
+        if (x->cell[first].model != model || !estimate_opens_group(x, first))
+            continue;
+        estimate_group_work(x, first, &w);
+        if (w.read + w.step + w.forced > most) {
+            most = w.read + w.step + w.forced;
+            opener = first;
+        }
+    }
+    if (opener < 0)
+        return err_set(e, ERR_CONFIG, "no cell of model '%s' to calibrate for", x->model[model].name);
+    shape_of(x, opener, &g);
+    const struct hparams *hp = &x->model[model].hp;
+    return calibrate_reading(hp, g, &out->read, e) || calibrate_step(hp, g, &out->step, e) ? -1 : 0;
 }

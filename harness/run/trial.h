@@ -5,6 +5,7 @@
 #define HARNESS_TRIAL_H
 
 #include "harness/experiment/experiment.h"
+#include "harness/run/estimate.h"
 
 struct trial {
     double prefill; /* seconds: prompts are read, with the statistics that policies ask for */
@@ -16,5 +17,11 @@ struct trial {
  * takes as long as the layers that are timed, and their memory and caches. -1: out of memory. Chunked cells count as
  * others. */
 int trial_time(const struct experiment *x, int model, struct trial *out, struct err *e);
+
+/* The rates of estimate.h for a model, in some tenths of a second: a prompt of the model's group that takes most is
+ * read by one layer of its shape (by a few where layers differ), or as much of it as little work allows, and one step
+ * of its cells (some of them) is taken through layers that no cache holds. No weight of the model is read. -1: out of
+ * memory. */
+int trial_rates(const struct experiment *x, int model, struct estimate_rates *out, struct err *e);
 
 #endif
