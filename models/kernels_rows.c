@@ -13,6 +13,7 @@
 
 #include "harness/base/cpu.h"
 #include "models/kernels.h"
+#include "models/kernels_many.h"
 
 #ifdef __clang__
 #pragma clang fp contract(fast)
@@ -277,30 +278,79 @@ void kernels_rows(float *y, size_t ldy, const float *x, size_t row_step, size_t 
     kernels_rows_add(y, ldy, x, row_step, k_step, rows, w, ldw, n, k, 0);
 }
 
+enum { FEW = 6, SLICE = 384 };
+
+/* Of slice i of panel p: its terms, and where it begins in memory. */
+static size_t slice_terms(const struct matrix *w, int i)
+{
+    size_t left = (size_t)w->cols - (size_t)i * SLICE;
+    return left < SLICE ? left : SLICE;
+}
+
+static int n_slice(const struct matrix *w)
+{
+    return (w->cols + SLICE - 1) / SLICE;
+}
+
+static size_t slice_at(const struct matrix *w, int p, int i)
+{
+    return matrix_panel_at(w, p) + (size_t)i * SLICE * matrix_panel_width(w, p);
+}
+
+/* y (+)= x . slice i of panel p, `n` outputs of it. The slice that comes next, if any, is (next_p, next_i). */
+static void slice_product(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int n,
+                          int p, int i, int next_p, int next_i)
+{
+    size_t width = matrix_panel_width(w, p), k = slice_terms(w, i), at = slice_at(w, p, i);
+    struct operands o = {.y = y,
+                         .ldy = ldy,
+                         .x = x + (size_t)i * SLICE,
+                         .row_step = ldx,
+                         .k_step = 1,
+                         .ldw = width,
+                         .k = k,
+                         .add = i > 0};
+    float widened[SLICE * MATRIX_PANEL] __attribute__((aligned(64)));
+    int whole = n / KERNELS_MANY_LANES * KERNELS_MANY_LANES;
+    if (w->bf16 && rows <= FEW) {
+        o.w16 = w->bf16 + at;
+    } else if (w->bf16) {
+        kernels_widen(widened, w->bf16 + at, k * width);
+        o.w = widened;
+    } else {
+        o.w = w->f32 + at;
+    }
+    if (rows < KERNELS_MANY_ROWS) {
+        run(&o, rows, n);
+        return;
+    }
+    int more = next_p < matrix_n_panel(w) && next_i < n_slice(w);
+    size_t next = more ? slice_at(w, next_p, next_i) : 0, size = w->bf16 ? sizeof *w->bf16 : sizeof *w->f32;
+    const char *weights = w->bf16 ? (const char *)w->bf16 : (const char *)w->f32;
+    kernels_many(y, ldy, o.x, ldx, rows, o.w, width, whole, (int)k, o.add, more ? weights + next * size : NULL,
+                 more ? slice_terms(w, next_i) * matrix_panel_width(w, next_p) * size : 0);
+    if (whole < n) {
+        o.y += whole;
+        o.w += whole;
+        run(&o, rows, n - whole);
+    }
+}
+
+/* Outputs of panel p that are computed: of bf16 weights the padding too. */
+static int panel_outputs(const struct matrix *w, int p)
+{
+    return w->bf16 ? (int)matrix_panel_width(w, p) : matrix_panel_rows(w, p);
+}
+
 /* The sums over slices of k, each from zero, are added up in their order: rounding grows with the slice and the number
  * of slices instead of with k, and a slice of a panel stays in the second-level cache for all rows. bf16 slices are
  * widened before; few rows widen them in registers. */
 static void panel_product(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int p)
 {
-    enum { FEW = 6, SLICE = 384 };
-    int half = w->bf16 != NULL, n = half ? (int)matrix_panel_width(w, p) : matrix_panel_rows(w, p);
-    size_t width = matrix_panel_width(w, p), k = (size_t)w->cols, at = matrix_panel_at(w, p);
-    struct operands o = {.y = y, .ldy = ldy, .row_step = ldx, .k_step = 1, .ldw = width};
-    float widened[SLICE * MATRIX_PANEL] __attribute__((aligned(64)));
-    for (size_t i = 0; i < k; i += SLICE) {
-        o.k = k - i < SLICE ? k - i : SLICE;
-        o.x = x + i;
-        o.add = i > 0;
-        if (half && rows <= FEW) {
-            o.w16 = w->bf16 + at + i * width;
-        } else if (half) {
-            kernels_widen(widened, w->bf16 + at + i * width, o.k * width);
-            o.w = widened;
-        } else {
-            o.w = w->f32 + at + i * width;
-        }
-        run(&o, rows, n);
-    }
+    int slices = n_slice(w);
+    for (int i = 0; i < slices; i++)
+        slice_product(y, ldy, x, ldx, rows, w, panel_outputs(w, p), p, i, i + 1 < slices ? p : p + 1,
+                      i + 1 < slices ? i + 1 : 0);
 }
 
 void kernels_rows_panel(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int p)
@@ -321,9 +371,20 @@ void kernels_rows_panel(float *y, size_t ldy, const float *x, size_t ldx, int ro
     }
 }
 
+/* Where the rows outgrow the second-level cache, all panels take a slice of them before the next slice is read. */
 void kernels_rows_tile(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
 {
-    for (int p = 0; p < matrix_n_panel(w); p++)
+    int panels = matrix_n_panel(w), slices = n_slice(w), last = panels - 1, whole = panels;
+    size_t bytes = (size_t)rows * (size_t)w->cols * sizeof *x;
+    if (slices == 1 || rows < KERNELS_MANY_ROWS || bytes <= kernels_many_cache() / 2)
+        slices = 0;
+    if (slices && panel_outputs(w, last) != matrix_panel_rows(w, last))
+        whole = last; /* y has no room for its padding */
+    for (int i = 0; i < slices; i++)
+        for (int p = 0; p < whole; p++)
+            slice_product(y + (size_t)p * MATRIX_PANEL, ldy, x, ldx, rows, w, panel_outputs(w, p), p, i,
+                          p + 1 < whole ? p + 1 : 0, p + 1 < whole ? i : i + 1);
+    for (int p = slices ? whole : 0; p < panels; p++)
         kernels_rows_panel(y + (size_t)p * MATRIX_PANEL, ldy, x, ldx, rows, w, p);
 }
 

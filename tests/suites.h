@@ -25,6 +25,7 @@
     SUITE(tokenizer_pipelines) \
     SUITE(tokenizer_real) \
     SUITE(kvcache) \
+    SUITE(kernels_many) \
     SUITE(transformer) \
     SUITE(transformer_vectors) \
     SUITE(pruned_vectors) \

@@ -32,6 +32,7 @@
 #if defined(__x86_64__)
 #define CPU_HAS_AVX __builtin_cpu_supports("avx")
 #define CPU_IS_AMD (__builtin_cpu_is("amd") != 0)
+#define CPU_IS_ZEN4 (CPU_HAS_V4 && __builtin_cpu_is("amdfam19h")) /* the family's only ones with version 4 */
 /* Version 4 and what OpenBLAS's kernels of that name have beside it. */
 #define CPU_HAS_COOPERLAKE (CPU_HAS_V4 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16"))
 #endif

@@ -1,0 +1,270 @@
+#include "models/kernels_many.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/base/cpu.h"
+
+#ifdef __clang__
+#pragma clang fp contract(fast)
+#else
+#pragma GCC optimize("fp-contract=fast")
+#endif
+
+typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float lanes4 __attribute__((vector_size(16), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+struct product {
+    float *y;
+    size_t ldy;
+    const float *x;
+    size_t ldx;
+    const float *w;
+    size_t ldw, k;
+    int add;
+    const char *next; /* what the next tile asks for, `step` bytes with every term of the sums */
+    size_t step;
+};
+
+/* R rows of V vectors. Four rows share a pointer, so that the addresses of all fit the registers: row r is at
+ * x[r / 4] + r % 4 rows. */
+#define TILE(NAME, VECTOR, LANES) \
+    INLINE void NAME(const struct product *p, int row, int col, const int R, const int V) \
+    { \
+        VECTOR sum[14][6]; \
+        size_t ldx = p->ldx, ldw = p->ldw, n = p->k, step = p->step; \
+        const float *x[4], *w = p->w + col; \
+        const char *next = p->next; \
+        for (int b = 0; b < 4; b++) \
+            x[b] = p->x + (size_t)(row + 4 * b) * ldx; \
+        for (int r = 0; r < R; r++) \
+            for (int v = 0; v < V; v++) \
+                sum[r][v] = (VECTOR){0}; \
+        for (size_t i = 0; i < n; i++) { \
+            VECTOR b[6]; \
+            for (int v = 0; v < V; v++) \
+                b[v] = *(const VECTOR *)(w + LANES * v); \
+            __builtin_prefetch(next, 0, 2); \
+            for (int r = 0; r < R; r++) { \
+                float a = x[r / 4][(size_t)(r % 4) * ldx]; \
+                for (int v = 0; v < V; v++) \
+                    sum[r][v] += b[v] * a; \
+            } \
+            for (int at = 0; at < 4; at++) \
+                x[at]++; \
+            w += ldw; \
+            next += step; \
+        } \
+        float *y = p->y + (size_t)row * p->ldy + col; \
+        for (int r = 0; r < R; r++) \
+            for (int v = 0; v < V; v++) { \
+                VECTOR *to = (VECTOR *)(y + (size_t)r * p->ldy + LANES * v); \
+                if (p->add) \
+                    sum[r][v] += *to; \
+                *to = sum[r][v]; \
+            } \
+    }
+
+TILE(tile16, lanes16, 16)
+TILE(tile8, lanes8, 8)
+TILE(tile4, lanes4, 4)
+
+INLINE void tile(const struct product *p, int row, int col, const int R, const int V, const int lanes)
+{
+    if (lanes == 16)
+        tile16(p, row, col, R, V);
+    else if (lanes == 8)
+        tile8(p, row, col, R, V);
+    else
+        tile4(p, row, col, R, V);
+}
+
+static int parts(int n, int most)
+{
+    return (n + most - 1) / most;
+}
+
+/* V vectors of columns for all rows, in tiles as equal as can be: one of a single row takes as long as one of four. */
+INLINE void strip(struct product *p, int rows, int most, int col, const int MOST, const int V, const int lanes)
+{
+    int n = parts(rows, most);
+    for (int i = 0; i < n; i++) {
+        int row = (int)((long)rows * i / n), end = (int)((long)rows * (i + 1) / n);
+#define ROWS(R) \
+    case R: \
+        if (R <= MOST) \
+            tile(p, row, col, R, V, lanes); \
+        break;
+        switch (end - row) {
+            ROWS(1)
+            ROWS(2)
+            ROWS(3)
+            ROWS(4)
+            ROWS(5)
+            ROWS(6)
+            ROWS(7)
+            ROWS(8)
+            ROWS(9)
+            ROWS(10)
+            ROWS(11)
+            ROWS(12)
+            ROWS(13)
+            ROWS(14)
+        default: break;
+        }
+#undef ROWS
+        p->next += p->k * p->step;
+    }
+}
+
+/* Strips of V vectors from column *col on, as long as there are enough columns. */
+INLINE void strips(struct product *p, int rows, int most, int *col, int n, const int MOST, const int V, const int lanes)
+{
+    for (; *col + V * lanes <= n; *col += V * lanes)
+        strip(p, rows, most, *col, MOST, V, lanes);
+}
+
+/* What each shape is: as many strips as there are, and the rest of the columns in narrower ones. */
+typedef void run_fn(struct product *p, int rows, int most, int col, int n);
+
+#if defined(__x86_64__)
+#define WIDE __attribute__((target("arch=x86-64-v4"))) static void
+#define MIDDLE __attribute__((target("arch=x86-64-v3"))) static void
+
+WIDE run_2_wide(struct product *p, int rows, int most, int col, int n)
+{
+    strips(p, rows, most, &col, n, 14, 2, 16);
+    strips(p, rows, 14, &col, n, 14, 1, 16);
+}
+
+WIDE run_3_wide(struct product *p, int rows, int most, int col, int n)
+{
+    strips(p, rows, most, &col, n, 8, 3, 16);
+    run_2_wide(p, rows, 14, col, n);
+}
+
+WIDE run_6_wide(struct product *p, int rows, int most, int col, int n)
+{
+    strips(p, rows, most, &col, n, 4, 6, 16);
+    run_2_wide(p, rows, 14, col, n);
+}
+
+MIDDLE run_2_middle(struct product *p, int rows, int most, int col, int n)
+{
+    strips(p, rows, most, &col, n, 6, 2, 8);
+    strips(p, rows, 6, &col, n, 6, 1, 8);
+}
+
+MIDDLE run_3_middle(struct product *p, int rows, int most, int col, int n)
+{
+    strips(p, rows, most, &col, n, 4, 3, 8);
+    run_2_middle(p, rows, 6, col, n);
+}
+#endif
+
+static void run_narrow(struct product *p, int rows, int most, int col, int n)
+{
+    strips(p, rows, most, &col, n, 2, 4, 4);
+}
+
+enum level { NARROW, MIDDLE_VECTORS, WIDE_VECTORS };
+
+/* The shapes of one level come in the order of preference. */
+static const struct shape {
+    const char *name;
+    enum level level;
+    int rows, vectors; /* a strip is `vectors` wide */
+    run_fn *run;
+} shapes[] = {
+#if defined(__x86_64__)
+    {"14x32", WIDE_VECTORS, 14, 2, run_2_wide},   {"12x32", WIDE_VECTORS, 12, 2, run_2_wide},
+    {"8x48", WIDE_VECTORS, 8, 3, run_3_wide},     {"4x96", WIDE_VECTORS, 4, 6, run_6_wide},
+    {"6x16", MIDDLE_VECTORS, 6, 2, run_2_middle}, {"4x24", MIDDLE_VECTORS, 4, 3, run_3_middle},
+#endif
+    {"2x16", NARROW, 2, 4, run_narrow},
+};
+
+enum { N_SHAPE = sizeof shapes / sizeof *shapes };
+
+static int lanes_of(const struct shape *s)
+{
+    return s->level == WIDE_VECTORS ? 16 : s->level == MIDDLE_VECTORS ? 8 : 4;
+}
+
+static int first; /* of the shapes that this processor has; all behind it but NARROW have the same bits */
+static int preferred = -1, chosen = -1;
+
+/* Zen 4 computes a vector of 64 bytes in two halves: its second-level cache keeps up with low tiles, which read weights
+ * in their order. */
+static void look(void)
+{
+    if (preferred >= 0)
+        return;
+    int f = N_SHAPE - 1, best;
+#if defined(__x86_64__)
+    f = CPU_HAS_V4 ? 0 : CPU_HAS_V3 ? 4 : N_SHAPE - 1;
+#endif
+    best = f;
+#if defined(__x86_64__)
+    if (f == 0 && CPU_IS_ZEN4)
+        best = 3;
+#endif
+    first = f;
+    preferred = best;
+}
+
+int kernels_many_count(void)
+{
+    look();
+    return first == N_SHAPE - 1 ? 1 : N_SHAPE - 1 - first;
+}
+
+const char *kernels_many_name(int i)
+{
+    look();
+    return shapes[first + i].name;
+}
+
+int kernels_many_now(void)
+{
+    look();
+    return (chosen >= 0 ? chosen : preferred) - first;
+}
+
+void kernels_many_choose(int i)
+{
+    look();
+    chosen = i < 0 ? -1 : first + i;
+}
+
+int kernels_many_find(const char *name)
+{
+    for (int i = 0; i < kernels_many_count(); i++)
+        if (strcmp(kernels_many_name(i), name) == 0)
+            return i;
+    return -1;
+}
+
+size_t kernels_many_cache(void)
+{
+    long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return bytes >= 1 << 17 ? (size_t)bytes : (size_t)1 << 20; /* some virtual machines tell nothing */
+}
+
+void kernels_many(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, size_t ldw, int n, int k,
+                  int add, const void *next, size_t bytes)
+{
+    enum { LINE = 64 };
+    const struct shape *s = &shapes[first + kernels_many_now()];
+    struct product p = {y, ldy, x, ldx, w, ldw, (size_t)k, add, next ? next : (const void *)w, 0};
+    if (next && k > 0 && rows > 0 && n > 0) {
+        size_t terms = (size_t)parts(rows, s->rows) * (size_t)parts(n, s->vectors * lanes_of(s)) * (size_t)k;
+        p.step = bytes / terms + 1;
+        p.step = p.step < LINE ? p.step : LINE;
+    }
+    s->run(&p, rows, s->rows, 0, n);
+}
