@@ -151,7 +151,7 @@ def spm(pieces, blank):
     """SentencePiece's file: pieces, BPE with byte fallback, texts as they are."""
     field = lambda n, b: bytes([n << 3 | 2, len(b)]) + b
     out = b"".join(field(1, field(1, t.encode()) + b"\x15" + struct.pack("<f", s) + bytes([0x18, k])) for t, s, k in pieces)
-    return out + field(2, bytes([0x18, 2])) + field(3, bytes([0x18, blank, 0x20, 0, 0x28, 1]))
+    return out + field(2, bytes([0x18, 2, 0x98, 2, 1])) + field(3, bytes([0x18, blank, 0x20, 0, 0x28, 1]))
 
 
 def all_tokenizer():
