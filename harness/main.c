@@ -43,6 +43,9 @@ static const struct {
     {"OMP_WAIT_POLICY", "passive: threads that wait sleep at once"},
     {"GOMP_SPINCOUNT", "how often they look before they sleep (default: 10000 times, less than a millisecond)"},
     {"DEPTHKV_RESTART", "0: the program does not start itself again, which it does to tell libraries the above"},
+    {"OMP_PROC_BIND", "false: threads are not given a core each, as they are where cores are free"},
+    {"OMP_PLACES", "where threads go instead"},
+    {"GOMP_CPU_AFFINITY", "where threads go instead"},
     {"OMP_NUM_THREADS", "threads, where --threads does not say it (default: one a core)"},
 };
 

@@ -11,6 +11,8 @@
 #include "harness/base/str.h"
 #include "models/model_file.h"
 #include "models/model_int.h"
+#include "models/threads.h"
+#include "models/transformer.h"
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
 
@@ -404,6 +406,18 @@ size_t model_held_bytes(const struct hparams *hp, enum model_dtype held_as)
     return total;
 }
 
+/* A page of memory lies near the core that writes to it first: for each panel the thread that kernels_rows_matmul gives
+ * it to, where threads have their places. */
+static void touch(const struct matrix *m, char *at, size_t size)
+{
+    enum { PAGE = 4096, WORTH = 1 << 20 };
+    size_t width = (size_t)MATRIX_PANEL * (size_t)m->cols * size, all = matrix_elements(m) * size;
+#pragma omp parallel for schedule(static) if (all > WORTH)
+    for (int p = 0; p < matrix_n_panel(m); p++)
+        for (size_t i = (size_t)p * width; i < all && i < (size_t)(p + 1) * width; i += PAGE)
+            ((volatile char *)at)[i] = 0;
+}
+
 /* A model with its arena laid out and only the matrices' padding written; place[i] is where tensor i, if it is a
  * vector, belongs. */
 struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, void ***place, struct err *e)
@@ -422,6 +436,7 @@ struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, 
         return NULL;
     }
     m->weight_bytes = total;
+    threads_place(transformer_threads());
     *place = mem_new((size_t)n, sizeof **place);
     for (int i = 0; i < n; i++) {
         enum place p = locate(hp, i, &layer);
@@ -431,6 +446,7 @@ struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, 
         attach(m, p, layer, (*place)[i], held_as);
         if (end > at && matrix_rows(hp, p)) {
             struct matrix x = as_matrix(hp, p, NULL, held_as);
+            touch(&x, (*place)[i], size);
             size_t last = matrix_panel_at(&x, matrix_n_panel(&x) - 1) * size;
             memset((char *)(*place)[i] + last, 0, end - at - last);
         }

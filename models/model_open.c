@@ -13,6 +13,7 @@
 #include "models/kernels.h"
 #include "models/model_file.h"
 #include "models/model_int.h"
+#include "models/threads.h"
 #include "models/transformer.h"
 
 static void add_shape(struct str *s, int rank, const uint64_t *dim)
@@ -179,6 +180,7 @@ static int read_all(struct load *l, const enum h5_type *type, void *const *place
     for (int i = 0; i < model_n_tensor(&l->m->hp) && rc == 0; i++)
         rc = read_tensor(l, i, type[i], place[i], e);
     hash_sha256_finish(l->hash, l->m->sha256);
+    threads_forget(); /* two threads have hashed and packed, and the others of the team may have ended */
     return rc;
 }
 

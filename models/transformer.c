@@ -11,6 +11,7 @@
 #include "models/kernels.h"
 #include "models/kernels_ref.h"
 #include "models/kernels_rows.h"
+#include "models/threads.h"
 
 enum {
     ROW_BLOCK = 256, /* rows of a prefill tile, at most */
@@ -516,6 +517,7 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     p.local = m->rope_local != m->rope_freq;
     if (f->n_row == 0)
         return 0;
+    threads_place(transformer_threads());
     split_rows(&p);
     p.ffn_stride =
         padded((size_t)p.block_rows * (p.k->blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));

@@ -83,6 +83,7 @@
     SUITE(evict) \
     SUITE(bench) \
     SUITE(blas_choice) \
+    SUITE(threads) \
     SUITE(fuzz_findings)
 
 #define SUITE(stem) Suite *make_##stem##_suite(void);

@@ -79,8 +79,7 @@ void bench_plot_scale(const struct bench_report *r, int n, struct quote *dat, st
             continue;
         }
         quote_add(gp, "set encoding utf8\nset key outside right top Left reverse noenhanced samplen 2 spacing 1.2\n");
-        quote_add(gp, "set grid lc rgb '#dddddd'\nset logscale xy 2\nset xrange [%d:%d]\nset yrange [%.3g:%.3g]\n",
-                  least, most, 0.8 * least / r->threads, 1.15 * most / r->threads);
+        quote_add(gp, "set grid lc rgb '#dddddd'\nset logscale xy 2\nset xrange [%d:%d]\n", least, most);
         quote_add(gp, "set xlabel 'threads'\nset ylabel 'speed-up'\nset xtics (");
         quote_add(gp, "%d", r->threads);
         for (int i = 1; i < n; i++)

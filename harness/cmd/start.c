@@ -7,6 +7,8 @@
 #include "harness/base/again.h"
 #include "harness/base/quote.h"
 #include "models/blas_choice.h"
+#include "models/threads.h"
+#include "models/transformer.h"
 
 /* How often a waiting thread looks before it sleeps. OpenMP's 300000 looks take 5 to 15 ms: more than a whole loop of
  * ours, and where another process wants the core, time that it does not get. 10000 outlast the pauses between loops. */
@@ -95,6 +97,8 @@ void start_prepare(void)
     if (((core && !set) || spin) && !past.never && ask_for_core(&past, set ? NULL : core) == 0)
         again_start(&why);
     unsetenv("DEPTHKV_RESTART");
+    if (!getenv("OMP_NUM_THREADS"))
+        transformer_set_threads(threads_cores());
     if (core)
         warn(core, set, why.msg);
     else if (past.asked[0] && !blas_choice_instead_of())

@@ -47,6 +47,7 @@ static const struct {
     {"harness/run/progress.", "it prints for people"},
     {"harness/run/tryout.", "what check says ahead"},
     {"models/blas_choice.", "the kernels that it chooses stand in what OpenBLAS says of itself"},
+    {"models/threads.", "where threads run, on which no bit depends"},
     {"models/import", "the file that it made is in the key by its hash"},
     {"models/gguf.", "read by import alone"},
     {"models/safetensors.", "read by import alone"},

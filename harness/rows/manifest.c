@@ -14,6 +14,7 @@
 #include "harness/rows/source_id.h"
 #include "models/blas_choice.h"
 #include "models/kernels.h"
+#include "models/threads.h"
 #include "models/transformer.h"
 
 static void text(struct str *s, const char *key, const char *value)
@@ -154,6 +155,7 @@ int manifest_write(const char *dir, const struct experiment *x, int argc, char *
         str_add(&s, ",\n \"finished\": null");
     str_addf(&s, ",\n \"threads\": %d,\n \"peak_rss_bytes\": %zu,\n \"seed\": %llu,\n \"samples\": %d,\n \"cells\": %d",
              transformer_threads(), clock_peak_rss(), (unsigned long long)x->seed, x->samples, x->n_cell);
+    str_addf(&s, ",\n \"threads_placed\": %d", threads_placed());
     str_add(&s, ",\n \"models\": [");
     for (int i = 0; i < x->n_model; i++) {
         str_add(&s, i ? ", {\"name\": " : "{\"name\": ");
