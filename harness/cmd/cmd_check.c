@@ -367,6 +367,28 @@ static int try_out(struct experiment *x)
     return rc;
 }
 
+/* What stands in a file that can be run: cells, why some of them can't, time and memory. */
+static int tell(const struct experiment *x, double memory, int measure, int json)
+{
+    struct err e = {0};
+    struct err *why = mem_new((size_t)x->n_cell + 1, sizeof *why);
+    for (int i = 0; i < x->n_cell; i++)
+        feasible_check(x, i, &why[i]);
+    print_cells(x, why, json);
+    if (!json)
+        quote_show(stdout, "%d cells x %d samples, valid\n", x->n_cell, most_samples(x));
+    print_fewer(x, json);
+    if (!json)
+        print_reasons(x, why);
+    mem_free(why);
+    print_estimate(x, memory, json);
+    print_groups(x, memory, json);
+    int rc = measure ? print_measured(x, json) : CLI_OK;
+    if (estimate_check(x, (double)free_memory(), transformer_threads(), &e))
+        quote_show(stderr, "warning: %s\n", e.msg);
+    return rc;
+}
+
 int cmd_check(int argc, char **argv)
 {
     enum { SET = 256, LIMIT, THREADS, MEMORY, MEASURE, JSON };
@@ -412,25 +434,8 @@ int cmd_check(int argc, char **argv)
     if (cli_load(argv[optind], NULL, &set, limit, &x))
         return CLI_USAGE;
     int rc = calibration_check(&x, &e) ? cli_fail(&e) : try_out(&x);
-    if (rc) {
-        experiment_fini(&x);
-        return rc;
-    }
-    struct err *why = mem_new((size_t)x.n_cell + 1, sizeof *why);
-    for (int i = 0; i < x.n_cell; i++)
-        feasible_check(&x, i, &why[i]);
-    print_cells(&x, why, json);
-    if (!json)
-        quote_show(stdout, "%d cells x %d samples, valid\n", x.n_cell, most_samples(&x));
-    print_fewer(&x, json);
-    if (!json)
-        print_reasons(&x, why);
-    mem_free(why);
-    print_estimate(&x, (double)memory, json);
-    print_groups(&x, (double)memory, json);
-    rc = measure ? print_measured(&x, json) : CLI_OK;
-    if (estimate_check(&x, (double)free_memory(), transformer_threads(), &e))
-        quote_show(stderr, "warning: %s\n", e.msg);
+    if (!rc)
+        rc = tell(&x, (double)memory, measure, json);
     experiment_fini(&x);
     return rc;
 }

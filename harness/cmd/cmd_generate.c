@@ -52,6 +52,39 @@ static void show_tokens(const struct tokenizer *t, const char *what, const int32
     }
 }
 
+/* The prompt's tokens, which must leave room for those that are asked for. */
+static int encode(const struct options *o, const struct model *m, const struct dataset_item *item, struct prompt *p,
+                  struct err *e)
+{
+    struct encode_context ec = {.model = m};
+    if (!m->tokenizer)
+        return err_set(e, ERR_CONFIG, "%s holds no tokenizer", o->model);
+    if (experiment_pieces(&o->around, m->tokenizer, &ec.pieces, e)) {
+        err_wrap(e, "%s", o->typed);
+        return -1;
+    }
+    if (encode_prompt(&ec, item, 0, p, e))
+        return -1;
+    if (p->ids.n + o->n > m->hp.context_length)
+        return err_set(e, ERR_CONFIG, "a prompt of %d tokens + -n %lld exceed the model's context of %d", p->ids.n,
+                       (long long)o->n, m->hp.context_length);
+    return 0;
+}
+
+static void show(const struct options *o, const struct model *m, const struct prompt *p, const struct sequence *s,
+                 double prefill_s, double decode_s)
+{
+    if (o->show) {
+        show_tokens(m->tokenizer, "prompt", p->ids.id, p->ids.n);
+        show_tokens(m->tokenizer, "output", s->out.id, s->out.n);
+    } else {
+        quote_show_lines(stdout, str_c(&s->text));
+        quote_show(stdout, "\n");
+    }
+    quote_show(stderr, "prompt: %d tokens, %.2f s; output: %d tokens, %.2f s (%s)\n", p->ids.n, prefill_s, s->out.n,
+               decode_s, s->finish_reason);
+}
+
 static int generate(const struct options *o, const char *text, size_t n_text, struct err *e)
 {
     int rc = -1;
@@ -59,29 +92,12 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     struct dataset_item item = {
         .context = mem_strndup(text, n_text), .n_context = n_text, .question = &q, .n_question = 1};
     struct prompt p = {0};
-    struct encode_context ec = {0};
     struct sequence s = {0}, *run = &s;
     struct workspace *w = workspace_create();
     float *logits = NULL;
     struct model *m = open_model(o->model, MODEL_F32, e);
-    if (!m)
+    if (!m || encode(o, m, &item, &p, e))
         goto out;
-    if (!m->tokenizer) {
-        err_set(e, ERR_CONFIG, "%s holds no tokenizer", o->model);
-        goto out;
-    }
-    ec.model = m;
-    if (experiment_pieces(&o->around, m->tokenizer, &ec.pieces, e)) {
-        err_wrap(e, "%s", o->typed);
-        goto out;
-    }
-    if (encode_prompt(&ec, &item, 0, &p, e))
-        goto out;
-    if (p.ids.n + o->n > m->hp.context_length) {
-        err_set(e, ERR_CONFIG, "a prompt of %d tokens + -n %lld exceed the model's context of %d", p.ids.n,
-                (long long)o->n, m->hp.context_length);
-        goto out;
-    }
     logits = mem_try((size_t)m->hp.n_vocab, sizeof *logits, "logits", e);
     s = (struct sequence){.n = p.ids.n, .first_logits = logits, .max_new_tokens = (int)o->n};
     s.cache = kvcache_create(&m->hp, p.ids.n + (int)o->n, e);
@@ -101,16 +117,7 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     double t1 = clock_seconds();
     if (decode_greedy(m, w, &run, 1, NULL, e))
         goto out;
-    double t2 = clock_seconds();
-    if (o->show) {
-        show_tokens(m->tokenizer, "prompt", p.ids.id, p.ids.n);
-        show_tokens(m->tokenizer, "output", s.out.id, s.out.n);
-    } else {
-        quote_show_lines(stdout, str_c(&s.text));
-        quote_show(stdout, "\n");
-    }
-    quote_show(stderr, "prompt: %d tokens, %.2f s; output: %d tokens, %.2f s (%s)\n", p.ids.n, t1 - t0, s.out.n,
-               t2 - t1, s.finish_reason);
+    show(o, m, &p, &s, t1 - t0, clock_seconds() - t1);
     rc = 0;
 out:
     decode_sequence_fini(&s);

@@ -167,6 +167,19 @@ static int find_task(const char *name, struct options *o)
     return cli_usage("samples", "task '%s' unknown%s", name, str_did_you_mean(name, names, n));
 }
 
+/* With the task's parameters as they were typed. */
+static int samples_of(struct options *o, const char *const *param, int n_param, struct err *e)
+{
+    if (experiment_template_of(o->template_text ? o->template_text : "raw", &o->around, e))
+        return -1;
+    o->config = mem_new(1, dataset_config_size(o->ops));
+    param_defaults(dataset_params(o->ops), o->config);
+    for (int i = 0; i < n_param; i++)
+        if (set_param(o, param[i], e))
+            return -1;
+    return check_required(o, param, n_param, e) || samples(o, e) ? -1 : 0;
+}
+
 int cmd_samples(int argc, char **argv)
 {
     enum { SEED = 256, PARAM, NEW_TOKENS, CHAT, TEMPLATE, MAX_PARAM = 32 };
@@ -181,7 +194,7 @@ int cmd_samples(int argc, char **argv)
     };
     struct options o = {.n = 3, .seed = 1};
     const char *param[MAX_PARAM];
-    int c, start = 1, bad = 0, n_param = 0, rc = CLI_USAGE;
+    int c, start = 1, bad = 0, n_param = 0;
     struct err e = {0};
     while (!bad && (c = cli_option(argc, argv, ":hm:n:", longs, &start)) != -1) {
         switch (c) {
@@ -214,25 +227,10 @@ int cmd_samples(int argc, char **argv)
         return cli_usage("samples", "-m MODEL is missing");
     if (find_task(argv[optind], &o))
         return CLI_USAGE;
-    if (experiment_template_of(o.template_text ? o.template_text : "raw", &o.around, &e)) {
-        experiment_fini(&o.around);
-        return cli_fail(&e);
-    }
-    o.config = mem_new(1, dataset_config_size(o.ops));
-    param_defaults(dataset_params(o.ops), o.config);
-    for (int i = 0; i < n_param; i++)
-        if (set_param(&o, param[i], &e)) {
-            cli_fail(&e);
-            goto out;
-        }
-    if (check_required(&o, param, n_param, &e)) {
-        cli_fail(&e);
-        goto out;
-    }
-    rc = samples(&o, &e) ? cli_fail(&e) : CLI_OK;
-out:
+    int rc = samples_of(&o, param, n_param, &e) ? cli_fail(&e) : CLI_OK;
     experiment_fini(&o.around);
-    param_fini(dataset_params(o.ops), o.config);
+    if (o.config)
+        param_fini(dataset_params(o.ops), o.config);
     mem_free(o.config);
     return rc;
 }
