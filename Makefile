@@ -363,16 +363,31 @@ SHARE = $(DESTDIR)$(PREFIX)/share/depthkv
 SHARED = LICENSE README.md $(shell find experiments datasets/books -type f) models/README.md \
          models/reference/README.md models/reference/reference.h5 $(shell find results/published -name '*.h5')
 
+# lay_out: the program into a folder's bin, files of its data into another folder
+define lay_out
+$(Q)install -D -m 755 $(BIN) "$1/bin/depthkv"
+$(Q)for file in $3; do install -D -m 644 "$$file" "$2/$$file" || exit 1; done
+endef
+
 ## install: put the program and its data under $(DESTDIR)$(PREFIX)
 install: $(BIN)
-	$(Q)install -D -m 755 $(BIN) "$(DESTDIR)$(PREFIX)/bin/depthkv"
-	$(Q)for file in $(SHARED); do install -D -m 644 "$$file" "$(SHARE)/$$file" || exit 1; done
+	$(call lay_out,$(DESTDIR)$(PREFIX),$(SHARE),$(SHARED))
 	$(say) INST "$(DESTDIR)$(PREFIX)/bin/depthkv, and its data in $(SHARE); try: depthkv run demo"
 
 ## uninstall: remove what install put there
 uninstall:
 	rm -f "$(DESTDIR)$(PREFIX)/bin/depthkv"
 	rm -rf "$(SHARE)"
+
+BUNDLE := $(O)/bundle/depthkv-$(VERSION)-$(shell uname -m)
+DATA   ?= $(SHARED)
+
+## bundle: program, libraries, loader and data in one archive, for where nothing can be installed (DATA= leaves the data out)
+.PHONY: bundle
+bundle: $(BIN)
+	$(Q)rm -rf "$(BUNDLE)" && mkdir -p "$(BUNDLE)"
+	$(call lay_out,$(BUNDLE),$(BUNDLE)/share/depthkv,$(DATA))
+	$(Q)tests/bundle.sh "$(BIN)" "$(BUNDLE)"
 
 ## showconfig: print compiler, flags and libraries
 showconfig:
