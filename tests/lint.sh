@@ -272,7 +272,7 @@ done
 
 # ---- scripts --------------------------------------------------------------------------------
 if command -v shellcheck >/dev/null; then
-  shellcheck -S warning -e SC2046,SC2086 tests/*.sh tests/cli/*.sh tests/cli/lib/* tests/fuzz/*.sh tests/faults/*.sh tests/size/*.sh models/*.sh \
+  shellcheck -S warning -e SC2046,SC2086 tests/*.sh tests/cli/*.sh tests/cli/lib/* tests/fuzz/*.sh tests/faults/*.sh tests/size/*.sh tests/peers/*.sh models/*.sh \
     .ci/run || breach "shellcheck complains (above)"
 fi
 

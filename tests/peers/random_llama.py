@@ -6,33 +6,42 @@ one folder. Tokens are the 256 bytes and an end of text; the other rows of the v
 """
 import json
 import os
+import re
 import sys
+from collections import namedtuple
 
-#         layers, width, heads, KV heads, head_dim, inner, vocabulary
-SHAPES = {
-    "tiny": (3, 128, 4, 2, 32, 352, 1000),            # to try the scripts
-    "135m": (30, 576, 9, 3, 64, 1536, 49152),         # SmolLM2-135M
-    "1b": (16, 2048, 32, 8, 64, 8192, 128256),        # Llama 3.2 1B
-}
+TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../harness/bench/bench_shapes.h")
+Shape = namedtuple("Shape", "layer width head kv_head head_dim ff vocab tied")
 CONTEXT = 16384
 POOL = 1 << 24
 
 
-def tensors(shape):
+def shapes():
+    """The table that `depthkv bench --shape` has, by both of its names."""
+    found = {}
+    with open(TABLE, encoding="ascii") as f:
+        for name, also, numbers in re.findall(r'^ *\{"([^"]+)", "([^"]*)", ([0-9, ]+)\}', f.read(), re.M):
+            shape = Shape(*[int(n) for n in numbers.split(",")][:len(Shape._fields)])
+            found.update({n: shape for n in (name, also) if n})
+    return found
+
+
+def tensors(s):
     """Yields name, rows, columns; of a norm columns is 0."""
-    layers, width, heads, kv_heads, head_dim, inner, vocabulary = SHAPES[shape]
-    yield "model.embed_tokens.weight", vocabulary, width  # also the output matrix
-    yield "model.norm.weight", width, 0
-    for i in range(layers):
+    yield "model.embed_tokens.weight", s.vocab, s.width
+    if not s.tied:
+        yield "lm_head.weight", s.vocab, s.width
+    yield "model.norm.weight", s.width, 0
+    for i in range(s.layer):
         at = f"model.layers.{i}."
-        yield at + "input_layernorm.weight", width, 0
-        yield at + "post_attention_layernorm.weight", width, 0
-        for name, n in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
-            yield at + f"self_attn.{name}_proj.weight", n * head_dim, width
-        yield at + "self_attn.o_proj.weight", width, heads * head_dim
-        yield at + "mlp.gate_proj.weight", inner, width
-        yield at + "mlp.up_proj.weight", inner, width
-        yield at + "mlp.down_proj.weight", width, inner
+        yield at + "input_layernorm.weight", s.width, 0
+        yield at + "post_attention_layernorm.weight", s.width, 0
+        for name, n in (("q", s.head), ("k", s.kv_head), ("v", s.kv_head)):
+            yield at + f"self_attn.{name}_proj.weight", n * s.head_dim, s.width
+        yield at + "self_attn.o_proj.weight", s.width, s.head * s.head_dim
+        yield at + "mlp.gate_proj.weight", s.ff, s.width
+        yield at + "mlp.up_proj.weight", s.ff, s.width
+        yield at + "mlp.down_proj.weight", s.width, s.ff
 
 
 def weights(shape):
@@ -55,12 +64,11 @@ def weights(shape):
     return out
 
 
-def config(shape):
-    layers, width, heads, kv_heads, head_dim, inner, vocabulary = SHAPES[shape]
-    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": width,
-            "intermediate_size": inner, "num_hidden_layers": layers, "num_attention_heads": heads,
-            "num_key_value_heads": kv_heads, "head_dim": head_dim, "vocab_size": vocabulary, "rms_norm_eps": 1e-5,
-            "rope_theta": 500000.0, "max_position_embeddings": CONTEXT, "tie_word_embeddings": True,
+def config(s):
+    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": s.width,
+            "intermediate_size": s.ff, "num_hidden_layers": s.layer, "num_attention_heads": s.head,
+            "num_key_value_heads": s.kv_head, "head_dim": s.head_dim, "vocab_size": s.vocab, "rms_norm_eps": 1e-5,
+            "rope_theta": 500000.0, "max_position_embeddings": CONTEXT, "tie_word_embeddings": bool(s.tied),
             "attention_bias": False, "mlp_bias": False, "bos_token_id": 256, "eos_token_id": 256,
             "torch_dtype": "bfloat16"}
 
@@ -85,16 +93,17 @@ def tokenizer():
                       "vocab": {letter: b for b, letter in byte_letters().items()} | {end: 256}, "merges": []}}
 
 
-def write(shape, folder):
+def write(name, folder):
     from safetensors.torch import save_file
     os.makedirs(folder, exist_ok=True)
-    save_file(weights(shape), os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
-    for name, what in (("config.json", config(shape)), ("tokenizer.json", tokenizer())):
-        with open(os.path.join(folder, name), "w", encoding="ascii") as f:
+    s = shapes()[name]
+    save_file(weights(s), os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    for file, what in (("config.json", config(s)), ("tokenizer.json", tokenizer())):
+        with open(os.path.join(folder, file), "w", encoding="ascii") as f:
             json.dump(what, f)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in SHAPES:
-        sys.exit(f"usage: random_llama.py SHAPE FOLDER, SHAPE one of: {' '.join(SHAPES)}")
+    if len(sys.argv) != 3 or sys.argv[1] not in shapes():
+        sys.exit(f"usage: random_llama.py SHAPE FOLDER, SHAPE one of: {' '.join(shapes())}")
     write(*sys.argv[1:])
