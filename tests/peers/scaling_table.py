@@ -111,7 +111,7 @@ def plot(found, path):
     shapes = sorted({k[2] for k in found if k[1] == "prefill"})
     script = [f"set terminal {'svg' if path.endswith('.svg') else 'pngcairo'} size {430 * len(shapes)},390 font 'sans,11'",
               f"set output {json.dumps(path)}", f"set multiplot layout 1,{len(shapes)}", "set logscale xy 2", "set grid lc '#dddddd'",
-              "set key bmargin center horizontal maxcols 2", "set xlabel 'threads'", "set ylabel 'tokens a second'", "set format y '%.0f'"]
+              "set key bmargin center horizontal maxcols 2 height 1", "set xlabel 'threads'", "set ylabel 'tokens a second'", "set format y '%.0f'"]
     for shape in shapes:
         curves, data = [], []
         for side, colour in (("depthkv", "#0072b2"), ("transformers", "#d55e00")):
