@@ -8,12 +8,14 @@
  * register. */
 #include "models/kernels_rows.h"
 
+#include <omp.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "harness/base/cpu.h"
 #include "models/kernels.h"
 #include "models/kernels_many.h"
+#include "models/share.h"
 
 #ifdef __clang__
 #pragma clang fp contract(fast)
@@ -278,39 +280,42 @@ void kernels_rows(float *y, size_t ldy, const float *x, size_t row_step, size_t 
     kernels_rows_add(y, ldy, x, row_step, k_step, rows, w, ldw, n, k, 0);
 }
 
-enum { FEW = 6, SLICE = 384 };
+enum { FEW = 6 };
 
 /* Of slice i of panel p: its terms, and where it begins in memory. */
 static size_t slice_terms(const struct matrix *w, int i)
 {
-    size_t left = (size_t)w->cols - (size_t)i * SLICE;
-    return left < SLICE ? left : SLICE;
-}
-
-static int n_slice(const struct matrix *w)
-{
-    return (w->cols + SLICE - 1) / SLICE;
+    size_t left = (size_t)w->cols - (size_t)i * SHARE_SLICE;
+    return left < SHARE_SLICE ? left : SHARE_SLICE;
 }
 
 static size_t slice_at(const struct matrix *w, int p, int i)
 {
-    return matrix_panel_at(w, p) + (size_t)i * SLICE * matrix_panel_width(w, p);
+    return matrix_panel_at(w, p) + (size_t)i * SHARE_SLICE * matrix_panel_width(w, p);
 }
 
-/* y (+)= x . slice i of panel p, `n` outputs of it. The slice that comes next, if any, is (next_p, next_i). */
-static void slice_product(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int n,
-                          int p, int i, int next_p, int next_i)
+/* Outputs of panel p that are computed: of bf16 weights the padding too. */
+static int panel_outputs(const struct matrix *w, int p)
 {
+    return w->bf16 ? (int)matrix_panel_width(w, p) : matrix_panel_rows(w, p);
+}
+
+/* y = x . slice i of panel p, or y += that when add is 1: all outputs that are computed. The slice that comes next, if
+ * there is one, is (next_p, next_i). */
+static void slice_product(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int p,
+                          int i, int add, int next_p, int next_i)
+{
+    int n = panel_outputs(w, p);
     size_t width = matrix_panel_width(w, p), k = slice_terms(w, i), at = slice_at(w, p, i);
     struct operands o = {.y = y,
                          .ldy = ldy,
-                         .x = x + (size_t)i * SLICE,
+                         .x = x + (size_t)i * SHARE_SLICE,
                          .row_step = ldx,
                          .k_step = 1,
                          .ldw = width,
                          .k = k,
-                         .add = i > 0};
-    float widened[SLICE * MATRIX_PANEL] __attribute__((aligned(64)));
+                         .add = add};
+    float widened[SHARE_SLICE * MATRIX_PANEL] __attribute__((aligned(64)));
     int whole = n / KERNELS_MANY_LANES * KERNELS_MANY_LANES;
     if (w->bf16 && rows <= FEW) {
         o.w16 = w->bf16 + at;
@@ -324,7 +329,7 @@ static void slice_product(float *y, size_t ldy, const float *x, size_t ldx, int 
         run(&o, rows, n);
         return;
     }
-    int more = next_p < matrix_n_panel(w) && next_i < n_slice(w);
+    int more = next_p < matrix_n_panel(w) && next_i < share_slices(w);
     size_t next = more ? slice_at(w, next_p, next_i) : 0, size = w->bf16 ? sizeof *w->bf16 : sizeof *w->f32;
     const char *weights = w->bf16 ? (const char *)w->bf16 : (const char *)w->f32;
     kernels_many(y, ldy, o.x, ldx, rows, o.w, width, whole, (int)k, o.add, more ? weights + next * size : NULL,
@@ -336,21 +341,14 @@ static void slice_product(float *y, size_t ldy, const float *x, size_t ldx, int 
     }
 }
 
-/* Outputs of panel p that are computed: of bf16 weights the padding too. */
-static int panel_outputs(const struct matrix *w, int p)
-{
-    return w->bf16 ? (int)matrix_panel_width(w, p) : matrix_panel_rows(w, p);
-}
-
 /* The sums over slices of k, each from zero, are added up in their order: rounding grows with the slice and the number
  * of slices instead of with k, and a slice of a panel stays in the second-level cache for all rows. bf16 slices are
  * widened before; few rows widen them in registers. */
 static void panel_product(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int p)
 {
-    int slices = n_slice(w);
+    int slices = share_slices(w);
     for (int i = 0; i < slices; i++)
-        slice_product(y, ldy, x, ldx, rows, w, panel_outputs(w, p), p, i, i + 1 < slices ? p : p + 1,
-                      i + 1 < slices ? i + 1 : 0);
+        slice_product(y, ldy, x, ldx, rows, w, p, i, i > 0, i + 1 < slices ? p : p + 1, i + 1 < slices ? i + 1 : 0);
 }
 
 void kernels_rows_panel(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w, int p)
@@ -374,7 +372,7 @@ void kernels_rows_panel(float *y, size_t ldy, const float *x, size_t ldx, int ro
 /* Where the rows outgrow the second-level cache, all panels take a slice of them before the next slice is read. */
 void kernels_rows_tile(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
 {
-    int panels = matrix_n_panel(w), slices = n_slice(w), last = panels - 1, whole = panels;
+    int panels = matrix_n_panel(w), slices = share_slices(w), last = panels - 1, whole = panels;
     size_t bytes = (size_t)rows * (size_t)w->cols * sizeof *x;
     if (slices == 1 || rows < KERNELS_MANY_ROWS || bytes <= kernels_many_cache() / 2)
         slices = 0;
@@ -382,15 +380,94 @@ void kernels_rows_tile(float *y, size_t ldy, const float *x, size_t ldx, int row
         whole = last; /* y has no room for its padding */
     for (int i = 0; i < slices; i++)
         for (int p = 0; p < whole; p++)
-            slice_product(y + (size_t)p * MATRIX_PANEL, ldy, x, ldx, rows, w, panel_outputs(w, p), p, i,
-                          p + 1 < whole ? p + 1 : 0, p + 1 < whole ? i : i + 1);
+            slice_product(y + (size_t)p * MATRIX_PANEL, ldy, x, ldx, rows, w, p, i, i > 0, p + 1 < whole ? p + 1 : 0,
+                          p + 1 < whole ? i : i + 1);
     for (int p = slices ? whole : 0; p < panels; p++)
         kernels_rows_panel(y + (size_t)p * MATRIX_PANEL, ldy, x, ldx, rows, w, p);
 }
 
+/* A product with few rows reads more than it computes. So every thread reads one piece of memory, as long as
+ * everybody's. Where a piece begins within a panel, its slices of that panel are summed up aside, and the thread that
+ * began the panel adds them in their order: the sums are those of the panel in one piece. */
+enum { MOST_THREADS = 512, ASIDE_ROWS = 1024 };
+
+struct pieces {
+    float *y;
+    size_t ldy;
+    const float *x;
+    size_t ldx;
+    int rows, threads;
+    const struct matrix *w;
+    const float *aside[MOST_THREADS]; /* [slices of its first panel][rows][MATRIX_PANEL] */
+};
+
+static void piece_compute(const struct pieces *s, int t, float *aside)
+{
+    const struct share_unit begin = share_begin(s->w, s->threads, t), end = share_begin(s->w, s->threads, t + 1);
+    for (int p = begin.panel; p < end.panel || (p == end.panel && end.slice); p++) {
+        int from = p == begin.panel ? begin.slice : 0, to = p == end.panel ? end.slice : share_slices(s->w);
+        float *y = s->y + (size_t)p * MATRIX_PANEL;
+        if (!from && p < end.panel) {
+            kernels_rows_panel(y, s->ldy, s->x, s->ldx, s->rows, s->w, p);
+            continue;
+        }
+        for (int i = from; i < to; i++)
+            if (from)
+                slice_product(aside + (size_t)(i - from) * (size_t)s->rows * MATRIX_PANEL, MATRIX_PANEL, s->x, s->ldx,
+                              s->rows, s->w, p, i, 0, p, i + 1);
+            else
+                slice_product(y, s->ldy, s->x, s->ldx, s->rows, s->w, p, i, i > 0, p, i + 1);
+    }
+}
+
+/* What others have of the panel that thread t began and did not end. */
+static void piece_join(const struct pieces *s, int t)
+{
+    const struct share_unit begin = share_begin(s->w, s->threads, t), end = share_begin(s->w, s->threads, t + 1);
+    int p = end.panel, n = p < matrix_n_panel(s->w) ? matrix_panel_rows(s->w, p) : 0;
+    if (!end.slice || (begin.panel == p && begin.slice))
+        return;
+    for (int u = t + 1; u < s->threads && share_begin(s->w, s->threads, u).panel == p; u++) {
+        const struct share_unit from = share_begin(s->w, s->threads, u), to = share_begin(s->w, s->threads, u + 1);
+        int slices = (to.panel == p ? to.slice : share_slices(s->w)) - from.slice;
+        for (int i = 0; i < slices * s->rows; i++) /* slice by slice */
+            kernels_add(s->y + (size_t)(i % s->rows) * s->ldy + (size_t)p * MATRIX_PANEL,
+                        s->aside[u] + (size_t)i * MATRIX_PANEL, n);
+    }
+}
+
+static void in_pieces(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
+{
+    struct pieces s = {.y = y, .ldy = ldy, .x = x, .ldx = ldx, .rows = rows, .w = w};
+#pragma omp parallel
+    {
+        float aside[ASIDE_ROWS * MATRIX_PANEL] __attribute__((aligned(64)));
+        int t = omp_get_thread_num();
+        s.aside[t] = aside;
+#pragma omp single
+        s.threads = omp_get_num_threads();
+        piece_compute(&s, t, aside);
+#pragma omp barrier
+        piece_join(&s, t);
+#pragma omp barrier
+    }
+}
+
 void kernels_rows_matmul(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
 {
-#pragma omp parallel for schedule(static) if (kernels_worth_sharing((size_t)rows * (size_t)w->rows, (size_t)w->cols))
-    for (int p = 0; p < matrix_n_panel(w); p++)
-        kernels_rows_panel(y + (size_t)p * MATRIX_PANEL, ldy, x, ldx, rows, w, p);
+    int threads = omp_in_parallel() ? 1 : omp_get_max_threads(), panels = matrix_n_panel(w);
+    int shared = threads > 1 && kernels_worth_sharing((size_t)rows * (size_t)w->rows, (size_t)w->cols);
+    if (shared && panels % threads && threads <= MOST_THREADS && rows * share_slices(w) <= ASIDE_ROWS &&
+        rows < KERNELS_MANY_ROWS) {
+        in_pieces(y, ldy, x, ldx, rows, w);
+        return;
+    }
+    int parts = shared && rows >= KERNELS_MANY_ROWS ? share_parts(w, rows, threads) : 1;
+#pragma omp parallel for schedule(static) if (shared)
+    for (int i = 0; i < panels * parts; i++) {
+        int p = i / parts, from = (int)((long)rows * (i % parts) / parts),
+            to = (int)((long)rows * (i % parts + 1) / parts);
+        kernels_rows_panel(y + (size_t)from * ldy + (size_t)p * MATRIX_PANEL, ldy, x + (size_t)from * ldx, ldx,
+                           to - from, w, p);
+    }
 }

@@ -11,12 +11,10 @@
 #include "models/kernels.h"
 #include "models/kernels_ref.h"
 #include "models/kernels_rows.h"
+#include "models/share.h"
 #include "models/threads.h"
 
-enum {
-    ROW_BLOCK = 256, /* rows of a prefill tile, at most */
-    LOGIT_BLOCK = 64
-};
+enum { LOGIT_BLOCK = 64 };
 
 struct workspace {
     float *arena;
@@ -42,13 +40,12 @@ struct kernel_set {
     void (*rmsnorm)(float *y, const float *x, const float *w, int n, float eps, float offset);
     void (*gated)(float *y, const float *gate, const float *up, int n, enum model_activation act);
     int (*attention)(struct attention_scratch *s, const struct attention_job *j, struct err *e);
-    int blocks; /* 1: rows in blocks, one thread each; 0: all rows at once, threads inside matmul */
 };
 
 static const struct kernel_set kernel_sets[] = {
-    [FORWARD_PREFILL] = {kernels_rows_tile, kernels_rmsnorm, kernels_gated, attention_prefill, 1},
-    [FORWARD_CELL] = {kernels_rows_matmul, kernels_rmsnorm, kernels_gated, attention_cell, 0},
-    [FORWARD_REFERENCE] = {kernels_ref_matmul, kernels_ref_rmsnorm, kernels_ref_gated, attention_reference, 0},
+    [FORWARD_PREFILL] = {kernels_rows_matmul, kernels_rmsnorm, kernels_gated, attention_prefill},
+    [FORWARD_CELL] = {kernels_rows_matmul, kernels_rmsnorm, kernels_gated, attention_cell},
+    [FORWARD_REFERENCE] = {kernels_ref_matmul, kernels_ref_rmsnorm, kernels_ref_gated, attention_reference},
 };
 
 struct pass {
@@ -58,7 +55,8 @@ struct pass {
     const struct kernel_set *k;
     struct workspace *w;
     int block_rows, n_block;
-    int *nth; /* [n_row] place of a row among those of its cache; NULL: no cache is packed */
+    int blocks; /* 1: rows in blocks, one thread each; 0: all rows at once, threads inside products */
+    int *nth;   /* [n_row] place of a row among those of its cache; NULL: no cache is packed */
     size_t d, q_width, kv_width, qkv_width;
     size_t ffn_stride; /* floats of one thread */
     int local;         /* layers with a window have a rotation of their own */
@@ -152,7 +150,7 @@ static int lay_out(struct pass *p, struct err *e)
 {
     struct workspace *w = p->w;
     size_t n = (size_t)p->f->n_row, wanted = 0, half = n * (size_t)p->hp->head_dim / 2;
-    size_t threads = p->k->blocks ? (size_t)transformer_threads() : 1;
+    size_t threads = p->blocks ? (size_t)transformer_threads() : 1;
     for (int r = 0; r < p->f->n_row; r++)
         wanted += p->f->row[r].want_logits != 0;
     size_t size[] = {n * p->d,
@@ -214,14 +212,14 @@ static void embed(const struct pass *p)
 
 /* Many rows of cells are worth sharing out; the rows of a prefill's block are one thread's already. An element costs
  * about as much as eight multiply-adds. */
-static int share_rows(const struct pass *p, int rows)
+static int many_rows(const struct pass *p, int rows)
 {
-    return !p->k->blocks && kernels_worth_sharing((size_t)rows, 8 * p->d);
+    return !p->blocks && kernels_worth_sharing((size_t)rows, 8 * p->d);
 }
 
 static void normalise(const struct pass *p, const float *weight, int from, int to)
 {
-#pragma omp parallel for schedule(static) if (share_rows(p, to - from))
+#pragma omp parallel for schedule(static) if (many_rows(p, to - from))
     for (int r = from; r < to; r++)
         p->k->rmsnorm(p->w->norm + (size_t)r * p->d, p->w->x + (size_t)r * p->d, weight, (int)p->d, p->hp->norm_eps,
                       p->hp->norm_offset);
@@ -293,6 +291,13 @@ static void scale_turning(const struct hparams *hp, float *head)
     kernels_scale(head + hp->head_dim / 2, pairs, (float)hp->rope_attention_factor);
 }
 
+/* y = x w^T: by this thread alone where it has a block of rows. */
+static void multiply(const struct pass *p, float *y, size_t ldy, const float *x, size_t ldx, int rows,
+                     const struct matrix *w)
+{
+    (p->blocks ? kernels_rows_tile : p->k->matmul)(y, ldy, x, ldx, rows, w);
+}
+
 /* Rows -> queries, keys, values: bias, q/k norm and rotation applied. */
 static void project(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
@@ -300,8 +305,8 @@ static void project(const struct pass *p, const struct model_layer *layer, int f
     size_t hd = (size_t)hp->head_dim;
     float *qkv = p->w->qkv + (size_t)from * p->qkv_width;
     int l = (int)(layer - p->m->layer), rotates = model_layer_kind(hp, l) != MODEL_LAYER_UNROTATED;
-    p->k->matmul(qkv, p->qkv_width, sub_layer_input(p, layer->attn_norm, from, to), p->d, to - from, &layer->qkv);
-#pragma omp parallel for schedule(static) if (share_rows(p, to - from))
+    multiply(p, qkv, p->qkv_width, sub_layer_input(p, layer->attn_norm, from, to), p->d, to - from, &layer->qkv);
+#pragma omp parallel for schedule(static) if (many_rows(p, to - from))
     for (int r = from; r < to; r++) {
         float *row = p->w->qkv + (size_t)r * p->qkv_width;
         const float *cosine, *sine;
@@ -353,8 +358,8 @@ static void add_to_stream(const struct pass *p, const float *post_norm, int from
 
 static void attend_out(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
-    p->k->matmul(p->w->delta + (size_t)from * p->d, p->d, p->w->heads + (size_t)from * p->q_width, p->q_width,
-                 to - from, &layer->attn_out);
+    multiply(p, p->w->delta + (size_t)from * p->d, p->d, p->w->heads + (size_t)from * p->q_width, p->q_width, to - from,
+             &layer->attn_out);
     add_to_stream(p, layer->attn_post_norm, from, to);
 }
 
@@ -364,7 +369,7 @@ static void gate_turns(const struct pass *p, float *h, size_t ldh, const float *
                        int end)
 {
     int ff = p->hp->d_ff;
-#pragma omp parallel for schedule(static) if (share_rows(p, rows))
+#pragma omp parallel for schedule(static) if (many_rows(p, rows))
     for (int r = 0; r < rows; r++)
         for (int t = begin; t < end; t++) {
             int n = ff - t * MATRIX_PANEL < MATRIX_PANEL ? ff - t * MATRIX_PANEL : MATRIX_PANEL;
@@ -377,12 +382,12 @@ static void gate_turns(const struct pass *p, float *h, size_t ldh, const float *
 static void feed_forward(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
     const struct hparams *hp = p->hp;
-    size_t ff = (size_t)hp->d_ff, ldh = p->k->blocks ? ff : 2 * ff;
+    size_t ff = (size_t)hp->d_ff, ldh = p->blocks ? ff : 2 * ff;
     int rows = to - from, n_turn = (hp->d_ff + MATRIX_PANEL - 1) / MATRIX_PANEL,
         n_panel = matrix_n_panel(&layer->gate_up);
     const float *in = sub_layer_input(p, layer->ffn_norm, from, to);
-    float *h = p->w->ffn + (p->k->blocks ? (size_t)omp_get_thread_num() * p->ffn_stride : 0);
-    if (p->k->blocks) { /* a turn of gate and up at a time, gated while it is in cache */
+    float *h = p->w->ffn + (p->blocks ? (size_t)omp_get_thread_num() * p->ffn_stride : 0);
+    if (p->blocks) { /* a turn of gate and up at a time, gated while it is in cache */
         float *turn = h + (size_t)p->block_rows * ff;
         for (int t = 0; t < n_turn; t++) {
             for (int i = 2 * t; i < 2 * t + 2 && i < n_panel; i++)
@@ -391,11 +396,11 @@ static void feed_forward(const struct pass *p, const struct model_layer *layer, 
             gate_turns(p, h, ff, turn, 2 * MATRIX_PANEL, rows, t, t + 1);
         }
     } else {
-        p->k->matmul(h, 2 * ff, in, p->d, rows, &layer->gate_up);
+        multiply(p, h, 2 * ff, in, p->d, rows, &layer->gate_up);
         gate_turns(p, h, 2 * ff, h, 2 * ff, rows, 0,
                    n_turn); /* in place: a turn is written below what is still unread */
     }
-    p->k->matmul(p->w->delta + (size_t)from * p->d, p->d, h, ldh, rows, &layer->down);
+    multiply(p, p->w->delta + (size_t)from * p->d, p->d, h, ldh, rows, &layer->down);
     add_to_stream(p, layer->ffn_post_norm, from, to);
 }
 
@@ -403,7 +408,7 @@ static void feed_forward(const struct pass *p, const struct model_layer *layer, 
 static void over_rows(const struct pass *p, const struct model_layer *layer,
                       void (*step)(const struct pass *, const struct model_layer *, int from, int to))
 {
-    if (!p->k->blocks) {
+    if (!p->blocks) {
         step(p, layer, 0, p->f->n_row);
         return;
     }
@@ -489,21 +494,15 @@ static void logits(const struct pass *p)
     }
 }
 
-/* Rows of a prefill in equal blocks, an even number of them where there are enough: a matter of the number of rows
- * alone, so that the bits do not depend on the threads. */
+/* Of a prefill; the rows of cells are never split. */
 static void split_rows(struct pass *p)
 {
-    int n = p->f->n_row;
-    p->n_block = 1;
-    p->block_rows = n;
-    if (!p->k->blocks)
-        return;
-    p->n_block = (n + ROW_BLOCK - 1) / ROW_BLOCK;
-    if (n >= 32)
-        p->n_block += p->n_block % 2;
-    p->block_rows = (n + p->n_block - 1) / p->n_block;
-    p->block_rows = (p->block_rows + 7) / 8 * 8;
-    p->n_block = (n + p->block_rows - 1) / p->block_rows;
+    struct share_rows s = {.block_rows = p->f->n_row, .n_block = 1};
+    if (p->f->phase == FORWARD_PREFILL)
+        s = share_rows(p->f->n_row, transformer_threads());
+    p->block_rows = s.block_rows;
+    p->n_block = s.n_block;
+    p->blocks = s.blocks;
 }
 
 int transformer_forward(const struct model *m, struct workspace *w, const struct forward *f, struct err *e)
@@ -520,7 +519,7 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     threads_place(transformer_threads());
     split_rows(&p);
     p.ffn_stride =
-        padded((size_t)p.block_rows * (p.k->blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));
+        padded((size_t)p.block_rows * (p.blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));
     if (check(&p, e) || lay_out(&p, e) || prepare_packed(&p, e))
         return -1;
     int rc = 0;

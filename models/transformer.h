@@ -3,8 +3,8 @@
  * questions, decoding and teacher forcing.
  *
  * Kernels are chosen by phase, never by row count:
- *   FORWARD_PREFILL  rows of one cache, in tiles fixed by shape, each a single-threaded sgemm: the bits do not
- *                    depend on the number of threads
+ *   FORWARD_PREFILL  rows of one cache. Products with weights have the bits of cells; tiles of attention are fixed by
+ *                    shape: the bits do not depend on the number of threads
  *   FORWARD_CELL     rows that belong to cells: a kernel whose sum over k has one fixed order for any number of
  *                    rows, so a row's bits do not depend on what runs beside it
  *   FORWARD_REFERENCE  plain loops with double accumulators: the reference kernels, for either use

@@ -26,6 +26,7 @@
     SUITE(tokenizer_real) \
     SUITE(kvcache) \
     SUITE(kernels_many) \
+    SUITE(share) \
     SUITE(transformer) \
     SUITE(transformer_vectors) \
     SUITE(pruned_vectors) \

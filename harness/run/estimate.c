@@ -8,6 +8,7 @@
 #include "harness/base/str.h"
 #include "harness/engine/observe.h"
 #include "harness/experiment/axes.h"
+#include "models/share.h"
 
 const double estimate_flops = 30e9;
 
@@ -189,9 +190,11 @@ static double activations(const struct hparams *hp, double n, int threads)
 {
     double d = hp->d_model, heads = (double)hp->n_head * hp->head_dim, kv = 2.0 * hp->n_kv_head * hp->head_dim;
     double per_row = 3 * d + 2 * heads + kv + hp->head_dim;
-    double tile = 192 * n + 256.0 * (hp->d_ff + 192); /* attention weights of a tile of queries; a block of the FFN */
-    double forced = 128.0 * hp->n_vocab;              /* logits, which lie where the prompt's rows lay */
-    return 4 * (fmax(n * per_row, forced) + threads * tile);
+    const struct share_rows s = share_rows((int)n, threads);
+    double ffn = s.blocks ? (double)threads * s.block_rows * (hp->d_ff + 192) : n * 2 * hp->d_ff;
+    double tile = 192 * n;               /* attention weights of a tile of queries */
+    double forced = 128.0 * hp->n_vocab; /* logits, which lie where the prompt's rows lay */
+    return 4 * (fmax(n * per_row, forced) + threads * tile + ffn);
 }
 
 /* Cells that score alike, by open addressing. 1 the first time that one of them comes. */
