@@ -275,10 +275,8 @@ void architecture_set_multipliers(struct hparams *hp, double embedding, double s
     hp->residual_scale = hp->residual_scale == 1 ? 0 : hp->residual_scale;
 }
 
-/* Keys that were rotated by one set of factors can't be read with the other, and which one holds depends on how long a
- * text becomes. So the model is one of texts up to the original context. */
-int architecture_set_longrope(struct hparams *hp, const float *short_factor, int original, double attention_factor,
-                              struct err *e)
+int architecture_set_longrope(struct hparams *hp, const float *short_factor, const float *long_factor, int original,
+                              double attention_factor, struct err *e)
 {
     int pairs = model_rope_pairs(hp);
     if (pairs > DIMS_MAX_HEAD_DIM / 2)
@@ -287,20 +285,11 @@ int architecture_set_longrope(struct hparams *hp, const float *short_factor, int
     hp->rope_original_context = original;
     hp->rope_attention_factor = (double)(float)attention_factor; /* GGUF has it so: one model, one identity */
     for (int i = 0; i < pairs; i++) {
-        if (!(short_factor[i] > 0 && isfinite(short_factor[i])))
-            return err_set(e, ERR_FORMAT, "longrope: factor %d is %g, expected a number above zero", i,
-                           (double)short_factor[i]);
+        if (!(short_factor[i] > 0 && isfinite(short_factor[i]) && long_factor[i] > 0 && isfinite(long_factor[i])))
+            return err_set(e, ERR_FORMAT, "longrope: factors of pair %d are %g and %g, expected numbers above zero", i,
+                           (double)short_factor[i], (double)long_factor[i]);
         hp->rope_divisor[i] = short_factor[i];
+        hp->rope_long_divisor[i] = model_rope_long(hp, hp->context_length) ? long_factor[i] : 0;
     }
-    hp->context_length = hp->context_length > original ? original : hp->context_length;
     return 0;
-}
-
-void architecture_note_longrope(const struct hparams *hp, const char *file, int context, struct str *notes)
-{
-    if (hp->rope_scaling == MODEL_ROPE_LONGROPE && context > hp->context_length)
-        str_addf(notes,
-                 "%s: longrope: the model's context is %d tokens here, not %d: longer texts rotate by the long "
-                 "factors, which are not used\n",
-                 file, hp->context_length, context);
 }

@@ -69,12 +69,10 @@ int architecture_fused(const struct architecture *a, const struct hparams *hp, c
 /* Where row r of a head of Q or K belongs, so that the members of a pair of the rotation are head_dim / 2 apart: in a
  * source whose pairs are neighbours (`permuted`), or whose rotation pairs the first and second half of rope_dim. */
 int architecture_row(const struct hparams *hp, int permuted, int r);
-/* longrope: of the short factors of every pair, and of a context of `original` tokens alone, in which they hold.
- * Refuses factors that are not positive numbers. */
-int architecture_set_longrope(struct hparams *hp, const float *short_factor, int original, double attention_factor,
-                              struct err *e);
-/* Appends what the model has lost thereby; `context`: what the source says. */
-void architecture_note_longrope(const struct hparams *hp, const char *file, int context, struct str *notes);
+/* longrope: a factor of every pair for sequences of up to `original` tokens, and one for longer ones, which is left out
+ * where the context allows none. Refuses factors that are not positive numbers. */
+int architecture_set_longrope(struct hparams *hp, const float *short_factor, const float *long_factor, int original,
+                              double attention_factor, struct err *e);
 /* What follows from the sizes; and of several ways to say the same the plainest is left: a window that no text
  * outgrows is none, a scalar that is head_dim goes without saying. */
 void architecture_finish(const struct architecture *a, struct hparams *hp);

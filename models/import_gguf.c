@@ -269,8 +269,8 @@ static int is_llama3(const struct hparams *plain, const struct gguf_tensor *g, c
     out->rope_high_freq_factor = 4;
     out->rope_original_context = original;
     for (size_t i = 0; i < g->n; i++) {
-        double want = model_rope_frequency(plain, (int)i) / (double)factor[i];
-        if (!(fabs(model_rope_frequency(out, (int)i) / want - 1) < 1e-4))
+        double want = model_rope_frequency(plain, (int)i, 0) / (double)factor[i];
+        if (!(fabs(model_rope_frequency(out, (int)i, 0) / want - 1) < 1e-4))
             return 0;
     }
     return 1;
@@ -331,21 +331,22 @@ static int read_longrope(const struct source *s, const char *type, struct hparam
         return -1;
     attention = attention == 0 ? 1 : attention;
     if (!named && !has)
-        return attention == 1 ? 0
-                              : err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%s' is %g without tensors '%s' and '%s'",
-                                        s->path, own(s, "rope.scaling.attn_factor").key, attention, rope_short,
-                                        rope_long);
+        return attention == 1
+                   ? 0
+                   : err_set(e, ERR_UNSUPPORTED, "%s: metadata key '%s' is %g without tensors '%s' and '%s'", s->path,
+                             own(s, "rope.scaling.attn_factor").key, attention, rope_short, rope_long);
     if (hp->rope_scaling != MODEL_ROPE_PLAIN || gguf_find(s->g, rope_factors))
         return err_set(e, ERR_UNSUPPORTED, "%s: tensor '%s' beside another scaling of the rotation", s->path,
                        rope_short);
     if (original < 1 || pairs < 1 || pairs > DIMS_MAX_HEAD_DIM / 2)
-        return err_set(e, ERR_SHAPE, "%s: %d pairs of a head rotate, at first for %d tokens; expected 1 to %d and 1 or "
-                                     "more",
+        return err_set(e, ERR_SHAPE,
+                       "%s: %d pairs of a head rotate, at first for %d tokens; expected 1 to %d and 1 or "
+                       "more",
                        s->path, pairs, original, DIMS_MAX_HEAD_DIM / 2);
-    float *factor = mem_new((size_t)pairs, sizeof *factor);
-    if (read_longrope_factors(s, rope_long, pairs, factor, e) == 0 &&
+    float *factor = mem_new(2 * (size_t)pairs, sizeof *factor), *longs = factor + pairs;
+    if (read_longrope_factors(s, rope_long, pairs, longs, e) == 0 &&
         read_longrope_factors(s, rope_short, pairs, factor, e) == 0)
-        rc = architecture_set_longrope(hp, factor, original, attention, e);
+        rc = architecture_set_longrope(hp, factor, longs, original, attention, e);
     mem_free(factor);
     return rc;
 }
@@ -476,10 +477,10 @@ static int find_architecture(struct source *s, struct err *e)
     return s->architecture ? 0 : -1;
 }
 
-static int read_hparams(struct source *s, struct hparams *hp, struct str *notes, struct err *e)
+static int read_hparams(struct source *s, struct hparams *hp, struct err *e)
 {
     double eps = 0;
-    int value_dim = 0, context;
+    int value_dim = 0;
     const struct gguf_tensor *embedding = gguf_find(s->g, "token_embd.weight");
     if (check_whole(s, e) || find_architecture(s, e) || check_keys(s, e))
         return -1;
@@ -493,10 +494,7 @@ static int read_hparams(struct source *s, struct hparams *hp, struct str *notes,
         own_int(s, "attention.head_count_kv", hp->n_head, &hp->n_kv_head, e) ||
         own_int(s, "attention.key_length", hp->n_head ? hp->d_model / hp->n_head : 0, &hp->head_dim, e) ||
         own_int(s, "attention.value_length", hp->head_dim, &value_dim, e) ||
-        own_real(s, "attention.layer_norm_rms_epsilon", 1e-5, &eps, e))
-        return -1;
-    context = hp->context_length;
-    if (read_rope(s, hp, e) || read_layers(s, hp, e))
+        own_real(s, "attention.layer_norm_rms_epsilon", 1e-5, &eps, e) || read_rope(s, hp, e) || read_layers(s, hp, e))
         return -1;
     if (value_dim != hp->head_dim)
         return err_set(e, ERR_UNSUPPORTED, "%s: keys of %d and values of %d dimensions", s->path, hp->head_dim,
@@ -505,7 +503,6 @@ static int read_hparams(struct source *s, struct hparams *hp, struct str *notes,
     hp->norm_eps = (float)eps;
     hp->tied = gguf_find(s->g, "output.weight") == NULL;
     architecture_finish(s->architecture, hp);
-    architecture_note_longrope(hp, s->path, context, notes);
     return hparams_check(hp, e) ? err_wrap(e, "%s", s->path) : 0;
 }
 
@@ -517,7 +514,7 @@ int import_gguf_open(const char *path, struct import_source *out, struct err *e)
     out->destroy = destroy;
     s->path = mem_strdup(path);
     s->g = gguf_open(path, e);
-    if (!s->g || read_hparams(s, &out->hp, &out->notes, e))
+    if (!s->g || read_hparams(s, &out->hp, e))
         return -1;
     s->hp = out->hp;
     if (check_tensors(s, &out->hp, e) || import_gguf_tokenizer_read(s->g, s->path, out, e) ||

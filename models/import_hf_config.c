@@ -607,7 +607,7 @@ static int read_longrope(const struct json *c, const struct rope_source *r, cons
 {
     int original = 4096, pairs = model_rope_pairs(hp), found, rc = -1; /* 4096: Phi-3's where it is left out */
     double ratio, attention = 1;
-    float *factor = NULL;
+    float *factor = NULL, *longs;
     if (pairs < 1 || pairs > DIMS_MAX_HEAD_DIM / 2)
         return err_set(e, ERR_SHAPE, "%s: %d pairs of a head rotate, expected 1 to %d", file, pairs,
                        DIMS_MAX_HEAD_DIM / 2);
@@ -620,10 +620,11 @@ static int read_longrope(const struct json *c, const struct rope_source *r, cons
         attention = sqrt(1 + log(ratio) / log((double)original));
     if (rope_number(NULL, r, file, "attention_factor", &attention, &found, e))
         return -1;
-    factor = mem_new((size_t)pairs, sizeof *factor);
-    if (read_factors(r, file, "long_factor", pairs, factor, e) == 0 &&
+    factor = mem_new(2 * (size_t)pairs, sizeof *factor);
+    longs = factor + pairs;
+    if (read_factors(r, file, "long_factor", pairs, longs, e) == 0 &&
         read_factors(r, file, "short_factor", pairs, factor, e) == 0)
-        rc = architecture_set_longrope(hp, factor, original, attention, e);
+        rc = architecture_set_longrope(hp, factor, longs, original, attention, e);
     mem_free(factor);
     return rc;
 }
@@ -772,14 +773,10 @@ int import_hf_config_read(const struct json *c, const char *file, struct hparams
     const struct architecture *a = find_architecture(c, file, e);
     if (!a)
         return -1;
-    int context;
     architecture_begin(a, hp);
-    if (check_activation(c, a, file, e) || check_keys(c, a, file, notes, e) || read_sizes(c, a, file, hp, e))
-        return -1;
-    context = hp->context_length;
-    if (read_rope(c, a, file, hp, e) || read_layers(c, a, file, hp, e) || read_options(c, a, file, hp, e))
+    if (check_activation(c, a, file, e) || check_keys(c, a, file, notes, e) || read_sizes(c, a, file, hp, e) ||
+        read_rope(c, a, file, hp, e) || read_layers(c, a, file, hp, e) || read_options(c, a, file, hp, e))
         return -1;
     architecture_finish(a, hp);
-    architecture_note_longrope(hp, file, context, notes);
     return hparams_check(hp, e) ? err_wrap(e, "%s", file) : 0;
 }

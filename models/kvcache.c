@@ -158,8 +158,11 @@ struct kvcache *kvcache_create_empty(const struct kvcache *like, const struct hp
 {
     struct kvcache *c = mem_new(1, sizeof *c);
     if (like)
-        *c = (struct kvcache){
-            .n_layer = like->n_layer, .n_kv_head = like->n_kv_head, .head_dim = like->head_dim, .window = like->window};
+        *c = (struct kvcache){.n_layer = like->n_layer,
+                              .n_kv_head = like->n_kv_head,
+                              .head_dim = like->head_dim,
+                              .window = like->window,
+                              .is_long = like->is_long};
     else
         *c = (struct kvcache){
             .n_layer = hp->n_layer, .n_kv_head = hp->n_kv_head, .head_dim = hp->head_dim, .window = hp->window};
@@ -173,10 +176,22 @@ struct kvcache *kvcache_create_empty(const struct kvcache *like, const struct hp
     return c;
 }
 
+void kvcache_set_longest(struct kvcache *c, const struct hparams *hp, int longest)
+{
+    assert(c->n_seen == 0);
+    c->is_long = model_rope_long(hp, longest);
+}
+
+int kvcache_is_long(const struct kvcache *c)
+{
+    return c->is_long;
+}
+
 struct kvcache *kvcache_create_forgetful(const struct hparams *hp, int n, struct err *e)
 {
     struct kvcache *c = kvcache_create_empty(NULL, hp);
     size_t heads = (size_t)c->n_layer * (size_t)c->n_kv_head, *head = mem_new(heads, sizeof *head), now = 0;
+    kvcache_set_longest(c, hp, n);
     for (size_t i = 0; i < heads; i++)
         if (has_window(c, i))
             c->tail[i].cap = n; /* kvcache_reach allocates it */
@@ -204,6 +219,7 @@ int kvcache_reach(struct kvcache *c, int layer, struct err *e)
 struct kvcache *kvcache_create(const struct hparams *hp, int tail_capacity, struct err *e)
 {
     struct kvcache *c = kvcache_create_empty(NULL, hp);
+    kvcache_set_longest(c, hp, tail_capacity);
     if (alloc_tails(c, tail_capacity, e)) {
         kvcache_destroy(c);
         return NULL;
@@ -467,7 +483,7 @@ static struct kvcache *derive(const struct kvcache *full, const struct keepset *
                                             .full = full->segment[i],
                                             .head = i,
                                             .origin = c->origin[i],
-                                            .rope = rope ? rope_set_of(rope, c->kind[l]) : NULL};
+                                            .rope = rope ? rope_set_of(rope, c->kind[l], c->is_long) : NULL};
             }
             c->segment[i] = s;
         }

@@ -48,6 +48,11 @@ struct kvcache_pool; /* segments that caches of one sub-batch share, found by ke
 
 struct kvcache *kvcache_create(const struct hparams *hp, int tail_capacity, struct err *e);
 void kvcache_destroy(struct kvcache *c);
+/* How long the sequence becomes at most, all tokens to come included, which may decide how it rotates
+ * (model_rope_long): told before anything is fed, and the same for whatever is derived or gathered from the cache, so
+ * that no cache holds keys of two rotations. Until then it is the capacity that the cache was created with. */
+void kvcache_set_longest(struct kvcache *c, const struct hparams *hp, int longest);
+int kvcache_is_long(const struct kvcache *c);
 /* Tails become segments, without what has left a layer's window; a cache is sealed once. tail_capacity: room for what
  * follows (may be 0). */
 int kvcache_seal(struct kvcache *c, int tail_capacity, struct err *e);

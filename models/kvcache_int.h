@@ -8,6 +8,7 @@ struct kvcache {
     int n_layer, n_kv_head, head_dim;
     int n_seen;
     int packed;                  /* positions: packed */
+    int is_long;                 /* model_rope_long */
     int window;                  /* of layers with a window */
     enum model_layer_kind *kind; /* [n_layer] */
     int32_t *origin;             /* [n_layer][n_kv_head] where slot 0 of a packed cache stands */

@@ -74,7 +74,8 @@ struct kvcache *kvcache_gather(const struct kvcache *from, const struct keepset 
     }
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < heads; i++)
-        copy_head(c, from, (size_t)i, slot[i], n[i], rope ? rope_set_of(rope, c->kind[i / c->n_kv_head]) : NULL);
+        copy_head(c, from, (size_t)i, slot[i], n[i],
+                  rope ? rope_set_of(rope, c->kind[i / c->n_kv_head], c->is_long) : NULL);
     rc = 0;
 out:
     for (int i = 0; i < heads; i++)

@@ -36,7 +36,26 @@ int model_rope_pairs(const struct hparams *hp)
     return (hp->rope_dim ? hp->rope_dim : hp->head_dim) / 2;
 }
 
-/* The context is one in which the factors hold: longer texts would rotate by others. */
+int model_rope_long(const struct hparams *hp, int longest)
+{
+    return hp->rope_scaling == MODEL_ROPE_LONGROPE && longest > hp->rope_original_context;
+}
+
+/* Of one list of longrope there is a factor for every pair that rotates, and no more. */
+static int check_divisors(const char *name, const float *divisor, int pairs, struct err *e)
+{
+    for (int i = 0; i < DIMS_MAX_HEAD_DIM / 2; i++) {
+        double v = (double)divisor[i];
+        if (i >= pairs && v != 0)
+            return err_set(e, ERR_SHAPE, "%s has a factor for pair %d, expected one for each of %d pairs", name, i,
+                           pairs);
+        if (i < pairs && !(v >= 1e-6 && v <= 1e6))
+            return err_set(e, ERR_SHAPE, "%s: factor %d of %d is %g, expected 1e-6 to 1e6", name, i, pairs, v);
+    }
+    return 0;
+}
+
+/* The long factors are there where a sequence can be long, and only there. */
 static int check_longrope(const struct hparams *hp, struct err *e)
 {
     if (check_range("head_dim", hp->head_dim, DIMS_MAX_HEAD_DIM, e) ||
@@ -45,20 +64,10 @@ static int check_longrope(const struct hparams *hp, struct err *e)
         return -1;
     if (hp->rope_dim < 0 || hp->rope_dim > hp->head_dim)
         return err_set(e, ERR_SHAPE, "rope_dim is %d, expected 0 to head_dim (%d)", hp->rope_dim, hp->head_dim);
-    for (int i = 0; i < DIMS_MAX_HEAD_DIM / 2; i++) {
-        double v = (double)hp->rope_divisor[i];
-        if (i >= model_rope_pairs(hp) && v != 0)
-            return err_set(e, ERR_SHAPE, "rope_divisor has a factor for pair %d, expected one for each of %d pairs", i,
-                           model_rope_pairs(hp));
-        if (i < model_rope_pairs(hp) && !(v >= 1e-6 && v <= 1e6))
-            return err_set(e, ERR_SHAPE, "rope_divisor: factor %d of %d is %g, expected 1e-6 to 1e6", i,
-                           model_rope_pairs(hp), v);
-    }
-    if (hp->context_length > hp->rope_original_context)
-        return err_set(e, ERR_SHAPE,
-                       "context_length is %d, expected at most rope_original_context (%d): longer texts rotate by "
-                       "other factors, which are not read",
-                       hp->context_length, hp->rope_original_context);
+    int longs = model_rope_long(hp, hp->context_length) ? model_rope_pairs(hp) : 0;
+    if (check_divisors("rope_divisor", hp->rope_divisor, model_rope_pairs(hp), e) ||
+        check_divisors("rope_long_divisor", hp->rope_long_divisor, longs, e))
+        return -1;
     if (hp->rope_local_base != 0)
         return err_set(e, ERR_SHAPE, "rope_local_base is %g, expected 0 with rope_scaling longrope",
                        hp->rope_local_base);
@@ -427,9 +436,11 @@ struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, 
     struct model *m = mem_new(1, sizeof *m);
     m->hp = *hp;
     m->layer = mem_new((size_t)hp->n_layer, sizeof *m->layer);
-    m->rope_freq = m->rope_local = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_freq);
+    m->rope_freq = m->rope_local = m->rope_long = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_freq);
     if (hp->rope_local_base != 0)
         m->rope_local = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_local);
+    if (model_rope_long(hp, hp->context_length))
+        m->rope_long = mem_new((size_t)hp->head_dim / 2, sizeof *m->rope_long);
     m->arena = mem_try_raw(total, 1, "the weights", e);
     if (!m->arena) {
         model_close(m);
@@ -509,7 +520,7 @@ static double plain_frequency(const struct hparams *hp, double base, int pair)
 
 /* "linear" divides by the factor. "llama3" (Llama 3.1) divides the frequencies whose wavelength exceeds the original
  * context / low_freq_factor, keeps those below original context / high_freq_factor, and blends between. */
-double model_rope_frequency(const struct hparams *hp, int pair)
+double model_rope_frequency(const struct hparams *hp, int pair, int is_long)
 {
     const double two_pi = 6.283185307179586476925286766559;
     double f = plain_frequency(hp, hp->rope_base, pair);
@@ -522,7 +533,7 @@ double model_rope_frequency(const struct hparams *hp, int pair)
         f = (1 - s) * f / hp->rope_factor + s * f;
     }
     if (hp->rope_scaling == MODEL_ROPE_LONGROPE && pair < model_rope_pairs(hp))
-        f /= (double)hp->rope_divisor[pair];
+        f /= (double)(is_long ? hp->rope_long_divisor : hp->rope_divisor)[pair];
     return f;
 }
 
@@ -531,7 +542,9 @@ double model_rope_frequency(const struct hparams *hp, int pair)
 void model_fill_rope(struct model *m)
 {
     for (int i = 0; i < m->hp.head_dim / 2; i++) {
-        m->rope_freq[i] = model_rope_frequency(&m->hp, i);
+        m->rope_freq[i] = model_rope_frequency(&m->hp, i, 0);
+        if (m->rope_long != m->rope_freq)
+            m->rope_long[i] = model_rope_frequency(&m->hp, i, 1);
         if (m->rope_local != m->rope_freq)
             m->rope_local[i] = plain_frequency(&m->hp, m->hp.rope_local_base, i);
     }
@@ -546,6 +559,8 @@ void model_close(struct model *m)
     mem_free(m->source_name);
     if (m->rope_local != m->rope_freq)
         mem_free(m->rope_local);
+    if (m->rope_long != m->rope_freq)
+        mem_free(m->rope_long);
     mem_free(m->rope_freq);
     mem_free(m->layer);
     mem_free(m->arena);

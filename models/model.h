@@ -41,25 +41,29 @@ struct hparams {
     double rope_factor, rope_low_freq_factor, rope_high_freq_factor;
     int rope_original_context;
     /* What follows is zero where an architecture has no such thing. */
-    enum model_norms norms;               /* Gemma 2: what a sub-layer adds is normalised too; OLMo 2: that alone */
-    double query_scalar;                  /* scores are q . k / sqrt(query_scalar); 0: head_dim */
-    double attention_cap;                 /* a score x becomes cap tanh(x / cap); Gemma 2 */
-    double logit_cap;                     /* the same of logits */
-    double residual_scale;                /* what a sub-layer adds is multiplied by it; 0: 1 */
-    double logit_scale;                   /* logits are multiplied by it; 0: 1 */
-    int window;                           /* of layers of kind 'w' */
-    double rope_local_base;               /* these rotate by it, unscaled; 0: as the others */
-    int rope_dim;                         /* dimensions of a head that rotate; 0: all */
-    /* longrope: what each frequency is divided by, as many as pairs rotate, and what queries and keys are multiplied
-     * by. These are the factors of texts up to rope_original_context, which is the most that a context can be here. */
-    float rope_divisor[DIMS_MAX_HEAD_DIM / 2];
+    enum model_norms norms; /* Gemma 2: what a sub-layer adds is normalised too; OLMo 2: that alone */
+    double query_scalar;    /* scores are q . k / sqrt(query_scalar); 0: head_dim */
+    double attention_cap;   /* a score x becomes cap tanh(x / cap); Gemma 2 */
+    double logit_cap;       /* the same of logits */
+    double residual_scale;  /* what a sub-layer adds is multiplied by it; 0: 1 */
+    double logit_scale;     /* logits are multiplied by it; 0: 1 */
+    int window;             /* of layers of kind 'w' */
+    double rope_local_base; /* these rotate by it, unscaled; 0: as the others */
+    int rope_dim;           /* dimensions of a head that rotate; 0: all */
+    /* longrope: what each frequency is divided by, as many as pairs rotate: in sequences of up to rope_original_context
+     * tokens, and in longer ones (zeros where the context allows none); and what queries and keys are multiplied by. */
+    float rope_divisor[DIMS_MAX_HEAD_DIM / 2], rope_long_divisor[DIMS_MAX_HEAD_DIM / 2];
     double rope_attention_factor;
     char layer_kinds[DIMS_MAX_LAYER + 1]; /* enum model_layer_kind, one a layer; "": all are full */
 };
 
 enum model_layer_kind model_layer_kind(const struct hparams *hp, int layer);
-/* Radians per position of pair i, i + head_dim / 2 of a head, as layers without a window rotate; scaling applied. */
-double model_rope_frequency(const struct hparams *hp, int pair);
+/* longrope: 1 when a sequence that becomes `longest` tokens long, those to come included, rotates by the long factors,
+ * from its first token to its last; always 0 in other models. Decided here and nowhere else. */
+int model_rope_long(const struct hparams *hp, int longest);
+/* Radians per position of pair i, i + head_dim / 2 of a head, as layers without a window rotate; scaling applied.
+ * is_long: model_rope_long. */
+double model_rope_frequency(const struct hparams *hp, int pair, int is_long);
 /* How many pairs of a head rotate; those after them stand still. */
 int model_rope_pairs(const struct hparams *hp);
 /* 1 when all layers attend alike. */
@@ -95,6 +99,7 @@ struct model {
     struct model_layer *layer;   /* [n_layer] */
     double *rope_freq;           /* [head_dim / 2] radians per position, scaling applied */
     double *rope_local;          /* the same of layers with a window; rope_freq itself where they rotate alike */
+    double *rope_long;           /* rope_freq of long sequences (model_rope_long); itself where there are none */
     struct tokenizer *tokenizer; /* NULL when the file has none */
     char *path, *source_name;
     char source_sha256[HASH_HEX]; /* of the file or folder that was imported */

@@ -59,6 +59,7 @@ static const struct field {
     {"rope_local_base", FIELD_DOUBLE, offsetof(struct hparams, rope_local_base), NULL, 1},
     {"rope_dim", FIELD_INT, offsetof(struct hparams, rope_dim), NULL, 1},
     {"rope_divisor", FIELD_LIST, offsetof(struct hparams, rope_divisor), NULL, 1},
+    {"rope_long_divisor", FIELD_LIST, offsetof(struct hparams, rope_long_divisor), NULL, 1},
     {"rope_attention_factor", FIELD_DOUBLE, offsetof(struct hparams, rope_attention_factor), NULL, 1},
     {"layer_kinds", FIELD_TEXT, offsetof(struct hparams, layer_kinds), NULL, 1},
 };

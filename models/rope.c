@@ -37,9 +37,11 @@ void rope_fini(struct rope_table *t)
     *t = (struct rope_table){0};
 }
 
-int rope_set_reserve(struct rope_set *s, const struct model *m, int n, struct err *e)
+int rope_set_reserve(struct rope_set *s, const struct model *m, int is_long, int n, struct err *e)
 {
     int half = m->hp.head_dim / 2;
+    if (is_long)
+        return rope_reserve(&s->extended, m->rope_long, half, n, e);
     if (rope_reserve(&s->full, m->rope_freq, half, n, e))
         return -1;
     return m->rope_local == m->rope_freq ? 0 : rope_reserve(&s->local, m->rope_local, half, n, e);
@@ -49,12 +51,15 @@ void rope_set_fini(struct rope_set *s)
 {
     rope_fini(&s->full);
     rope_fini(&s->local);
+    rope_fini(&s->extended);
 }
 
-const struct rope_table *rope_set_of(const struct rope_set *s, enum model_layer_kind kind)
+const struct rope_table *rope_set_of(const struct rope_set *s, enum model_layer_kind kind, int is_long)
 {
     if (kind == MODEL_LAYER_UNROTATED)
         return NULL;
+    if (is_long)
+        return &s->extended;
     return kind == MODEL_LAYER_WINDOW && s->local.n ? &s->local : &s->full;
 }
 

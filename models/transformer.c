@@ -126,6 +126,12 @@ static int check(const struct pass *p, struct err *e)
             err_set(e, ERR_CONFIG, "row %d: cache %d after %d; rows of one cache stand together", r, row->cache, last);
             goto out;
         }
+        if (model_rope_long(p->hp, row->pos + 1) && !kvcache_is_long(f->cache[row->cache])) {
+            err_set(e, ERR_CONFIG,
+                    "row %d: position %d, but the keys before it are rotated for sequences of at most %d tokens", r,
+                    row->pos, p->hp->rope_original_context);
+            goto out;
+        }
         last = row->cache;
         count[row->cache]++;
     }
@@ -203,7 +209,8 @@ static void embed(const struct pass *p)
         matrix_row(&p->m->embedding, p->f->row[r].token, x);
         if (p->hp->embedding_scale != 1.0f)
             kernels_scale(x, (int)p->d, p->hp->embedding_scale);
-        turn(p->m->rope_freq, half, p->f->row[r].pos, w->cosine + (size_t)r * half, w->sine + (size_t)r * half);
+        const double *freq = kvcache_is_long(p->f->cache[p->f->row[r].cache]) ? p->m->rope_long : p->m->rope_freq;
+        turn(freq, half, p->f->row[r].pos, w->cosine + (size_t)r * half, w->sine + (size_t)r * half);
         if (p->local)
             turn(p->m->rope_local, half, p->f->row[r].pos, w->local_cosine + (size_t)r * half,
                  w->local_sine + (size_t)r * half);
@@ -229,16 +236,18 @@ static void normalise(const struct pass *p, const float *weight, int from, int t
 static int prepare_packed(struct pass *p, struct err *e)
 {
     const struct hparams *hp = p->hp;
-    int longest = 0;
+    int longest[2] = {0, 0}; /* of sequences that are not long, and of those that are */
     for (int c = 0; c < p->f->n_cache; c++)
         for (int i = 0; kvcache_is_packed(p->f->cache[c]) && i < hp->n_layer * hp->n_kv_head; i++) {
             int n = kvcache_next_place(p->f->cache[c], i / hp->n_kv_head, i % hp->n_kv_head) + p->f->n_row;
-            longest = n > longest ? n : longest;
+            int *most = &longest[kvcache_is_long(p->f->cache[c])];
+            *most = n > *most ? n : *most;
         }
-    if (!longest)
+    if (!longest[0] && !longest[1])
         return 0;
-    if (rope_set_reserve(&p->w->rope, p->m, longest, e))
-        return -1;
+    for (int i = 0; i < 2; i++)
+        if (longest[i] && rope_set_reserve(&p->w->rope, p->m, i, longest[i], e))
+            return -1;
     p->nth = mem_new((size_t)p->f->n_row, sizeof *p->nth);
     for (int r = 1; r < p->f->n_row; r++)
         p->nth[r] = p->f->row[r].cache == p->f->row[r - 1].cache ? p->nth[r - 1] + 1 : 0;
@@ -252,7 +261,7 @@ static void rotation(const struct pass *p, int r, int layer, int kv_head, const 
     size_t half = (size_t)p->hp->head_dim / 2, at = (size_t)r * half;
     const struct kvcache *cache = p->f->cache[p->f->row[r].cache];
     if (p->nth && kvcache_is_packed(cache)) {
-        const struct rope_table *t = rope_set_of(&p->w->rope, model_layer_kind(p->hp, layer));
+        const struct rope_table *t = rope_set_of(&p->w->rope, model_layer_kind(p->hp, layer), kvcache_is_long(cache));
         at = (size_t)(kvcache_next_place(cache, layer, kv_head) + p->nth[r]) * half;
         *cosine = t->cosine + at;
         *sine = t->sine + at;

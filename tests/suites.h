@@ -76,6 +76,7 @@
     SUITE(axes) \
     SUITE(windows) \
     SUITE(window_cells) \
+    SUITE(longrope) \
     SUITE(kept_kvpress) \
     SUITE(oracle_policy) \
     SUITE(decode) \

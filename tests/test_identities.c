@@ -318,6 +318,22 @@ START_TEST(what_was_resumed_is_what_would_have_been)
 }
 END_TEST
 
+/* With longrope, whose long factors the longest of the questions below needs, and that alone. */
+static void write_longrope_model(void)
+{
+    struct hparams hp = support_hparams(3, 2);
+    char *path = rows_path("tiny.h5");
+    hp.rope_scaling = MODEL_ROPE_LONGROPE;
+    hp.rope_original_context = 210;
+    hp.rope_attention_factor = 1.1;
+    for (int i = 0; i < hp.head_dim / 2; i++) {
+        hp.rope_divisor[i] = 1 + 0.5F * (float)i;
+        hp.rope_long_divisor[i] = 3 + 2 * (float)i;
+    }
+    support_model_file_of(path, hp);
+    mem_free(path);
+}
+
 START_TEST(questions_that_share_a_context_get_the_rows_that_each_gets_alone)
 {
     static const char *const record[] = {
@@ -338,6 +354,8 @@ START_TEST(questions_that_share_a_context_get_the_rows_that_each_gets_alone)
     struct experiment x;
     struct str records = {0};
     struct err e;
+    if (_i)
+        write_longrope_model();
     for (int k = 0; k < 4; k++) {
         struct runner_summary sum;
         char name[40], out[40];
@@ -387,7 +405,7 @@ Suite *make_identities_suite(void)
     tcase_add_test(t, every_cell_is_compared_with_the_full_cache_of_its_own_number_of_new_tokens);
     tcase_add_test(t, threads_order_memory_and_repetition_change_no_bit);
     tcase_add_test(t, what_was_resumed_is_what_would_have_been);
-    tcase_add_test(t, questions_that_share_a_context_get_the_rows_that_each_gets_alone);
+    tcase_add_loop_test(t, questions_that_share_a_context_get_the_rows_that_each_gets_alone, 0, 2);
     suite_add_tcase(s, t);
     return s;
 }

@@ -280,41 +280,49 @@ END_TEST
 /* base^(-2 i / d) / factor, and sqrt(1 + ln(context / original) / ln(original)) or what the file says. */
 static const struct {
     const char *more, *type;
-    int original, context;
+    int original;
     double attention;
 } longropes[] = {
-    {"", "longrope", 4096, 128, 1},
-    {",\"original_max_position_embeddings\":32", "longrope", 32, 32, 1.1832159566199232},
-    {",\"original_max_position_embeddings\":32", "su", 32, 32, 1.1832159566199232},
-    {",\"original_max_position_embeddings\":200", "longrope", 200, 128, 1},
-    {",\"original_max_position_embeddings\":32", "longrope", 32, 32, 0}, /* the file's own: 1.5 */
+    {"", "longrope", 4096, 1},
+    {",\"original_max_position_embeddings\":32", "longrope", 32, 1.1832159566199232},
+    {",\"original_max_position_embeddings\":32", "su", 32, 1.1832159566199232},
+    {",\"original_max_position_embeddings\":200", "longrope", 200, 1},
+    {",\"original_max_position_embeddings\":32", "longrope", 32, 0}, /* the file's own: 1.5 */
 };
 
-START_TEST(longrope_is_what_the_factors_of_short_texts_say)
+START_TEST(longrope_has_long_factors_where_a_sequence_can_be_long)
 {
     struct str notes = {0}, text = {0};
     struct err e = {0};
     struct hparams hp = {0}, again = {0};
     double attention = longropes[_i].attention;
-    str_addf(&text, OF("phi3") ",\"rope_scaling\":{\"type\":\"%s\",\"long_factor\":[9,9,9,9],"
-                               "\"short_factor\":[1,1.5,2.25,4]%s}%s}",
+    str_addf(&text,
+             OF("phi3") ",\"rope_scaling\":{\"type\":\"%s\",\"long_factor\":[9,8,7.5,6],"
+                        "\"short_factor\":[1,1.5,2.25,4]%s}%s}",
              longropes[_i].type, attention == 0 ? ",\"attention_factor\":1.5" : "", longropes[_i].more);
     struct json *c = json_parse("config.json", text.p, text.n, &e);
     ck_assert_msg(c != NULL, "%s", e.msg);
     ck_assert_msg(import_hf_config_read(c, "config.json", &hp, &notes, &e) == 0, "%s", e.msg);
     ck_assert_int_eq(hp.rope_scaling, MODEL_ROPE_LONGROPE);
     ck_assert_int_eq(hp.rope_original_context, longropes[_i].original);
-    ck_assert_int_eq(hp.context_length, longropes[_i].context);
-    ck_assert_int_eq(notes.n > 0, longropes[_i].context < 128);
+    ck_assert_int_eq(hp.context_length, 128);
+    ck_assert_int_eq(notes.n, 0);
+    int longs = longropes[_i].original < 128;
+    ck_assert_int_eq(model_rope_long(&hp, longropes[_i].original), 0);
+    ck_assert_int_eq(model_rope_long(&hp, longropes[_i].original + 1), 1);
     ck_assert_double_eq_tol(hp.rope_attention_factor, attention == 0 ? 1.5 : attention, 1e-7);
     for (int i = 0; i < 4; i++) {
-        const double factor[] = {1, 1.5, 2.25, 4};
-        ck_assert_double_eq_tol(model_rope_frequency(&hp, i), pow(1e4, -i / 4.0) / factor[i], 1e-12);
+        const double factor[] = {1, 1.5, 2.25, 4}, of_long[] = {9, 8, 7.5, 6}, plain = pow(1e4, -i / 4.0);
+        ck_assert_double_eq_tol(model_rope_frequency(&hp, i, 0), plain / factor[i], 1e-12);
+        if (longs)
+            ck_assert_double_eq_tol(model_rope_frequency(&hp, i, 1), plain / of_long[i], 1e-12);
     }
     /* what no file may say */
     again = hp;
-    again.context_length = hp.rope_original_context + 1;
-    ck_assert(hparams_check(&again, &e) && strstr(e.msg, "at most rope_original_context"));
+    again.context_length = longs ? hp.rope_original_context : hp.rope_original_context + 1;
+    ck_assert(hparams_check(&again, &e) && strstr(e.msg, longs ? "rope_long_divisor has a factor for pair 0, expected "
+                                                                 "one for each of 0 pairs"
+                                                               : "rope_long_divisor: factor 0 of 4 is 0"));
     again = hp;
     again.rope_divisor[2] = 0;
     ck_assert(hparams_check(&again, &e) && strstr(e.msg, "rope_divisor: factor 2 of 4 is 0"));
@@ -334,7 +342,8 @@ Suite *make_import_config_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, rotation_is_read_as_transformers_reads_it_or_refused);
     tcase_add_loop_test(t, every_key_is_used_harmless_refused_or_told, 0, sizeof keys / sizeof *keys);
-    tcase_add_loop_test(t, longrope_is_what_the_factors_of_short_texts_say, 0, sizeof longropes / sizeof *longropes);
+    tcase_add_loop_test(t, longrope_has_long_factors_where_a_sequence_can_be_long, 0,
+                        sizeof longropes / sizeof *longropes);
     tcase_add_loop_test(t, every_architecture_means_what_its_row_says, 0, sizeof of_kind / sizeof *of_kind);
     suite_add_tcase(s, t);
     return s;

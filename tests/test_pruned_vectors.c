@@ -33,6 +33,7 @@ static void text_begin(struct text *t, const struct json *v, const struct model 
     t->n_fed = vectors_tokens(json_get(t->pruned, "tokens"), t->id, MOST) - t->n_prompt;
     ck_assert_int_ge(t->n_fed, 2);
     t->full = kvcache_create(&m->hp, t->n_prompt, &e);
+    kvcache_set_longest(t->full, &m->hp, t->n_prompt + t->n_fed);
     float *logits = mem_new((size_t)(t->n_prompt * m->hp.n_vocab), sizeof *logits);
     ck_assert_msg(support_feed(m, t->w, FORWARD_PREFILL, t->full, t->id, 0, t->n_prompt, NULL, logits, &e) == 0, "%s",
                   e.msg);
@@ -126,7 +127,7 @@ static void run_packed(struct text *t, const struct json *v)
         return;
     struct keepset *keep = read_keep(t, json_get(v, "keep"));
     struct rope_set rope = {0};
-    ck_assert_int_eq(rope_set_reserve(&rope, t->m, t->n_prompt + t->n_fed, NULL), 0);
+    ck_assert_int_eq(rope_set_reserve(&rope, t->m, kvcache_is_long(t->full), t->n_prompt + t->n_fed, NULL), 0);
     for (int size = 1; size <= t->n_fed; size += t->n_fed / 2 - 1)
         go_on(t, kvcache_derive_packed(t->full, keep, t->n_fed, NULL, &rope, NULL), FORWARD_CELL, size, want, "packed",
               "segments of the prompt");

@@ -193,7 +193,7 @@ static void check_nll(const struct real *r, const char *name)
     same_nll(r, name, "full", all / rest);
     struct keepset *keep = keep_rule(r, n);
     go_on(r, name, "pruned", kvcache_derive(full, keep, rest, NULL, NULL), &ids, n, head);
-    ck_assert_int_eq(rope_set_reserve(&rope, r->m, ids.n, NULL), 0);
+    ck_assert_int_eq(rope_set_reserve(&rope, r->m, 0, ids.n, NULL), 0);
     go_on(r, name, "packed", kvcache_derive_packed(full, keep, rest, NULL, &rope, NULL), &ids, n, head);
     rope_set_fini(&rope);
     keepset_destroy(keep);

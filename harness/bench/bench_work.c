@@ -254,6 +254,8 @@ static int run_decode(struct bench_run *b, const struct bench_test *t, struct be
     int rc = -1, n = t->variant, steps = t->new_tokens;
     double seconds, bytes = 0, before = 0;
     b->progress(t->name, 0, b->repeats);
+    if (full)
+        kvcache_set_longest(full, hp, DEPTH + steps);
     if (!stream || !full || prefill(b, w, full, DEPTH, NULL, &seconds, e) || kvcache_seal(full, 0, e))
         goto out;
     for (int i = 0; i < n; i++) {
@@ -306,6 +308,8 @@ static int run_bf16(struct bench_run *b, const struct bench_test *t, struct benc
     double seconds[2];
     out->relative = 1;
     out->tokens = 1;
+    if (full)
+        kvcache_set_longest(full, &given->hp, DEPTH + t->new_tokens);
     if (!other || !full || prefill(b, w, full, DEPTH, NULL, &seconds[0], e) || kvcache_seal(full, 0, e))
         goto out;
     cache = kvcache_derive(full, NULL, decode_tail_capacity(1, t->new_tokens), NULL, e);

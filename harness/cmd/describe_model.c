@@ -120,8 +120,10 @@ static void add_positions(struct str *s, const struct hparams *hp)
         str_addf(s, ", scaling llama3 by %.9g (low %.9g, high %.9g, first trained on %d tokens)", hp->rope_factor,
                  hp->rope_low_freq_factor, hp->rope_high_freq_factor, hp->rope_original_context);
     if (hp->rope_scaling == MODEL_ROPE_LONGROPE)
-        str_addf(s, ", scaling longrope (the short factors, for texts up to %d tokens; queries and keys times %.6g)",
-                 hp->rope_original_context, hp->rope_attention_factor);
+        str_addf(s, ", scaling longrope (short factors up to %d tokens%s; queries and keys times %.6g)",
+                 hp->rope_original_context,
+                 model_rope_long(hp, hp->context_length) ? ", long ones for longer sequences" : "",
+                 hp->rope_attention_factor);
     if (hp->rope_dim)
         str_addf(s, ", of %d of %d dimensions", hp->rope_dim, hp->head_dim);
     if (hp->rope_local_base != 0)

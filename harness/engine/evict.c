@@ -304,7 +304,8 @@ static void turn(struct evict *v, int layer, int h, const struct list *t, int fr
 {
     size_t d = (size_t)v->s.model->hp.head_dim;
     struct kv_tail *tail = kvcache_tail(v->cache, layer, h);
-    const struct rope_table *rope = rope_set_of(v->s.rope, model_layer_kind(&v->s.model->hp, layer));
+    const struct rope_table *rope =
+        rope_set_of(v->s.rope, model_layer_kind(&v->s.model->hp, layer), kvcache_is_long(v->cache));
     int origin = kvcache_next_place(v->cache, layer, h) - t->n;
     for (int r = from; r < t->n; r++) {
         size_t slot = (size_t)t->order[r];

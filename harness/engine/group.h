@@ -56,6 +56,10 @@ struct group_done { /* one (cell, question); lent until the next call */
     const float *const *const *score;
 };
 
+/* Tokens that a prompt's sequence may have: its own and the longest continuation, generated or forced. What shares a
+ * prefill rotates alike, so questions are put into one group only where model_rope_long of this says the same. */
+int group_longest(const struct prompt *p, int max_new_tokens);
+
 struct group_run;
 struct group_run *group_begin(const struct group *g); /* g and what it points to outlive the run */
 /* 1: *out is the next row, question by question within a cell; chunked cells come last. 0: all rows were given. -1: the

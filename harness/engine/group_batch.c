@@ -9,8 +9,7 @@
 static int tail_capacity(const struct group_run *s, int q)
 {
     const struct prompt *p = &s->g->prompt[q];
-    int generated = group_new_tokens(s->g, q);
-    return decode_tail_capacity(p->ids.n - s->n, p->target.n > generated ? p->target.n : generated);
+    return decode_tail_capacity(p->ids.n - s->n, group_longest(p, group_new_tokens(s->g, q)) - p->ids.n);
 }
 
 /* Bytes that a cell's decoding holds and nobody else: segments that are not whole, and tails; or, where it is cut while
@@ -52,7 +51,7 @@ static int make_cache(struct group_run *s, struct cell_run *r, const struct kvca
     const struct model *m = s->g->model;
     const struct keepset *keep = r->cell == GROUP_REFERENCE ? NULL : s->cut[r->cell].keep;
     int capacity = tail_capacity(s, r->question), turned = !leaf && s->g->cell[r->cell]->packed;
-    if (turned && rope_set_reserve(&s->rope, m, s->n, e))
+    if (turned && rope_set_reserve(&s->rope, m, kvcache_is_long(s->full), s->n, e))
         return -1;
     timing_begin(TIMING_CUTTING);
     if (leaf)
@@ -110,7 +109,7 @@ static int make_private(struct group_run *s, struct cell_run *r, struct err *e)
         .n_feed = tail_capacity(s, r->question),
         .sample = s->g->sample_hash,
     };
-    if (setup.cell->packed && rope_set_reserve(&s->rope, m, s->n + setup.n_feed + 1, e))
+    if (setup.cell->packed && rope_set_reserve(&s->rope, m, kvcache_is_long(t->cache), s->n + setup.n_feed + 1, e))
         return -1;
     timing_begin(TIMING_CUTTING);
     if (take_tally(s, r->cell, e) == 0) {

@@ -255,7 +255,7 @@ static int take_cache(struct group_run *s, const struct branch *from, const stru
     const struct model *m = s->g->model;
     int first = to->cell[0], turned = is_turned(s, first, from), room = next_rows(s, to);
     const struct keepset *keep = s->cut[first].keep;
-    if (turned && rope_set_reserve(&s->rope, m, s->n, e))
+    if (turned && rope_set_reserve(&s->rope, m, kvcache_is_long(from->cache), s->n, e))
         return -1;
     to->cache = kvcache_gather(from->cache, keep, room, room, turned ? &s->rope : NULL, e);
     if (!to->cache)
@@ -341,6 +341,7 @@ static int begin_branch(struct group_run *s, struct chunked *k, struct err *e)
         branch_fini(&b);
         return -1;
     }
+    kvcache_set_longest(b.cache, &g->model->hp, s->longest);
     push(k, &b);
     return 1;
 }

@@ -59,7 +59,8 @@ struct chunked;
 
 struct group_run {
     const struct group *g;
-    int n; /* prompt tokens fed before pruning */
+    int n;       /* prompt tokens fed before pruning */
+    int longest; /* tokens that a sequence of the group may have (group_longest) */
     int is_read;
     struct kvcache *full;
     struct observer *observer;

@@ -19,6 +19,11 @@ int group_new_tokens(const struct group *g, int q)
     return own ? own : g->cell[GROUP_REFERENCE]->max_new_tokens;
 }
 
+int group_longest(const struct prompt *p, int max_new_tokens)
+{
+    return p->ids.n + (p->target.n > max_new_tokens ? p->target.n : max_new_tokens);
+}
+
 int group_wanted_row(const struct group *g, int c, int q)
 {
     return !g->wanted || g->wanted[(size_t)c * (size_t)g->n_question + (size_t)q];
@@ -102,7 +107,10 @@ static int read_prompt(struct group_run *s, struct err *e)
     for (int c = 0; c < g->n_cell; c++)
         skip[c] = !is_whole(g, c);
     s->full = kvcache_create_forgetful(hp, s->n, e);
-    if (!s->full || remember(s, skip, e))
+    if (!s->full)
+        goto out;
+    kvcache_set_longest(s->full, hp, s->longest);
+    if (remember(s, skip, e))
         goto out;
     if (whole) { /* nothing is held back: the first token of every answer is predicted here */
         s->first_logits = mem_try((size_t)hp->n_vocab, sizeof *s->first_logits, "logits", e);
@@ -206,6 +214,10 @@ struct group_run *group_begin(const struct group *g)
     size_t runs = (size_t)g->n_cell * (size_t)g->n_question;
     struct group_run *s = mem_new(1, sizeof *s);
     *s = (struct group_run){.g = g, .n = encode_n_before(&g->prompt[0], g->prune_after)};
+    for (int q = 0; q < g->n_question; q++) {
+        int longest = group_longest(&g->prompt[q], group_new_tokens(g, q));
+        s->longest = longest > s->longest ? longest : s->longest;
+    }
     s->cut = mem_new((size_t)g->n_cell, sizeof *s->cut);
     s->run = mem_new(runs, sizeof *s->run);
     s->answer = mem_new((size_t)g->n_question, sizeof *s->answer);

@@ -159,6 +159,7 @@ static int read_prompt(struct repr_output *o, const struct prompt *p, struct cel
     r->full = kvcache_create(hp, n, e);
     if (!r->full)
         return -1;
+    kvcache_set_longest(r->full, hp, held ? p->ids.n : n + 1);
     struct prefill read = {
         .model = o->m, .work = o->work, .token = p->ids.id, .n = n, .cache = r->full, .want_logits = held == 0};
     struct observe_pass pass = {.sample = experiment_sample_hash(o->x, o->task, sample)};

@@ -220,13 +220,33 @@ static int run_group(struct run *r, const struct prompts_at *at, const int *ques
     return rc;
 }
 
+/* 1 when a question's sequence is one that rotates as long ones do. */
+static int is_long(const struct run *r, const struct prompts_at *at, int q, const struct cell *cell)
+{
+    int own = at->item->question[q].max_new_tokens;
+    return model_rope_long(&r->model->hp, group_longest(&at->prompt[q], own ? own : cell->max_new_tokens));
+}
+
+/* Questions that share what is fed before the cut: one group or, where they do not all rotate alike, two. */
+static int run_shared(struct run *r, const struct prompts_at *at, const struct cell *first, struct err *e)
+{
+    int rc = 0, *part = mem_new((size_t)at->item->n_question + 1, sizeof *part);
+    for (int longs = 0; longs < 2 && rc == 0; longs++) {
+        int n = 0;
+        for (int q = 0; q < at->item->n_question; q++)
+            if (is_long(r, at, q, first) == longs)
+                part[n++] = q;
+        rc = n ? run_group(r, at, part, n, first, e) : 0;
+    }
+    mem_free(part);
+    return rc;
+}
+
 /* All groups of one item. With prune_after: context its questions share one, if they share all that is fed before it.
  */
 static int run_item(struct run *r, const struct prompts_at *at, struct err *e)
 {
-    int rc = 0, n = at->item->n_question, *all = mem_new((size_t)n + 1, sizeof *all);
-    for (int q = 0; q < n; q++)
-        all[q] = q;
+    int rc = 0, n = at->item->n_question;
     for (int c = 0; c < r->x->n_cell && rc == 0; c++) {
         const struct cell *first = &r->x->cell[c];
         enum prune_after after = first->prune_after;
@@ -236,11 +256,10 @@ static int run_item(struct run *r, const struct prompts_at *at, struct err *e)
         for (int q = 0; shared && q < n; q++) /* one without a question holds back its last token */
             shared = encode_n_before(&at->prompt[q], after) == at->prompt[q].context_end;
         if (shared)
-            rc = run_group(r, at, all, n, first, e);
+            rc = run_shared(r, at, first, e);
         for (int q = 0; !shared && q < n && rc == 0; q++)
-            rc = run_group(r, at, &all[q], 1, first, e);
+            rc = run_group(r, at, &q, 1, first, e);
     }
-    mem_free(all);
     return rc;
 }
 

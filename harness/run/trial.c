@@ -96,6 +96,8 @@ static struct kvcache *time_prefill(const struct sketch *s, const struct shape *
     for (int i = 0; i < tries && rc == 0; i++) {
         kvcache_destroy(cache);
         cache = kvcache_create_forgetful(hp, g->n, e);
+        if (cache) /* how it rotates takes no longer or shorter */
+            kvcache_set_longest(cache, hp, hp->context_length);
         struct prefill p = {.model = s->model,
                             .work = s->work,
                             .token = token,
@@ -308,6 +310,8 @@ static int calibrate_reading(const struct hparams *hp, struct shape g, double *r
 static struct kvcache *made_up(const struct hparams *hp, int n, struct err *e)
 {
     struct kvcache *c = kvcache_create(hp, n, e);
+    if (c)
+        kvcache_set_longest(c, hp, hp->context_length);
     for (int i = 0; c && i < hp->n_layer * hp->n_kv_head; i++) {
         struct kv_tail *t = kvcache_tail(c, i / hp->n_kv_head, i % hp->n_kv_head);
         t->n = n;

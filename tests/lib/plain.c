@@ -12,6 +12,7 @@ struct plain *plain_create(const struct model *m, int room, int packed)
     const struct hparams *hp = &m->hp;
     struct plain *p = mem_new(1, sizeof *p);
     *p = (struct plain){.m = m, .packed = packed, .room = room};
+    p->is_long = hp->rope_scaling == MODEL_ROPE_LONGROPE && room > hp->rope_original_context;
     p->list = mem_new((size_t)hp->n_layer * (size_t)hp->n_kv_head, sizeof *p->list);
     for (int i = 0; i < hp->n_layer * hp->n_kv_head; i++)
         p->list[i].entry = mem_new((size_t)room, sizeof *p->list[i].entry);
@@ -68,12 +69,15 @@ static int has_window(const struct model *m, int layer)
     return m->hp.layer_kinds[0] && m->hp.layer_kinds[layer] == 'w';
 }
 
-static void rotate(const struct model *m, int layer, double *y, const double *x, int pos)
+static void rotate(const struct plain *p, int layer, double *y, const double *x, int pos)
 {
+    const struct model *m = p->m;
     int half = m->hp.head_dim / 2, still = m->hp.layer_kinds[0] && m->hp.layer_kinds[layer] == 'n';
     double local = m->hp.rope_local_base;
     for (int i = 0; i < half; i++) {
         double by = local > 0 && has_window(m, layer) ? pow(local, -(double)i / half) : m->rope_freq[i];
+        if (p->is_long && i < model_rope_pairs(&m->hp))
+            by *= (double)m->hp.rope_divisor[i] / (double)m->hp.rope_long_divisor[i];
         double c = still ? 1 : cos(pos * by), s = still ? 0 : sin(pos * by);
         if (m->hp.rope_scaling == MODEL_ROPE_LONGROPE && i < model_rope_pairs(&m->hp)) {
             c *= m->hp.rope_attention_factor;
@@ -99,9 +103,9 @@ static void attend(struct plain *p, int layer, int head, const double *q, double
     int d = hp->head_dim, n = list->n;
     double *turned_q = mem_new((size_t)d, sizeof(double)), *turned_k = mem_new((size_t)d, sizeof(double)),
            *w = mem_new((size_t)n, sizeof(double)), top = -INFINITY, sum = 0;
-    rotate(p->m, layer, turned_q, q, p->packed ? n - 1 : p->n_seen);
+    rotate(p, layer, turned_q, q, p->packed ? n - 1 : p->n_seen);
     for (int j = 0; j < n; j++) {
-        rotate(p->m, layer, turned_k, list->entry[j].k, p->packed ? j : list->entry[j].pos);
+        rotate(p, layer, turned_k, list->entry[j].k, p->packed ? j : list->entry[j].pos);
         for (int i = 0; i < d; i++)
             w[j] += turned_q[i] * turned_k[i];
         w[j] /= sqrt(hp->query_scalar > 0 ? hp->query_scalar : d);

@@ -21,6 +21,7 @@ struct plain_list {
 
 struct plain {
     const struct model *m;
+    int is_long;             /* longrope: rotates as a sequence of `room` tokens does */
     int packed;              /* 1: an entry stands at its place in its list, 0: at its token's position */
     int n_seen, room;        /* tokens fed; at most */
     struct plain_list *list; /* [n_layer][n_kv_head] */

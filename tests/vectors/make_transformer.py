@@ -44,9 +44,9 @@ LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_fr
           "original_max_position_embeddings": 64}
 
 
-
 def longrope(pairs):
-    """Texts of 190 tokens: the short factors hold. The ratio is large so that the attention factor is far from 1."""
+    """The ratio is large so that the attention factor is far from 1. Of transformers' answers only those of one pass count: it
+    takes the factors by the tokens that it has seen so far, so that text fed in pieces is rotated by both lists."""
     return {"rope_type": "longrope", "factor": 32.0, "short_factor": [round(1 + 0.09 * i * i, 2) for i in range(pairs)],
             "long_factor": [2.0 + i for i in range(pairs)]}
 
@@ -82,6 +82,12 @@ MODELS = [
     ("phi3", 2, 48, 4, 2, 12, 40, 61, False, {"rope_theta": 10000.0, **longrope(6)}, {"original_max_position_embeddings": 200}),
     ("phi3", 2, 48, 3, 1, 16, 40, 53, True, {"rope_theta": 10000.0, **longrope(6), "attention_factor": 1.25},
      {"original_max_position_embeddings": 200, "partial_rotary_factor": 0.75}),
+    # longer than the original context: the whole text; prompt and continuation together, but neither the prompt nor the first text
+    ("phi3", 2, 48, 4, 2, 12, 40, 61, False, {"rope_theta": 10000.0, **longrope(6)}, {"original_max_position_embeddings": 39}),
+    ("phi3", 2, 48, 3, 1, 16, 40, 53, True, {"rope_theta": 10000.0, **longrope(6), "attention_factor": 1.25},
+     {"original_max_position_embeddings": 12, "partial_rotary_factor": 0.75}),
+    ("phi3", 2, 42, 3, 1, 14, 30, 59, False, {"rope_theta": 500.0, **longrope(7)},
+     {"original_max_position_embeddings": 175, "sliding_window": 37}),
     ("olmo2", 2, 40, 4, 2, 10, 36, 61, False, {"rope_theta": 500000.0}, {}),
     ("smollm3", 5, 32, 4, 2, 8, 24, 53, True, {"rope_theta": 2000000.0}, {}),
     ("granite", 2, 32, 4, 2, 8, 24, 61, True, {"rope_theta": 10000.0},
