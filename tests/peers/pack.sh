@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # pack.sh FOLDER: what scaling.py needs on a machine without a network, beside this tree: FOLDER/depthkv.tar.xz (make bundle,
 # without data) and FOLDER/site.tar.xz (kvpress and what it needs that an installation of torch and transformers lacks or has in
-# other versions; nothing in it is made for one version of Python). 19 MB. There, in a copy of the tree:
+# other versions; nothing in it is made for one version of Python). 22 MB. There, in a copy of the tree:
 #   python3 tests/peers/scaling.py FOLDER/depthkv.tar.xz --site FOLDER/site.tar.xz --work DIR --budget SECONDS
 set -euo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
