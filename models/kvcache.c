@@ -28,7 +28,15 @@ struct kv_block {
     float *data;
 };
 
-static atomic_size_t resident;
+/* Bytes that all caches hold: of the process, or of the job whose team the thread belongs to. */
+static atomic_size_t of_all;
+static _Thread_local atomic_size_t *of_job;
+#define resident (of_job ? of_job : &of_all)
+
+void kvcache_count_in(atomic_size_t *bytes)
+{
+    of_job = bytes;
+}
 
 static size_t entry_bytes(int head_dim)
 {
@@ -45,7 +53,7 @@ size_t kvcache_index(const struct kvcache *c, int layer, int kv_head)
 static void free_arrays(int32_t *pos, float *k, float *v, struct kv_block *block, int capacity, int head_dim)
 {
     if (k)
-        atomic_fetch_sub(&resident, (size_t)capacity * entry_bytes(head_dim));
+        atomic_fetch_sub(resident, (size_t)capacity * entry_bytes(head_dim));
     mem_free(pos);
     if (!block) {
         mem_free(k);
@@ -71,7 +79,7 @@ static int alloc_arrays(int capacity, int head_dim, int32_t **pos, float **k, fl
     *k = mem_try_raw((size_t)capacity, (size_t)head_dim * sizeof **k, "cached keys", e);
     *v = mem_try_raw((size_t)capacity, (size_t)head_dim * sizeof **v, "cached values", e);
     if (*pos && *k && *v) {
-        atomic_fetch_add(&resident, (size_t)capacity * entry_bytes(head_dim));
+        atomic_fetch_add(resident, (size_t)capacity * entry_bytes(head_dim));
         return 0;
     }
     mem_free(*pos);
@@ -102,7 +110,7 @@ static struct kv_block *block_create(int refs, size_t entries, int head_dim, str
         return NULL;
     struct kv_block *block = mem_new(1, sizeof *block);
     *block = (struct kv_block){.refs = refs, .data = data};
-    atomic_fetch_add(&resident, entries * entry_bytes(head_dim));
+    atomic_fetch_add(resident, entries * entry_bytes(head_dim));
     return block;
 }
 
@@ -395,7 +403,7 @@ int kvcache_seal(struct kvcache *c, int tail_capacity, struct err *e)
         *s = (struct kv_segment){
             .refs = 1, .n = t->n, .head_dim = c->head_dim, .pos = t->pos, .k = t->k, .v = t->v, .block = t->block};
         /* the segment accounts for n entries; the unused rest of the tail's room is no longer counted */
-        atomic_fetch_sub(&resident, (size_t)(t->cap - t->n) * entry_bytes(c->head_dim));
+        atomic_fetch_sub(resident, (size_t)(t->cap - t->n) * entry_bytes(c->head_dim));
         c->segment[i] = s;
         *t = (struct kv_tail){0};
     }
@@ -598,5 +606,5 @@ size_t kvcache_bytes(const struct kvcache *c)
 
 size_t kvcache_resident_bytes(void)
 {
-    return atomic_load(&resident);
+    return atomic_load(resident);
 }

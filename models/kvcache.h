@@ -17,6 +17,7 @@
 #ifndef MODELS_KVCACHE_H
 #define MODELS_KVCACHE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -116,5 +117,8 @@ void kvcache_undo(struct kvcache *c);
 size_t kvcache_bytes(const struct kvcache *c);
 /* Bytes allocated by all caches and segments of the process, each counted once. */
 size_t kvcache_resident_bytes(void);
+/* From now on caches that this thread makes and frees are counted there; NULL: with those of the process. For jobs that
+ * run side by side: every thread of a team says so. */
+void kvcache_count_in(atomic_size_t *bytes);
 
 #endif

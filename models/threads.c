@@ -20,7 +20,8 @@ static struct {
 } cores;
 static int how = 1;
 static int n_placed;
-static _Thread_local int team; /* threads of the caller's team that were seen to; 0: not yet */
+static _Thread_local int before; /* cores that belong to teams of other jobs */
+static _Thread_local int team;   /* threads of the caller's team that were seen to; 0: not yet */
 
 /* The first number in a file of the system, which begins a list of hardware threads; -1: there is none. */
 static int first_sibling(int cpu)
@@ -93,7 +94,7 @@ static int claim(int core)
 static int claim_cores(int n, int *core)
 {
     int have = 0;
-    for (int i = 0; i < cores.n && have < n; i++) {
+    for (int i = before; i < cores.n && have < n; i++) {
         cores.claimed[i] = cores.claimed[i] || claim(i);
         if (cores.claimed[i])
             core[have++] = i;
@@ -115,13 +116,13 @@ static int go_to(int core)
 
 int threads_place(int n)
 {
-    static int core[MAX_CORE];
+    int core[MAX_CORE];
     if (team == n || !how)
         return n_placed;
     look();
     team = n;
     n_placed = 0;
-    if (n < 2 || n > cores.n || others_said_where() || (how < 2 && is_crowded()) || !claim_cores(n, core))
+    if (n < 2 || before + n > cores.n || others_said_where() || (how < 2 && is_crowded()) || !claim_cores(n, core))
         return 0;
     int placed = 0;
 #pragma omp parallel num_threads(n) reduction(+ : placed)
@@ -129,6 +130,12 @@ int threads_place(int n)
         placed += go_to(core[omp_get_thread_num()]);
     n_placed = placed;
     return placed;
+}
+
+void threads_behind(int n)
+{
+    before = n;
+    team = 0;
 }
 
 void threads_forget(void)

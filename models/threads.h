@@ -13,6 +13,8 @@ int threads_cores(void);
  */
 int threads_place(int n);
 void threads_forget(void);
+/* The caller's team begins behind n cores of other teams of this process. After threads_cores was called once. */
+void threads_behind(int n);
 
 /* How many threads of the last team that was placed have a core. */
 int threads_placed(void);

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "harness/base/mem.h"
@@ -62,7 +63,7 @@ struct pass {
     int local;         /* layers with a window have a rotation of their own */
 };
 
-static int n_thread_wanted;
+static atomic_int n_thread_wanted;
 
 void transformer_set_threads(int n)
 {
@@ -73,6 +74,12 @@ void transformer_set_threads(int n)
 int transformer_threads(void)
 {
     return n_thread_wanted ? n_thread_wanted : omp_get_max_threads();
+}
+
+void transformer_on_every_thread(void (*call)(void *arg), void *arg)
+{
+#pragma omp parallel
+    call(arg);
 }
 
 int transformer_thread_index(void)

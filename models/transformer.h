@@ -104,6 +104,7 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
 /* Threads for everything in the process that is parallel; the numbers do not depend on it. */
 void transformer_set_threads(int n);
 int transformer_threads(void);
+void transformer_on_every_thread(void (*call)(void *arg), void *arg); /* of the caller's team */
 int transformer_thread_index(void); /* of the caller within a parallel loop */
 
 #endif

@@ -85,6 +85,7 @@
     SUITE(evict) \
     SUITE(bench) \
     SUITE(blas_choice) \
+    SUITE(jobs) \
     SUITE(threads) \
     SUITE(fuzz_findings)
 

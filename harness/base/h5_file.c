@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,7 +91,7 @@ static void release(struct h5 *f)
 
 static int open_output(struct h5 *f, struct err *e)
 {
-    static unsigned long order; /* not for use from several threads */
+    static atomic_ulong order;
     struct stat st;
     struct str tmp = {0};
     if (stat(f->path, &st) == 0 && !S_ISREG(st.st_mode))

@@ -3,6 +3,7 @@
  * process ends. Every handle starts invalid and is closed on one exit path; the library's own error printing is off,
  * and the innermost entry of its error stack goes into our message. */
 #include <hdf5.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "harness/base/h5_int.h"
@@ -167,6 +168,27 @@ static hid_t text_type(size_t size)
 }
 
 /* Memory and file have the same; made once, and never closed. */
+/* HDF5 is for one thread at a time, and so is what it keeps between calls. Every function that others call takes its
+ * turn; it may call another one. */
+static pthread_mutex_t turn = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+static pthread_mutex_t *take_turn(void)
+{
+    static _Thread_local int is_silent; /* HDF5 would print what went wrong, for every thread that has not said no */
+    pthread_mutex_lock(&turn);
+    if (!is_silent)
+        H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    is_silent = 1;
+    return &turn;
+}
+
+static void end_turn(pthread_mutex_t **mine)
+{
+    pthread_mutex_unlock(*mine);
+}
+
+#define IN_TURN pthread_mutex_t *mine __attribute__((cleanup(end_turn))) = take_turn()
+
 static hid_t types[H5_TYPE_OTHER];
 static hid_t driver = H5I_INVALID_HID, access_of_files, creation_of_files, creation_of_groups, creation_of_datasets;
 
@@ -230,6 +252,7 @@ static enum h5_type classify(hid_t id)
 
 int h5_library_open(struct h5 *f, struct err *e)
 {
+    IN_TURN;
     if (ready())
         return err_set(e, ERR_UNSUPPORTED, "%s: this HDF5 library is none that can be used", f->path);
     if (H5Pset_driver(access_of_files, driver, &f) >= 0)
@@ -243,6 +266,7 @@ int h5_library_open(struct h5 *f, struct err *e)
 
 int h5_library_close(struct h5 *f, struct err *e)
 {
+    IN_TURN;
     hid_t id = f->id;
     f->id = -1;
     h5_trail_forget(f, 0);
@@ -256,6 +280,7 @@ int h5_library_close(struct h5 *f, struct err *e)
 
 int64_t h5_open_member(int64_t group, const char *name, int *odd)
 {
+    IN_TURN;
     hid_t id = H5Oopen(group, name, H5P_DEFAULT);
     *odd = id < 0 && H5Iget_type(group) == H5I_GROUP && H5Lexists(group, name, H5P_DEFAULT) != 0;
     H5Eclear2(H5E_DEFAULT);
@@ -264,6 +289,7 @@ int64_t h5_open_member(int64_t group, const char *name, int *odd)
 
 void h5_drop(int64_t id)
 {
+    IN_TURN;
     drop(id);
 }
 
@@ -296,6 +322,7 @@ static hid_t parent_of(const struct h5 *f, const char *path, const char **name)
 
 int h5_is_group(const struct h5 *f, const char *path)
 {
+    IN_TURN;
     hid_t id = open_as(f, path, H5I_GROUP, NULL);
     drop(id);
     return id >= 0;
@@ -320,6 +347,7 @@ static void make_room(hid_t group)
 
 int h5_create_group(struct h5 *f, const char *path, struct err *e)
 {
+    IN_TURN;
     const char *name;
     hid_t above = parent_of(f, path, &name), g = H5Gcreate2(above, name, H5P_DEFAULT, creation_of_groups, H5P_DEFAULT);
     int rc = g < 0 ? not_written(f, path, "can't create the group", e) : written(f, e);
@@ -345,6 +373,7 @@ static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, vo
 
 int h5_list(const struct h5 *f, const char *group, char ***names, size_t *n, struct err *e)
 {
+    IN_TURN;
     struct names l = {0};
     hid_t g = open_as(f, group, H5I_GROUP, e);
     if (g < 0)
@@ -367,6 +396,7 @@ int h5_list(const struct h5 *f, const char *group, char ***names, size_t *n, str
 
 int h5_stat(const struct h5 *f, const char *path, struct h5_info *out, struct err *e)
 {
+    IN_TURN;
     hid_t d = open_as(f, path, H5I_DATASET, e), space = H5I_INVALID_HID, type = H5I_INVALID_HID;
     hsize_t dim[H5S_MAX_RANK];
     struct h5_info info = {0};
@@ -399,6 +429,7 @@ out:
 
 int h5_create_dataset(struct h5 *f, const char *path, enum h5_type t, int rank, const uint64_t *dim, struct err *e)
 {
+    IN_TURN;
     hsize_t size[H5_MAX_RANK] = {0};
     const char *name;
     for (int i = 0; i < rank; i++)
@@ -443,12 +474,14 @@ static int move_rows(const struct h5 *f, const char *path, enum h5_type t, uint6
 int h5_read_part(const struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, void *dst,
                  struct err *e)
 {
+    IN_TURN;
     return move_rows(f, path, t, first, n, dst, NULL, e);
 }
 
 int h5_write_part(struct h5 *f, const char *path, enum h5_type t, uint64_t first, uint64_t n, const void *src,
                   struct err *e)
 {
+    IN_TURN;
     int rc = move_rows(f, path, t, first, n, NULL, src, e);
     if (rc)
         f->failed = 1;
@@ -457,6 +490,7 @@ int h5_write_part(struct h5 *f, const char *path, enum h5_type t, uint64_t first
 
 int h5_read_variable(const struct h5 *f, const char *path, char **out, size_t n, struct err *e)
 {
+    IN_TURN;
     char **theirs = mem_try(n + 1, sizeof *theirs, path, e);
     hid_t d = theirs ? open_as(f, path, H5I_DATASET, e) : H5I_INVALID_HID,
           space = d >= 0 ? H5Dget_space(d) : H5I_INVALID_HID;
@@ -478,6 +512,7 @@ int h5_read_variable(const struct h5 *f, const char *path, char **out, size_t n,
 int h5_set_attr(struct h5 *f, const char *path, const char *name, enum h5_type t, size_t size, const void *v,
                 struct err *e)
 {
+    IN_TURN;
     hid_t type = t == H5_TYPE_STRING ? text_type(size) : types[t];
     hid_t o = f->writable ? open_as(f, path, H5I_BADID, e) : H5I_INVALID_HID, space = H5I_INVALID_HID,
           a = H5I_INVALID_HID;
@@ -504,6 +539,7 @@ int h5_set_attr(struct h5 *f, const char *path, const char *name, enum h5_type t
 
 int h5_has(const struct h5 *f, const char *path, const char *name)
 {
+    IN_TURN;
     hid_t o = open_as(f, path, H5I_BADID, NULL);
     int there = o >= 0 && H5Aexists(o, name) > 0;
     drop(o);
@@ -537,6 +573,7 @@ static hid_t open_attr(const struct h5 *f, const char *path, const char *name, H
 /* An unsigned one may be too large. */
 int h5_get_int(const struct h5 *f, const char *path, const char *name, int64_t *v, struct err *e)
 {
+    IN_TURN;
     hid_t t, a = open_attr(f, path, name, H5T_INTEGER, H5T_INTEGER, "integer", &t, e);
     uint64_t wide = 0;
     if (a < 0)
@@ -556,6 +593,7 @@ int h5_get_int(const struct h5 *f, const char *path, const char *name, int64_t *
 
 int h5_get_double(const struct h5 *f, const char *path, const char *name, double *v, struct err *e)
 {
+    IN_TURN;
     hid_t t, a = open_attr(f, path, name, H5T_FLOAT, H5T_INTEGER, "number", &t, e);
     if (a < 0)
         return -1;
@@ -568,6 +606,7 @@ int h5_get_double(const struct h5 *f, const char *path, const char *name, double
 /* h5py writes variable-length texts, this file fixed ones: both are read. */
 char *h5_get_string(const struct h5 *f, const char *path, const char *name, struct err *e)
 {
+    IN_TURN;
     hid_t t, a = open_attr(f, path, name, H5T_STRING, H5T_STRING, "string", &t, e);
     char *out = NULL, *theirs = NULL;
     if (a < 0)
@@ -608,6 +647,7 @@ static herr_t add_attr(hid_t object, const char *name, const H5A_info_t *info, v
 
 int h5_list_attrs(const struct h5 *f, const char *path, char ***names, size_t *n, struct err *e)
 {
+    IN_TURN;
     hid_t o = open_as(f, path, H5I_BADID, e);
     struct names l = {0};
     if (o < 0)

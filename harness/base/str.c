@@ -4,6 +4,7 @@
 #include <locale.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,9 +181,15 @@ int str_to_int64(const char *text, int64_t *out)
 
 int str_to_double(const char *text, double *out)
 {
-    static locale_t c_locale;
-    if (!c_locale)
-        c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    static _Atomic(locale_t) of_all;
+    locale_t c_locale = atomic_load(&of_all);
+    if (!c_locale) {
+        locale_t mine = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+        if (atomic_compare_exchange_strong(&of_all, &c_locale, mine))
+            c_locale = mine;
+        else
+            freelocale(mine); /* another thread was first */
+    }
     char *end;
     if (*text == '\0' || strchr(" \t\n\r\v\f", *text))
         return -1;

@@ -12,6 +12,7 @@
 #include "harness/run/calibration.h"
 #include "harness/run/estimate.h"
 #include "harness/run/feasible.h"
+#include "harness/run/jobs.h"
 #include "harness/run/runner.h"
 #include "harness/run/trial.h"
 #include "harness/run/tryout.h"
@@ -29,8 +30,8 @@ static const char help[] =
     "memory and n/a go by what they have. Time goes by rates of this machine, calibrated in some tenths of a "
     "second.\n\n"
     "usage: depthkv check FILE.yaml [--set KEY=VALUE]... [--limit N] [--threads N] [--memory SIZE] [--measure]\n"
-    "                     [--json]\n\n"
-    "  --set, --limit, --threads, --memory   as for run\n"
+    "                     [--jobs N] [--json]\n\n"
+    "  --set, --limit, --threads, --memory, --jobs   as for run\n"
     "  --measure   time some layers of the model's shape on this machine, and tell the time that follows from them\n"
     "  --json   one JSON object a line: the cells, then what each model takes\n\n"
     "example:\n"
@@ -195,7 +196,23 @@ static struct speed find_speed(const struct experiment *x, int model)
     return s;
 }
 
-static void print_json_estimate(const struct experiment *x, int m, const struct estimate *t, const struct speed *s)
+/* What so many prompts at once hold; those of run's choice where nobody says how many. */
+struct side_by_side {
+    int n;
+    double peak;
+};
+
+static struct side_by_side find_jobs(const struct experiment *x, int model, double memory, int jobs)
+{
+    struct jobs_choice c;
+    jobs_choose(x, transformer_threads(), memory, (double)free_memory(), &c);
+    struct side_by_side s = {.n = jobs ? jobs : c.best};
+    s.peak = jobs_memory(x, model, transformer_threads(), memory, s.n);
+    return s;
+}
+
+static void print_json_estimate(const struct experiment *x, int m, const struct estimate *t, const struct speed *s,
+                                const struct side_by_side *j)
 {
     const struct hparams *hp = &x->model[m].hp;
     int windows = hp->n_layer - model_n_prunable(hp);
@@ -205,15 +222,16 @@ static void print_json_estimate(const struct experiment *x, int m, const struct 
                "{\"model\":%s,\"cells\":%d,\"samples\":%d,\"groups\":%d,\"threads\":%d,\"flop\":%.6g,\"seconds\":%.6g,"
                "\"rates\":\"%s\",\"prompt_flops\":%.4g,\"step_flops\":%.4g,"
                "\"weight_bytes\":%.0f,\"full_cache_bytes\":%.0f,\"cut_cache_bytes\":%.0f,\"memory_bytes\":%.0f,"
+               "\"jobs\":%d,\"jobs_memory_bytes\":%.0f,"
                "\"layers\":%d,\"layers_with_window\":%d,\"window\":%d}\n",
                name.p, x->n_cell, most_samples(x), t->groups, transformer_threads(), t->flop,
                estimate_seconds(&t->work, &s->rates), s->is_measured ? "calibrated" : "assumed", s->rates.read,
-               s->rates.step, t->weights, t->full_cache, t->cut_caches, t->peak, hp->n_layer, windows,
+               s->rates.step, t->weights, t->full_cache, t->cut_caches, t->peak, j->n, j->peak, hp->n_layer, windows,
                windows ? hp->window : 0);
     str_free(&name);
 }
 
-static void print_estimate(const struct experiment *x, double memory, int json)
+static void print_estimate(const struct experiment *x, double memory, int jobs, int json)
 {
     const double MIB = 1048576;
     int threads = transformer_threads();
@@ -221,8 +239,9 @@ static void print_estimate(const struct experiment *x, double memory, int json)
         struct estimate t;
         struct speed speed = find_speed(x, m);
         estimate_model(x, m, memory, threads, &t);
+        struct side_by_side side = find_jobs(x, m, memory, jobs);
         if (json) {
-            print_json_estimate(x, m, &t, &speed);
+            print_json_estimate(x, m, &t, &speed, &side);
             continue;
         }
         struct str layers = {0};
@@ -241,6 +260,9 @@ static void print_estimate(const struct experiment *x, double memory, int json)
                    "%.1f\n",
                    t.peak / MIB, t.most.weights / MIB, t.most.full_cache / MIB, t.most.activations / MIB,
                    t.most.scores / MIB, (t.peak - estimate_base(&t.most)) / MIB);
+        if (side.n > 1)
+            quote_show(stdout, "with %d prompts at once (run --jobs %d): about %.0f MiB at most\n", side.n, side.n,
+                       side.peak / MIB);
     }
 }
 
@@ -368,7 +390,7 @@ static int try_out(struct experiment *x)
 }
 
 /* What stands in a file that can be run: cells, why some of them can't, time and memory. */
-static int tell(const struct experiment *x, double memory, int measure, int json)
+static int tell(const struct experiment *x, double memory, int jobs, int measure, int json)
 {
     struct err e = {0};
     struct err *why = mem_new((size_t)x->n_cell + 1, sizeof *why);
@@ -381,7 +403,7 @@ static int tell(const struct experiment *x, double memory, int measure, int json
     if (!json)
         print_reasons(x, why);
     mem_free(why);
-    print_estimate(x, memory, json);
+    print_estimate(x, memory, jobs, json);
     print_groups(x, memory, json);
     int rc = measure ? print_measured(x, json) : CLI_OK;
     if (estimate_check(x, (double)free_memory(), transformer_threads(), &e))
@@ -391,18 +413,19 @@ static int tell(const struct experiment *x, double memory, int measure, int json
 
 int cmd_check(int argc, char **argv)
 {
-    enum { SET = 256, LIMIT, THREADS, MEMORY, MEASURE, JSON };
+    enum { SET = 256, LIMIT, THREADS, MEMORY, MEASURE, JSON, JOBS };
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
                                           {"set", required_argument, NULL, SET},
                                           {"limit", required_argument, NULL, LIMIT},
                                           {"threads", required_argument, NULL, THREADS},
                                           {"memory", required_argument, NULL, MEMORY},
+                                          {"jobs", required_argument, NULL, JOBS},
                                           {"measure", no_argument, NULL, MEASURE},
                                           {"json", no_argument, NULL, JSON},
                                           {NULL, 0, NULL, 0}};
     struct cli_set set = {0};
     int c, start = 1, json = 0, measure = 0;
-    int64_t limit = 0, memory = runner_memory;
+    int64_t limit = 0, jobs = 0, memory = runner_memory;
     struct experiment x;
     struct err e = {0};
     while ((c = cli_option(argc, argv, ":h", longs, &start)) != -1) {
@@ -417,6 +440,9 @@ int cmd_check(int argc, char **argv)
                 return CLI_USAGE;
         } else if (c == THREADS) {
             if (cli_threads("check", optarg))
+                return CLI_USAGE;
+        } else if (c == JOBS) {
+            if (cli_int("check", "--jobs", optarg, 1, 1024, &jobs))
                 return CLI_USAGE;
         } else if (c == MEMORY) {
             if (str_to_bytes(optarg, &memory))
@@ -435,7 +461,7 @@ int cmd_check(int argc, char **argv)
         return CLI_USAGE;
     int rc = calibration_check(&x, &e) ? cli_fail(&e) : try_out(&x);
     if (!rc)
-        rc = tell(&x, (double)memory, measure, json);
+        rc = tell(&x, (double)memory, (int)jobs, measure, json);
     experiment_fini(&x);
     return rc;
 }

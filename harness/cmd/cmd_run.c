@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/base/free_memory.h"
 #include "harness/base/fs.h"
 #include "harness/base/leave.h"
 #include "harness/base/mem.h"
@@ -13,7 +14,9 @@
 #include "harness/experiment/experiment.h"
 #include "harness/report/report.h"
 #include "harness/rows/manifest.h"
+#include "harness/run/jobs.h"
 #include "harness/run/runner.h"
+#include "models/transformer.h"
 
 static const char help[] =
     "Run an experiment, or continue one that was stopped.\n\n"
@@ -24,6 +27,9 @@ static const char help[] =
     "  --set KEY=VALUE    override a value of the file: --set sweep.1.keep=[0.2]; may be repeated\n"
     "  --limit N          at most N samples a task\n"
     "  --threads N        threads; the numbers do not depend on it\n"
+    "  --jobs N           prompts that are computed at once, each with its share of threads and memory; the numbers "
+    "do\n"
+    "                     not depend on it. Default: as many as a model of this size leaves threads idle for\n"
     "  --memory SIZE      bytes for the caches of cells that decode at once, beside the full cache (default 2G, and "
     "never\n"
     "                     more than is free); the numbers do not depend on it\n"
@@ -39,7 +45,7 @@ static const char help[] =
 struct options {
     const char *file, *dir, *model, *tasks, *policies, *keeps;
     struct cli_set set;
-    int64_t limit, samples, length, memory;
+    int64_t limit, samples, length, memory, jobs;
     int quiet;
 };
 
@@ -92,12 +98,13 @@ static void compose(const struct options *o, struct str *y)
 /* 0, or an exit code + 1 so that -h can end with 0. */
 static int parse(int argc, char **argv, struct options *o)
 {
-    enum { SET = 256, LIMIT, THREADS, MEMORY, SAMPLES, LENGTH };
+    enum { SET = 256, LIMIT, THREADS, MEMORY, SAMPLES, LENGTH, JOBS };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},
         {"set", required_argument, NULL, SET},
         {"limit", required_argument, NULL, LIMIT},
         {"threads", required_argument, NULL, THREADS},
+        {"jobs", required_argument, NULL, JOBS},
         {"memory", required_argument, NULL, MEMORY},
         {"quiet", no_argument, NULL, 'q'},
         {"samples", required_argument, NULL, SAMPLES},
@@ -120,6 +127,7 @@ static int parse(int argc, char **argv, struct options *o)
         case SAMPLES: bad = cli_int("run", "--samples", optarg, 1, 1000000000, &o->samples); break;
         case LENGTH: bad = cli_int("run", "--length", optarg, 16, 100000000, &o->length); break;
         case THREADS: bad = cli_threads("run", optarg); break;
+        case JOBS: bad = cli_int("run", "--jobs", optarg, 1, 1024, &o->jobs); break;
         case MEMORY:
             if (str_to_bytes(optarg, &o->memory))
                 return cli_usage("run", "--memory: expected a size as 8G or 512M, found '%s'", optarg) + 1;
@@ -189,6 +197,22 @@ static int tell_removed(const char *dir, struct err *e)
     return -1;
 }
 
+/* Said where it is more than one. What was asked for is cut to what fits into memory. */
+static int choose_jobs(const struct experiment *x, const struct options *o)
+{
+    struct jobs_choice c;
+    double memory = (double)(o->memory ? o->memory : runner_memory);
+    jobs_choose(x, transformer_threads(), memory, (double)free_memory(), &c);
+    int n = o->jobs ? (int)o->jobs : c.best;
+    if (n > c.most && o->jobs)
+        quote_show(stderr, "warning: --jobs %d: memory is free for %d\n", n, c.most);
+    n = n < c.most ? n : c.most;
+    n = n < transformer_threads() ? n : transformer_threads();
+    if (n > 1 && !o->quiet)
+        quote_show(stderr, "%d prompts at once, %d threads each\n", n, transformer_threads() / n);
+    return n;
+}
+
 int cmd_run(int argc, char **argv)
 {
     struct options o = {.samples = 16, .length = 1024};
@@ -206,6 +230,7 @@ int cmd_run(int argc, char **argv)
     char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name);
     struct runner_options ro = {.dir = dir, .memory = (size_t)o.memory, .quiet = o.quiet, .argc = argc, .argv = argv};
     tell_fewer(&x);
+    ro.jobs = choose_jobs(&x, &o);
     leave_when_asked();
     int bad = runner_run(&x, &ro, &s, &e);
     if (!bad && (manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &messages, &e) ||

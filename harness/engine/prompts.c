@@ -80,6 +80,16 @@ int prompts_count(const struct prompts *p)
     return p->n;
 }
 
+int prompts_total(const struct prompts *p)
+{
+    return p->n * p->n_cell;
+}
+
+void prompts_seek(struct prompts *p, int next)
+{
+    p->next = next;
+}
+
 static void forget(struct prompts *p)
 {
     for (int q = 0; q < p->n_prompt; q++)
@@ -105,7 +115,7 @@ static int encode_all(struct prompts *p, struct err *e)
 int prompts_next(struct prompts *p, struct prompts_at *at, struct err *e)
 {
     forget(p);
-    if (p->next == p->n * p->n_cell)
+    if (p->next >= p->n * p->n_cell)
         return 0;
     int which = p->next % p->n_cell;
     *at = (struct prompts_at){

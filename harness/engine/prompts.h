@@ -40,6 +40,9 @@ struct prompts *prompts_begin(const struct experiment *x, int model, int task, c
 int prompts_count(const struct prompts *p); /* samples that there are to visit */
 /* 1: the next one; 0: there are no more; -1: an interrupt or an error of the system, which is not the sample's. */
 int prompts_next(struct prompts *p, struct prompts_at *at, struct err *e);
+/* How many prompts_next gives, and which one it gives next: for those who share them out. */
+int prompts_total(const struct prompts *p);
+void prompts_seek(struct prompts *p, int next);
 /* For those who can't go on without a prompt: at->why, with file, line, task and sample; -1. */
 int prompts_fail(const struct prompts *p, const struct prompts_at *at, struct err *e);
 void prompts_end(struct prompts *p); /* NULL is fine */

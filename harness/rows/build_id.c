@@ -44,6 +44,7 @@ static const struct {
     {"harness/run/calibration.", "it refuses experiments, and changes none"},
     {"harness/run/estimate.", "how many cells decode at once, on which no bit depends"},
     {"harness/run/feasible.", "what check says ahead"},
+    {"harness/run/jobs.", "how many prompts are computed at once, on which no bit depends"},
     {"harness/run/progress.", "it prints for people"},
     {"harness/run/tryout.", "what check says ahead"},
     {"models/blas_choice.", "the kernels that it chooses stand in what OpenBLAS says of itself"},

@@ -2,6 +2,8 @@
 #include "harness/base/leave.h"
 #include "harness/run/open_model.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,17 +25,32 @@
 #include "harness/run/calibration.h"
 #include "harness/run/estimate.h"
 #include "harness/run/progress.h"
+#include "models/threads.h"
+#include "models/transformer.h"
+
+static void kvcache_count_here(void *bytes)
+{
+    kvcache_count_in(bytes);
+}
 
 const int64_t runner_memory = (int64_t)2 << 30;
 
+/* What jobs that run side by side have in common, besides what none of them writes to. */
+struct jobs {
+    pthread_mutex_t lock; /* of the journal, kept.h5, the summary, and progress */
+    atomic_int next;      /* the prompt that nobody has taken yet */
+    atomic_int stop;      /* 1: one of them failed */
+};
+
 struct run {
+    struct jobs *jobs; /* NULL: there is one only */
     struct experiment *x;
     const struct runner_options *o;
     struct runner_summary *sum;
     struct journal *journal;
     struct keptfile *kept; /* NULL unless recorded */
     struct workspace *work;
-    struct progress progress;
+    struct progress *progress;
     char engine[HASH_HEX];
     struct plan *plan;
     char (*cell_key)[HASH_HEX]; /* [x->n_cell] of those whose model is loaded */
@@ -45,7 +62,20 @@ struct run {
     const struct cell *loaded; /* the first one of those that the loaded weights are for */
     struct cell **cell;        /* [x->n_cell] room for those of the group that runs now */
     int longest;               /* prompt that the workspace has grown to */
+    int n_job;
 };
+
+static void lock(const struct run *r)
+{
+    if (r->jobs)
+        pthread_mutex_lock(&r->jobs->lock);
+}
+
+static void unlock(const struct run *r)
+{
+    if (r->jobs)
+        pthread_mutex_unlock(&r->jobs->lock);
+}
 
 /* 1 for the cells of these prompts that the loaded weights are for. */
 static int is_due(const struct run *r, const struct prompts_at *at, const struct cell *c)
@@ -54,8 +84,8 @@ static int is_due(const struct run *r, const struct prompts_at *at, const struct
 }
 
 /* Completes a row by what it depends on, and writes it. */
-static int write_row(struct run *r, struct row *row, const char *key, const char *data, const struct keepset *keep,
-                     struct err *e)
+static int write_row_alone(struct run *r, struct row *row, const char *key, const char *data,
+                           const struct keepset *keep, struct err *e)
 {
     row->key = key;
     row->engine = r->engine;
@@ -72,6 +102,15 @@ static int write_row(struct run *r, struct row *row, const char *key, const char
         snprintf(r->sum->first_failure, sizeof r->sum->first_failure, "%s:%d: %s (cell %s)", r->x->path,
                  row->cell->line, row->reason, row->cell->id);
     return 0;
+}
+
+static int write_row(struct run *r, struct row *row, const char *key, const char *data, const struct keepset *keep,
+                     struct err *e)
+{
+    lock(r);
+    int rc = write_row_alone(r, row, key, data, keep, e);
+    unlock(r);
+    return rc;
 }
 
 /* What the rows of one group depend on, and which of them are missing. */
@@ -100,7 +139,10 @@ static int write_failed_group(struct run *r, const struct group *g, const struct
             size_t i = (size_t)c * (size_t)g->n_question + (size_t)q;
             struct row row;
             struct group_done d = {.cell = c, .question = q, .row = &row};
-            if (!k->wanted[i] || journal_has(r->journal, k->key[i], g->sample, g->item->question[g->question[q]].id))
+            lock(r);
+            int has = journal_has(r->journal, k->key[i], g->sample, g->item->question[g->question[q]].id);
+            unlock(r);
+            if (!k->wanted[i] || has)
                 continue;
             row_begin(&row, g->x, g->cell[c], g->model->hp.n_layer, g->sample);
             row_ask(&row, g->item, g->question[q], &g->prompt[q]);
@@ -144,6 +186,7 @@ static long find_missing(struct run *r, const struct group *g, struct keys *k)
     k->wanted = mem_new(runs, 1);
     for (int q = 0; q < g->n_question; q++)
         rowkey_question(g->item, g->question[q], &g->prompt[q], k->data[q]);
+    lock(r);
     for (int c = 0; c < g->n_cell; c++)
         for (int q = 0; q < g->n_question; q++) {
             size_t i = (size_t)c * (size_t)g->n_question + (size_t)q;
@@ -155,6 +198,7 @@ static long find_missing(struct run *r, const struct group *g, struct keys *k)
             missing += k->wanted[i];
         }
     r->sum->reused += (long)runs - missing;
+    unlock(r);
     return missing;
 }
 
@@ -201,7 +245,7 @@ static int run_group(struct run *r, const struct prompts_at *at, const int *ques
         .prune_after = first->prune_after,
         .sample = at->sample,
         .sample_hash = experiment_sample_hash(r->x, r->i_task, at->sample),
-        .batch_bytes = r->o->memory ? r->o->memory : (size_t)runner_memory,
+        .batch_bytes = (r->o->memory ? r->o->memory : (size_t)runner_memory) / (size_t)r->n_job,
     };
     long missing = find_missing(r, &g, &k);
     g.wanted = k.wanted;
@@ -370,29 +414,113 @@ static int plan_model(struct run *r, struct err *e)
     return announce(r, e);
 }
 
+static int run_prompt(struct run *r, const struct prompts_at *at, struct err *e)
+{
+    if (at->prompt ? run_item(r, at, e) : write_failed_sample(r, at, e))
+        return -1;
+    if (!at->is_last)
+        return 0;
+    struct str label = {0};
+    str_addf(&label, "%s, sample %d", r->task->label, at->sample);
+    lock(r);
+    progress_step(r->progress, label.p);
+    unlock(r);
+    str_free(&label);
+    return leave_stopped(e);
+}
+
+/* One job: its own run, whose task, model and journal are those of the others, and its own way through the prompts. */
+struct job {
+    struct run run;
+    int number, threads;
+    atomic_size_t cache_bytes;
+    pthread_t thread;
+    int rc;
+    struct err err;
+};
+
+static void *run_job(void *arg)
+{
+    struct job *j = arg;
+    struct run *r = &j->run;
+    struct prompts_at at;
+    int more = 0;
+    transformer_set_threads(j->threads);
+    threads_behind(j->number * j->threads);
+    transformer_on_every_thread(kvcache_count_here, &j->cache_bytes);
+    struct prompts *p = prompts_begin(r->x, r->i_model, r->i_task, &r->encode, NULL, &j->err);
+    j->rc = p ? 0 : -1;
+    while (j->rc == 0 && !atomic_load(&r->jobs->stop)) {
+        prompts_seek(p, atomic_fetch_add(&r->jobs->next, 1));
+        more = prompts_next(p, &at, &j->err);
+        if (more <= 0)
+            break;
+        j->rc = run_prompt(r, &at, &j->err);
+    }
+    j->rc = more < 0 ? -1 : j->rc;
+    if (j->rc)
+        atomic_store(&r->jobs->stop, 1);
+    prompts_end(p);
+    workspace_destroy(r->work);
+    mem_free(r->cell);
+    return NULL;
+}
+
+/* The task's prompts by several jobs: each takes the next one that nobody has, and computes it with its share of the
+ * threads. Threads of one process, so that they have the model, the journal and its keys in common; each has its own
+ * team of OpenMP, and rows do not depend on who computed them. */
+static int run_side_by_side(struct run *r, int n, struct err *e)
+{
+    struct jobs shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct job *job = mem_new((size_t)n, sizeof *job);
+    int all = transformer_threads(), started = 0, rc = 0;
+    threads_cores(); /* looked up once, before there are several */
+    for (; started < n; started++) {
+        struct job *j = &job[started];
+        *j = (struct job){.run = *r, .number = started, .threads = all / n};
+        j->run.jobs = &shared;
+        j->run.n_job = n;
+        j->run.longest = 0;
+        j->run.work = workspace_create();
+        j->run.cell = mem_new((size_t)r->x->n_cell + 1, sizeof *j->run.cell);
+        if (pthread_create(&j->thread, NULL, run_job, j)) { /* the others do its work */
+            workspace_destroy(j->run.work);
+            mem_free(j->run.cell);
+            break;
+        }
+    }
+    if (!started)
+        rc = err_set(e, ERR_NOMEM, "the system gives no thread for a job: take --jobs 1");
+    for (int i = 0; i < started; i++) {
+        pthread_join(job[i].thread, NULL);
+        if (job[i].rc && rc == 0 && e)
+            *e = job[i].err;
+        rc |= job[i].rc;
+    }
+    transformer_set_threads(all);
+    pthread_mutex_destroy(&shared.lock);
+    mem_free(job);
+    return rc;
+}
+
 static int run_task(struct run *r, struct err *e)
 {
     struct prompts *p = prompts_begin(r->x, r->i_model, r->i_task, &r->encode, NULL, e);
     struct prompts_at at;
-    int more = p ? 0 : -1;
+    int more = p ? 0 : -1, total = p ? prompts_total(p) : 0;
     r->task = &r->x->task[r->i_task];
-    r->progress.total += p ? prompts_count(p) - r->x->samples : 0;
-    while (p && (more = prompts_next(p, &at, e)) > 0) {
-        if (at.prompt ? run_item(r, &at, e) : write_failed_sample(r, &at, e)) {
-            more = -1;
-            break;
-        }
-        if (!at.is_last)
-            continue;
-        struct str label = {0};
-        str_addf(&label, "%s, sample %d", r->task->label, at.sample);
-        progress_step(&r->progress, label.p);
-        str_free(&label);
-        if (leave_stopped(e)) {
-            more = -1;
-            break;
-        }
+    r->progress->total += p ? prompts_count(p) - r->x->samples : 0;
+    int n = r->o->jobs < total ? r->o->jobs : total, threads = transformer_threads();
+    n = n < threads ? n : threads;
+    if (p && n > 1) {
+        prompts_end(p);
+        return run_side_by_side(r, n, e);
     }
+    while (p && (more = prompts_next(p, &at, e)) > 0)
+        if (run_prompt(r, &at, e)) {
+            more = -1;
+            break;
+        }
     prompts_end(p);
     return more;
 }
@@ -430,8 +558,10 @@ int runner_run(struct experiment *x, const struct runner_options *o, struct runn
 {
     int rc = -1;
     long loads = 0; /* of a model, once for every way of holding its weights */
-    struct run r = {.x = x, .o = o, .sum = out};
+    struct progress progress;
+    struct run r = {.x = x, .o = o, .sum = out, .progress = &progress, .n_job = 1};
     *out = (struct runner_summary){0};
+    memset(&progress, 0, sizeof progress);
     if (estimate_check(x, (double)free_memory(), transformer_threads(), e) || calibration_check(x, e))
         return -1;
     r.journal = journal_open(o->dir, e);
@@ -452,7 +582,7 @@ int runner_run(struct experiment *x, const struct runner_options *o, struct runn
         goto out;
     for (int c = 0; c < x->n_cell; c++)
         loads += axes_is_first(x->cell, c, axes_same_weights);
-    progress_begin(&r.progress, "samples", loads * x->n_task * x->samples, o->quiet);
+    progress_begin(&progress, "samples", loads * x->n_task * x->samples, o->quiet);
     for (int c = 0; c < x->n_cell; c++) {
         r.loaded = &x->cell[c];
         r.i_model = r.loaded->model;
@@ -463,7 +593,7 @@ int runner_run(struct experiment *x, const struct runner_options *o, struct runn
         goto out;
     rc = 0;
 out:
-    progress_end(&r.progress);
+    progress_end(&progress);
     keptfile_close(r.kept);
     plan_destroy(r.plan);
     mem_free(r.cell_key);

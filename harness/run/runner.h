@@ -13,6 +13,7 @@ extern const int64_t runner_memory; /* the default of `memory` */
 struct runner_options {
     const char *dir; /* the result folder */
     size_t memory;   /* bytes for the caches of cells that decode at once; 0: runner_memory */
+    int jobs; /* prompts that are computed at once, each with its share of threads and memory; 0: 1 */
     int quiet;
     int argc; /* the command line, for the manifest */
     char *const *argv;
