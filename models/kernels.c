@@ -103,12 +103,15 @@ static inline __attribute__((always_inline)) float reduce(lanes v)
     return s[0];
 }
 
-CPU_CLONES void kernels_widen(float *y, const uint16_t *x, size_t n)
+CPU_CLONES void kernels_widen_pairs(float *y, const uint16_t *x, size_t n, size_t width)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits = (uint32_t)x[i] << 16;
-        memcpy(y + i, &bits, sizeof bits);
-    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < width; j++) {
+            uint32_t first = (uint32_t)x[2 * (i * width + j)] << 16,
+                     second = (uint32_t)x[2 * (i * width + j) + 1] << 16;
+            memcpy(y + 2 * i * width + j, &first, sizeof first);
+            memcpy(y + (2 * i + 1) * width + j, &second, sizeof second);
+        }
 }
 
 CPU_CLONES void kernels_axpy(float *y, float a, const float *x, int n)

@@ -28,10 +28,8 @@ typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 
-typedef uint16_t words16 __attribute__((vector_size(32), aligned(2), may_alias));
-typedef uint16_t words8 __attribute__((vector_size(16), aligned(2), may_alias));
-typedef uint32_t bits16 __attribute__((vector_size(64)));
-typedef uint32_t bits8 __attribute__((vector_size(32)));
+typedef uint32_t bits16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef uint32_t bits8 __attribute__((vector_size(32), aligned(4), may_alias));
 
 /* One call's operands; x[r][k] lies at x[r * row_step + k * k_step]. One of w and w16 is set. */
 struct operands {
@@ -40,55 +38,76 @@ struct operands {
     const float *x;
     size_t row_step, k_step;
     const float *w;
-    const uint16_t *w16; /* bf16 */
+    const uint16_t *w16; /* bf16, two columns side by side: [k / 2][ldw][2] */
     size_t ldw, k;
     int add; /* the sums are added to what y holds */
 };
 
-INLINE void load16(lanes16 *to, const struct operands *o, size_t at, const int half)
+/* Weights [i][col ...], where i is even when `part` is 0: a bf16 is the upper half of a float. */
+INLINE void load16(lanes16 *to, const struct operands *o, size_t i, size_t col, const int half, const int part)
 {
     if (half) {
-        bits16 b = __builtin_convertvector(*(const words16 *)(o->w16 + at), bits16) << 16;
+        bits16 b = *(const bits16 *)(o->w16 + 2 * (i / 2 * o->ldw + col));
+        if (part)
+            b &= 0xFFFF0000u;
+        else
+            b <<= 16;
         memcpy(to, &b, sizeof b);
     } else {
-        *to = *(const lanes16 *)(o->w + at);
+        *to = *(const lanes16 *)(o->w + i * o->ldw + col);
     }
 }
 
-INLINE void load8(lanes8 *to, const struct operands *o, size_t at, const int half)
+INLINE void load8(lanes8 *to, const struct operands *o, size_t i, size_t col, const int half, const int part)
 {
     if (half) {
-        bits8 b = __builtin_convertvector(*(const words8 *)(o->w16 + at), bits8) << 16;
+        bits8 b = *(const bits8 *)(o->w16 + 2 * (i / 2 * o->ldw + col));
+        if (part)
+            b &= 0xFFFF0000u;
+        else
+            b <<= 16;
         memcpy(to, &b, sizeof b);
     } else {
-        *to = *(const lanes8 *)(o->w + at);
+        *to = *(const lanes8 *)(o->w + i * o->ldw + col);
     }
 }
 
-/* ahead: how many bytes before their use weights are asked for; 0: not at all. */
+/* Adds term i to the sums. ahead: how many bytes before their use weights are asked for; 0: not at all. */
+INLINE void term16(lanes16 sum[6][6], const struct operands *o, const float *x, size_t i, int col, const int R,
+                   const int V, const int half, const int part, const int ahead)
+{
+    lanes16 b[6];
+    for (int v = 0; v < V; v++) {
+        size_t at = (size_t)(col + 16 * v);
+        if (ahead && !part)
+            __builtin_prefetch(
+                (half ? (const char *)(o->w16 + 2 * (i / 2 * o->ldw + at)) : (const char *)(o->w + i * o->ldw + at)) +
+                ahead);
+        load16(&b[v], o, i, at, half, part);
+    }
+    for (int r = 0; r < R; r++) {
+        float a = x[(size_t)r * o->row_step + i * o->k_step];
+        for (int v = 0; v < V; v++)
+            sum[r][v] += b[v] * a;
+    }
+}
+
 INLINE void tile16(const struct operands *o, int row, int col, const int R, const int V, const int half,
                    const int ahead)
 {
     lanes16 sum[6][6];
     const float *x = o->x + (size_t)row * o->row_step;
     float *y = o->y + (size_t)row * o->ldy + col;
+    size_t i = 0;
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++)
             sum[r][v] = (lanes16){0};
-    for (size_t i = 0; i < o->k; i++) {
-        lanes16 b[6];
-        for (int v = 0; v < V; v++) {
-            size_t at = i * o->ldw + (size_t)(col + 16 * v);
-            if (ahead)
-                __builtin_prefetch((half ? (const char *)(o->w16 + at) : (const char *)(o->w + at)) + ahead);
-            load16(&b[v], o, at, half);
-        }
-        for (int r = 0; r < R; r++) {
-            float a = x[(size_t)r * o->row_step + i * o->k_step];
-            for (int v = 0; v < V; v++)
-                sum[r][v] += b[v] * a;
-        }
+    for (; half && i + 2 <= o->k; i += 2) {
+        term16(sum, o, x, i, col, R, V, half, 0, ahead);
+        term16(sum, o, x, i + 1, col, R, V, half, 1, ahead);
     }
+    for (; i < o->k; i++)
+        term16(sum, o, x, i, col, R, V, half, 0, ahead);
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++)
             if (o->add)
@@ -97,24 +116,34 @@ INLINE void tile16(const struct operands *o, int row, int col, const int R, cons
                 *(lanes16 *)(y + (size_t)r * o->ldy + 16 * v) = sum[r][v];
 }
 
+INLINE void term8(lanes8 sum[12][8], const struct operands *o, const float *x, size_t i, int col, const int R,
+                  const int V, const int half, const int part)
+{
+    lanes8 b[8];
+    for (int v = 0; v < V; v++)
+        load8(&b[v], o, i, (size_t)(col + 8 * v), half, part);
+    for (int r = 0; r < R; r++) {
+        float a = x[(size_t)r * o->row_step + i * o->k_step];
+        for (int v = 0; v < V; v++)
+            sum[r][v] += b[v] * a;
+    }
+}
+
 INLINE void tile8(const struct operands *o, int row, int col, const int R, const int V, const int half)
 {
     lanes8 sum[12][8];
     const float *x = o->x + (size_t)row * o->row_step;
     float *y = o->y + (size_t)row * o->ldy + col;
+    size_t i = 0;
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++)
             sum[r][v] = (lanes8){0};
-    for (size_t i = 0; i < o->k; i++) {
-        lanes8 b[8];
-        for (int v = 0; v < V; v++)
-            load8(&b[v], o, i * o->ldw + (size_t)(col + 8 * v), half);
-        for (int r = 0; r < R; r++) {
-            float a = x[(size_t)r * o->row_step + i * o->k_step];
-            for (int v = 0; v < V; v++)
-                sum[r][v] += b[v] * a;
-        }
+    for (; half && i + 2 <= o->k; i += 2) {
+        term8(sum, o, x, i, col, R, V, half, 0);
+        term8(sum, o, x, i + 1, col, R, V, half, 1);
     }
+    for (; i < o->k; i++)
+        term8(sum, o, x, i, col, R, V, half, 0);
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++)
             if (o->add)
@@ -320,7 +349,7 @@ static void slice_product(float *y, size_t ldy, const float *x, size_t ldx, int 
     if (w->bf16 && rows <= FEW) {
         o.w16 = w->bf16 + at;
     } else if (w->bf16) {
-        kernels_widen(widened, w->bf16 + at, k * width);
+        kernels_widen_pairs(widened, w->bf16 + at, (k + 1) / 2, width);
         o.w = widened;
     } else {
         o.w = w->f32 + at;

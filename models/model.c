@@ -359,7 +359,8 @@ static int matrix_rows(const struct hparams *hp, enum place p)
 
 static struct matrix as_matrix(const struct hparams *hp, enum place p, const void *at, enum model_dtype held_as)
 {
-    struct matrix m = {.rows = matrix_rows(hp, p), .cols = size_of(hp, table[p].dim[1])};
+    struct matrix m = {
+        .rows = matrix_rows(hp, p), .cols = size_of(hp, table[p].dim[1]), .is_bf16 = held_as == MODEL_BF16};
     if (held_as == MODEL_BF16)
         m.bf16 = at;
     else
@@ -415,24 +416,12 @@ size_t model_held_bytes(const struct hparams *hp, enum model_dtype held_as)
     return total;
 }
 
-/* A page of memory lies near the core that writes to it first: for each panel the thread that kernels_rows_matmul gives
- * it to, where threads have their places. */
-static void touch(const struct matrix *m, char *at, size_t size)
-{
-    enum { PAGE = 4096, WORTH = 1 << 20 };
-    size_t width = (size_t)MATRIX_PANEL * (size_t)m->cols * size, all = matrix_elements(m) * size;
-#pragma omp parallel for schedule(static) if (all > WORTH)
-    for (int p = 0; p < matrix_n_panel(m); p++)
-        for (size_t i = (size_t)p * width; i < all && i < (size_t)(p + 1) * width; i += PAGE)
-            ((volatile char *)at)[i] = 0;
-}
-
 /* A model with its arena laid out and only the matrices' padding written; place[i] is where tensor i, if it is a
  * vector, belongs. */
 struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, void ***place, struct err *e)
 {
     int n = model_n_tensor(hp), layer;
-    size_t total = model_held_bytes(hp, held_as), end = 0, size = held_as == MODEL_BF16 ? 2 : 4;
+    size_t total = model_held_bytes(hp, held_as), end = 0;
     struct model *m = mem_new(1, sizeof *m);
     m->hp = *hp;
     m->layer = mem_new((size_t)hp->n_layer, sizeof *m->layer);
@@ -457,9 +446,7 @@ struct model *model_lay_out(const struct hparams *hp, enum model_dtype held_as, 
         attach(m, p, layer, (*place)[i], held_as);
         if (end > at && matrix_rows(hp, p)) {
             struct matrix x = as_matrix(hp, p, NULL, held_as);
-            touch(&x, (*place)[i], size);
-            size_t last = matrix_panel_at(&x, matrix_n_panel(&x) - 1) * size;
-            memset((char *)(*place)[i] + last, 0, end - at - last);
+            matrix_touch(&x, (*place)[i]);
         }
     }
     if (hp->tied)
