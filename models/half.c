@@ -55,6 +55,12 @@ uint16_t half_to_bf16(float x)
     return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
 
+float half_round_bf16(float x)
+{
+    uint16_t h = half_to_bf16(x);
+    return half_from_bf16(h & 0x7F80 ? h : h & 0x8000);
+}
+
 /* Whole panels are looked at without a branch, so that the good ones go at the speed of memory. */
 enum { PANEL = 1024 };
 

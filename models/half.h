@@ -9,6 +9,7 @@ float half_from_f16(uint16_t h);  /* IEEE binary16: exact, subnormals and infini
 uint16_t half_to_f16(float x);    /* beyond 65504: infinity */
 float half_from_bf16(uint16_t h); /* the upper half of a float: exact */
 uint16_t half_to_bf16(float x);
+float half_round_bf16(float x); /* to bf16 and back; what is below 2^-126 becomes zero, as in products of bf16 */
 
 /* The first of n values that is no number (NaN or infinite); n when there is none. Told by the bits, because compilers
  * may take isnan for false. */

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "models/half.h"
+
 void kernels_ref_matmul(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
 {
 #pragma omp parallel for schedule(static)
@@ -10,6 +12,19 @@ void kernels_ref_matmul(float *y, size_t ldy, const float *x, size_t ldx, int ro
             double sum = 0;
             for (int i = 0; i < w->cols; i++)
                 sum += (double)x[(size_t)r * ldx + (size_t)i] * (double)matrix_get(w, o, i);
+            y[(size_t)r * ldy + (size_t)o] = (float)sum;
+        }
+}
+
+void kernels_ref_matmul_bf16(float *y, size_t ldy, const float *x, size_t ldx, int rows, const struct matrix *w)
+{
+#pragma omp parallel for schedule(static)
+    for (int o = 0; o < w->rows; o++)
+        for (int r = 0; r < rows; r++) {
+            double sum = 0;
+            for (int i = 0; i < w->cols; i++)
+                sum += (double)half_round_bf16(x[(size_t)r * ldx + (size_t)i]) *
+                       (double)half_round_bf16(matrix_get(w, o, i));
             y[(size_t)r * ldy + (size_t)o] = (float)sum;
         }
 }

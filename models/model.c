@@ -9,6 +9,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
+#include "models/half.h"
 #include "models/model_file.h"
 #include "models/model_int.h"
 #include "models/threads.h"
@@ -554,15 +555,22 @@ void model_close(struct model *m)
     mem_free(m);
 }
 
-struct model *model_build(const struct hparams *given,
+struct model *model_build(const struct hparams *hp,
                           int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e), void *ctx,
                           struct err *e)
+{
+    return model_build_held(hp, MODEL_F32, fetch, ctx, e);
+}
+
+struct model *model_build_held(const struct hparams *given, enum model_dtype held_as,
+                               int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e),
+                               void *ctx, struct err *e)
 {
     struct hparams hp = *given;
     void **place = NULL;
     if (hparams_check(&hp, e))
         return NULL;
-    struct model *m = model_lay_out(&hp, MODEL_F32, &place, e);
+    struct model *m = model_lay_out(&hp, held_as, &place, e);
     if (!m)
         return NULL;
     struct hash_sha256_ctx *hash = model_hash_begin(&hp);
@@ -574,8 +582,13 @@ struct model *model_build(const struct hparams *given,
         float *x = mem_try(count, sizeof *x, t.name, e);
         rc = x ? fetch(ctx, t.name, x, count, e) : -1;
         if (rc == 0) {
-            model_put(m, i, place[i], x, 0, t.dim[0]);
             model_hash_tensor(hash, &t, "f32", x, count * 4);
+            uint16_t *narrow = (uint16_t *)(void *)x; /* written behind what is still to be read */
+            for (size_t k = 0; held_as == MODEL_BF16 && t.rank == 2 && k < count; k++) {
+                uint16_t h = half_to_bf16(x[k]);
+                memcpy(narrow + k, &h, sizeof h);
+            }
+            model_put(m, i, place[i], x, 0, t.dim[0]);
         }
         mem_free(x);
     }

@@ -108,6 +108,8 @@ struct model {
                                    */
     char tokenizer_sha256[HASH_HEX]; /* tokenizer_hash of the one that was loaded; "": there is none */
     size_t weight_bytes;             /* held in memory */
+    enum model_dtype arithmetic;     /* of products with weights: MODEL_F32, or MODEL_BF16 (kernels_bf16.h), for which
+                                        weights have to be held as bf16; set once, before the first pass */
     void *arena;                     /* all weights, one allocation */
 };
 
@@ -160,10 +162,13 @@ size_t model_held_bytes(const struct hparams *hp, enum model_dtype held_as);
 
 /* Builds a model in memory from separate float tensors, as tests and importers need it: `fetch` is asked for
  * every tensor of the table above by its name and must fill dst[n] with its n values, row-major. Weights are held
- * as float; the model has no tokenizer, path or source. */
+ * as float, or, by the second, as float or bf16; the model has no tokenizer, path or source. */
 struct model *model_build(const struct hparams *hp,
                           int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e), void *ctx,
                           struct err *e);
+struct model *model_build_held(const struct hparams *hp, enum model_dtype held_as,
+                               int (*fetch)(void *ctx, const char *name, float *dst, size_t n, struct err *e),
+                               void *ctx, struct err *e);
 
 /* A model of this shape whose weights are small numbers without a meaning, to see how long passes take. */
 struct model *model_sketch(const struct hparams *hp, enum model_dtype held_as, struct err *e);

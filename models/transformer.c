@@ -10,6 +10,7 @@
 #include "harness/base/timing.h"
 #include "models/attention.h"
 #include "models/kernels.h"
+#include "models/kernels_bf16.h"
 #include "models/kernels_ref.h"
 #include "models/kernels_rows.h"
 #include "models/share.h"
@@ -32,6 +33,7 @@ struct workspace {
     float *local_cosine, *local_sine; /* of layers with a window; the same where these rotate alike */
     struct rope_set rope;             /* for rows of packed caches, whose heads stand at different positions */
     float *wanted;                    /* [n_wanted][d_model] */
+    float *rounded;                   /* of bf16 arithmetic: rows in its tiles, as words; in a prefill per thread */
     float *logits;                    /* [n_wanted][n_vocab] when the caller has no room of its own for them */
 };
 
@@ -49,6 +51,9 @@ static const struct kernel_set kernel_sets[] = {
     [FORWARD_REFERENCE] = {kernels_ref_matmul, kernels_ref_rmsnorm, kernels_ref_gated, attention_reference},
 };
 
+static const struct kernel_set reference_of_bf16 = {kernels_ref_matmul_bf16, kernels_ref_rmsnorm, kernels_ref_gated,
+                                                    attention_reference};
+
 struct pass {
     const struct model *m;
     const struct hparams *hp;
@@ -59,8 +64,9 @@ struct pass {
     int blocks; /* 1: rows in blocks, one thread each; 0: all rows at once, threads inside products */
     int *nth;   /* [n_row] place of a row among those of its cache; NULL: no cache is packed */
     size_t d, q_width, kv_width, qkv_width;
-    size_t ffn_stride; /* floats of one thread */
-    int local;         /* layers with a window have a rotation of their own */
+    size_t ffn_stride;     /* floats of one thread */
+    size_t rounded_stride; /* floats of one thread; 0: the arithmetic is float */
+    int local;             /* layers with a window have a rotation of their own */
 };
 
 static atomic_int n_thread_wanted;
@@ -114,6 +120,10 @@ static int check(const struct pass *p, struct err *e)
 {
     const struct forward *f = p->f;
     int *count = mem_new((size_t)f->n_cache + 1, sizeof *count), rc = -1, last = -1;
+    if (p->rounded_stride && !p->m->output.bf16) {
+        err_set(e, ERR_UNSUPPORTED, "bf16 arithmetic takes weights that are held as bf16");
+        goto out;
+    }
     if (f->phase == FORWARD_PREFILL && f->n_cache != 1) {
         err_set(e, ERR_UNSUPPORTED, "a prefill takes one cache, found %d", f->n_cache);
         goto out;
@@ -177,9 +187,10 @@ static int lay_out(struct pass *p, struct err *e)
                      p->local ? half : 0,
                      p->local ? half : 0,
                      wanted * p->d,
+                     threads * p->rounded_stride,
                      p->f->logits ? 0 : wanted * (size_t)p->hp->n_vocab};
-    float **view[] = {&w->x,      &w->norm, &w->qkv,          &w->heads,      &w->delta,  &w->ffn,
-                      &w->cosine, &w->sine, &w->local_cosine, &w->local_sine, &w->wanted, &w->logits};
+    float **view[] = {&w->x,    &w->norm,         &w->qkv,        &w->heads,  &w->delta,   &w->ffn,   &w->cosine,
+                      &w->sine, &w->local_cosine, &w->local_sine, &w->wanted, &w->rounded, &w->logits};
     size_t total = 0, at = 0;
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         total += padded(size[i]);
@@ -307,11 +318,22 @@ static void scale_turning(const struct hparams *hp, float *head)
     kernels_scale(head + hp->head_dim / 2, pairs, (float)hp->rope_attention_factor);
 }
 
-/* y = x w^T: by this thread alone where it has a block of rows. */
+/* This thread's rows in tiles, in bf16 arithmetic. */
+static uint16_t *rounded(const struct pass *p)
+{
+    return (uint16_t *)(void *)(p->w->rounded + (p->blocks ? (size_t)omp_get_thread_num() : 0) * p->rounded_stride);
+}
+
+/* y = x w^T, in the model's arithmetic: by this thread alone where it has a block of rows. */
 static void multiply(const struct pass *p, float *y, size_t ldy, const float *x, size_t ldx, int rows,
                      const struct matrix *w)
 {
-    (p->blocks ? kernels_rows_tile : p->k->matmul)(y, ldy, x, ldx, rows, w);
+    if (!p->rounded_stride) {
+        (p->blocks ? kernels_rows_tile : p->k->matmul)(y, ldy, x, ldx, rows, w);
+        return;
+    }
+    kernels_bf16_round(rounded(p), x, ldx, rows, w->cols);
+    (p->blocks ? kernels_bf16_tile : kernels_bf16_matmul)(y, ldy, rounded(p), rows, w);
 }
 
 /* Rows -> queries, keys, values: bias, q/k norm and rotation applied. */
@@ -405,10 +427,16 @@ static void feed_forward(const struct pass *p, const struct model_layer *layer, 
     float *h = p->w->ffn + (p->blocks ? (size_t)omp_get_thread_num() * p->ffn_stride : 0);
     if (p->blocks) { /* a turn of gate and up at a time, gated while it is in cache */
         float *turn = h + (size_t)p->block_rows * ff;
+        if (p->rounded_stride)
+            kernels_bf16_round(rounded(p), in, p->d, rows, hp->d_model);
         for (int t = 0; t < n_turn; t++) {
-            for (int i = 2 * t; i < 2 * t + 2 && i < n_panel; i++)
-                kernels_rows_panel(turn + (size_t)(i - 2 * t) * MATRIX_PANEL, 2 * MATRIX_PANEL, in, p->d, rows,
-                                   &layer->gate_up, i);
+            for (int i = 2 * t; i < 2 * t + 2 && i < n_panel; i++) {
+                float *to_panel = turn + (size_t)(i - 2 * t) * MATRIX_PANEL;
+                if (p->rounded_stride)
+                    kernels_bf16_panel(to_panel, 2 * MATRIX_PANEL, rounded(p), rows, &layer->gate_up, i);
+                else
+                    kernels_rows_panel(to_panel, 2 * MATRIX_PANEL, in, p->d, rows, &layer->gate_up, i);
+            }
             gate_turns(p, h, ff, turn, 2 * MATRIX_PANEL, rows, t, t + 1);
         }
     } else {
@@ -489,6 +517,19 @@ static void shape_logits(const struct pass *p, float *y, size_t n)
     }
 }
 
+static void output_product(const struct pass *p, float *y, const float *x, int rows)
+{
+    size_t vocab = (size_t)p->hp->n_vocab;
+    if (!p->blocks) {
+        multiply(p, y, vocab, x, p->d, rows, &p->m->output);
+    } else if (p->rounded_stride) {
+        kernels_bf16_round(rounded(p), x, p->d, rows, p->hp->d_model);
+        kernels_bf16_matmul(y, vocab, rounded(p), rows, &p->m->output);
+    } else {
+        kernels_rows_matmul(y, vocab, x, p->d, rows, &p->m->output);
+    }
+}
+
 /* Only the rows that want them. A prefill wants few: they go through the cells' kernel, which wastes no tile. */
 static void logits(const struct pass *p)
 {
@@ -502,10 +543,7 @@ static void logits(const struct pass *p)
     for (int from = 0; from < n; from += LOGIT_BLOCK) {
         int rows = n - from < LOGIT_BLOCK ? n - from : LOGIT_BLOCK;
         float *y = to + (size_t)from * vocab, *x = p->w->wanted + (size_t)from * p->d;
-        if (p->f->phase == FORWARD_REFERENCE)
-            kernels_ref_matmul(y, vocab, x, p->d, rows, &p->m->output);
-        else
-            kernels_rows_matmul(y, vocab, x, p->d, rows, &p->m->output);
+        output_product(p, y, x, rows);
         shape_logits(p, y, (size_t)rows * vocab);
     }
 }
@@ -521,10 +559,22 @@ static void split_rows(struct pass *p)
     p->blocks = s.blocks;
 }
 
+/* Room for the rows of the widest product; of logits there are LOGIT_BLOCK at most. */
+static size_t rounded_floats(const struct pass *p)
+{
+    int rows = p->blocks ? p->block_rows : p->f->n_row, wanted = 0;
+    size_t widest = (size_t)p->hp->d_ff > p->q_width ? (size_t)p->hp->d_ff : p->q_width;
+    for (int r = 0; r < p->f->n_row && wanted < LOGIT_BLOCK; r++)
+        wanted += p->f->row[r].want_logits != 0;
+    size_t most = (size_t)(rows > wanted ? rows : wanted);
+    return padded(kernels_bf16_words(most, widest > p->d ? widest : p->d) / 2);
+}
+
 int transformer_forward(const struct model *m, struct workspace *w, const struct forward *f, struct err *e)
 {
     const struct hparams *hp = &m->hp;
-    struct pass p = {.m = m, .hp = hp, .f = f, .k = &kernel_sets[f->phase], .w = w};
+    int narrow = m->arithmetic == MODEL_BF16, plain = narrow && f->phase == FORWARD_REFERENCE;
+    struct pass p = {.m = m, .hp = hp, .f = f, .k = plain ? &reference_of_bf16 : &kernel_sets[f->phase], .w = w};
     p.d = (size_t)hp->d_model;
     p.q_width = (size_t)hp->n_head * (size_t)hp->head_dim;
     p.kv_width = (size_t)hp->n_kv_head * (size_t)hp->head_dim;
@@ -536,6 +586,7 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     split_rows(&p);
     p.ffn_stride =
         padded((size_t)p.block_rows * (p.blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));
+    p.rounded_stride = narrow && !plain ? rounded_floats(&p) : 0;
     if (check(&p, e) || lay_out(&p, e) || prepare_packed(&p, e))
         return -1;
     int rc = 0;

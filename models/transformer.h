@@ -8,6 +8,10 @@
  *   FORWARD_CELL     rows that belong to cells: a kernel whose sum over k has one fixed order for any number of
  *                    rows, so a row's bits do not depend on what runs beside it
  *   FORWARD_REFERENCE  plain loops with double accumulators: the reference kernels, for either use
+ *
+ * Products with weights are in the model's arithmetic. Where that is bf16, what is multiplied with weights is rounded
+ * to bf16 right before (models/kernels_bf16.h); all else stays in float: the residual stream, norms, rotations, the
+ * products of attention and its softmax, activations, logits.
  */
 #ifndef MODELS_TRANSFORMER_H
 #define MODELS_TRANSFORMER_H

@@ -27,6 +27,7 @@
     SUITE(kvcache) \
     SUITE(kernels_many) \
     SUITE(share) \
+    SUITE(kernels_bf16) \
     SUITE(transformer) \
     SUITE(transformer_vectors) \
     SUITE(pruned_vectors) \

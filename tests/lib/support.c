@@ -28,10 +28,9 @@ static int fetch(void *ctx, const char *name, float *dst, size_t n, struct err *
     return 0;
 }
 
-struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied,
-                                 uint64_t seed)
+static struct hparams tiny(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied)
 {
-    struct hparams hp = {
+    return (struct hparams){
         .architecture = "llama",
         .n_layer = n_layer,
         .d_model = n_head * head_dim,
@@ -46,7 +45,22 @@ struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int hea
         .tied = tied,
         .rope_base = 10000,
     };
+}
+
+struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied,
+                                 uint64_t seed)
+{
+    struct hparams hp = tiny(n_layer, n_head, n_kv_head, head_dim, d_ff, n_vocab, tied);
     return model_build(&hp, fetch, &seed, NULL);
+}
+
+struct model *support_tiny_bf16(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied,
+                                uint64_t seed)
+{
+    struct hparams hp = tiny(n_layer, n_head, n_kv_head, head_dim, d_ff, n_vocab, tied);
+    struct model *m = model_build_held(&hp, MODEL_BF16, fetch, &seed, NULL);
+    m->arithmetic = MODEL_BF16;
+    return m;
 }
 
 static void write_byte_tokenizer(struct h5 *f)

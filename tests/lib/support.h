@@ -10,6 +10,9 @@
 /* A random Llama-shaped model without tokenizer; the same seed gives the same weights. */
 struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied,
                                  uint64_t seed);
+/* The same model held as bf16, and multiplying in bf16. */
+struct model *support_tiny_bf16(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied,
+                                uint64_t seed);
 /* A model file that model_open reads: `n_layer` layers, 2 query heads for each of `n_kv_head` KV heads, head_dim 8,
  * context 512; tokens are the 256 bytes and an end of text. Its matrices are large enough that pruning shows. */
 void support_model_file(const char *path, int n_layer, int n_kv_head);
