@@ -46,6 +46,8 @@ static const struct {
     {"OMP_PROC_BIND", "false: threads are not given a core each, as they are where cores are free"},
     {"OMP_PLACES", "where threads go instead"},
     {"GOMP_CPU_AFFINITY", "where threads go instead"},
+    {"DEPTHKV_BF16", "what computes products in bf16 arithmetic (default: the widest of plain, avx2, avx512, "
+                     "avx512_bf16 and amx that the processor has)"},
     {"OMP_NUM_THREADS", "threads, where --threads does not say it (default: one a core)"},
 };
 

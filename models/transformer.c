@@ -583,6 +583,8 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     if (f->n_row == 0)
         return 0;
     threads_place(transformer_threads());
+    if (narrow)
+        kernels_bf16_chosen(); /* before several threads ask */
     split_rows(&p);
     p.ffn_stride =
         padded((size_t)p.block_rows * (p.blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));

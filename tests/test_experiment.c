@@ -183,7 +183,8 @@ START_TEST(defaults_are_those_that_are_documented)
 }
 END_TEST
 
-/* prefill, decode, positions, weight_dtype of every cell, a line each; as JSON, which the cells' ids are made of. */
+/* prefill, decode, positions, weight_dtype and, where it is not float, arithmetic of every cell, a line each; as JSON,
+ * which the cells' ids are made of. */
 static void has_modes(const char *sweep, const char *want)
 {
     struct experiment x;
@@ -196,8 +197,11 @@ static void has_modes(const char *sweep, const char *want)
         str_addf(&part, "\"prefill\":%s,\"decode\":%s,\"positions\":\"%s\"", c->prefill, c->decode,
                  experiment_positions_names[c->packed]);
         ck_assert_ptr_nonnull(strstr(c->json, part.p));
-        str_addf(&got, "%s %s %s %s %s\n", c->policy->name, c->prefill, c->decode,
-                 experiment_positions_names[c->packed], experiment_dtype_names[c->weight_dtype == MODEL_BF16]);
+        str_addf(&got, "%s %s %s %s %s%s\n", c->policy->name, c->prefill, c->decode,
+                 experiment_positions_names[c->packed], experiment_dtype_names[c->weight_dtype == MODEL_BF16],
+                 c->arithmetic == MODEL_BF16 ? " by bf16" : "");
+        ck_assert_int_eq(strstr(c->json, "\"arithmetic\":\"bf16\"}") != NULL, c->arithmetic == MODEL_BF16);
+        ck_assert(c->arithmetic == MODEL_BF16 || !strstr(c->json, "arithmetic"));
         str_free(&part);
     }
     ck_assert_str_eq(got.p, want);
@@ -228,6 +232,19 @@ START_TEST(modes_take_all_their_forms_and_full_ignores_all_but_how_weights_are_h
               "h2o \"full\" \"frozen\" original bf16\n"
               "h2o \"full\" \"frozen\" packed f32\n"
               "h2o \"full\" \"frozen\" packed bf16\n");
+    /* bf16 arithmetic goes with weights held as bf16, whatever a block says of the others' */
+    has_modes("  - {policy: h2o, keep: 0.5, arithmetic: [f32, bf16]}\n",
+              "full \"full\" \"frozen\" original f32\n"
+              "full \"full\" \"frozen\" original bf16 by bf16\n"
+              "h2o \"full\" \"frozen\" original f32\n"
+              "h2o \"full\" \"frozen\" original bf16 by bf16\n");
+    has_modes("  - {policy: h2o, keep: 0.5, weight_dtype: [f32, bf16], arithmetic: [f32, bf16]}\n",
+              "full \"full\" \"frozen\" original f32\n"
+              "full \"full\" \"frozen\" original bf16 by bf16\n"
+              "full \"full\" \"frozen\" original bf16\n"
+              "h2o \"full\" \"frozen\" original f32\n"
+              "h2o \"full\" \"frozen\" original bf16 by bf16\n"
+              "h2o \"full\" \"frozen\" original bf16\n");
 }
 END_TEST
 

@@ -100,6 +100,7 @@ static const struct edit {
     {"its decoding", "keep: 0.5}", "keep: 0.5, decode: evict}", "xx..", 0},
     {"its positions", "keep: 0.5}", "keep: 0.5, positions: packed}", "xx..", 0},
     {"its weights", "keep: 0.5}", "keep: 0.5, weight_dtype: bf16}", "xx..", 0},
+    {"its arithmetic", "keep: 0.5}", "keep: 0.5, arithmetic: bf16}", "xx..", 0},
     {"its new tokens", "keep: 0.5}", "keep: 0.5, max_new_tokens: 3}", "xx..", 0},
     {"the seed of random", "random, keep: 0.5}", "random, keep: 0.5, policy_seed: 2}", "..xx", 0},
     {"the seed of data, which is in the name of every cell", "samples: 2", "samples: 2\nseed: 2", "xxxx", 0},
@@ -371,7 +372,7 @@ START_TEST(an_engine_is_all_that_a_number_goes_through)
         "harness/report/report.c",      "harness/stats/stats.c", "harness/bench/bench_work.c",
         "harness/layer_metrics/repr.c", "harness/base/quote.c",  "harness/report/figure_heat.c",
         "harness/cmd/cmd_compare.c",    "policies/snapkv.c",     "policies/alloc_cake.c"};
-    static const char *const line[] = {"sources ", "\ncompiler ", "\nflags ", "\ntarget ", "\nkernels ",
+    static const char *const line[] = {"sources ", "\ncompiler ", "\nflags ", "\ntarget ", "\nkernels ", "\nbf16 ",
                                        "\nblas ",  "\nlapack ",   "\nlibc ",  "\npcre2 ",  "\nutf8proc "};
     struct str s = {0};
     char once[HASH_HEX], twice[HASH_HEX];

@@ -17,6 +17,7 @@
 #include "harness/experiment/experiment.h"
 #include "harness/report/plot.h"
 #include "harness/run/open_model.h"
+#include "models/kernels_bf16.h"
 #include "models/transformer.h"
 
 static const char help[] =
@@ -30,6 +31,7 @@ static const char help[] =
     "  --threads N        threads; of several numbers (1,4,16) a table with speed-up and efficiency\n"
     "  --plot DIR         a plot of the speed-ups there\n"
     "  --weight-dtype D   f32 or bf16: how weights are held (default f32)\n"
+    "  --arithmetic A     f32 or bf16: of products with weights (default f32); bf16 holds weights as bf16\n"
     "  --timing           where the time goes, from one more repeat: by phase (prefill, decoding, forced passes)\n"
     "                     linear, attention, statistics, scoring, cutting, I/O (--profile, its old name, still works)\n"
     "  --json, --csv      for programs; --json holds every raw time\n"
@@ -51,7 +53,7 @@ struct options {
     int threads[MAX_SERIES], n_threads; /* 0: as many as there are */
     int64_t repeats;
     int format, quiet, timing;
-    enum model_dtype dtype;
+    enum model_dtype dtype, arithmetic;
     unsigned char chosen[MAX_TEST];
     int all_limits;
 };
@@ -280,9 +282,15 @@ static int bench(const struct options *o, struct err *e)
     struct bench_run b = {
         .repeats = (int)o->repeats, .timing = o->timing, .progress = show_progress, .shape = o->shape};
     struct bench_limits *limits[MAX_SERIES] = {NULL};
-    struct model *m = o->shape ? bench_shape_model(o->shape, o->dtype, e) : open_model(o->model, o->dtype, e);
+    struct model *m =
+        o->shape ? bench_shape_model(o->shape, o->dtype, e) : open_model(o->model, o->dtype, o->arithmetic, e);
     if (!m)
         return -1;
+    if (o->arithmetic == MODEL_BF16 && kernels_bf16_check(e)) {
+        model_close(m);
+        return -1;
+    }
+    m->arithmetic = o->arithmetic;
     b.model = m;
     b.cells = create_cells(o, m, e);
     if (!b.cells)
@@ -335,19 +343,19 @@ static int choose_threads(struct options *o, const char *text)
     return bad;
 }
 
-static int choose_dtype(struct options *o, const char *name)
+static int choose_dtype(const char *option, const char *name, enum model_dtype *out)
 {
     if (strcmp(name, experiment_dtype_names[0]) != 0 && strcmp(name, experiment_dtype_names[1]) != 0)
-        return cli_usage("bench", "--weight-dtype: '%s' is neither %s nor %s", name, experiment_dtype_names[0],
+        return cli_usage("bench", "%s: '%s' is neither %s nor %s", option, name, experiment_dtype_names[0],
                          experiment_dtype_names[1]);
-    o->dtype = strcmp(name, experiment_dtype_names[1]) == 0 ? MODEL_BF16 : MODEL_F32;
+    *out = strcmp(name, experiment_dtype_names[1]) == 0 ? MODEL_BF16 : MODEL_F32;
     return 0;
 }
 
 /* 0, or an exit code + 1 so that -h can end with 0. */
 static int parse(int argc, char **argv, struct options *o)
 {
-    enum { ONLY = 256, THREADS, JSON, CSV, TIMING, WEIGHT_DTYPE, SHAPE, PLOT };
+    enum { ONLY = 256, THREADS, JSON, CSV, TIMING, WEIGHT_DTYPE, SHAPE, PLOT, ARITHMETIC };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},
         {"only", required_argument, NULL, ONLY},
@@ -360,6 +368,7 @@ static int parse(int argc, char **argv, struct options *o)
         {"weight-dtype", required_argument, NULL, WEIGHT_DTYPE},
         {"shape", required_argument, NULL, SHAPE},
         {"plot", required_argument, NULL, PLOT},
+        {"arithmetic", required_argument, NULL, ARITHMETIC},
         {NULL, 0, NULL, 0},
     };
     int c, start = 1;
@@ -376,7 +385,8 @@ static int parse(int argc, char **argv, struct options *o)
         case PLOT: o->plot = optarg; break;
         case JSON: o->format = FORMAT_JSON; break;
         case TIMING: o->timing = 1; break;
-        case WEIGHT_DTYPE: bad = choose_dtype(o, optarg); break;
+        case WEIGHT_DTYPE: bad = choose_dtype("--weight-dtype", optarg, &o->dtype); break;
+        case ARITHMETIC: bad = choose_dtype("--arithmetic", optarg, &o->arithmetic); break;
         case CSV: o->format = FORMAT_CSV; break;
         default: return cli_bad_option("bench", c, argv, longs) + 1;
         }
@@ -393,6 +403,8 @@ static int parse(int argc, char **argv, struct options *o)
         return cli_usage("bench",
                          "--plot: there are speed-ups to plot only with several numbers of --threads (1,2,4)") +
                1;
+    if (o->arithmetic == MODEL_BF16)
+        o->dtype = MODEL_BF16;
     return choose_all(o) ? CLI_USAGE + 1 : 0;
 }
 

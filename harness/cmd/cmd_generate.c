@@ -95,7 +95,7 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     struct sequence s = {0}, *run = &s;
     struct workspace *w = workspace_create();
     float *logits = NULL;
-    struct model *m = open_model(o->model, MODEL_F32, e);
+    struct model *m = open_model(o->model, MODEL_F32, MODEL_F32, e);
     if (!m || encode(o, m, &item, &p, e))
         goto out;
     logits = mem_try((size_t)m->hp.n_vocab, sizeof *logits, "logits", e);

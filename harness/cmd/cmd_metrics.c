@@ -82,7 +82,7 @@ static int run(const struct options *o, const struct experiment *x, const char *
     if (x->n_model != 1)
         return err_set(e, ERR_CONFIG, "%s:%d: metrics are of one model; the file lists %d", x->path, x->model[1].line,
                        x->n_model);
-    struct model *m = open_model(x->model->path, MODEL_F32, e);
+    struct model *m = open_model(x->model->path, MODEL_F32, MODEL_F32, e);
     struct repr_report r = {.x = x, .m = m, .o = &o->repr, .profile = profile};
     r.study = mem_new((size_t)x->n_task + 1, sizeof *r.study);
     struct repr_relations *relations = mem_new((size_t)x->n_task + 1, sizeof *relations);

@@ -97,7 +97,7 @@ static int samples(const struct options *o, struct err *e)
     void *self = NULL;
     struct dataset_env env;
     struct encode_context c = {0};
-    struct model *m = open_model(o->model, MODEL_F32, e);
+    struct model *m = open_model(o->model, MODEL_F32, MODEL_F32, e);
     if (!m)
         return -1;
     if (!m->tokenizer) {

@@ -131,7 +131,7 @@ static int trace_cell(const struct experiment *x, struct cell *c, int sample, in
     struct prompts_some some = {.cell = c, .is_from = 1, .from = sample, .most = 1};
     struct prompts_at at;
     struct prompts *p = NULL;
-    struct model *m = open_model(x->model[c->model].path, c->weight_dtype, e);
+    struct model *m = open_model(x->model[c->model].path, c->weight_dtype, c->arithmetic, e);
     if (!m)
         return -1;
     encode.model = m;

@@ -52,6 +52,12 @@ static void tasks_new_tokens(const struct experiment *x, struct cell *c)
     c->max_new_tokens = t->ops->max_new_tokens_of ? t->ops->max_new_tokens_of(t->config) : t->ops->max_new_tokens;
 }
 
+static void weights_of_arithmetic(struct cell *c)
+{
+    if (c->arithmetic == MODEL_BF16)
+        c->weight_dtype = MODEL_BF16;
+}
+
 static const char *const budget_keys[] = {"keep", "keep_tokens", "keep_bytes", NULL};
 static const char *const dtype_words[] = {[MODEL_F32] = "f32", [MODEL_F16] = "", [MODEL_BF16] = "bf16", NULL};
 
@@ -140,6 +146,7 @@ static const struct axis axes[] = {
      .kind = &axes_values_word,
      FIELD(weight_dtype),
      .dflt = "f32",
+     .bound = weights_of_arithmetic,
      .splits = AXIS_SPLITS_WEIGHTS,
      .row_rank = 4,
      .words = dtype_words},
@@ -165,6 +172,16 @@ static const struct axis axes[] = {
      .is_labelled = 1,
      .row_rank = 1,
      .words = experiment_windows_names},
+    {.key = "arithmetic",
+     .note = "arithmetic",
+     .kind = &axes_values_word,
+     FIELD(arithmetic),
+     .dflt = "f32",
+     .is_later = 1,
+     .is_labelled = 1,
+     .splits = AXIS_SPLITS_WEIGHTS,
+     .row_rank = 4,
+     .words = dtype_words},
 };
 
 /* ---- going through it ----------------------------------------------------------------------- */

@@ -52,6 +52,8 @@ struct axis {
      * which a block then has to offer */
     int (*lacks)(const struct hparams *hp);
     const char *lacking;
+    /* (optional) what the cell's other axes, which are set by now, leave of this one */
+    void (*bound)(struct cell *c);
     /* 1: a cell of the default says nothing of it in its id, so that ids that were published stay what they are */
     int is_later;
     unsigned splits; /* enum axis_splits; 0: cells that differ share all of it */

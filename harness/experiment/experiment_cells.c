@@ -64,6 +64,30 @@ static void refuse_lacking(struct load *l, const struct block *b, int axis)
     }
 }
 
+/* bf16 arithmetic multiplies weights that are held as bf16. A block that says nothing of weights gets them; one that
+ * says others contradicts itself. */
+static void refuse_wide_weights(struct load *l, const struct block *b)
+{
+    int arithmetic = axes_find("arithmetic"), weights = axes_find("weight_dtype");
+    const struct choices *a = &b->value[arithmetic], *w = &b->value[weights];
+    const struct conf *at = conf_get(b->conf, "weight_dtype");
+    int narrow = 0, held = w->n == 0;
+    struct cell c = {0};
+    for (int i = 0; i < a->n; i++) {
+        axes_at(arithmetic)->kind->set(axes_at(arithmetic), &a->v[i], &c);
+        narrow |= c.arithmetic == MODEL_BF16;
+    }
+    for (int i = 0; i < w->n; i++) {
+        axes_at(weights)->kind->set(axes_at(weights), &w->v[i], &c);
+        held |= c.weight_dtype == MODEL_BF16;
+    }
+    if (narrow && !held)
+        experiment_complain(
+            l, at ? at : conf_get(l->root, "weight_dtype"), w->v[0].line,
+            "weight_dtype: arithmetic: bf16 multiplies weights that are held as bf16, which is not asked "
+            "for; leave weight_dtype out, or add bf16 to its list");
+}
+
 /* How the block's cells treat the windows of a model: bits of 1 << enum windows. */
 static unsigned windows_of(const struct block *b, const struct exp_model *model)
 {
@@ -122,6 +146,7 @@ static void read_block(struct load *l, struct block *b)
     for (int i = 0; i < axes_count(); i++)
         if (axes_at(i)->lacks)
             refuse_lacking(l, b, i);
+    refuse_wide_weights(l, b);
     if (!given[b->policy])
         experiment_complain(l, b->conf, b->conf->line, "a block of the sweep needs a policy");
     if (!given[budget] && needs_budget(b)) {
@@ -233,6 +258,9 @@ static struct cell make_cell(const struct experiment *x, const struct block *b, 
         else
             a->own(x, &c);
     }
+    for (int i = 0; i < axes_count(); i++)
+        if (axes_at(i)->bound)
+            axes_at(i)->bound(&c);
     int n = b->value[b->layer_budget].n, k = at[b->layer_budget];
     if (n && !c.policy->keeps_all)
         experiment_allocators_give(x, &b->ready, k, &c);

@@ -9,6 +9,7 @@
 #include "harness/experiment/experiment.h"
 #include "harness/rows/source_id.h"
 #include "models/kernels.h"
+#include "models/kernels_bf16.h"
 
 /* Whether numbers go through the files of a folder. A folder that is not named counts, so that a new one does. */
 static const struct {
@@ -169,6 +170,7 @@ void build_id_describe(struct str *out)
     str_addf(out, "flags %s\n", source_id_number_flags);
     describe_target(out);
     str_addf(out, "kernels %s\n", kernels_set());
+    str_addf(out, "bf16 %s\n", kernels_bf16_names[kernels_bf16_chosen()]);
     str_addf(out, "blas %s\n", kernels_blas());
     str_addf(out, "lapack %s\n", lapack_version());
     str_addf(out, "libc %s\n", gnu_get_libc_version());

@@ -186,7 +186,7 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
 
 enum { HELD = 64 }; /* held-back tokens and answers, roughly */
 
-static double activations(const struct hparams *hp, double n, int threads)
+static double activations(const struct cell *c, const struct hparams *hp, double n, int threads)
 {
     double d = hp->d_model, heads = (double)hp->n_head * hp->head_dim, kv = 2.0 * hp->n_kv_head * hp->head_dim;
     double per_row = 3 * d + 2 * heads + kv + hp->head_dim;
@@ -194,6 +194,8 @@ static double activations(const struct hparams *hp, double n, int threads)
     double ffn = s.blocks ? (double)threads * s.block_rows * (hp->d_ff + 192) : n * 2 * hp->d_ff;
     double tile = 192 * n;               /* attention weights of a tile of queries */
     double forced = 128.0 * hp->n_vocab; /* logits, which lie where the prompt's rows lay */
+    if (c->arithmetic == MODEL_BF16)     /* rows that are rounded: half a float each */
+        ffn += (s.blocks ? (double)threads * s.block_rows : n) * fmax(fmax(hp->d_ff, heads), d) / 2;
     return 4 * (fmax(n * per_row, forced) + threads * tile + ffn);
 }
 
@@ -291,7 +293,7 @@ void estimate_group(const struct experiment *x, int first, int prompt, int threa
     if (!out->prompt)
         return;
     double n = out->prompt;
-    out->activations = activations(hp, n, threads);
+    out->activations = activations(f, hp, n, threads);
     double read = model_n_prunable(hp) < hp->n_layer ? n : 0; /* a layer with a window is whole while it is read */
     out->full_cache = (model_holds(hp, n) + read) * entry_bytes(hp);
     out->scores = scores(x, f, n);

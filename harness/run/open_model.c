@@ -7,9 +7,12 @@
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/experiment/experiment_habits.h"
+#include "models/kernels_bf16.h"
 
-struct model *open_model(const char *path, enum model_dtype held_as, struct err *e)
+struct model *open_model(const char *path, enum model_dtype held_as, enum model_dtype arithmetic, struct err *e)
 {
+    if (arithmetic == MODEL_BF16 && kernels_bf16_check(e))
+        return NULL;
     char *found = data_dir_model("", path);
     struct model *m = model_open(found, held_as, e);
     struct str text = {0};
@@ -22,6 +25,8 @@ struct model *open_model(const char *path, enum model_dtype held_as, struct err 
     } else if (model_open_changed(m, &text)) {
         quote_show(stderr, "warning: %s\n", text.p);
     }
+    if (m)
+        m->arithmetic = arithmetic;
     str_free(&text);
     mem_free(found);
     return m;

@@ -7,6 +7,6 @@
 
 /* model_open of the file that data_dir_model finds, with a warning on stderr when the model is not what its file says.
  * The caller owns it; NULL and `e`. */
-struct model *open_model(const char *path, enum model_dtype held_as, struct err *e);
+struct model *open_model(const char *path, enum model_dtype held_as, enum model_dtype arithmetic, struct err *e);
 
 #endif

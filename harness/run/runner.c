@@ -529,7 +529,7 @@ static int run_model(struct run *r, struct err *e)
 {
     struct exp_model *m = &r->x->model[r->i_model];
     int rc = -1;
-    r->model = open_model(m->path, r->loaded->weight_dtype, e);
+    r->model = open_model(m->path, r->loaded->weight_dtype, r->loaded->arithmetic, e);
     if (!r->model)
         return err_wrap(e, "%s:%d", r->x->path, m->line);
     memcpy(m->sha256, r->model->sha256, sizeof m->sha256); /* from here on what was loaded, not what the file says */

@@ -35,18 +35,18 @@ struct shape {
     int n, n_cell, new_tokens, columns, window;
     int kl, nll;
     int windows_looked_at; /* 1: statistics are of layers with a window too, because some cell prunes them */
-    enum model_dtype dtype;
+    enum model_dtype dtype, arithmetic;
     double share[2]; /* of its entries that a cell keeps, on average, of a layer without and with a window */
 };
 
 /* As many layers as take `bytes`, `most` of them at most. */
-static int sketch_begin(const struct hparams *whole, enum model_dtype dtype, double bytes, int most, struct sketch *s,
+static int sketch_begin(const struct hparams *whole, const struct shape *g, double bytes, int most, struct sketch *s,
                         struct err *e)
 {
     struct hparams hp = *whole;
     hp.n_layer = 1;
     hp.n_vocab = 16;
-    double one = (double)model_held_bytes(&hp, dtype);
+    double one = (double)model_held_bytes(&hp, g->dtype);
     most = most < whole->n_layer ? most : whole->n_layer;
     hp.n_layer = one * most < bytes ? most : (int)(bytes / one) + 1;
     hp.n_layer = hp.n_layer < most ? hp.n_layer : most;
@@ -58,7 +58,9 @@ static int sketch_begin(const struct hparams *whole, enum model_dtype dtype, dou
     s->layers = (double)whole->n_layer / hp.n_layer;
     s->vocab = (double)whole->n_vocab / hp.n_vocab;
     s->work = workspace_create();
-    s->model = model_sketch(&hp, dtype, e);
+    s->model = model_sketch(&hp, g->dtype, e);
+    if (s->model)
+        s->model->arithmetic = g->arithmetic;
     return s->model ? 0 : -1;
 }
 
@@ -196,7 +198,7 @@ static int time_group(const struct hparams *hp, const struct shape *g, struct tr
     int rc = -1, rows = g->new_tokens > ANSWER ? g->new_tokens : ANSWER;
     double prefill = 0, step = 0, forced = 0;
     struct kvcache **cache = mem_new((size_t)g->n_cell, sizeof *cache), *full = NULL;
-    if (sketch_begin(hp, g->dtype, BEYOND_CACHE, hp->n_layer, &s, e) || !(full = time_prefill(&s, g, 2, &prefill, e)) ||
+    if (sketch_begin(hp, g, BEYOND_CACHE, hp->n_layer, &s, e) || !(full = time_prefill(&s, g, 2, &prefill, e)) ||
         cut_cells(&s, full, g, rows, cache, e))
         goto out;
     if (time_whole_pass(&s, cache, g->n_cell, 1, &step, e))
@@ -242,6 +244,7 @@ static void shape_of(const struct experiment *x, int first, struct shape *g)
     g->kl = (x->measure & MEASURE_KL) != 0;
     g->nll = (x->measure & MEASURE_NLL) != 0;
     g->dtype = f->weight_dtype;
+    g->arithmetic = f->arithmetic;
     for (int i = first; i < x->n_cell; i++) {
         struct cell *c = &x->cell[i];
         if (!axes_same_group(f, c))
@@ -294,7 +297,7 @@ static int calibrate_reading(const struct hparams *hp, struct shape g, double *r
     struct sketch s = {0};
     double seconds = 0;
     struct kvcache *cache = NULL;
-    int rc = sketch_begin(hp, g.dtype, QUICK_BYTES, model_layers_alike(hp) ? 1 : QUICK_LAYERS, &s, e);
+    int rc = sketch_begin(hp, &g, QUICK_BYTES, model_layers_alike(hp) ? 1 : QUICK_LAYERS, &s, e);
     while (rc == 0 && g.n > 64 && g.n * estimate_read_flop(&s.model->hp, g.n) > quick_flop)
         g.n /= 2;
     if (rc == 0 && !(cache = time_prefill(&s, &g, QUICK_TRIES, &seconds, e)))
@@ -337,7 +340,7 @@ static int calibrate_step(const struct hparams *hp, struct shape g, double *rate
     g.n = g.n < QUICK_TOKENS ? g.n : QUICK_TOKENS;
     g.n_cell = g.n_cell < QUICK_CELLS ? g.n_cell : QUICK_CELLS;
     struct kvcache **cache = mem_new((size_t)g.n_cell, sizeof *cache), *full = NULL;
-    int rc = sketch_begin(hp, g.dtype, QUICK_BYTES, hp->n_layer, &s, e);
+    int rc = sketch_begin(hp, &g, QUICK_BYTES, hp->n_layer, &s, e);
     if (rc == 0 && (!(full = made_up(&s.model->hp, g.n, e)) || cut_cells(&s, full, &g, 1, cache, e) ||
                     time_whole_pass(&s, cache, g.n_cell, 1, &seconds, e)))
         rc = -1;
