@@ -20,7 +20,7 @@ static float *numbers(struct rng *r, size_t n)
 static void every_row_has_the_bits_of_itself_alone(struct rng *r, int rows, int out, int k, int half)
 {
     size_t ldx = (size_t)k + PAD, ldy = (size_t)out + PAD;
-    struct matrix m = {.rows = out, .cols = k};
+    struct matrix m = {.rows = out, .cols = k, .is_bf16 = half};
     size_t n = matrix_elements(&m);
     float *w = numbers(r, n), *x = numbers(r, (size_t)rows * ldx), *y = numbers(r, (size_t)rows * ldy),
           *alone = mem_new((size_t)rows * (size_t)out, sizeof *alone);
