@@ -96,6 +96,67 @@ START_TEST(logits_of_a_thousand_tokens_are_as_near_to_float64_as_those_of_transf
 }
 END_TEST
 
+static double log_sum(const float *x, int n)
+{
+    double top = (double)x[0], sum = 0;
+    for (int i = 1; i < n; i++)
+        top = fmax(top, (double)x[i]);
+    for (int i = 0; i < n; i++)
+        sum += exp((double)x[i] - top);
+    return top + log(sum);
+}
+
+/* Mean over rows of the sum of p ln(p / q). */
+static double divergence(const float *p, const float *q, int n_row, int n)
+{
+    double all = 0;
+    for (int r = 0; r < n_row; r++, p += n, q += n) {
+        double a = log_sum(p, n), b = log_sum(q, n);
+        for (int i = 0; i < n; i++)
+            all += exp((double)p[i] - a) * ((double)p[i] - a - (double)q[i] + b);
+    }
+    return all / n_row;
+}
+
+START_TEST(bf16_arithmetic_moves_predictions_less_than_that_of_transformers_does)
+{
+    const char *name = "bf16_arithmetic_moves_predictions_less_than_that_of_transformers_does";
+    char *vectors;
+    struct json *root = smollm2_vectors("smollm2.json", &vectors);
+    const struct json *bf16 = json_get(root, "bf16");
+    struct model *m = smollm2_open(name, root);
+    if (m) {
+        struct workspace *w = workspace_create();
+        struct token_ids ids = {0};
+        int n = smollm2_integer(bf16, "tokens"), vocab = m->hp.n_vocab;
+        double theirs = json_number(json_get(bf16, "kl"), 0);
+        unsigned char *want = mem_new((size_t)n, 1);
+        float *wide = mem_new((size_t)n * (size_t)vocab, sizeof *wide),
+              *narrow = mem_new((size_t)n * (size_t)vocab, sizeof *wide);
+        smollm2_ids(json_get(root, "ids"), &ids);
+        ids.n = n;
+        memset(want, 1, (size_t)n);
+        kvcache_destroy(feed(m, w, FORWARD_PREFILL, &ids, want, wide));
+        model_close(m);
+        m = model_open(smollm2_path(name), MODEL_BF16, NULL);
+        m->arithmetic = MODEL_BF16;
+        for (enum forward_phase phase = FORWARD_PREFILL; phase <= FORWARD_CELL; phase++) {
+            kvcache_destroy(feed(m, w, phase, &ids, want, narrow));
+            double ours = divergence(wide, narrow, n, vocab);
+            ck_assert_msg(ours > 0 && ours < theirs, "ours moves by %g, transformers by %g", ours, theirs);
+        }
+        mem_free(want);
+        mem_free(wide);
+        mem_free(narrow);
+        token_ids_free(&ids);
+        workspace_destroy(w);
+    }
+    model_close(m);
+    json_free(root);
+    mem_free(vectors);
+}
+END_TEST
+
 /* The prompt's ids, by our own encoder: a raw excerpt, or a question in the chat template. */
 static void encode(const struct model *m, const struct json *v, struct token_ids *out)
 {
@@ -176,6 +237,7 @@ Suite *make_smollm2_suite(void)
     Suite *s = suite_create("smollm2");
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 300);
+    tcase_add_test(t, bf16_arithmetic_moves_predictions_less_than_that_of_transformers_does);
     tcase_add_test(t, logits_of_a_thousand_tokens_are_as_near_to_float64_as_those_of_transformers);
     tcase_add_test(t, sixty_four_greedy_tokens_are_those_of_transformers);
     suite_add_tcase(s, t);

@@ -41,6 +41,15 @@ def greedy(hf, ids):
     return out, margin
 
 
+def bf16(model, ids):
+    """What transformers' own bf16 does: mean KL of its predictions from those in float32, over all positions."""
+    hf, ids = model.hugging_face(), torch.tensor([ids])
+    with torch.no_grad():
+        p = hf(ids).logits[0].double().log_softmax(-1)
+        q = hf.to(torch.bfloat16)(ids).logits[0].double().log_softmax(-1)
+    return {"tokens": ids.shape[1], "kl": (p.exp() * (p - q)).sum(-1).mean().item()}
+
+
 def main(path, out, gguf=None):
     model = smollm2.Model(path)
     if gguf:
@@ -73,7 +82,7 @@ def main(path, out, gguf=None):
         json.dump({
             "model_sha256": model.hp["sha256"], "book": name, "begin": begin, "end": end, "ids": ids,
             "positions": POSITIONS, "vocabulary_step": VOCABULARY_STEP, "float32_error": min(error.values()),
-            "float32_error_by_attention": error, "logits": logits.tolist(), "greedy": prompts,
+            "float32_error_by_attention": error, "bf16": bf16(model, ids[:200]), "logits": logits.tolist(), "greedy": prompts,
         }, f, separators=(",", ":"))
         f.write("\n")
 
