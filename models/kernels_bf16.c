@@ -1,12 +1,14 @@
 /* Rounding, panels, slices, ragged edges and the choice of a way, the same for all of them. */
 #include "models/kernels_bf16.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/base/cpu.h"
 #include "models/kernels.h"
 #include "models/kernels_bf16_int.h"
+#include "models/share.h"
 
 enum { SLICE = 1024 / BF16_TERMS }; /* blocks of a panel that stay in the second-level cache for all rows */
 
@@ -223,7 +225,14 @@ void kernels_bf16_tile(float *y, size_t ldy, const uint16_t *x, int rows, const 
 
 void kernels_bf16_matmul(float *y, size_t ldy, const uint16_t *x, int rows, const struct matrix *w)
 {
-#pragma omp parallel for schedule(static) if (kernels_worth_sharing((size_t)rows * (size_t)w->rows, (size_t)w->cols))
-    for (int p = 0; p < matrix_n_panel(w); p++)
-        kernels_bf16_panel(y + (size_t)p * MATRIX_PANEL, ldy, x, rows, w, p);
+    int shared = kernels_worth_sharing((size_t)rows * (size_t)w->rows, (size_t)w->cols);
+    int n_group = (int)groups((size_t)rows), threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    int parts = shared && rows >= 2 * SHARE_LEAST_ROWS ? share_parts(w, rows, threads) : 1;
+#pragma omp parallel for schedule(static) if (shared)
+    for (int i = 0; i < matrix_n_panel(w) * parts; i++) { /* whole groups of rows of a panel */
+        int p = i / parts, from = n_group * (i % parts) / parts, to = n_group * (i % parts + 1) / parts;
+        int first = from * BF16_ROWS, end = to * BF16_ROWS < rows ? to * BF16_ROWS : rows;
+        kernels_bf16_panel(y + (size_t)first * ldy + (size_t)p * MATRIX_PANEL, ldy,
+                           x + (size_t)from * blocks((size_t)w->cols) * BF16_TILE, end - first, w, p);
+    }
 }
