@@ -9,7 +9,7 @@
 /* bf16 to float, exactly: y[2 n][width] of pairs x[n][width][2]. */
 void kernels_widen_pairs(float *y, const uint16_t *x, size_t n, size_t width);
 
-/* c[m][n] = a[m][k] . b[n][k]^T (+ c when add). Single-threaded sgemm for attention. */
+/* c[m][n] = a[m][k] . b[n][k]^T (+ c when add). Single-threaded sgemm. */
 void kernels_gemm_nt(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, int m, int n, int k,
                      int add);
 /* c[m][n] = a[m][k] . b[k][n] (+ c when add). */

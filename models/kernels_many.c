@@ -268,3 +268,57 @@ void kernels_many(float *y, size_t ldy, const float *x, size_t ldx, int rows, co
     }
     s->run(&p, rows, s->rows, 0, n);
 }
+
+/* Pairs, pairs of pairs and halves of registers change places. */
+INLINE void turn8(float *to, size_t ld, const float *x, size_t ldx)
+{
+    lanes8 a[8], b[8];
+    for (size_t i = 0; i < 8; i++)
+        a[i] = *(const lanes8 *)(x + i * ldx);
+    for (int i = 0; i < 8; i += 2) {
+        b[i] = __builtin_shufflevector(a[i], a[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+        b[i + 1] = __builtin_shufflevector(a[i], a[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    }
+    for (int i = 0; i < 8; i++) {
+        int from = i / 4 * 4 + i % 2;
+        a[i] = i % 4 < 2 ? __builtin_shufflevector(b[from], b[from + 2], 0, 1, 8, 9, 4, 5, 12, 13)
+                         : __builtin_shufflevector(b[from], b[from + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+    for (size_t i = 0; i < 8; i++)
+        *(lanes8 *)(to + i * ld) = i < 4 ? __builtin_shufflevector(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11)
+                                         : __builtin_shufflevector(a[i - 4], a[i], 4, 5, 6, 7, 12, 13, 14, 15);
+}
+
+INLINE void turn(float *to, size_t ld, const float *x, size_t ldx, int rows, int n)
+{
+    int r = 0;
+    for (; r + 8 <= rows; r += 8) {
+        int i = 0;
+        for (; i + 8 <= n; i += 8)
+            turn8(to + (size_t)i * ld + r, ld, x + (size_t)r * ldx + i, ldx);
+        for (; i < n; i++)
+            for (int j = r; j < r + 8; j++)
+                to[(size_t)i * ld + (size_t)j] = x[(size_t)j * ldx + (size_t)i];
+    }
+    for (; r < rows; r++)
+        for (int i = 0; i < n; i++)
+            to[(size_t)i * ld + (size_t)r] = x[(size_t)r * ldx + (size_t)i];
+}
+
+#if defined(__x86_64__)
+MIDDLE turn_middle(float *to, size_t ld, const float *x, size_t ldx, int rows, int n)
+{
+    turn(to, ld, x, ldx, rows, n);
+}
+#endif
+
+void kernels_many_turn(float *to, size_t ld, const float *x, size_t ldx, int rows, int n)
+{
+#if defined(__x86_64__)
+    if (CPU_HAS_V3) {
+        turn_middle(to, ld, x, ldx, rows, n);
+        return;
+    }
+#endif
+    turn(to, ld, x, ldx, rows, n);
+}

@@ -15,6 +15,9 @@ enum { KERNELS_MANY_ROWS = 64, KERNELS_MANY_LANES = 16 }; /* fewer rows are for 
 void kernels_many(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, size_t ldw, int n, int k,
                   int add, const void *next, size_t bytes);
 
+/* to[i][r] = x[r][i] for `rows` rows of n numbers; rows of `to` are ld apart, those of x ldx. */
+void kernels_many_turn(float *to, size_t ld, const float *x, size_t ldx, int rows, int n);
+
 /* The shapes that this processor can compute, by name: rows x columns. */
 int kernels_many_count(void);
 const char *kernels_many_name(int i);

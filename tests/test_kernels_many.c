@@ -76,6 +76,48 @@ START_TEST(rows_that_outgrow_the_cache_have_the_same_bits)
 }
 END_TEST
 
+START_TEST(a_prefill_has_the_same_bits_with_every_shape)
+{
+    enum { T = 150, VOCAB = 97 };
+    struct model *m = support_tiny_model(2, 8, 2, 64, 320, VOCAB, 1, 3);
+    struct workspace *w = workspace_create();
+    int32_t t[T];
+    float *first = mem_new(T * VOCAB, sizeof *first), *other = mem_new(T * VOCAB, sizeof *other);
+    for (int i = 0; i < T; i++)
+        t[i] = i * i % VOCAB;
+    for (int shape = 0; shape < kernels_many_count(); shape++) {
+        struct kvcache *c = kvcache_create(&m->hp, T, NULL);
+        kernels_many_choose(shape);
+        ck_assert_int_eq(support_feed(m, w, FORWARD_PREFILL, c, t, 0, T, NULL, shape ? other : first, NULL), 0);
+        if (shape)
+            ck_assert_msg(!memcmp(first, other, T * VOCAB * sizeof *first), "%s", kernels_many_name(shape));
+        kvcache_destroy(c);
+    }
+    kernels_many_choose(-1);
+    mem_free(first);
+    mem_free(other);
+    workspace_destroy(w);
+    model_close(m);
+}
+END_TEST
+
+START_TEST(turned_rows_are_columns)
+{
+    enum { LD = 40, LDX = 31 };
+    float x[29 * LDX], to[LDX * LD];
+    for (int i = 0; i < 29 * LDX; i++)
+        x[i] = (float)i;
+    for (int rows = 1; rows <= 29; rows++)
+        for (int n = 1; n <= LDX; n++) {
+            memset(to, 0, sizeof to);
+            kernels_many_turn(to, LD, x, LDX, rows, n);
+            for (int i = 0; i < LDX; i++)
+                for (int r = 0; r < LD; r++)
+                    ck_assert(to[i * LD + r] == (i < n && r < rows ? x[r * LDX + i] : 0));
+        }
+}
+END_TEST
+
 START_TEST(a_shape_is_found_by_its_name)
 {
     for (int i = 0; i < kernels_many_count(); i++)
@@ -93,6 +135,8 @@ Suite *make_kernels_many_suite(void)
     TCase *t = tcase_create("kernels_many");
     tcase_add_loop_test(t, every_shape_of_tile_has_the_bits_of_a_row_alone, 0, 2);
     tcase_add_loop_test(t, rows_that_outgrow_the_cache_have_the_same_bits, 0, 2);
+    tcase_add_test(t, a_prefill_has_the_same_bits_with_every_shape);
+    tcase_add_test(t, turned_rows_are_columns);
     tcase_add_test(t, a_shape_is_found_by_its_name);
     suite_add_tcase(s, t);
     return s;
