@@ -40,6 +40,7 @@ static const struct {
     {"DEPTHKV_FREE_MEMORY", "memory that a run may count on, as 8G (default: what the system says is available)"},
     {"PATH", "where gnuplot is sought, which draws the plots"},
     {"OPENBLAS_CORETYPE", "kernels of OpenBLAS (default: the best that it has and the processor can run)"},
+    {"DEPTHKV_TILE", "shape of the tiles in which many rows are multiplied, for a comparison (bench --only products)"},
     {"OMP_WAIT_POLICY", "passive: threads that wait sleep at once"},
     {"GOMP_SPINCOUNT", "how often they look before they sleep (default: 10000 times, less than a millisecond)"},
     {"DEPTHKV_RESTART", "0: the program does not start itself again, which it does to tell libraries the above"},
@@ -93,8 +94,8 @@ static int dispatch(int argc, char **argv)
         names[i] = command[i].name;
         if (strcmp(argv[1], names[i]) != 0)
             continue;
-        if (command[i].computes)
-            start_prepare();
+        if (command[i].computes && start_prepare())
+            return CLI_USAGE;
         return command[i].run(argc - 1, argv + 1);
     }
     quote_show(stderr, "depthkv: unknown command '%s'%s (see: depthkv -h)\n", argv[1],

@@ -17,7 +17,6 @@
 
 enum {
     KEY_BLOCK = 512,
-    PANEL = 96, /* keys that are turned at a time: they lie in the first-level cache for all rows */
     APART = 16, /* added to the length of rows that would all begin in the same few sets of a cache */
     STACK = 192 /* about as many rows, queries times heads of a group, make one tile */
 };
@@ -127,8 +126,7 @@ struct tile {
     float *sum;                   /* [stack][head_dim] weighted values so far */
     float *max, *total;           /* [stack] so far */
     float *factor; /* [n_block][stack] maximum that a block's weights refer to, then what normalises them; when keep */
-    float *keys;   /* [head_dim][PANEL] some of a block, turned */
-    float *edge;   /* [stack][KERNELS_MANY_LANES] scores of keys that fill no vector */
+    float *room;   /* kernels_many_room */
     float *score;  /* [stack][ld] */
 };
 
@@ -139,9 +137,9 @@ static size_t tile_layout(struct tile *t, int stack, int n_key, int keep, float 
     size_t blocks = keep ? (size_t)n_key / KEY_BLOCK + 2 : 0; /* segment and tail each end with a partial one */
     size_t ld = keep ? ((size_t)n_key + 15) / 16 * 16 : KEY_BLOCK;
     ld += ld % 256 ? 0 : APART;
-    size_t size[] = {blocks + 1, rows * d,      rows * d,          rows,
-                     rows,       blocks * rows, (size_t)PANEL * d, rows * KERNELS_MANY_LANES,
-                     rows * ld},
+    size_t size[] =
+        {blocks + 1, rows * d, rows * d, rows, rows, blocks * rows, kernels_many_room(stack, t->j->hp->head_dim),
+         rows * ld},
            total = 0;
     enum { N_VIEW = sizeof size / sizeof *size };
     float *view[N_VIEW] = {0};
@@ -156,9 +154,8 @@ static size_t tile_layout(struct tile *t, int stack, int n_key, int keep, float 
     t->max = view[3];
     t->total = view[4];
     t->factor = view[5];
-    t->keys = view[6];
-    t->edge = view[7];
-    t->score = view[8];
+    t->room = view[6];
+    t->score = view[7];
     t->stack = stack;
     t->keep = keep;
     t->ld = ld;
@@ -232,30 +229,12 @@ static int is_past(const struct tile *t, const int32_t *pos, int n)
     return 1;
 }
 
-/* Every score is a sum over head_dim from the front, as those of cells are, whatever the tile. */
-static void find_scores(const struct tile *t, float *x, const float *k, int n)
-{
-    enum { LANES = KERNELS_MANY_LANES };
-    size_t d = (size_t)t->j->hp->head_dim;
-    for (int from = 0; from < n; from += PANEL) {
-        int now = n - from < PANEL ? n - from : PANEL, whole = now / LANES * LANES, left = now - whole;
-        for (size_t i = 0; left && i < d; i++)
-            memset(t->keys + i * PANEL + whole, 0, LANES * sizeof *t->keys);
-        kernels_many_turn(t->keys, PANEL, k + (size_t)from * d, d, now, (int)d);
-        kernels_many(x + from, t->ld, t->query, d, t->stack, t->keys, PANEL, whole, (int)d, 0, NULL, 0);
-        if (left) /* x has no room for a whole vector */
-            kernels_many(t->edge, LANES, t->query, d, t->stack, t->keys + whole, PANEL, LANES, (int)d, 0, NULL, 0);
-        for (size_t s = 0; left && s < (size_t)t->stack; s++)
-            memcpy(x + s * t->ld + from + whole, t->edge + s * LANES, (size_t)left * sizeof *x);
-    }
-}
-
 /* Weighs keys [0, n) of a block, whose first is key `at`, into x, and adds their values. */
 static void add_block(struct tile *t, float *x, const float *k, const float *v, const int32_t *pos, int n, int at)
 {
     const struct hparams *hp = t->j->hp;
     size_t d = (size_t)hp->head_dim;
-    find_scores(t, x, k, n);
+    kernels_many_turned(x, t->ld, t->query, d, t->stack, k, d, n, hp->head_dim, t->room);
     for (int s = 0; s < t->stack; s++) {
         float *row = x + (size_t)s * t->ld;
         attention_cap(hp, row, (size_t)n);

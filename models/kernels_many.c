@@ -173,19 +173,25 @@ static void run_narrow(struct product *p, int rows, int most, int col, int n)
 
 enum level { NARROW, MIDDLE_VECTORS, WIDE_VECTORS };
 
-/* The shapes of one level come in the order of preference. */
+/* The shapes of one level come in the order of preference. `ahead`: what comes next is asked for on the way. */
 static const struct shape {
     const char *name;
     enum level level;
     int rows, vectors; /* a strip is `vectors` wide */
+    int ahead;
     run_fn *run;
 } shapes[] = {
 #if defined(__x86_64__)
-    {"14x32", WIDE_VECTORS, 14, 2, run_2_wide},   {"12x32", WIDE_VECTORS, 12, 2, run_2_wide},
-    {"8x48", WIDE_VECTORS, 8, 3, run_3_wide},     {"4x96", WIDE_VECTORS, 4, 6, run_6_wide},
-    {"6x16", MIDDLE_VECTORS, 6, 2, run_2_middle}, {"4x24", MIDDLE_VECTORS, 4, 3, run_3_middle},
+    {"14x32-ahead", WIDE_VECTORS, 14, 2, 1, run_2_wide},
+    {"14x32", WIDE_VECTORS, 14, 2, 0, run_2_wide},
+    {"8x48-ahead", WIDE_VECTORS, 8, 3, 1, run_3_wide},
+    {"8x48", WIDE_VECTORS, 8, 3, 0, run_3_wide},
+    {"4x96", WIDE_VECTORS, 4, 6, 0, run_6_wide},
+    {"6x16", MIDDLE_VECTORS, 6, 2, 0, run_2_middle},
+    {"6x16-ahead", MIDDLE_VECTORS, 6, 2, 1, run_2_middle},
+    {"4x24", MIDDLE_VECTORS, 4, 3, 0, run_3_middle},
 #endif
-    {"2x16", NARROW, 2, 4, run_narrow},
+    {"2x16", NARROW, 2, 4, 0, run_narrow},
 };
 
 enum { N_SHAPE = sizeof shapes / sizeof *shapes };
@@ -198,20 +204,28 @@ static int lanes_of(const struct shape *s)
 static int first; /* of the shapes that this processor has; all behind it but NARROW have the same bits */
 static int preferred = -1, chosen = -1;
 
+static int first_of(enum level l)
+{
+    int i = 0;
+    while (shapes[i].level != l)
+        i++;
+    return i;
+}
+
 /* Zen 4 computes a vector of 64 bytes in two halves: its second-level cache keeps up with low tiles, which read weights
  * in their order. */
 static void look(void)
 {
+    int f = first_of(NARROW), best;
     if (preferred >= 0)
         return;
-    int f = N_SHAPE - 1, best;
 #if defined(__x86_64__)
-    f = CPU_HAS_V4 ? 0 : CPU_HAS_V3 ? 4 : N_SHAPE - 1;
+    f = CPU_HAS_V4 ? first_of(WIDE_VECTORS) : CPU_HAS_V3 ? first_of(MIDDLE_VECTORS) : f;
 #endif
     best = f;
 #if defined(__x86_64__)
-    if (f == 0 && CPU_IS_ZEN4)
-        best = 3;
+    for (int i = f; CPU_IS_ZEN4 && shapes[i].level == WIDE_VECTORS; i++)
+        best = i; /* the last is the lowest */
 #endif
     first = f;
     preferred = best;
@@ -260,8 +274,8 @@ void kernels_many(float *y, size_t ldy, const float *x, size_t ldx, int rows, co
 {
     enum { LINE = 64 };
     const struct shape *s = &shapes[first + kernels_many_now()];
-    struct product p = {y, ldy, x, ldx, w, ldw, (size_t)k, add, next ? next : (const void *)w, 0};
-    if (next && k > 0 && rows > 0 && n > 0) {
+    struct product p = {y, ldy, x, ldx, w, ldw, (size_t)k, add, s->ahead && next ? next : (const void *)w, 0};
+    if (s->ahead && next && k > 0 && rows > 0 && n > 0) {
         size_t terms = (size_t)parts(rows, s->rows) * (size_t)parts(n, s->vectors * lanes_of(s)) * (size_t)k;
         p.step = bytes / terms + 1;
         p.step = p.step < LINE ? p.step : LINE;
@@ -321,4 +335,29 @@ void kernels_many_turn(float *to, size_t ld, const float *x, size_t ldx, int row
     }
 #endif
     turn(to, ld, x, ldx, rows, n);
+}
+
+enum { PANEL = 96 }; /* rows that are turned at a time: they lie in the first-level cache for all of x */
+
+size_t kernels_many_room(int rows, int k)
+{
+    return (size_t)k * PANEL + (size_t)rows * KERNELS_MANY_LANES;
+}
+
+void kernels_many_turned(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *z, size_t ldz, int n,
+                         int k, float *room)
+{
+    enum { LANES = KERNELS_MANY_LANES };
+    float *turned = room, *edge = room + (size_t)k * PANEL;
+    for (int from = 0; from < n; from += PANEL) {
+        int now = n - from < PANEL ? n - from : PANEL, whole = now / LANES * LANES, left = now - whole;
+        for (size_t i = 0; left && i < (size_t)k; i++)
+            memset(turned + i * PANEL + whole, 0, LANES * sizeof *turned);
+        kernels_many_turn(turned, PANEL, z + (size_t)from * ldz, ldz, now, k);
+        kernels_many(y + from, ldy, x, ldx, rows, turned, PANEL, whole, k, 0, NULL, 0);
+        if (left) /* y has no room for a whole vector */
+            kernels_many(edge, LANES, x, ldx, rows, turned + whole, PANEL, LANES, k, 0, NULL, 0);
+        for (size_t r = 0; left && r < (size_t)rows; r++)
+            memcpy(y + r * ldy + from + whole, edge + r * LANES, (size_t)left * sizeof *y);
+    }
 }

@@ -11,9 +11,15 @@ enum { KERNELS_MANY_ROWS = 64, KERNELS_MANY_LANES = 16 }; /* fewer rows are for 
 
 /* y[rows][n] = x[rows][k] . w[k][n] (+ y when add), n a multiple of KERNELS_MANY_LANES; rows of y, x and w are ldy, ldx
  * and ldw apart. Every sum runs over k from the front. `bytes` of memory from `next` on, which are wanted afterwards,
- * are asked for on the way; NULL: nothing is. Single-threaded. */
+ * may be asked for on the way; NULL: nothing is. Single-threaded. */
 void kernels_many(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, size_t ldw, int n, int k,
                   int add, const void *next, size_t bytes);
+
+/* y[rows][n] = x[rows][k] . z[n][k]^T for any n, in the same order, rows of z ldz apart: some rows of z are turned at a
+ * time. room: as many floats as kernels_many_room says. */
+void kernels_many_turned(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *z, size_t ldz, int n,
+                         int k, float *room);
+size_t kernels_many_room(int rows, int k);
 
 /* to[i][r] = x[r][i] for `rows` rows of n numbers; rows of `to` are ld apart, those of x ldx. */
 void kernels_many_turn(float *to, size_t ld, const float *x, size_t ldx, int rows, int n);

@@ -12,12 +12,15 @@
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
 #include "harness/bench/bench.h"
+#include "harness/bench/bench_products.h"
 #include "harness/bench/bench_shape.h"
 #include "harness/cmd/cli.h"
 #include "harness/experiment/experiment.h"
 #include "harness/report/plot.h"
 #include "harness/run/open_model.h"
+#include "models/kernels.h"
 #include "models/kernels_bf16.h"
+#include "models/threads.h"
 #include "models/transformer.h"
 
 static const char help[] =
@@ -27,7 +30,7 @@ static const char help[] =
     "  --shape NAME       a model of that shape, made in memory from random numbers: see below\n"
     "  -r N               repeats after a warm-up (default 3)\n"
     "  --only LIST        some tests, comma-separated; a name, or the beginning of several: pp2048,tg,sweep;\n"
-    "                     `limits` measures the machine alone\n"
+    "                     `limits` measures the machine alone, `products` every kernel on the model's products\n"
     "  --threads N        threads; of several numbers (1,4,16) a table with speed-up and efficiency\n"
     "  --plot DIR         a plot of the speed-ups there\n"
     "  --weight-dtype D   f32 or bf16: how weights are held (default f32)\n"
@@ -55,7 +58,7 @@ struct options {
     int format, quiet, timing;
     enum model_dtype dtype, arithmetic;
     unsigned char chosen[MAX_TEST];
-    int all_limits;
+    int all_limits, products; /* products: a table by itself */
 };
 
 static void print_help(void)
@@ -82,6 +85,10 @@ static int choose(struct options *o, const char *name)
             o->chosen[i] = 1;
             return 0;
         }
+    }
+    if (!strcmp(name, "products")) {
+        o->products = 1;
+        return 0;
     }
     known[n] = "limits";
     if (!strcmp(name, known[n])) {
@@ -273,6 +280,23 @@ static void describe(const struct state *s, const struct bench_run *b, struct be
                                  .threads = transformer_threads()};
 }
 
+static int print_products(const struct options *o, const struct model *m, struct err *e)
+{
+    int rc = 0;
+    kernels_init();
+    for (int i = 0; rc == 0 && i < (o->n_threads ? o->n_threads : 1) && !leave_asked(); i++) {
+        struct quote page = {.language = QUOTE_MARKDOWN};
+        if (o->n_threads)
+            transformer_set_threads(o->threads[i]);
+        threads_place(transformer_threads());
+        rc = bench_products(&m->hp, &page, e);
+        quote_print(&page, stdout);
+        quote_show(stdout, "\n");
+        quote_free(&page);
+    }
+    return rc;
+}
+
 /* All tests on one number of threads after the other; limits are measured on as many each time. */
 static int bench(const struct options *o, struct err *e)
 {
@@ -291,6 +315,10 @@ static int bench(const struct options *o, struct err *e)
         return -1;
     }
     m->arithmetic = o->arithmetic;
+    if (o->products) {
+        rc = print_products(o, m, e);
+        goto out;
+    }
     b.model = m;
     b.cells = create_cells(o, m, e);
     if (!b.cells)

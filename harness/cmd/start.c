@@ -6,7 +6,9 @@
 
 #include "harness/base/again.h"
 #include "harness/base/quote.h"
+#include "harness/base/str.h"
 #include "models/blas_choice.h"
+#include "models/kernels_many.h"
 #include "models/threads.h"
 #include "models/transformer.h"
 
@@ -85,7 +87,26 @@ static int ask_for_threads(void)
     return setenv("GOMP_SPINCOUNT", SPIN, 1) == 0;
 }
 
-void start_prepare(void)
+/* No number depends on the shape. */
+static int choose_tile(void)
+{
+    const char *name = getenv("DEPTHKV_TILE"), *known[16];
+    int n = kernels_many_count(), i = name && *name ? kernels_many_find(name) : -1;
+    for (int k = 0; k < n && k < 16; k++)
+        known[k] = kernels_many_name(k);
+    if (name && *name && i < 0) {
+        quote_show(stderr, "depthkv: DEPTHKV_TILE=%s: this processor has no such shape%s; it has", name,
+                   str_did_you_mean(name, known, n < 16 ? n : 16));
+        for (int k = 0; k < n; k++)
+            quote_show(stderr, "%s %s", k ? "," : "", kernels_many_name(k));
+        quote_show(stderr, "\n");
+        return -1;
+    }
+    kernels_many_choose(i);
+    return 0;
+}
+
+int start_prepare(void)
 {
     struct past past;
     struct err why = {0};
@@ -106,4 +127,5 @@ void start_prepare(void)
                    "warning: OpenBLAS uses its kernels %s, also where OPENBLAS_CORETYPE asks for others that this "
                    "processor can run\n",
                    blas_choice_core());
+    return choose_tile();
 }
