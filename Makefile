@@ -15,7 +15,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-BUILDS := release debug san cov fuzz
+BUILDS := release debug san tsan cov fuzz
 ifeq ($(filter $(BUILD),$(BUILDS)),)
 $(error BUILD=$(BUILD) is unknown; use one of: $(BUILDS))
 endif
@@ -51,6 +51,7 @@ WARN_clang := -Wno-double-promotion -Wno-psabi -Wno-missing-field-initializers
 KIND       := $(if $(findstring clang,$(CC)),clang,gcc)
 OPT_release := -O3 -g
 OPT_debug   := -Og -g3
+OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 OPT_san     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_cov     := -O0 -g --coverage
 OPT_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
@@ -87,7 +88,7 @@ endif
 .PHONY: all help setup deps check lint test san cov clean distclean format format-check showconfig install \
         uninstall demo FORCE
 
-## all: build ./depthkv (BUILD=release|debug|san|cov, V=1 shows the commands)
+## all: build ./depthkv (BUILD=release|debug|san|tsan|cov, V=1 shows the commands)
 all: $(BIN)
 
 $(BIN): $(OBJ) $(O)/source_id.o
@@ -320,6 +321,12 @@ san:
 	@ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
 	CK_TIMEOUT_MULTIPLIER=10 OMP_NUM_THREADS=2 $(MAKE) --no-print-directory BUILD=san unit cli
+
+## tsan: prompts that are computed at once, under ThreadSanitizer
+.PHONY: tsan
+tsan:
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp report_thread_leaks=0" $(MAKE) --no-print-directory BUILD=tsan \
+	CLI=jobs-of-one-thread cli
 
 FUZZ_FORMATS := gguf hf tokenizer yaml jsonl journal model profile kept
 FUZZ_APT     := clang libclang-rt-dev libomp-dev

@@ -1,5 +1,6 @@
 #include "models/kernels_many.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -201,8 +202,12 @@ static int lanes_of(const struct shape *s)
     return s->level == WIDE_VECTORS ? 16 : s->level == MIDDLE_VECTORS ? 8 : 4;
 }
 
-static int first; /* of the shapes that this processor has; all behind it but NARROW have the same bits */
-static int preferred = -1, chosen = -1;
+/* Found once; several threads may ask first at the same time, so both numbers are one value. */
+struct found {
+    int first, preferred; /* of the shapes that this processor has; all behind it but NARROW have the same bits */
+};
+static atomic_int found = -1; /* first * N_SHAPE + preferred */
+static atomic_int chosen = -1;
 
 static int first_of(enum level l)
 {
@@ -214,11 +219,12 @@ static int first_of(enum level l)
 
 /* Zen 4 computes a vector of 64 bytes in two halves: its second-level cache keeps up with low tiles, which read weights
  * in their order. */
-static void look(void)
+static struct found look(void)
 {
-    int f = first_of(NARROW), best;
-    if (preferred >= 0)
-        return;
+    int f, best, known = atomic_load_explicit(&found, memory_order_relaxed);
+    if (known >= 0)
+        return (struct found){.first = known / N_SHAPE, .preferred = known % N_SHAPE};
+    f = first_of(NARROW);
 #if defined(__x86_64__)
     f = CPU_HAS_V4 ? first_of(WIDE_VECTORS) : CPU_HAS_V3 ? first_of(MIDDLE_VECTORS) : f;
 #endif
@@ -227,32 +233,31 @@ static void look(void)
     for (int i = f; CPU_IS_ZEN4 && shapes[i].level == WIDE_VECTORS; i++)
         best = i; /* the last is the lowest */
 #endif
-    first = f;
-    preferred = best;
+    atomic_store_explicit(&found, f * N_SHAPE + best, memory_order_relaxed);
+    return (struct found){.first = f, .preferred = best};
 }
 
 int kernels_many_count(void)
 {
-    look();
-    return first == N_SHAPE - 1 ? 1 : N_SHAPE - 1 - first;
+    struct found f = look();
+    return f.first == N_SHAPE - 1 ? 1 : N_SHAPE - 1 - f.first;
 }
 
 const char *kernels_many_name(int i)
 {
-    look();
-    return shapes[first + i].name;
+    return shapes[look().first + i].name;
 }
 
 int kernels_many_now(void)
 {
-    look();
-    return (chosen >= 0 ? chosen : preferred) - first;
+    struct found f = look();
+    int c = chosen;
+    return (c >= 0 ? c : f.preferred) - f.first;
 }
 
 void kernels_many_choose(int i)
 {
-    look();
-    chosen = i < 0 ? -1 : first + i;
+    chosen = i < 0 ? -1 : look().first + i;
 }
 
 int kernels_many_find(const char *name)
@@ -273,7 +278,7 @@ void kernels_many(float *y, size_t ldy, const float *x, size_t ldx, int rows, co
                   int add, const void *next, size_t bytes)
 {
     enum { LINE = 64 };
-    const struct shape *s = &shapes[first + kernels_many_now()];
+    const struct shape *s = &shapes[look().first + kernels_many_now()];
     struct product p = {y, ldy, x, ldx, w, ldw, (size_t)k, add, s->ahead && next ? next : (const void *)w, 0};
     if (s->ahead && next && k > 0 && rows > 0 && n > 0) {
         size_t terms = (size_t)parts(rows, s->rows) * (size_t)parts(n, s->vectors * lanes_of(s)) * (size_t)k;

@@ -2,10 +2,10 @@
 #ifndef HARNESS_BASE_CPU_H
 #define HARNESS_BASE_CPU_H
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define CPU_ASAN 1 /* gcc's sign */
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define CPU_ASAN 1 /* clang's */
 #endif
 #endif

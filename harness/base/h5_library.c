@@ -167,7 +167,6 @@ static hid_t text_type(size_t size)
     return t;
 }
 
-/* Memory and file have the same; made once, and never closed. */
 /* HDF5 is for one thread at a time, and so is what it keeps between calls. Every function that others call takes its
  * turn; it may call another one. */
 static pthread_mutex_t turn = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
@@ -189,6 +188,7 @@ static void end_turn(pthread_mutex_t **mine)
 
 #define IN_TURN pthread_mutex_t *mine __attribute__((cleanup(end_turn))) = take_turn()
 
+/* Memory and file have the same; made once, and never closed. */
 static hid_t types[H5_TYPE_OTHER];
 static hid_t driver = H5I_INVALID_HID, access_of_files, creation_of_files, creation_of_groups, creation_of_datasets;
 

@@ -8,11 +8,11 @@
 #include "harness/base/mem.h"
 
 #ifdef __has_feature /* clang's way to say what gcc says by a macro */
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
 #define OWN_MALLOC 1
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || !defined(__GLIBC__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 #define OWN_MALLOC 1
 #endif
 
