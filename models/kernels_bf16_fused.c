@@ -7,19 +7,7 @@
 
 #include "harness/base/cpu.h"
 #include "models/kernels_bf16_int.h"
-
-#ifdef __clang__
-#pragma clang fp contract(fast)
-#else
-#pragma GCC optimize("fp-contract=fast")
-#endif
-
-typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef uint32_t bits16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint32_t bits8 __attribute__((vector_size(32), aligned(4), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
+#include "models/lanes.h"
 
 /* One block of one strip of outputs. */
 struct strip {
@@ -30,75 +18,38 @@ struct strip {
     size_t ldw;
 };
 
-/* Adds terms 2 i + part to the sums. */
-INLINE void term16(lanes16 sum[6][6], const struct strip *s, int i, const int part, const int R, const int V)
-{
-    lanes16 b[6];
-    for (int v = 0; v < V; v++) {
-        bits16 u = *(const bits16 *)(s->w + 2 * ((size_t)i * s->ldw + 16 * (size_t)v));
-        if (part)
-            u &= 0xFFFF0000u;
-        else
-            u <<= 16;
-        memcpy(&b[v], &u, sizeof u);
+/* term: adds terms 2 i + part to the sums. strip: all terms of a block; `both`: even and odd sums fit the registers
+ * together, so that weights are read once. */
+#define STRIP(N, LANES, MOST) \
+    INLINE void term##N(LANES sum[6][MOST], const struct strip *s, int i, const int part, const int R, const int V) \
+    { \
+        LANES b[MOST]; \
+        for (int v = 0; v < V; v++) \
+            LANES##_widen(&b[v], s->w + 2 * ((size_t)i * s->ldw + N * (size_t)v), part); \
+        for (int r = 0; r < R; r++) \
+            for (int v = 0; v < V; v++) \
+                sum[r][v] += b[v] * s->x[r * BF16_TERMS + 2 * i + part]; \
+    } \
+\
+    INLINE void strip##N(const struct strip *s, const int R, const int V, const int both) \
+    { \
+        LANES even[6][MOST], odd[6][MOST]; \
+        for (int r = 0; r < R; r++) \
+            for (int v = 0; v < V; v++) \
+                even[r][v] = odd[r][v] = (LANES){0}; \
+        for (int i = 0; i < BF16_TERMS / 2; i++) { \
+            term##N(even, s, i, 0, R, V); \
+            if (both) \
+                term##N(odd, s, i, 1, R, V); \
+        } \
+        for (int i = 0; !both && i < BF16_TERMS / 2; i++) \
+            term##N(odd, s, i, 1, R, V); \
+        for (int r = 0; r < R; r++) \
+            for (int v = 0; v < V; v++) \
+                *(LANES *)(s->y + (size_t)r * s->ldy + N * v) += even[r][v] + odd[r][v]; \
     }
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < V; v++)
-            sum[r][v] += b[v] * s->x[r * BF16_TERMS + 2 * i + part];
-}
-
-/* `both`: even and odd sums fit the registers together, so that weights are read once. */
-INLINE void strip16(const struct strip *s, const int R, const int V, const int both)
-{
-    lanes16 even[6][6], odd[6][6];
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < V; v++)
-            even[r][v] = odd[r][v] = (lanes16){0};
-    for (int i = 0; i < BF16_TERMS / 2; i++) {
-        term16(even, s, i, 0, R, V);
-        if (both)
-            term16(odd, s, i, 1, R, V);
-    }
-    for (int i = 0; !both && i < BF16_TERMS / 2; i++)
-        term16(odd, s, i, 1, R, V);
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < V; v++)
-            *(lanes16 *)(s->y + (size_t)r * s->ldy + 16 * v) += even[r][v] + odd[r][v];
-}
-
-INLINE void term8(lanes8 sum[6][8], const struct strip *s, int i, const int part, const int R, const int V)
-{
-    lanes8 b[8];
-    for (int v = 0; v < V; v++) {
-        bits8 u = *(const bits8 *)(s->w + 2 * ((size_t)i * s->ldw + 8 * (size_t)v));
-        if (part)
-            u &= 0xFFFF0000u;
-        else
-            u <<= 16;
-        memcpy(&b[v], &u, sizeof u);
-    }
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < V; v++)
-            sum[r][v] += b[v] * s->x[r * BF16_TERMS + 2 * i + part];
-}
-
-INLINE void strip8(const struct strip *s, const int R, const int V, const int both)
-{
-    lanes8 even[6][8], odd[6][8];
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < V; v++)
-            even[r][v] = odd[r][v] = (lanes8){0};
-    for (int i = 0; i < BF16_TERMS / 2; i++) {
-        term8(even, s, i, 0, R, V);
-        if (both)
-            term8(odd, s, i, 1, R, V);
-    }
-    for (int i = 0; !both && i < BF16_TERMS / 2; i++)
-        term8(odd, s, i, 1, R, V);
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < V; v++)
-            *(lanes8 *)(s->y + (size_t)r * s->ldy + 8 * v) += even[r][v] + odd[r][v];
-}
+STRIP(16, lanes16, 6)
+STRIP(8, lanes8, 8)
 
 /* V vectors of `lanes` outputs of all the group's rows, `most` of them at a time. */
 INLINE void rows_of(struct strip s, int rows, const int most, const int V, const int lanes)

@@ -8,18 +8,8 @@
 #include <string.h>
 
 #include "harness/base/cpu.h"
+#include "models/lanes.h"
 
-#ifdef __clang__
-#pragma clang fp contract(fast)
-#else
-#pragma GCC optimize("fp-contract=fast")
-#endif
-
-typedef float lanes4 __attribute__((vector_size(16), aligned(4), may_alias));
-typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
 #define SHUFFLE __builtin_shufflevector
 
 enum {

@@ -6,18 +6,7 @@
 #include <unistd.h>
 
 #include "harness/base/cpu.h"
-
-#ifdef __clang__
-#pragma clang fp contract(fast)
-#else
-#pragma GCC optimize("fp-contract=fast")
-#endif
-
-typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef float lanes4 __attribute__((vector_size(16), aligned(4), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
+#include "models/lanes.h"
 
 struct product {
     float *y;

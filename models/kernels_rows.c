@@ -15,21 +15,8 @@
 #include "harness/base/cpu.h"
 #include "models/kernels.h"
 #include "models/kernels_many.h"
+#include "models/lanes.h"
 #include "models/share.h"
-
-#ifdef __clang__
-#pragma clang fp contract(fast)
-#else
-#pragma GCC optimize("fp-contract=fast")
-#endif
-
-typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
-
-typedef uint32_t bits16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint32_t bits8 __attribute__((vector_size(32), aligned(4), may_alias));
 
 /* One call's operands; x[r][k] lies at x[r * row_step + k * k_step]. One of w and w16 is set. */
 struct operands {
@@ -43,34 +30,17 @@ struct operands {
     int add; /* the sums are added to what y holds */
 };
 
-/* Weights [i][col ...], where i is even when `part` is 0: a bf16 is the upper half of a float. */
-INLINE void load16(lanes16 *to, const struct operands *o, size_t i, size_t col, const int half, const int part)
-{
-    if (half) {
-        bits16 b = *(const bits16 *)(o->w16 + 2 * (i / 2 * o->ldw + col));
-        if (part)
-            b &= 0xFFFF0000u;
-        else
-            b <<= 16;
-        memcpy(to, &b, sizeof b);
-    } else {
-        *to = *(const lanes16 *)(o->w + i * o->ldw + col);
+/* Weights [i][col ...], where i is even when `part` is 0. */
+#define LOAD(NAME, LANES) \
+    INLINE void NAME(LANES *to, const struct operands *o, size_t i, size_t col, const int half, const int part) \
+    { \
+        if (half) \
+            LANES##_widen(to, o->w16 + 2 * (i / 2 * o->ldw + col), part); \
+        else \
+            *to = *(const LANES *)(o->w + i * o->ldw + col); \
     }
-}
-
-INLINE void load8(lanes8 *to, const struct operands *o, size_t i, size_t col, const int half, const int part)
-{
-    if (half) {
-        bits8 b = *(const bits8 *)(o->w16 + 2 * (i / 2 * o->ldw + col));
-        if (part)
-            b &= 0xFFFF0000u;
-        else
-            b <<= 16;
-        memcpy(to, &b, sizeof b);
-    } else {
-        *to = *(const lanes8 *)(o->w + i * o->ldw + col);
-    }
-}
+LOAD(load8, lanes8)
+LOAD(load16, lanes16)
 
 /* Adds term i to the sums. ahead: how many bytes before their use weights are asked for; 0: not at all. */
 INLINE void term16(lanes16 sum[6][6], const struct operands *o, const float *x, size_t i, int col, const int R,

@@ -183,7 +183,7 @@ static size_t extent(int task, size_t step, int rows, size_t ld, int columns)
     return (size_t)(task - 1) * step + (size_t)(rows - 1) * ld + (size_t)columns;
 }
 
-static float *operand(size_t n, struct err *e)
+float *bench_operand(size_t n, struct err *e)
 {
     float *x = mem_try_raw(n, sizeof *x, "bench's matrices", e);
     if (!x)
@@ -266,23 +266,6 @@ static void measure_products(struct limit *l, int first, const float *a, const f
     }
 }
 
-static double measure_loop(void)
-{
-    enum { ROUNDS = 1 << 20, TRIES = 8 };
-    double best = 0;
-    int threads = transformer_threads();
-    float sum = 0;
-    for (int t = 0; t < TRIES; t++) {
-        double flop = 0, start = clock_seconds();
-#pragma omp parallel for schedule(static) reduction(+ : flop, sum)
-        for (int i = 0; i < threads; i++)
-            flop += bench_loop_run(ROUNDS, &sum);
-        double r = flop / (clock_seconds() - start);
-        best = r > best ? r : best;
-    }
-    return sum > 0 ? best : 0; /* always: the sums are used, so the loop runs */
-}
-
 static void name_shape(struct limit *l, enum bench_way w)
 {
     const struct candidate *p = &l->candidate[l->best[w] < 0 ? 0 : l->best[w]];
@@ -310,7 +293,7 @@ static int measure_limit(struct limit *l, double loop, double *rate, struct err 
             most[j] = need[j] > most[j] ? need[j] : most[j];
     }
     for (int j = 0; j < 3; j++)
-        if (!(x[j] = operand(most[j], e)))
+        if (!(x[j] = bench_operand(most[j], e)))
             goto out;
     measure_products(l, first, x[0], x[1], x[2], now);
     now[BENCH_LOOP] = loop;
@@ -404,7 +387,8 @@ static int measure_bandwidth(struct bench_limits *l, double *rate, struct err *e
 
 int bench_limits_measure(struct bench_limits *l, unsigned wanted, double rate[BENCH_N_LIMIT], struct err *e)
 {
-    double loop = wanted & (1u << BENCH_SQUARE | 1u << BENCH_QK | 1u << BENCH_PV) ? measure_loop() : 0;
+    int by_loop = (wanted & (1u << BENCH_SQUARE | 1u << BENCH_QK | 1u << BENCH_PV)) != 0;
+    double loop = by_loop ? bench_loop_rate(transformer_threads()) : 0;
     for (int i = 0; i < BENCH_N_LIMIT; i++) {
         rate[i] = (double)NAN;
         if (!(wanted >> i & 1))

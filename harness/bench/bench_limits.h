@@ -32,6 +32,9 @@ void bench_limits_destroy(struct bench_limits *l);
 /* Fills rate[i] (FLOP/s, or bytes/s) for every i with bit 1 << i in `wanted`, and NAN for the others. */
 int bench_limits_measure(struct bench_limits *l, unsigned wanted, double rate[BENCH_N_LIMIT], struct err *e);
 
+/* n floats in [-1, 1) for a product, each thread's part written by itself; mem_free. NULL: no memory. */
+float *bench_operand(size_t n, struct err *e);
+
 /* The buffer of `bandwidth`, kept so that it can be read again and again: beside every repeat of a test. */
 struct bench_stream;
 struct bench_stream *bench_stream_create(const struct bench_limits *l, struct err *e);

@@ -1,5 +1,8 @@
 #include "harness/bench/bench_loop.h"
 
+#include <stddef.h>
+
+#include "harness/base/clock.h"
 #include "harness/base/cpu.h"
 
 /* One instruction for a multiply and an add, where the processor has it. */
@@ -43,7 +46,8 @@ static double narrow(size_t n, float *sink)
     LOOP(lanes4, 12)
 }
 
-double bench_loop_run(size_t n, float *sink)
+/* n rounds on one thread; returns the floating-point operations done. What was computed goes to *sink. */
+static double run(size_t n, float *sink)
 {
 #if defined(__x86_64__)
     if (CPU_HAS_V4)
@@ -52,4 +56,20 @@ double bench_loop_run(size_t n, float *sink)
         return middle(n, sink);
 #endif
     return narrow(n, sink);
+}
+
+double bench_loop_rate(int threads)
+{
+    enum { ROUNDS = 1 << 20, TRIES = 8 };
+    double best = 0;
+    float sum = 0;
+    for (int t = 0; t < TRIES; t++) {
+        double flop = 0, start = clock_seconds();
+#pragma omp parallel for schedule(static) reduction(+ : flop, sum)
+        for (int i = 0; i < threads; i++)
+            flop += run(ROUNDS, &sum);
+        double r = flop / (clock_seconds() - start);
+        best = r > best ? r : best;
+    }
+    return sum > 0 ? best : 0; /* always: the sums are used, so the loop runs */
 }

@@ -1,11 +1,9 @@
-/* The most multiply-adds that a core can do: a loop that touches no memory. No product of matrices is faster. */
+/* The most multiply-adds that cores can do: a loop that touches no memory, in the widest vectors that the processor
+ * has. No product of matrices is faster. */
 #ifndef HARNESS_BENCH_LOOP_H
 #define HARNESS_BENCH_LOOP_H
 
-#include <stddef.h>
-
-/* n rounds on one thread, in the widest vectors that the processor has; returns the floating-point operations done.
- * What was computed goes to *sink. */
-double bench_loop_run(size_t n, float *sink);
+/* FLOP/s of so many threads, the best of some tries. */
+double bench_loop_rate(int threads);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "harness/base/clock.h"
 #include "harness/base/mem.h"
+#include "harness/bench/bench_limits.h"
 #include "harness/bench/bench_loop.h"
 #include "harness/report/table.h"
 #include "models/kernels.h"
@@ -60,24 +61,18 @@ static void operands_free(struct operands *o)
 static int operands_make(const struct product *p, int threads, struct operands *o, struct err *e)
 {
     struct matrix m = {.rows = p->n, .cols = p->k};
-    size_t n_w = matrix_elements(&m), t = (size_t)threads;
+    size_t t = (size_t)threads;
     *o = (struct operands){.x_step = (size_t)p->rows * padded(p->k),
                            .y_step = (size_t)p->rows * padded(p->n),
                            .room_step = (kernels_many_room(p->rows, p->k) + 15) / 16 * 16};
-    o->x = mem_try_raw(t * o->x_step, sizeof *o->x, "bench's rows", e);
-    o->w = mem_try_raw(n_w, sizeof *o->w, "bench's weights", e);
+    o->x = bench_operand(t * o->x_step, e);
+    o->w = bench_operand(matrix_elements(&m), e);
     o->y = mem_try_raw(t * o->y_step, sizeof *o->y, "bench's products", e);
     o->room = mem_try_raw(t * o->room_step, sizeof *o->room, "bench's room", e);
     if (!o->x || !o->w || !o->y || !o->room) {
         operands_free(o);
         return -1;
     }
-    for (size_t i = 0; i < n_w; i++)
-        o->w[i] = (float)(i * 2654435761u >> 8 & 0xffff) * 3e-5f - 1;
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < threads; i++)
-        for (size_t j = 0; j < o->x_step; j++)
-            o->x[(size_t)i * o->x_step + j] = (float)(j * 2654435761u >> 8 & 0xffff) * 3e-5f - 1;
     return 0;
 }
 
@@ -100,22 +95,6 @@ static double rate_of(const struct product *p, const struct operands *o, int thr
     return best;
 }
 
-static double rate_of_loop(int threads)
-{
-    enum { ROUNDS = 1 << 19, TRIES = 4 };
-    double best = 0;
-    float sum = 0;
-    for (int t = 0; t < TRIES; t++) {
-        double flop = 0, start = clock_seconds();
-#pragma omp parallel for schedule(static) reduction(+ : flop, sum)
-        for (int i = 0; i < threads; i++)
-            flop += bench_loop_run(ROUNDS, &sum);
-        double r = flop / (clock_seconds() - start);
-        best = r > best ? r : best;
-    }
-    return sum > 0 ? best : 0; /* always: the sums are used */
-}
-
 static int measure(const struct product *p, int threads, struct table *t, struct err *e)
 {
     struct operands o;
@@ -125,7 +104,7 @@ static int measure(const struct product *p, int threads, struct table *t, struct
         return -1;
     str_addf(&name, "%s %d x %d x %d", p->name, p->rows, p->n, p->k);
     table_add(t, &name);
-    table_add_number(t, rate_of_loop(threads) / 1e9, 1);
+    table_add_number(t, bench_loop_rate(threads) / 1e9, 1);
     table_add_number(t, rate_of(p, &o, threads, 1) / 1e9, 1);
     for (int i = 0; i < kernels_many_count(); i++) {
         kernels_many_choose(i);
