@@ -27,6 +27,22 @@ void tokenizer_data_fini(struct tokenizer_data *d)
     *d = (struct tokenizer_data){0};
 }
 
+void tokenizer_data_bytes(struct tokenizer_data *d, const char *end)
+{
+    enum { N = 257 };
+    char text[8];
+    *d = (struct tokenizer_data){
+        .kind = TOKENIZER_BYTES, .n_token = N, .bos = -1, .eos = N - 1, .pad = -1, .unk = -1};
+    d->token = mem_new(N, sizeof *d->token);
+    d->type = mem_new(N, sizeof *d->type);
+    for (int i = 0; i < N - 1; i++) {
+        snprintf(text, sizeof text, "<%02x>", (unsigned)i);
+        d->token[i] = mem_strdup(text);
+    }
+    d->token[N - 1] = mem_strdup(end);
+    d->type[N - 1] = TOKEN_CONTROL;
+}
+
 static const char *const kinds[] = {"bytes", "bpe", "spm"};
 
 const char *tokenizer_kind_name(enum tokenizer_kind k)

@@ -61,6 +61,8 @@ struct tokenizer_data {
     int n_eos_extra;
 };
 void tokenizer_data_fini(struct tokenizer_data *d);
+/* Fills d with a token for every byte, and a control token 256 that ends. */
+void tokenizer_data_bytes(struct tokenizer_data *d, const char *end);
 const char *tokenizer_kind_name(enum tokenizer_kind k); /* as model files say it */
 int tokenizer_kind_find(const char *name);              /* -1: unknown */
 /* 1 when byte-level BPE comes down to bytes: no merges, and token i is byte i for every byte. */

@@ -1,5 +1,6 @@
 /* Time and memory of an experiment, against sums done by hand. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "harness/run/estimate.h"
@@ -149,6 +150,16 @@ START_TEST(cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch)
 }
 END_TEST
 
+/* Layers alike, or one of the two with a window, or without rotation. */
+enum kind_of_layer { ALIKE, WINDOW, NO_ROTATION, N_KIND };
+
+static void set_layers(enum kind_of_layer k)
+{
+    static const char *const kinds[N_KIND] = {"", "wf", "nf"};
+    snprintf(model.hp.layer_kinds, sizeof model.hp.layer_kinds, "%s", kinds[k]);
+    model.hp.window = k == WINDOW ? 6 : 0;
+}
+
 /* Layer 0 holds the last 6 of 20 tokens; a position of one layer takes 16 bytes. */
 START_TEST(a_cell_shares_the_layers_that_it_leaves_whole)
 {
@@ -156,16 +167,14 @@ START_TEST(a_cell_shares_the_layers_that_it_leaves_whole)
     set_cells();
     x.n_cell = 2;
     x.measure = MEASURE_SCORE;
-    strcpy(model.hp.layer_kinds, "wf");
-    model.hp.window = 6;
+    set_layers(WINDOW);
     estimate_group(&x, 0, 0, 1, &g);
     ck_assert_double_eq(g.full_cache, (6 + 20 + 20) * 16); /* while it is read, the layer with a window is whole */
     ck_assert_double_eq(g.largest, (4 + 64) * 32 + 10 * 16);
     cell[1].windows = WINDOWS_PRUNE;
     estimate_group(&x, 0, 0, 1, &g);
     ck_assert_double_eq(g.largest, (4 + 64) * 32 + 13 * 16);
-    model.hp.layer_kinds[0] = '\0';
-    model.hp.window = 0;
+    set_layers(ALIKE);
 }
 END_TEST
 
@@ -175,57 +184,52 @@ START_TEST(cells_that_prune_windows_are_scored_apart_from_those_that_keep_them)
     set_cells();
     x.n_cell = 3;
     x.measure = MEASURE_SCORE;
-    strcpy(model.hp.layer_kinds, "wf");
-    model.hp.window = 6;
+    set_layers(WINDOW);
     estimate_group(&x, 0, 0, 1, &one);
     cell[2].windows = WINDOWS_PRUNE;
     estimate_group(&x, 0, 0, 1, &two);
     ck_assert_double_eq(one.scores, 4 * 20 * 2); /* a float for each entry of the two layers' only KV head */
     ck_assert_double_eq(two.scores, 2 * one.scores);
-    model.hp.layer_kinds[0] = '\0';
-    model.hp.window = 0;
+    set_layers(ALIKE);
 }
 END_TEST
 
-START_TEST(a_trial_gives_the_time_of_all_samples_of_every_kind_of_layer)
+static void set_trial(void)
 {
-    const char *kinds[] = {"", "wf", "nf"};
-    struct err e = {0};
     set_cells();
     x.n_cell = 3;
     model.hp.norm_eps = 1e-5f;
     model.hp.rope_base = 1e4;
+}
+
+START_TEST(a_trial_gives_the_time_of_all_samples_of_every_kind_of_layer)
+{
+    struct err e = {0};
+    set_trial();
     for (int i = 0; i < 6; i++) {
         struct trial t = {.prefill = -1, .decode = -1};
-        strcpy(model.hp.layer_kinds, kinds[i / 2]);
-        model.hp.window = i / 2 == 1 ? 6 : 0;
+        set_layers((enum kind_of_layer)(i / 2));
         x.measure = i % 2 ? MEASURE_SCORE : MEASURE_KL | MEASURE_NLL;
         for (int c = 0; c < 3; c++)
             cell[c].weight_dtype = i % 2 ? MODEL_BF16 : MODEL_F32;
         ck_assert_msg(trial_time(&x, 0, &t, &e) == 0, "%s", e.msg);
         ck_assert(t.prefill > 0 && t.decode > 0);
     }
-    model.hp.layer_kinds[0] = '\0';
-    model.hp.window = 0;
+    set_layers(ALIKE);
 }
 END_TEST
 
 START_TEST(rates_are_found_for_every_kind_of_layer)
 {
-    const char *kinds[] = {"", "wf", "nf"};
     struct err e = {0};
-    set_cells();
-    x.n_cell = 3;
-    model.hp.norm_eps = 1e-5f;
-    model.hp.rope_base = 1e4;
+    set_trial();
     for (int i = 0; i < 12; i++) {
         struct estimate_rates r = {-1, -1};
-        strcpy(model.hp.layer_kinds, kinds[i / 4]);
-        model.hp.window = i / 4 == 1 ? 6 : 0;
+        set_layers((enum kind_of_layer)(i / 4));
         size_t before = kvcache_resident_bytes();
         for (int c = 0; c < 3; c++) {
             cell[c].weight_dtype = i % 2 ? MODEL_BF16 : MODEL_F32;
-            cell[c].windows = c && i & 2 && i / 4 == 1 ? WINDOWS_PRUNE : WINDOWS_KEEP;
+            cell[c].windows = c && i & 2 && i / 4 == WINDOW ? WINDOWS_PRUNE : WINDOWS_KEEP;
         }
         ck_assert_msg(trial_rates(&x, 0, &r, &e) == 0, "%s", e.msg);
         ck_assert(isfinite(r.read) && isfinite(r.step) && r.read > 0 && r.step > 0);
@@ -233,8 +237,7 @@ START_TEST(rates_are_found_for_every_kind_of_layer)
     }
     x.n_cell = 0;
     ck_assert_int_eq(trial_rates(&x, 0, &(struct estimate_rates){0, 0}, &e), -1);
-    model.hp.layer_kinds[0] = '\0';
-    model.hp.window = 0;
+    set_layers(ALIKE);
 }
 END_TEST
 

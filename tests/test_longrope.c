@@ -12,22 +12,6 @@
 
 enum { N = 40, NEW = 12 }; /* the answer has fewer tokens than may be generated */
 
-static const struct {
-    const char *rest;
-    struct plain_course course;
-    int packed;
-} ways[] = {
-    {"keep: 0.4", {{.policy = "heavy"}, .keep = 0.4}, 0},
-    {"keep: 0.4, positions: packed", {{.policy = "heavy"}, .keep = 0.4}, 1},
-    {"keep: 0.4, decode: evict", {{.policy = "heavy"}, .keep = 0.4, .every = 1}, 0},
-    {"keep: 0.4, decode: {interval: 4}, positions: packed", {{.policy = "heavy"}, .keep = 0.4, .every = 4}, 1},
-    {"keep: 0.4, prefill: {chunked: {size: 10}}", {{.policy = "heavy"}, .keep = 0.4, .size = 10, .carry = 1}, 0},
-    {"keep: 0.5, prefill: {chunked: {size: 7}}, decode: evict, positions: packed",
-     {{.policy = "heavy"}, .keep = 0.5, .size = 7, .carry = 1, .every = 1},
-     1},
-};
-enum { N_WAY = sizeof ways / sizeof *ways };
-
 static void set_longrope(struct hparams *hp, int original)
 {
     hp->rope_scaling = MODEL_ROPE_LONGROPE;
@@ -55,8 +39,8 @@ static void make_longrope(struct model *m, int original)
 static struct plain *read(const struct lab *lab, struct plain_course *course, int way)
 {
     const int32_t *id = lab->prompt.ids.id;
-    *course = ways[way].course;
-    struct plain *p = plain_read(lab->model, course, id, N - 1, N + NEW, ways[way].packed);
+    *course = lab_way[way].course;
+    struct plain *p = plain_read(lab->model, course, id, N - 1, N + NEW, lab_way[way].packed);
     plain_continue(p, course, id[N - 1]);
     return p;
 }
@@ -65,7 +49,7 @@ static void check_way(const struct lab *lab, int c, int i)
 {
     char what[160];
     struct plain_course course;
-    snprintf(what, sizeof what, "%s, original context %d", ways[i].rest, lab->model->hp.rope_original_context);
+    snprintf(what, sizeof what, "%s, original context %d", lab_way[i].rest, lab->model->hp.rope_original_context);
     ck_assert_msg(lab->result[c].keep != NULL, "%s: %s", what, lab->result[c].row);
     struct plain *p = read(lab, &course, i);
     ck_assert_int_gt(lab->result[c].n_out, 0);
@@ -87,23 +71,23 @@ START_TEST(a_sequence_rotates_by_how_long_it_becomes)
 {
     /* within the prompt; behind it, where only what is generated is longer; where nothing is; and one token less */
     static const int original[] = {N / 2, N + 3, N + NEW, N + NEW - 1};
-    double nll[4][N_WAY + 1];
+    double nll[4][LAB_N_WAY + 1];
     struct str s = {0};
     struct lab lab;
     lab_kind = LAB_ALIKE;
-    for (int i = 0; i < N_WAY; i++)
-        str_addf(&s, "  - {policy: {h2o: {recent: 0}}, %s}\n", ways[i].rest);
+    for (int i = 0; i < LAB_N_WAY; i++)
+        str_addf(&s, "  - {policy: {h2o: {recent: 0}}, %s}\n", lab_way[i].rest);
     lab_open(&lab, s.p, "max_new_tokens: 12\n", N, 5, 2);
-    ck_assert_int_eq(lab.x.n_cell, N_WAY + 1);
+    ck_assert_int_eq(lab.x.n_cell, LAB_N_WAY + 1);
     for (int k = 0; k < 4; k++) {
         make_longrope(lab.model, original[k]);
         lab_run(&lab, PRUNE_AFTER_ALL_BUT_LAST);
-        for (int i = 0; i < N_WAY; i++)
+        for (int i = 0; i < LAB_N_WAY; i++)
             check_way(&lab, i + 1, i);
         for (int c = 0; c < lab.x.n_cell; c++)
             nll[k][c] = lab_number(&lab, c, "nll");
     }
-    for (int c = 0; c <= N_WAY; c++) { /* the long factors are the same wherever the original context ends */
+    for (int c = 0; c <= LAB_N_WAY; c++) { /* the long factors are the same wherever the original context ends */
         ck_assert_double_eq(nll[0][c], nll[1][c]);
         ck_assert_double_eq(nll[1][c], nll[3][c]);
         ck_assert_double_ne(nll[1][c], nll[2][c]);

@@ -16,23 +16,6 @@ enum { NEW = 12, W = SUPPORT_WINDOW };
 static const int lengths[] = {W - 5, W, W + 1, W + 2, 3 * W};
 enum { N_LENGTH = sizeof lengths / sizeof *lengths };
 
-static const struct {
-    const char *rest;
-    struct plain_course course;
-    int packed;
-} ways[] = {
-    {"keep: 0.4", {{.policy = "heavy"}, .keep = 0.4}, 0},
-    {"keep: 0.4, positions: packed", {{.policy = "heavy"}, .keep = 0.4}, 1},
-    {"keep: 0.4, decode: evict", {{.policy = "heavy"}, .keep = 0.4, .every = 1}, 0},
-    {"keep: 0.4, decode: {interval: 4}, positions: packed", {{.policy = "heavy"}, .keep = 0.4, .every = 4}, 1},
-    {"keep: 0.4, prefill: {chunked: {size: 10}}", {{.policy = "heavy"}, .keep = 0.4, .size = 10, .carry = 1}, 0},
-    {"keep: 0.5, prefill: {chunked: {size: 7}}, decode: evict, positions: packed",
-     {{.policy = "heavy"}, .keep = 0.5, .size = 7, .carry = 1, .every = 1},
-     1},
-    {"keep: 1.0, decode: {interval: 3}, positions: packed", {{.policy = "heavy"}, .keep = 1, .every = 3}, 1},
-};
-enum { N_WAY = sizeof ways / sizeof *ways };
-
 static double bytes_of(struct plain *p)
 {
     const struct hparams *hp = &p->m->hp;
@@ -45,11 +28,11 @@ static double bytes_of(struct plain *p)
 static void check_way(const struct lab *lab, int c, int i, int n)
 {
     char what[160];
-    struct plain_course course = ways[i].course;
+    struct plain_course course = lab_way[i].course;
     const int32_t *id = lab->prompt.ids.id;
     course.windows = lab_kind == LAB_PRUNE;
-    snprintf(what, sizeof what, "%d tokens, %s, model %d", n, ways[i].rest, (int)lab_kind);
-    struct plain *p = plain_read(lab->model, &course, id, n - 1, n + 40, ways[i].packed);
+    snprintf(what, sizeof what, "%d tokens, %s, model %d", n, lab_way[i].rest, (int)lab_kind);
+    struct plain *p = plain_read(lab->model, &course, id, n - 1, n + 40, lab_way[i].packed);
     ck_assert_msg(lab->result[c].keep != NULL, "%s: %s", what, lab->result[c].row);
     ck_assert_msg(lab_number(lab, c, "cache_bytes") == bytes_of(p), "%s: %g bytes, not %g", what,
                   lab_number(lab, c, "cache_bytes"), bytes_of(p));
@@ -65,9 +48,9 @@ static void check_way(const struct lab *lab, int c, int i, int n)
                   lab_number(lab, c, "cache_bytes_end"), bytes_of(p));
     ck_assert_double_ge(lab_number(lab, c, "cache_bytes_peak"), bytes_of(p));
     plain_destroy(p);
-    course = ways[i].course;
+    course = lab_way[i].course;
     course.windows = lab_kind == LAB_PRUNE;
-    p = plain_read(lab->model, &course, id, n - 1, n + 40, ways[i].packed);
+    p = plain_read(lab->model, &course, id, n - 1, n + 40, lab_way[i].packed);
     plain_continue(p, &course, id[n - 1]);
     ck_assert_double_eq_tol(lab_number(lab, c, "nll"), lab_nll(lab, p, &course), 2e-5);
     plain_destroy(p);
@@ -79,12 +62,12 @@ START_TEST(prompts_around_the_window_and_answers_that_cross_it_are_the_plain_twi
     struct lab lab;
     int n = lengths[_i / 2];
     lab_kind = _i % 2 ? LAB_PRUNE : LAB_KEEP;
-    for (int i = 0; i < N_WAY; i++)
-        str_addf(&s, "  - {policy: {h2o: {recent: 0}}, %s}\n", ways[i].rest);
+    for (int i = 0; i < LAB_N_WAY; i++)
+        str_addf(&s, "  - {policy: {h2o: {recent: 0}}, %s}\n", lab_way[i].rest);
     lab_open(&lab, s.p, "max_new_tokens: 12\n", n, 5, 2);
-    ck_assert_int_eq(lab.x.n_cell, N_WAY + 1);
+    ck_assert_int_eq(lab.x.n_cell, LAB_N_WAY + 1);
     lab_run(&lab, PRUNE_AFTER_ALL_BUT_LAST);
-    for (int i = 0; i < N_WAY; i++)
+    for (int i = 0; i < LAB_N_WAY; i++)
         check_way(&lab, i + 1, i, n);
     lab_close(&lab);
     str_free(&s);

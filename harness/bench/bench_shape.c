@@ -32,22 +32,11 @@ static const struct bench_shape *find(const char *name, struct err *e)
 
 static struct tokenizer *bytes_and_an_end(struct err *e)
 {
-    enum { N = 257 };
-    char text[N][8], *token[N];
-    uint8_t type[N] = {[256] = TOKEN_CONTROL};
-    for (int i = 0; i < N; i++) {
-        snprintf(text[i], sizeof text[i], i < 256 ? "<%02x>" : "<end>", (unsigned)i);
-        token[i] = text[i];
-    }
-    struct tokenizer_data d = {.kind = TOKENIZER_BYTES,
-                               .n_token = N,
-                               .token = token,
-                               .type = type,
-                               .bos = -1,
-                               .eos = 256,
-                               .pad = -1,
-                               .unk = -1};
-    return tokenizer_create(&d, "the shape's tokenizer", e);
+    struct tokenizer_data d;
+    tokenizer_data_bytes(&d, "<end>");
+    struct tokenizer *t = tokenizer_create(&d, "the shape's tokenizer", e);
+    tokenizer_data_fini(&d);
+    return t;
 }
 
 struct model *bench_shape_model(const char *name, enum model_dtype held_as, struct err *e)

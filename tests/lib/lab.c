@@ -13,6 +13,18 @@
 
 enum lab_kind lab_kind;
 
+const struct lab_way lab_way[LAB_N_WAY] = {
+    {"keep: 0.4", {{.policy = "heavy"}, .keep = 0.4}, 0},
+    {"keep: 0.4, positions: packed", {{.policy = "heavy"}, .keep = 0.4}, 1},
+    {"keep: 0.4, decode: evict", {{.policy = "heavy"}, .keep = 0.4, .every = 1}, 0},
+    {"keep: 0.4, decode: {interval: 4}, positions: packed", {{.policy = "heavy"}, .keep = 0.4, .every = 4}, 1},
+    {"keep: 0.4, prefill: {chunked: {size: 10}}", {{.policy = "heavy"}, .keep = 0.4, .size = 10, .carry = 1}, 0},
+    {"keep: 0.5, prefill: {chunked: {size: 7}}, decode: evict, positions: packed",
+     {{.policy = "heavy"}, .keep = 0.5, .size = 7, .carry = 1, .every = 1},
+     1},
+    {"keep: 1.0, decode: {interval: 3}, positions: packed", {{.policy = "heavy"}, .keep = 1, .every = 3}, 1},
+};
+
 static char answer_text[] = "42 or so", question_text[] = "", id_text[] = "q";
 
 void lab_open(struct lab *l, const char *sweep, const char *top, int n_prompt, int n_question, int n_suffix)

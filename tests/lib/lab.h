@@ -11,6 +11,14 @@
 enum lab_kind { LAB_ALIKE, LAB_KEEP, LAB_PRUNE, LAB_N_KIND };
 extern enum lab_kind lab_kind;
 
+/* Ways to read, cut and decode: as a block of a sweep says it, and as the plain twin goes it. */
+enum { LAB_N_WAY = 7 };
+extern const struct lab_way {
+    const char *rest;
+    struct plain_course course;
+    int packed;
+} lab_way[LAB_N_WAY];
+
 enum { LAB_SAMPLE = 77 }; /* the sample's hash, for random scores */
 
 struct lab_result {       /* of one (cell, question) */

@@ -65,24 +65,10 @@ struct model *support_tiny_bf16(int n_layer, int n_head, int n_kv_head, int head
 
 static void write_byte_tokenizer(struct h5 *f)
 {
-    enum { N = 257 };
-    static char text[N][8];
-    static char *token[N];
-    static uint8_t type[N];
-    for (int i = 0; i < N; i++) {
-        snprintf(text[i], sizeof text[i], i < 256 ? "<%02x>" : "<end>", (unsigned)i);
-        token[i] = text[i];
-    }
-    type[256] = TOKEN_CONTROL;
-    struct tokenizer_data d = {.kind = TOKENIZER_BYTES,
-                               .n_token = N,
-                               .token = token,
-                               .type = type,
-                               .bos = -1,
-                               .eos = 256,
-                               .pad = -1,
-                               .unk = -1};
+    struct tokenizer_data d;
+    tokenizer_data_bytes(&d, "<end>");
     ck_assert_int_eq(model_file_write_tokenizer(f, &d, NULL), 0);
+    tokenizer_data_fini(&d);
 }
 
 struct hparams support_hparams(int n_layer, int n_kv_head)

@@ -42,26 +42,11 @@ static char *fours_middle(void *ctx, const char *c, size_t n, int max, struct er
 
 static struct tokenizer *bytes(void)
 {
-    enum { N = 257 };
-    static char text[N][2];
-    static char *token[N];
-    static uint8_t type[N];
-    for (int i = 0; i < 256; i++) {
-        text[i][0] = (char)i;
-        token[i] = text[i];
-    }
-    static char end[] = "<|end|>";
-    token[256] = end;
-    type[256] = TOKEN_CONTROL;
-    struct tokenizer_data d = {.kind = TOKENIZER_BYTES,
-                               .n_token = N,
-                               .token = token,
-                               .type = type,
-                               .bos = -1,
-                               .eos = 256,
-                               .pad = -1,
-                               .unk = -1};
-    return tokenizer_create(&d, "bytes", NULL);
+    struct tokenizer_data d;
+    tokenizer_data_bytes(&d, "<|end|>");
+    struct tokenizer *t = tokenizer_create(&d, "bytes", NULL);
+    tokenizer_data_fini(&d);
+    return t;
 }
 
 static struct tokenizer *bpe(void)
