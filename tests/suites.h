@@ -65,6 +65,7 @@
     SUITE(plan) \
     SUITE(aggregate) \
     SUITE(baseline) \
+    SUITE(kept_overlap) \
     SUITE(compare) \
     SUITE(figure) \
     SUITE(plot) \
@@ -74,6 +75,7 @@
     SUITE(report) \
     SUITE(runner) \
     SUITE(trace) \
+    SUITE(generate) \
     SUITE(axes) \
     SUITE(windows) \
     SUITE(window_cells) \

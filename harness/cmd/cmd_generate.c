@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/base/clock.h"
+#include "harness/base/h5.h"
 #include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/quote.h"
@@ -25,16 +26,23 @@ static const char help[] =
     "  --template TEXT      put it into what may stand behind template: in an experiment: raw, chat,\n"
     "                       {chat: {system: ...}}, or pieces\n"
     "  --show-tokens        print the prompt's and the output's tokens, one a line: index, id, text\n"
+    "  --weight-dtype bf16  hold weights as bf16 (default f32)\n"
+    "  --arithmetic bf16    products with weights in bf16 (default f32), which are then held so\n"
+    "  --logits FILE        write an HDF5 file with what every token of the prompt predicts: logits, float32\n"
+    "                       [tokens][vocabulary], and token, int32 [tokens]\n"
     "  --reference          use the reference kernels (slow: plain loops, double precision)\n"
     "  --threads N          threads\n\n"
     "examples:\n"
     "  depthkv generate -m model.h5 'The capital of France is'\n"
     "  depthkv generate -m model.h5 -c --show-tokens 'What is a cache?'\n"
+    "  depthkv generate -m model.h5 -n 1 --arithmetic bf16 --logits bf16.h5 < text\n"
     "  depthkv generate -m model.h5 --template '{user: [\"Q: \", \"\\n\"], assistant: \"A:\"}' 'What is a cache?'\n";
 
 struct options {
     const char *model, *template_text;
-    const char *typed;        /* the option that asked for the template */
+    const char *typed;  /* the option that asked for the template */
+    const char *logits; /* file that gets them; NULL: none asked for */
+    enum model_dtype weight_dtype, arithmetic;
     struct experiment around; /* its template, which stands around the prompt */
     int64_t n;
     int show, reference;
@@ -71,6 +79,39 @@ static int encode(const struct options *o, const struct model *m, const struct d
     return 0;
 }
 
+/* What every token of the prompt predicts, into a file: a pass of its own, since other logits are of its last token
+ * alone.
+ */
+static int write_logits(const struct options *o, const struct model *m, struct workspace *w, const struct prompt *p,
+                        struct err *e)
+{
+    const uint64_t dim[] = {(uint64_t)p->ids.n, (uint64_t)m->hp.n_vocab};
+    struct forward_row *row = mem_try(dim[0], sizeof *row, "rows of a prompt", e);
+    float *logits = row ? mem_try(dim[0] * dim[1], sizeof *logits, "logits of every token", e) : NULL;
+    struct kvcache *cache[1] = {logits ? kvcache_create(&m->hp, p->ids.n, e) : NULL};
+    struct forward f = {.phase = o->reference ? FORWARD_REFERENCE : FORWARD_PREFILL,
+                        .row = row,
+                        .n_row = p->ids.n,
+                        .cache = cache,
+                        .n_cache = 1,
+                        .logits = logits};
+    for (int i = 0; row && i < p->ids.n; i++)
+        row[i] = (struct forward_row){.token = p->ids.id[i], .pos = i, .want_logits = 1};
+    int rc = cache[0] ? transformer_forward(m, w, &f, e) : -1;
+    struct h5 *out = rc ? NULL : h5_open(o->logits, H5_MODE_CREATE, e);
+    if (out && !h5_write(out, "/token", H5_TYPE_I32, 1, dim, p->ids.id, e) &&
+        !h5_write(out, "/logits", H5_TYPE_F32, 2, dim, logits, e))
+        rc = h5_close(out, e);
+    else {
+        h5_abandon(out);
+        rc = -1;
+    }
+    kvcache_destroy(cache[0]);
+    mem_free(logits);
+    mem_free(row);
+    return rc;
+}
+
 static void show(const struct options *o, const struct model *m, const struct prompt *p, const struct sequence *s,
                  double prefill_s, double decode_s)
 {
@@ -95,8 +136,8 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
     struct sequence s = {0}, *run = &s;
     struct workspace *w = workspace_create();
     float *logits = NULL;
-    struct model *m = open_model(o->model, MODEL_F32, MODEL_F32, e);
-    if (!m || encode(o, m, &item, &p, e))
+    struct model *m = open_model(o->model, o->weight_dtype, o->arithmetic, e);
+    if (!m || encode(o, m, &item, &p, e) || (o->logits && write_logits(o, m, w, &p, e)))
         goto out;
     logits = mem_try((size_t)m->hp.n_vocab, sizeof *logits, "logits", e);
     s = (struct sequence){.n = p.ids.n, .first_logits = logits, .max_new_tokens = (int)o->n};
@@ -131,6 +172,14 @@ out:
     return rc;
 }
 
+static int parse_dtype(const char *option, const char *text, enum model_dtype *out)
+{
+    *out = strcmp(text, "bf16") == 0 ? MODEL_BF16 : MODEL_F32;
+    return *out == MODEL_BF16 || strcmp(text, "f32") == 0
+               ? 0
+               : cli_usage("generate", "%s: expected f32 or bf16, found '%s'", option, text);
+}
+
 static void read_stdin(struct str *out)
 {
     char buf[65536];
@@ -141,7 +190,7 @@ static void read_stdin(struct str *out)
 
 int cmd_generate(int argc, char **argv)
 {
-    enum { SHOW = 256, REFERENCE, THREADS, TEMPLATE };
+    enum { SHOW = 256, REFERENCE, THREADS, TEMPLATE, WEIGHT_DTYPE, ARITHMETIC, LOGITS };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},
         {"chat", no_argument, NULL, 'c'},
@@ -149,6 +198,9 @@ int cmd_generate(int argc, char **argv)
         {"show-tokens", no_argument, NULL, SHOW},
         {"reference", no_argument, NULL, REFERENCE},
         {"threads", required_argument, NULL, THREADS},
+        {"weight-dtype", required_argument, NULL, WEIGHT_DTYPE},
+        {"arithmetic", required_argument, NULL, ARITHMETIC},
+        {"logits", required_argument, NULL, LOGITS},
         {NULL, 0, NULL, 0},
     };
     struct options o = {.n = 64};
@@ -172,6 +224,15 @@ int cmd_generate(int argc, char **argv)
             o.typed = "--template";
             break;
         case SHOW: o.show = 1; break;
+        case LOGITS: o.logits = optarg; break;
+        case WEIGHT_DTYPE:
+            if (parse_dtype("--weight-dtype", optarg, &o.weight_dtype))
+                return CLI_USAGE;
+            break;
+        case ARITHMETIC:
+            if (parse_dtype("--arithmetic", optarg, &o.arithmetic))
+                return CLI_USAGE;
+            break;
         case REFERENCE: o.reference = 1; break;
         case THREADS:
             if (cli_threads("generate", optarg))
@@ -180,6 +241,8 @@ int cmd_generate(int argc, char **argv)
         default: return cli_bad_option("generate", c, argv, longs);
         }
     }
+    if (o.arithmetic == MODEL_BF16)
+        o.weight_dtype = MODEL_BF16;
     if (!o.model)
         return cli_usage("generate", "-m MODEL is missing");
     if (optind + 1 < argc)

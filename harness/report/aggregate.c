@@ -112,7 +112,7 @@ static int check_row(const struct loader *l, const struct json *v, struct err *e
     return 0;
 }
 
-static int extra_index(struct aggregate *a, const char *name)
+int aggregate_extra(struct aggregate *a, const char *name)
 {
     int i = 0;
     while (i < a->n_extra && strcmp(a->extra_name[i], name) != 0)
@@ -147,7 +147,7 @@ static int read_extras(const struct loader *l, const struct json *v, struct agg_
         const struct column *c = columns_at((enum column_id)k);
         if (c->pooled != COLUMN_OVER_LAYERS)
             continue;
-        if ((at = extra_index(l->a, c->name)) < 0)
+        if ((at = aggregate_extra(l->a, c->name)) < 0)
             goto full;
         r->extra[at] = layer_mean(json_get(v, c->name));
     }
@@ -155,7 +155,7 @@ static int read_extras(const struct loader *l, const struct json *v, struct agg_
     for (const struct json *m = json_is_object(metrics) ? json_first(metrics) : NULL; m; m = json_next(m)) {
         if (strcmp(json_key(m), first) == 0 || columns_find_measure(json_key(m)) != COLUMN_END)
             continue; /* they are columns of their own */
-        if ((at = extra_index(l->a, json_key(m))) < 0)
+        if ((at = aggregate_extra(l->a, json_key(m))) < 0)
             goto full;
         r->extra[at] = json_number(m, (double)NAN);
     }
@@ -212,6 +212,8 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
     r.question_id = mem_strdup(json_string(json_get(v, "question_id")));
     r.cluster = (int64_t)(hash_fnv1a(r.context_id, strlen(r.context_id)) >> 1);
     strncpy(r.prompt_sha256, json_string(json_get(v, "prompt_sha256")), sizeof r.prompt_sha256 - 1);
+    if (json_string(json_get(v, "key")))
+        strncpy(r.key, json_string(json_get(v, "key")), sizeof r.key - 1);
     if (json_string(json_get(v, "data")))
         strncpy(r.data, json_string(json_get(v, "data")), sizeof r.data - 1);
     for (int m = 0; m < COLUMN_END; m++) {
@@ -423,7 +425,7 @@ static int read_manifest(struct loader *l, const char *dir, struct json **root, 
     return rc;
 }
 
-static const struct agg_row *partner(const struct aggregate *a, int cell, const struct agg_row *r)
+const struct agg_row *aggregate_partner(const struct aggregate *a, int cell, const struct agg_row *r)
 {
     struct agg_row like = *r;
     if (cell < 0)
@@ -472,7 +474,7 @@ void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell,
             continue;
         }
         for (int i = 0; i < n; i++) {
-            const struct agg_row *b = partner(a, a->cell[row[i]->cell].baseline, row[i]);
+            const struct agg_row *b = aggregate_partner(a, a->cell[row[i]->cell].baseline, row[i]);
             x[i] = row[i]->value[m];
             y[i] = b ? b->value[m] : (double)NAN;
         }
@@ -537,10 +539,12 @@ int aggregate_load(const char *dir, struct aggregate *a, struct err *e)
         goto out;
     mem_free(text);
     text = NULL;
-    sort_extras(a);
     put_in_order(a);
     find_baselines(a);
     read_baselines(a, manifest);
+    if (aggregate_kept(a, dir, e))
+        goto out;
+    sort_extras(a);
     for (int c = 0; c < a->n_cell; c++)
         aggregate_summarise(a, &c, 1, &a->cell[c]);
     pool(a);

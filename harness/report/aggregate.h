@@ -28,6 +28,7 @@ struct agg_row {
     int64_t cluster; /* hash of the context id */
     char *context_id, *question_id;
     char prompt_sha256[65];
+    char key[65];             /* of all that it depends on (rowkey.h); "": it does not say */
     char data[17];            /* of the question with its answers (rowkey.h); "": an older version wrote the row */
     double value[COLUMN_END]; /* of the columns that are pooled; NAN in all others, and where the row has null */
     double *extra; /* [AGG_MAX_EXTRA] further metrics, in the order of extra_name; NAN where a task has it not */
@@ -81,6 +82,16 @@ void aggregate_free(struct aggregate *a);                                 /* a z
 /* Fills the counts, summaries, differences and means of `out` from the rows of these cells, as one: a context that
  * several of them have is one cluster. out->extra is allocated anew. */
 void aggregate_summarise(const struct aggregate *a, const int *cell, int n_cell, struct agg_cell *out);
+
+/* The row of this cell that is of the same sample and question; NULL where there is none, or no cell. */
+const struct agg_row *aggregate_partner(const struct aggregate *a, int cell, const struct agg_row *r);
+/* Its place in extra_name, where it gets one if there is room; -1 where there is none. */
+int aggregate_extra(struct aggregate *a, const char *name);
+
+/* aggregate_kept.c: gives rows the further metric `kept_overlap`, of cells whose baseline is another one than the full
+ * cache, where DIR/kept.h5 has what both kept. */
+int aggregate_kept(struct aggregate *a, const char *dir, struct err *e);
+extern const char aggregate_kept_overlap[]; /* the metric's name */
 
 /* aggregate_range.c: [0, 1] for fractions, NULL for what has no known range. */
 const struct stats_range *aggregate_range(const struct agg_cell *c, enum column_id m);

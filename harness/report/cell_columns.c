@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/metric/metric.h"
+#include "harness/report/aggregate.h"
 
 const struct cell_columns_part cell_columns_part[CELL_COLUMNS_N_PART] = {
     {"", 0, offsetof(struct stats_summary, mean)},      {"_se", 0, offsetof(struct stats_summary, se)},
@@ -44,6 +45,8 @@ static int is_part_of(const char *head, const char *name)
 
 static int is_further_metric(const char *head)
 {
+    if (is_part_of(head, aggregate_kept_overlap))
+        return 1;
     for (int i = 0; i < metric_count(); i++) {
         const struct metric_ops *m = metric_at(i);
         if (is_part_of(head, m->name))

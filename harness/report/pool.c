@@ -75,6 +75,26 @@ static void add(struct sums *s, double mean, double lo, double hi)
     s->n++;
 }
 
+static void add_mean(struct sums *s, const struct stats_summary *of)
+{
+    add(s, of->mean, of->lo, of->hi);
+}
+
+static void add_diff(struct sums *s, const struct stats_paired *of)
+{
+    if (of->n)
+        add(s, of->diff, of->lo, of->hi);
+}
+
+/* The place of a further metric; -1 where no row has it. */
+static int extra_at(const struct aggregate *a, const char *name)
+{
+    int i = a->n_extra;
+    while (i-- > 0 && strcmp(a->extra_name[i], name) != 0)
+        ;
+    return i;
+}
+
 static struct pool_value value_of(const struct sums *s)
 {
     if (!s->n)
@@ -87,7 +107,8 @@ static struct pool_value value_of(const struct sums *s)
 static void pool_cells(const struct aggregate *a, char *const *task, const int *member, int n, struct pool_line *out)
 {
     int *cell = mem_new((size_t)n + 1, sizeof *cell), *done = mem_new((size_t)n + 1, sizeof *done);
-    struct sums score = {0}, kl = {0}, score_diff = {0}, kl_diff = {0};
+    struct sums score = {0}, nll = {0}, kl = {0}, score_diff = {0}, nll_diff = {0}, kl_diff = {0}, overlap = {0};
+    int kept = extra_at(a, aggregate_kept_overlap);
     double keep = 0, share = 0, bytes = 0;
     for (int i = 0; i < n; i++) {
         int k = 0;
@@ -99,10 +120,8 @@ static void pool_cells(const struct aggregate *a, char *const *task, const int *
         if (!k)
             continue;
         struct agg_cell c = a->cell[cell[0]];
-        if (k > 1) { /* a single cell is summarised already */
+        if (k > 1) /* a single cell is summarised already */
             aggregate_summarise(a, cell, k, &c);
-            mem_free(c.extra);
-        }
         const struct stats_summary *s = c.summary;
         const struct stats_paired *d = c.diff;
         if (isfinite(s[COLUMN_SCORE].mean)) {
@@ -111,17 +130,24 @@ static void pool_cells(const struct aggregate *a, char *const *task, const int *
             share += aggregate_mean(&c, COLUMN_CACHE_SHARE);
             bytes += aggregate_mean(&c, COLUMN_CACHE_BYTES);
         }
-        add(&score, s[COLUMN_SCORE].mean, s[COLUMN_SCORE].lo, s[COLUMN_SCORE].hi);
-        add(&kl, s[COLUMN_KL].mean, s[COLUMN_KL].lo, s[COLUMN_KL].hi);
-        if (d[COLUMN_SCORE].n)
-            add(&score_diff, d[COLUMN_SCORE].diff, d[COLUMN_SCORE].lo, d[COLUMN_SCORE].hi);
-        if (d[COLUMN_KL].n)
-            add(&kl_diff, d[COLUMN_KL].diff, d[COLUMN_KL].lo, d[COLUMN_KL].hi);
+        add_mean(&score, &s[COLUMN_SCORE]);
+        add_mean(&nll, &s[COLUMN_NLL]);
+        add_mean(&kl, &s[COLUMN_KL]);
+        add_diff(&score_diff, &d[COLUMN_SCORE]);
+        add_diff(&nll_diff, &d[COLUMN_NLL]);
+        add_diff(&kl_diff, &d[COLUMN_KL]);
+        if (kept >= 0)
+            add_mean(&overlap, &c.extra[kept]);
+        if (k > 1)
+            mem_free(c.extra);
     }
     out->cell = &a->cell[member[0]];
     out->score = value_of(&score);
     out->kl = value_of(&kl);
+    out->nll = value_of(&nll);
+    out->overlap = value_of(&overlap);
     out->score_diff = value_of(&score_diff);
+    out->nll_diff = value_of(&nll_diff);
     out->kl_diff = value_of(&kl_diff);
     out->keep = score.n ? keep / score.n : (double)NAN;
     out->cache_share = score.n ? share / score.n : (double)NAN;
@@ -257,17 +283,30 @@ static void add_line(const struct aggregate *a, const struct pool_line *p, struc
     table_add(t, &s);
     add_value(t, &p->score, "%.3f");
     add_value(t, &p->score_diff, "%+.3f");
+    add_value(t, &p->nll, "%.3g");
+    add_value(t, &p->nll_diff, "%+.3g");
     add_value(t, &p->kl, "%.3g");
     add_value(t, &p->kl_diff, "%+.3g");
+    add_value(t, &p->overlap, "%.3f");
     aggregate_axes_notes(a, p->cell, 1, ": ", &s);
     table_add(t, &s);
 }
 
+/* From the right to the left, so that columns before it keep their places. */
+static void drop_if_empty(struct table *t, const char *const *head, int n, const char *name)
+{
+    for (int k = 0; k < n; k++)
+        if (strcmp(head[k], name) == 0 && table_column_is_empty(t, k, "n/a"))
+            table_drop_column(t, k);
+}
+
 int pool_markdown(const char *dir, struct quote *out, struct err *e)
 {
-    static const char *const heads[] = {"policy", "layer budget", "kept", "of bytes",         "tasks", "n",
-                                        "score",  "difference",   "kl",   "difference of kl", "also"};
-    enum { N_HEAD = sizeof heads / sizeof *heads, AT_SHARE = 3 };
+    static const char *const heads[] = {
+        "policy", "layer budget",      "kept", "of bytes",         "tasks",   "n",   "score", "difference",
+        "nll",    "difference of nll", "kl",   "difference of kl", "overlap", "also"};
+    enum { N_HEAD = sizeof heads / sizeof *heads };
+    static const char *const may_lack[] = {"overlap", "difference of nll", "nll", "of bytes"}; /* or rows are older */
     struct aggregate a;
     struct table t = {.n_column = N_HEAD, .left = 2};
     struct pool_line *p;
@@ -279,15 +318,19 @@ int pool_markdown(const char *dir, struct quote *out, struct err *e)
         table_add_text(&t, heads[k]);
     for (int i = 0; i < n; i++)
         add_line(&a, &p[i], &t);
-    if (table_column_is_empty(&t, AT_SHARE, "n/a")) /* rows of an older version */
-        table_drop_column(&t, AT_SHARE);
+    for (size_t i = 0; i < sizeof may_lack / sizeof *may_lack; i++)
+        drop_if_empty(&t, heads, N_HEAD, may_lack[i]);
     table_write(&t, out);
-    quote_add(out,
-              "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the "
-              "same samples. [ ]: 95 %% "
-              "intervals of the tasks put together (MOVER; table.md says how a task has its own); n/a: a task has "
-              "none; exact: by definition.\n",
-              a.baseline ? a.baseline : "the full cache");
+    quote_add(
+        out,
+        "\nMeans over tasks, each weighing the same, whatever its lengths and depths; differences to %s on the "
+        "same samples. [ ]: 95 %% "
+        "intervals of the tasks put together (MOVER; table.md says how a task has its own); n/a: a task has "
+        "none; exact: by definition.%s\n",
+        a.baseline ? a.baseline : "the full cache",
+        extra_at(&a, aggregate_kept_overlap) < 0
+            ? ""
+            : " overlap: what a line and its baseline both keep, as a share of what either keeps (kept_overlap).");
     aggregate_tell(&a, &told);
     message_page(&told, out);
     message_list_free(&told);

@@ -22,8 +22,9 @@ struct pool_value {
 struct pool_line {
     const struct agg_cell *cell; /* its first: the axes */
     int n_sample;
-    double keep, cache_share, bytes;                  /* means over the tasks that have a score; NAN: none */
-    struct pool_value score, kl, score_diff, kl_diff; /* differences to each cell's baseline */
+    double keep, cache_share, bytes; /* means over the tasks that have a score; NAN: none */
+    struct pool_value score, nll, kl, score_diff, nll_diff, kl_diff; /* differences to each cell's baseline */
+    struct pool_value overlap;                                       /* of what is kept, with the baseline's */
 };
 
 /* Cells that differ in task, length or policy_seed alone are one line, in the order of the experiment; how many. The

@@ -238,3 +238,49 @@ out:
         closedir(d);
     return rc;
 }
+
+struct keptfile *keptfile_look(const char *dir, struct err *e)
+{
+    struct keptfile *k = mem_new(1, sizeof *k);
+    k->path = fs_join(dir, "kept.h5");
+    if (fs_exists(k->path) && (k->old = h5_open(k->path, H5_MODE_READ, e)))
+        return k;
+    keptfile_close(k);
+    return NULL;
+}
+
+/* The file may be anybody's: its shape is that of a keep set, or it is refused. */
+static struct keepset *read_set(const struct h5 *f, const char *where, struct err *e)
+{
+    enum { MOST = 1 << 20 }; /* layers, KV heads: far more than any model has, and their product is no overflow */
+    struct h5_info info;
+    int64_t n;
+    if (h5_stat(f, where, &info, e) || h5_get_int(f, where, "n", &n, e))
+        return NULL;
+    if (info.type != H5_TYPE_U64 || info.rank != 3 || info.dim[0] > MOST || info.dim[1] > MOST || n < 1 ||
+        n > INT32_MAX || info.dim[2] != ((uint64_t)n + 63) / 64) {
+        err_set(e, ERR_FORMAT,
+                "%s:%s: expected a keep set, u64 [layer][KV head][%lld], of n = %lld; found %s of rank %d", h5_path(f),
+                where, (long long)((n + 63) / 64), (long long)n, h5_type_name(info.type), info.rank);
+        return NULL;
+    }
+    struct keepset *k = keepset_create((int)info.dim[0], (int)info.dim[1], (int)n, e);
+    if (k && h5_read(f, where, H5_TYPE_U64, k->bits, info.n, e)) {
+        keepset_destroy(k);
+        return NULL;
+    }
+    for (size_t i = 0; k && i < info.n; i++)
+        k->count[i / k->words] += __builtin_popcountll(k->bits[i]);
+    return k;
+}
+
+int keptfile_read(const struct keptfile *k, const char *cell, int sample, const char *question, const char *key,
+                  struct keepset **out, struct err *e)
+{
+    struct str where = {0};
+    dataset_path(cell, sample, question, &where);
+    int is_there = is_of(k->old, where.p, key);
+    *out = is_there ? read_set(k->old, where.p, e) : NULL;
+    str_free(&where);
+    return is_there && !*out ? -1 : 0;
+}

@@ -19,4 +19,11 @@ int keptfile_add(struct keptfile *k, const struct row *r, const struct keepset *
 int keptfile_merge(struct keptfile *k, struct err *e);
 void keptfile_close(struct keptfile *k); /* accepts NULL */
 
+/* For those who read results: kept.h5 of `dir` as it is. NULL without an error when there is none. */
+struct keptfile *keptfile_look(const char *dir, struct err *e);
+/* What the row with this key kept, which the caller destroys; *out is NULL where nothing is stored for it. -1: what is
+ * stored is no keep set, which is said with file and path. */
+int keptfile_read(const struct keptfile *k, const char *cell, int sample, const char *question, const char *key,
+                  struct keepset **out, struct err *e);
+
 #endif
