@@ -127,6 +127,7 @@ struct tile {
     float *max, *total;           /* [stack] so far */
     float *factor; /* [n_block][stack] maximum that a block's weights refer to, then what normalises them; when keep */
     float *room;   /* kernels_many_room */
+    float *wide;   /* [KEY_BLOCK][head_dim] a block's keys, then its values, where they are held as bf16 */
     float *score;  /* [stack][ld] */
 };
 
@@ -135,12 +136,17 @@ static size_t tile_layout(struct tile *t, int stack, int n_key, int keep, float 
 {
     size_t d = (size_t)t->j->hp->head_dim, rows = (size_t)stack;
     size_t blocks = keep ? (size_t)n_key / KEY_BLOCK + 2 : 0; /* segment and tail each end with a partial one */
-    size_t ld = keep ? ((size_t)n_key + 15) / 16 * 16 : KEY_BLOCK;
+    size_t ld = keep ? ((size_t)n_key + 15) / 16 * 16 : KEY_BLOCK, total = 0;
     ld += ld % 256 ? 0 : APART;
-    size_t size[] =
-        {blocks + 1, rows * d, rows * d, rows, rows, blocks * rows, kernels_many_room(stack, t->j->hp->head_dim),
-         rows * ld},
-           total = 0;
+    size_t size[] = {blocks + 1,
+                     rows * d,
+                     rows * d,
+                     rows,
+                     rows,
+                     blocks * rows,
+                     kernels_many_room(stack, t->j->hp->head_dim),
+                     kvrows_room(kvcache_held_as(t->j->cache[0]), KEY_BLOCK * d),
+                     rows * ld};
     enum { N_VIEW = sizeof size / sizeof *size };
     float *view[N_VIEW] = {0};
     for (int i = 0; i < N_VIEW; i++) {
@@ -155,7 +161,8 @@ static size_t tile_layout(struct tile *t, int stack, int n_key, int keep, float 
     t->total = view[4];
     t->factor = view[5];
     t->room = view[6];
-    t->score = view[7];
+    t->wide = view[7];
+    t->score = view[8];
     t->stack = stack;
     t->keep = keep;
     t->ld = ld;
@@ -230,32 +237,34 @@ static int is_past(const struct tile *t, const int32_t *pos, int n)
 }
 
 /* Weighs keys [0, n) of a block, whose first is key `at`, into x, and adds their values. */
-static void add_block(struct tile *t, float *x, const float *k, const float *v, const int32_t *pos, int n, int at)
+static void add_block(struct tile *t, float *x, struct kv_rows k, struct kv_rows v, const int32_t *pos, int n, int at)
 {
     const struct hparams *hp = t->j->hp;
     size_t d = (size_t)hp->head_dim;
-    kernels_many_turned(x, t->ld, t->query, d, t->stack, k, d, n, hp->head_dim, t->room);
+    const float *key = kvrows_read(k, (size_t)n * d, t->wide);
+    kernels_many_turned(x, t->ld, t->query, d, t->stack, key, d, n, hp->head_dim, t->room);
     for (int s = 0; s < t->stack; s++) {
         float *row = x + (size_t)s * t->ld;
         attention_cap(hp, row, (size_t)n);
         weigh(t, row, s, t->base + t->first + s % t->n + 1 - at, n, pos);
     }
+    const float *value = kvrows_read(v, (size_t)n * d, t->wide);
     if (hp->head_dim % KERNELS_MANY_LANES)
-        kernels_rows_add(t->sum, d, x, t->ld, 1, t->stack, v, d, hp->head_dim, n, t->begun);
+        kernels_rows_add(t->sum, d, x, t->ld, 1, t->stack, value, d, hp->head_dim, n, t->begun);
     else
-        kernels_many(t->sum, d, x, t->ld, t->stack, v, d, hp->head_dim, n, t->begun, NULL, 0);
+        kernels_many(t->sum, d, x, t->ld, t->stack, value, d, hp->head_dim, n, t->begun, NULL, 0);
     t->begun = 1;
 }
 
 /* Keys [0, n) of one array, which come after `before` others. */
-static void add_keys(struct tile *t, const float *k, const float *v, const int32_t *pos, int n, int before)
+static void add_keys(struct tile *t, struct kv_rows k, struct kv_rows v, const int32_t *pos, int n, int before)
 {
     size_t d = (size_t)t->j->hp->head_dim, stack = (size_t)t->stack;
     for (int from = 0; from < n; from += KEY_BLOCK) {
         int now = n - from < KEY_BLOCK ? n - from : KEY_BLOCK, at = before + from;
         float *x = t->score + (t->keep ? (size_t)at : 0);
         if (!is_past(t, pos + from, now))
-            add_block(t, x, k + (size_t)from * d, v + (size_t)from * d, pos + from, now, at);
+            add_block(t, x, kvrows_at(k, (size_t)from * d), kvrows_at(v, (size_t)from * d), pos + from, now, at);
         else
             for (size_t s = 0; t->keep && s < stack; s++)
                 memset(x + s * t->ld, 0, (size_t)now * sizeof *x);

@@ -173,10 +173,14 @@ static size_t lanes_of(int rows)
     return ((size_t)rows + 7) / 8 * 8;
 }
 
-/* Floats of one thread: queries [head_dim][STACK], scores [CHUNK][STACK], values [STACK][head_dim], and three rows. */
-static size_t scratch_floats(const struct hparams *hp)
+/* Floats of one thread: queries [head_dim][STACK], scores [CHUNK][STACK], values [STACK][head_dim], two rows, and a
+ * chunk of keys or values where some cache holds them as bf16. */
+static size_t scratch_floats(const struct attention_job *j)
 {
-    return (size_t)STACK * (2 * (size_t)hp->head_dim + CHUNK + 3) + 64;
+    size_t d = (size_t)j->hp->head_dim, wide = 0;
+    for (int c = 0; c < j->n_cache && !wide; c++)
+        wide = kvrows_room(kvcache_held_as(j->cache[c]), CHUNK * d);
+    return (size_t)STACK * (2 * d + CHUNK + 3) + 64 + wide;
 }
 
 /* What a row sees of a chunk: keys [0, visible) whose positions are at least `oldest`. */
@@ -234,13 +238,15 @@ static void run_task(const struct attention_cells *c, const struct attention_job
 {
     const struct hparams *hp = j->hp;
     const struct owner *head = &c->owner[t->owner];
-    int few = t->n <= KERNELS_FEW_ROWS && hp->head_dim % KERNELS_FEW_STEP == 0;
+    const struct kv_tail *tail = kvcache_tail(j->cache[head->cache], j->layer, head->head);
+    struct kv_rows k = t->tail ? tail->k : head->segment->k, v = t->tail ? tail->v : head->segment->v;
+    int few = kernels_few_takes(t->n, k, hp->head_dim);
     size_t d = (size_t)hp->head_dim, ld = few ? CHUNK : lanes_of(t->n);
     size_t row_step = few ? d : 1, dim_step = few ? 1 : ld; /* of queries */
     size_t score_step = few ? ld : 1, key_step = few ? 1 : ld;
     float scale = attention_query_scale(hp);
     float *query = buffer, *score = query + (size_t)STACK * d, *value = score + (size_t)CHUNK * STACK;
-    float *top = value + (size_t)STACK * d, *total = top + STACK;
+    float *top = value + (size_t)STACK * d, *total = top + STACK, *wide = total + STACK;
     struct sight sight[STACK];
     int first = t->chunk * CHUNK, n = (t->tail ? head->n_tail : head->n_seg) - first;
     n = n < CHUNK ? n : CHUNK;
@@ -257,9 +263,8 @@ static void run_task(const struct attention_cells *c, const struct attention_job
         sight[s].visible = visible < 0 ? 0 : visible > n ? n : visible;
         sight[s].oldest = attention_oldest(hp, j->layer, j->row[o->first + r].pos);
     }
-    const struct kv_tail *tail = kvcache_tail(j->cache[head->cache], j->layer, head->head);
-    const float *k = (t->tail ? tail->k : head->segment->k) + (size_t)first * d;
-    const float *v = (t->tail ? tail->v : head->segment->v) + (size_t)first * d;
+    k = kvrows_at(k, (size_t)first * d);
+    v = kvrows_at(v, (size_t)first * d);
     const int32_t *pos = (t->tail ? tail->pos : head->segment->pos) + first;
     if (few) {
         kernels_few_scores(score, ld, query, t->n, k, n, hp->head_dim, v);
@@ -268,10 +273,11 @@ static void run_task(const struct attention_cells *c, const struct attention_job
         weigh_rows(score, ld, t->n, n, sight, pos, top);
         kernels_few_values(value, total, score, ld, t->n, v, n, hp->head_dim);
     } else {
-        kernels_rows(score, ld, k, d, 1, n, query, ld, (int)ld, hp->head_dim);
+        const float *key = kvrows_read(k, (size_t)n * d, wide);
+        kernels_rows(score, ld, key, d, 1, n, query, ld, (int)ld, hp->head_dim);
         attention_cap(hp, score, (size_t)n * ld);
         weigh(score, ld, t->n, n, sight, pos, top, total);
-        kernels_rows(value, d, score, 1, ld, t->n, v, d, hp->head_dim, n);
+        kernels_rows(value, d, score, 1, ld, t->n, kvrows_read(v, (size_t)n * d, wide), d, hp->head_dim, n);
     }
     for (int s = 0; s < t->n; s++) {
         int row;
@@ -347,7 +353,7 @@ int attention_cell(struct attention_scratch *s, const struct attention_job *j, s
     if (!s->cells)
         s->cells = mem_new(1, sizeof *s->cells);
     struct attention_cells *c = s->cells;
-    if (plan(c, j, e) || attention_reserve(s, n_thread, scratch_floats(j->hp), e))
+    if (plan(c, j, e) || attention_reserve(s, n_thread, scratch_floats(j), e))
         return -1;
 #pragma omp parallel num_threads( \
     n_thread) if (kernels_worth_sharing((size_t)c->n_task, c->work / (size_t)(c->n_task + 1)))

@@ -12,10 +12,10 @@ static void reference_row(const struct hparams *hp, const float *q, const struct
     int n_seg = seg ? seg->n : 0;
     size_t d = (size_t)hp->head_dim;
     for (int i = 0; i < n_seg + n_tail; i++) {
-        const float *k = i < n_seg ? seg->k + (size_t)i * d : tail->k + (size_t)(i - n_seg) * d;
+        struct kv_rows k = i < n_seg ? kvrows_at(seg->k, (size_t)i * d) : kvrows_at(tail->k, (size_t)(i - n_seg) * d);
         score[i] = 0;
         for (size_t x = 0; x < d; x++)
-            score[i] += (double)q[x] * (double)k[x];
+            score[i] += (double)q[x] * (double)kvrows_number(k, x);
         score[i] /= sqrt(hp->query_scalar != 0 ? hp->query_scalar : (double)hp->head_dim);
         if (hp->attention_cap != 0)
             score[i] = hp->attention_cap * tanh(score[i] / hp->attention_cap);
@@ -26,7 +26,8 @@ static void reference_row(const struct hparams *hp, const float *q, const struct
     for (size_t x = 0; x < d; x++) {
         double sum = 0;
         for (int i = 0; i < n_seg + n_tail; i++)
-            sum += score[i] * (double)(i < n_seg ? seg->v[(size_t)i * d + x] : tail->v[(size_t)(i - n_seg) * d + x]);
+            sum += score[i] * (double)(i < n_seg ? kvrows_number(seg->v, (size_t)i * d + x)
+                                                 : kvrows_number(tail->v, (size_t)(i - n_seg) * d + x));
         out[x] = (float)sum;
     }
 }

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "harness/base/cpu.h"
+
 static float from_bits(uint32_t u)
 {
     float x;
@@ -59,6 +61,26 @@ float half_round_bf16(float x)
 {
     uint16_t h = half_to_bf16(x);
     return half_from_bf16(h & 0x7F80 ? h : h & 0x8000);
+}
+
+/* Without a branch, so that vectors do it. */
+CPU_CLONES void half_round_row(uint16_t *to, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, x + i, sizeof u);
+        uint32_t nan = (u & 0x7FFFFFFF) > 0x7F800000, near = (u + 0x7FFF + (u >> 16 & 1)) >> 16;
+        uint32_t h = nan ? u >> 16 | 0x40 : near;
+        to[i] = (uint16_t)(h & 0x7F80 ? h : h & 0x8000);
+    }
+}
+
+CPU_CLONES void half_widen_row(float *to, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u = (uint32_t)x[i] << 16;
+        memcpy(to + i, &u, sizeof u);
+    }
 }
 
 /* Whole panels are looked at without a branch, so that the good ones go at the speed of memory. */

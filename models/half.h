@@ -10,6 +10,8 @@ uint16_t half_to_f16(float x);    /* beyond 65504: infinity */
 float half_from_bf16(uint16_t h); /* the upper half of a float: exact */
 uint16_t half_to_bf16(float x);
 float half_round_bf16(float x); /* to bf16 and back; what is below 2^-126 becomes zero, as in products of bf16 */
+void half_round_row(uint16_t *to, const float *x, size_t n); /* n numbers to bf16 by half_round_bf16's rule */
+void half_widen_row(float *to, const uint16_t *x, size_t n); /* n bf16 to floats, exactly */
 
 /* The first of n values that is no number (NaN or infinite); n when there is none. Told by the bits, because compilers
  * may take isnan for false. */

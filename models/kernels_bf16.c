@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/base/cpu.h"
+#include "models/half.h"
 #include "models/kernels.h"
 #include "models/kernels_bf16_int.h"
 #include "models/share.h"
@@ -130,17 +131,6 @@ size_t kernels_bf16_words(size_t rows, size_t cols)
     return groups(rows) * blocks(cols) * BF16_TILE;
 }
 
-CPU_CLONES static void round_row(uint16_t *to, const float *x, int n)
-{
-    for (int i = 0; i < n; i++) {
-        uint32_t u;
-        memcpy(&u, x + i, sizeof u);
-        uint32_t nan = (u & 0x7FFFFFFF) > 0x7F800000, near = (u + 0x7FFF + (u >> 16 & 1)) >> 16;
-        uint32_t h = nan ? u >> 16 | 0x40 : near;
-        to[i] = (uint16_t)(h & 0x7F80 ? h : h & 0x8000);
-    }
-}
-
 void kernels_bf16_round(uint16_t *to, const float *x, size_t ldx, int rows, int cols)
 {
     int n_block = (int)blocks((size_t)cols), n_group = (int)groups((size_t)rows);
@@ -153,7 +143,7 @@ void kernels_bf16_round(uint16_t *to, const float *x, size_t ldx, int rows, int 
             if (n < BF16_TERMS || here < BF16_ROWS)
                 memset(tile, 0, BF16_TILE * sizeof *tile);
             for (int r = 0; r < here; r++)
-                round_row(tile + r * BF16_TERMS, x + (size_t)(g * BF16_ROWS + r) * ldx + first, n);
+                half_round_row(tile + r * BF16_TERMS, x + (size_t)(g * BF16_ROWS + r) * ldx + first, (size_t)n);
         }
 }
 

@@ -25,7 +25,7 @@ struct kvcache_pool {
  * whose addresses are found without waiting when a step reads all of them once. */
 struct kv_block {
     int refs;
-    float *data;
+    void *data;
 };
 
 /* Bytes that all caches hold: of the process, or of the job whose team the thread belongs to. */
@@ -38,9 +38,19 @@ void kvcache_count_in(atomic_size_t *bytes)
     of_job = bytes;
 }
 
-static size_t entry_bytes(int head_dim)
+static size_t bytes_of(int head_dim, enum model_dtype held_as)
 {
-    return 2 * (size_t)head_dim * sizeof(float);
+    return 2 * (size_t)head_dim * kvrows_size(held_as);
+}
+
+size_t kvcache_entry_bytes(const struct hparams *hp, enum model_dtype held_as)
+{
+    return bytes_of(hp->head_dim, held_as);
+}
+
+static size_t entry_bytes(const struct kvcache *c)
+{
+    return bytes_of(c->head_dim, c->held_as);
 }
 
 size_t kvcache_index(const struct kvcache *c, int layer, int kv_head)
@@ -50,14 +60,15 @@ size_t kvcache_index(const struct kvcache *c, int layer, int kv_head)
 }
 
 /* Entries of a segment or a tail, and the block if they were its last ones. */
-static void free_arrays(int32_t *pos, float *k, float *v, struct kv_block *block, int capacity, int head_dim)
+static void free_arrays(int32_t *pos, struct kv_rows k, struct kv_rows v, struct kv_block *block, int capacity,
+                        int head_dim)
 {
-    if (k)
-        atomic_fetch_sub(resident, (size_t)capacity * entry_bytes(head_dim));
+    if (kvrows_memory(k))
+        atomic_fetch_sub(resident, (size_t)capacity * bytes_of(head_dim, k.bf16 ? MODEL_BF16 : MODEL_F32));
     mem_free(pos);
     if (!block) {
-        mem_free(k);
-        mem_free(v);
+        mem_free(kvrows_memory(k));
+        mem_free(kvrows_memory(v));
     } else if (--block->refs == 0) {
         mem_free(block->data);
         mem_free(block);
@@ -72,45 +83,41 @@ static void segment_release(struct kv_segment *s)
     mem_free(s);
 }
 
-/* Arrays for `capacity` entries; both or none. */
-static int alloc_arrays(int capacity, int head_dim, int32_t **pos, float **k, float **v, struct err *e)
+/* Arrays for `cap` entries, all or none. */
+static int alloc_arrays(const struct kvcache *c, int cap, struct kv_tail *t, struct err *e)
 {
-    *pos = mem_try((size_t)capacity, sizeof **pos, "cache positions", e);
-    *k = mem_try_raw((size_t)capacity, (size_t)head_dim * sizeof **k, "cached keys", e);
-    *v = mem_try_raw((size_t)capacity, (size_t)head_dim * sizeof **v, "cached values", e);
-    if (*pos && *k && *v) {
-        atomic_fetch_add(resident, (size_t)capacity * entry_bytes(head_dim));
-        return 0;
+    size_t bytes = (size_t)c->head_dim * kvrows_size(c->held_as);
+    int32_t *pos = mem_try((size_t)cap, sizeof *pos, "cache positions", e);
+    void *k = mem_try_raw((size_t)cap, bytes, "cached keys", e);
+    void *v = mem_try_raw((size_t)cap, bytes, "cached values", e);
+    if (!pos || !k || !v) {
+        mem_free(pos);
+        mem_free(k);
+        mem_free(v);
+        return -1;
     }
-    mem_free(*pos);
-    mem_free(*k);
-    mem_free(*v);
-    *pos = NULL;
-    *k = *v = NULL;
-    return -1;
+    atomic_fetch_add(resident, (size_t)cap * entry_bytes(c));
+    *t = (struct kv_tail){.cap = cap, .pos = pos, .k = kvrows_in(k, c->held_as), .v = kvrows_in(v, c->held_as)};
+    return 0;
 }
 
 int kvcache_alloc_tail(struct kvcache *c, size_t index, int cap, struct err *e)
 {
-    struct kv_tail *t = &c->tail[index];
-    *t = (struct kv_tail){0};
-    if (cap && alloc_arrays(cap, c->head_dim, &t->pos, &t->k, &t->v, e))
-        return -1;
-    t->cap = cap;
-    return 0;
+    c->tail[index] = (struct kv_tail){0};
+    return cap ? alloc_arrays(c, cap, &c->tail[index], e) : 0;
 }
 
 enum { BLOCK_BYTES = 28 << 20 }; /* below what the allocator would give back to the system when it is freed */
 
 /* A block of keys and values for `refs` segments or tails of `entries` together. */
-static struct kv_block *block_create(int refs, size_t entries, int head_dim, struct err *e)
+static struct kv_block *block_create(const struct kvcache *c, int refs, size_t entries, struct err *e)
 {
-    float *data = mem_try_raw(2 * entries, (size_t)head_dim * sizeof *data, "cached keys and values", e);
+    void *data = mem_try_raw(entries, entry_bytes(c), "cached keys and values", e);
     if (!data)
         return NULL;
     struct kv_block *block = mem_new(1, sizeof *block);
     *block = (struct kv_block){.refs = refs, .data = data};
-    atomic_fetch_add(resident, entries * entry_bytes(head_dim));
+    atomic_fetch_add(resident, entries * entry_bytes(c));
     return block;
 }
 
@@ -118,15 +125,15 @@ static struct kv_block *block_create(int refs, size_t entries, int head_dim, str
 static int alloc_some_tails(struct kvcache *c, const size_t *head, size_t heads, int capacity, struct err *e)
 {
     size_t array = (size_t)capacity * (size_t)c->head_dim;
-    size_t most = BLOCK_BYTES / ((size_t)capacity * entry_bytes(c->head_dim) + 1);
+    size_t most = BLOCK_BYTES / ((size_t)capacity * entry_bytes(c) + 1);
     most = most ? most : 1;
     for (size_t first = 0; capacity && first < heads; first += most) {
         int n = (int)(heads - first < most ? heads - first : most);
-        struct kv_block *block = block_create(n, (size_t)n * (size_t)capacity, c->head_dim, e);
+        struct kv_block *block = block_create(c, n, (size_t)n * (size_t)capacity, e);
         for (int i = 0; block && i < n; i++) {
-            float *k = block->data + 2 * (size_t)i * array;
+            struct kv_rows k = kvrows_at(kvrows_in(block->data, c->held_as), 2 * (size_t)i * array);
             c->tail[head[first + (size_t)i]] =
-                (struct kv_tail){.cap = capacity, .k = k, .v = k + array, .block = block};
+                (struct kv_tail){.cap = capacity, .k = k, .v = kvrows_at(k, array), .block = block};
         }
         for (int i = 0; block && i < n; i++) {
             struct kv_tail *t = &c->tail[head[first + (size_t)i]];
@@ -162,26 +169,46 @@ static int alloc_tails(struct kvcache *c, int capacity, struct err *e)
     return rc;
 }
 
-struct kvcache *kvcache_create_empty(const struct kvcache *like, const struct hparams *hp)
+/* Without entries, of that shape. */
+static struct kvcache *create_shape(struct kvcache shape)
 {
     struct kvcache *c = mem_new(1, sizeof *c);
-    if (like)
-        *c = (struct kvcache){.n_layer = like->n_layer,
-                              .n_kv_head = like->n_kv_head,
-                              .head_dim = like->head_dim,
-                              .window = like->window,
-                              .is_long = like->is_long};
-    else
-        *c = (struct kvcache){
-            .n_layer = hp->n_layer, .n_kv_head = hp->n_kv_head, .head_dim = hp->head_dim, .window = hp->window};
-    size_t heads = (size_t)c->n_layer * (size_t)c->n_kv_head;
+    size_t heads = (size_t)shape.n_layer * (size_t)shape.n_kv_head;
+    *c = shape;
     c->kind = mem_new((size_t)c->n_layer, sizeof *c->kind);
-    for (int l = 0; l < c->n_layer; l++)
-        c->kind[l] = like ? like->kind[l] : model_layer_kind(hp, l);
     c->origin = mem_new(heads, sizeof *c->origin);
     c->segment = mem_new(heads, sizeof(struct kv_segment *));
     c->tail = mem_new(heads, sizeof *c->tail);
     return c;
+}
+
+static struct kvcache *create_empty(const struct hparams *hp, enum model_dtype held_as)
+{
+    struct kvcache *c = create_shape((struct kvcache){.n_layer = hp->n_layer,
+                                                      .n_kv_head = hp->n_kv_head,
+                                                      .head_dim = hp->head_dim,
+                                                      .held_as = held_as,
+                                                      .window = hp->window});
+    for (int l = 0; l < c->n_layer; l++)
+        c->kind[l] = model_layer_kind(hp, l);
+    return c;
+}
+
+struct kvcache *kvcache_create_like(const struct kvcache *other)
+{
+    struct kvcache *c = create_shape((struct kvcache){.n_layer = other->n_layer,
+                                                      .n_kv_head = other->n_kv_head,
+                                                      .head_dim = other->head_dim,
+                                                      .held_as = other->held_as,
+                                                      .window = other->window,
+                                                      .is_long = other->is_long});
+    memcpy(c->kind, other->kind, (size_t)c->n_layer * sizeof *c->kind);
+    return c;
+}
+
+enum model_dtype kvcache_held_as(const struct kvcache *c)
+{
+    return c->held_as;
 }
 
 void kvcache_set_longest(struct kvcache *c, const struct hparams *hp, int longest)
@@ -195,9 +222,9 @@ int kvcache_is_long(const struct kvcache *c)
     return c->is_long;
 }
 
-struct kvcache *kvcache_create_forgetful(const struct hparams *hp, int n, struct err *e)
+struct kvcache *kvcache_create_forgetful(const struct hparams *hp, enum model_dtype held_as, int n, struct err *e)
 {
-    struct kvcache *c = kvcache_create_empty(NULL, hp);
+    struct kvcache *c = create_empty(hp, held_as);
     size_t heads = (size_t)c->n_layer * (size_t)c->n_kv_head, *head = mem_new(heads, sizeof *head), now = 0;
     kvcache_set_longest(c, hp, n);
     for (size_t i = 0; i < heads; i++)
@@ -218,7 +245,7 @@ int kvcache_reach(struct kvcache *c, int layer, struct err *e)
 {
     for (int h = 0; h < c->n_kv_head; h++) {
         struct kv_tail *t = kvcache_tail(c, layer, h);
-        if (t->cap && !t->k && kvcache_alloc_tail(c, kvcache_index(c, layer, h), t->cap, e))
+        if (t->cap && !kvrows_memory(t->k) && kvcache_alloc_tail(c, kvcache_index(c, layer, h), t->cap, e))
             return -1;
     }
     return 0;
@@ -226,7 +253,13 @@ int kvcache_reach(struct kvcache *c, int layer, struct err *e)
 
 struct kvcache *kvcache_create(const struct hparams *hp, int tail_capacity, struct err *e)
 {
-    struct kvcache *c = kvcache_create_empty(NULL, hp);
+    return kvcache_create_held(hp, MODEL_F32, tail_capacity, e);
+}
+
+struct kvcache *kvcache_create_held(const struct hparams *hp, enum model_dtype held_as, int tail_capacity,
+                                    struct err *e)
+{
+    struct kvcache *c = create_empty(hp, held_as);
     kvcache_set_longest(c, hp, tail_capacity);
     if (alloc_tails(c, tail_capacity, e)) {
         kvcache_destroy(c);
@@ -271,46 +304,45 @@ static void gather(const struct job *j, const struct keepset *keep)
         if (keep && !keepset_has(keep, (int)j->head / keep->n_kv_head, (int)j->head % keep->n_kv_head, pos))
             continue;
         s->pos[n] = pos;
-        memcpy(s->k + (size_t)n * d, j->full->k + (size_t)slot * d, d * sizeof(float));
-        memcpy(s->v + (size_t)n * d, j->full->v + (size_t)slot * d, d * sizeof(float));
-        if (j->rope)
-            rope_back(j->rope, s->k + (size_t)n * d, pos - (j->origin + n));
+        kvrows_move(kvrows_at(s->k, (size_t)n * d), kvrows_at(j->full->k, (size_t)slot * d), d, j->rope,
+                    j->rope ? pos - (j->origin + n) : 0);
+        kvrows_copy(kvrows_at(s->v, (size_t)n * d), kvrows_at(j->full->v, (size_t)slot * d), d);
         n++;
     }
 }
 
 /* A block for jobs [0, n). */
-static int place_block(const struct job *job, int n, size_t entries, int head_dim, struct err *e)
+static int place_block(const struct kvcache *c, const struct job *job, int n, size_t entries, struct err *e)
 {
-    size_t d = (size_t)head_dim, at = 0;
-    struct kv_block *block = block_create(n, entries, head_dim, e);
+    size_t d = (size_t)c->head_dim, at = 0;
+    struct kv_block *block = block_create(c, n, entries, e);
     if (!block)
         return -1;
     for (int i = 0; i < n; i++) {
         struct kv_segment *s = job[i].to;
         s->block = block;
-        s->k = block->data + at;
-        s->v = s->k + (size_t)s->n * d;
+        s->k = kvrows_at(kvrows_in(block->data, c->held_as), at);
+        s->v = kvrows_at(s->k, (size_t)s->n * d);
         at += 2 * (size_t)s->n * d;
     }
     return 0;
 }
 
 /* Gives every job's segment its place in a block, and fills them all. */
-static int gather_all(const struct job *job, int n_job, const struct keepset *keep, int head_dim, struct err *e)
+static int gather_all(const struct kvcache *c, const struct job *job, int n_job, const struct keepset *keep,
+                      struct err *e)
 {
     size_t all = 0;
     for (int begin = 0, end; begin < n_job; begin = end) {
         size_t entries = 0;
         for (end = begin;
-             end < n_job && (end == begin || (entries + (size_t)job[end].to->n) * entry_bytes(head_dim) <= BLOCK_BYTES);
-             end++)
+             end < n_job && (end == begin || (entries + (size_t)job[end].to->n) * entry_bytes(c) <= BLOCK_BYTES); end++)
             entries += (size_t)job[end].to->n;
-        if (place_block(job + begin, end - begin, entries, head_dim, e))
+        if (place_block(c, job + begin, end - begin, entries, e))
             return -1;
         all += entries;
     }
-#pragma omp parallel for schedule(dynamic, 1) if (all * (size_t)head_dim > 1 << 16)
+#pragma omp parallel for schedule(dynamic, 1) if (all * (size_t)c->head_dim > 1 << 16)
     for (int i = 0; i < n_job; i++)
         gather(&job[i], keep);
     return 0;
@@ -352,8 +384,8 @@ int kvcache_forget(struct kvcache *c, int layer, int n_fed, struct err *e)
         }
         t->n = old.n - gone;
         memcpy(t->pos, old.pos + gone, (size_t)t->n * sizeof *t->pos);
-        memcpy(t->k, old.k + (size_t)gone * d, (size_t)t->n * d * sizeof *t->k);
-        memcpy(t->v, old.v + (size_t)gone * d, (size_t)t->n * d * sizeof *t->v);
+        kvrows_copy(t->k, kvrows_at(old.k, (size_t)gone * d), (size_t)t->n * d);
+        kvrows_copy(t->v, kvrows_at(old.v, (size_t)gone * d), (size_t)t->n * d);
         free_arrays(old.pos, old.k, old.v, old.block, old.cap, c->head_dim);
         c->origin[i] += gone;
     }
@@ -379,7 +411,7 @@ static int drop_left(struct kvcache *c, struct err *e)
         job[n_job] = (struct job){.to = s, .full = &from[n_job], .first = left, .head = i};
         n_job++;
     }
-    int rc = gather_all(job, n_job, NULL, c->head_dim, e);
+    int rc = gather_all(c, job, n_job, NULL, e);
     for (int i = 0; i < n_job && rc == 0; i++) {
         struct kv_tail *t = &c->tail[job[i].head];
         c->origin[job[i].head] += job[i].first;
@@ -403,7 +435,7 @@ int kvcache_seal(struct kvcache *c, int tail_capacity, struct err *e)
         *s = (struct kv_segment){
             .refs = 1, .n = t->n, .head_dim = c->head_dim, .pos = t->pos, .k = t->k, .v = t->v, .block = t->block};
         /* the segment accounts for n entries; the unused rest of the tail's room is no longer counted */
-        atomic_fetch_sub(resident, (size_t)(t->cap - t->n) * entry_bytes(c->head_dim));
+        atomic_fetch_sub(resident, (size_t)(t->cap - t->n) * entry_bytes(c));
         c->segment[i] = s;
         *t = (struct kv_tail){0};
     }
@@ -470,7 +502,7 @@ static int count_kept(const struct kv_segment *s, const struct keepset *keep, in
 static struct kvcache *derive(const struct kvcache *full, const struct keepset *keep, int tail_capacity,
                               struct kvcache_pool *pool, const struct rope_set *rope, struct err *e)
 {
-    struct kvcache *c = kvcache_create_empty(full, NULL);
+    struct kvcache *c = kvcache_create_like(full);
     struct job *job = mem_new((size_t)c->n_layer * (size_t)c->n_kv_head, sizeof *job);
     int n_job = 0, bad;
     c->n_seen = full->n_seen;
@@ -495,7 +527,7 @@ static struct kvcache *derive(const struct kvcache *full, const struct keepset *
             }
             c->segment[i] = s;
         }
-    bad = gather_all(job, n_job, keep, c->head_dim, e);
+    bad = gather_all(c, job, n_job, keep, e);
     for (int i = 0; i < n_job && !bad && pool; i++)
         put_pooled(pool, keep, (int)job[i].head / c->n_kv_head, (int)job[i].head % c->n_kv_head, rope != NULL,
                    job[i].to);
@@ -601,7 +633,7 @@ size_t kvcache_bytes(const struct kvcache *c)
     size_t entries = 0;
     for (size_t i = 0; i < (size_t)c->n_layer * (size_t)c->n_kv_head; i++)
         entries += (size_t)((c->segment[i] ? c->segment[i]->n : 0) + c->tail[i].n - kvcache_n_left(c, i));
-    return entries * entry_bytes(c->head_dim);
+    return entries * entry_bytes(c);
 }
 
 size_t kvcache_resident_bytes(void)

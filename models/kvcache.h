@@ -1,6 +1,7 @@
 /* The key/value cache of one sequence. Per (layer, KV head): an immutable, reference-counted *segment* (the
  * entries kept of the prompt, oldest first) and a private *tail* (what was fed since). Keys are stored rotated:
- * positions are data, not array indices.
+ * positions are data, not array indices. Keys and values are held as floats or as bf16 (kvrows.h), the same in a cache
+ * and in all that is derived or gathered from it.
  *
  * A layer with a window W holds entries of the last W tokens that were fed and no others: those of positions n_seen - W
  * on. Only these are its entries (kvcache_bytes, kvcache_n_held). Older ones may still lie in memory, where attention
@@ -23,6 +24,7 @@
 
 #include "harness/base/err.h"
 #include "models/keepset.h"
+#include "models/kvrows.h"
 #include "models/model.h"
 #include "models/rope.h"
 
@@ -32,7 +34,7 @@ struct kv_segment {
     int refs;
     int n, head_dim;
     int32_t *pos;           /* [n] strictly increasing */
-    float *k, *v;           /* [n][head_dim] */
+    struct kv_rows k, v;    /* [n][head_dim] */
     struct kv_block *block; /* that k and v lie in; NULL: arrays of their own */
 };
 
@@ -40,14 +42,19 @@ struct kv_tail {
     int n, cap;
     int mark;               /* n before the forward pass that is under way */
     int32_t *pos;           /* [cap] distinct; increasing unless entries were evicted (kvcache_evict) */
-    float *k, *v;           /* [cap][head_dim] */
+    struct kv_rows k, v;    /* [cap][head_dim] */
     struct kv_block *block; /* that k and v lie in; NULL: arrays of their own */
 };
 
 struct kvcache;      /* one sequence */
 struct kvcache_pool; /* segments that caches of one sub-batch share, found by keep set */
 
+/* Keys and values as float, or, by the second, as float or bf16. */
 struct kvcache *kvcache_create(const struct hparams *hp, int tail_capacity, struct err *e);
+struct kvcache *kvcache_create_held(const struct hparams *hp, enum model_dtype held_as, int tail_capacity,
+                                    struct err *e);
+enum model_dtype kvcache_held_as(const struct kvcache *c);
+size_t kvcache_entry_bytes(const struct hparams *hp, enum model_dtype held_as); /* of one layer and KV head */
 void kvcache_destroy(struct kvcache *c);
 /* How long the sequence becomes at most, all tokens to come included, which may decide how it rotates
  * (model_rope_long): told before anything is fed, and the same for whatever is derived or gathered from the cache, so
@@ -93,7 +100,7 @@ int kvcache_evict(struct kvcache *c, int layer, int kv_head, const unsigned char
 /* For a prompt of n tokens that one pass reads whole (forward.forgets): a layer with a window gets its room when the
  * pass reaches it (kvcache_reach), and gives it back when its attention is done (kvcache_forget: what will have left
  * the window after n_fed tokens goes), so that a long prompt never holds more than one such layer whole. */
-struct kvcache *kvcache_create_forgetful(const struct hparams *hp, int n, struct err *e);
+struct kvcache *kvcache_create_forgetful(const struct hparams *hp, enum model_dtype held_as, int n, struct err *e);
 int kvcache_reach(struct kvcache *c, int layer, struct err *e);
 int kvcache_forget(struct kvcache *c, int layer, int n_fed, struct err *e);
 

@@ -6,6 +6,7 @@
 
 struct kvcache {
     int n_layer, n_kv_head, head_dim;
+    enum model_dtype held_as;    /* keys and values */
     int n_seen;
     int packed;                  /* positions: packed */
     int is_long;                 /* model_rope_long */
@@ -16,8 +17,8 @@ struct kvcache {
     struct kv_tail *tail;        /* [n_layer][n_kv_head] */
 };
 
-/* Without entries; `like` another one, or, with NULL, as hp has it. */
-struct kvcache *kvcache_create_empty(const struct kvcache *like, const struct hparams *hp);
+/* Without entries. */
+struct kvcache *kvcache_create_like(const struct kvcache *other);
 size_t kvcache_index(const struct kvcache *c, int layer, int kv_head);
 /* Entries in memory that have left the layer's window. */
 int kvcache_n_left(const struct kvcache *c, size_t index);

@@ -29,13 +29,10 @@ static void copy_head(struct kvcache *c, const struct kvcache *from, size_t i, c
     for (int j = 0; j < n; j++) {
         int in_segment = slot[j] < n_segment;
         size_t at = (size_t)(in_segment ? slot[j] : slot[j] - n_segment);
-        float *k = to->k + (size_t)j * d;
         to->pos[j] = in_segment ? seg->pos[at] : tail->pos[at];
-        memcpy(k, (in_segment ? seg->k : tail->k) + at * d, d * sizeof *k);
-        memcpy(to->v + (size_t)j * d, (in_segment ? seg->v : tail->v) + at * d, d * sizeof *k);
         int back = (from->packed ? from->origin[i] + slot[j] : to->pos[j]) - (c->origin[i] + j);
-        if (rope && back)
-            rope_back(rope, k, back);
+        kvrows_move(kvrows_at(to->k, (size_t)j * d), kvrows_at(in_segment ? seg->k : tail->k, at * d), d, rope, back);
+        kvrows_copy(kvrows_at(to->v, (size_t)j * d), kvrows_at(in_segment ? seg->v : tail->v, at * d), d);
     }
     to->n = n;
 }
@@ -53,7 +50,7 @@ struct kvcache *kvcache_gather(const struct kvcache *from, const struct keepset 
                                const struct rope_set *rope, struct err *e)
 {
     int heads = from->n_layer * from->n_kv_head, rc = -1;
-    struct kvcache *c = kvcache_create_empty(from, NULL);
+    struct kvcache *c = kvcache_create_like(from);
     int32_t **slot = mem_new((size_t)heads, sizeof *slot);
     int *n = mem_new((size_t)heads, sizeof *n);
     assert(rope || !from->packed || !keep); /* cutting a packed cache turns its keys */
@@ -104,8 +101,8 @@ int kvcache_evict(struct kvcache *c, int layer, int kv_head, const unsigned char
             last--;
         if (hole >= last)
             break;
-        memcpy(t->k + (size_t)hole * d, t->k + (size_t)last * d, d * sizeof(float));
-        memcpy(t->v + (size_t)hole * d, t->v + (size_t)last * d, d * sizeof(float));
+        kvrows_copy(kvrows_at(t->k, (size_t)hole * d), kvrows_at(t->k, (size_t)last * d), d);
+        kvrows_copy(kvrows_at(t->v, (size_t)hole * d), kvrows_at(t->v, (size_t)last * d), d);
         t->pos[hole] = t->pos[last];
         to[last] = hole;
     }

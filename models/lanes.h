@@ -34,4 +34,16 @@ typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
 LANES_WIDEN(lanes8_widen, lanes8, 32)
 LANES_WIDEN(lanes16_widen, lanes16, 64)
 
+/* bf16 one behind the other, as caches hold them. */
+#define LANES_WIDEN_ROW(NAME, LANES, N) \
+    INLINE void NAME(LANES *to, const uint16_t *x) \
+    { \
+        typedef uint16_t words __attribute__((vector_size(2 * (N)), aligned(2), may_alias)); \
+        typedef uint32_t bits __attribute__((vector_size(4 * (N)))); \
+        bits b = __builtin_convertvector(*(const words *)x, bits) << 16; \
+        memcpy(to, &b, sizeof b); \
+    }
+LANES_WIDEN_ROW(lanes4_widen_row, lanes4, 4)
+LANES_WIDEN_ROW(lanes16_widen_row, lanes16, 16)
+
 #endif

@@ -373,8 +373,8 @@ static void append_to_caches(const struct pass *p, int layer)
         for (int r = 0; r < p->f->n_row; r++) {
             struct kv_tail *t = kvcache_tail(p->f->cache[p->f->row[r].cache], layer, h);
             const float *row = p->w->qkv + (size_t)r * p->qkv_width;
-            memcpy(t->k + (size_t)t->n * hd, row + p->q_width + (size_t)h * hd, hd * sizeof *row);
-            memcpy(t->v + (size_t)t->n * hd, row + p->q_width + p->kv_width + (size_t)h * hd, hd * sizeof *row);
+            kvrows_put(kvrows_at(t->k, (size_t)t->n * hd), row + p->q_width + (size_t)h * hd, hd);
+            kvrows_put(kvrows_at(t->v, (size_t)t->n * hd), row + p->q_width + p->kv_width + (size_t)h * hd, hd);
             t->pos[t->n++] = p->f->row[r].pos;
         }
 }

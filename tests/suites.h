@@ -28,6 +28,7 @@
     SUITE(kernels_many) \
     SUITE(share) \
     SUITE(kernels_bf16) \
+    SUITE(cache_dtype) \
     SUITE(transformer) \
     SUITE(transformer_vectors) \
     SUITE(pruned_vectors) \

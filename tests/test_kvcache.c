@@ -1,11 +1,12 @@
 /* The cache against lists: random operations on many caches that come from one another, each with a plain list of its
- * entries beside it, which is changed by what models/kvcache.h says of every call. */
+ * entries beside it, which is changed by what models/kvcache.h says of every call. In both forms. */
 #include <check.h>
 #include <math.h>
 #include <string.h>
 
 #include "harness/base/mem.h"
 #include "harness/base/rng.h"
+#include "models/half.h"
 #include "models/kvcache.h"
 #include "tests/suites.h"
 
@@ -16,6 +17,7 @@ static const struct hparams hp = {
     .n_layer = LAYERS, .n_kv_head = KV_HEADS, .head_dim = DIM, .window = WINDOW, .layer_kinds = "fwfn"};
 static double freq[2][DIM / 2]; /* of layers in general, of those with a window */
 static struct rope_set rope;
+static enum model_dtype held_as;
 
 struct entry {
     int token, stands; /* its own position; where its key stands: elsewhere when the cache is packed */
@@ -92,6 +94,16 @@ static float value(const struct entry *e, int head, int i)
     return (float)raw_value[e->token][head][i];
 }
 
+static float as_held(float x)
+{
+    return held_as == MODEL_BF16 ? half_round_bf16(x) : x;
+}
+
+static size_t entry_bytes(void)
+{
+    return 2 * DIM * (held_as == MODEL_BF16 ? 2 : 4);
+}
+
 /* ---- the comparison --------------------------------------------------------------------------- */
 
 static void check_entry(const struct twin *t, int head, int j)
@@ -100,11 +112,16 @@ static void check_entry(const struct twin *t, int head, int j)
     const struct kv_segment *seg = kvcache_segment(t->c, head / KV_HEADS, head % KV_HEADS);
     const struct kv_tail *tail = kvcache_tail(t->c, head / KV_HEADS, head % KV_HEADS);
     int in_segment = j < list->n_segment, at = in_segment ? j : j - list->n_segment;
-    const float *k = (in_segment ? seg->k : tail->k) + at * DIM, *v = (in_segment ? seg->v : tail->v) + at * DIM;
-    float limit = t->packed ? 1e-5f : 0; /* keys were turned back in single precision, a few times at most */
+    struct kv_rows k = in_segment ? seg->k : tail->k, v = in_segment ? seg->v : tail->v;
+    /* keys were turned back in single precision, a few times at most, and rounded each time; none is longer than 1.5 */
+    float limit = !t->packed ? 0 : held_as == MODEL_BF16 ? 0.03f : 1e-5f;
     int bad = (in_segment ? seg->pos[at] : tail->pos[at]) != list->entry[j].token;
-    for (int i = 0; i < DIM; i++)
-        bad |= fabsf(k[i] - key(&list->entry[j], head, i)) > limit || v[i] != value(&list->entry[j], head, i);
+    ck_assert(!k.bf16 == (held_as == MODEL_F32) && !v.bf16 == !k.bf16);
+    for (int i = 0; i < DIM; i++) {
+        float is = kvrows_number(k, (size_t)(at * DIM + i)), was = as_held(key(&list->entry[j], head, i));
+        bad |= fabsf(is - was) > limit;
+        bad |= kvrows_number(v, (size_t)(at * DIM + i)) != as_held(value(&list->entry[j], head, i));
+    }
     ck_assert_msg(!bad, "entry %d of head %d: token %d, stands at %d", j, head, list->entry[j].token,
                   list->entry[j].stands);
 }
@@ -136,7 +153,9 @@ static void check_twin(const struct twin *t)
     ck_assert_int_eq(kvcache_is_packed(t->c), t->packed);
     ck_assert_int_eq(kvcache_tail_room(t->c), room);
     ck_assert_int_eq(kvcache_n_tail(t->c), t->list[0].n - t->list[0].n_segment);
-    ck_assert_uint_eq(kvcache_bytes(t->c), entries * 2 * DIM * sizeof(float));
+    ck_assert_int_eq(kvcache_held_as(t->c), held_as);
+    ck_assert_uint_eq(kvcache_entry_bytes(&hp, held_as), entry_bytes());
+    ck_assert_uint_eq(kvcache_bytes(t->c), entries * entry_bytes());
 }
 
 /* Every segment that somebody holds once, and the whole room of every tail. */
@@ -160,7 +179,7 @@ static size_t resident(struct world *w)
             entries += (size_t)seg->n;
         }
     }
-    return entries * 2 * DIM * sizeof(float);
+    return entries * entry_bytes();
 }
 
 /* ---- operations ------------------------------------------------------------------------------- */
@@ -190,7 +209,7 @@ static void create(struct world *w)
     struct twin *t = free_place(w);
     if (!t)
         return;
-    *t = (struct twin){.c = kvcache_create(&hp, below(w, 40), NULL)};
+    *t = (struct twin){.c = kvcache_create_held(&hp, held_as, below(w, 40), NULL)};
     ck_assert_ptr_nonnull(t->c);
 }
 
@@ -226,10 +245,13 @@ static void append(struct world *w, struct twin *t, int most)
             struct entry e = {.token = t->n_seen + r, .stands = t->packed ? list->origin + list->n : t->n_seen + r};
             list->entry[list->n++] = e;
             tail->pos[tail->n] = e.token;
+            float k[DIM], v[DIM];
             for (int i = 0; i < DIM; i++) {
-                tail->k[tail->n * DIM + i] = key(&e, h, i);
-                tail->v[tail->n * DIM + i] = value(&e, h, i);
+                k[i] = key(&e, h, i);
+                v[i] = value(&e, h, i);
             }
+            kvrows_put(kvrows_at(tail->k, (size_t)tail->n * DIM), k, DIM);
+            kvrows_put(kvrows_at(tail->v, (size_t)tail->n * DIM), v, DIM);
             tail->n++;
         }
     n = n < MOST - t->n_seen ? n : MOST - t->n_seen;
@@ -482,10 +504,11 @@ START_TEST(a_cache_holds_what_a_list_of_its_entries_does)
 {
     static struct world w;
     int derived = 0, packed = 0, gathered = 0, evicted = 0, pooled = 0;
+    held_as = _i % 2 ? MODEL_BF16 : MODEL_F32;
     make_tokens();
     w = (struct world){.pool_of = -1};
     rng_init(&w.r, (uint64_t)_i, "kvcache"); /* the number that Check prints when this fails */
-    w.twin[0].c = kvcache_create(&hp, 30, NULL);
+    w.twin[0].c = kvcache_create_held(&hp, held_as, 30, NULL);
     while (w.twin[0].n_seen < 20)
         append(&w, &w.twin[0], 30);
     seal(&w, &w.twin[0]);

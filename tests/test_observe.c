@@ -100,9 +100,9 @@ static void look_at_entries(const struct spy *spy, const struct policy_view *v, 
             ck_assert_int_eq(v->head[h].pos[j], j);
         for (int i = 0; i < n * DIM; i++) {
             if (v->head[h].keys)
-                near("a key", (double)v->head[h].keys[i], (double)t->k[i]);
+                near("a key", (double)v->head[h].keys[i], (double)t->k.f32[i]);
             if (v->head[h].values)
-                near("a value", (double)v->head[h].values[i], (double)t->v[i]);
+                near("a value", (double)v->head[h].values[i], (double)t->v.f32[i]);
         }
     }
 }
@@ -141,7 +141,7 @@ static void look_at_rows(const struct spy *spy, const struct policy_view *v, con
 /* A query is right when its products with the keys give the row. */
 static void look_at_queries(const struct spy *spy, const struct policy_view *v, int q, double a[T][T], int n)
 {
-    const float *queries = v->attention[q].queries, *keys = kvcache_tail(truth.cache, v->layer, q / GROUP)->k;
+    const float *queries = v->attention[q].queries, *keys = kvcache_tail(truth.cache, v->layer, q / GROUP)->k.f32;
     ck_assert_int_eq(queries != NULL, (spy->needs & STATISTIC_QUERIES) != 0);
     for (int r = 0; queries && r < v->n_query; r++) {
         int i = n - v->n_query + r;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/base/mem.h"
+#include "models/half.h"
 #include "models/kernels.h"
 #include "models/kernels_few.h"
 #include "models/kernels_ref.h"
@@ -397,19 +398,26 @@ START_TEST(exponentials_are_within_their_stated_error)
 }
 END_TEST
 
-/* The kernel for many rows has rows as lanes: eight of them here, the first ones being the few. */
+/* The kernel for many rows has rows as lanes: eight of them here, the first ones being the few. It takes floats; the
+ * other takes the same numbers as bf16 too. */
 START_TEST(few_rows_have_the_bits_of_many)
 {
     enum { LANES = 8, N = 530, D = 84 };
-    static const int dim[] = {4, 16, 20, 64, D}, keys[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 512, N};
+    static const int dim[] = {4, 16, 24, 64, D}, keys[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 512, N};
     float *k = mem_new(N * D, sizeof *k), *q = mem_new(LANES * D, sizeof *q),
           *turned = mem_new(LANES * D, sizeof *turned);
     float *many = mem_new(N * LANES, sizeof *many), *few = mem_new(LANES * N, sizeof *few);
     float *out = mem_new(LANES * D, sizeof *out), *few_out = mem_new(LANES * D, sizeof *few_out);
     float top[LANES], total[LANES], few_total[LANES];
+    uint16_t *word = mem_new(N * D, sizeof *word);
+    struct kv_rows held = _i ? (struct kv_rows){.bf16 = word} : (struct kv_rows){.f32 = k};
     struct rng r;
+    int taken = 0;
     rng_init(&r, 1, "few rows");
     support_random(&r, k, N * D);
+    half_round_row(word, k, N * D);
+    for (int i = 0; i < N * D && _i; i++)
+        k[i] = half_from_bf16(word[i]);
     support_random(&r, q, LANES * D);
     for (int i = 0; i < LANES * D; i++)
         q[i] *= 3; /* weights of very different sizes */
@@ -417,10 +425,13 @@ START_TEST(few_rows_have_the_bits_of_many)
         for (int b = 0; b < 11; b++)
             for (int rows = 1; rows <= KERNELS_FEW_ROWS; rows++) {
                 int d = dim[a], n = keys[b];
+                if (!kernels_few_takes(rows, held, d))
+                    continue;
+                taken++;
                 for (int i = 0; i < LANES * d; i++)
                     turned[i % d * LANES + i / d] = q[i];
                 kernels_rows(many, LANES, k, (size_t)d, 1, n, turned, LANES, LANES, d);
-                kernels_few_scores(few, N, q, rows, k, n, d, k);
+                kernels_few_scores(few, N, q, rows, held, n, d, held);
                 for (int i = 0; i < rows * n; i++)
                     ck_assert_mem_eq(&few[i / n * N + i % n], &many[i % n * LANES + i / n], sizeof *few);
                 kernels_exp2_columns(many, LANES, n, top, total);
@@ -428,10 +439,12 @@ START_TEST(few_rows_have_the_bits_of_many)
                 for (int i = 0; i < rows; i++)
                     kernels_exp2(few + i * N, n, kernels_max(few + i * N, n));
                 memset(few_out, 0xff, LANES * D * sizeof *few_out);
-                kernels_few_values(few_out, few_total, few, N, rows, k, n, d);
+                kernels_few_values(few_out, few_total, few, N, rows, held, n, d);
                 ck_assert_mem_eq(few_total, total, (size_t)rows * sizeof *total);
                 ck_assert_mem_eq(few_out, out, (size_t)(rows * d) * sizeof *out);
             }
+    ck_assert_int_eq(taken, (_i ? 3 : 5) * 11 * KERNELS_FEW_ROWS); /* eight of bf16 go together, four floats */
+    mem_free(word);
     mem_free(k);
     mem_free(q);
     mem_free(turned);
@@ -448,7 +461,7 @@ Suite *make_transformer_suite(void)
     TCase *t = tcase_create("core");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, skinny_products_agree_with_the_reference_over_odd_shapes);
-    tcase_add_test(t, few_rows_have_the_bits_of_many);
+    tcase_add_loop_test(t, few_rows_have_the_bits_of_many, 0, 2);
     tcase_add_test(t, exponentials_are_within_their_stated_error);
     tcase_add_loop_test(t, prefill_and_cells_agree_with_the_reference, 0, 4);
     tcase_add_loop_test(t, a_chunk_of_cell_rows_has_the_bits_of_single_rows_on_any_number_of_threads, 0, 4);

@@ -221,7 +221,7 @@ START_TEST(a_prompt_that_forgets_holds_one_window_whole_at_a_time_and_gives_the_
     for (int i = 0; i < N; i++)
         row[i] = (struct forward_row){.token = lab.prompt.ids.id[i], .pos = i, .want_logits = i == N - 1};
     for (int forgets = 0; forgets < 2; forgets++) {
-        struct kvcache *c = forgets ? kvcache_create_forgetful(hp, N, NULL) : kvcache_create(hp, N, NULL);
+        struct kvcache *c = forgets ? kvcache_create_forgetful(hp, MODEL_F32, N, NULL) : kvcache_create(hp, N, NULL);
         logits[forgets] = mem_new((size_t)hp->n_vocab, sizeof(float));
         struct forward f = {.row = row,
                             .n_row = N,

@@ -81,7 +81,7 @@ static void enter_new(struct evict *v)
         for (; t->order && t->n < tail->n; t->n++) {
             t->order[t->n] = t->n;
             if (t->base) {
-                memcpy(t->base + (size_t)t->n * d, tail->k + (size_t)t->n * d, d * sizeof *t->base);
+                kvrows_get(t->base + (size_t)t->n * d, kvrows_at(tail->k, (size_t)t->n * d), d);
                 t->stands[t->n] = origin + t->n;
             }
         }
@@ -309,9 +309,7 @@ static void turn(struct evict *v, int layer, int h, const struct list *t, int fr
     int origin = kvcache_next_place(v->cache, layer, h) - t->n;
     for (int r = from; r < t->n; r++) {
         size_t slot = (size_t)t->order[r];
-        memcpy(tail->k + slot * d, t->base + slot * d, d * sizeof *tail->k);
-        if (rope && t->stands[slot] != origin + r)
-            rope_back(rope, tail->k + slot * d, t->stands[slot] - (origin + r));
+        kvrows_put_turned(kvrows_at(tail->k, slot * d), t->base + slot * d, d, rope, t->stands[slot] - (origin + r));
     }
 }
 

@@ -106,7 +106,7 @@ static int read_prompt(struct group_run *s, struct err *e)
     unsigned char *skip = mem_new((size_t)g->n_cell, 1);
     for (int c = 0; c < g->n_cell; c++)
         skip[c] = !is_whole(g, c);
-    s->full = kvcache_create_forgetful(hp, s->n, e);
+    s->full = kvcache_create_forgetful(hp, MODEL_F32, s->n, e);
     if (!s->full)
         goto out;
     kvcache_set_longest(s->full, hp, s->longest);

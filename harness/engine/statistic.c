@@ -57,10 +57,31 @@ const float *statistic_in_order(struct statistic_source *s, int kv_head, const f
     return to;
 }
 
-size_t statistic_copied(const struct statistic_source *s, size_t width)
+static size_t of_all_heads(const struct statistic_source *s, size_t width)
 {
     size_t n = 0;
-    for (int h = 0; s->order && h < s->hp->n_kv_head; h++)
+    for (int h = 0; h < s->hp->n_kv_head; h++)
         n += (size_t)s->n[h];
     return n * width;
+}
+
+size_t statistic_copied(const struct statistic_source *s, size_t width)
+{
+    return s->order ? of_all_heads(s, width) : 0;
+}
+
+const float *statistic_held(struct statistic_source *s, int kv_head, struct kv_rows from)
+{
+    size_t n = (size_t)s->n[kv_head], d = (size_t)s->hp->head_dim;
+    if (from.f32)
+        return statistic_in_order(s, kv_head, from.f32, d);
+    float *to = statistic_take(s, n * d);
+    for (size_t j = 0; j < n; j++)
+        kvrows_get(to + j * d, kvrows_at(from, (s->order ? (size_t)s->order[kv_head][j] : j) * d), d);
+    return to;
+}
+
+size_t statistic_held_room(const struct statistic_source *s)
+{
+    return s->order || kvcache_held_as(s->cache) != MODEL_F32 ? of_all_heads(s, (size_t)s->hp->head_dim) : 0;
 }

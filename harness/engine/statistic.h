@@ -53,5 +53,8 @@ float *statistic_take(struct statistic_source *s, size_t n);
 const float *statistic_in_order(struct statistic_source *s, int kv_head, const float *from, size_t width);
 /* Floats that statistic_in_order copies for all KV heads together, times `width`. */
 size_t statistic_copied(const struct statistic_source *s, size_t width);
+/* The same of what a tail of the cache holds, [n][head_dim], as floats: copied too where it is held otherwise. */
+const float *statistic_held(struct statistic_source *s, int kv_head, struct kv_rows from);
+size_t statistic_held_room(const struct statistic_source *s);
 
 #endif

@@ -1,16 +1,11 @@
 /* keys: the rotated keys of every entry, [n_entry][head_dim] a KV head. */
 #include "harness/engine/statistic.h"
 
-static size_t room(const struct statistic_source *s)
-{
-    return statistic_copied(s, (size_t)s->hp->head_dim);
-}
-
 static void show(struct statistic_source *s, const struct statistic_sight *to)
 {
     for (int h = 0; h < s->hp->n_kv_head; h++)
-        to->head[h].keys = statistic_in_order(s, h, kvcache_tail(s->cache, s->layer, h)->k, (size_t)s->hp->head_dim);
+        to->head[h].keys = statistic_held(s, h, kvcache_tail(s->cache, s->layer, h)->k);
 }
 
 extern const struct statistic_ops statistic_keys;
-const struct statistic_ops statistic_keys = {.room = room, .show = show};
+const struct statistic_ops statistic_keys = {.room = statistic_held_room, .show = show};

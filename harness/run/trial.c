@@ -97,7 +97,7 @@ static struct kvcache *time_prefill(const struct sketch *s, const struct shape *
         looked_at[l] = (unsigned char)(g->windows_looked_at || model_layer_prunable(hp, l));
     for (int i = 0; i < tries && rc == 0; i++) {
         kvcache_destroy(cache);
-        cache = kvcache_create_forgetful(hp, g->n, e);
+        cache = kvcache_create_forgetful(hp, MODEL_F32, g->n, e);
         if (cache) /* how it rotates takes no longer or shorter */
             kvcache_set_longest(cache, hp, hp->context_length);
         struct prefill p = {.model = s->model,
@@ -313,6 +313,10 @@ static int calibrate_reading(const struct hparams *hp, struct shape g, double *r
 static struct kvcache *made_up(const struct hparams *hp, int n, struct err *e)
 {
     struct kvcache *c = kvcache_create(hp, n, e);
+    size_t d = (size_t)hp->head_dim;
+    float *entry = mem_new(d, sizeof *entry);
+    for (size_t j = 0; j < d; j++)
+        entry[j] = 0.01f;
     if (c)
         kvcache_set_longest(c, hp, hp->context_length);
     for (int i = 0; c && i < hp->n_layer * hp->n_kv_head; i++) {
@@ -320,9 +324,12 @@ static struct kvcache *made_up(const struct hparams *hp, int n, struct err *e)
         t->n = n;
         for (int j = 0; j < n; j++)
             t->pos[j] = j;
-        for (size_t j = 0; j < (size_t)n * (size_t)hp->head_dim; j++)
-            t->k[j] = t->v[j] = 0.01f;
+        for (size_t j = 0; j < (size_t)n * d; j += d) {
+            kvrows_put(kvrows_at(t->k, j), entry, d);
+            kvrows_put(kvrows_at(t->v, j), entry, d);
+        }
     }
+    mem_free(entry);
     if (!c)
         return NULL;
     kvcache_set_seen(c, n);
