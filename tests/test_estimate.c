@@ -6,6 +6,7 @@
 #include "harness/run/estimate.h"
 #include "harness/run/trial.h"
 #include "models/kvcache.h"
+#include "tests/lib/allocators.h"
 #include "tests/suites.h"
 
 /* 2 layers, width 4, 2 query heads, 1 KV head of dimension 2, FFN 3, 10 tokens, tied. Weights of a layer:
@@ -31,7 +32,10 @@ static char none[] = "", half[] = "0.5";
 static void set_cells(void)
 {
     for (int i = 0; i < 3; i++)
-        cell[i] = (struct cell){.policy = policy_find(i ? "knorm" : "full"), .max_new_tokens = 4, .budget_text = none};
+        cell[i] = (struct cell){.policy = policy_find(i ? "knorm" : "full"),
+                                .allocator = allocator_find("uniform"),
+                                .max_new_tokens = 4,
+                                .budget_text = none};
     cell[1].budget = (struct budget){.kind = BUDGET_KEEP, .keep = {1, 2}};
     cell[2].budget = (struct budget){.kind = BUDGET_TOKENS, .tokens = 5};
 }
@@ -194,6 +198,42 @@ START_TEST(cells_that_prune_windows_are_scored_apart_from_those_that_keep_them)
 }
 END_TEST
 
+/* In a study of layers one layer of the two keeps the budget, and the other one is whole and shared. */
+START_TEST(a_study_of_layers_keeps_whole_layers_whole)
+{
+    static const char *const layer[][3] = {{"layer=0"}, {"layer=1", "only=true"}, {"keep=0.5,1"}, {"layer=1"}};
+    struct err err = {0};
+    struct estimate e;
+    struct estimate_group g;
+    struct trial t = {0};
+    set_cells();
+    x.n_cell = 2;
+    x.measure = MEASURE_SCORE;
+    for (int i = 0; i < 5; i++) {
+        struct allocators_ready a;
+        int windows = i == 4; /* layer 0 has one and is whole as it is */
+        set_layers(windows ? WINDOW : ALIKE);
+        ck_assert_msg(allocators_make(&a, i == 2 ? "vector" : "single", ".", 2, layer[i < 4 ? i : 3], &err) == 0,
+                      "%s", err.msg);
+        cell[1].allocator = a.ops;
+        cell[1].allocator_self = a.self;
+        cell[1].budget = (struct budget){.kind = i == 2 ? BUDGET_NONE : BUDGET_KEEP, .keep = {1, 2}};
+        estimate_group(&x, 0, 0, 1, &g);
+        ck_assert_msg(fabs(g.largest - ((4 + 64) * 32 + 10 * 16)) < 1e-9, "case %d: %g bytes", i, g.largest);
+        estimate_model(&x, 0, 1e9, 1, &e);
+        ck_assert_msg(fabs(e.cut_caches - 10 * 16) < 1e-9, "case %d: %g bytes", i, e.cut_caches);
+        if (!windows) /* each of the four steps sees 20 entries of one layer and 10 of the other */
+            ck_assert_msg(fabs(e.flop - 5 * (20 * row(10, 0) + 8 * row(20, 1) + 4 * row(15, 1))) < 1e-6, "case %d: %g",
+                          i, e.flop);
+        model.hp.norm_eps = 1e-5f;
+        model.hp.rope_base = 1e4;
+        ck_assert_msg(trial_time(&x, 0, &t, &err) == 0 && t.decode > 0, "%s", err.msg);
+        allocators_fini(&a);
+    }
+    set_layers(ALIKE);
+}
+END_TEST
+
 static void set_trial(void)
 {
     set_cells();
@@ -319,6 +359,7 @@ Suite *make_estimate_suite(void)
     tcase_add_test(t, cells_that_are_cut_again_hold_two_caches_and_chunks_a_branch);
     tcase_add_test(t, a_cell_shares_the_layers_that_it_leaves_whole);
     tcase_add_test(t, cells_that_prune_windows_are_scored_apart_from_those_that_keep_them);
+    tcase_add_test(t, a_study_of_layers_keeps_whole_layers_whole);
     tcase_add_test(t, rates_are_found_for_every_kind_of_layer);
     tcase_add_test(t, a_trial_gives_the_time_of_all_samples_of_every_kind_of_layer);
     tcase_add_test(t, what_does_not_fit_is_refused_by_cell_file_and_line);

@@ -7,6 +7,7 @@
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
 #include "harness/engine/observe.h"
+#include "harness/engine/prune.h"
 #include "harness/experiment/axes.h"
 #include "models/share.h"
 
@@ -44,7 +45,8 @@ static double seen(const struct hparams *hp, double n)
     return sum;
 }
 
-double estimate_kept(const struct cell *c, const struct hparams *hp, int layer, double n)
+/* What the budget makes of one layer by itself. */
+static double kept_by_budget(const struct cell *c, const struct hparams *hp, int layer, double n)
 {
     double most = model_layer_holds(hp, layer, n), m = most;
     if (!layers_takes(hp, c->windows, layer))
@@ -58,12 +60,51 @@ double estimate_kept(const struct cell *c, const struct hparams *hp, int layer, 
     return m < most ? m : most;
 }
 
+/* What an allocator that fixes layers by itself (vector, single) makes of a prompt of n tokens. -1: nothing that is known
+ * before the run, or nothing at all, where a run could not cut so either. */
+static int kept_by_allocator(const struct cell *c, const struct hparams *hp, double n, double *kept)
+{
+    const struct allocator_ops *a = c->allocator;
+    int available[DIMS_MAX_LAYER], entries[DIMS_MAX_LAYER];
+    struct prune_result result = {.entries = entries};
+    struct prune_request r = prune_request_of(c, hp);
+    r.n = (int)n;
+    r.available = available;
+    for (int l = 0; l < hp->n_layer; l++)
+        available[l] = prune_holds(hp, l, r.n);
+    if (c->policy->keeps_all || a->budget == ALLOCATOR_SPREADS || a->needs || a->observe || r.n < 1 ||
+        prune_spread(&r, &result, NULL))
+        return -1;
+    for (int l = 0; l < hp->n_layer; l++)
+        kept[l] = entries[l];
+    return 0;
+}
+
+void estimate_kept(const struct cell *c, const struct hparams *hp, double n, double *kept)
+{
+    if (kept_by_allocator(c, hp, n, kept) == 0)
+        return;
+    for (int l = 0; l < hp->n_layer; l++)
+        kept[l] = kept_by_budget(c, hp, l, n);
+}
+
 /* What a cell keeps of them after a prompt of n tokens. */
 static double kept_entries(const struct cell *c, const struct hparams *hp, double n)
 {
-    double sum = 0;
+    double kept[DIMS_MAX_LAYER], sum = 0;
+    estimate_kept(c, hp, n, kept);
     for (int l = 0; l < hp->n_layer; l++)
-        sum += estimate_kept(c, hp, l, n);
+        sum += kept[l];
+    return sum;
+}
+
+/* Entries that a cell holds for itself; it shares with the full cache the layers that it leaves whole. */
+static double own_entries(const struct cell *c, const struct hparams *hp, double n)
+{
+    double kept[DIMS_MAX_LAYER], sum = 0;
+    estimate_kept(c, hp, n, kept);
+    for (int l = 0; l < hp->n_layer; l++)
+        sum += kept[l] < model_layer_holds(hp, l, n) ? kept[l] : 0;
     return sum;
 }
 
@@ -140,16 +181,14 @@ void estimate_group_work(const struct experiment *x, int first, struct estimate_
     }
 }
 
-/* Bytes of the caches of a group that are cut; whole ones are shared. */
+/* Bytes of what the cells of a group hold for themselves, before they decode. */
 static double cut_bytes(const struct experiment *x, int first, double n)
 {
     const struct cell *f = &x->cell[first];
     const struct hparams *hp = &x->model[f->model].hp;
     double sum = 0;
-    for (int i = first; i < x->n_cell; i++) {
-        double kept = axes_same_group(f, &x->cell[i]) ? kept_entries(&x->cell[i], hp, n) : model_holds(hp, n);
-        sum += kept < model_holds(hp, n) ? kept * entry_bytes(hp) : 0;
-    }
+    for (int i = first; i < x->n_cell; i++)
+        sum += axes_same_group(f, &x->cell[i]) ? own_entries(&x->cell[i], hp, n) * entry_bytes(hp) : 0;
     return sum;
 }
 
@@ -260,26 +299,17 @@ static double branch_bytes(const struct experiment *x, const struct cell *c, dou
     return (size < n ? 2 : 1) * (kept + size * hp->n_layer) * entry + kept * statistics(x, c);
 }
 
-/* Entries of layers that a cell shares with the full cache, because it leaves them whole. */
-static double shared(const struct cell *c, const struct hparams *hp, double n)
-{
-    double sum = 0;
-    for (int l = 0; l < hp->n_layer; l++)
-        sum += layers_takes(hp, c->windows, l) ? 0 : model_layer_holds(hp, l, n);
-    return sum;
-}
-
 /* What decoding one cell holds beside the full cache. */
 static double cell_bytes(const struct experiment *x, const struct cell *c, double n)
 {
     const struct hparams *hp = &x->model[c->model].hp;
-    double entry = entry_bytes(hp), kept = kept_entries(c, hp, n), whole = model_holds(hp, n);
+    double entry = entry_bytes(hp), kept = kept_entries(c, hp, n);
     double fed = c->max_new_tokens + HELD, room = (double)c->cut_every < fed ? (double)c->cut_every : fed;
     if (c->cut_every)
         return kept * entry + 2 * (kept + room * hp->n_layer) * (entry * (c->packed ? 1.5 : 1) + statistics(x, c));
     if (c->chunk.size)
         return (fed * hp->n_layer + kept) * entry;
-    return (fed * hp->n_layer + (kept < whole ? kept - shared(c, hp, n) : 0)) * entry; /* whole caches are shared */
+    return (fed * hp->n_layer + own_entries(c, hp, n)) * entry;
 }
 
 void estimate_group(const struct experiment *x, int first, int prompt, int threads, struct estimate_group *out)

@@ -219,14 +219,18 @@ out:
     return rc;
 }
 
-/* What the cell keeps of its first layer of either kind, as shares. */
+/* What the cell keeps of its layers of either kind, as shares: their means, which attention goes by. */
 static void add_shares(const struct cell *c, const struct hparams *hp, struct shape *g)
 {
-    for (int i = 0, l = 0; i < 2; i++, l = 0) {
-        while (l < hp->n_layer && model_layer_prunable(hp, l) == i)
-            l++;
-        g->share[i] += l < hp->n_layer ? estimate_kept(c, hp, l, g->n) / model_layer_holds(hp, l, g->n) : 1;
+    double kept[DIMS_MAX_LAYER], sum[2] = {0}, held[2] = {0};
+    estimate_kept(c, hp, g->n, kept);
+    for (int l = 0; l < hp->n_layer; l++) {
+        int kind = !model_layer_prunable(hp, l);
+        sum[kind] += kept[l];
+        held[kind] += model_layer_holds(hp, l, g->n);
     }
+    for (int i = 0; i < 2; i++)
+        g->share[i] += held[i] > 0 ? sum[i] / held[i] : 1;
 }
 
 /* What the group asks for that cell `first` opens. */
