@@ -10,6 +10,7 @@
 #include "harness/base/quote.h"
 #include "harness/base/str.h"
 #include "harness/experiment/experiment.h"
+#include "models/kernels_bf16.h"
 #include "models/transformer.h"
 
 int cli_fail(const struct err *e)
@@ -104,6 +105,15 @@ void cli_warn(const char *lines)
     }
 }
 
+/* What the environment says of bf16 arithmetic is looked at before work begins that would end with its refusal. */
+static int check_arithmetic(const struct experiment *x, struct err *e)
+{
+    for (int c = 0; c < x->n_cell; c++)
+        if (x->cell[c].arithmetic == MODEL_BF16 && kernels_bf16_check(e))
+            return err_wrap(e, "%s:%d: arithmetic: bf16", x->path, x->cell[c].line);
+    return 0;
+}
+
 int cli_load(const char *path, const char *yaml, const struct cli_set *s, int64_t limit, struct experiment *x)
 {
     struct str errors = {0};
@@ -114,6 +124,10 @@ int cli_load(const char *path, const char *yaml, const struct cli_set *s, int64_
         quote_show_lines(stderr, errors.p);
     else if (rc)
         cli_fail(&e);
+    if (rc == 0 && check_arithmetic(x, &e)) {
+        rc = cli_fail(&e);
+        experiment_fini(x);
+    }
     if (rc == 0)
         cli_warn(str_c(&x->unused));
     str_free(&errors);

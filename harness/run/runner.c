@@ -25,6 +25,7 @@
 #include "harness/run/calibration.h"
 #include "harness/run/estimate.h"
 #include "harness/run/progress.h"
+#include "harness/run/room.h"
 #include "models/threads.h"
 #include "models/transformer.h"
 
@@ -40,6 +41,7 @@ struct jobs {
     pthread_mutex_t lock; /* of the journal, kept.h5, the summary, and progress */
     atomic_int next;      /* the prompt that nobody has taken yet */
     atomic_int stop;      /* 1: one of them failed */
+    struct room room;
 };
 
 struct run {
@@ -62,6 +64,8 @@ struct run {
     const struct cell *loaded; /* the first one of those that the loaded weights are for */
     struct cell **cell;        /* [x->n_cell] room for those of the group that runs now */
     int longest;               /* prompt that the workspace has grown to */
+    double work_bytes;         /* of the jobs' room: taken for the workspace, */
+    double group_bytes;        /* and for the group that runs now */
     int n_job;
 };
 
@@ -155,22 +159,70 @@ static int write_failed_group(struct run *r, const struct group *g, const struct
     return 0;
 }
 
+/* A job's workspace goes, so that others may have its room. */
+static void give_up_workspace(struct run *r)
+{
+    workspace_destroy(r->work);
+    r->work = workspace_create();
+    r->longest = 0;
+    room_give_back(&r->jobs->room, r->work_bytes);
+    r->work_bytes = 0;
+}
+
+static void give_back_group(struct run *r)
+{
+    if (r->jobs)
+        room_give_back(&r->jobs->room, r->group_bytes);
+    r->group_bytes = 0;
+}
+
+/* Bytes that a job may take of what is free, beside what other jobs have taken: for a group that needs `least` and takes
+ * `most` of them beside its workspace, which grows to `work`. -1: even alone there are too few. */
+static double take_room(struct run *r, double least, double most, double work)
+{
+    double grows = work > r->work_bytes ? work - r->work_bytes : 0;
+    double got = room_take(&r->jobs->room, grows + least, grows + most);
+    if (got < 0) {
+        give_up_workspace(r);
+        grows = work;
+        got = room_wait(&r->jobs->room, grows + least, grows + most);
+    }
+    if (got < 0)
+        return -1;
+    r->work_bytes += grows;
+    return r->group_bytes = got - grows;
+}
+
+static int does_not_fit(const struct run *r, const struct estimate_group *t, double need, double free, struct err *e)
+{
+    return err_set(e, ERR_NOMEM,
+                   "a prompt of %d tokens needs about %.0f MiB more, with cell %s, and %.0f MiB are free", t->prompt,
+                   need / 1048576, r->x->cell[t->largest_cell].id, free / 1048576);
+}
+
 /* Whether the group fits into what is free now that its prompts are known, and the model loaded; what cells may hold at
  * once is bounded by it too. A group is refused as a whole: its rows fail, and the others go on. */
 static int fits(struct run *r, struct group *g, struct err *e)
 {
     struct estimate_group t;
     int prompt = 0;
-    double free = (double)free_memory();
     for (int q = 0; q < g->n_question; q++)
         prompt = g->prompt[q].ids.n > prompt ? g->prompt[q].ids.n : prompt;
     estimate_group(r->x, (int)(g->cell[0] - r->x->cell), prompt, transformer_threads(), &t);
-    double base = estimate_base(&t) - t.weights - (prompt <= r->longest ? t.activations : 0);
+    double base = estimate_base(&t) - t.weights - t.activations, batch = (double)g->batch_bytes, got = 0;
+    double cells = t.cells < batch ? t.cells : batch;
+    if (r->jobs) {
+        got = take_room(r, base + t.largest, base + (cells > t.largest ? cells : t.largest), t.activations);
+        if (got < 0)
+            return does_not_fit(r, &t, base + t.activations + t.largest, r->jobs->room.free, e);
+        g->work = r->work;
+        g->batch_bytes = batch > got - base ? (size_t)(got - base) : g->batch_bytes;
+    }
+    double free = (double)free_memory();
+    base += prompt <= r->longest ? 0 : t.activations;
     r->longest = prompt > r->longest ? prompt : r->longest;
     if (free > 0 && base + t.largest > free)
-        return err_set(e, ERR_NOMEM,
-                       "a prompt of %d tokens needs about %.0f MiB more, with cell %s, and %.0f MiB are free", prompt,
-                       (base + t.largest) / 1048576, r->x->cell[t.largest_cell].id, free / 1048576);
+        return does_not_fit(r, &t, base + t.largest, free, e);
     if (free > 0 && (double)g->batch_bytes > free - base)
         g->batch_bytes = (size_t)(free - base);
     return 0;
@@ -249,7 +301,9 @@ static int run_group(struct run *r, const struct prompts_at *at, const int *ques
     };
     long missing = find_missing(r, &g, &k);
     g.wanted = k.wanted;
-    if (missing && write_rows(r, &g, &k, &why)) {
+    int bad = missing && write_rows(r, &g, &k, &why);
+    give_back_group(r);
+    if (bad) {
         int is_the_groups = why.code != ERR_INTERRUPTED && why.code != ERR_IO && why.code != ERR_WRITE;
         rc = -1;
         if (is_the_groups)
@@ -462,6 +516,8 @@ static void *run_job(void *arg)
         atomic_store(&r->jobs->stop, 1);
     prompts_end(p);
     workspace_destroy(r->work);
+    room_give_back(&r->jobs->room, r->work_bytes);
+    room_leave(&r->jobs->room);
     mem_free(r->cell);
     return NULL;
 }
@@ -474,6 +530,7 @@ static int run_side_by_side(struct run *r, int n, struct err *e)
     struct jobs shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct job *job = mem_new((size_t)n, sizeof *job);
     int all = transformer_threads(), started = 0, rc = 0;
+    room_init(&shared.room, (double)free_memory(), n);
     threads_cores(); /* looked up once, before there are several */
     for (; started < n; started++) {
         struct job *j = &job[started];
@@ -481,6 +538,7 @@ static int run_side_by_side(struct run *r, int n, struct err *e)
         j->run.jobs = &shared;
         j->run.n_job = n;
         j->run.longest = 0;
+        j->run.work_bytes = j->run.group_bytes = 0;
         j->run.work = workspace_create();
         j->run.cell = mem_new((size_t)r->x->n_cell + 1, sizeof *j->run.cell);
         if (pthread_create(&j->thread, NULL, run_job, j)) { /* the others do its work */
@@ -491,6 +549,8 @@ static int run_side_by_side(struct run *r, int n, struct err *e)
     }
     if (!started)
         rc = err_set(e, ERR_NOMEM, "the system gives no thread for a job: take --jobs 1");
+    for (int i = started; i < n; i++)
+        room_leave(&shared.room);
     for (int i = 0; i < started; i++) {
         pthread_join(job[i].thread, NULL);
         if (job[i].rc && rc == 0 && e)
@@ -499,6 +559,7 @@ static int run_side_by_side(struct run *r, int n, struct err *e)
     }
     transformer_set_threads(all);
     pthread_mutex_destroy(&shared.lock);
+    room_fini(&shared.room);
     mem_free(job);
     return rc;
 }

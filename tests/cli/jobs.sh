@@ -27,6 +27,19 @@ grep -q 'warning: --jobs 4: memory is free for' err && grep -q '^30 rows written
 "$DEPTHKV" run jobs.yaml --jobs 0 2>err && fail "no job at all"
 grep -q -- '--jobs: expected a whole number' err || fail "which number: $(cat err)"
 
+# prompts whose length only the data tell: those that do not fit side by side wait for one another, and none is refused
+for i in 1 2 3 4 5 6; do
+  printf '{"id": "%d", "context": "%s", "question": "\\n\\nWhich?", "answers": ["this"]}\n' $i "$(head -c $((2000 + i)) /dev/zero | tr '\0' 'x')"
+done >data.jsonl
+experiment | sed 's|- passkey.*|- jsonl: {name: d, file: data.jsonl, prompt: "{context}{question}{answer_prefix}", metric: f1}|; s/samples: 2/samples: 6/' >data.yaml
+data() { "$DEPTHKV" run data.yaml -q --threads 4 "$@" >std 2>err; }
+data --jobs 1 -o data_one || fail "one job: $(cat err)"
+DEPTHKV_FREE_MEMORY=1M data --jobs 4 -o data_none && fail "nothing fits, and no row failed"
+need=$(sed -n 's/.* needs about \([0-9]*\) MiB more, .*/\1/p' err)
+[ "$need" -gt 1 ] && [ "$(grep -c '"status":"failed"' data_none/rows.jsonl)" -eq 30 ] || fail "nothing fits: $(cat err)"
+DEPTHKV_FREE_MEMORY=$((need + 1))M data --jobs 4 -o data_four || fail "they do not wait for one another: $(cat err)"
+[ "$(comparable data_four/rows.jsonl)" = "$(comparable data_one/rows.jsonl)" ] || fail "rows depend on who waited"
+
 # stopped and killed: what is there is whole, and the rest follows
 for signal in TERM KILL TERM KILL; do # INT does not reach what runs in the background
   "$DEPTHKV" run jobs.yaml -q --threads 4 --jobs 3 -o cut >std 2>err &

@@ -50,8 +50,13 @@ grep '"policy":"full"' c/rows.jsonl | grep '"arithmetic":"bf16"' | grep -q '"kl"
 grep -q 'arithmetic bf16' narrow || fail "the table does not tell the arithmetic: $(cat narrow)"
 grep -Eq '"bf16": ?"' c/manifest.json || fail "the manifest does not tell what computes bf16 products"
 [ "$(cat b/rows.jsonl c/rows.jsonl | grep '"policy":"h2o"' | grep -o '"nll":[^,]*' | sort -u | wc -l)" -eq 3 ] || fail "bf16 arithmetic changes nothing"
-DEPTHKV_BF16=fast "$DEPTHKV" run z.yaml -o d -q >/dev/null 2>err && fail "a way to multiply that there is not"
-grep -q "DEPTHKV_BF16 is 'fast', expected plain, " err || fail "$(cat err)"
+for command in check "run -q -o d" "trace --cell 0 --layer 0"; do # before anything is computed
+  # shellcheck disable=SC2086 # a command and its options
+  DEPTHKV_BF16=fast "$DEPTHKV" $command z.yaml >out 2>err
+  [ $? -eq 2 ] && [ ! -s out ] && [ ! -e d ] || fail "$command: a way to multiply that there is not: $(cat out)"
+  grep -Eq "^depthkv: z.yaml:[0-9]+: arithmetic: bf16: DEPTHKV_BF16 is 'fast', expected plain, " err || fail "$command: $(cat err)"
+done
+DEPTHKV_BF16=fast "$DEPTHKV" check x.yaml >out 2>err || fail "an experiment without bf16 arithmetic: $(cat err)"
 numbers() { comparable "$1" | sed -E 's/"(key|engine)":"[0-9a-f]*",//g'; } # these name what multiplied
 DEPTHKV_BF16=plain "$DEPTHKV" run z.yaml -o plain -q --threads 1 >/dev/null 2>err || fail "plain: $(cat err)"
 [ -n "$(grep -El '"bf16": ?"avx512_bf16"' c/manifest.json)" ] || [ "$(numbers c/rows.jsonl)" = "$(numbers plain/rows.jsonl)" ] ||
