@@ -174,7 +174,7 @@ show:
 .PHONY: unit
 # Some tests run more threads than there may be cores: waiting ones must not spin, and a busy machine must not fail them.
 unit: $(TESTBIN)
-	CK_DEFAULT_TIMEOUT=60 OMP_WAIT_POLICY=passive $(TESTBIN)
+	CK_DEFAULT_TIMEOUT=300 OMP_WAIT_POLICY=passive $(TESTBIN)
 
 # What the trainer of models/reference calls: the tasks that need nothing but libc.
 TRAINER_SO  := $(O)/libdepthkv_tasks.so

@@ -213,8 +213,8 @@ START_TEST(a_study_of_layers_keeps_whole_layers_whole)
         struct allocators_ready a;
         int windows = i == 4; /* layer 0 has one and is whole as it is */
         set_layers(windows ? WINDOW : ALIKE);
-        ck_assert_msg(allocators_make(&a, i == 2 ? "vector" : "single", ".", 2, layer[i < 4 ? i : 3], &err) == 0,
-                      "%s", err.msg);
+        ck_assert_msg(allocators_make(&a, i == 2 ? "vector" : "single", ".", 2, layer[i < 4 ? i : 3], &err) == 0, "%s",
+                      err.msg);
         cell[1].allocator = a.ops;
         cell[1].allocator_self = a.self;
         cell[1].budget = (struct budget){.kind = i == 2 ? BUDGET_NONE : BUDGET_KEEP, .keep = {1, 2}};

@@ -60,8 +60,8 @@ static double kept_by_budget(const struct cell *c, const struct hparams *hp, int
     return m < most ? m : most;
 }
 
-/* What an allocator that fixes layers by itself (vector, single) makes of a prompt of n tokens. -1: nothing that is known
- * before the run, or nothing at all, where a run could not cut so either. */
+/* What an allocator that fixes layers by itself (vector, single) makes of a prompt of n tokens. -1: nothing that is
+ * known before the run, or nothing at all, where a run could not cut so either. */
 static int kept_by_allocator(const struct cell *c, const struct hparams *hp, double n, double *kept)
 {
     const struct allocator_ops *a = c->allocator;

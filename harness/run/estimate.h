@@ -56,8 +56,8 @@ const struct exp_sizes *estimate_sizes(const struct experiment *x, const struct 
 /* Tokens of a cell's longest prompt: what its task's length leaves, or what prompts that were encoded have; 0: not
  * known. */
 int estimate_longest(const struct experiment *x, const struct cell *c);
-/* kept [n_layer]: entries of a prompt of n tokens that a cell keeps in each layer, by its budget, or by an allocator that
- * fixes layers by itself (vector, single). Those that spread the budget's total are taken to spread it evenly. */
+/* kept [n_layer]: entries of a prompt of n tokens that a cell keeps in each layer, by its budget, or by an allocator
+ * that fixes layers by itself (vector, single). Those that spread the budget's total are taken to spread it evenly. */
 void estimate_kept(const struct cell *c, const struct hparams *hp, double n, double *kept);
 /* model: index into x->model. memory: bytes for cut caches (--memory). Of a task without `length`, time goes by the
  * mean of the prompts that were encoded, memory by the longest; where none was, both by the model's context. */

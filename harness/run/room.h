@@ -1,6 +1,6 @@
-/* Memory for prompts that are computed at once. What the system says is free is the same for all of them until they have
- * taken it; so each says first what it will take, and together they stay below what was free when none had begun. What
- * does not fit beside the others waits for them. Bytes are doubles, as estimates are. */
+/* Memory for prompts that are computed at once. What the system says is free is the same for all of them until they
+ * have taken it; so each says first what it will take, and together they stay below what was free when none had begun.
+ * What does not fit beside the others waits for them. Bytes are doubles, as estimates are. */
 #ifndef HARNESS_ROOM_H
 #define HARNESS_ROOM_H
 

@@ -176,8 +176,8 @@ static void give_back_group(struct run *r)
     r->group_bytes = 0;
 }
 
-/* Bytes that a job may take of what is free, beside what other jobs have taken: for a group that needs `least` and takes
- * `most` of them beside its workspace, which grows to `work`. -1: even alone there are too few. */
+/* Bytes that a job may take of what is free, beside what other jobs have taken: for a group that needs `least` and
+ * takes `most` of them beside its workspace, which grows to `work`. -1: even alone there are too few. */
 static double take_room(struct run *r, double least, double most, double work)
 {
     double grows = work > r->work_bytes ? work - r->work_bytes : 0;
@@ -195,9 +195,8 @@ static double take_room(struct run *r, double least, double most, double work)
 
 static int does_not_fit(const struct run *r, const struct estimate_group *t, double need, double free, struct err *e)
 {
-    return err_set(e, ERR_NOMEM,
-                   "a prompt of %d tokens needs about %.0f MiB more, with cell %s, and %.0f MiB are free", t->prompt,
-                   need / 1048576, r->x->cell[t->largest_cell].id, free / 1048576);
+    return err_set(e, ERR_NOMEM, "a prompt of %d tokens needs about %.0f MiB more, with cell %s, and %.0f MiB are free",
+                   t->prompt, need / 1048576, r->x->cell[t->largest_cell].id, free / 1048576);
 }
 
 /* Whether the group fits into what is free now that its prompts are known, and the model loaded; what cells may hold at

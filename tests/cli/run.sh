@@ -48,7 +48,7 @@ judge() { # NAME STATUS FOLDER: prints what is wrong
 run_one() { # NAME
   local folder=$scratch/$1 status wrong
   mkdir -p "$folder/work"
-  (cd "$folder/work" && exec timeout 120 bash "$here/$1.sh") >"$folder/stdout" 2>"$folder/stderr" </dev/null
+  (cd "$folder/work" && exec timeout 300 bash "$here/$1.sh") >"$folder/stdout" 2>"$folder/stderr" </dev/null
   status=$?
   if [ $status -eq 77 ] && grep '^SKIP' "$folder/stderr"; then
     skipped=$((skipped + 1))
