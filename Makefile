@@ -154,6 +154,11 @@ check: setup
 	@$(AGAIN) all $(TESTBIN)
 	@$(MAKE) --no-print-directory lint unit cli smoke
 
+## check-long: the same with all that tests leave out in check to be quick: every text of the real models (some minutes more)
+.PHONY: check-long
+check-long: export DEPTHKV_LONG := 1
+check-long: check
+
 ## demo: set up, build, run experiments/demo.yaml on the embedded model, print the table (about 20 s; no network but for apt)
 demo: setup
 	@$(AGAIN) all
@@ -231,7 +236,7 @@ real: $(BIN) $(TESTBIN)
 	  file=models/cache/$$(sed -n "s/^$$name \([^ ]*\) .*/\1/p" models/fetch.txt).h5; \
 	  if [ -e "$$file" ]; then here="$$here $$name"; else echo "left out: $$name, for $$file is not there (make $$name)"; fi; done; \
 	[ -n "$$here" ] || { echo "none of these models was fetched: $(REAL)" >&2; exit 1; }; echo "models:$$here"; \
-	DEPTHKV_REAL="$${here# }" DEPTHKV_REQUIRE_MODEL=1 CK_RUN_SUITE=real_models OMP_WAIT_POLICY=passive $(TESTBIN)
+	DEPTHKV_LONG=1 DEPTHKV_REAL="$${here# }" DEPTHKV_REQUIRE_MODEL=1 CK_RUN_SUITE=real_models OMP_WAIT_POLICY=passive $(TESTBIN)
 
 PEERS_VENV := build/venv-peers
 

@@ -119,6 +119,7 @@ START_TEST(cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does)
         ck_assert_msg(least > NEAR, "%s: scores %g apart; choose another prompt", what, least);
         check_kept(p, lab.result[i + 1].keep, what);
         plain_feed(p, lab.prompt.ids.id[N - 1]);
+        struct plain *behind = plain_copy(p);
         for (int t = 0; t < lab.result[i + 1].n_out; t++) {
             ck_assert_msg(plain_argmax(p) == lab.result[i + 1].out[t], "%s: token %d is %d, not %d", what, t,
                           lab.result[i + 1].out[t], plain_argmax(p));
@@ -126,10 +127,8 @@ START_TEST(cells_keep_what_the_plain_twin_keeps_and_answer_as_it_does)
         }
         plain_destroy(p);
         struct plain_course frozen = {.every = 0};
-        p = twin(lab.model, i, lab.prompt.ids.id, packed, &least);
-        plain_feed(p, lab.prompt.ids.id[N - 1]);
-        ck_assert_double_eq_tol(lab_number(&lab, i + 1, "nll"), lab_nll(&lab, p, &frozen), 2e-5);
-        plain_destroy(p);
+        ck_assert_double_eq_tol(lab_number(&lab, i + 1, "nll"), lab_nll(&lab, behind, &frozen), 2e-5);
+        plain_destroy(behind);
     }
     lab_close(&lab);
     str_free(&s);

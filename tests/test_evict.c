@@ -101,11 +101,13 @@ static struct plain *twin(const struct lab *l, int i, int after, struct plain_co
     return p;
 }
 
-/* Mean of ln p_full - ln p_cell under p_full, both forced along y. */
-static double twin_kl(const struct lab *l, int i, int after, const int32_t *y, int n)
+/* Mean of ln p_full - ln p_cell under p_full, both forced along y. whole: the full cache's twin behind the prompt. It
+ * and p are left as they are. */
+static double twin_kl(const struct lab *l, const struct plain *whole, const struct plain *cut, struct plain_course c,
+                      const int32_t *y, int n)
 {
-    struct plain_course none = {.rule = {.policy = "knorm"}, .keep = 1}, c;
-    struct plain *full = plain_read(l->model, &none, l->prompt.ids.id, N, N + 30, 0), *p = twin(l, i, after, &c);
+    struct plain_course none = {.rule = {.policy = "knorm"}, .keep = 1};
+    struct plain *full = plain_copy(whole), *p = plain_copy(cut);
     double sum = 0;
     for (int t = 0; t < n; t++) {
         for (int v = 0; v < l->model->hp.n_vocab; v++)
@@ -128,13 +130,16 @@ START_TEST(cells_decode_as_the_plain_twin_does)
     ck_assert_int_eq(lab.x.n_cell, N_CASE + 1);
     lab_run(&lab, afters[after]);
     const struct lab_result *full = &lab.result[0];
+    struct plain_course none = {.rule = {.policy = "knorm"}, .keep = 1};
+    struct plain *whole = plain_read(lab.model, &none, lab.prompt.ids.id, N, N + 30, 0);
     for (int i = 0; i < N_CASE; i++) {
-        struct plain_course c;
+        struct plain_course begin, c;
         char what[200];
         snprintf(what, sizeof what, "%s, %s, %d held, model %d", cases[i].yaml, cases[i].rest, held[after],
                  (int)lab_kind);
         ck_assert_msg(lab.result[i + 1].keep != NULL, "%s: %s", what, lab.result[i + 1].row);
-        struct plain *p = twin(&lab, i, after, &c);
+        struct plain *at_begin = twin(&lab, i, after, &begin), *p = plain_copy(at_begin);
+        c = begin;
         for (int t = 0; t < lab.result[i + 1].n_out; t++) {
             ck_assert_msg(plain_argmax(p) == lab.result[i + 1].out[t], "%s: token %d is %d, not %d", what, t,
                           lab.result[i + 1].out[t], plain_argmax(p));
@@ -142,14 +147,17 @@ START_TEST(cells_decode_as_the_plain_twin_does)
         }
         ck_assert_msg(c.least > NEAR, "%s: scores %g apart; choose another prompt", what, c.least);
         plain_destroy(p);
-        p = twin(&lab, i, after, &c);
-        double nll = lab_nll(&lab, p, &c), kl = twin_kl(&lab, i, after, full->out, full->n_out);
+        p = plain_copy(at_begin);
+        c = begin;
+        double nll = lab_nll(&lab, p, &c), kl = twin_kl(&lab, whole, at_begin, begin, full->out, full->n_out);
         ck_assert_msg(fabs(lab_number(&lab, i + 1, "nll") - nll) < 2e-5, "%s: nll %g, not %g", what,
                       lab_number(&lab, i + 1, "nll"), nll);
         ck_assert_msg(fabs(lab_number(&lab, i + 1, "kl") - kl) < 2e-5, "%s: kl %g, not %g", what,
                       lab_number(&lab, i + 1, "kl"), kl);
         plain_destroy(p);
+        plain_destroy(at_begin);
     }
+    plain_destroy(whole);
     lab_close(&lab);
     str_free(&s);
 }

@@ -14,24 +14,18 @@
 #include "models/import.h"
 #include "tests/lib/hashed.h"
 #include "tests/lib/smollm2.h"
+#include "tests/lib/support.h"
 #include "tests/suites.h"
 
 /* One experiment and its vectors: a model, "n" prompt tokens, "texts" with an "expect" each. */
 struct comparison {
     const struct json *root; /* n, texts */
-    int n_text;
+    int n_text;              /* at most, and then how many there are */
     struct hparams hp;
     double nll_tolerance, kept_share;
     struct h5 *kept;
     int pruned, full; /* rows seen */
 };
-
-/* Sanitizers slow the engine down tenfold; one text passes every line of code that three do. */
-#if defined(__SANITIZE_ADDRESS__)
-enum { MOST_TEXTS = 1 };
-#else
-enum { MOST_TEXTS = 100 };
-#endif
 
 static char folder[] = "/tmp/depthkv-kept-XXXXXX";
 
@@ -208,7 +202,7 @@ static void compare(struct comparison *c, const char *model)
     size_t n;
     const struct json *texts = json_get(c->root, "texts");
     char *records = fs_join(folder, "texts.jsonl"), *results = fs_join(folder, "results");
-    c->n_text = json_size(texts) < MOST_TEXTS ? json_size(texts) : MOST_TEXTS;
+    c->n_text = json_size(texts) < c->n_text ? json_size(texts) : c->n_text;
     ck_assert_int_eq(fs_mkdirs(results, NULL), 0);
     write_inputs(texts, c->n_text, model, records, &yaml);
     ck_assert_msg(experiment_load_text("kept", yaml.p, NULL, 0, 0, &x, &errors, &e) == 0, "%s", str_c(&errors));
@@ -243,7 +237,12 @@ START_TEST(five_policies_keep_and_predict_on_smollm2_what_they_do_in_kvpress)
     struct json *root = smollm2_vectors("kvpress.json", &vectors);
     struct model *m = smollm2_open("five_policies_keep_and_predict_on_smollm2_what_they_do_in_kvpress", root);
     if (m) {
-        struct comparison c = {.root = root, .hp = m->hp, .nll_tolerance = 0.002, .kept_share = 0.999};
+        /* one text passes every line of code that three do */
+        struct comparison c = {.root = root,
+                               .hp = m->hp,
+                               .n_text = support_is_long() ? 100 : 1,
+                               .nll_tolerance = 0.002,
+                               .kept_share = 0.999};
         char *path = realpath(m->path, NULL);
         ck_assert_int_ge(json_size(json_get(root, "texts")), 3);
         model_close(m);
@@ -308,7 +307,7 @@ START_TEST(h2o_and_depthkv_keep_and_predict_on_tiny_models_what_their_definition
 {
     char *vectors, *path = fs_join(folder, "tiny.h5");
     struct json *root = smollm2_vectors("tiny.json", &vectors);
-    struct comparison c = {.root = nth(root, _i), .nll_tolerance = 5e-6, .kept_share = 1};
+    struct comparison c = {.root = nth(root, _i), .n_text = 100, .nll_tolerance = 5e-6, .kept_share = 1};
     write_model(c.root, path, &c.hp);
     compare(&c, path);
     ck_assert_int_ge(c.pruned, 27);

@@ -5,6 +5,7 @@
 # tree. Beside it may lie: NAME.exit (exit status, 0 without it), NAME.stdout and NAME.stderr (exact text),
 # NAME.stdout.glob and NAME.stderr.glob (lines with * and ?, each of which some line must match, in that order).
 # A script that cannot run here prints a line that starts with SKIP on stderr and ends with 77.
+# As many run at once as there are cores (DEPTHKV_TEST_JOBS=N: N); what goes wrong is told in the order of their names.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -45,23 +46,36 @@ judge() { # NAME STATUS FOLDER: prints what is wrong
   return 0
 }
 
-run_one() { # NAME
+run_one() { # NAME: leaves what is to be told in its folder's `told`, and pass, skip or fail in `verdict`
   local folder=$scratch/$1 status wrong
   mkdir -p "$folder/work"
   (cd "$folder/work" && exec timeout 300 bash "$here/$1.sh") >"$folder/stdout" 2>"$folder/stderr" </dev/null
   status=$?
-  if [ $status -eq 77 ] && grep '^SKIP' "$folder/stderr"; then
-    skipped=$((skipped + 1))
+  if [ $status -eq 77 ] && grep '^SKIP' "$folder/stderr" >"$folder/told"; then
+    echo skip >"$folder/verdict"
     return
   fi
   wrong=$(judge "$1" $status "$folder")
   if [ -z "$wrong" ]; then
-    passed=$((passed + 1))
+    echo pass >"$folder/verdict"
   else
-    failed=$((failed + 1))
     printf 'FAIL %s\n%s\n--- stdout\n%s\n--- stderr\n%s\n' "$1" "$wrong" "$(head -c 2000 "$folder/stdout")" \
-      "$(head -c 2000 "$folder/stderr")"
+      "$(head -c 2000 "$folder/stderr")" >"$folder/told"
+    echo fail >"$folder/verdict"
   fi
+  rm -rf "$folder/work"
+}
+
+tell() { # NAME: counts one that has ended; without a verdict it failed
+  local verdict
+  verdict=$(cat "$scratch/$1/verdict" 2>/dev/null)
+  case $verdict in
+  pass) passed=$((passed + 1)) ;;
+  skip) skipped=$((skipped + 1)) ;;
+  *) failed=$((failed + 1)) ;;
+  esac
+  [ -n "$verdict" ] || echo "FAIL $1: it could not be run"
+  [ ! -s "$scratch/$1/told" ] || cat "$scratch/$1/told"
 }
 
 names=("$@")
@@ -70,6 +84,12 @@ if [ ${#names[@]} -eq 0 ]; then
     [ "$script" = "$here/run.sh" ] || names+=("$(basename "$script" .sh)")
   done
 fi
-for name in "${names[@]}"; do run_one "$name"; done
+jobs=${DEPTHKV_TEST_JOBS:-$(nproc 2>/dev/null || echo 1)}
+for name in "${names[@]}"; do
+  while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+  run_one "$name" &
+done
+wait
+for name in "${names[@]}"; do tell "$name"; done
 echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
 [ $failed -eq 0 ] && [ $((passed + skipped)) -gt 0 ]

@@ -21,6 +21,30 @@ struct plain *plain_create(const struct model *m, int room, int packed)
     return p;
 }
 
+static void copy_doubles(double *to, const double *from, size_t n)
+{
+    memcpy(to, from, n * sizeof *to);
+}
+
+struct plain *plain_copy(const struct plain *p)
+{
+    const struct hparams *hp = &p->m->hp;
+    struct plain *q = plain_create(p->m, p->room, p->packed);
+    size_t room = (size_t)p->room, d = (size_t)hp->head_dim;
+    q->n_seen = p->n_seen;
+    for (int i = 0; i < hp->n_layer * hp->n_kv_head; i++)
+        for (int j = 0; j < p->list[i].n; j++) {
+            const struct plain_entry *from = &p->list[i].entry[j];
+            struct plain_entry *to = &q->list[i].entry[q->list[i].n++];
+            *to = (struct plain_entry){from->pos, mem_new(d, sizeof(double)), mem_new(d, sizeof(double))};
+            copy_doubles(to->k, from->k, d);
+            copy_doubles(to->v, from->v, d);
+        }
+    copy_doubles(q->attention, p->attention, (size_t)hp->n_layer * (size_t)hp->n_head * room * room);
+    copy_doubles(q->logits, p->logits, (size_t)hp->n_vocab);
+    return q;
+}
+
 struct plain_list *plain_list(struct plain *p, int layer, int kv_head)
 {
     return &p->list[layer * p->m->hp.n_kv_head + kv_head];

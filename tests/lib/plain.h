@@ -30,6 +30,7 @@ struct plain {
 };
 
 struct plain *plain_create(const struct model *m, int room, int packed);
+struct plain *plain_copy(const struct plain *p); /* goes its own way from here */
 void plain_destroy(struct plain *p);
 void plain_feed(struct plain *p, int32_t token);
 struct plain_list *plain_list(struct plain *p, int layer, int kv_head);

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/base/fs.h"
@@ -45,6 +46,12 @@ static struct hparams tiny(int n_layer, int n_head, int n_kv_head, int head_dim,
         .tied = tied,
         .rope_base = 10000,
     };
+}
+
+int support_is_long(void)
+{
+    const char *set = getenv("DEPTHKV_LONG");
+    return set && strcmp(set, "1") == 0;
 }
 
 struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied,

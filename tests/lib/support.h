@@ -7,6 +7,10 @@
 #include "models/model.h"
 #include "models/transformer.h"
 
+/* 1 under `make check-long` (DEPTHKV_LONG=1): real models then compute all that there are vectors of. In the everyday
+ * tests, which have minutes for everything, they compute a part of each kind. */
+int support_is_long(void);
+
 /* A random Llama-shaped model without tokenizer; the same seed gives the same weights. */
 struct model *support_tiny_model(int n_layer, int n_head, int n_kv_head, int head_dim, int d_ff, int n_vocab, int tied,
                                  uint64_t seed);
