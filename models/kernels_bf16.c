@@ -94,6 +94,12 @@ void kernels_bf16_take(enum kernels_bf16_way way)
     taken = way;
 }
 
+static void clear(float *y, size_t ldy, int rows, size_t n)
+{
+    for (int r = 0; r < rows; r++)
+        memset(y + (size_t)r * ldy, 0, n * sizeof *y);
+}
+
 /* Tiles are for many rows: a few are done as fast by AVX-512, which adds in the same order. */
 static void run(const struct kernels_bf16_job *j)
 {
@@ -102,6 +108,8 @@ static void run(const struct kernels_bf16_job *j)
     unsigned mode = 0;
     if (way == KERNELS_BF16_TILES && j->rows <= FEW)
         way = KERNELS_BF16_AVX512;
+    if (!j->add && way != KERNELS_BF16_TILES && way != KERNELS_BF16_TILES_TWIN)
+        clear(j->y, j->ldy, j->rows, (size_t)j->n);
 #if defined(__x86_64__)
     enum { ZERO_TINY = 0x8040 }; /* of results, and of operands: what AMX and AVX512-BF16 always do */
     mode = __builtin_ia32_stmxcsr();
@@ -149,22 +157,29 @@ void kernels_bf16_round(uint16_t *to, const float *x, size_t ldx, int rows, int 
 
 /* ---- panels --------------------------------------------------------------------------------- */
 
-static void clear(float *y, size_t ldy, int rows, size_t n)
-{
-    for (int r = 0; r < rows; r++)
-        memset(y + (size_t)r * ldy, 0, n * sizeof *y);
-}
-
 static void copy(float *to, size_t ldt, const float *from, size_t ldf, int rows, size_t n)
 {
     for (int r = 0; r < rows; r++)
         memcpy(to + (size_t)r * ldt, from + (size_t)r * ldf, n * sizeof *to);
 }
 
-/* Adds blocks [from, from + n_block) of panel p. A ragged last panel is computed with its padding, for which y has no
- * room, so aside. */
+/* Where blocks [from, from + n) of panel p lie. */
+static const uint16_t *slice(const struct matrix *w, int p, int from)
+{
+    return w->bf16 + matrix_panel_at(w, p) + (size_t)from * BF16_TERMS * matrix_panel_width(w, p);
+}
+
+static int blocks_from(const struct matrix *w, int from)
+{
+    int left = (int)blocks((size_t)w->cols) - from;
+    return left < SLICE ? left : SLICE;
+}
+
+/* Adds a slice of panel p that begins at block `from`; the first is no addition. Panel p_next's slice at from_next is
+ * wanted afterwards, where there is one. A ragged last panel is computed with its padding, for which y has no room, so
+ * aside. */
 static void add_slice(float *y, size_t ldy, const uint16_t *x, int rows, const struct matrix *w, int p, int from,
-                      int n_block)
+                      int p_next, int from_next)
 {
     enum { ASIDE = 4 * BF16_ROWS };
     size_t n = (size_t)matrix_panel_rows(w, p), width = matrix_panel_width(w, p), all = blocks((size_t)w->cols);
@@ -172,11 +187,16 @@ static void add_slice(float *y, size_t ldy, const uint16_t *x, int rows, const s
                                  .ldy = ldy,
                                  .x = x + (size_t)from * BF16_TILE,
                                  .group = all * BF16_TILE,
-                                 .w = w->bf16 + matrix_panel_at(w, p) + (size_t)from * BF16_TERMS * width,
+                                 .w = slice(w, p, from),
                                  .ldw = width,
-                                 .blocks = n_block,
+                                 .blocks = blocks_from(w, from),
                                  .rows = rows,
-                                 .n = (int)width};
+                                 .n = (int)width,
+                                 .add = from > 0};
+    if (p_next < matrix_n_panel(w) && from_next < (int)all) {
+        j.next = slice(w, p_next, from_next);
+        j.bytes = (size_t)blocks_from(w, from_next) * BF16_TERMS * matrix_panel_width(w, p_next) * sizeof *j.w;
+    }
     if (n == width) {
         run(&j);
         return;
@@ -184,11 +204,12 @@ static void add_slice(float *y, size_t ldy, const uint16_t *x, int rows, const s
     float aside[ASIDE * MATRIX_PANEL];
     j.y = aside;
     j.ldy = width;
-    for (int r = 0; r < rows; r += ASIDE, j.x += ASIDE / BF16_ROWS * j.group) {
+    for (int r = 0; r < rows; r += ASIDE, j.x += ASIDE / BF16_ROWS * j.group, j.next = NULL) {
         float *here = y + (size_t)r * ldy;
         j.rows = rows - r < ASIDE ? rows - r : ASIDE;
         clear(aside, width, j.rows, width);
-        copy(aside, width, here, ldy, j.rows, n);
+        if (j.add)
+            copy(aside, width, here, ldy, j.rows, n);
         run(&j);
         copy(here, ldy, aside, width, j.rows, n);
     }
@@ -197,20 +218,19 @@ static void add_slice(float *y, size_t ldy, const uint16_t *x, int rows, const s
 void kernels_bf16_panel(float *y, size_t ldy, const uint16_t *x, int rows, const struct matrix *w, int p)
 {
     int all = (int)blocks((size_t)w->cols);
-    clear(y, ldy, rows, (size_t)matrix_panel_rows(w, p));
     for (int from = 0; from < all; from += SLICE)
-        add_slice(y, ldy, x, rows, w, p, from, all - from < SLICE ? all - from : SLICE);
+        add_slice(y, ldy, x, rows, w, p, from, from + SLICE < all ? p : p + 1, from + SLICE < all ? from + SLICE : 0);
 }
 
 /* A slice of all panels before the next, so that the rows' part of it stays in cache. Where a sum is interrupted
  * changes no bit: it goes on from what is in y. */
 void kernels_bf16_tile(float *y, size_t ldy, const uint16_t *x, int rows, const struct matrix *w)
 {
-    int all = (int)blocks((size_t)w->cols);
-    clear(y, ldy, rows, (size_t)w->rows);
+    int all = (int)blocks((size_t)w->cols), panels = matrix_n_panel(w);
     for (int from = 0; from < all; from += SLICE)
-        for (int p = 0; p < matrix_n_panel(w); p++)
-            add_slice(y + (size_t)p * MATRIX_PANEL, ldy, x, rows, w, p, from, all - from < SLICE ? all - from : SLICE);
+        for (int p = 0; p < panels; p++)
+            add_slice(y + (size_t)p * MATRIX_PANEL, ldy, x, rows, w, p, from, p + 1 < panels ? p + 1 : 0,
+                      p + 1 < panels ? from : from + SLICE);
 }
 
 void kernels_bf16_matmul(float *y, size_t ldy, const uint16_t *x, int rows, const struct matrix *w)

@@ -13,7 +13,8 @@ enum {
     BF16_TILE = BF16_ROWS * BF16_TERMS
 };
 
-/* y[rows][n] += x . w^T over `blocks` blocks of terms; n is a multiple of 16, and y has room for all of it. */
+/* y[rows][n] = x . w^T over `blocks` blocks of terms (+ y when add); n is a multiple of 16, and y has room for all of
+ * it. `bytes` of memory from `next` on, which are wanted afterwards, may be asked for on the way; NULL: nothing is. */
 struct kernels_bf16_job {
     float *y;
     size_t ldy;
@@ -22,6 +23,9 @@ struct kernels_bf16_job {
     const uint16_t *w; /* [16 blocks][ldw][2] */
     size_t ldw;
     int blocks, rows, n;
+    int add; /* 0: tiles begin with zeros; for the other ways y has them */
+    const void *next;
+    size_t bytes;
 };
 
 void kernels_bf16_fused_plain(const struct kernels_bf16_job *j);

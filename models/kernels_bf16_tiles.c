@@ -4,7 +4,11 @@
  * 32 rows and 32 outputs, share two tiles of rows and two of weights:
  *
  *       4 5 <- rows       0 1
- *       6 7 <- weights    2 3 <- sums, [rows' tile][weights' tile]                                               */
+ *       6 7 <- weights    2 3 <- sums, [rows' tile][weights' tile]
+ *
+ * 32 outputs are taken at a time, and of them the weights of some blocks, which stay in the first-level cache for all
+ * rows. The rows come from the second-level cache meanwhile, past the first, and a few lines of the weights that are
+ * wanted next come to the second. */
 #include <string.h>
 
 #include "harness/base/cpu.h"
@@ -13,6 +17,10 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum { SUMS = 0, ROWS = 4, WEIGHTS = 6, N_TILE = 8, SIDE = 16, LINE = 64 };
+enum {
+    MOST_BLOCKS = 18, /* of 32 outputs, 2 KiB each: three quarters of a first-level cache of 48 KiB */
+    AHEAD = 4         /* lines of the next weights per block: all of a panel's slice on the way through 256 rows */
+};
 
 /* The eight tiles as memory, each of 16 rows of 64 bytes. */
 struct twin {
@@ -51,6 +59,15 @@ static void twin_product(struct twin *t, int to, int rows, int weights)
     case n: \
         __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #n ::"r"(p), "r"(stride) : "memory"); \
         break;
+/* Not to be kept in the first-level cache, which is the weights'. */
+#define LOAD_ONCE(n) \
+    case n: \
+        __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #n ::"r"(p), "r"(stride) : "memory"); \
+        break;
+#define ZERO(n) \
+    case n: \
+        __asm__ volatile("tilezero %tmm" #n); \
+        break;
 #define STORE(n) \
     case n: \
         __asm__ volatile("tilestored %%tmm" #n ", (%0,%1,1)" ::"r"(p), "r"(stride) : "memory"); \
@@ -60,14 +77,30 @@ static void twin_product(struct twin *t, int to, int rows, int weights)
 #endif
 
 /* t NULL: the processor's own tiles. */
-INLINE void load(struct twin *t, const int n, const void *p, size_t stride)
+INLINE void load(struct twin *t, const int n, const void *p, size_t stride, const int once)
 {
     if (t)
         for (int r = 0; r < SIDE; r++)
             memcpy(t->tile[n].sum[r], (const char *)p + (size_t)r * stride, LINE);
+    else if (once)
+        switch (n) {
+            EACH_TILE(LOAD_ONCE)
+        default: break;
+        }
     else
         switch (n) {
             EACH_TILE(LOAD)
+        default: break;
+        }
+}
+
+INLINE void zero(struct twin *t, const int n)
+{
+    if (t)
+        memset(&t->tile[n], 0, sizeof t->tile[n]);
+    else
+        switch (n) {
+            EACH_TILE(ZERO)
         default: break;
         }
 }
@@ -106,13 +139,13 @@ INLINE void load_sums(struct twin *t, const int n, const float *y, size_t ldy, i
 {
     float whole[SIDE * SIDE];
     if (rows >= SIDE) {
-        load(t, n, y, ldy * sizeof *y);
+        load(t, n, y, ldy * sizeof *y, 0);
         return;
     }
     memset(whole, 0, sizeof whole);
     for (int r = 0; r < rows; r++)
         memcpy(whole + r * SIDE, y + (size_t)r * ldy, LINE);
-    load(t, n, whole, LINE);
+    load(t, n, whole, LINE, 0);
 }
 
 INLINE void store_sums(struct twin *t, const int n, float *y, size_t ldy, int rows)
@@ -127,24 +160,67 @@ INLINE void store_sums(struct twin *t, const int n, float *y, size_t ldy, int ro
         memcpy(y + (size_t)r * ldy, whole + r * SIDE, LINE);
 }
 
-/* G groups of rows, of which the last has `rows`, x H times 16 outputs. */
-INLINE void square(struct twin *t, const struct kernels_bf16_job *j, int row, int col, int rows, const int G,
-                   const int H)
+/* Some blocks of one job, and how far its next weights have been asked for. */
+struct part {
+    const uint16_t *x, *w;
+    int blocks, add;
+    const char *next, *end;
+};
+
+INLINE void load_rows(struct twin *t, const struct kernels_bf16_job *j, const uint16_t *x, const int g)
 {
-    const uint16_t *x = j->x + (size_t)(row / BF16_ROWS) * j->group, *w = j->w + 2 * (size_t)col;
+    load(t, ROWS + g, x + (size_t)g * j->group, LINE, 1);
+}
+
+INLINE void load_weights(struct twin *t, const struct kernels_bf16_job *j, const uint16_t *w, const int h)
+{
+    load(t, WEIGHTS + h, w + h * 2 * SIDE, 2 * j->ldw * sizeof *w, 0);
+}
+
+/* The products of G x H tiles over the part's blocks. A tile is loaded for the next block as soon as this one is done
+ * with it. */
+INLINE void products(struct twin *t, const struct kernels_bf16_job *j, struct part *a, const uint16_t *x,
+                     const uint16_t *w, const int G, const int H)
+{
+    size_t step = a->next < a->end ? LINE : 0; /* 0: asks for what is there */
+    const char *next = step ? a->next : (const char *)w;
+    for (int h = 0; h < H; h++)
+        load_weights(t, j, w, h);
+    for (int g = 0; g < G; g++)
+        load_rows(t, j, x, g);
+    for (int b = 1; b < a->blocks; b++) {
+        x += BF16_TILE;
+        w += BF16_TERMS * j->ldw;
+        for (int i = 0; i < AHEAD; i++, next += step)
+            __builtin_prefetch(next, 0, 2);
+        for (int g = 0; g < G; g++) {
+            for (int h = 0; h < H; h++) {
+                product(t, g, h);
+                if (g == G - 1)
+                    load_weights(t, j, w, h);
+            }
+            load_rows(t, j, x, g);
+        }
+    }
+    for (int g = 0; g < G; g++)
+        for (int h = 0; h < H; h++)
+            product(t, g, h);
+    a->next = step ? next : a->next;
+}
+
+/* G groups of rows, of which the last has `rows`, x H times 16 outputs. */
+INLINE void square(struct twin *t, const struct kernels_bf16_job *j, struct part *a, int row, int col, int rows,
+                   const int G, const int H)
+{
     float *y = j->y + (size_t)row * j->ldy + (size_t)col;
     for (int g = 0; g < G; g++)
         for (int h = 0; h < H; h++)
-            load_sums(t, SUMS + 2 * g + h, y + (size_t)(g * SIDE) * j->ldy + h * SIDE, j->ldy, g < G - 1 ? SIDE : rows);
-    for (int b = 0; b < j->blocks; b++, x += BF16_TILE, w += BF16_TERMS * j->ldw) {
-        for (int h = 0; h < H; h++)
-            load(t, WEIGHTS + h, w + h * 2 * SIDE, 2 * j->ldw * sizeof *w);
-        for (int g = 0; g < G; g++) {
-            load(t, ROWS + g, x + (size_t)g * j->group, LINE);
-            for (int h = 0; h < H; h++)
-                product(t, g, h);
-        }
-    }
+            if (a->add)
+                load_sums(t, SUMS + 2 * g + h, y + (size_t)(g * SIDE) * j->ldy + h * SIDE, j->ldy,
+                          g < G - 1 ? SIDE : rows);
+            else
+                zero(t, SUMS + 2 * g + h);
+    products(t, j, a, a->x + (size_t)(row / BF16_ROWS) * j->group, a->w + 2 * (size_t)col, G, H);
     for (int g = 0; g < G; g++)
         for (int h = 0; h < H; h++)
             store_sums(t, SUMS + 2 * g + h, y + (size_t)(g * SIDE) * j->ldy + h * SIDE, j->ldy,
@@ -152,22 +228,31 @@ INLINE void square(struct twin *t, const struct kernels_bf16_job *j, int row, in
 }
 
 /* All rows against 16 H outputs, whose weights stay in the first-level cache meanwhile. */
-INLINE void column(struct twin *t, const struct kernels_bf16_job *j, int col, const int H)
+INLINE void column(struct twin *t, const struct kernels_bf16_job *j, struct part *a, int col, const int H)
 {
     int r = 0;
     for (; r + SIDE < j->rows; r += 2 * SIDE)
-        square(t, j, r, col, j->rows - r < 2 * SIDE ? j->rows - r - SIDE : SIDE, 2, H);
+        square(t, j, a, r, col, j->rows - r < 2 * SIDE ? j->rows - r - SIDE : SIDE, 2, H);
     if (r < j->rows)
-        square(t, j, r, col, j->rows - r, 1, H);
+        square(t, j, a, r, col, j->rows - r, 1, H);
 }
 
+/* Parts as equal as can be. Where a sum is interrupted changes no bit. */
 INLINE void run(struct twin *t, const struct kernels_bf16_job *j)
 {
-    int col = 0;
-    for (; col + 2 * SIDE <= j->n; col += 2 * SIDE)
-        column(t, j, col, 2);
-    if (col < j->n)
-        column(t, j, col, 1);
+    int n = j->rows > 2 * SIDE ? (j->blocks + MOST_BLOCKS - 1) / MOST_BLOCKS : 1;
+    struct part a = {.next = j->next, .end = j->next ? (const char *)j->next + j->bytes : NULL};
+    for (int i = 0; i < n; i++) {
+        int from = j->blocks * i / n, col = 0;
+        a.x = j->x + (size_t)from * BF16_TILE;
+        a.w = j->w + (size_t)from * BF16_TERMS * j->ldw;
+        a.blocks = j->blocks * (i + 1) / n - from;
+        a.add = j->add || i > 0;
+        for (; col + 2 * SIDE <= j->n; col += 2 * SIDE)
+            column(t, j, &a, col, 2);
+        if (col < j->n)
+            column(t, j, &a, col, 1);
+    }
 }
 
 void kernels_bf16_tiles_twin(const struct kernels_bf16_job *j)
