@@ -62,7 +62,7 @@ struct pass {
     struct workspace *w;
     int block_rows, n_block;
     int blocks; /* 1: rows in blocks, one thread each; 0: all rows at once, threads inside products */
-    int *nth;   /* [n_row] place of a row among those of its cache; NULL: no cache is packed */
+    int *nth;   /* [n_row] place of a row among those of its cache */
     size_t d, q_width, kv_width, qkv_width;
     size_t ffn_stride;     /* floats of one thread */
     size_t rounded_stride; /* floats of one thread; 0: the arithmetic is float */
@@ -261,15 +261,17 @@ static int prepare_packed(struct pass *p, struct err *e)
             int *most = &longest[kvcache_is_long(p->f->cache[c])];
             *most = n > *most ? n : *most;
         }
-    if (!longest[0] && !longest[1])
-        return 0;
     for (int i = 0; i < 2; i++)
         if (longest[i] && rope_set_reserve(&p->w->rope, p->m, i, longest[i], e))
             return -1;
+    return 0;
+}
+
+static void count_rows(struct pass *p)
+{
     p->nth = mem_new((size_t)p->f->n_row, sizeof *p->nth);
     for (int r = 1; r < p->f->n_row; r++)
         p->nth[r] = p->f->row[r].cache == p->f->row[r - 1].cache ? p->nth[r - 1] + 1 : 0;
-    return 0;
 }
 
 /* Where the query and the key of one head stand, in a layer that rotates: at the token's position or, in a packed
@@ -278,7 +280,7 @@ static void rotation(const struct pass *p, int r, int layer, int kv_head, const 
 {
     size_t half = (size_t)p->hp->head_dim / 2, at = (size_t)r * half;
     const struct kvcache *cache = p->f->cache[p->f->row[r].cache];
-    if (p->nth && kvcache_is_packed(cache)) {
+    if (kvcache_is_packed(cache)) {
         const struct rope_table *t = rope_set_of(&p->w->rope, model_layer_kind(p->hp, layer), kvcache_is_long(cache));
         at = (size_t)(kvcache_next_place(cache, layer, kv_head) + p->nth[r]) * half;
         *cosine = t->cosine + at;
@@ -363,35 +365,42 @@ static void project(const struct pass *p, const struct model_layer *layer, int f
     }
 }
 
-/* Room for all rows first, then every row into its own slot. */
+/* Every row into its own slot, then all of them are counted. */
 static void append_to_caches(const struct pass *p, int layer)
 {
     const struct hparams *hp = p->hp;
+    const struct forward_row *f = p->f->row;
     size_t hd = (size_t)hp->head_dim;
-#pragma omp parallel for schedule(static) if (kernels_worth_sharing((size_t)p->f->n_row, 2 * p->kv_width))
-    for (int h = 0; h < hp->n_kv_head; h++)
-        for (int r = 0; r < p->f->n_row; r++) {
-            struct kv_tail *t = kvcache_tail(p->f->cache[p->f->row[r].cache], layer, h);
-            const float *row = p->w->qkv + (size_t)r * p->qkv_width;
-            kvrows_put(kvrows_at(t->k, (size_t)t->n * hd), row + p->q_width + (size_t)h * hd, hd);
-            kvrows_put(kvrows_at(t->v, (size_t)t->n * hd), row + p->q_width + p->kv_width + (size_t)h * hd, hd);
-            t->pos[t->n++] = p->f->row[r].pos;
+    int n = p->f->n_row;
+#pragma omp parallel for schedule(static) if (kernels_worth_sharing((size_t)n, 8 * p->kv_width))
+    for (int r = 0; r < n; r++)
+        for (int h = 0; h < hp->n_kv_head; h++) {
+            struct kv_tail *t = kvcache_tail(p->f->cache[f[r].cache], layer, h);
+            const float *k = p->w->qkv + (size_t)r * p->qkv_width + p->q_width + (size_t)h * hd;
+            size_t at = (size_t)(t->n + p->nth[r]);
+            kvrows_put(kvrows_at(t->k, at * hd), k, hd);
+            kvrows_put(kvrows_at(t->v, at * hd), k + p->kv_width, hd);
+            t->pos[at] = f[r].pos;
         }
+    for (int r = 0; r < n; r++)
+        for (int h = 0; h < hp->n_kv_head && (r + 1 == n || f[r + 1].cache != f[r].cache); h++)
+            kvcache_tail(p->f->cache[f[r].cache], layer, h)->n += p->nth[r] + 1;
 }
 
 /* delta = what a sub-layer gives, normalised and scaled where the architecture does so; x += delta. */
 static void add_to_stream(const struct pass *p, const float *post_norm, int from, int to)
 {
     const struct hparams *hp = p->hp;
-    float *delta = p->w->delta + (size_t)from * p->d;
-    int n = (int)((size_t)(to - from) * p->d);
-    for (int r = 0; post_norm && r < to - from; r++) {
-        float *row = delta + (size_t)r * p->d;
-        p->k->rmsnorm(row, row, post_norm, (int)p->d, hp->norm_eps, hp->norm_offset);
+    int n = (int)p->d;
+#pragma omp parallel for schedule(static) if (many_rows(p, to - from))
+    for (int r = from; r < to; r++) {
+        float *delta = p->w->delta + (size_t)r * p->d;
+        if (post_norm)
+            p->k->rmsnorm(delta, delta, post_norm, n, hp->norm_eps, hp->norm_offset);
+        if (hp->residual_scale != 0)
+            kernels_scale(delta, n, (float)hp->residual_scale);
+        kernels_add(p->w->x + (size_t)r * p->d, delta, n);
     }
-    if (hp->residual_scale != 0)
-        kernels_scale(delta, n, (float)hp->residual_scale);
-    kernels_add(p->w->x + (size_t)from * p->d, delta, n);
 }
 
 static void attend_out(const struct pass *p, const struct model_layer *layer, int from, int to)
@@ -448,7 +457,8 @@ static void feed_forward(const struct pass *p, const struct model_layer *layer, 
     add_to_stream(p, layer->ffn_post_norm, from, to);
 }
 
-/* A step over all rows: blocks on several threads in a prefill, all rows at once otherwise. */
+/* A step over all rows: blocks on several threads in a prefill, all rows at once otherwise. A thread begins with its own
+ * block, whose rows are in its cache and its memory since the step before; the rest is for whoever is free. */
 static void over_rows(const struct pass *p, const struct model_layer *layer,
                       void (*step)(const struct pass *, const struct model_layer *, int from, int to))
 {
@@ -456,8 +466,9 @@ static void over_rows(const struct pass *p, const struct model_layer *layer,
         step(p, layer, 0, p->f->n_row);
         return;
     }
-#pragma omp parallel for schedule(dynamic, 1) if (kernels_worth_sharing((size_t)p->f->n_row, p->d * p->d))
-    for (int b = 0; b < p->n_block; b++) {
+    atomic_int taken = 0;
+#pragma omp parallel if (kernels_worth_sharing((size_t)p->f->n_row, p->d * p->d))
+    for (int b = omp_get_thread_num(); b < p->n_block; b = omp_get_num_threads() + taken++) {
         int from = b * p->block_rows, to = from + p->block_rows;
         step(p, layer, from, to < p->f->n_row ? to : p->f->n_row);
     }
@@ -592,6 +603,7 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     if (check(&p, e) || lay_out(&p, e) || prepare_packed(&p, e))
         return -1;
     int rc = 0;
+    count_rows(&p);
     for (int c = 0; c < f->n_cache; c++)
         kvcache_mark(f->cache[c]);
     timing_begin(TIMING_LINEAR);
