@@ -15,6 +15,10 @@ enum { KERNELS_MANY_ROWS = 64, KERNELS_MANY_LANES = 16 }; /* fewer rows are for 
 void kernels_many(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, size_t ldw, int n, int k,
                   int add, const void *next, size_t bytes);
 
+/* Floats from one row of x to the next, n or a few more: an odd number of cache lines, for at a distance of 4096 bytes
+ * all rows of a tile would compete for the same few places of the first-level cache. */
+size_t kernels_many_apart(size_t n);
+
 /* y[rows][n] = x[rows][k] . z[n][k]^T for any n, in the same order, rows of z ldz apart: some rows of z are turned at a
  * time. room: as many floats as kernels_many_room says. */
 void kernels_many_turned(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *z, size_t ldz, int n,

@@ -11,6 +11,7 @@
 #include "models/attention.h"
 #include "models/kernels.h"
 #include "models/kernels_bf16.h"
+#include "models/kernels_many.h"
 #include "models/kernels_ref.h"
 #include "models/kernels_rows.h"
 #include "models/share.h"
@@ -24,11 +25,11 @@ struct workspace {
     struct attention_scratch *attention;
     /* views into the arena, laid out by every call */
     float *x;     /* [n_row][d_model] residual stream */
-    float *norm;  /* [n_row][d_model] */
+    float *norm;  /* [n_row][norm_ld] */
     float *qkv;   /* [n_row][(n_head + 2 n_kv_head) head_dim] */
     float *heads; /* [n_row][n_head head_dim] attention's output */
     float *delta; /* [n_row][d_model] what a sub-layer adds */
-    float *ffn;   /* [n_row][2 d_ff]; in a prefill per thread: [block][d_ff], [block][one turn of gate and up] */
+    float *ffn;   /* [n_row][ffn_ld]; in a prefill per thread: [block][ffn_ld], [block][one turn of gate and up] */
     float *cosine, *sine;             /* [n_row][head_dim / 2] */
     float *local_cosine, *local_sine; /* of layers with a window; the same where these rotate alike */
     struct rope_set rope;             /* for rows of packed caches, whose heads stand at different positions */
@@ -64,6 +65,7 @@ struct pass {
     int blocks; /* 1: rows in blocks, one thread each; 0: all rows at once, threads inside products */
     int *nth;   /* [n_row] place of a row among those of its cache */
     size_t d, q_width, kv_width, qkv_width;
+    size_t norm_ld, ffn_ld; /* kernels_many_apart */
     size_t ffn_stride;     /* floats of one thread */
     size_t rounded_stride; /* floats of one thread; 0: the arithmetic is float */
     int local;             /* layers with a window have a rotation of their own */
@@ -177,7 +179,7 @@ static int lay_out(struct pass *p, struct err *e)
     for (int r = 0; r < p->f->n_row; r++)
         wanted += p->f->row[r].want_logits != 0;
     size_t size[] = {n * p->d,
-                     n * p->d,
+                     n * p->norm_ld,
                      n * p->qkv_width,
                      n * p->q_width,
                      n * p->d,
@@ -246,7 +248,7 @@ static void normalise(const struct pass *p, const float *weight, int from, int t
 {
 #pragma omp parallel for schedule(static) if (many_rows(p, to - from))
     for (int r = from; r < to; r++)
-        p->k->rmsnorm(p->w->norm + (size_t)r * p->d, p->w->x + (size_t)r * p->d, weight, (int)p->d, p->hp->norm_eps,
+        p->k->rmsnorm(p->w->norm + (size_t)r * p->norm_ld, p->w->x + (size_t)r * p->d, weight, (int)p->d, p->hp->norm_eps,
                       p->hp->norm_offset);
 }
 
@@ -304,12 +306,16 @@ static void normalise_heads(const struct pass *p, float *head, int n, const floa
 }
 
 /* What a sub-layer reads: the residual stream normalised or, where an architecture has no such norm, as it is. */
-static const float *sub_layer_input(const struct pass *p, const float *weight, int from, int to)
+struct input {
+    const float *x;
+    size_t ld;
+};
+static struct input sub_layer_input(const struct pass *p, const float *weight, int from, int to)
 {
     if (!weight)
-        return p->w->x + (size_t)from * p->d;
+        return (struct input){p->w->x + (size_t)from * p->d, p->d};
     normalise(p, weight, from, to);
-    return p->w->norm + (size_t)from * p->d;
+    return (struct input){p->w->norm + (size_t)from * p->norm_ld, p->norm_ld};
 }
 
 /* longrope: the dimensions that rotate are multiplied too. Done before the rotation, whose tables stay pure turns. */
@@ -345,7 +351,8 @@ static void project(const struct pass *p, const struct model_layer *layer, int f
     size_t hd = (size_t)hp->head_dim;
     float *qkv = p->w->qkv + (size_t)from * p->qkv_width;
     int l = (int)(layer - p->m->layer), rotates = model_layer_kind(hp, l) != MODEL_LAYER_UNROTATED;
-    multiply(p, qkv, p->qkv_width, sub_layer_input(p, layer->attn_norm, from, to), p->d, to - from, &layer->qkv);
+    struct input in = sub_layer_input(p, layer->attn_norm, from, to);
+    multiply(p, qkv, p->qkv_width, in.x, in.ld, to - from, &layer->qkv);
 #pragma omp parallel for schedule(static) if (many_rows(p, to - from))
     for (int r = from; r < to; r++) {
         float *row = p->w->qkv + (size_t)r * p->qkv_width;
@@ -429,29 +436,28 @@ static void gate_turns(const struct pass *p, float *h, size_t ldh, const float *
 static void feed_forward(const struct pass *p, const struct model_layer *layer, int from, int to)
 {
     const struct hparams *hp = p->hp;
-    size_t ff = (size_t)hp->d_ff, ldh = p->blocks ? ff : 2 * ff;
+    size_t ldh = p->ffn_ld;
     int rows = to - from, n_turn = (hp->d_ff + MATRIX_PANEL - 1) / MATRIX_PANEL,
         n_panel = matrix_n_panel(&layer->gate_up);
-    const float *in = sub_layer_input(p, layer->ffn_norm, from, to);
+    struct input in = sub_layer_input(p, layer->ffn_norm, from, to);
     float *h = p->w->ffn + (p->blocks ? (size_t)omp_get_thread_num() * p->ffn_stride : 0);
     if (p->blocks) { /* a turn of gate and up at a time, gated while it is in cache */
-        float *turn = h + (size_t)p->block_rows * ff;
+        float *turn = h + (size_t)p->block_rows * ldh;
         if (p->rounded_stride)
-            kernels_bf16_round(rounded(p), in, p->d, rows, hp->d_model);
+            kernels_bf16_round(rounded(p), in.x, in.ld, rows, hp->d_model);
         for (int t = 0; t < n_turn; t++) {
             for (int i = 2 * t; i < 2 * t + 2 && i < n_panel; i++) {
                 float *to_panel = turn + (size_t)(i - 2 * t) * MATRIX_PANEL;
                 if (p->rounded_stride)
                     kernels_bf16_panel(to_panel, 2 * MATRIX_PANEL, rounded(p), rows, &layer->gate_up, i);
                 else
-                    kernels_rows_panel(to_panel, 2 * MATRIX_PANEL, in, p->d, rows, &layer->gate_up, i);
+                    kernels_rows_panel(to_panel, 2 * MATRIX_PANEL, in.x, in.ld, rows, &layer->gate_up, i);
             }
-            gate_turns(p, h, ff, turn, 2 * MATRIX_PANEL, rows, t, t + 1);
+            gate_turns(p, h, ldh, turn, 2 * MATRIX_PANEL, rows, t, t + 1);
         }
     } else {
-        multiply(p, h, 2 * ff, in, p->d, rows, &layer->gate_up);
-        gate_turns(p, h, 2 * ff, h, 2 * ff, rows, 0,
-                   n_turn); /* in place: a turn is written below what is still unread */
+        multiply(p, h, ldh, in.x, in.ld, rows, &layer->gate_up);
+        gate_turns(p, h, ldh, h, ldh, rows, 0, n_turn); /* in place: a turn is written below what is still unread */
     }
     multiply(p, p->w->delta + (size_t)from * p->d, p->d, h, ldh, rows, &layer->down);
     add_to_stream(p, layer->ffn_post_norm, from, to);
@@ -597,8 +603,9 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
     if (narrow)
         kernels_bf16_chosen(); /* before several threads ask */
     split_rows(&p);
-    p.ffn_stride =
-        padded((size_t)p.block_rows * (p.blocks ? (size_t)hp->d_ff + 2 * MATRIX_PANEL : 2 * (size_t)hp->d_ff));
+    p.norm_ld = kernels_many_apart(p.d);
+    p.ffn_ld = kernels_many_apart((p.blocks ? 1 : 2) * (size_t)hp->d_ff);
+    p.ffn_stride = padded((size_t)p.block_rows * (p.ffn_ld + (p.blocks ? 2 * MATRIX_PANEL : 0)));
     p.rounded_stride = narrow && !plain ? rounded_floats(&p) : 0;
     if (check(&p, e) || lay_out(&p, e) || prepare_packed(&p, e))
         return -1;

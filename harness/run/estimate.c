@@ -9,6 +9,7 @@
 #include "harness/engine/observe.h"
 #include "harness/engine/prune.h"
 #include "harness/experiment/axes.h"
+#include "models/kernels_many.h"
 #include "models/share.h"
 
 const double estimate_flops = 30e9;
@@ -228,9 +229,10 @@ enum { HELD = 64 }; /* held-back tokens and answers, roughly */
 static double activations(const struct cell *c, const struct hparams *hp, double n, int threads)
 {
     double d = hp->d_model, heads = (double)hp->n_head * hp->head_dim, kv = 2.0 * hp->n_kv_head * hp->head_dim;
-    double per_row = 3 * d + 2 * heads + kv + hp->head_dim;
+    double per_row = 2 * d + (double)kernels_many_apart((size_t)hp->d_model) + 2 * heads + kv + hp->head_dim;
     const struct share_rows s = share_rows((int)n, threads);
-    double ffn = s.blocks ? (double)threads * s.block_rows * (hp->d_ff + 192) : n * 2 * hp->d_ff;
+    double wide = (double)kernels_many_apart((s.blocks ? 1 : 2) * (size_t)hp->d_ff);
+    double ffn = s.blocks ? (double)threads * s.block_rows * (wide + 192) : n * wide;
     double tile = 192 * n;               /* attention weights of a tile of queries */
     double forced = 128.0 * hp->n_vocab; /* logits, which lie where the prompt's rows lay */
     if (c->arithmetic == MODEL_BF16)     /* rows that are rounded: half a float each */
