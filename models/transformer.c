@@ -248,8 +248,8 @@ static void normalise(const struct pass *p, const float *weight, int from, int t
 {
 #pragma omp parallel for schedule(static) if (many_rows(p, to - from))
     for (int r = from; r < to; r++)
-        p->k->rmsnorm(p->w->norm + (size_t)r * p->norm_ld, p->w->x + (size_t)r * p->d, weight, (int)p->d, p->hp->norm_eps,
-                      p->hp->norm_offset);
+        p->k->rmsnorm(p->w->norm + (size_t)r * p->norm_ld, p->w->x + (size_t)r * p->d, weight, (int)p->d,
+                      p->hp->norm_eps, p->hp->norm_offset);
 }
 
 /* Packed caches: rotations up to the longest list that this call makes. */
@@ -463,8 +463,8 @@ static void feed_forward(const struct pass *p, const struct model_layer *layer, 
     add_to_stream(p, layer->ffn_post_norm, from, to);
 }
 
-/* A step over all rows: blocks on several threads in a prefill, all rows at once otherwise. A thread begins with its own
- * block, whose rows are in its cache and its memory since the step before; the rest is for whoever is free. */
+/* A step over all rows: blocks on several threads in a prefill, all rows at once otherwise. A thread begins with its
+ * own block, whose rows are in its cache and its memory since the step before; the rest is for whoever is free. */
 static void over_rows(const struct pass *p, const struct model_layer *layer,
                       void (*step)(const struct pass *, const struct model_layer *, int from, int to))
 {
