@@ -141,7 +141,8 @@ int main(void)
     struct result sum = {0};
     const char *fork_mode = getenv("CK_FORK");
     int one_by_one = getenv("CK_RUN_SUITE") || (fork_mode && strcmp(fork_mode, "no") == 0);
-    setenv("CK_DEFAULT_TIMEOUT", "300", 0); /* against what hangs; Check's 4 seconds are few on a busy machine */
+    setenv("CK_DEFAULT_TIMEOUT", "60", 0);   /* against what hangs: Check's 4 seconds are few, */
+    setenv("CK_TIMEOUT_MULTIPLIER", "5", 0); /* and a busy machine has less for each suite */
     if (!one_by_one)
         run_side_by_side(&sum);
     for (int i = 0; i < N_PART && one_by_one; i++)
