@@ -38,6 +38,7 @@ static const struct {
     {"DEPTHKV_MODELS", "folder of model files: sought there when there is none at the path that is given"},
     {"DEPTHKV_DATA", "folder of the books and questions that tasks read (default: those that come with depthkv)"},
     {"DEPTHKV_FREE_MEMORY", "memory that a run may count on, as 8G (default: what the system says is available)"},
+    {"TMPDIR", "folder of what bench writes meanwhile (default: /tmp)"},
     {"PATH", "where gnuplot is sought, which draws the plots"},
     {"OPENBLAS_CORETYPE", "kernels of OpenBLAS (default: the best that it has and the processor can run)"},
     {"DEPTHKV_TILE", "shape of the tiles in which many rows are multiplied, for a comparison (bench --only products)"},

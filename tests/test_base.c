@@ -260,6 +260,34 @@ START_TEST(a_folder_is_named_as_seen_from_another)
 }
 END_TEST
 
+START_TEST(temporary_files_lie_where_TMPDIR_says)
+{
+    struct err e = {0};
+    struct str path = {0};
+    const char *was = getenv("TMPDIR");
+    char *old = was ? mem_strdup(was) : NULL, dir[] = "/tmp/depthkv-tmp-XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    setenv("TMPDIR", dir, 1);
+    int fd = fs_temporary("what", &path, &e);
+    ck_assert_msg(fd >= 0, "%s", e.msg);
+    ck_assert_msg(strncmp(path.p, dir, strlen(dir)) == 0 && strstr(path.p, "/what-"), "%s", path.p);
+    ck_assert(fs_exists(path.p));
+    close(fd);
+    unlink(path.p);
+    str_free(&path);
+    setenv("TMPDIR", "no/such/folder", 1);
+    ck_assert_int_eq(fs_temporary("what", &path, &e), -1);
+    ck_assert_msg(strncmp(e.msg, "no/such/folder/what-", 20) == 0, "%s", e.msg);
+    ck_assert_uint_eq(path.n, 0);
+    if (old)
+        setenv("TMPDIR", old, 1);
+    else
+        unsetenv("TMPDIR");
+    mem_free(old);
+    rmdir(dir);
+}
+END_TEST
+
 START_TEST(files_are_written_whole_or_not_at_all)
 {
     char dir[] = "/tmp/depthkv-fs-XXXXXX", *path, *deep, *below;
@@ -551,6 +579,7 @@ Suite *make_base_suite(void)
     tcase_add_test(t, json_is_read_exactly_and_errors_have_a_place);
     tcase_add_test(t, paths_are_joined_and_taken_apart);
     tcase_add_test(t, a_folder_is_named_as_seen_from_another);
+    tcase_add_test(t, temporary_files_lie_where_TMPDIR_says);
     tcase_add_test(t, files_are_written_whole_or_not_at_all);
     tcase_add_test(t, errors_are_wrapped_and_never_overflow);
     tcase_add_test(t, decimals_compare_and_scale_exactly);

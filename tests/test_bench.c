@@ -9,6 +9,8 @@
 #include "harness/base/timing.h"
 #include "harness/bench/bench.h"
 #include "harness/bench/bench_formula.h"
+#include "harness/bench/bench_loop.h"
+#include "models/kernels_bf16.h"
 #include "tests/lib/support.h"
 #include "tests/lib/vectors.h"
 #include "tests/suites.h"
@@ -81,7 +83,7 @@ static const struct bench_test times = {.name = "tg1", .what = "times", .directi
 
 static struct bench_row row_of(const struct bench_test *t)
 {
-    struct bench_row r = {.test = t};
+    struct bench_row r = {.test = t, .goal = t->goal};
     for (int i = 0; i < BENCH_N_LIMIT; i++)
         r.before[i] = r.after[i] = (double)NAN;
     return r;
@@ -107,6 +109,45 @@ START_TEST(a_limit_is_work_over_the_better_rate)
     ck_assert_double_eq(r.ratio_best, 1);
     ck_assert_double_eq(bench_best((double)NAN, 3), 3);
     ck_assert_double_eq(bench_best(3, (double)NAN), 3);
+}
+END_TEST
+
+START_TEST(of_every_limit_the_better_rate_counts_whenever_it_was_measured)
+{
+    for (int i = 0; i < BENCH_N_LIMIT; i++)
+        for (int later = 0; later < 2; later++) {
+            struct bench_row r = row_of(&share);
+            r.before[i] = later ? 100 : 400;
+            r.after[i] = later ? 400 : 100;
+            r.r = (struct bench_result){.second = {2}, .n = 1};
+            double *work[BENCH_N_LIMIT] = {&r.r.linear_flop, &r.r.qk_flop, &r.r.pv_flop, &r.r.rows32_flop, &r.r.bytes};
+            *work[i] = 400;
+            bench_row_judge(&r);
+            ck_assert_msg(r.limit == 1 && r.ratio == 0.5, "%s: %g s", bench_limit_info[i].name, r.limit);
+        }
+}
+END_TEST
+
+/* GFLOP/s as measured on a Sapphire Rapids that OpenBLAS takes for a Prescott, and work that runs as fast as our own
+ * kernels do: 8.5 times the library's "limit". */
+START_TEST(a_slow_library_lowers_no_limit)
+{
+    const double ways[][BENCH_N_WAY] = {
+        {15, 128, 168}, {15, 128, (double)NAN}, {(double)NAN, 128, 120}, {168, 128, 100}, {0, 128, 0}};
+    const double best[] = {168, 128, 128, 168, 128};
+    ck_assert_int_eq(BENCH_BLAS, 0);
+    ck_assert_int_eq(BENCH_OWN, 1);
+    for (size_t i = 0; i < sizeof best / sizeof *best; i++) {
+        struct bench_row r = row_of(&share);
+        r.before[BENCH_SQUARE] = bench_limits_of_ways(ways[i]);
+        ck_assert_double_eq(r.before[BENCH_SQUARE], best[i]);
+        r.r = (struct bench_result){.second = {2}, .n = 1, .linear_flop = 2 * 128};
+        bench_row_judge(&r);
+        ck_assert_double_eq(r.ratio, 128 / best[i]);
+        ck_assert(r.ratio <= 1);
+    }
+    const double none[BENCH_N_WAY] = {(double)NAN, 0, (double)NAN};
+    ck_assert(isnan(bench_limits_of_ways(none)));
 }
 END_TEST
 
@@ -148,6 +189,7 @@ START_TEST(every_test_of_the_list_has_a_direction_a_goal_and_limits_or_a_base)
         for (int j = 0; j < i; j++)
             ck_assert_str_ne(t->name, bench_test_at(j)->name);
         ck_assert_msg(t->run && t->what && t->tokens > 0, "%s", t->name);
+        ck_assert_msg(t->goal_bf16 > 0 && (t->direction != BENCH_SHARE || t->goal_bf16 < 1), "%s", t->name);
         ck_assert_msg(t->direction == BENCH_SHARE ? t->goal < 1 && t->limits : t->goal > (t->limits ? 1 : 0), "%s",
                       t->name);
         ck_assert_msg(!strpbrk(t->name, ", \""), "%s", t->name);
@@ -160,12 +202,20 @@ static double number(const struct json *v, const char *key)
     return json_number(json_get(v, key), (double)NAN);
 }
 
+static void print_table(const struct bench_report *r, struct quote *page)
+{
+    bench_print_head(r, page);
+    for (int i = 0; i < r->n_row; i++)
+        bench_print_row(&r->row[i], page);
+    bench_print_rest(r, page);
+}
+
 START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
 {
     struct str out = {0};
     struct err e = {0};
     struct model *m = support_tiny_model(1, 2, 1, 8, 8, 9, 1, 1);
-    struct bench_limits *limits = bench_limits_create(&m->hp);
+    struct bench_limits *limits = bench_limits_create(m);
     struct bench_row row[2] = {row_of(&share), row_of(&times)};
     double point[2][BENCH_N_LIMIT] = {{100, NAN, NAN, NAN, NAN}, {200, NAN, NAN, NAN, NAN}};
     m->path = mem_strdup("a \"model\".h5");
@@ -199,22 +249,25 @@ START_TEST(json_and_csv_hold_every_row_and_quote_what_is_odd)
     json_free(root);
     str_free(&out);
     struct quote page = {.language = QUOTE_CSV};
-    bench_print_csv(&r, 1, &page);
+    bench_print_csv_head(&page);
+    for (int i = 0; i < 2; i++)
+        bench_print_csv(&row[i], 1, &page);
     ck_assert_msg(strstr(page.page.p, "\npp1,\"\",1,2,4,,2,0.5,,0.5,limit/time,0.5,0,0,100,200,") != NULL, "%s",
                   page.page.p);
     ck_assert_msg(strstr(page.page.p, "\ntg1,\"it says \"\"no\"\"\",0,,,,,,,,time/limit,2,0,0,,,") != NULL, "%s",
                   page.page.p);
     quote_free(&page);
     page.language = QUOTE_MARKDOWN;
-    bench_print_table(&r, &page);
+    print_table(&r, &page);
     ck_assert_msg(strstr(page.page.p, "| pp1 ") && strstr(page.page.p, "tg1: no figures: it says"), "%s", page.page.p);
-    ck_assert_msg(strstr(page.page.p, "2.00 ± n/a | 4.0000 ± n/a |") != NULL, "%s", page.page.p); /* one repeat */
+    ck_assert_msg(strstr(page.page.p, " 2.00 ± n/a | ") && strstr(page.page.p, " 4.0000 ± n/a |"), "%s",
+                  page.page.p); /* one repeat */
     quote_free(&page);
     row[0].r.n = 2;
     row[0].r.second[1] = 4.00002;
     bench_row_judge(&row[0]);
-    bench_print_table(&r, &page);
-    ck_assert_msg(strstr(page.page.p, "| 4.00001 ± 0.00001 |") != NULL, "%s",
+    print_table(&r, &page);
+    ck_assert_msg(strstr(page.page.p, " 4.00001 ± 0.00001 |") != NULL, "%s",
                   page.page.p); /* four digits would read 0 */
     quote_free(&page);
     bench_limits_destroy(limits);
@@ -226,25 +279,80 @@ START_TEST(measured_limits_are_positive_numbers)
 {
     struct err e = {0};
     double rate[BENCH_N_LIMIT];
-    struct bench_limits *l = bench_limits_create(&tiny);
+    struct model *m = support_tiny_model(1, 2, 1, 8, 8, 9, 1, 1);
+    struct bench_limits *l = bench_limits_create(m);
     ck_assert_msg(bench_limits_measure(l, 1u << BENCH_QK | 1u << BENCH_ROWS32, rate, &e) == 0, "%s", e.msg);
     ck_assert(rate[BENCH_QK] > 0 && rate[BENCH_ROWS32] > 0);
     ck_assert(isnan(rate[BENCH_SQUARE]) && isnan(rate[BENCH_BANDWIDTH]));
     for (int i = BENCH_QK; i <= BENCH_ROWS32; i += BENCH_ROWS32 - BENCH_QK) {
-        double most = 0;
+        double ways[BENCH_N_WAY];
         for (int w = 0; w < BENCH_N_WAY; w++) {
-            double of_way = bench_limits_way(l, (enum bench_limit)i, (enum bench_way)w);
-            ck_assert(of_way > 0 || (i == BENCH_ROWS32 && w == BENCH_LOOP && isnan(of_way)));
-            most = of_way > most ? of_way : most;
+            ways[w] = bench_limits_way(l, (enum bench_limit)i, (enum bench_way)w);
+            ck_assert(ways[w] > 0 || (i == BENCH_ROWS32 && w == BENCH_LOOP && isnan(ways[w])));
         }
-        ck_assert_double_eq(rate[i], most); /* the best of the ways, the first time */
+        ck_assert_double_eq(rate[i], bench_limits_of_ways(ways)); /* the best of the ways, the first time */
         ck_assert(strchr(bench_limits_shape(l, (enum bench_limit)i), ':') != NULL);
+        ck_assert(!strstr(bench_limits_shape(l, (enum bench_limit)i), "bf16"));
     }
-    struct bench_stream *s = bench_stream_create(l, &e);
+    struct bench_stream *s = bench_stream_create(l, 1, &e);
     ck_assert_msg(s != NULL, "%s", e.msg);
     ck_assert(bench_stream_rate(s) > 0);
     bench_stream_destroy(s);
     bench_limits_destroy(l);
+    model_close(m);
+}
+END_TEST
+
+/* A model that says it is bf16 is enough: operands are bench's own. */
+START_TEST(limits_are_in_the_arithmetic_of_the_products_that_they_are_for)
+{
+    struct err e = {0};
+    double rate[BENCH_N_LIMIT];
+    struct model *m = support_tiny_model(1, 2, 1, 32, 32, 9, 1, 1);
+    uint16_t held = 0;
+    for (int i = 0; i < BENCH_N_LIMIT; i++)
+        ck_assert_int_eq(bench_arithmetic(m, (enum bench_limit)i), MODEL_F32);
+    m->arithmetic = MODEL_BF16;
+    m->output.bf16 = &held;
+    ck_assert_int_eq(bench_arithmetic(m, BENCH_SQUARE), MODEL_BF16);
+    ck_assert_int_eq(bench_arithmetic(m, BENCH_ROWS32), MODEL_BF16);
+    struct bench_limits *l = bench_limits_create(m);
+    ck_assert_msg(bench_limits_measure(l, 1u << BENCH_SQUARE | 1u << BENCH_ROWS32, rate, &e) == 0, "%s", e.msg);
+    for (int i = BENCH_SQUARE; i <= BENCH_ROWS32; i += BENCH_ROWS32 - BENCH_SQUARE) {
+        ck_assert(isnan(bench_limits_way(l, (enum bench_limit)i, BENCH_BLAS))); /* it has no such products */
+        ck_assert(bench_limits_way(l, (enum bench_limit)i, BENCH_OWN) > 0);
+        ck_assert(strstr(bench_limits_shape(l, (enum bench_limit)i), "bf16 by ") != NULL);
+    }
+    ck_assert(bench_limits_way(l, BENCH_SQUARE, BENCH_LOOP) > 0);
+    bench_limits_destroy(l);
+    for (int way = KERNELS_BF16_PLAIN; way <= KERNELS_BF16_TILES; way++)
+        if (kernels_bf16_has((enum kernels_bf16_way)way)) {
+            kernels_bf16_take((enum kernels_bf16_way)way);
+            ck_assert(bench_loop_rate(MODEL_BF16, 1) > 0);
+        }
+    kernels_bf16_take(KERNELS_BF16_N_WAY);
+    m->output.bf16 = NULL;
+    model_close(m);
+}
+END_TEST
+
+START_TEST(how_long_a_test_takes_is_told_of_all_of_them)
+{
+    struct model *m = support_tiny_model(3, 4, 2, 8, 24, 32, 1, 1);
+    for (int i = 0; i < bench_test_count(); i++) {
+        const struct bench_test *t = bench_test_at(i);
+        double once = bench_test_seconds(t, m, 1e9, 1), twice = bench_test_seconds(t, m, 1e9, 2);
+        ck_assert_msg(once > 0 && twice > once && twice <= 2 * once, "%s: %g, %g", t->name, once, twice);
+        if (!strncmp(t->name, "pp", 2)) {
+            double flop = bench_linear_flop(&m->hp, t->tokens) + 2 * bench_causal_flop(&m->hp, t->tokens);
+            ck_assert_msg(once > flop / 1e9 && once < 2 * flop / 1e9, "%s: %g", t->name, once);
+        }
+        ck_assert_double_eq(bench_test_goal(t, m), t->goal);
+        m->arithmetic = MODEL_BF16;
+        ck_assert_double_eq(bench_test_goal(t, m), t->goal_bf16);
+        m->arithmetic = MODEL_F32;
+    }
+    model_close(m);
 }
 END_TEST
 
@@ -323,11 +431,15 @@ Suite *make_bench_suite(void)
     tcase_add_checked_fixture(all, vectors_open, vectors_close);
     tcase_add_loop_test(all, a_step_reads_all_weights_of_every_architecture, 0, VECTORS_N_MODEL);
     tcase_add_test(rows, a_limit_is_work_over_the_better_rate);
+    tcase_add_test(rows, of_every_limit_the_better_rate_counts_whenever_it_was_measured);
+    tcase_add_test(rows, a_slow_library_lowers_no_limit);
+    tcase_add_test(rows, how_long_a_test_takes_is_told_of_all_of_them);
     tcase_add_test(rows, bytes_are_judged_by_the_bandwidth_beside_each_repeat);
     tcase_add_test(rows, a_relative_row_is_judged_repeat_by_repeat);
     tcase_add_test(rows, every_test_of_the_list_has_a_direction_a_goal_and_limits_or_a_base);
     tcase_add_test(rows, json_and_csv_hold_every_row_and_quote_what_is_odd);
     tcase_add_test(time, measured_limits_are_positive_numbers);
+    tcase_add_test(time, limits_are_in_the_arithmetic_of_the_products_that_they_are_for);
     tcase_add_test(time, time_belongs_to_the_innermost_section_and_to_its_phase);
     tcase_add_test(time, parts_of_a_parallel_loop_are_taken_from_the_section_around_it);
     suite_add_tcase(s, work);

@@ -114,6 +114,20 @@ int fs_write_atomic(const char *path, const void *data, size_t n, struct err *e)
     return rc;
 }
 
+int fs_temporary(const char *name, struct str *path, struct err *e)
+{
+    const char *folder = getenv("TMPDIR");
+    struct str made = {0};
+    str_addf(&made, "%s/%s-XXXXXX", folder && folder[0] ? folder : "/tmp", name);
+    int fd = mkstemp(made.p);
+    if (fd < 0)
+        fs_fail(made.p, e);
+    else
+        str_add(path, made.p);
+    str_free(&made);
+    return fd;
+}
+
 int fs_mkdirs(const char *path, struct err *e)
 {
     char *p = mem_strdup(path);

@@ -20,6 +20,10 @@ int fs_write_all(int fd, const char *path, const void *data, size_t n,
                  struct err *e); /* every byte; `path` is for the error */
 /* Writes under a temporary name in the same folder, syncs, renames: a reader sees the old or the new. */
 int fs_write_atomic(const char *path, const void *data, size_t n, struct err *e);
+/* A new, empty file NAME-XXXXXX in the folder TMPDIR, or in /tmp: its descriptor, and its path, appended. -1 on error,
+ * and nothing appended. The caller removes it. */
+struct str;
+int fs_temporary(const char *name, struct str *path, struct err *e);
 int fs_mkdirs(const char *path, struct err *e); /* mkdir -p */
 int fs_exists(const char *path);                /* 1 or 0 */
 int fs_is_dir(const char *path);

@@ -48,12 +48,16 @@ struct bench_test {
     int needs_tokenizer;
     unsigned limits; /* 1 << BENCH_SQUARE, ...: measured before and after */
     enum bench_direction direction;
-    double goal;
-    int variant; /* for run */
+    double goal, goal_bf16; /* of the ratio; in bf16 arithmetic */
+    int variant;            /* for run */
     int (*run)(struct bench_run *b, const struct bench_test *t, struct bench_result *out, struct err *e);
     int asked; /* 1: only where --only names it: it takes long, or much memory */
 };
 int bench_test_count(void);
+double bench_test_goal(const struct bench_test *t, const struct model *m);
+/* Seconds that a test takes, roughly: from its prefills and steps, on a machine that does `rate` multiply-adds on
+ * registers a second (FLOP/s). Limits are not in it. */
+double bench_test_seconds(const struct bench_test *t, const struct model *m, double rate, int rounds);
 const struct bench_test *bench_test_at(int i);
 
 /* The cells of the sweeps (32 cells, layer study), from an experiment put together for this model file. */
@@ -66,6 +70,7 @@ void bench_prompt(const struct model *m, int n, struct token_ids *out);
 /* What is printed of one test. */
 struct bench_row {
     const struct bench_test *test;
+    double goal;
     struct bench_result r;
     double mean, sd;                    /* of second[] */
     double limit;                       /* seconds; mean over the repeats that are in the ratio */
@@ -87,8 +92,13 @@ struct bench_report {
     const double (*point)[BENCH_N_LIMIT]; /* [n_point] in the order in which they were measured */
     int n_point, repeats, threads;
 };
-void bench_print_table(const struct bench_report *r, struct quote *out);      /* Markdown */
-void bench_print_csv(const struct bench_report *r, int n, struct quote *out); /* CSV: r[n] */
+/* Markdown: the machine and a table's head; a line of it as soon as a test is done (nothing of one that did not run);
+ * memory, timing, limits and notes of all. */
+void bench_print_head(const struct bench_report *r, struct quote *out);
+void bench_print_row(const struct bench_row *row, struct quote *out);
+void bench_print_rest(const struct bench_report *r, struct quote *out);
+void bench_print_csv_head(struct quote *out);
+void bench_print_csv(const struct bench_row *row, int threads, struct quote *out);
 void bench_print_json(const struct bench_report *r, struct str *out);
 
 /* The same tests on several numbers of threads, r[n]: a table of times, speed-ups and efficiencies (bench_scale.c). */

@@ -1,5 +1,19 @@
 #include "harness/bench/bench_formula.h"
 
+/* The parts of a forward pass that are products, and their arithmetic where the model's is bf16. */
+static const enum model_dtype if_bf16[BENCH_N_LIMIT] = {
+    [BENCH_SQUARE] = MODEL_BF16, /* weights, a prompt's rows */
+    [BENCH_QK] = MODEL_F32,      /* a prompt's queries with keys */
+    [BENCH_PV] = MODEL_F32,      /* and what they weigh with values */
+    [BENCH_ROWS32] = MODEL_BF16, /* weights, a row of each cell */
+    [BENCH_BANDWIDTH] = MODEL_F32,
+};
+
+enum model_dtype bench_arithmetic(const struct model *m, enum bench_limit i)
+{
+    return m->arithmetic == MODEL_BF16 ? if_bf16[i] : MODEL_F32;
+}
+
 static double layer_weights(const struct hparams *hp)
 {
     double d = hp->d_model, q = (double)hp->n_head * hp->head_dim, kv = (double)hp->n_kv_head * hp->head_dim;

@@ -8,6 +8,11 @@
 
 #include "models/model.h"
 
+/* What parts of the work are held against (bench_limits.h), and in which arithmetic this model computes what is held
+ * against limit i. */
+enum bench_limit { BENCH_SQUARE, BENCH_QK, BENCH_PV, BENCH_ROWS32, BENCH_BANDWIDTH, BENCH_N_LIMIT };
+enum model_dtype bench_arithmetic(const struct model *m, enum bench_limit i);
+
 /* All layers' weight matrices on `rows` rows; the output matrix is not among them. */
 double bench_linear_flop(const struct hparams *hp, double rows);
 double bench_output_flop(const struct hparams *hp, double rows);

@@ -12,7 +12,7 @@
 #include "harness/rows/source_id.h"
 #include "models/kernels.h"
 
-static const double DRIFT = 0.05;  /* limits that differ by more before and after are both printed */
+static const double DRIFT = 0.05;  /* limits that differ by more before and after are told of */
 static const double OTHERS = 0.03; /* share of the CPUs that other processes may take without a word */
 
 double bench_best(double before, double after)
@@ -176,6 +176,7 @@ static void print_limits(const struct bench_report *r, struct quote *out)
 
 static void print_notes(const struct bench_report *r, struct quote *out)
 {
+    int moved[BENCH_N_LIMIT] = {0}, n = 0;
     for (int k = 0; k < r->n_row; k++) {
         const struct bench_row *row = &r->row[k];
         if (row->skipped[0])
@@ -186,14 +187,17 @@ static void print_notes(const struct bench_report *r, struct quote *out)
         if (row->moved)
             quote_add(out, "\n%s: the bandwidth moved during %d of %d repeats, which are not in the ratio\n",
                       row->test->name, row->moved, row->r.n);
-        for (int i = 0; i < BENCH_N_LIMIT; i++) {
-            double a = row->before[i], b = row->after[i];
-            if (differ(a, b) && !(i == BENCH_BANDWIDTH && row->r.paired))
-                quote_add(out,
-                          "\n%s: the limit %s moved meanwhile: %.1f before, %.1f after (%s); the better one counts\n",
-                          row->test->name, bench_limit_info[i].name, a / 1e9, b / 1e9, bench_limit_info[i].unit);
-        }
+        for (int i = 0; i < BENCH_N_LIMIT; i++)
+            if (!moved[i] && differ(row->before[i], row->after[i]) && !(i == BENCH_BANDWIDTH && row->r.paired))
+                moved[i] = 1, n++;
     }
+    if (!n)
+        return;
+    quote_add(out, "\nlimits that moved by more than %.0f %% during a test:", 100 * DRIFT);
+    for (int i = 0; i < BENCH_N_LIMIT; i++)
+        if (moved[i])
+            quote_add(out, " %s", bench_limit_info[i].name);
+    quote_add(out, "; the better of before and after counts\n");
 }
 
 static void print_memory(const struct bench_report *r, struct quote *out)
@@ -283,30 +287,40 @@ static void with_sd(struct table *t, int digits, double mean, double sd)
         cell(t, "%.*f ± %.*f", digits, mean, digits, sd);
 }
 
-void bench_print_table(const struct bench_report *r, struct quote *out)
+/* Rows are printed as they come, so the columns are as wide as rows need that are not there yet. */
+static const int width[] = {15, 15, 17, 8, 13, 5, 7, 0};
+enum { N_WIDTH = sizeof width / sizeof *width };
+
+void bench_print_head(const struct bench_report *r, struct quote *out)
 {
     static const char *const head[] = {"test", "t/s", "seconds", "limit", "ratio", "best", "goal", "what"};
-    struct table t = {.n_column = 8, .left = 1};
+    struct table t = {.n_column = N_WIDTH, .left = 1, .least = width};
     bench_print_machine(r, out);
+    quote_add(out, "\n");
     heads(&t, head);
-    for (int k = 0; k < r->n_row; k++) {
-        const struct bench_row *row = &r->row[k];
-        if (row->skipped[0])
-            continue;
-        cell(&t, "%s", row->test->name);
-        with_sd(&t, 2, row->r.tokens / row->mean, row->r.tokens / row->mean * (row->sd / row->mean));
-        with_sd(&t, 4, row->mean, row->sd);
-        cell(&t, "%.4f", row->limit);
-        with_sd(&t, 3, row->ratio, row->ratio_sd);
-        cell(&t, "%.3f", row->ratio_best);
-        cell(&t, "%s %.2f", row->test->direction == BENCH_SHARE ? ">=" : "<=", row->test->goal);
-        cell(&t, "%s", row->test->what);
-    }
-    if (t.n_row > 1) {
-        quote_add(out, "\n");
-        table_write(&t, out);
-    }
+    table_write(&t, out);
     table_free(&t);
+}
+
+void bench_print_row(const struct bench_row *row, struct quote *out)
+{
+    struct table t = {.n_column = N_WIDTH, .left = 1, .least = width, .goes_on = 1};
+    if (row->skipped[0])
+        return;
+    cell(&t, "%s", row->test->name);
+    with_sd(&t, 2, row->r.tokens / row->mean, row->r.tokens / row->mean * (row->sd / row->mean));
+    with_sd(&t, 4, row->mean, row->sd);
+    cell(&t, "%.4f", row->limit);
+    with_sd(&t, 3, row->ratio, row->ratio_sd);
+    cell(&t, "%.3f", row->ratio_best);
+    cell(&t, "%s %.2f", row->test->direction == BENCH_SHARE ? ">=" : "<=", row->goal);
+    cell(&t, "%s", row->test->what);
+    table_write(&t, out);
+    table_free(&t);
+}
+
+void bench_print_rest(const struct bench_report *r, struct quote *out)
+{
     print_memory(r, out);
     print_timing(r, out);
     print_limits(r, out);
@@ -320,41 +334,37 @@ static const char *direction_name(const struct bench_row *row)
     return row->test->direction == BENCH_SHARE ? "limit/time" : "time/limit";
 }
 
-static void csv_rows(const struct bench_report *r, struct quote *out)
+void bench_print_csv(const struct bench_row *row, int threads, struct quote *out)
 {
-    for (int k = 0; k < r->n_row; k++) {
-        const struct bench_row *row = &r->row[k];
-        quote_add_word(out, row->test->name);
+    const double x[] = {
+        row->r.tokens / row->mean, row->mean, row->sd, row->limit, row->ratio, row->ratio_sd, row->ratio_best};
+    quote_add_word(out, row->test->name);
+    quote_add(out, ",");
+    quote_add(out, "%s", row->skipped);
+    quote_add(out, ",%d", row->r.n);
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
         quote_add(out, ",");
-        quote_add(out, "%s", row->skipped);
-        quote_add(out, ",%d", row->r.n);
-        const double x[] = {
-            row->r.tokens / row->mean, row->mean, row->sd, row->limit, row->ratio, row->ratio_sd, row->ratio_best};
-        for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
-            quote_add(out, ",");
-            if (!row->skipped[0])
-                quote_add_number(out, x[i]);
-        }
-        quote_add(out, ",");
-        quote_add_word(out, direction_name(row));
-        quote_add(out, ",%g,%.0f,%.0f", row->test->goal, row->r.rss, row->r.expected);
-        for (int i = 0; i < BENCH_N_LIMIT; i++) {
-            const double pair[2] = {row->before[i], row->after[i]};
-            for (int j = 0; j < 2; j++) {
-                quote_add(out, ",");
-                if (!isnan(pair[j]))
-                    quote_add_number(out, pair[j]);
-            }
-        }
-        quote_add(out, ",%d\n", r->threads);
+        if (!row->skipped[0])
+            quote_add_number(out, x[i]);
     }
+    quote_add(out, ",");
+    quote_add_word(out, direction_name(row));
+    quote_add(out, ",%g,%.0f,%.0f", row->goal, row->r.rss, row->r.expected);
+    for (int i = 0; i < BENCH_N_LIMIT; i++) {
+        const double pair[2] = {row->before[i], row->after[i]};
+        for (int j = 0; j < 2; j++) {
+            quote_add(out, ",");
+            if (!isnan(pair[j]))
+                quote_add_number(out, pair[j]);
+        }
+    }
+    quote_add(out, ",%d\n", threads);
 }
 
-void bench_print_csv(const struct bench_report *r, int n, struct quote *out)
+void bench_print_csv_head(struct quote *out)
 {
     quote_add(out, "test,skipped,repeats,tokens_per_s,seconds,seconds_sd,limit_s,ratio,ratio_sd,ratio_best,ratio_is,"
-                   "goal,rss_bytes,"
-                   "expected_bytes");
+                   "goal,rss_bytes,expected_bytes");
     for (int i = 0; i < BENCH_N_LIMIT; i++)
         for (int j = 0; j < 2; j++) {
             struct str head = {0};
@@ -364,8 +374,6 @@ void bench_print_csv(const struct bench_report *r, int n, struct quote *out)
             str_free(&head);
         }
     quote_add(out, ",threads\n");
-    for (int i = 0; i < n; i++)
-        csv_rows(&r[i], out);
 }
 
 static void member(struct str *out, const char *key, double x)
@@ -433,7 +441,7 @@ static void test_json(const struct bench_row *row, struct str *out)
     member(out, "ratio_sd", row->ratio_sd);
     member(out, "ratio_best", row->ratio_best);
     str_addf(out, ", \"ratio_is\": \"%s\"", direction_name(row));
-    member(out, "goal", row->test->goal);
+    member(out, "goal", row->goal);
     member(out, "others_cpu_share", row->others);
     if (row->r.expected > 0) {
         member(out, "rss_bytes", row->r.rss > 0 ? row->r.rss : (double)NAN);

@@ -105,7 +105,7 @@ void table_free(struct table *t)
     for (int i = 0; i < t->n_text; i++)
         mem_free(t->text[i]);
     mem_free(t->text);
-    *t = (struct table){.n_column = t->n_column, .left = t->left};
+    *t = (struct table){.n_column = t->n_column, .left = t->left, .least = t->least, .goes_on = t->goes_on};
 }
 
 static int is_left(const struct table *t, int column)
@@ -124,11 +124,13 @@ static void markdown(const struct table *t, struct quote *out)
     for (int c = 0; c < t->n_column; c++)
         if (wide[c] < 3)
             wide[c] = 3; /* of the rule below the head */
+    for (int c = 0; t->least && c < t->n_column; c++)
+        wide[c] = wide[c] < t->least[c] ? t->least[c] : wide[c];
     for (int r = 0; r < t->n_row; r++) {
         for (int c = 0; c < t->n_column; c++)
             quote_add(out, "| %*s ", is_left(t, c) ? -wide[c] : wide[c], t->text[r * t->n_column + c]);
         quote_add(out, "|\n");
-        for (int c = 0; r == 0 && c < t->n_column; c++) {
+        for (int c = 0; r == 0 && !t->goes_on && c < t->n_column; c++) {
             quote_add(out, "| ");
             for (int k = 0; k < wide[c] - 1; k++)
                 quote_add(out, "-");
@@ -137,7 +139,7 @@ static void markdown(const struct table *t, struct quote *out)
             else
                 quote_add(out, ": ");
         }
-        if (r == 0)
+        if (r == 0 && !t->goes_on)
             quote_add(out, "|\n");
     }
     mem_free(wide);

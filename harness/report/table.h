@@ -12,6 +12,8 @@ struct table {
     int n_row, n_column, n_text;
     int left; /* columns at the left that are texts; all others but the last are numbers, set flush right */
     size_t cap;
+    const int *least; /* [n_column] Markdown: columns are at least so wide; NULL: as wide as their texts */
+    int goes_on;      /* Markdown: 1: rows of a table whose head stands already; all of them are rows */
 };
 
 void table_add(struct table *t, struct str *text); /* the next field; takes the text, leaves an empty str */

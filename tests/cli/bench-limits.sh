@@ -13,4 +13,10 @@ for limit in square qk pv rows32; do
       if (!(blas > 0 && own > 0 && (loop > 0 || limit == "rows32") && best == most)) { print limit, best, blas, own, loop; exit 1 } }' ||
     fail "$limit: $(cat out.json)"
 done
+# bf16 arithmetic has limits of its own where products are in bf16, which OpenBLAS has none of
+"$DEPTHKV" bench -m tiny.h5 --only limits --arithmetic bf16 --json -q >out.json 2>err || fail "bench: $(cat err)"
+[ "$(number square OpenBLAS)" = null ] && [ "$(number rows32 OpenBLAS)" = null ] || fail "OpenBLAS in bf16: $(cat out.json)"
+grep -o '"square": {[^}]*' out.json | grep -q 'bf16 by [a-z0-9_]*"' || fail "square is not in bf16: $(cat out.json)"
+awk -v best="$(number square best)" -v own="$(number square own)" -v loop="$(number square loop)" \
+  'BEGIN { exit !(own > 0 && loop > 0 && best == (own > loop ? own : loop)) }' || fail "square: $(cat out.json)"
 exit 0

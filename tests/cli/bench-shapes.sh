@@ -22,6 +22,12 @@ bench --threads 1 --only pp512 --weight-dtype bf16 --csv >out.csv || fail "pp512
 [ "$(awk -F, '{ print $NF }' out.csv | paste -sd' ')" = 'threads 1' ] || fail "threads: $(cat out.csv)"
 awk -F, 'NR == 2 { exit !($13 > 0 && $14 > 0) }' out.csv || fail "memory: $(cat out.csv)"
 bench() { "$DEPTHKV" bench "$@" 2>err; }
+# what it writes meanwhile lies where TMPDIR says, and is gone afterwards
+mkdir here
+TMPDIR=$PWD/here bench --shape tiny -r 1 --only sweep32 >out.md || fail "TMPDIR: $(cat err)"
+[ -z "$(ls -A here)" ] || fail "files stay: $(ls here)"
+TMPDIR=$PWD/nowhere bench --shape tiny -r 1 --only tg32@2048 >out.md && fail "a TMPDIR that is not there"
+grep -q "$PWD/nowhere/depthkv-shape-" err || fail "the message does not name the file: $(cat err)"
 bench --shape llama-7b && fail "a shape that is not there"
 grep -q "shape 'llama-7b' unknown.*llama-8b" err || fail "which shapes there are: $(cat err)"
 bench --shape tiny -m tiny.h5 && fail "two models"

@@ -4,7 +4,8 @@ alternating, in one run. `make bench-peers` sets up what it needs.
 
     bench_peers.py DEPTHKV MODEL.h5 [--repeats N] [--quick] [--only limits,prefill,decode,sweep] [--json FILE]
 
-limits    what `depthkv bench` says of this machine against NumPy (limits.py); they must agree within 5 %, or the exit status is 1
+limits    what `depthkv bench` says of this machine against NumPy (limits.py): of products OpenBLAS's rate, since both have that library;
+          a limit that is more than 5 % below makes the exit status 1
 prefill   2048 tokens: bench's pp2048; transformers, sdpa attention, no logits
 decode    one token after 2048 cached ones: bench's tg32@2048; transformers with its DynamicCache
 sweep     one prompt of 2048 tokens, 16 new tokens, 32 cells that keep 0.75, 0.5, 0.25 and 0.1: bench's sweep32 (random,
@@ -131,15 +132,15 @@ def limits(ours, hp, repeats):
         a = ours.bench("limits")["limits"]
         b = json.loads(subprocess.run([sys.executable, os.path.join(HERE, "limits.py"), *shape], stdout=subprocess.PIPE, check=True).stdout)
         for name, pair in best.items():
-            best[name] = [max(pair[0], a[name]["best"]), max(pair[1], b[name])]
+            best[name] = [max(pair[0], a[name].get("OpenBLAS") or a[name]["best"]), max(pair[1], b[name])]
     return best
 
 
 def print_limits(best):
-    apart = [n for n, (a, b) in best.items() if abs(a / b - 1) > AGREE]
+    apart = [n for n, (a, b) in best.items() if a / b < 1 - AGREE]
     print(f"{'limit':32} {'bench':>9} {'NumPy':>9}   bench / NumPy")
     for name, (a, b) in best.items():
-        print(f"{LIMITS[name]:32} {a / 1e9:9.1f} {b / 1e9:9.1f}   {a / b:.3f}{'  more than 5 % apart' if name in apart else ''}")
+        print(f"{LIMITS[name]:32} {a / 1e9:9.1f} {b / 1e9:9.1f}   {a / b:.3f}{'  more than 5 % below' if name in apart else ''}")
     print("(GFLOP/s; GB/s for reading)\n")
     return not apart
 
@@ -205,7 +206,7 @@ def main():
         with open(o.json, "w", encoding="ascii") as f:
             json.dump(found, f, indent=1)
     if not ok:
-        say("bench's limits and NumPy's are more than 5 % apart (was the machine idle?)")
+        say("a limit of bench is more than 5 % below NumPy's (was the machine idle?)")
     return 0 if ok else 1
 
 
