@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """What bf16 moves, ours beside transformers' own: the same texts through both, in float32 and in bf16.
 
-    python3 tests/peers/bf16.py MODEL.h5 [--depthkv ./depthkv] [--texts 16] [--tokens 512] [--work DIR]
+    python3 tests/peers/bf16.py MODEL.h5 [--depthkv ./depthkv] [--texts 16] [--pruned 8] [--tokens 512] [--work DIR]
 
 MODEL.h5 is SmolLM2 as `make smollm2` imports it. Needs what tests/vectors/make_kvpress.py needs. Prints two tables in Markdown:
 
 1. The full cache. For every form the mean over positions of KL(float32 || form) of the next token's distribution, in nats,
    each side against its own float32; the share of positions where both have the same most likely token; and the form's nll
-   of the next token less float32's. Ours come from `depthkv generate --logits`.
+   of the next token less float32's, behind the semicolon the mean of its absolute value over texts. Ours come from
+   `depthkv generate --logits`.
 2. Pruned caches. `overlap`: of every layer and KV head the entries that the form and float32 both keep, as a share of those
    that at least one of them keeps (harness/README.md, kept_overlap), the mean of these. nll: of the 64 tokens behind the
-   text, from the pruned cache, less float32's; behind the semicolon the mean of its absolute value over texts. Ours come from an experiment (rows.jsonl and kept.h5), theirs from kvpress.
+   text, from the pruned cache, less float32's, likewise. Ours come from an experiment (rows.jsonl and kept.h5), theirs
+   from kvpress.
 
 Forms: weights (rounded to bf16, arithmetic in float32); bf16 (theirs: from_pretrained(dtype=torch.bfloat16), where all
 activations, the residual stream and the cache are bf16; ours: arithmetic: bf16); and with the cache in bf16, where the
@@ -18,8 +20,11 @@ program has that axis. [ ]: 95 %, percentile bootstrap over texts, 10,000 resamp
 table is ours less theirs on the same texts: below zero (overlap: above) ours moves less.
 """
 import argparse
+import functools
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,8 +41,7 @@ CONTINUATION = 64
 PLACES = [(book, at) for at in (30000, 60000, 90000, 120000) for book in
           ("pg19_10146.txt", "pg19_15562.txt", "pg19_30752.txt", "pg19_30981.txt", "pg19_3890.txt")]
 KEEPS = {0.5: 0.5, 0.2: 0.8}  # what stays: kvpress's ratio, of what goes
-POLICIES = {  # ours, and the press that does the same; h2o has none, observed attention is the nearest
-    "streaming": ("{streaming: {sinks: 4}}", lambda k, r: k.StreamingLLMPress(r, n_sink=4)),
+POLICIES = {  # ours, and the press that does the same; to h2o observed attention is the nearest; streaming goes by places alone
     "keydiff": ("keydiff", lambda k, r: k.KeyDiffPress(r)),
     "snapkv": ("{snapkv: {window: 64, kernel: 5, pooling: avg}}", lambda k, r: k.SnapKVPress(r, window_size=64, kernel_size=5)),
     "tova": ("tova", lambda k, r: k.TOVAPress(r)),
@@ -95,7 +99,7 @@ class Theirs:
 
     def __init__(self, model, work):
         self.folder = os.path.join(work, "hf")
-        self.loaded = {}
+        self.loaded, self.whole = {}, {}
         if not os.path.exists(self.folder):
             model.hugging_face().save_pretrained(self.folder)
 
@@ -117,22 +121,22 @@ class Theirs:
                     p.data = p.data.to(torch.bfloat16).float()
         return hf
 
-    def logits(self, form, texts):
-        hf = self.load(form)
+    def logits(self, form, text):
         with torch.no_grad():
-            for t in texts:
-                yield hf(torch.tensor([t["ids"]])).logits[0].float().numpy()
+            return self.load(form)(torch.tensor([text["ids"]])).logits[0].float().numpy()
 
     def pruned(self, form, texts, keep, policy):
         """Yields keep set and nll of the continuation, a text each."""
         import kvpress
-        hf = self.load(form, "eager" if policy == "h2o" else "sdpa")
+        attention = "eager" if policy == "h2o" else "sdpa"  # observed attention needs the probabilities
+        hf = self.load(form, attention)
         press = POLICIES[policy][1](kvpress, KEEPS[keep])
-        for t in texts:
-            whole, _ = prefill(hf, t["ids"])
+        for i, t in enumerate(texts):
+            if (form, attention, i) not in self.whole:
+                self.whole[form, attention, i] = places(prefill(hf, t["ids"])[0])
             with press(hf):
                 cache, first = prefill(hf, t["ids"])
-            sets = kept(cache, whole)  # before the cache grows
+            sets = kept(cache, self.whole[form, attention, i], len(t["ids"]))  # before the cache grows
             yield sets, continued(hf, cache, first, len(t["ids"]), t["target"])
 
 
@@ -155,37 +159,45 @@ def bits(x):
     return x.contiguous().view(torch.int16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
 
-def kept(cache, whole):
-    """Which rows of the whole cache the pruned one holds: found by their bytes."""
-    n = whole.layers[0].keys.shape[2]
-    out = np.zeros((len(whole.layers), whole.layers[0].keys.shape[1], n), bool)
-    for layer, (a, b) in enumerate(zip(cache.layers, whole.layers)):
-        for head in range(out.shape[1]):
-            at = {(k.tobytes(), v.tobytes()): j for j, (k, v) in enumerate(zip(bits(b.keys[0, head]), bits(b.values[0, head])))}
-            assert len(at) == n, "two entries are equal"
-            entries = [at[k.tobytes(), v.tobytes()] for k, v in zip(bits(a.keys[0, head]), bits(a.values[0, head]))]
-            out[layer, head, entries] = True
+def rows(layer, head):
+    return ((k.tobytes(), v.tobytes()) for k, v in zip(bits(layer.keys[0, head]), bits(layer.values[0, head])))
+
+
+def places(cache):
+    """Of every layer and KV head where each entry stands, by a hash of its bytes."""
+    out = [[{hash(e): j for j, e in enumerate(rows(layer, h))} for h in range(layer.keys.shape[1])] for layer in cache.layers]
+    assert all(len(at) == layer.keys.shape[2] for of, layer in zip(out, cache.layers) for at in of), "two entries are equal"
+    return out
+
+
+def kept(cache, whole, n):
+    """Which entries of the whole cache the pruned one holds: [layer][KV head][n] booleans."""
+    out = np.zeros((len(whole), len(whole[0]), n), bool)
+    for i, layer in enumerate(cache.layers):
+        for h, at in enumerate(whole[i]):
+            out[i, h, [at[hash(e)] for e in rows(layer, h)]] = True
     return out
 
 
 class Ours:
     def __init__(self, program, path, work):
         self.program, self.path, self.work = os.path.abspath(program), os.path.abspath(path), work
+        with open(self.program, "rb") as f:
+            self.version = hashlib.sha256(f.read()).hexdigest()[:16]
 
     def forms(self):
         """Those that this build has."""
         help_text = subprocess.run([self.program, "generate", "-h"], capture_output=True, text=True, check=True).stdout
         return {f: a for f, a in FORMS.items() if "cache_dtype" not in a or "--cache-dtype" in help_text}
 
-    def logits(self, form, texts):
+    def logits(self, form, text):
         out = os.path.join(self.work, "logits.h5")
         options = [w for k, v in FORMS[form].items() for w in ("--" + k.replace("_", "-"), v)]
-        for t in texts:
-            subprocess.run([self.program, "generate", "-m", self.path, "-n", "1", "--logits", out, *options],
-                           input=t["text"].encode(), capture_output=True, check=True)
-            with h5py.File(out) as f:
-                assert f["token"][()].tolist() == t["ids"]
-                yield f["logits"][()]
+        subprocess.run([self.program, "generate", "-m", self.path, "-n", "1", "--logits", out, *options],
+                       input=text["text"].encode(), capture_output=True, check=True)
+        with h5py.File(out) as f:
+            assert f["token"][()].tolist() == text["ids"]
+            return f["logits"][()]
 
     def pruned(self, form, texts):
         """{(policy, keep): [(keep set, nll)]}, by text."""
@@ -197,6 +209,7 @@ class Ours:
             f.write(EXPERIMENT.format(model=self.path, records=records, n=len(texts), keeps=", ".join(map(str, KEEPS)),
                                       policies=", ".join(p for p, _ in POLICIES.values())))
             f.writelines(f"    {k}: {v}\n" for k, v in FORMS[form].items())
+        shutil.rmtree(results, ignore_errors=True)  # rows of other texts
         subprocess.run([self.program, "run", experiment, "-o", results], check=True, capture_output=True)
         return read_rows(results, texts)
 
@@ -215,43 +228,74 @@ def read_rows(results, texts):
     return {k: [v[i] for i in range(len(texts))] for k, v in out.items()}
 
 
-def full_table(ours, theirs, texts):
+class Store:
+    """Numbers that are found already, a line each: what was stopped goes on, and theirs stay when ours is built anew."""
+
+    def __init__(self, work):
+        self.path = os.path.join(work, "numbers.jsonl")
+        self.known = {}
+        if os.path.exists(self.path):
+            with open(self.path, encoding="ascii") as f:
+                self.known = {json.dumps(k): v for k, v in map(json.loads, f)}
+
+    def get(self, key, make):
+        at = json.dumps(key)
+        if at not in self.known:
+            self.known[at] = make()
+            with open(self.path, "a", encoding="ascii") as f:
+                f.write(json.dumps([key, self.known[at]]) + "\n")
+        return self.known[at]
+
+
+def full_numbers(side, name, forms, texts, store, version):
+    """{(name, form): [text][kl, same, nll]}; a text's logits in float32 are computed where one of its forms is missing."""
+    exact = functools.lru_cache(maxsize=1)(lambda i: side.logits("float32", texts[i]))
+    out = {(name, form): [] for form in forms}
+    for i, t in enumerate(texts):
+        for form in forms:
+            out[name, form].append(store.get(["full", name, version, form, len(t["ids"]), i],
+                                             lambda i=i, form=form: moved(exact(i), side.logits(form, texts[i]), texts[i]["ids"])))
+    return {k: np.array(v) for k, v in out.items()}
+
+
+def full_table(ours, theirs, texts, store):
+    got = full_numbers(theirs, "transformers", ["weights", "bf16"], texts, store, "")
+    got |= full_numbers(ours, "depthkv", [f for f in ours.forms() if f != "float32"], texts, store, ours.version)
+    gap = store.get(["gap", ours.version, len(texts[0]["ids"])], lambda: moved(
+        theirs.logits("float32", texts[0]), ours.logits("float32", texts[0]), texts[0]["ids"])[0])
     print("| full cache | KL to float32, nats | same top token | nll less float32's | KL, ours less theirs |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    kl = {}
-    exact = {"transformers": list(theirs.logits("float32", texts)), "depthkv": list(ours.logits("float32", texts))}
-    gap = [moved(a, b, t["ids"])[0] for a, b, t in zip(exact["transformers"], exact["depthkv"], texts)]
-    rows = [("transformers", theirs, ["weights", "bf16"]), ("depthkv", ours, [f for f in ours.forms() if f != "float32"])]
-    for name, side, forms in rows:
-        for form in forms:
-            got = np.array([moved(e, x, t["ids"]) for e, x, t in zip(exact[name], side.logits(form, texts), texts)])
-            kl[name, form] = got[:, 0]
-            rival = kl.get(("transformers", form if form == "weights" else "bf16"))
-            less = shown(got[:, 0] - rival, "{:+.2g}") if name == "depthkv" else ""
-            print(f"| {name}, {form} | {shown(got[:, 0])} | {shown(got[:, 1], '{:.4f}')} | {shown(got[:, 2], '{:+.2g}')} | {less} |",
-                  flush=True)
-    print(f"\nBoth sides' float32 differ by a KL of {np.mean(gap):.2g}.\n")
+    for (name, form), of in got.items():
+        kl, top, nll = of.T
+        rival = got["transformers", form if form == "weights" else "bf16"][:, 0]
+        less = shown(kl - rival, "{:+.2g}") if name == "depthkv" else ""
+        print(f"| {name}, {form} | {shown(kl)} | {shown(top, '{:.4f}')} | {losses(nll)} | {less} |")
+    print(f"\nIn float32 the two sides differ by a KL of {gap:.1g} (first text).\n", flush=True)
 
 
-def pruned_table(ours, theirs, texts):
-    print("| pruned | transformers, bf16: overlap | depthkv, bf16 | overlap, ours less theirs | transformers, bf16: nll less float32's "
-          "| depthkv, bf16 |")
+def differences(exact, rounded):
+    return [[overlap(a[0], b[0]), b[1] - a[1]] for a, b in zip(exact, rounded)]
+
+
+def pruned_table(ours, theirs, texts, store):
+    what = [len(texts), len(texts[0]["ids"])]
+
+    def of_ours():  # all policies of a form are one experiment
+        of = {form: ours.pruned(form, texts) for form in ours.forms() if form != "weights"}
+        return {form: {f"{p} {k}": differences(of["float32"][p, k], of[form][p, k]) for p in POLICIES for k in KEEPS}
+                for form in of if form != "float32"}
+    our = store.get(["pruned", "depthkv", ours.version, *what], of_ours)
+    print("| pruned | transformers, bf16: overlap | depthkv: overlap | ours less theirs | transformers, bf16: nll less float32's "
+          "| depthkv: nll less float32's |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    forms = {f: ours.pruned(f, texts) for f in ours.forms()}
-    last = list(forms)[-1]  # the one nearest to theirs
     for policy in POLICIES:
         for keep in KEEPS:
-            exact, rounded = (list(theirs.pruned(form, texts, keep, policy)) for form in ("float32", "bf16"))
-            own = forms["float32"][policy, keep]
-            their = [(overlap(a[0], b[0]), b[1] - a[1]) for a, b in zip(exact, rounded)]
-            cells = {f: [(overlap(a[0], b[0]), b[1] - a[1]) for a, b in zip(own, forms[f][policy, keep])] for f in forms}
-            their, our = np.array(their), np.array(cells["bf16"])
-            print(f"| {policy}, {keep} | {shown(their[:, 0], '{:.4f}')} | {shown(our[:, 0], '{:.4f}')} "
-                  f"| {shown(our[:, 0] - their[:, 0], '{:+.4f}')} | {losses(their[:, 1])} | {losses(our[:, 1])} |", flush=True)
-            if last != "bf16":
-                more = np.array(cells[last])
-                print(f"| the same, {last} | | {shown(more[:, 0], '{:.4f}')} | {shown(more[:, 0] - their[:, 0], '{:+.4f}')} | "
-                      f"| {losses(more[:, 1])} |", flush=True)
+            their = np.array(store.get(["pruned", "transformers", *what, policy, keep], lambda p=policy, k=keep: differences(
+                theirs.pruned("float32", texts, k, p), theirs.pruned("bf16", texts, k, p))))
+            for form, of in our.items():
+                x = np.array(of[f"{policy} {keep}"])
+                print(f"| {policy}, {keep}{form[len('bf16'):]} | {shown(their[:, 0], '{:.4f}')} | {shown(x[:, 0], '{:.4f}')} "
+                      f"| {shown(x[:, 0] - their[:, 0], '{:+.4f}')} | {losses(their[:, 1])} | {losses(x[:, 1])} |", flush=True)
 
 
 def main():
@@ -259,11 +303,12 @@ def main():
     a.add_argument("model")
     a.add_argument("--depthkv", default="./depthkv")
     a.add_argument("--texts", type=int, default=16)
+    a.add_argument("--pruned", type=int, default=8, help="texts of the second table; at most --texts")
     a.add_argument("--tokens", type=int, default=512)
-    a.add_argument("--work", help="keeps the files there")
+    a.add_argument("--work", help="folder of the files; the same command goes on there")
     o = a.parse_args()
-    if not 2 <= o.texts <= len(PLACES):
-        a.error(f"--texts: 2 to {len(PLACES)}")
+    if not 2 <= o.pruned <= o.texts <= len(PLACES):
+        a.error(f"--texts: 2 to {len(PLACES)}, of which --pruned takes 2 or more")
     model = smollm2.Model(o.model)
     texts = []
     for book, after in PLACES[:o.texts]:
@@ -274,8 +319,10 @@ def main():
         work = os.path.abspath(o.work or scratch)
         os.makedirs(work, exist_ok=True)
         theirs, ours = Theirs(model, work), Ours(o.depthkv, o.model, work)
-        full_table(ours, theirs, texts)
-        pruned_table(ours, theirs, texts)
+        store = Store(work)
+        full_table(ours, theirs, texts, store)
+        pruned_table(ours, theirs, texts[:o.pruned], store)
 
 
-main()
+if __name__ == "__main__":
+    main()
