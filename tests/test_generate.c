@@ -36,14 +36,14 @@ static int generate(const char *option, const char *value)
 }
 
 /* What the last of the first n tokens predicts, read alone. */
-static void read_alone(const struct model *m, const int32_t *token, int n, float *logits)
+static void read_alone(const struct model *m, enum model_dtype cache, const int32_t *token, int n, float *logits)
 {
     struct workspace *w = workspace_create();
     struct prefill p = {.model = m,
                         .work = w,
                         .token = token,
                         .n = n,
-                        .cache = kvcache_create(&m->hp, n, NULL),
+                        .cache = kvcache_create_held(&m->hp, cache, n, NULL),
                         .want_logits = 1,
                         .logits = logits};
     ck_assert_int_eq(prefill_run(&p, NULL), 0);
@@ -74,10 +74,11 @@ START_TEST(logits_of_every_token_are_those_of_the_prompt_that_ends_there)
 {
     static const struct {
         const char *option;
-        enum model_dtype held_as, arithmetic;
-    } form[] = {{NULL, MODEL_F32, MODEL_F32},
-                {"--weight-dtype", MODEL_BF16, MODEL_F32},
-                {"--arithmetic", MODEL_BF16, MODEL_BF16}};
+        enum model_dtype held_as, arithmetic, cache;
+    } form[] = {{NULL, MODEL_F32, MODEL_F32, MODEL_F32},
+                {"--weight-dtype", MODEL_BF16, MODEL_F32, MODEL_F32},
+                {"--arithmetic", MODEL_BF16, MODEL_BF16, MODEL_F32},
+                {"--cache-dtype", MODEL_F32, MODEL_F32, MODEL_BF16}};
     char *path = rows_path("tiny.h5");
     int32_t token[N];
     float *first = NULL;
@@ -91,7 +92,7 @@ START_TEST(logits_of_every_token_are_those_of_the_prompt_that_ends_there)
         ck_assert_int_eq(generate(form[k].option, form[k].option ? "bf16" : NULL), 0);
         float *logits = read_logits(m->hp.n_vocab);
         for (int i = 0; i < N; i++) {
-            read_alone(m, token, i + 1, alone);
+            read_alone(m, form[k].cache, token, i + 1, alone);
             ck_assert_mem_eq(alone, logits + (size_t)i * vocab, vocab * sizeof *alone);
         }
         ck_assert(!first || memcmp(first, logits, N * vocab * sizeof *logits) != 0); /* the form is obeyed */

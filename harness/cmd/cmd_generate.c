@@ -28,6 +28,7 @@ static const char help[] =
     "  --show-tokens        print the prompt's and the output's tokens, one a line: index, id, text\n"
     "  --weight-dtype bf16  hold weights as bf16 (default f32)\n"
     "  --arithmetic bf16    products with weights in bf16 (default f32), which are then held so\n"
+    "  --cache-dtype bf16   hold keys and values as bf16 (default f32)\n"
     "  --logits FILE        write an HDF5 file with what every token of the prompt predicts: logits, float32\n"
     "                       [tokens][vocabulary], and token, int32 [tokens]\n"
     "  --reference          use the reference kernels (slow: plain loops, double precision)\n"
@@ -42,7 +43,7 @@ struct options {
     const char *model, *template_text;
     const char *typed;  /* the option that asked for the template */
     const char *logits; /* file that gets them; NULL: none asked for */
-    enum model_dtype weight_dtype, arithmetic;
+    enum model_dtype weight_dtype, arithmetic, cache_dtype;
     struct experiment around; /* its template, which stands around the prompt */
     int64_t n;
     int show, reference;
@@ -88,7 +89,7 @@ static int write_logits(const struct options *o, const struct model *m, struct w
     const uint64_t dim[] = {(uint64_t)p->ids.n, (uint64_t)m->hp.n_vocab};
     struct forward_row *row = mem_try(dim[0], sizeof *row, "rows of a prompt", e);
     float *logits = row ? mem_try(dim[0] * dim[1], sizeof *logits, "logits of every token", e) : NULL;
-    struct kvcache *cache[1] = {logits ? kvcache_create(&m->hp, p->ids.n, e) : NULL};
+    struct kvcache *cache[1] = {logits ? kvcache_create_held(&m->hp, o->cache_dtype, p->ids.n, e) : NULL};
     struct forward f = {.phase = o->reference ? FORWARD_REFERENCE : FORWARD_PREFILL,
                         .row = row,
                         .n_row = p->ids.n,
@@ -141,7 +142,7 @@ static int generate(const struct options *o, const char *text, size_t n_text, st
         goto out;
     logits = mem_try((size_t)m->hp.n_vocab, sizeof *logits, "logits", e);
     s = (struct sequence){.n = p.ids.n, .first_logits = logits, .max_new_tokens = (int)o->n};
-    s.cache = kvcache_create(&m->hp, p.ids.n + (int)o->n, e);
+    s.cache = kvcache_create_held(&m->hp, o->cache_dtype, p.ids.n + (int)o->n, e);
     if (!logits || !s.cache)
         goto out;
     struct prefill read = {.model = m,
@@ -190,7 +191,7 @@ static void read_stdin(struct str *out)
 
 int cmd_generate(int argc, char **argv)
 {
-    enum { SHOW = 256, REFERENCE, THREADS, TEMPLATE, WEIGHT_DTYPE, ARITHMETIC, LOGITS };
+    enum { SHOW = 256, REFERENCE, THREADS, TEMPLATE, WEIGHT_DTYPE, ARITHMETIC, CACHE_DTYPE, LOGITS };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},
         {"chat", no_argument, NULL, 'c'},
@@ -200,6 +201,7 @@ int cmd_generate(int argc, char **argv)
         {"threads", required_argument, NULL, THREADS},
         {"weight-dtype", required_argument, NULL, WEIGHT_DTYPE},
         {"arithmetic", required_argument, NULL, ARITHMETIC},
+        {"cache-dtype", required_argument, NULL, CACHE_DTYPE},
         {"logits", required_argument, NULL, LOGITS},
         {NULL, 0, NULL, 0},
     };
@@ -227,6 +229,10 @@ int cmd_generate(int argc, char **argv)
         case LOGITS: o.logits = optarg; break;
         case WEIGHT_DTYPE:
             if (parse_dtype("--weight-dtype", optarg, &o.weight_dtype))
+                return CLI_USAGE;
+            break;
+        case CACHE_DTYPE:
+            if (parse_dtype("--cache-dtype", optarg, &o.cache_dtype))
                 return CLI_USAGE;
             break;
         case ARITHMETIC:

@@ -190,6 +190,12 @@ class Ours:
         help_text = subprocess.run([self.program, "generate", "-h"], capture_output=True, text=True, check=True).stdout
         return {f: a for f, a in FORMS.items() if "cache_dtype" not in a or "--cache-dtype" in help_text}
 
+    def has_axes(self, form):
+        """Experiments of this build know what the form names."""
+        with open(os.path.join(HERE, "../../harness/experiment/axes.c"), encoding="utf-8") as f:
+            axes = f.read()
+        return all(f'.key = "{a}"' in axes for a in FORMS[form])
+
     def logits(self, form, text):
         out = os.path.join(self.work, "logits.h5")
         options = [w for k, v in FORMS[form].items() for w in ("--" + k.replace("_", "-"), v)]
@@ -258,8 +264,12 @@ def full_numbers(side, name, forms, texts, store, version):
     return {k: np.array(v) for k, v in out.items()}
 
 
+def their_full(theirs, texts, store):
+    return full_numbers(theirs, "transformers", ["weights", "bf16"], texts, store, "")
+
+
 def full_table(ours, theirs, texts, store):
-    got = full_numbers(theirs, "transformers", ["weights", "bf16"], texts, store, "")
+    got = their_full(theirs, texts, store)
     got |= full_numbers(ours, "depthkv", [f for f in ours.forms() if f != "float32"], texts, store, ours.version)
     gap = store.get(["gap", ours.version, len(texts[0]["ids"])], lambda: moved(
         theirs.logits("float32", texts[0]), ours.logits("float32", texts[0]), texts[0]["ids"])[0])
@@ -277,11 +287,16 @@ def differences(exact, rounded):
     return [[overlap(a[0], b[0]), b[1] - a[1]] for a, b in zip(exact, rounded)]
 
 
+def their_pruned(theirs, texts, store, policy, keep):
+    return np.array(store.get(["pruned", "transformers", len(texts), len(texts[0]["ids"]), policy, keep], lambda: differences(
+        theirs.pruned("float32", texts, keep, policy), theirs.pruned("bf16", texts, keep, policy))))
+
+
 def pruned_table(ours, theirs, texts, store):
     what = [len(texts), len(texts[0]["ids"])]
 
     def of_ours():  # all policies of a form are one experiment
-        of = {form: ours.pruned(form, texts) for form in ours.forms() if form != "weights"}
+        of = {form: ours.pruned(form, texts) for form in ours.forms() if form != "weights" and ours.has_axes(form)}
         return {form: {f"{p} {k}": differences(of["float32"][p, k], of[form][p, k]) for p in POLICIES for k in KEEPS}
                 for form in of if form != "float32"}
     our = store.get(["pruned", "depthkv", ours.version, *what], of_ours)
@@ -290,8 +305,7 @@ def pruned_table(ours, theirs, texts, store):
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for policy in POLICIES:
         for keep in KEEPS:
-            their = np.array(store.get(["pruned", "transformers", *what, policy, keep], lambda p=policy, k=keep: differences(
-                theirs.pruned("float32", texts, k, p), theirs.pruned("bf16", texts, k, p))))
+            their = their_pruned(theirs, texts, store, policy, keep)
             for form, of in our.items():
                 x = np.array(of[f"{policy} {keep}"])
                 print(f"| {policy}, {keep}{form[len('bf16'):]} | {shown(their[:, 0], '{:.4f}')} | {shown(x[:, 0], '{:.4f}')} "
@@ -320,6 +334,10 @@ def main():
         os.makedirs(work, exist_ok=True)
         theirs, ours = Theirs(model, work), Ours(o.depthkv, o.model, work)
         store = Store(work)
+        their_full(theirs, texts, store)  # first what does not change with our program
+        for policy in POLICIES:
+            for keep in KEEPS:
+                their_pruned(theirs, texts[:o.pruned], store, policy, keep)
         full_table(ours, theirs, texts, store)
         pruned_table(ours, theirs, texts[:o.pruned], store)
 
