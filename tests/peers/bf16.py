@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What bf16 moves, ours beside transformers' own: the same texts through both, in float32 and in bf16.
 
-    python3 tests/peers/bf16.py MODEL.h5 [--depthkv ./depthkv] [--texts 16] [--pruned 8] [--tokens 512] [--work DIR]
+    python3 tests/peers/bf16.py MODEL.h5 [--depthkv ./depthkv] [--texts 16] [--pruned 8] [--policies keydiff,snapkv] [--work DIR]
 
 MODEL.h5 is SmolLM2 as `make smollm2` imports it. Needs what tests/vectors/make_kvpress.py needs. Prints two tables in Markdown:
 
@@ -299,7 +299,7 @@ def pruned_table(ours, theirs, texts, store):
         of = {form: ours.pruned(form, texts) for form in ours.forms() if form != "weights" and ours.has_axes(form)}
         return {form: {f"{p} {k}": differences(of["float32"][p, k], of[form][p, k]) for p in POLICIES for k in KEEPS}
                 for form in of if form != "float32"}
-    our = store.get(["pruned", "depthkv", ours.version, *what], of_ours)
+    our = store.get(["pruned", "depthkv", ours.version, *what, *POLICIES], of_ours)
     print("| pruned | transformers, bf16: overlap | depthkv: overlap | ours less theirs | transformers, bf16: nll less float32's "
           "| depthkv: nll less float32's |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
@@ -318,11 +318,14 @@ def main():
     a.add_argument("--depthkv", default="./depthkv")
     a.add_argument("--texts", type=int, default=16)
     a.add_argument("--pruned", type=int, default=8, help="texts of the second table; at most --texts")
+    a.add_argument("--policies", default=",".join(POLICIES), help="of the second table (default: %(default)s)")
     a.add_argument("--tokens", type=int, default=512)
     a.add_argument("--work", help="folder of the files; the same command goes on there")
     o = a.parse_args()
     if not 2 <= o.pruned <= o.texts <= len(PLACES):
         a.error(f"--texts: 2 to {len(PLACES)}, of which --pruned takes 2 or more")
+    for policy in set(POLICIES) - set(o.policies.split(",")):
+        del POLICIES[policy]
     model = smollm2.Model(o.model)
     texts = []
     for book, after in PLACES[:o.texts]:
