@@ -7,6 +7,8 @@
 #include "harness/base/timing.h"
 #include "models/attention_int.h"
 #include "models/kernels.h"
+#include "models/kernels_bf16.h"
+#include "models/kernels_bf16_rows.h"
 #include "models/kernels_many.h"
 #include "models/kernels_rows.h"
 
@@ -16,7 +18,8 @@
  * the weights of a whole tile are kept, and multiplied by each row's final factor when that is known. */
 
 enum {
-    KEY_BLOCK = 512,
+    KEY_BLOCK = ATTENTION_KEYS,
+    NARROW_ROWS = 64, /* stacked rows at a time in bf16 arithmetic: their scores stay in the first-level cache */
     APART = 16, /* added to the length of rows that would all begin in the same few sets of a cache */
     STACK = 192 /* about as many rows, queries times heads of a group, make one tile */
 };
@@ -67,6 +70,7 @@ void attention_scratch_destroy(struct attention_scratch *s)
         return;
     free_threads(s);
     attention_gather_fini(&s->gather);
+    attention_packed_fini(&s->packed);
     attention_cells_destroy(s->cells);
     mem_free(s);
 }
@@ -114,6 +118,7 @@ static int query_block(const struct hparams *hp)
 struct tile {
     const struct attention_job *j;
     struct attention_gather *g;
+    const struct attention_packed *packed; /* bf16 arithmetic; NULL: float */
     int h, block, first, n, base; /* KV head; query block; first row; rows; entries older than this call's rows */
     int windowed;                 /* the layer sees only what is recent */
     int stack;                    /* n_group * n */
@@ -122,31 +127,39 @@ struct tile {
     int n_block;                  /* blocks of keys so far */
     int begun;                    /* `sum` holds something */
     int *begin;                   /* [n_block + 1] first key of a block; when keep */
+    size_t width;                 /* of sum: head_dim, with the padding that bf16 products ask for */
     float *query;                 /* [stack][head_dim] scaled queries */
-    float *sum;                   /* [stack][head_dim] weighted values so far */
+    float *sum;                   /* [stack][width] weighted values so far */
     float *max, *total;           /* [stack] so far */
     float *factor; /* [n_block][stack] maximum that a block's weights refer to, then what normalises them; when keep */
-    float *room;   /* kernels_many_room */
+    float *room;   /* kernels_many_room; of bf16 arithmetic the scores of some rows, [NARROW_ROWS][NARROW_LD] */
     float *wide;   /* [KEY_BLOCK][head_dim] a block's keys, then its values, where they are held as bf16 */
     float *score;  /* [stack][ld] */
+    uint16_t *query16, *weight16; /* bf16 arithmetic: tiles of the queries; of some rows' weights of a block */
 };
+
+enum { NARROW_LD = KEY_BLOCK + APART };
 
 /* Floats of a tile's buffer; with at != NULL also lays the tile out there. */
 static size_t tile_layout(struct tile *t, int stack, int n_key, int keep, float *at)
 {
-    size_t d = (size_t)t->j->hp->head_dim, rows = (size_t)stack;
+    size_t d = (size_t)t->j->hp->head_dim, rows = (size_t)stack, narrow = t->j->arithmetic == MODEL_BF16;
+    size_t width = narrow ? (d + KERNELS_BF16_OUTPUTS - 1) / KERNELS_BF16_OUTPUTS * KERNELS_BF16_OUTPUTS : d;
     size_t blocks = keep ? (size_t)n_key / KEY_BLOCK + 2 : 0; /* segment and tail each end with a partial one */
     size_t ld = keep ? ((size_t)n_key + 15) / 16 * 16 : KEY_BLOCK, total = 0;
     ld += ld % 256 ? 0 : APART;
+    ld += narrow ? KERNELS_BF16_TERMS : 0; /* whole blocks of weights are written */
     size_t size[] = {blocks + 1,
                      rows * d,
-                     rows * d,
+                     rows * width,
                      rows,
                      rows,
                      blocks * rows,
-                     kernels_many_room(stack, t->j->hp->head_dim),
-                     kvrows_room(kvcache_held_as(t->j->cache[0]), KEY_BLOCK * d),
-                     rows * ld};
+                     narrow ? (size_t)NARROW_ROWS * NARROW_LD : kernels_many_room(stack, t->j->hp->head_dim),
+                     narrow ? 0 : kvrows_room(kvcache_held_as(t->j->cache[0]), KEY_BLOCK * d),
+                     narrow && !keep ? 0 : rows * ld,
+                     narrow ? kernels_bf16_words(rows, d) / 2 : 0,
+                     narrow ? kernels_bf16_words(NARROW_ROWS, KEY_BLOCK) / 2 : 0};
     enum { N_VIEW = sizeof size / sizeof *size };
     float *view[N_VIEW] = {0};
     for (int i = 0; i < N_VIEW; i++) {
@@ -163,6 +176,9 @@ static size_t tile_layout(struct tile *t, int stack, int n_key, int keep, float 
     t->room = view[6];
     t->wide = view[7];
     t->score = view[8];
+    t->query16 = (uint16_t *)(void *)view[9];
+    t->weight16 = (uint16_t *)(void *)view[10];
+    t->width = width;
     t->stack = stack;
     t->keep = keep;
     t->ld = ld;
@@ -183,6 +199,11 @@ static void load_queries(const struct tile *t)
         t->max[s] = -INFINITY;
         t->total[s] = 0;
     }
+    if (!t->packed)
+        return;
+    kernels_bf16_round(t->query16, t->query, d, t->stack, t->j->hp->head_dim);
+    memset(t->weight16, 0, kernels_bf16_words(NARROW_ROWS, KEY_BLOCK) * sizeof *t->weight16);
+    memset(t->sum, 0, (size_t)t->stack * t->width * sizeof *t->sum);
 }
 
 /* The oldest position that stacked row s sees. */
@@ -200,25 +221,36 @@ static void hide(const struct tile *t, float *x, int s, const int32_t *pos, int 
             x[k] = value;
 }
 
-/* Scores of one row of a block -> weights 2^(score - max); what lies beyond the visible keys becomes zero. */
-static void weigh(const struct tile *t, float *x, int s, int visible, int n, const int32_t *pos)
+/* Of `visible` scores of a row, those that it sees: hidden ones become -infinity. 0: it sees none. */
+static int seen(const struct tile *t, float *x, int s, int visible, int n, const int32_t *pos)
 {
-    size_t d = (size_t)t->j->hp->head_dim;
     visible = visible < 0 ? 0 : visible > n ? n : visible;
     if (visible && t->windowed) {
         hide(t, x, s, pos, visible, -INFINITY);
         visible = kernels_max(x, visible) == -INFINITY ? 0 : visible;
     }
+    return visible;
+}
+
+/* A new maximum: what has been summed is scaled down. */
+static void rise(const struct tile *t, int s, float top)
+{
+    if (top <= t->max[s])
+        return;
+    if (t->total[s] > 0) {
+        float by = exp2f(t->max[s] - top);
+        t->total[s] *= by;
+        kernels_scale(t->sum + (size_t)s * t->width, (int)t->width, by);
+    }
+    t->max[s] = top;
+}
+
+/* Scores of one row of a block -> weights 2^(score - max); what lies beyond the visible keys becomes zero. */
+static void weigh(const struct tile *t, float *x, int s, int visible, int n, const int32_t *pos)
+{
+    visible = seen(t, x, s, visible, n, pos);
     if (visible) {
-        float top = kernels_max(x, visible);
-        if (top > t->max[s]) {
-            if (t->total[s] > 0) {
-                float by = exp2f(t->max[s] - top);
-                t->total[s] *= by;
-                kernels_scale(t->sum + (size_t)s * d, (int)d, by);
-            }
-            t->max[s] = top;
-        }
+        rise(t, s, kernels_max(x, visible));
         t->total[s] += kernels_exp2_sum(x, visible, t->max[s]);
         if (t->windowed)
             hide(t, x, s, pos, visible, 0);
@@ -256,18 +288,48 @@ static void add_block(struct tile *t, float *x, struct kv_rows k, struct kv_rows
     t->begun = 1;
 }
 
-/* Keys [0, n) of one array, which come after `before` others. */
-static void add_keys(struct tile *t, struct kv_rows k, struct kv_rows v, const int32_t *pos, int n, int before)
+/* The same in bf16 arithmetic, some rows at a time; kept: where their weights stay, or NULL. A row's weights are relative
+ * to a whole number, so that scaling is exact and it does not depend on the block what a weight is rounded to. */
+static void add_narrow(struct tile *t, float *kept, const struct attention_factors *f, const int32_t *pos, int n,
+                       int at)
+{
+    const struct hparams *hp = t->j->hp;
+    int padded = (n + KERNELS_BF16_TERMS - 1) / KERNELS_BF16_TERMS * KERNELS_BF16_TERMS;
+    for (int from = 0; from < t->stack; from += NARROW_ROWS) {
+        int rows = t->stack - from < NARROW_ROWS ? t->stack - from : NARROW_ROWS;
+        const uint16_t *query = t->query16 + kernels_bf16_words((size_t)from, (size_t)hp->head_dim);
+        kernels_bf16_product(t->room, NARROW_LD, query, hp->head_dim, rows, f->keys, f->key_ld, n, hp->head_dim, 0);
+        for (int r = 0; r < rows; r++) {
+            int s = from + r, visible = t->base + t->first + s % t->n + 1 - at;
+            float *x = t->room + (size_t)r * NARROW_LD;
+            attention_cap(hp, x, (size_t)n);
+            visible = seen(t, x, s, visible, n, pos);
+            if (visible)
+                rise(t, s, attention_whole(kernels_max(x, visible)));
+            t->total[s] += kernels_bf16_weigh(kernels_bf16_row(t->weight16, KEY_BLOCK, r),
+                                              kept ? kept + (size_t)s * t->ld : NULL, x, visible, padded, t->max[s]);
+        }
+        kernels_bf16_product(t->sum + (size_t)from * t->width, t->width, t->weight16, KEY_BLOCK, rows, f->values,
+                             f->value_ld, hp->head_dim, n, 1);
+    }
+}
+
+/* Keys [0, n) of the segment or of the tail, which come after `before` others. */
+static void add_keys(struct tile *t, struct kv_rows k, struct kv_rows v, const int32_t *pos, int n, int tail, int before)
 {
     size_t d = (size_t)t->j->hp->head_dim, stack = (size_t)t->stack;
     for (int from = 0; from < n; from += KEY_BLOCK) {
         int now = n - from < KEY_BLOCK ? n - from : KEY_BLOCK, at = before + from;
         float *x = t->score + (t->keep ? (size_t)at : 0);
-        if (!is_past(t, pos + from, now))
-            add_block(t, x, kvrows_at(k, (size_t)from * d), kvrows_at(v, (size_t)from * d), pos + from, now, at);
-        else
+        if (is_past(t, pos + from, now)) {
             for (size_t s = 0; t->keep && s < stack; s++)
                 memset(x + s * t->ld, 0, (size_t)now * sizeof *x);
+        } else if (t->packed) {
+            struct attention_factors f = attention_factors(t->packed, t->j, t->h, tail, from);
+            add_narrow(t, t->keep ? x : NULL, &f, pos + from, now, at);
+        } else {
+            add_block(t, x, kvrows_at(k, (size_t)from * d), kvrows_at(v, (size_t)from * d), pos + from, now, at);
+        }
         if (t->keep) {
             memcpy(t->factor + (size_t)t->n_block * stack, t->max, stack * sizeof *t->max);
             t->begin[t->n_block] = at;
@@ -315,12 +377,12 @@ static int tile_run(struct tile *t, struct err *e)
     size_t d = (size_t)hp->head_dim;
     load_queries(t);
     if (n_seg)
-        add_keys(t, seg->k, seg->v, seg->pos, n_seg, 0);
-    add_keys(t, tail->k, tail->v, tail->pos, t->base - n_seg + t->first + t->n, n_seg);
+        add_keys(t, seg->k, seg->v, seg->pos, n_seg, 0, 0);
+    add_keys(t, tail->k, tail->v, tail->pos, t->base - n_seg + t->first + t->n, 1, n_seg);
     for (int s = 0; s < t->stack; s++) {
         float *to =
             j->out + ((size_t)(t->first + s % t->n) * (size_t)hp->n_head + (size_t)(t->h * hp->n_group + s / t->n)) * d;
-        memcpy(to, t->sum + (size_t)s * d, d * sizeof *to);
+        memcpy(to, t->sum + (size_t)s * t->width, d * sizeof *to);
         kernels_scale(to, (int)d, 1.0f / t->total[s]);
     }
     if (!t->keep)
@@ -363,7 +425,8 @@ int attention_prefill(struct attention_scratch *s, const struct attention_job *j
         widest = n > widest ? n : widest;
     }
     if (attention_gather_begin(&s->gather, j, block_rows, e) ||
-        attention_reserve(s, n_thread, tile_layout(&size, hp->n_group * block_rows, widest, keep, NULL), e))
+        attention_reserve(s, n_thread, tile_layout(&size, hp->n_group * block_rows, widest, keep, NULL), e) ||
+        (j->arithmetic == MODEL_BF16 && attention_pack(&s->packed, j, e)))
         return -1;
     /* the longest tiles first, so that the threads end together; which thread takes which changes no bit */
     int shared =
@@ -373,6 +436,7 @@ int attention_prefill(struct attention_scratch *s, const struct attention_job *j
         struct tile t = {
             .j = j,
             .g = &s->gather,
+            .packed = j->arithmetic == MODEL_BF16 ? &s->packed : NULL,
             .windowed = model_layer_kind(hp, j->layer) == MODEL_LAYER_WINDOW,
             .h = serial ? i / n_block : i % hp->n_kv_head,
             .block = serial ? i % n_block : n_block - 1 - i / hp->n_kv_head,

@@ -7,6 +7,7 @@
 
 struct attention_job {
     const struct hparams *hp;
+    enum model_dtype arithmetic; /* MODEL_BF16: both factors of both products are rounded (transformer.h) */
     int layer;
     const struct forward_row *row;
     int n_row;

@@ -15,6 +15,7 @@
 
 #include "harness/base/mem.h"
 #include "models/attention_int.h"
+#include "models/half.h"
 #include "models/kernels.h"
 #include "models/kernels_few.h"
 #include "models/kernels_rows.h"
@@ -173,11 +174,11 @@ static size_t lanes_of(int rows)
     return ((size_t)rows + 7) / 8 * 8;
 }
 
-/* Floats of one thread: queries [head_dim][STACK], scores [CHUNK][STACK], values [STACK][head_dim], two rows, and a
- * chunk of keys or values where some cache holds them as bf16. */
+/* Floats of one thread: queries [head_dim][STACK], scores [CHUNK][STACK], values [STACK][head_dim], three rows, and a
+ * chunk of keys or values where some cache holds them as bf16, or where they are rounded to that. */
 static size_t scratch_floats(const struct attention_job *j)
 {
-    size_t d = (size_t)j->hp->head_dim, wide = 0;
+    size_t d = (size_t)j->hp->head_dim, wide = kvrows_room(j->arithmetic, CHUNK * d);
     for (int c = 0; c < j->n_cache && !wide; c++)
         wide = kvrows_room(kvcache_held_as(j->cache[c]), CHUNK * d);
     return (size_t)STACK * (2 * d + CHUNK + 3) + 64 + wide;
@@ -196,8 +197,8 @@ static int hidden(const struct sight *s, const int32_t *pos, int k)
 
 /* Maximum over the keys that each row sees, 2^(score - maximum) in place, zero beyond, and their sum; key by key, all
  * rows at once. */
-static void weigh(float *score, size_t ld, int rows, int n, const struct sight *sight, const int32_t *pos, float *top,
-                  float *total)
+static void weigh(float *score, size_t ld, int rows, int n, const struct sight *sight, const int32_t *pos, int whole,
+                  float *top, float *total)
 {
     int ragged = 0;
     for (int s = 0; s < rows; s++)
@@ -206,7 +207,7 @@ static void weigh(float *score, size_t ld, int rows, int n, const struct sight *
         for (int s = 0; s < rows; s++)
             if (hidden(&sight[s], pos, k))
                 score[(size_t)k * ld + (size_t)s] = -INFINITY;
-    kernels_exp2_columns(score, ld, n, top, total);
+    kernels_exp2_columns(score, ld, n, whole, top, total);
     for (int s = 0; s < rows; s++)
         total[s] = top[s] == -INFINITY ? 0 : total[s];
     for (int k = 0; ragged && k < n; k++)
@@ -215,9 +216,9 @@ static void weigh(float *score, size_t ld, int rows, int n, const struct sight *
                 score[(size_t)k * ld + (size_t)s] = 0;
 }
 
-/* The same for few rows, which have their scores in a row each: the sums come with the values. */
+/* The same for few rows, which have their scores in a row each. */
 static void weigh_rows(float *score, size_t ld, int rows, int n, const struct sight *sight, const int32_t *pos,
-                       float *top)
+                       int whole, float *top, float *total)
 {
     for (int s = 0; s < rows; s++) {
         float *x = score + (size_t)s * ld;
@@ -225,11 +226,41 @@ static void weigh_rows(float *score, size_t ld, int rows, int n, const struct si
         for (int k = 0; windowed && k < visible; k++)
             x[k] = hidden(&sight[s], pos, k) ? -INFINITY : x[k];
         top[s] = visible ? kernels_max(x, visible) : -INFINITY;
+        top[s] = whole ? attention_whole(top[s]) : top[s];
         visible = top[s] == -INFINITY ? 0 : visible;
         kernels_exp2(x, visible, top[s]);
         for (int k = 0; windowed && k < visible; k++)
             x[k] = hidden(&sight[s], pos, k) ? 0 : x[k];
         memset(x + visible, 0, (size_t)(n - visible) * sizeof *x);
+    }
+    for (int s = 0; s < rows; s++)
+        total[s] = 0;
+    for (int k = 0; whole && k < n; k++) /* otherwise the sums come with the values */
+        for (int s = 0; s < rows; s++)
+            total[s] += score[(size_t)s * ld + (size_t)k];
+}
+
+/* n numbers of keys or values as factors: rounded, unless they are so already, where the arithmetic is bf16. */
+static struct kv_rows factors(const struct attention_job *j, struct kv_rows x, size_t n, float *room)
+{
+    if (j->arithmetic != MODEL_BF16 || !x.f32)
+        return x;
+    half_round_floats(room, x.f32, n);
+    return (struct kv_rows){.f32 = room};
+}
+
+/* Keeps the weights of a chunk's n keys, not yet normalised, of those rows that the tap sees: of stacked row s at
+ * weight[s * row_step + key * key_step]. */
+static void keep_shown(const struct attention_cells *c, const struct task *t, int n_group, const float *weight,
+                       size_t row_step, size_t key_step, int n)
+{
+    for (int s = 0; s < t->n; s++) {
+        int row;
+        const struct owner *o = locate(c, t, n_group, t->from + s, &row);
+        float *to = c->weight + o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) +
+                    (size_t)(t->tail ? o->n_seg : 0) + (size_t)t->chunk * CHUNK;
+        for (size_t i = 0; o->show && i < (size_t)n; i++)
+            to[i] = weight[(size_t)s * row_step + i * key_step];
     }
 }
 
@@ -240,13 +271,13 @@ static void run_task(const struct attention_cells *c, const struct attention_job
     const struct owner *head = &c->owner[t->owner];
     const struct kv_tail *tail = kvcache_tail(j->cache[head->cache], j->layer, head->head);
     struct kv_rows k = t->tail ? tail->k : head->segment->k, v = t->tail ? tail->v : head->segment->v;
-    int few = kernels_few_takes(t->n, k, hp->head_dim);
+    int few = kernels_few_takes(t->n, k, hp->head_dim), narrow = j->arithmetic == MODEL_BF16;
     size_t d = (size_t)hp->head_dim, ld = few ? CHUNK : lanes_of(t->n);
     size_t row_step = few ? d : 1, dim_step = few ? 1 : ld; /* of queries */
     size_t score_step = few ? ld : 1, key_step = few ? 1 : ld;
     float scale = attention_query_scale(hp);
     float *query = buffer, *score = query + (size_t)STACK * d, *value = score + (size_t)CHUNK * STACK;
-    float *top = value + (size_t)STACK * d, *total = top + STACK, *wide = total + STACK;
+    float *top = value + (size_t)STACK * d, *total = top + STACK, *room = total + 2 * STACK;
     struct sight sight[STACK];
     int first = t->chunk * CHUNK, n = (t->tail ? head->n_tail : head->n_seg) - first;
     n = n < CHUNK ? n : CHUNK;
@@ -258,7 +289,7 @@ static void run_task(const struct attention_cells *c, const struct attention_job
         int g = row / o->rows, r = row % o->rows;
         const float *q = j->q + (size_t)(o->first + r) * j->ldq + (size_t)(o->head * hp->n_group + g) * d;
         for (size_t i = 0; i < d; i++)
-            query[i * dim_step + (size_t)s * row_step] = q[i] * scale;
+            query[i * dim_step + (size_t)s * row_step] = narrow ? half_round_bf16(q[i] * scale) : q[i] * scale;
         int visible = t->tail ? o->n_tail - o->rows + r + 1 - first : n;
         sight[s].visible = visible < 0 ? 0 : visible > n ? n : visible;
         sight[s].oldest = attention_oldest(hp, j->layer, j->row[o->first + r].pos);
@@ -266,19 +297,25 @@ static void run_task(const struct attention_cells *c, const struct attention_job
     k = kvrows_at(k, (size_t)first * d);
     v = kvrows_at(v, (size_t)first * d);
     const int32_t *pos = (t->tail ? tail->pos : head->segment->pos) + first;
+    struct kv_rows key = factors(j, k, (size_t)n * d, room);
     if (few) {
-        kernels_few_scores(score, ld, query, t->n, k, n, hp->head_dim, v);
+        kernels_few_scores(score, ld, query, t->n, key, n, hp->head_dim, v);
         for (int s = 0; s < t->n; s++)
             attention_cap(hp, score + (size_t)s * ld, (size_t)n);
-        weigh_rows(score, ld, t->n, n, sight, pos, top);
-        kernels_few_values(value, total, score, ld, t->n, v, n, hp->head_dim);
+        weigh_rows(score, ld, t->n, n, sight, pos, narrow, top, total);
     } else {
-        const float *key = kvrows_read(k, (size_t)n * d, wide);
-        kernels_rows(score, ld, key, d, 1, n, query, ld, (int)ld, hp->head_dim);
+        kernels_rows(score, ld, kvrows_read(key, (size_t)n * d, room), d, 1, n, query, ld, (int)ld, hp->head_dim);
         attention_cap(hp, score, (size_t)n * ld);
-        weigh(score, ld, t->n, n, sight, pos, top, total);
-        kernels_rows(value, d, score, 1, ld, t->n, kvrows_read(v, (size_t)n * d, wide), d, hp->head_dim, n);
+        weigh(score, ld, t->n, n, sight, pos, narrow, top, total);
     }
+    keep_shown(c, t, hp->n_group, score, score_step, key_step, n);
+    for (size_t s = 0; narrow && s < (few ? (size_t)t->n : (size_t)n); s++) /* the sums are of what was not rounded */
+        half_round_floats(score + s * ld, score + s * ld, few ? (size_t)n : ld);
+    struct kv_rows weighed = factors(j, v, (size_t)n * d, room);
+    if (few)
+        kernels_few_values(value, narrow ? total + STACK : total, score, ld, t->n, weighed, n, hp->head_dim);
+    else
+        kernels_rows(value, d, score, 1, ld, t->n, kvrows_read(weighed, (size_t)n * d, room), d, hp->head_dim, n);
     for (int s = 0; s < t->n; s++) {
         int row;
         const struct owner *o = locate(c, t, hp->n_group, t->from + s, &row);
@@ -287,10 +324,6 @@ static void run_task(const struct attention_cells *c, const struct attention_job
         part[0] = top[s];
         part[1] = total[s];
         memcpy(part + PART_EXTRA, value + (size_t)s * d, d * sizeof *part);
-        size_t at =
-            o->weight + (size_t)row * (size_t)(o->n_seg + o->n_tail) + (size_t)(t->tail ? o->n_seg : 0) + (size_t)first;
-        for (int i = 0; o->show && i < n; i++)
-            c->weight[at + (size_t)i] = score[(size_t)i * key_step + (size_t)s * score_step];
     }
 }
 

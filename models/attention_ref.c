@@ -3,33 +3,66 @@
 
 #include "harness/base/mem.h"
 #include "models/attention_int.h"
+#include "models/half.h"
 #include "models/kernels_ref.h"
 
-/* One query by the definition, in double precision. It sees positions from `oldest` on. */
-static void reference_row(const struct hparams *hp, const float *q, const struct kv_segment *seg,
+/* x[n] becomes softmax(x). */
+static double weigh_wide(double *x, int n)
+{
+    kernels_ref_softmax(x, n);
+    return 1;
+}
+
+/* In bf16 arithmetic scores are powers of two, and weights are rounded before they are divided by the sum that is
+ * returned: so they are relative to a whole number, which changes none but in its exponent. */
+static double weigh_narrow(double *x, int n)
+{
+    double top = x[0], sum = 0;
+    for (int i = 1; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    for (int i = 0; i < n; i++)
+        sum += x[i] = exp2(x[i] - ceil(top));
+    return sum;
+}
+
+/* One number of a query, key, weight or value as a factor. */
+static double factor(int narrow, double x)
+{
+    return narrow ? (double)half_round_bf16((float)x) : x;
+}
+
+/* One query by the definition, in double precision. It sees positions from `oldest` on. score becomes the softmax. */
+static void reference_row(const struct attention_job *j, const float *q, const struct kv_segment *seg,
                           const struct kv_tail *tail, int n_tail, int32_t oldest, double *score, float *out)
 {
-    int n_seg = seg ? seg->n : 0;
+    const struct hparams *hp = j->hp;
+    int narrow = j->arithmetic == MODEL_BF16, n_seg = seg ? seg->n : 0, n = n_seg + n_tail;
+    double root = sqrt(hp->query_scalar != 0 ? hp->query_scalar : (double)hp->head_dim);
+    double cap = hp->attention_cap * (narrow ? 1 / log(2) : 1);
+    float scale = narrow ? attention_query_scale(hp) : 1; /* of the query, which is rounded then, not of the score */
     size_t d = (size_t)hp->head_dim;
-    for (int i = 0; i < n_seg + n_tail; i++) {
+    for (int i = 0; i < n; i++) {
         struct kv_rows k = i < n_seg ? kvrows_at(seg->k, (size_t)i * d) : kvrows_at(tail->k, (size_t)(i - n_seg) * d);
         score[i] = 0;
         for (size_t x = 0; x < d; x++)
-            score[i] += (double)q[x] * (double)kvrows_number(k, x);
-        score[i] /= sqrt(hp->query_scalar != 0 ? hp->query_scalar : (double)hp->head_dim);
-        if (hp->attention_cap != 0)
-            score[i] = hp->attention_cap * tanh(score[i] / hp->attention_cap);
+            score[i] += factor(narrow, (double)(q[x] * scale)) * factor(narrow, (double)kvrows_number(k, x));
+        score[i] /= narrow ? 1 : root;
+        if (cap != 0)
+            score[i] = cap * tanh(score[i] / cap);
         if ((i < n_seg ? seg->pos[i] : tail->pos[i - n_seg]) < oldest)
             score[i] = -INFINITY;
     }
-    kernels_ref_softmax(score, n_seg + n_tail);
+    double total = narrow ? weigh_narrow(score, n) : weigh_wide(score, n);
     for (size_t x = 0; x < d; x++) {
         double sum = 0;
-        for (int i = 0; i < n_seg + n_tail; i++)
-            sum += score[i] * (double)(i < n_seg ? kvrows_number(seg->v, (size_t)i * d + x)
-                                                 : kvrows_number(tail->v, (size_t)(i - n_seg) * d + x));
-        out[x] = (float)sum;
+        for (int i = 0; i < n; i++)
+            sum += factor(narrow, score[i]) *
+                   factor(narrow, (double)(i < n_seg ? kvrows_number(seg->v, (size_t)i * d + x)
+                                                     : kvrows_number(tail->v, (size_t)(i - n_seg) * d + x)));
+        out[x] = (float)(sum / total);
     }
+    for (int i = 0; i < n; i++)
+        score[i] /= total;
 }
 
 int attention_reference(struct attention_scratch *s, const struct attention_job *j, struct err *e)
@@ -54,7 +87,7 @@ int attention_reference(struct attention_scratch *s, const struct attention_job 
             for (int r = 0; r < rows; r++) {
                 int row = first[c] + r, n_tail = tail->n - rows + r + 1, n = (seg ? seg->n : 0) + n_tail;
                 size_t at = (size_t)q * (size_t)hp->head_dim;
-                reference_row(hp, j->q + (size_t)row * j->ldq + at, seg, tail, n_tail,
+                reference_row(j, j->q + (size_t)row * j->ldq + at, seg, tail, n_tail,
                               attention_oldest(hp, j->layer, j->row[row].pos), score,
                               j->out + (size_t)row * (size_t)hp->n_head * (size_t)hp->head_dim + at);
                 for (int i = 0; i < n; i++)

@@ -63,15 +63,22 @@ float half_round_bf16(float x)
     return half_from_bf16(h & 0x7F80 ? h : h & 0x8000);
 }
 
-/* Without a branch, so that vectors do it. */
 CPU_CLONES void half_round_row(uint16_t *to, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         uint32_t u;
         memcpy(&u, x + i, sizeof u);
-        uint32_t nan = (u & 0x7FFFFFFF) > 0x7F800000, near = (u + 0x7FFF + (u >> 16 & 1)) >> 16;
-        uint32_t h = nan ? u >> 16 | 0x40 : near;
-        to[i] = (uint16_t)(h & 0x7F80 ? h : h & 0x8000);
+        to[i] = (uint16_t)half_bits_bf16(u);
+    }
+}
+
+CPU_CLONES void half_round_floats(float *to, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, x + i, sizeof u);
+        u = half_bits_bf16(u) << 16;
+        memcpy(to + i, &u, sizeof u);
     }
 }
 

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "harness/base/cpu.h"
+#include "models/exp2.h"
 
 /* One binary for every x86-64: the loader picks the widest version. Contraction to fused multiply-add is asked for
  * here only, where every block shape contracts alike. */
@@ -158,26 +159,9 @@ CPU_CLONES void kernels_rope(float *x, const float *cosine, const float *sine, i
     }
 }
 
-/* 2^x = 2^n 2^r: n = round(x), r = x - n exactly, |r| <= 1/2; 2^r by a polynomial of degree 5, fitted
- * for the least largest relative error (9.2e-8); 2^n is added to the exponent. Branch-free, so that loops over it
- * vectorise. Arguments below -126 count as -126. */
 static inline __attribute__((always_inline)) float fast_exp2(float x)
 {
-    x = x < -126.0f ? -126.0f : x > 127.0f ? 127.0f : x;
-    float n = x + 12582912.0f;
-    uint32_t bits, whole;
-    memcpy(&whole, &n, sizeof whole);
-    float r = x - (n - 12582912.0f);
-    float p = 0.00132647274f;
-    p = p * r + 0.00967151310f;
-    p = p * r + 0.0555073373f;
-    p = p * r + 0.240222421f;
-    p = p * r + 0.693146978f;
-    p = p * r + 1.0f;
-    memcpy(&bits, &p, sizeof bits);
-    bits += whole << 23; /* the magic number's own bits fall out at the top */
-    memcpy(&p, &bits, sizeof p);
-    return p;
+    return exp2_from(x, -126.0f);
 }
 
 CPU_CLONES float kernels_exp2_sum(float *x, int n, float top)
@@ -198,7 +182,7 @@ CPU_CLONES float kernels_exp2_sum(float *x, int n, float top)
     return reduce(v);
 }
 
-CPU_CLONES void kernels_exp2_columns(float *score, size_t ld, int n, float *top, float *total)
+CPU_CLONES void kernels_exp2_columns(float *score, size_t ld, int n, int whole, float *top, float *total)
 {
     for (size_t c = 0; c < ld; c += EIGHT) {
         float high[EIGHT], sum[EIGHT] = {0}; /* in registers */
@@ -209,6 +193,8 @@ CPU_CLONES void kernels_exp2_columns(float *score, size_t ld, int n, float *top,
             for (int j = 0; j < EIGHT; j++)
                 high[j] = x[j] > high[j] ? x[j] : high[j];
         }
+        for (int j = 0; whole && j < EIGHT; j++)
+            high[j] = ceilf(high[j]);
         for (int k = 0; k < n; k++) {
             float *x = score + (size_t)k * ld + c;
             for (int j = 0; j < EIGHT; j++) {

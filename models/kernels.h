@@ -25,9 +25,10 @@ void kernels_rope(float *x, const float *cosine, const float *sine, int n);
 /* x[i] = 2^(x[i] - top), returns their sum (16 float lanes, then a tree). 2^x: relative error below 3e-7 for arguments
  * in [-126, 0]; smaller arguments give at most 2e-38. */
 float kernels_exp2_sum(float *x, int n, float top);
-/* The same for ld rows at once, which are the columns of score[n][ld]; ld is a multiple of 8. top[ld]: their maxima,
- * total[ld]: their sums, key by key. A column that holds nothing but -infinity gives no usable weights. */
-void kernels_exp2_columns(float *score, size_t ld, int n, float *top, float *total);
+/* The same for ld rows at once, which are the columns of score[n][ld]; ld is a multiple of 8. top[ld]: their maxima, or
+ * when `whole` is 1 the least whole numbers from there on; total[ld]: their sums, key by key. A column that holds
+ * nothing but -infinity gives no usable weights. */
+void kernels_exp2_columns(float *score, size_t ld, int n, int whole, float *top, float *total);
 void kernels_exp2(float *x, int n, float top); /* without the sum */
 float kernels_max(const float *x, int n);
 void kernels_scale(float *x, int n, float by);

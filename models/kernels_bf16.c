@@ -101,7 +101,7 @@ static void clear(float *y, size_t ldy, int rows, size_t n)
 }
 
 /* Tiles are for many rows: a few are done as fast by AVX-512, which adds in the same order. */
-static void run(const struct kernels_bf16_job *j)
+void kernels_bf16_run(const struct kernels_bf16_job *j)
 {
     enum { FEW = 4 };
     enum kernels_bf16_way way = kernels_bf16_chosen();
@@ -198,7 +198,7 @@ static void add_slice(float *y, size_t ldy, const uint16_t *x, int rows, const s
         j.bytes = (size_t)blocks_from(w, from_next) * BF16_TERMS * matrix_panel_width(w, p_next) * sizeof *j.w;
     }
     if (n == width) {
-        run(&j);
+        kernels_bf16_run(&j);
         return;
     }
     float aside[ASIDE * MATRIX_PANEL];
@@ -210,7 +210,7 @@ static void add_slice(float *y, size_t ldy, const uint16_t *x, int rows, const s
         clear(aside, width, j.rows, width);
         if (j.add)
             copy(aside, width, here, ldy, j.rows, n);
-        run(&j);
+        kernels_bf16_run(&j);
         copy(here, ldy, aside, width, j.rows, n);
     }
 }

@@ -28,6 +28,9 @@ struct kernels_bf16_job {
     size_t bytes;
 };
 
+/* By the way that is taken. */
+void kernels_bf16_run(const struct kernels_bf16_job *j);
+
 void kernels_bf16_fused_plain(const struct kernels_bf16_job *j);
 void kernels_bf16_fused_avx2(const struct kernels_bf16_job *j);
 void kernels_bf16_fused_avx512(const struct kernels_bf16_job *j);

@@ -498,6 +498,7 @@ static int run_layer(const struct pass *p, int l, struct err *e)
     append_to_caches(p, l);
     struct attention_job job = {
         .hp = p->hp,
+        .arithmetic = p->m->arithmetic,
         .layer = l,
         .row = p->f->row,
         .n_row = p->f->n_row,

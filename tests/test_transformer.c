@@ -434,7 +434,7 @@ START_TEST(few_rows_have_the_bits_of_many)
                 kernels_few_scores(few, N, q, rows, held, n, d, held);
                 for (int i = 0; i < rows * n; i++)
                     ck_assert_mem_eq(&few[i / n * N + i % n], &many[i % n * LANES + i / n], sizeof *few);
-                kernels_exp2_columns(many, LANES, n, top, total);
+                kernels_exp2_columns(many, LANES, n, 0, top, total);
                 kernels_rows(out, (size_t)d, many, 1, LANES, rows, k, (size_t)d, d, n);
                 for (int i = 0; i < rows; i++)
                     kernels_exp2(few + i * N, n, kernels_max(few + i * N, n));
