@@ -225,8 +225,9 @@ CPU_CLONES float kernels_max(const float *x, int n)
             part[j] = x[i + j] > part[j] ? x[i + j] : part[j];
     for (; i < n; i++)
         part[0] = x[i] > part[0] ? x[i] : part[0];
-    for (int j = 1; j < WIDE; j++)
-        part[0] = part[j] > part[0] ? part[j] : part[0];
+    for (int step = WIDE / 2; step; step /= 2)
+        for (int j = 0; j < step; j++)
+            part[j] = part[j + step] > part[j] ? part[j + step] : part[j];
     return part[0];
 }
 

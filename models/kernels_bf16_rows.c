@@ -83,22 +83,24 @@ uint16_t *kernels_bf16_row(uint16_t *tiles, int depth, int r)
 }
 
 /* A block of weights. They are not negative, and a NaN that arithmetic made stays one. */
-INLINE void weigh(uint16_t *to, float *kept, const float *x, float top, float sum[16])
+INLINE void weigh(uint16_t *to, float *kept, const float *x, float top, float sum[BF16_TERMS])
 {
-    for (int i = 0; i < BF16_TERMS; i++) {
-        float w = exp2_from(x[i] - top, -127.0f);
-        uint32_t u;
-        memcpy(&u, &w, sizeof u);
-        to[i] = (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
-        if (kept)
-            kept[i] = w;
-        sum[i % 16] += w;
-    }
+    float w[BF16_TERMS];
+    uint32_t u[BF16_TERMS];
+    for (int i = 0; i < BF16_TERMS; i++)
+        w[i] = exp2_from(x[i] - top, -127.0f);
+    for (int i = 0; i < BF16_TERMS; i++)
+        sum[i] += w[i];
+    memcpy(u, w, sizeof u);
+    for (int i = 0; i < BF16_TERMS; i++)
+        to[i] = (uint16_t)((u[i] + 0x7FFF + (u[i] >> 16 & 1)) >> 16);
+    if (kept)
+        memcpy(kept, w, sizeof w);
 }
 
 INLINE float weigh_row(uint16_t *to, float *kept, float *x, int n, int padded, float top)
 {
-    float sum[16] = {0};
+    float sum[BF16_TERMS] = {0};
     int i = 0;
     for (int end = up(n, BF16_TERMS); n < end; n++)
         x[n] = -INFINITY;
@@ -109,7 +111,7 @@ INLINE float weigh_row(uint16_t *to, float *kept, float *x, int n, int padded, f
         if (kept)
             memset(kept + i, 0, BF16_TERMS * sizeof *kept);
     }
-    for (int step = 8; step; step /= 2)
+    for (int step = BF16_TERMS / 2; step; step /= 2)
         for (int s = 0; s < step; s++)
             sum[s] += sum[s + step];
     return sum[0];

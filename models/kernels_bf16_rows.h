@@ -26,7 +26,7 @@ void kernels_bf16_product(float *y, size_t ldy, const uint16_t *x, int depth, in
 /* Where row r of tiles begins that have rows of `depth` terms; its next 32 terms lie a tile further. */
 uint16_t *kernels_bf16_row(uint16_t *tiles, int depth, int r);
 
-/* Weights 2^(x[i] - top) of one row of n scores, zero where that is 2^-127 or less; returns their sum (16 float lanes,
+/* Weights 2^(x[i] - top) of one row of n scores, zero where that is 2^-127 or less; returns their sum (32 float lanes,
  * then a tree). Rounded they go to `to`, the row's place in its first tile, and as they are to kept, unless that is
  * NULL. `padded`: n rounded up to whole blocks of 32, or more; zeros go there, and x and kept have room for it. Relative
  * error as kernels_exp2_sum. */

@@ -108,7 +108,7 @@ struct model {
                                    */
     char tokenizer_sha256[HASH_HEX]; /* tokenizer_hash of the one that was loaded; "": there is none */
     size_t weight_bytes;             /* held in memory */
-    enum model_dtype arithmetic;     /* of products with weights: MODEL_F32, or MODEL_BF16 (kernels_bf16.h), for which
+    enum model_dtype arithmetic;     /* of products: MODEL_F32, or MODEL_BF16 (transformer.h, kernels_bf16.h), for which
                                         weights have to be held as bf16; set once, before the first pass */
     void *arena;                     /* all weights, one allocation */
 };

@@ -29,6 +29,7 @@
     SUITE(share) \
     SUITE(kernels_bf16) \
     SUITE(cache_dtype) \
+    SUITE(attention) \
     SUITE(transformer) \
     SUITE(transformer_vectors) \
     SUITE(pruned_vectors) \

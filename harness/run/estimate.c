@@ -235,8 +235,9 @@ static double activations(const struct cell *c, const struct hparams *hp, double
     double ffn = s.blocks ? (double)threads * s.block_rows * (wide + 192) : n * wide;
     double tile = 192 * n;               /* attention weights of a tile of queries */
     double forced = 128.0 * hp->n_vocab; /* logits, which lie where the prompt's rows lay */
-    if (c->arithmetic == MODEL_BF16)     /* rows that are rounded: half a float each */
-        ffn += (s.blocks ? (double)threads * s.block_rows : n) * fmax(fmax(hp->d_ff, heads), d) / 2;
+    if (c->arithmetic == MODEL_BF16) /* rows that are rounded, and a layer's keys and values: half a float each */
+        ffn += ((s.blocks ? (double)threads * s.block_rows : n) * fmax(fmax(hp->d_ff, heads), d) +
+                n * (kv + 64.0 * hp->n_kv_head)) / 2;
     return 4 * (fmax(n * per_row, forced) + threads * tile + ffn);
 }
 
