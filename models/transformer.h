@@ -13,7 +13,8 @@
  * before (models/kernels_bf16.h), and so are both factors of attention's products: the scaled query and the key, 2^(score
  * - a whole number) and the value. The sum that a row of attention is divided by, and the weights that taps see, are of
  * numbers that are not rounded. All else stays in float: the residual stream, norms, rotations, softmax, activations,
- * logits, and what caches hold.
+ * logits. A cache that holds bf16 (models/kvrows.h) rounds keys and values as they are appended, before attention of the
+ * same rows.
  */
 #ifndef MODELS_TRANSFORMER_H
 #define MODELS_TRANSFORMER_H
@@ -111,6 +112,6 @@ int transformer_forward(const struct model *m, struct workspace *w, const struct
 void transformer_set_threads(int n);
 int transformer_threads(void);
 void transformer_on_every_thread(void (*call)(void *arg), void *arg); /* of the caller's team */
-int transformer_thread_index(void); /* of the caller within a parallel loop */
+int transformer_thread_index(void);                                   /* of the caller within a parallel loop */
 
 #endif

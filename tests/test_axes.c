@@ -239,9 +239,9 @@ START_TEST(a_new_axis_is_in_rows_tables_and_curves)
     ck_assert_int_eq(pool_markdown(dir, &pool, NULL), 0);
     char *csv = rows_read("out/cells.csv"), *md = rows_read("out/table.md"),
          *dat = rows_read("out/plots/1-passkey-score.dat");
-    holds(csv, ",max_new_tokens,windows,arithmetic,made_up,metric,");
-    ck_assert_int_eq(count(csv, ",2,\"keep\",\"f32\",\"odd\","), 1);
-    ck_assert_int_eq(count(csv, ",2,\"keep\",\"f32\",\"plain\","), 2);
+    holds(csv, ",max_new_tokens,windows,arithmetic,cache_dtype,made_up,metric,");
+    ck_assert_int_eq(count(csv, ",2,\"keep\",\"f32\",\"f32\",\"odd\","), 1);
+    ck_assert_int_eq(count(csv, ",2,\"keep\",\"f32\",\"f32\",\"plain\","), 2);
     ck_assert_int_eq(count(md, "oddity odd"), 1);
     holds(dat, "\n# knorm, plain\n");
     holds(dat, "\n# knorm, odd\n");

@@ -32,7 +32,8 @@ START_TEST(formulas_equal_counting_by_hand)
                 for (int j = 0; j <= i; j++)
                     causal += 2 * 3; /* a multiply and an add for each of three dimensions */
     ck_assert_double_eq(bench_causal_flop(&tiny, 5), causal);
-    ck_assert_double_eq(bench_entry_bytes(&tiny), 2 * 1 * 2 * 3 * 4); /* layers, KV heads, K and V, dimensions, bytes */
+    ck_assert_double_eq(bench_entry_bytes(&tiny, MODEL_F32),
+                        2 * 1 * 2 * 3 * 4); /* layers, KV heads, K and V, dimensions, bytes */
     struct hparams windowed = tiny;
     windowed.window = 3;
     strcpy(windowed.layer_kinds, "fw");
@@ -41,9 +42,11 @@ START_TEST(formulas_equal_counting_by_hand)
             for (int j = 0; j <= i - 3; j++)
                 causal -= 2 * 3; /* what the second layer no longer sees */
     ck_assert_double_eq(bench_causal_flop(&windowed, 5), causal);
-    ck_assert_double_eq(bench_cache_bytes(&tiny, 5), 5 * bench_entry_bytes(&tiny));
-    ck_assert_double_eq(bench_cache_bytes(&windowed, 5), (5 + 3) * 2 * 3 * 4);
-    ck_assert_double_eq(bench_cache_bytes(&windowed, 2), (2 + 2) * 2 * 3 * 4);
+    ck_assert_double_eq(bench_cache_bytes(&tiny, 5, MODEL_F32), 5 * bench_entry_bytes(&tiny, MODEL_F32));
+    ck_assert_double_eq(bench_cache_bytes(&windowed, 5, MODEL_F32), (5 + 3) * 2 * 3 * 4);
+    ck_assert_double_eq(bench_cache_bytes(&windowed, 5, MODEL_BF16), (5 + 3) * 2 * 3 * 2);
+    ck_assert_double_eq(bench_entry_bytes(&tiny, MODEL_BF16), bench_entry_bytes(&tiny, MODEL_F32) / 2);
+    ck_assert_double_eq(bench_cache_bytes(&windowed, 2, MODEL_F32), (2 + 2) * 2 * 3 * 4);
     double read = 0;
     for (int step = 0; step < 4; step++)
         read += 10 + step + 1; /* ten cached ones, those of earlier steps, its own */

@@ -129,6 +129,17 @@ START_TEST(a_group_holds_weights_the_full_cache_and_what_its_cells_keep)
     estimate_group(&x, 1, 0, 1, &g);
     ck_assert_int_eq(g.n_cell, 1);
     ck_assert_double_eq(g.weights, 2 * (2 * 84 + 40));
+    cell[1].weight_dtype = MODEL_F32;
+    cell[2].cache_dtype = MODEL_BF16; /* a group of its own too, whose caches take half */
+    ck_assert_int_eq(estimate_opens_group(&x, 2), 1);
+    estimate_group(&x, 0, 0, 1, &g);
+    double cells = g.cells, activations = g.activations;
+    estimate_group(&x, 2, 0, 1, &g);
+    ck_assert_int_eq(g.n_cell, 1);
+    ck_assert_double_eq(g.weights, 4 * (2 * 84 + 40));
+    ck_assert_double_eq(g.activations, activations);
+    ck_assert_double_eq(g.full_cache, 20 * 16);
+    ck_assert_double_eq(cells + 2 * g.cells, (3 * (4 + 64) + 10 + 5) * 32);
 }
 END_TEST
 

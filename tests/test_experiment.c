@@ -183,8 +183,8 @@ START_TEST(defaults_are_those_that_are_documented)
 }
 END_TEST
 
-/* prefill, decode, positions, weight_dtype and, where it is not float, arithmetic of every cell, a line each; as JSON,
- * which the cells' ids are made of. */
+/* prefill, decode, positions, weight_dtype and, where they are not float, arithmetic and cache of every cell, a line
+ * each; as JSON, which the cells' ids are made of. */
 static void has_modes(const char *sweep, const char *want)
 {
     struct experiment x;
@@ -197,10 +197,12 @@ static void has_modes(const char *sweep, const char *want)
         str_addf(&part, "\"prefill\":%s,\"decode\":%s,\"positions\":\"%s\"", c->prefill, c->decode,
                  experiment_positions_names[c->packed]);
         ck_assert_ptr_nonnull(strstr(c->json, part.p));
-        str_addf(&got, "%s %s %s %s %s%s\n", c->policy->name, c->prefill, c->decode,
+        str_addf(&got, "%s %s %s %s %s%s%s\n", c->policy->name, c->prefill, c->decode,
                  experiment_positions_names[c->packed], experiment_dtype_names[c->weight_dtype == MODEL_BF16],
-                 c->arithmetic == MODEL_BF16 ? " by bf16" : "");
-        ck_assert_int_eq(strstr(c->json, "\"arithmetic\":\"bf16\"}") != NULL, c->arithmetic == MODEL_BF16);
+                 c->arithmetic == MODEL_BF16 ? " by bf16" : "", c->cache_dtype == MODEL_BF16 ? " in bf16" : "");
+        ck_assert_int_eq(strstr(c->json, "\"cache_dtype\":\"bf16\"}") != NULL, c->cache_dtype == MODEL_BF16);
+        ck_assert(c->cache_dtype == MODEL_BF16 || !strstr(c->json, "cache_dtype"));
+        ck_assert_int_eq(strstr(c->json, "\"arithmetic\":\"bf16\"") != NULL, c->arithmetic == MODEL_BF16);
         ck_assert(c->arithmetic == MODEL_BF16 || !strstr(c->json, "arithmetic"));
         str_free(&part);
     }
@@ -245,6 +247,16 @@ START_TEST(modes_take_all_their_forms_and_full_ignores_all_but_how_weights_are_h
               "h2o \"full\" \"frozen\" original f32\n"
               "h2o \"full\" \"frozen\" original bf16 by bf16\n"
               "h2o \"full\" \"frozen\" original bf16\n");
+    /* how a cache is held goes with any weights, and takes a full cache of its own */
+    has_modes("  - {policy: h2o, keep: 0.5, arithmetic: [f32, bf16], cache_dtype: [bf16, f32]}\n",
+              "full \"full\" \"frozen\" original f32 in bf16\n"
+              "full \"full\" \"frozen\" original f32\n"
+              "full \"full\" \"frozen\" original bf16 by bf16 in bf16\n"
+              "full \"full\" \"frozen\" original bf16 by bf16\n"
+              "h2o \"full\" \"frozen\" original f32 in bf16\n"
+              "h2o \"full\" \"frozen\" original f32\n"
+              "h2o \"full\" \"frozen\" original bf16 by bf16 in bf16\n"
+              "h2o \"full\" \"frozen\" original bf16 by bf16\n");
 }
 END_TEST
 

@@ -34,6 +34,7 @@ static const struct {
     {"tiny.h5", "", "[3, 1, 2]", "[0,0,0]", 1},
     {"windows.h5", "windows: keep\n", "[3, 1]", "[0,null,0,null]", 2},
     {"windows.h5", "windows: prune\n", "[3, 1, 2, 2]", "[0,0,0,0]", 2},
+    {"tiny.h5", "cache_dtype: bf16\n", "[3, 1, 2]", "[0,0,0]", 2},
 };
 enum { N_WHOLE = sizeof wholes / sizeof *wholes };
 
@@ -58,7 +59,8 @@ START_TEST(every_policy_that_keeps_all_gives_the_bits_of_full)
     for (int i = 0; i < r.n; i++) {
         /* of a window that has moved on from the prompt nothing is known */
         int full = strcmp(rows_text(r.v[i], "policy"), "full") == 0;
-        const char *lost = rows_text(r.v[i], "attention_lost"), *least = _i ? "[0,null,0,null]" : "[0,0,0]";
+        const char *lost = rows_text(r.v[i], "attention_lost"),
+                   *least = strstr(wholes[_i].model, "windows") ? "[0,null,0,null]" : "[0,0,0]";
         ck_assert_msg(!strcmp(lost, least) || (!full && !strcmp(lost, wholes[_i].attention_lost)), "%s", lost);
     }
     rows_free(&r);

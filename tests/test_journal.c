@@ -118,7 +118,7 @@ START_TEST(a_row_has_every_column_in_a_fixed_order)
                    "\"prefill\":\"full\","
                    "\"decode\":\"frozen\","
                    "\"prune_after\":\"context\",\"policy_seed\":4,\"weight_dtype\":\"f32\",\"max_new_tokens\":7,"
-                   "\"arithmetic\":\"f32\","
+                   "\"arithmetic\":\"f32\",\"cache_dtype\":\"f32\","
                    "\"template\":\"raw\",\"status\":\"ok\",\"reason\":\"\","
                    "\"prompt_tokens\":12,\"n\":10,\"kept\":[3,2.5],\"protection_cut\":false,\"cache_bytes\":100,"
                    "\"cache_share\":0.125,\"cache_bytes_bf16\":50,"

@@ -101,6 +101,7 @@ static const struct edit {
     {"its positions", "keep: 0.5}", "keep: 0.5, positions: packed}", "xx..", 0},
     {"its weights", "keep: 0.5}", "keep: 0.5, weight_dtype: bf16}", "xx..", 0},
     {"its arithmetic", "keep: 0.5}", "keep: 0.5, arithmetic: bf16}", "xx..", 0},
+    {"how its cache is held", "keep: 0.5}", "keep: 0.5, cache_dtype: bf16}", "xx..", 0},
     {"its new tokens", "keep: 0.5}", "keep: 0.5, max_new_tokens: 3}", "xx..", 0},
     {"the seed of random", "random, keep: 0.5}", "random, keep: 0.5, policy_seed: 2}", "..xx", 0},
     {"the seed of data, which is in the name of every cell", "samples: 2", "samples: 2\nseed: 2", "xxxx", 0},

@@ -32,7 +32,8 @@ struct bench_result {
 
 struct bench_run {
     const struct model *model;
-    const char *shape; /* whose model is made of random numbers; NULL: it comes from a file */
+    enum model_dtype cache_dtype; /* of keys and values: MODEL_F32 or MODEL_BF16 */
+    const char *shape;            /* whose model is made of random numbers; NULL: it comes from a file */
     const struct bench_limits *limits;
     struct bench_cells *cells;                             /* the cells of its sweeps */
     struct token_ids prompt;                               /* as many tokens as the longest test needs */
@@ -91,6 +92,7 @@ struct bench_report {
     const struct bench_limits *limits;
     const double (*point)[BENCH_N_LIMIT]; /* [n_point] in the order in which they were measured */
     int n_point, repeats, threads;
+    enum model_dtype cache_dtype;
 };
 /* Markdown: the machine and a table's head; a line of it as soon as a test is done (nothing of one that did not run);
  * memory, timing, limits and notes of all. */

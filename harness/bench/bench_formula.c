@@ -1,10 +1,12 @@
 #include "harness/bench/bench_formula.h"
 
+#include "models/kvcache.h"
+
 /* The parts of a forward pass that are products, and their arithmetic where the model's is bf16. */
 static const enum model_dtype if_bf16[BENCH_N_LIMIT] = {
     [BENCH_SQUARE] = MODEL_BF16, /* weights, a prompt's rows */
-    [BENCH_QK] = MODEL_F32,      /* a prompt's queries with keys */
-    [BENCH_PV] = MODEL_F32,      /* and what they weigh with values */
+    [BENCH_QK] = MODEL_BF16,     /* a prompt's queries with keys */
+    [BENCH_PV] = MODEL_BF16,     /* and what they weigh with values */
     [BENCH_ROWS32] = MODEL_BF16, /* weights, a row of each cell */
     [BENCH_BANDWIDTH] = MODEL_F32,
 };
@@ -40,14 +42,14 @@ double bench_causal_flop(const struct hparams *hp, double n)
     return 2 * pairs * hp->head_dim * hp->n_head;
 }
 
-double bench_entry_bytes(const struct hparams *hp)
+double bench_entry_bytes(const struct hparams *hp, enum model_dtype held_as)
 {
-    return 2.0 * sizeof(float) * hp->head_dim * hp->n_kv_head * hp->n_layer;
+    return (double)kvcache_entry_bytes(hp, held_as) * hp->n_kv_head * hp->n_layer;
 }
 
-double bench_cache_bytes(const struct hparams *hp, double n)
+double bench_cache_bytes(const struct hparams *hp, double n, enum model_dtype held_as)
 {
-    return 2.0 * sizeof(float) * hp->head_dim * hp->n_kv_head * model_holds(hp, n);
+    return (double)kvcache_entry_bytes(hp, held_as) * hp->n_kv_head * model_holds(hp, n);
 }
 
 double bench_weight_bytes(const struct model *m)

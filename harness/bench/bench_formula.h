@@ -21,11 +21,11 @@ double bench_output_flop(const struct hparams *hp, double rows);
  * layers: only the causal half. The product of the weights with V takes the same again. */
 double bench_causal_flop(const struct hparams *hp, double n);
 
-/* One cached entry of every KV head of every layer, float32. */
-double bench_entry_bytes(const struct hparams *hp);
+/* One cached entry of every KV head of every layer, as float32 or bf16. */
+double bench_entry_bytes(const struct hparams *hp, enum model_dtype held_as);
 
 /* The cache of n tokens: layers with a window hold the last ones only. */
-double bench_cache_bytes(const struct hparams *hp, double n);
+double bench_cache_bytes(const struct hparams *hp, double n, enum model_dtype held_as);
 
 /* What one decode step reads of the weights: all layers and the output matrix, as held in memory. An embedding that
  * is not the output matrix is left out: a step reads one row of it. */

@@ -119,7 +119,8 @@ void bench_print_machine(const struct bench_report *r, struct quote *out)
     manifest_cpu(&cpu);
     heads(&t, head);
     cell(&t, "%s", fs_basename(r->model->path));
-    cell(&t, "%s%s", weights_held(r->model), r->model->arithmetic == MODEL_BF16 ? ", bf16 arithmetic" : "");
+    cell(&t, "%s%s%s", weights_held(r->model), r->model->arithmetic == MODEL_BF16 ? ", bf16 arithmetic" : "",
+         r->cache_dtype == MODEL_BF16 ? ", bf16 caches" : "");
     cell(&t, "%.1f", (double)r->model->weight_bytes / (1 << 20));
     cell(&t, "%.1f M", parameters(&r->model->hp) / 1e6);
     cell(&t, "%d", r->threads);
@@ -463,8 +464,9 @@ void bench_print_json(const struct bench_report *r, struct str *out)
     manifest_cpu(&cpu);
     str_add(out, "{\"model\": ");
     str_add_json(out, r->model->path, strlen(r->model->path));
-    str_addf(out, ", \"weight_dtype\": \"%s\", \"arithmetic\": \"%s\"", weights_held(r->model),
-             experiment_dtype_names[r->model->arithmetic == MODEL_BF16]);
+    str_addf(out, ", \"weight_dtype\": \"%s\", \"arithmetic\": \"%s\", \"cache_dtype\": \"%s\"", weights_held(r->model),
+             experiment_dtype_names[r->model->arithmetic == MODEL_BF16],
+             experiment_dtype_names[r->cache_dtype == MODEL_BF16]);
     member(out, "weight_bytes", (double)r->model->weight_bytes);
     member(out, "parameters", parameters(&r->model->hp));
     str_addf(out, ", \"threads\": %d, \"repeats\": %d, \"build\": \"%s\", \"cpu\": ", r->threads, r->repeats,

@@ -150,10 +150,11 @@ static int pick_scorers(const struct bench_run *b, int variant, struct cell **ou
     return n;
 }
 
-static void prefill_work(const struct hparams *hp, int n, struct bench_result *r)
+static void prefill_work(const struct bench_run *b, int n, struct bench_result *r)
 {
+    const struct hparams *hp = &b->model->hp;
     r->tokens = n;
-    r->expected = bench_cache_bytes(hp, n);
+    r->expected = bench_cache_bytes(hp, n, b->cache_dtype);
     r->linear_flop = bench_linear_flop(hp, n);
     r->qk_flop = r->pv_flop = bench_causal_flop(hp, n);
 }
@@ -165,14 +166,14 @@ static int run_prefill(struct bench_run *b, const struct bench_test *t, struct b
     int rc = -1, n_cell = pick_scorers(b, t->variant, cell);
     struct kvcache *cache = NULL;
     struct observer *o = NULL;
-    prefill_work(&b->model->hp, t->tokens, out);
+    prefill_work(b, t->tokens, out);
     out->expected += (double)b->model->weight_bytes;
     mem_trim();
     int peak = clock_reset_peak_rss() == 0;
     for (int i = 0; i < n_round(b); i++) {
         double seconds;
         begin_round(b, t, i);
-        cache = kvcache_create(&b->model->hp, t->tokens, e);
+        cache = kvcache_create_held(&b->model->hp, b->cache_dtype, t->tokens, e);
         watch(b, out, i);
         struct observe_pass pass = {.n_seen = t->tokens, .n_row = t->tokens, .sample = 1};
         o = cache && n_cell ? observe_create(b->model, cache, cell, n_cell, &pass, e) : NULL;
@@ -251,7 +252,7 @@ static int run_decode(struct bench_run *b, const struct bench_test *t, struct be
     static const double share[] = {0.75, 0.5, 0.25, 0.1};
     const struct hparams *hp = &b->model->hp;
     struct workspace *w = workspace_create();
-    struct kvcache *full = kvcache_create(hp, DEPTH, e), *cache[STEP_CELLS] = {NULL};
+    struct kvcache *full = kvcache_create_held(hp, b->cache_dtype, DEPTH, e), *cache[STEP_CELLS] = {NULL};
     struct bench_stream *stream = NULL;
     int rc = -1, n = t->variant, steps = t->new_tokens;
     double seconds, bytes = 0, before = 0;
@@ -267,8 +268,9 @@ static int run_decode(struct bench_run *b, const struct bench_test *t, struct be
         keepset_destroy(keep);
         if (!cache[i])
             goto out;
-        bytes += (double)kvcache_bytes(cache[i]) + bench_cache_bytes(hp, bench_mean_entries(DEPTH, steps)) -
-                 bench_cache_bytes(hp, DEPTH);
+        bytes += (double)kvcache_bytes(cache[i]) +
+                 bench_cache_bytes(hp, bench_mean_entries(DEPTH, steps), b->cache_dtype) -
+                 bench_cache_bytes(hp, DEPTH, b->cache_dtype);
     }
     out->tokens = n;
     out->paired = 1;
@@ -308,7 +310,7 @@ static int run_bf16(struct bench_run *b, const struct bench_test *t, struct benc
     enum model_dtype other_way = given->output.bf16 ? MODEL_F32 : MODEL_BF16;
     struct model *other = b->shape ? bench_shape_model(b->shape, other_way, e) : model_open(given->path, other_way, e);
     struct workspace *w = workspace_create();
-    struct kvcache *full = kvcache_create(&given->hp, DEPTH, e), *cache = NULL;
+    struct kvcache *full = kvcache_create_held(&given->hp, b->cache_dtype, DEPTH, e), *cache = NULL;
     int rc = -1;
     double seconds[2];
     out->relative = 1;
@@ -358,7 +360,8 @@ static int take_row(struct sink *s, const struct group_done *d, struct err *e)
     for (int l = 0; l < s->hp->n_layer; l++)
         for (int h = 0; h < s->hp->n_kv_head; h++)
             if (keepset_count(keep, l, h) < keep->n) /* whole ones are the full cache's */
-                s->segment_bytes += keepset_count(keep, l, h) * 2.0 * s->hp->head_dim * sizeof(float);
+                s->segment_bytes +=
+                    keepset_count(keep, l, h) * (double)kvcache_entry_bytes(s->hp, d->row->cell->cache_dtype);
     timing_begin(TIMING_IO);
     d->row->key = d->row->cell->id;
     record_json(d->row, &line);
@@ -408,8 +411,10 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, int 
     struct cell **cell = mem_new((size_t)n_cell, sizeof *cell);
     struct str answer = {0};
     struct sink sink = {.file = rows_file(e), .hp = hp};
-    for (int i = 0; i < n_cell; i++)
+    for (int i = 0; i < n_cell; i++) {
         cell[i] = &x->cell[i];
+        cell[i]->cache_dtype = b->cache_dtype;
+    }
     tokenizer_decode(b->model->tokenizer, b->prompt.id + depth, NEW_TOKENS, 0, &answer); /* what the book says next */
     char *answers[1] = {answer.p}, id[] = "0", none[] = "";
     struct dataset_question q = {.id = id, .text = none, .answer_prefix = none, .answer = answers, .n_answer = 1};
@@ -442,8 +447,8 @@ static int run_group(struct bench_run *b, struct experiment *x, int n_cell, int 
     *seconds = close_window(b, start);
     double segments = sink.segment_bytes < (double)g.batch_bytes ? sink.segment_bytes : (double)g.batch_bytes;
     double tails = (double)n_cell * decode_tail_capacity(1, p.target.n > NEW_TOKENS ? p.target.n : NEW_TOKENS);
-    out->expected =
-        (double)b->model->weight_bytes + segments + bench_cache_bytes(hp, depth - 1) + tails * bench_entry_bytes(hp);
+    out->expected = (double)b->model->weight_bytes + segments + bench_cache_bytes(hp, depth - 1, b->cache_dtype) +
+                    tails * bench_entry_bytes(hp, b->cache_dtype);
     if (peak && (double)clock_peak_rss() > out->rss)
         out->rss = (double)clock_peak_rss();
     rc = 0;
@@ -492,7 +497,7 @@ static int run_single(struct bench_run *b, const struct bench_test *t, struct be
     for (int i = 0; i < n_round(b); i++) {
         double base, seconds;
         struct workspace *w = workspace_create();
-        struct kvcache *cache = kvcache_create(&b->model->hp, DEPTH, e);
+        struct kvcache *cache = kvcache_create_held(&b->model->hp, b->cache_dtype, DEPTH, e);
         begin_round(b, t, i);
         rc = cache ? prefill(b, w, cache, DEPTH, NULL, &base, e) : -1;
         kvcache_destroy(cache);

@@ -37,6 +37,7 @@ static const char help[] =
     "  --plot DIR         a plot of the speed-ups there\n"
     "  --weight-dtype D   f32 or bf16: how weights are held (default f32)\n"
     "  --arithmetic A     f32 or bf16: of products with weights (default f32); bf16 holds weights as bf16\n"
+    "  --cache-dtype D    f32 or bf16: how keys and values are held (default f32)\n"
     "  --timing           where the time goes, from one more repeat: by phase (prefill, decoding, forced passes)\n"
     "                     linear, attention, statistics, scoring, cutting, I/O (--profile, its old name, still works)\n"
     "  --json, --csv      for programs; --json holds every raw time\n"
@@ -60,7 +61,7 @@ struct options {
     int threads[MAX_SERIES], n_threads; /* 0: as many as there are */
     int64_t repeats;
     int format, quiet, timing;
-    enum model_dtype dtype, arithmetic;
+    enum model_dtype dtype, arithmetic, cache_dtype;
     unsigned char chosen[MAX_TEST];
     int all_limits, products; /* products: a table by itself */
 };
@@ -330,7 +331,8 @@ static void describe(const struct state *s, const struct bench_run *b, struct be
                                  .point = (const double(*)[BENCH_N_LIMIT])s->point,
                                  .n_point = s->n_point,
                                  .repeats = b->repeats,
-                                 .threads = transformer_threads()};
+                                 .threads = transformer_threads(),
+                                 .cache_dtype = b->cache_dtype};
 }
 
 static int print_products(const struct options *o, const struct model *m, struct err *e)
@@ -356,8 +358,11 @@ static int bench(const struct options *o, struct err *e)
     int rc = -1, longest = 0, n = o->n_threads > 1 ? o->n_threads : 1, done = 0;
     struct state s[MAX_SERIES] = {0};
     struct bench_report report[MAX_SERIES];
-    struct bench_run b = {
-        .repeats = (int)o->repeats, .timing = o->timing, .progress = show_progress, .shape = o->shape};
+    struct bench_run b = {.repeats = (int)o->repeats,
+                          .timing = o->timing,
+                          .progress = show_progress,
+                          .shape = o->shape,
+                          .cache_dtype = o->cache_dtype};
     struct bench_limits *limits[MAX_SERIES] = {NULL};
     struct model *m =
         o->shape ? bench_shape_model(o->shape, o->dtype, e) : open_model(o->model, o->dtype, o->arithmetic, e);
@@ -439,7 +444,7 @@ static int choose_dtype(const char *option, const char *name, enum model_dtype *
 /* 0, or an exit code + 1 so that -h can end with 0. */
 static int parse(int argc, char **argv, struct options *o)
 {
-    enum { ONLY = 256, THREADS, JSON, CSV, TIMING, WEIGHT_DTYPE, SHAPE, PLOT, ARITHMETIC };
+    enum { ONLY = 256, THREADS, JSON, CSV, TIMING, WEIGHT_DTYPE, SHAPE, PLOT, ARITHMETIC, CACHE_DTYPE };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},
         {"only", required_argument, NULL, ONLY},
@@ -453,6 +458,7 @@ static int parse(int argc, char **argv, struct options *o)
         {"shape", required_argument, NULL, SHAPE},
         {"plot", required_argument, NULL, PLOT},
         {"arithmetic", required_argument, NULL, ARITHMETIC},
+        {"cache-dtype", required_argument, NULL, CACHE_DTYPE},
         {NULL, 0, NULL, 0},
     };
     int c, start = 1;
@@ -471,6 +477,7 @@ static int parse(int argc, char **argv, struct options *o)
         case TIMING: o->timing = 1; break;
         case WEIGHT_DTYPE: bad = choose_dtype("--weight-dtype", optarg, &o->dtype); break;
         case ARITHMETIC: bad = choose_dtype("--arithmetic", optarg, &o->arithmetic); break;
+        case CACHE_DTYPE: bad = choose_dtype("--cache-dtype", optarg, &o->cache_dtype); break;
         case CSV: o->format = FORMAT_CSV; break;
         default: return cli_bad_option("bench", c, argv, longs) + 1;
         }
@@ -494,7 +501,7 @@ static int parse(int argc, char **argv, struct options *o)
 
 int cmd_bench(int argc, char **argv)
 {
-    struct options o = {.repeats = 3, .dtype = MODEL_F32};
+    struct options o = {.repeats = 3, .dtype = MODEL_F32, .cache_dtype = MODEL_F32};
     struct err e = {0};
     int rc = parse(argc, argv, &o);
     if (rc)

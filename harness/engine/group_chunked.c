@@ -336,7 +336,7 @@ static int begin_branch(struct group_run *s, struct chunked *k, struct err *e)
             b.cell[b.n_cell++] = c;
             k->begun[c] = 1;
         }
-    b.cache = kvcache_create(&g->model->hp, b.size, e);
+    b.cache = kvcache_create_held(&g->model->hp, g->cell[0]->cache_dtype, b.size, e);
     if (!b.cache) {
         branch_fini(&b);
         return -1;

@@ -152,7 +152,7 @@ void group_row_fill(const struct group_run *s, const struct cell_run *r, struct 
     row->protection_cut = k->result.protection_cut;
     row->cache_bytes = (int64_t)r->bytes;
     row->cache_share = share_of_cache(s, row);
-    row->cache_bytes_bf16 = (int64_t)r->bytes / 2;
+    row->cache_bytes_bf16 = cell->cache_dtype == MODEL_BF16 ? row->cache_bytes : row->cache_bytes / 2;
     row->cache_bytes_end = (int64_t)t->bytes_end;
     row->cache_bytes_peak = (int64_t)(t->bytes_peak > k->peak_bytes ? t->bytes_peak : k->peak_bytes);
     row->policy_bytes = (int64_t)r->policy_bytes;

@@ -53,7 +53,7 @@ int group_wants_nll(const struct group *g)
 
 size_t group_entry_bytes(const struct group *g)
 {
-    return 2 * (size_t)g->model->hp.head_dim * sizeof(float);
+    return kvcache_entry_bytes(&g->model->hp, g->cell[0]->cache_dtype);
 }
 
 /* 1 for a cell that is cut from the full cache, and has to be. */
@@ -106,7 +106,7 @@ static int read_prompt(struct group_run *s, struct err *e)
     unsigned char *skip = mem_new((size_t)g->n_cell, 1);
     for (int c = 0; c < g->n_cell; c++)
         skip[c] = !is_whole(g, c);
-    s->full = kvcache_create_forgetful(hp, MODEL_F32, s->n, e);
+    s->full = kvcache_create_forgetful(hp, s->g->cell[0]->cache_dtype, s->n, e);
     if (!s->full)
         goto out;
     kvcache_set_longest(s->full, hp, s->longest);

@@ -6,6 +6,7 @@
 
 #include "harness/base/mem.h"
 #include "harness/experiment/layers.h"
+#include "models/kvcache.h"
 
 struct prune_request prune_request_of(const struct cell *c, const struct hparams *hp)
 {
@@ -17,7 +18,7 @@ struct prune_request prune_request_of(const struct cell *c, const struct hparams
         .policy = c->policy,
         .policy_config = c->policy_config,
         .budget = c->budget,
-        .bytes_per_entry = 2 * (size_t)hp->head_dim * sizeof(float),
+        .bytes_per_entry = kvcache_entry_bytes(hp, c->cache_dtype),
         .allocator = c->allocator,
         .allocator_self = c->allocator_self,
         .infeasible = c->infeasible,

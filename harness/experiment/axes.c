@@ -182,6 +182,16 @@ static const struct axis axes[] = {
      .splits = AXIS_SPLITS_WEIGHTS,
      .row_rank = 4,
      .words = dtype_words},
+    {.key = "cache_dtype",
+     .note = "cache",
+     .kind = &axes_values_word,
+     FIELD(cache_dtype),
+     .dflt = "f32",
+     .is_later = 1,
+     .is_labelled = 1,
+     .splits = AXIS_SPLITS_CACHE,
+     .row_rank = 4,
+     .words = dtype_words},
 };
 
 /* ---- going through it ----------------------------------------------------------------------- */
@@ -392,7 +402,7 @@ int axes_same_prompts(const struct cell *a, const struct cell *b)
 
 int axes_same_group(const struct cell *a, const struct cell *b)
 {
-    return a->task == b->task && same_in(a, b, AXIS_SPLITS_WEIGHTS | AXIS_SPLITS_PROMPTS | AXIS_SPLITS_PREFILL);
+    return a->task == b->task && same_in(a, b, ~0u);
 }
 
 int axes_is_first(const struct cell *cell, int i, int (*same)(const struct cell *a, const struct cell *b))

@@ -24,7 +24,8 @@ struct axis_kind {
 enum axis_splits {
     AXIS_SPLITS_WEIGHTS = 1, /* the model as it is loaded */
     AXIS_SPLITS_PROMPTS = 2, /* the prompts: a task's `length` counts what may be generated */
-    AXIS_SPLITS_PREFILL = 4  /* the tokens that are read before the cut */
+    AXIS_SPLITS_PREFILL = 4, /* the tokens that are read before the cut */
+    AXIS_SPLITS_CACHE = 8    /* the full cache, which holds the same tokens in another form */
 };
 
 /* Where a table says which value a line has. */

@@ -99,6 +99,7 @@ struct cell {
     int max_new_tokens;            /* resolved */
     enum model_dtype weight_dtype; /* MODEL_F32 or MODEL_BF16 */
     enum model_dtype arithmetic;   /* of products with weights; MODEL_BF16 goes with weights held so */
+    enum model_dtype cache_dtype;  /* of keys and values as they are held: MODEL_F32 or MODEL_BF16 */
     int made_up;                   /* of the axis that tests add to the table; 0 otherwise */
     char *json;                    /* the resolved cell, canonical JSON: what `id` hashes */
     char id[17];                   /* first 16 hex digits of its SHA-256 */

@@ -7,6 +7,7 @@
 #include "harness/experiment/budget.h"
 #include "harness/experiment/experiment_int.h"
 #include "harness/experiment/layers.h"
+#include "models/kvcache.h"
 
 static int no_tokens(void *ctx, const char *context, size_t n, const char *question, const char *answer_prefix)
 {
@@ -143,7 +144,7 @@ void experiment_check_budgets(struct load *l)
                                 "model '%s': every layer has a window, so that windows: keep leaves none to prune; "
                                 "windows: prune does",
                                 model->name);
-        else if (budget_entries(&c->budget, INT_MAX, layers.n, hp->n_kv_head, 2 * (size_t)hp->head_dim * sizeof(float),
+        else if (budget_entries(&c->budget, INT_MAX, layers.n, hp->n_kv_head, kvcache_entry_bytes(hp, c->cache_dtype),
                                 &m, &e) ||
                  check_first(c, &layers, &e)) {
             layers_explain(hp, c->windows, &e);

@@ -45,7 +45,7 @@ static int load_cells(const struct repr_output *o, struct study *s, struct err *
     str_addf(&sweep,
              "}, keep: %.12g, prune_after: %s, layer_budget: {single: {layer: all}}, prefill: full, decode: frozen, "
              "positions: original, "
-             "weight_dtype: f32, arithmetic: f32, policy_seed: 1, windows: %s",
+             "weight_dtype: f32, arithmetic: f32, cache_dtype: f32, policy_seed: 1, windows: %s",
              d->level, d->prune_after, d->windows);
     if (d->head_budget)
         str_addf(&sweep, ", head_budget: %s", d->head_budget);

@@ -10,6 +10,7 @@
 #include "harness/engine/prune.h"
 #include "harness/experiment/axes.h"
 #include "models/kernels_many.h"
+#include "models/kvcache.h"
 #include "models/share.h"
 
 const double estimate_flops = 30e9;
@@ -30,9 +31,10 @@ static double row_flop(const struct hparams *hp, double entries, int logits)
     return layers + (logits ? 2.0 * hp->n_vocab * hp->d_model : 0);
 }
 
-static double entry_bytes(const struct hparams *hp)
+/* Of one position in one layer, as the cell's caches hold it. */
+static double entry_bytes(const struct cell *c, const struct hparams *hp)
 {
-    return 8.0 * hp->n_kv_head * hp->head_dim;
+    return (double)hp->n_kv_head * (double)kvcache_entry_bytes(hp, c->cache_dtype);
 }
 
 /* Entries of all layers that the mean token sees while n are read. */
@@ -57,7 +59,7 @@ static double kept_by_budget(const struct cell *c, const struct hparams *hp, int
     else if (c->budget.kind == BUDGET_TOKENS)
         m = (double)c->budget.tokens;
     else if (c->budget.kind == BUDGET_BYTES)
-        m = (double)c->budget.bytes / (layers_count(hp, c->windows) * entry_bytes(hp));
+        m = (double)c->budget.bytes / (layers_count(hp, c->windows) * entry_bytes(c, hp));
     return m < most ? m : most;
 }
 
@@ -189,7 +191,7 @@ static double cut_bytes(const struct experiment *x, int first, double n)
     const struct hparams *hp = &x->model[f->model].hp;
     double sum = 0;
     for (int i = first; i < x->n_cell; i++)
-        sum += axes_same_group(f, &x->cell[i]) ? own_entries(&x->cell[i], hp, n) * entry_bytes(hp) : 0;
+        sum += axes_same_group(f, &x->cell[i]) ? own_entries(&x->cell[i], hp, n) * entry_bytes(f, hp) : 0;
     return sum;
 }
 
@@ -203,7 +205,7 @@ void estimate_model(const struct experiment *x, int model, double memory, int th
             continue;
         struct estimate_work work;
         double longest = longest_of(x, f), form = weights(hp, f->weight_dtype);
-        double full = model_holds(hp, longest) * entry_bytes(hp), cut = fmin(cut_bytes(x, first, longest), memory);
+        double full = model_holds(hp, longest) * entry_bytes(f, hp), cut = fmin(cut_bytes(x, first, longest), memory);
         out->weights = fmax(out->weights, form); /* one form is loaded at a time */
         struct estimate_group g;
         estimate_group(x, first, (int)longest, threads, &g);
@@ -297,7 +299,7 @@ static double statistics(const struct experiment *x, const struct cell *c) /* by
 static double branch_bytes(const struct experiment *x, const struct cell *c, double n)
 {
     const struct hparams *hp = &x->model[c->model].hp;
-    double entry = entry_bytes(hp), kept = kept_entries(c, hp, n);
+    double entry = entry_bytes(c, hp), kept = kept_entries(c, hp, n);
     double size = (double)c->chunk.size < n ? (double)c->chunk.size : n;
     return (size < n ? 2 : 1) * (kept + size * hp->n_layer) * entry + kept * statistics(x, c);
 }
@@ -306,10 +308,11 @@ static double branch_bytes(const struct experiment *x, const struct cell *c, dou
 static double cell_bytes(const struct experiment *x, const struct cell *c, double n)
 {
     const struct hparams *hp = &x->model[c->model].hp;
-    double entry = entry_bytes(hp), kept = kept_entries(c, hp, n);
+    double entry = entry_bytes(c, hp), kept = kept_entries(c, hp, n);
     double fed = c->max_new_tokens + HELD, room = (double)c->cut_every < fed ? (double)c->cut_every : fed;
+    double turned = c->packed ? 4.0 * hp->n_kv_head * hp->head_dim : 0; /* keys as they came, in float */
     if (c->cut_every)
-        return kept * entry + 2 * (kept + room * hp->n_layer) * (entry * (c->packed ? 1.5 : 1) + statistics(x, c));
+        return kept * entry + 2 * (kept + room * hp->n_layer) * (entry + turned + statistics(x, c));
     if (c->chunk.size)
         return (fed * hp->n_layer + kept) * entry;
     return (fed * hp->n_layer + own_entries(c, hp, n)) * entry;
@@ -328,7 +331,7 @@ void estimate_group(const struct experiment *x, int first, int prompt, int threa
     double n = out->prompt;
     out->activations = activations(f, hp, n, threads);
     double read = model_n_prunable(hp) < hp->n_layer ? n : 0; /* a layer with a window is whole while it is read */
-    out->full_cache = (model_holds(hp, n) + read) * entry_bytes(hp);
+    out->full_cache = (model_holds(hp, n) + read) * entry_bytes(f, hp);
     out->scores = scores(x, f, n);
     for (int i = first; i < x->n_cell; i++) {
         if (!axes_same_group(f, &x->cell[i]))

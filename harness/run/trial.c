@@ -35,7 +35,7 @@ struct shape {
     int n, n_cell, new_tokens, columns, window;
     int kl, nll;
     int windows_looked_at; /* 1: statistics are of layers with a window too, because some cell prunes them */
-    enum model_dtype dtype, arithmetic;
+    enum model_dtype dtype, arithmetic, cache_dtype;
     double share[2]; /* of its entries that a cell keeps, on average, of a layer without and with a window */
 };
 
@@ -97,7 +97,7 @@ static struct kvcache *time_prefill(const struct sketch *s, const struct shape *
         looked_at[l] = (unsigned char)(g->windows_looked_at || model_layer_prunable(hp, l));
     for (int i = 0; i < tries && rc == 0; i++) {
         kvcache_destroy(cache);
-        cache = kvcache_create_forgetful(hp, MODEL_F32, g->n, e);
+        cache = kvcache_create_forgetful(hp, g->cache_dtype, g->n, e);
         if (cache) /* how it rotates takes no longer or shorter */
             kvcache_set_longest(cache, hp, hp->context_length);
         struct prefill p = {.model = s->model,
@@ -249,6 +249,7 @@ static void shape_of(const struct experiment *x, int first, struct shape *g)
     g->nll = (x->measure & MEASURE_NLL) != 0;
     g->dtype = f->weight_dtype;
     g->arithmetic = f->arithmetic;
+    g->cache_dtype = f->cache_dtype;
     for (int i = first; i < x->n_cell; i++) {
         struct cell *c = &x->cell[i];
         if (!axes_same_group(f, c))
@@ -314,9 +315,9 @@ static int calibrate_reading(const struct hparams *hp, struct shape g, double *r
 }
 
 /* A cache of n entries of each layer, of which nothing matters but that they lie in memory. */
-static struct kvcache *made_up(const struct hparams *hp, int n, struct err *e)
+static struct kvcache *made_up(const struct hparams *hp, enum model_dtype held_as, int n, struct err *e)
 {
-    struct kvcache *c = kvcache_create(hp, n, e);
+    struct kvcache *c = kvcache_create_held(hp, held_as, n, e);
     size_t d = (size_t)hp->head_dim;
     float *entry = mem_new(d, sizeof *entry);
     for (size_t j = 0; j < d; j++)
@@ -352,7 +353,7 @@ static int calibrate_step(const struct hparams *hp, struct shape g, double *rate
     g.n_cell = g.n_cell < QUICK_CELLS ? g.n_cell : QUICK_CELLS;
     struct kvcache **cache = mem_new((size_t)g.n_cell, sizeof *cache), *full = NULL;
     int rc = sketch_begin(hp, &g, QUICK_BYTES, hp->n_layer, &s, e);
-    if (rc == 0 && (!(full = made_up(&s.model->hp, g.n, e)) || cut_cells(&s, full, &g, 1, cache, e) ||
+    if (rc == 0 && (!(full = made_up(&s.model->hp, g.cache_dtype, g.n, e)) || cut_cells(&s, full, &g, 1, cache, e) ||
                     time_whole_pass(&s, cache, g.n_cell, 1, &seconds, e)))
         rc = -1;
     for (int c = 0; c < g.n_cell; c++) {

@@ -46,6 +46,8 @@ t "x.yaml:14:.*positions 'origin' unknown.*original" '' '    positions: origin'
 t "x.yaml:14:.*positions.*map" '' '    positions: {packed: 1}'
 t "x.yaml:14:.*positions.*empty" '' '    positions: []'
 t "x.yaml:14:.*weight_dtype 'f16' unknown" '' '    weight_dtype: f16'
+t "x.yaml:14:.*cache_dtype 'fp16' unknown.*f32.*bf16" '' '    cache_dtype: fp16'
+t "x.yaml:14:.*cache_dtype" '' '    cache_dtype: 2'
 t "x.yaml:14:.*weight_dtype: arithmetic: bf16 multiplies weights that are held as bf16, which is not asked for" '' $'    weight_dtype: f32\n    arithmetic: [f32, bf16]'
 # both mistakes of one file
 experiment | sed 's/h2o/h2p/; s/samples/sample/' >x.yaml

@@ -14,7 +14,7 @@ grep -q '"parameters":\[{"name":"window","help":"[^"]*","domain":"integer in \[1
 "$DEPTHKV" describe uniform --json >out && [ "$(wc -l <out)" -eq 2 ] || fail "uniform is an allocator and a head rule: $(cat out)"
 "$DEPTHKV" check x.yaml --json --threads 1 >out 2>err && objects out && [ "$(wc -l <out)" -eq 7 ] || fail "check: $(cat err)"
 grep -q '^{"model":"tiny","cells":5,"samples":2,"groups":2,"threads":1,"flop":' out || fail "check prints no estimate: $(tail -1 out)"
-grep -q '^{"group":"tiny","task":"passkey","prune_after":"all_but_last","weight_dtype":"f32","max_new_tokens":4,"arithmetic":"f32","cells":5,"prompt_tokens":396,"weight_bytes":' out ||
+grep -q '^{"group":"tiny","task":"passkey","prune_after":"all_but_last","weight_dtype":"f32","max_new_tokens":4,"arithmetic":"f32","cache_dtype":"f32","cells":5,"prompt_tokens":396,"weight_bytes":' out ||
   fail "check prints no group: $(tail -1 out)"
 "$DEPTHKV" check x.yaml --measure --json >out 2>err && objects out && [ "$(wc -l <out)" -eq 8 ] || fail "check --measure: $(cat err)"
 tail -1 out | grep -qE '^\{"measured":"tiny","seconds":[0-9.e-]+,"prefill_seconds":[0-9.e-]+,"decode_seconds":[0-9.e-]+\}$' ||

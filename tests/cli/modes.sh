@@ -61,5 +61,16 @@ numbers() { comparable "$1" | sed -E 's/"(key|engine)":"[0-9a-f]*",//g'; } # the
 DEPTHKV_BF16=plain "$DEPTHKV" run z.yaml -o plain -q --threads 1 >/dev/null 2>err || fail "plain: $(cat err)"
 [ -n "$(grep -El '"bf16": ?"avx512_bf16"' c/manifest.json)" ] || [ "$(numbers c/rows.jsonl)" = "$(numbers plain/rows.jsonl)" ] ||
   fail "rows of plain C differ from the others"
+# keys and values in half the bytes: another prefill and full cache, the same budgets
+sed 's/weight_dtype:/cache_dtype:/' y.yaml >u.yaml
+"$DEPTHKV" run u.yaml -o e -q >halves 2>err || fail "bf16 caches: $(cat err)"
+[ "$(grep -c '"weight_dtype":"f32",.*"cache_dtype":"bf16"' e/rows.jsonl)" -eq 3 ] || fail "bf16 caches: $(grep -c . e/rows.jsonl) rows"
+grep '"policy":"full"' e/rows.jsonl | grep '"cache_dtype":"bf16"' | grep -q '"kl":0,' || fail "no full cache of bf16"
+grep -q 'cache bf16' halves || fail "the table does not tell how caches were held: $(cat halves)"
+bytes() { grep "\"cache_dtype\":\"$1\"" e/rows.jsonl | grep -oE "\"$2\":[0-9]+" | cut -d: -f2 | paste -sd' '; }
+[ "$(bytes f32 cache_bytes | awk '{ print $1 / 2, $2 / 2, $3 / 2 }')" = "$(bytes bf16 cache_bytes)" ] ||
+  fail "not half the bytes: $(bytes f32 cache_bytes), $(bytes bf16 cache_bytes)"
+[ "$(bytes f32 cache_bytes_bf16)" = "$(bytes bf16 cache_bytes_bf16)" ] || fail "bytes in bf16 are not the same: $(bytes bf16 cache_bytes_bf16)"
+[ "$(grep '"policy":"h2o"' e/rows.jsonl | grep -o '"nll":[^,]*' | sort -u | wc -l)" -eq 2 ] || fail "bf16 caches change nothing"
 grep -q 'weights bf16' table || fail "the table does not tell how weights were held"
 [ "$(grep '"policy":"h2o"' b/rows.jsonl | grep -o '"nll":[^,]*' | sort -u | wc -l)" -eq 2 ] || fail "bf16 changes nothing"

@@ -53,7 +53,7 @@ refused "report: only beside is known" 's/^  beside:/  tables: 1\n  beside:/'
 experiment | sed '/^  - policy: \[/,$d' >s.yaml
 printf '%s\n' '  - policy: h2o' '    keep: 0.25' '    layer_budget: {single: {layer: all}}' >>s.yaml
 "$DEPTHKV" run s.yaml -o s -q >/dev/null 2>err || fail "a layer study: $(cat err)"
-head -1 s/studies.csv | grep -qx 'model,task,policy,level,only,measure,layers,samples,variance,null_mean,null_sd,effect,p,split_half,params,head_budget,protect,prune_after,prefill,decode,positions,weight_dtype,max_new_tokens,windows,arithmetic' ||
+head -1 s/studies.csv | grep -qx 'model,task,policy,level,only,measure,layers,samples,variance,null_mean,null_sd,effect,p,split_half,params,head_budget,protect,prune_after,prefill,decode,positions,weight_dtype,max_new_tokens,windows,arithmetic,cache_dtype' ||
   fail "head of studies.csv: $(head -1 s/studies.csv)"
 [ "$(wc -l <s/studies.csv)" -eq 6 ] || fail "five measures of one study: $(cat s/studies.csv)"
 grep -q '^"tiny","passkey","h2o",0.2[0-9]*,0,kl,2,2,' s/studies.csv || fail "what was studied: $(cat s/studies.csv)"
