@@ -15,7 +15,7 @@ grep -Eq '^1 test on 1 thread: about [0-9]+ seconds$' err || fail "nothing says 
 "$DEPTHKV" bench -m tiny.h5 -r 1 --only tg32@2048 --weight-dtype bf16 --json -q >out.json || fail "--weight-dtype"
 grep -q '"weight_dtype": "bf16"' out.json || fail "bf16: $(cat out.json)"
 grep -q '"cache_dtype": "f32"' out.json || fail "caches: $(cat out.json)"
-"$DEPTHKV" bench -m tiny.h5 -r 1 --only tg32@2048,step32 --cache-dtype bf16 --json -q >out.json || fail "--cache-dtype"
+"$DEPTHKV" bench -m tiny.h5 -r 1 --only tg32@2048 --cache-dtype bf16 --json -q >out.json || fail "--cache-dtype"
 grep -q '"weight_dtype": "f32", "arithmetic": "f32", "cache_dtype": "bf16"' out.json || fail "bf16 caches: $(cat out.json)"
 "$DEPTHKV" bench -m tiny.h5 --only tg32@2048 --cache-dtype f8 2>err && fail "a form that caches are not held in"
 grep -q "cache-dtype: 'f8' is neither f32 nor bf16" err || fail "the message does not say what there is: $(cat err)"
