@@ -19,6 +19,8 @@ static const struct {
     {"run", "run an experiment file, or continue it", cmd_run, 1},
     {"check", "validate an experiment; print its cells, time and memory", cmd_check, 1},
     {"report", "rebuild tables and plots from stored rows", cmd_report, 0},
+    {"status", "how far a run is, on however many machines", cmd_status, 0},
+    {"merge", "one journal out of those of several processes (run --shard)", cmd_merge, 0},
     {"compare", "two results, cell by cell; fail when a number got worse", cmd_compare, 0},
     {"list", "policies, allocators, tasks, metrics, experiments", cmd_list, 0},
     {"describe", "parameters of one of them, or what a model file holds", cmd_describe, 0},

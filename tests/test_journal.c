@@ -158,7 +158,7 @@ END_TEST
 static struct journal *open_journal(void)
 {
     struct err e;
-    struct journal *j = journal_open(dir, &e);
+    struct journal *j = journal_open(dir, NULL, &e);
     ck_assert_msg(j != NULL, "%s", e.msg);
     return j;
 }
@@ -265,7 +265,7 @@ START_TEST(a_broken_line_in_the_middle_is_an_error_with_its_line)
         str_add(&s, broken[i]);
         str_add(&s, good);
         rows_write("rows.jsonl", s.p);
-        ck_assert_msg(journal_open(dir, &e) == NULL, "case %zu is accepted", i);
+        ck_assert_msg(journal_open(dir, NULL, &e) == NULL, "case %zu is accepted", i);
         ck_assert_int_eq(e.code, ERR_FORMAT);
         str_addf(&want, "%s/rows.jsonl:1: not a row; mend or remove the line", dir);
         ck_assert_str_eq(e.msg, want.p);
@@ -287,14 +287,14 @@ START_TEST(one_run_keeps_another_out_until_it_ends_however_it_ends)
     ck_assert_int_eq(pipe(ready), 0);
     pid_t pid = fork();
     if (pid == 0) { /* holds the folder until it is killed */
-        struct journal *j = journal_open(dir, NULL);
+        struct journal *j = journal_open(dir, NULL, NULL);
         if (write(ready[1], j ? "y" : "n", 1) == 1)
             pause();
         _exit(1);
     }
     ck_assert_int_eq(read(ready[0], &byte, 1), 1);
     ck_assert_int_eq(byte, 'y');
-    ck_assert_ptr_null(journal_open(dir, &e));
+    ck_assert_ptr_null(journal_open(dir, NULL, &e));
     ck_assert_int_eq(e.code, ERR_IO);
     struct str want = {0};
     str_addf(&want, "%s: another run (process %ld) writes to this folder", dir, (long)pid);
@@ -312,11 +312,11 @@ START_TEST(a_folder_is_made_with_its_parents_and_what_is_no_folder_is_refused)
 {
     struct err e;
     char *deep = rows_path("a/b/c"), *file = rows_path("tiny.h5");
-    struct journal *j = journal_open(deep, &e);
+    struct journal *j = journal_open(deep, NULL, &e);
     ck_assert_msg(j != NULL, "%s", e.msg);
     journal_close(j);
     ck_assert(fs_is_dir(deep));
-    ck_assert_ptr_null(journal_open(file, &e));
+    ck_assert_ptr_null(journal_open(file, NULL, &e));
     ck_assert_int_eq(e.code, ERR_IO);
     ck_assert_ptr_nonnull(strstr(e.msg, "tiny.h5: Not a directory"));
     mem_free(deep);

@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "harness/base/hash.h"
 #include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
@@ -95,13 +97,22 @@ int fs_write_all(int fd, const char *path, const void *data, size_t n, struct er
     return 0;
 }
 
-int fs_write_atomic(const char *path, const void *data, size_t n, struct err *e)
+void fs_unfinished(const char *path, struct str *out)
+{
+    static atomic_ulong order;
+    char host[65] = "";
+    (void)gethostname(host, sizeof host - 1);
+    str_addf(out, "%s.tmp.%08lx.%ld.%lu", path, (unsigned long)(hash_fnv1a(host, strlen(host)) & 0xffffffff),
+             (long)getpid(), atomic_fetch_add(&order, 1));
+}
+
+static int write_renamed(const char *path, const void *data, size_t n, int sync, struct err *e)
 {
     struct str tmp = {0};
-    str_addf(&tmp, "%s.tmp.%ld", path, (long)getpid());
+    fs_unfinished(path, &tmp);
     int number = leave_remove(tmp.p), fd = open(tmp.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     int rc = fd < 0 ? fs_fail(path, e) : fs_write_all(fd, path, data, n, e);
-    if (rc == 0 && fsync(fd) && errno != EINVAL && errno != ENOTSUP) /* some file systems can't */
+    if (rc == 0 && sync && fsync(fd) && errno != EINVAL && errno != ENOTSUP) /* some file systems can't */
         rc = fs_fail(path, e);
     if (fd >= 0 && close(fd) && rc == 0)
         rc = fs_fail(path, e);
@@ -126,6 +137,16 @@ int fs_temporary(const char *name, struct str *path, struct err *e)
         str_add(path, made.p);
     str_free(&made);
     return fd;
+}
+
+int fs_write_atomic(const char *path, const void *data, size_t n, struct err *e)
+{
+    return write_renamed(path, data, n, 1, e);
+}
+
+int fs_replace(const char *path, const void *data, size_t n, struct err *e)
+{
+    return write_renamed(path, data, n, 0, e);
 }
 
 int fs_mkdirs(const char *path, struct err *e)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "harness/base/err.h"
+#include "harness/base/str.h"
 
 /* "PATH: reason" from errno: ERR_WRITE for full disks, limits and broken devices, else ERR_IO. Returns -1. */
 int fs_fail(const char *path, struct err *e);
@@ -18,12 +19,15 @@ int fs_open(const char *path, int64_t *size, struct err *e);
 char *fs_read(const char *path, size_t *n, struct err *e);
 int fs_write_all(int fd, const char *path, const void *data, size_t n,
                  struct err *e); /* every byte; `path` is for the error */
+/* A name beside `path` that no other process or thread takes, of this machine or another that sees the folder. */
+void fs_unfinished(const char *path, struct str *out);
 /* Writes under a temporary name in the same folder, syncs, renames: a reader sees the old or the new. */
 int fs_write_atomic(const char *path, const void *data, size_t n, struct err *e);
 /* A new, empty file NAME-XXXXXX in the folder TMPDIR, or in /tmp: its descriptor, and its path, appended. -1 on error,
  * and nothing appended. The caller removes it. */
-struct str;
 int fs_temporary(const char *name, struct str *path, struct err *e);
+/* The same without the sync: for what is written often and may be lost with the machine, but never seen half. */
+int fs_replace(const char *path, const void *data, size_t n, struct err *e);
 int fs_mkdirs(const char *path, struct err *e); /* mkdir -p */
 int fs_exists(const char *path);                /* 1 or 0 */
 int fs_is_dir(const char *path);

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,12 +90,11 @@ static void release(struct h5 *f)
 
 static int open_output(struct h5 *f, struct err *e)
 {
-    static atomic_ulong order;
     struct stat st;
     struct str tmp = {0};
     if (stat(f->path, &st) == 0 && !S_ISREG(st.st_mode))
         return err_set(e, ERR_IO, "%s: exists and is not a regular file", f->path);
-    str_addf(&tmp, "%s.tmp.%ld.%lu", f->path, (long)getpid(), order++);
+    fs_unfinished(f->path, &tmp);
     f->tmp = str_take(&tmp);
     f->number = leave_remove(f->tmp);
     f->fd = open(f->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

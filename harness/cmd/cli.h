@@ -22,6 +22,8 @@ int cmd_samples(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_metrics(int argc, char **argv);
+int cmd_merge(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 
 /* Prints "depthkv: message" on stderr. CLI_USAGE for everything that the caller can mend: usage, configuration, files
  * that are missing or are not what they should be; CLI_FAILED for what broke inside: memory, a full disk, a policy's

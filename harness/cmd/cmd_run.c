@@ -33,6 +33,10 @@ static const char help[] =
     "  --memory SIZE      bytes for the caches of cells that decode at once, beside the full cache (default 2G, and "
     "never\n"
     "                     more than is free); the numbers do not depend on it\n"
+    "  --shard I/N        the I-th of N parts of the samples, dealt out by cost, with a journal of its own in "
+    "DIR/shards:\n"
+    "                     for N processes on any machines that see DIR; `slurm`: what the job array says. Then\n"
+    "                     depthkv status DIR, depthkv merge DIR\n"
     "  -q, --quiet        no progress on stderr\n"
     "  -m, -t, -p, -k     model file, tasks, policies, fractions kept: an experiment without a file\n"
     "  --samples N        samples a task with -t (default 16)\n"
@@ -46,6 +50,7 @@ struct options {
     const char *file, *dir, *model, *tasks, *policies, *keeps;
     struct cli_set set;
     int64_t limit, samples, length, memory, jobs;
+    struct shard shard;
     int quiet;
 };
 
@@ -95,10 +100,16 @@ static void compose(const struct options *o, struct str *y)
     str_add(y, "\n");
 }
 
+static int parse_shard(const char *text, struct shard *out)
+{
+    struct err e = {0};
+    return shard_parse(text, out, &e) ? cli_usage("run", "%s", e.msg) : 0;
+}
+
 /* 0, or an exit code + 1 so that -h can end with 0. */
 static int parse(int argc, char **argv, struct options *o)
 {
-    enum { SET = 256, LIMIT, THREADS, MEMORY, SAMPLES, LENGTH, JOBS };
+    enum { SET = 256, LIMIT, THREADS, MEMORY, SAMPLES, LENGTH, JOBS, SHARD };
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},
         {"set", required_argument, NULL, SET},
@@ -106,6 +117,7 @@ static int parse(int argc, char **argv, struct options *o)
         {"threads", required_argument, NULL, THREADS},
         {"jobs", required_argument, NULL, JOBS},
         {"memory", required_argument, NULL, MEMORY},
+        {"shard", required_argument, NULL, SHARD},
         {"quiet", no_argument, NULL, 'q'},
         {"samples", required_argument, NULL, SAMPLES},
         {"length", required_argument, NULL, LENGTH},
@@ -128,6 +140,7 @@ static int parse(int argc, char **argv, struct options *o)
         case LENGTH: bad = cli_int("run", "--length", optarg, 16, 100000000, &o->length); break;
         case THREADS: bad = cli_threads("run", optarg); break;
         case JOBS: bad = cli_int("run", "--jobs", optarg, 1, 1024, &o->jobs); break;
+        case SHARD: bad = parse_shard(optarg, &o->shard); break;
         case MEMORY:
             if (str_to_bytes(optarg, &o->memory))
                 return cli_usage("run", "--memory: expected a size as 8G or 512M, found '%s'", optarg) + 1;
@@ -169,6 +182,17 @@ static void summary(const char *dir, const struct runner_summary *s, struct mess
     if (s->skipped)
         message_drop(messages, MESSAGE_NOT_APPLICABLE);
     message_show(messages, NULL, stderr);
+    if (s->skipped)
+        quote_show(stderr, "%ld rows are n/a, first: %s\n", s->skipped, s->first_skip);
+    if (s->failed)
+        quote_show(stderr, "depthkv: %ld rows failed, first: %s\n", s->failed, s->first_failure);
+}
+
+/* A part makes no tables: others may still be writing. */
+static void part_summary(const char *dir, struct shard which, const struct runner_summary *s)
+{
+    quote_show(stderr, "part %d of %d: %ld rows written, %ld were there already; depthkv status %s, depthkv merge %s\n",
+               which.number, which.of, s->rows, s->reused, dir, dir);
     if (s->skipped)
         quote_show(stderr, "%ld rows are n/a, first: %s\n", s->skipped, s->first_skip);
     if (s->failed)
@@ -228,15 +252,17 @@ int cmd_run(int argc, char **argv)
     if (o.file && strcmp(o.file, x.path) != 0 && !o.quiet)
         quote_show(stderr, "experiment %s\n", x.path);
     char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name);
-    struct runner_options ro = {.dir = dir, .memory = (size_t)o.memory, .quiet = o.quiet, .argc = argc, .argv = argv};
+    struct runner_options ro = {.dir = dir, .memory = (size_t)o.memory, .shard = o.shard, .quiet = o.quiet, .argc = argc, .argv = argv};
     tell_fewer(&x);
     ro.jobs = choose_jobs(&x, &o);
     leave_when_asked();
     int bad = runner_run(&x, &ro, &s, &e);
-    if (!bad && (manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &messages, &e) ||
+    if (!bad && o.shard.of)
+        part_summary(dir, o.shard, &s);
+    else if (!bad && (manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &messages, &e) ||
                  report_print(dir, stdout, &e)))
         bad = tell_removed(dir, &e);
-    if (!bad)
+    if (!bad && !o.shard.of)
         summary(dir, &s, &messages);
     message_list_free(&messages);
     rc = bad ? cli_fail(&e) : s.failed ? CLI_FAILED : CLI_OK;

@@ -8,10 +8,12 @@
 
 #include "harness/base/fs.h"
 #include "harness/base/hash.h"
+#include "harness/base/lines.h"
 #include "harness/base/mem.h"
 #include "harness/metric/metric.h"
 #include "harness/rows/plan.h"
 #include "harness/rows/record.h"
+#include "harness/rows/shard.h"
 
 /* Two tables while reading: cells by id, rows by (cell, sample, context, question). */
 struct place {
@@ -23,7 +25,7 @@ struct place {
 struct loader {
     struct aggregate *a;
     const char *path;
-    int line;
+    int line, journal; /* number of the one that is read */
     struct place *cells, *rows;
     struct plan *plan; /* which rows belong; NULL: an older version wrote the folder */
     struct place
@@ -190,6 +192,18 @@ static void take_end(const struct json *v, struct agg_row *r)
     r->protection_cut = json_bool(json_get(v, columns_name(COLUMN_PROTECTION_CUT)), 0);
 }
 
+/* 1 when all that two runs have in common is the same. */
+static int same_values(const struct agg_row *x, const struct agg_row *y)
+{
+    for (int m = 0; m < COLUMN_END; m++) {
+        const struct column *c = columns_at((enum column_id)m);
+        double a = x->value[m], b = y->value[m];
+        if (c->kind != COLUMN_TIME && m != COLUMN_GROUP_CELLS && a != b && (isfinite(a) || isfinite(b)))
+            return 0;
+    }
+    return 1;
+}
+
 static int add_row(struct loader *l, struct json *v, struct err *e)
 {
     struct aggregate *a = l->a;
@@ -232,6 +246,19 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
     str_addf(&key, "%s %lld %zu %s%s", id, (long long)r.sample, strlen(r.context_id), r.context_id, r.question_id);
     int at = place_of(&l->rows, key.p, a->n_row);
     str_free(&key);
+    r.journal = l->journal;
+    if (at < a->n_row && l->plan && a->row[at].journal != r.journal) { /* two parts computed it */
+        int differs = r.ok && a->row[at].ok && !same_values(&r, &a->row[at]);
+        if (differs || (!r.ok && !r.skipped)) { /* a failure replaces nothing */
+            row_fini(&r);
+            json_free(v);
+            return !differs ? 0
+                            : err_set(e, ERR_FORMAT,
+                                      "%s:%d: another journal of this folder has other numbers for the same cell, "
+                                      "sample and question; depthkv merge names both places",
+                                      l->path, l->line);
+        }
+    }
     if (at == a->n_row) {
         mem_grow(&a->row, &l->row_cap, (size_t)a->n_row + 1, sizeof *a->row);
         a->n_row++;
@@ -254,22 +281,45 @@ static int add_row(struct loader *l, struct json *v, struct err *e)
     return 0;
 }
 
-static int read_rows(struct loader *l, const char *text, size_t n, struct err *e)
+static int read_journal(struct loader *l, struct err *e)
 {
-    for (size_t at = 0; at < n;) {
-        const char *end = memchr(text + at, '\n', n - at);
-        if (!end)
+    struct lines *lines = lines_open(l->path, e);
+    const char *text;
+    size_t n;
+    int more = lines ? 0 : -1;
+    while (lines && (more = lines_next(lines, &text, &n, e)) > 0) {
+        if (!lines_is_whole(lines))
             break; /* torn: a run that is still going, or was killed */
-        size_t length = (size_t)(end - text) - at;
-        l->line++;
-        struct json *v = json_parse(l->path, text + at, length, NULL);
+        l->line = lines_number(lines);
+        struct json *v = json_parse(l->path, text, n, NULL);
         if (!v)
-            return err_set(e, ERR_FORMAT, "%s:%d: not valid JSON", l->path, l->line);
-        if (add_row(l, v, e))
-            return -1;
-        at += length + 1;
+            more = err_set(e, ERR_FORMAT, "%s:%d: not valid JSON", l->path, l->line);
+        else if (add_row(l, v, e))
+            more = -1;
+        if (more < 0)
+            break;
     }
-    return 0;
+    lines_close(lines);
+    return more < 0 ? -1 : 0;
+}
+
+/* rows.jsonl and, of parts that are not merged yet, their journals. */
+static int read_rows(struct loader *l, const char *dir, struct err *e)
+{
+    struct shard_journals all;
+    char *rows = NULL;
+    int rc = shard_journals_find(dir, &all, e);
+    if (rc == 0 && !all.n) { /* which says that there is none */
+        l->path = rows = fs_join(dir, "rows.jsonl");
+        rc = read_journal(l, e);
+    }
+    for (l->journal = 0; l->journal < all.n && rc == 0; l->journal++) {
+        l->path = all.path[l->journal];
+        rc = read_journal(l, e);
+    }
+    shard_journals_free(&all);
+    mem_free(rows);
+    return rc;
 }
 
 static int is_of_line(const struct axis *a)
@@ -529,16 +579,12 @@ static void pool(struct aggregate *a)
 
 int aggregate_load(const char *dir, struct aggregate *a, struct err *e)
 {
-    size_t n = 0;
     int rc = -1;
     *a = (struct aggregate){0};
-    char *path = fs_join(dir, "rows.jsonl"), *text = fs_read(path, &n, e);
-    struct loader l = {.a = a, .path = path};
+    struct loader l = {.a = a};
     struct json *manifest = NULL;
-    if (!text || plan_read(dir, &l.plan, e) || read_manifest(&l, dir, &manifest, e) || read_rows(&l, text, n, e))
+    if (plan_read(dir, &l.plan, e) || read_manifest(&l, dir, &manifest, e) || read_rows(&l, dir, e))
         goto out;
-    mem_free(text);
-    text = NULL;
     put_in_order(a);
     find_baselines(a);
     read_baselines(a, manifest);
@@ -557,8 +603,6 @@ out:
     free_places(&l.builds);
     plan_destroy(l.plan);
     json_free(manifest);
-    mem_free(text);
-    mem_free(path);
     if (rc)
         aggregate_free(a);
     return rc;

@@ -26,6 +26,7 @@ struct agg_row {
     char *reason;            /* of a row that is not ok */
     int64_t sample;
     int64_t cluster; /* hash of the context id */
+    int journal;     /* number of the one that it was read from */
     char *context_id, *question_id;
     char prompt_sha256[65];
     char key[65];             /* of all that it depends on (rowkey.h); "": it does not say */

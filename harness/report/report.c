@@ -368,7 +368,7 @@ int report_write_to(const char *dir, const char *out, struct message_list *messa
     message_list_free(messages);
     if (out != dir && fs_mkdirs(out, e))
         return -1;
-    if (out != dir && !has(dir, "rows.jsonl") && has(dir, "cells.csv"))
+    if (out != dir && !has(dir, "rows.jsonl") && !has(dir, "shards") && has(dir, "cells.csv"))
         return write_cells(dir, out, messages, e);
     if (aggregate_load(dir, &a, e))
         return -1;

@@ -1,5 +1,8 @@
 /* The journal: rows.jsonl, append-only, one flushed line a row. A process that dies leaves at most a torn last line,
- * which the next run cuts off. A lock keeps two runs out of one folder; it goes with the process, however that ends. */
+ * which the next run cuts off. A lock keeps two runs out of one folder; it goes with the process, however that ends.
+ *
+ * Shards (shard.h) each append to a journal of their own, and only look at the others. They share the lock, where the
+ * file system has locks; nothing of theirs depends on it, since nobody else writes to their file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,100 +13,135 @@
 #include <unistd.h>
 
 #include "harness/base/fs.h"
+#include "harness/base/hash.h"
 #include "harness/base/json.h"
+#include "harness/base/lines.h"
 #include "harness/base/mem.h"
 #include "harness/rows/record.h"
+#include "harness/rows/shard.h"
+
+/* Half of a SHA-256: no two rows of a journal have the same one. */
+struct id {
+    uint64_t half[2];
+};
 
 struct journal {
     char *path;
     int fd, lock;
-    char **slot; /* open addressing over ids of rows that need not be tried again */
+    struct id *slot; /* open addressing over ids of rows that need not be tried again; zero: free */
     size_t mask, n;
 };
 
-static void make_id(struct str *s, const char *key, int sample, const char *question)
+static struct id make_id(const char *key, int sample, const char *question)
 {
-    str_clear(s);
-    str_addf(s, "%s %d %s", key, sample, question);
+    struct str s = {0};
+    struct id id;
+    char hex[HASH_HEX];
+    str_addf(&s, "%s %d %s", key, sample, question);
+    hash_sha256(s.p, s.n, hex);
+    str_free(&s);
+    for (int h = 0; h < 2; h++) {
+        char half[17];
+        memcpy(half, hex + 16 * h, 16);
+        half[16] = '\0';
+        id.half[h] = strtoull(half, NULL, 16);
+    }
+    id.half[0] |= 1; /* no row is a free slot */
+    return id;
 }
 
-static char **find(const struct journal *j, const char *id)
+static struct id *find(const struct journal *j, struct id id)
 {
-    size_t i = hash_fnv1a(id, strlen(id)) & j->mask;
-    while (j->slot[i] && strcmp(j->slot[i], id) != 0)
+    size_t i = id.half[1] & j->mask;
+    while (j->slot[i].half[0] && (j->slot[i].half[0] != id.half[0] || j->slot[i].half[1] != id.half[1]))
         i = (i + 1) & j->mask;
     return &j->slot[i];
 }
 
-static void remember(struct journal *j, const char *id)
+static void remember(struct journal *j, struct id id)
 {
     if (2 * (j->n + 1) > j->mask) {
-        char **old = j->slot;
+        struct id *old = j->slot;
         size_t size = j->mask + 1;
         j->mask = 2 * size - 1;
         j->slot = mem_new(2 * size, sizeof *j->slot);
         for (size_t i = 0; i < size; i++)
-            if (old[i])
+            if (old[i].half[0])
                 *find(j, old[i]) = old[i];
         mem_free(old);
     }
-    char **at = find(j, id);
-    if (!*at) {
-        *at = mem_strdup(id);
-        j->n++;
-    }
+    struct id *at = find(j, id);
+    j->n += !at->half[0];
+    *at = id;
 }
 
 /* The key of one stored line; -1 when it is no row. Failed rows are not remembered: they are tried again. */
-static int read_line(struct journal *j, const char *line, size_t n, struct str *id)
+static int read_line(struct journal *j, const char *line, size_t n)
 {
     struct json *v = json_parse("row", line, n, NULL);
     const char *key = json_string(json_get(v, "key")), *question = json_string(json_get(v, "question_id")),
                *status = json_string(json_get(v, "status"));
     int64_t sample;
     int bad = !key || !question || !status || json_int64(json_get(v, "sample"), &sample);
-    if (!bad && (strcmp(status, "ok") == 0 || strcmp(status, "skipped") == 0)) {
-        make_id(id, key, (int)sample, question);
-        remember(j, id->p);
-    }
+    if (!bad && (strcmp(status, "ok") == 0 || strcmp(status, "skipped") == 0))
+        remember(j, make_id(key, (int)sample, question));
     json_free(v);
     return bad ? -1 : 0;
 }
 
-/* Reads what is there; cuts a torn last line off. Any other broken line is an error: nobody here writes one. */
-static int load(struct journal *j, struct err *e)
+/* Reads one journal; *good: where its whole rows end. A torn last line does not count, nor does a last line that was
+ * cut and continued by somebody else's newline; any other broken line is an error: nobody here writes one. */
+static int read_rows(struct journal *j, const char *path, int64_t *good, struct err *e)
 {
-    size_t n = 0, good = 0;
-    int line = 1, rc = -1;
-    struct str id = {0};
-    char *text = fs_exists(j->path) ? fs_read(j->path, &n, e) : mem_strdup("");
-    if (!text)
-        return -1;
-    while (good < n) {
-        const char *end = memchr(text + good, '\n', n - good);
-        if (!end)
-            break; /* torn */
-        if (read_line(j, text + good, (size_t)(end - text) - good, &id)) {
-            if ((size_t)(end - text) + 1 == n)
-                break; /* a last line that was cut and continued by somebody else's newline */
-            err_set(e, ERR_FORMAT, "%s:%d: not a row; mend or remove the line", j->path, line);
-            goto out;
+    struct lines *l = lines_open(path, e);
+    const char *line;
+    size_t n;
+    int more = l ? 0 : -1, broken = 0;
+    *good = 0;
+    while (l && (more = lines_next(l, &line, &n, e)) > 0) {
+        if (broken) {
+            err_set(e, ERR_FORMAT, "%s:%d: not a row; mend or remove the line", path, broken);
+            more = -1;
+            break;
         }
-        good = (size_t)(end - text) + 1;
-        line++;
+        if (!lines_is_whole(l))
+            break;
+        if (read_line(j, line, n))
+            broken = lines_number(l);
+        else
+            *good = lines_offset(l);
     }
-    if (good < n && truncate(j->path, (off_t)good)) {
-        fs_fail(j->path, e);
-        goto out;
+    lines_close(l);
+    return more < 0 ? -1 : 0;
+}
+
+/* Reads what is there; cuts a torn last line off where it is this run's own to go on with. */
+static int load(struct journal *j, const char *dir, struct err *e)
+{
+    struct shard_journals all;
+    int rc = shard_journals_find(dir, &all, e);
+    for (int i = 0; i < all.n && rc == 0; i++) {
+        int64_t good;
+        rc = read_rows(j, all.path[i], &good, e);
+        if (rc == 0 && strcmp(all.path[i], j->path) == 0 && good < fs_size(j->path) && truncate(j->path, (off_t)good))
+            rc = fs_fail(j->path, e);
     }
-    rc = 0;
-out:
-    str_free(&id);
-    mem_free(text);
+    shard_journals_free(&all);
     return rc;
 }
 
-static int take_lock(struct journal *j, const char *dir, struct err *e)
+static int tell_holder(const struct journal *j, const char *dir, struct err *e)
+{
+    char holder[32] = "";
+    if (shard_refuse_running(dir, "go on", e))
+        return -1;
+    ssize_t n = pread(j->lock, holder, sizeof holder - 1, 0);
+    holder[n > 0 ? n : 0] = '\0';
+    return err_set(e, ERR_IO, "%s: another run (process %s) writes to this folder", dir, holder);
+}
+
+/* shared 1: beside others that share it. */
+static int take_lock(struct journal *j, const char *dir, int shared, struct err *e)
 {
     char *path = fs_join(dir, "lock"), holder[32] = "";
     int rc = -1;
@@ -112,14 +150,12 @@ static int take_lock(struct journal *j, const char *dir, struct err *e)
         fs_fail(path, e);
         goto out;
     }
-    if (flock(j->lock, LOCK_EX | LOCK_NB)) {
-        ssize_t n = pread(j->lock, holder, sizeof holder - 1, 0);
-        holder[n > 0 ? n : 0] = '\0';
-        err_set(e, ERR_IO, "%s: another run (process %s) writes to this folder", dir, holder);
+    if (flock(j->lock, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) && errno == EWOULDBLOCK) {
+        rc = tell_holder(j, dir, e);
         goto out;
-    }
+    } /* other errors: the file system has no locks */
     snprintf(holder, sizeof holder, "%ld", (long)getpid());
-    if (ftruncate(j->lock, 0) || pwrite(j->lock, holder, strlen(holder), 0) < 0) {
+    if (!shared && (ftruncate(j->lock, 0) || pwrite(j->lock, holder, strlen(holder), 0) < 0)) {
         fs_fail(path, e);
         goto out;
     }
@@ -129,16 +165,20 @@ out:
     return rc;
 }
 
-struct journal *journal_open(const char *dir, struct err *e)
+struct journal *journal_open(const char *dir, const char *shard, struct err *e)
 {
     struct journal *j = mem_new(1, sizeof *j);
+    struct str name = {0};
     j->fd = j->lock = -1;
     j->mask = 1023;
     j->slot = mem_new(j->mask + 1, sizeof *j->slot);
-    j->path = fs_join(dir, "rows.jsonl");
-    if (fs_mkdirs(dir, e) || take_lock(j, dir, e) || load(j, e))
+    str_addf(&name, shard ? "shards/%s.jsonl" : "rows.jsonl", shard);
+    j->path = fs_join(dir, name.p);
+    str_free(&name);
+    if (fs_mkdirs(dir, e) || take_lock(j, dir, !!shard, e) || (!shard && shard_refuse_running(dir, "go on", e)) ||
+        load(j, dir, e))
         goto fail;
-    j->fd = open(j->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    j->fd = open(j->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (shard ? O_EXCL : 0), 0666);
     if (j->fd < 0) {
         fs_fail(j->path, e);
         goto fail;
@@ -151,11 +191,7 @@ fail:
 
 int journal_has(const struct journal *j, const char *key, int sample, const char *question_id)
 {
-    struct str id = {0};
-    make_id(&id, key, sample, question_id);
-    int has = *find(j, id.p) != NULL;
-    str_free(&id);
-    return has;
+    return find(j, make_id(key, sample, question_id))->half[0] != 0;
 }
 
 int journal_check(const struct journal *j, struct err *e)
@@ -170,7 +206,7 @@ int journal_check(const struct journal *j, struct err *e)
 
 int journal_append(struct journal *j, const struct row *r, struct err *e)
 {
-    struct str line = {0}, id = {0};
+    struct str line = {0};
     int rc = -1;
     record_json(r, &line);
     str_addc(&line, '\n');
@@ -180,14 +216,11 @@ int journal_append(struct journal *j, const struct row *r, struct err *e)
             err_wrap(e, "a torn last line");
         goto out;
     }
-    if (r->status != ROW_FAILED) {
-        make_id(&id, r->key, r->sample, r->question_id);
-        remember(j, id.p);
-    }
+    if (r->status != ROW_FAILED)
+        remember(j, make_id(r->key, r->sample, r->question_id));
     rc = 0;
 out:
     str_free(&line);
-    str_free(&id);
     return rc;
 }
 
@@ -204,8 +237,6 @@ void journal_close(struct journal *j)
         close(j->fd);
     if (j->lock >= 0)
         close(j->lock); /* releases the lock */
-    for (size_t i = 0; i <= j->mask; i++)
-        mem_free(j->slot[i]);
     mem_free(j->slot);
     mem_free(j->path);
     mem_free(j);

@@ -15,6 +15,7 @@ enum { SCHEMA = 1 };
 struct plan_cell {
     char id[HASH_HEX], key[HASH_HEX]; /* key "": not known yet */
     int data, order;
+    long place; /* of its first row, where plan_rows has counted */
     UT_hash_handle hh;
 };
 
@@ -24,11 +25,14 @@ struct plan_question {
     int data, sample;
     const char *id; /* in name */
     char sha256[HASH_HEX];
+    int number; /* among those of its data */
     struct plan_question *next;
     UT_hash_handle hh;
 };
 
 struct plan {
+    int *n_of; /* [n_data] questions */
+    size_t n_data;
     const struct experiment *x; /* while a run makes it */
     char engine[BUILD_ID_SHORT];
     struct plan_cell *cell;
@@ -76,6 +80,8 @@ static void add_question(struct plan *p, int data, int sample, const char *id, c
         q = mem_new(1, sizeof *q);
         q->data = data;
         q->sample = sample;
+        mem_grow(&p->n_of, &p->n_data, (size_t)data + 1, sizeof *p->n_of);
+        q->number = p->n_of[data]++;
         memcpy(q->sha256, sha256, HASH_HEX);
         q->name = str_take(&name);
         q->id = q->name + strlen(q->name) - strlen(id);
@@ -228,6 +234,29 @@ int plan_read(const char *dir, struct plan **out, struct err *e)
     return rc;
 }
 
+int plan_complete(struct plan *p, const char *dir, struct err *e)
+{
+    struct plan *old;
+    if (plan_read(dir, &old, e))
+        return -1;
+    int same = old && strcmp(old->engine, p->engine) == 0 && HASH_COUNT(old->cell) == HASH_COUNT(p->cell);
+    for (struct plan_cell *c = same ? p->cell : NULL, *its; c; c = c->hh.next) {
+        HASH_FIND_STR(old->cell, c->id, its);
+        same &= its && its->data == c->data;
+    }
+    for (struct plan_cell *c = same ? p->cell : NULL, *its; c; c = c->hh.next) {
+        HASH_FIND_STR(old->cell, c->id, its);
+        if (c->key[0] || !its->key[0])
+            continue;
+        memcpy(c->key, its->key, HASH_HEX);
+        for (const struct plan_question *first = old->question; first; first = first->hh.next)
+            for (const struct plan_question *q = first; q && q->data == c->data; q = q->next)
+                add_question(p, q->data, q->sample, q->id, q->sha256);
+    }
+    plan_destroy(old);
+    return 0;
+}
+
 static const struct plan_question *find_question(const struct plan *p, int data, const struct json *row)
 {
     struct str name = {0};
@@ -254,12 +283,20 @@ static enum plan_verdict difference(const struct plan *p, const struct plan_ques
     return PLAN_DATA;
 }
 
+/* 1 when a row's key is that of the cell and the question. */
+static int is_its(const struct plan_cell *c, const struct plan_question *q, const struct json *row)
+{
+    char key[HASH_HEX];
+    const char *its = json_string(json_get(row, "key"));
+    rowkey_join(c->key, q->sha256, key);
+    return its && strcmp(key, its) == 0;
+}
+
 enum plan_verdict plan_judge(const struct plan *p, const struct json *row)
 {
     struct plan_cell *c = NULL;
-    char key[HASH_HEX];
     int schema;
-    const char *cell = json_string(json_get(row, "cell")), *its = json_string(json_get(row, "key"));
+    const char *cell = json_string(json_get(row, "cell"));
     if (whole(row, "schema", &schema) || schema != RECORD_SCHEMA)
         return PLAN_SCHEMA;
     if (cell)
@@ -271,12 +308,35 @@ enum plan_verdict plan_judge(const struct plan *p, const struct json *row)
     const struct plan_question *q = find_question(p, c->data, row);
     if (!q)
         return PLAN_SAMPLE;
-    for (const struct plan_question *i = q; i && its; i = i->next) {
-        rowkey_join(c->key, i->sha256, key);
-        if (strcmp(key, its) == 0)
+    for (const struct plan_question *i = q; i; i = i->next)
+        if (is_its(c, i, row))
             return PLAN_BELONGS;
-    }
     return difference(p, q, row);
+}
+
+long plan_rows(const struct plan *p, int *pending)
+{
+    long n = 0;
+    *pending = 0;
+    for (struct plan_cell *c = p->cell; c; c = c->hh.next) {
+        c->place = n;
+        *pending += !c->key[0];
+        n += c->key[0] && (size_t)c->data < p->n_data ? p->n_of[c->data] : 0;
+    }
+    return n;
+}
+
+long plan_place(const struct plan *p, const struct json *row)
+{
+    const struct plan_question *q;
+    struct plan_cell *c;
+    if (plan_judge(p, row) != PLAN_BELONGS)
+        return -1;
+    HASH_FIND_STR(p->cell, json_string(json_get(row, "cell")), c);
+    q = find_question(p, c->data, row);
+    while (q && !is_its(c, q, row))
+        q = q->next;
+    return q ? c->place + q->number : -1;
 }
 
 int plan_order(const struct plan *p, const char *cell)
@@ -329,5 +389,6 @@ void plan_destroy(struct plan *p)
             mem_free(k);
         }
     }
+    mem_free(p->n_of);
     mem_free(p);
 }

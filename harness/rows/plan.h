@@ -36,10 +36,18 @@ void plan_add_question(struct plan *p, const struct cell *of, int sample, const 
 /* All cells, those without a key as such: their rows wait until the run comes to their model. */
 int plan_write(const struct plan *p, const char *dir, struct err *e);
 
+/* Takes from the plan that is in the folder what another process of the same run knew: keys of cells that have none
+ * here yet, and their questions. Where it is of another engine, nothing. */
+int plan_complete(struct plan *p, const char *dir, struct err *e);
+
 int plan_is_there(const char *dir);
 /* Reads DIR/plan.jsonl; *out is NULL when there is none. ERR_FORMAT with file and line for what is no plan. */
 int plan_read(const char *dir, struct plan **out, struct err *e);
 enum plan_verdict plan_judge(const struct plan *p, const struct json *row);
+/* Rows that belong, of cells whose model some run has come to; *pending: of cells that none has. */
+long plan_rows(const struct plan *p, int *pending);
+/* Which of them, from 0, a row that belongs is; -1: it does not. */
+long plan_place(const struct plan *p, const struct json *row);
 int plan_order(const struct plan *p, const char *cell); /* its place in the experiment; -1: none */
 /* "3 rows of samples that ..., 2 rows of ..." from the counts of verdicts; nothing when all belong. gone:
  * cells that the rows of PLAN_CELL are of. */

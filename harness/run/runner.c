@@ -23,6 +23,7 @@
 #include "harness/rows/record.h"
 #include "harness/rows/rowkey.h"
 #include "harness/run/calibration.h"
+#include "harness/run/deal.h"
 #include "harness/run/estimate.h"
 #include "harness/run/progress.h"
 #include "harness/run/room.h"
@@ -50,7 +51,9 @@ struct run {
     const struct runner_options *o;
     struct runner_summary *sum;
     struct journal *journal;
-    struct keptfile *kept; /* NULL unless recorded */
+    struct shard_writer *shard; /* NULL: no part of one, but the whole */
+    struct deal *deal;          /* whose samples are whose */
+    struct keptfile *kept;      /* NULL unless recorded */
     struct workspace *work;
     struct progress *progress;
     char engine[HASH_HEX];
@@ -442,6 +445,11 @@ static int announce(const struct run *r, struct err *e)
     char *config = fs_join(r->o->dir, "config.yaml");
     struct str text = {0};
     experiment_print(r->x, r->o->dir, &text);
+    if (r->shard && plan_complete(r->plan, r->o->dir, e)) { /* what other parts know of models not loaded here yet */
+        str_free(&text);
+        mem_free(config);
+        return -1;
+    }
     int bad = journal_check(r->journal, e) || fs_write_atomic(config, str_c(&text), text.n, e) ||
               manifest_write(r->o->dir, r->x, r->o->argc, r->o->argv, 0, e) || plan_write(r->plan, r->o->dir, e);
     str_free(&text);
@@ -477,9 +485,19 @@ static int run_prompt(struct run *r, const struct prompts_at *at, struct err *e)
     str_addf(&label, "%s, sample %d", r->task->label, at->sample);
     lock(r);
     progress_step(r->progress, label.p);
+    if (r->shard)
+        shard_count(r->shard, r->progress->total, r->progress->done, r->sum->rows, r->sum->reused, r->sum->failed,
+                    r->sum->failed ? r->sum->first_failure : NULL);
     unlock(r);
     str_free(&label);
     return leave_stopped(e);
+}
+
+/* 1 when prompt number i is this process's: all of a sample are one's. */
+static int is_own(const struct run *r, const struct prompts *p, int i)
+{
+    int of_one = prompts_count(p) ? prompts_total(p) / prompts_count(p) : 1;
+    return deal_is_own(r->deal, i / of_one);
 }
 
 /* One job: its own run, whose task, model and journal are those of the others, and its own way through the prompts. */
@@ -504,7 +522,10 @@ static void *run_job(void *arg)
     struct prompts *p = prompts_begin(r->x, r->i_model, r->i_task, &r->encode, NULL, &j->err);
     j->rc = p ? 0 : -1;
     while (j->rc == 0 && !atomic_load(&r->jobs->stop)) {
-        prompts_seek(p, atomic_fetch_add(&r->jobs->next, 1));
+        int next = atomic_fetch_add(&r->jobs->next, 1);
+        if (next < prompts_total(p) && !is_own(r, p, next))
+            continue;
+        prompts_seek(p, next);
         more = prompts_next(p, &at, &j->err);
         if (more <= 0)
             break;
@@ -563,24 +584,34 @@ static int run_side_by_side(struct run *r, int n, struct err *e)
     return rc;
 }
 
+/* Samples of a task as long as nobody has looked how many there are. */
+static long expected(const struct run *r)
+{
+    int of = r->o->shard.of;
+    return of ? (r->x->samples + of - 1) / of : r->x->samples;
+}
+
 static int run_task(struct run *r, struct err *e)
 {
     struct prompts *p = prompts_begin(r->x, r->i_model, r->i_task, &r->encode, NULL, e);
     struct prompts_at at;
-    int more = p ? 0 : -1, total = p ? prompts_total(p) : 0;
+    int more = p ? 0 : -1, total = p ? prompts_total(p) : 0, own = 0;
     r->task = &r->x->task[r->i_task];
-    r->progress->total += p ? prompts_count(p) - r->x->samples : 0;
+    if (p)
+        own = deal_task(r->deal, r->x, r->loaded, r->i_task, prompts_count(p));
+    r->progress->total += own - (p ? expected(r) : 0);
     int n = r->o->jobs < total ? r->o->jobs : total, threads = transformer_threads();
     n = n < threads ? n : threads;
     if (p && n > 1) {
         prompts_end(p);
         return run_side_by_side(r, n, e);
     }
-    while (p && (more = prompts_next(p, &at, e)) > 0)
-        if (run_prompt(r, &at, e)) {
-            more = -1;
-            break;
-        }
+    for (int i = 0; i < total && p && more == 0; i++) {
+        if (!is_own(r, p, i))
+            continue;
+        prompts_seek(p, i);
+        more = prompts_next(p, &at, e) < 0 || run_prompt(r, &at, e) ? -1 : 0;
+    }
     prompts_end(p);
     return more;
 }
@@ -614,6 +645,24 @@ out:
     return rc;
 }
 
+/* A part has a name before anything is written, and looks for others that don't belong to the same whole. */
+static int begin_shard(struct run *r, struct err *e)
+{
+    struct str text = {0};
+    char experiment[HASH_HEX];
+    if (!r->o->shard.of)
+        return 0;
+    if (fs_mkdirs(r->o->dir, e)) /* paths are printed as seen from there */
+        return -1;
+    experiment_print(r->x, r->o->dir, &text);
+    hash_sha256(str_c(&text), text.n, experiment);
+    str_free(&text);
+    if (shard_refuse_others(r->o->dir, experiment, r->engine, e))
+        return -1;
+    r->shard = shard_begin(r->o->dir, r->o->shard, experiment, r->engine, e);
+    return r->shard ? 0 : -1;
+}
+
 int runner_run(struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e)
 {
     int rc = -1;
@@ -624,10 +673,13 @@ int runner_run(struct experiment *x, const struct runner_options *o, struct runn
     memset(&progress, 0, sizeof progress);
     if (estimate_check(x, (double)free_memory(), transformer_threads(), e) || calibration_check(x, e))
         return -1;
-    r.journal = journal_open(o->dir, e);
-    if (!r.journal)
-        return -1;
     build_id_engine(r.engine);
+    r.deal = deal_create(o->shard);
+    if (begin_shard(&r, e) || !(r.journal = journal_open(o->dir, r.shard ? shard_name(r.shard) : NULL, e))) {
+        (void)shard_end(r.shard, 0, NULL);
+        deal_destroy(r.deal);
+        return -1;
+    }
     r.plan = plan_create(x, r.engine);
     r.cell_key = mem_new((size_t)x->n_cell + 1, sizeof *r.cell_key);
     r.work = workspace_create();
@@ -642,18 +694,23 @@ int runner_run(struct experiment *x, const struct runner_options *o, struct runn
         goto out;
     for (int c = 0; c < x->n_cell; c++)
         loads += axes_is_first(x->cell, c, axes_same_weights);
-    progress_begin(&progress, "samples", loads * x->n_task * x->samples, o->quiet);
+    progress_begin(&progress, "samples", loads * x->n_task * expected(&r), o->quiet);
+    if (r.shard)
+        shard_count(r.shard, progress.total, 0, 0, 0, 0, NULL);
     for (int c = 0; c < x->n_cell; c++) {
         r.loaded = &x->cell[c];
         r.i_model = r.loaded->model;
         if (axes_is_first(x->cell, c, axes_same_weights) && run_model(&r, e))
             goto out;
     }
-    if (journal_check(r.journal, e) || (r.kept && keptfile_merge(r.kept, e)))
+    if (journal_check(r.journal, e) || (r.kept && !r.shard && keptfile_merge(r.kept, e)))
         goto out;
     rc = 0;
 out:
     progress_end(&progress);
+    if (shard_end(r.shard, rc == 0, rc == 0 ? e : NULL))
+        rc = -1;
+    deal_destroy(r.deal);
     keptfile_close(r.kept);
     plan_destroy(r.plan);
     mem_free(r.cell_key);

@@ -28,12 +28,12 @@ int fuzz_journal(const char *data, size_t n)
         aggregate_free(&a);
     }
     quote_free(&csv);
-    struct journal *j = journal_open(dir, &fuzz_said);
+    struct journal *j = journal_open(dir, NULL, &fuzz_said);
     ok &= j != NULL;
     if (j) {
         int count = journal_count(j);
         journal_close(j);
-        j = journal_open(dir, &e);
+        j = journal_open(dir, NULL, &e);
         fuzz_demand(j && journal_count(j) == count, "a journal that was mended is another");
         journal_close(j);
     }
