@@ -52,6 +52,10 @@ static const struct {
     {"GOMP_CPU_AFFINITY", "where threads go instead"},
     {"DEPTHKV_BF16", "what computes products in bf16 arithmetic (default: the widest of plain, avx2, avx512, "
                      "avx512_bf16 and amx that the processor has)"},
+    {"SLURM_ARRAY_TASK_ID", "of run --shard slurm: which task of the job array this is"},
+    {"SLURM_ARRAY_TASK_COUNT", "how many there are"},
+    {"SLURM_ARRAY_TASK_MIN", "the number that they begin with"},
+    {"SLURM_ARRAY_TASK_STEP", "and by which they grow"},
     {"OMP_NUM_THREADS", "threads, where --threads does not say it (default: one a core)"},
 };
 
@@ -71,7 +75,7 @@ static void help(FILE *f)
                   "working folder, or else the one that comes with depthkv (depthkv list experiments).\n\n"
                   "environment:\n");
     for (size_t i = 0; i < sizeof variable / sizeof *variable; i++)
-        quote_show(f, "  %-20s %s\n", variable[i].name, variable[i].use);
+        quote_show(f, "  %-22s %s\n", variable[i].name, variable[i].use);
     quote_show(f, "\nexamples:\n"
                   "  depthkv run demo\n"
                   "  depthkv check experiments/quickstart.yaml\n"

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness/base/hash.h"
 #include "harness/base/leave.h"
 #include "harness/base/mem.h"
 #include "harness/base/str.h"
@@ -101,9 +100,11 @@ void fs_unfinished(const char *path, struct str *out)
 {
     static atomic_ulong order;
     char host[65] = "";
+    uint32_t h = 2166136261u; /* FNV-1a: of a host's name, which may be long, as much as tells hosts apart */
     (void)gethostname(host, sizeof host - 1);
-    str_addf(out, "%s.tmp.%08lx.%ld.%lu", path, (unsigned long)(hash_fnv1a(host, strlen(host)) & 0xffffffff),
-             (long)getpid(), atomic_fetch_add(&order, 1));
+    for (const char *p = host; *p; p++)
+        h = (h ^ (unsigned char)*p) * 16777619u;
+    str_addf(out, "%s.tmp.%08lx.%ld.%lu", path, (unsigned long)h, (long)getpid(), atomic_fetch_add(&order, 1));
 }
 
 static int write_renamed(const char *path, const void *data, size_t n, int sync, struct err *e)

@@ -252,7 +252,8 @@ int cmd_run(int argc, char **argv)
     if (o.file && strcmp(o.file, x.path) != 0 && !o.quiet)
         quote_show(stderr, "experiment %s\n", x.path);
     char *dir = o.dir ? mem_strdup(o.dir) : fs_join("results", x.name);
-    struct runner_options ro = {.dir = dir, .memory = (size_t)o.memory, .shard = o.shard, .quiet = o.quiet, .argc = argc, .argv = argv};
+    struct runner_options ro = {
+        .dir = dir, .memory = (size_t)o.memory, .shard = o.shard, .quiet = o.quiet, .argc = argc, .argv = argv};
     tell_fewer(&x);
     ro.jobs = choose_jobs(&x, &o);
     leave_when_asked();
@@ -260,7 +261,7 @@ int cmd_run(int argc, char **argv)
     if (!bad && o.shard.of)
         part_summary(dir, o.shard, &s);
     else if (!bad && (manifest_write(dir, &x, argc, argv, 1, &e) || report_write(dir, &messages, &e) ||
-                 report_print(dir, stdout, &e)))
+                      report_print(dir, stdout, &e)))
         bad = tell_removed(dir, &e);
     if (!bad && !o.shard.of)
         summary(dir, &s, &messages);

@@ -115,8 +115,8 @@ static void add_duration(struct str *s, double seconds)
 
 static void print_states(const struct shard_state *t, int n)
 {
-    static const char *const heads[] = {"part", "host",      "process", "threads", "state",        "samples",
-                                        "rows", "were there", "failed",  "a second", "left", "first failure"};
+    static const char *const heads[] = {"part", "host",       "process", "threads",  "state", "samples",
+                                        "rows", "were there", "failed",  "a second", "left",  "first failure"};
     enum { N_HEAD = sizeof heads / sizeof *heads };
     struct table out = {.n_column = N_HEAD, .left = 2};
     struct str s = {0};
@@ -196,8 +196,8 @@ static void print_json(const char *dir, const struct count *n, const struct shar
         str_addf(&s, "%s{\"shard\": %d, \"of\": %d, \"state\": \"%s\", \"host\": ", i ? ", " : "", t[i].shard.number,
                  t[i].shard.of, life(&t[i]));
         str_add_json(&s, t[i].host, strlen(t[i].host));
-        str_addf(&s, ", \"pid\": %ld, \"threads\": %d, \"samples\": %ld, \"samples_done\": %ld, \"rows\": %ld", t[i].pid,
-                 t[i].threads, t[i].samples, t[i].samples_done, t[i].rows);
+        str_addf(&s, ", \"pid\": %ld, \"threads\": %d, \"samples\": %ld, \"samples_done\": %ld, \"rows\": %ld",
+                 t[i].pid, t[i].threads, t[i].samples, t[i].samples_done, t[i].rows);
         str_addf(&s, ", \"reused\": %ld, \"failed\": %ld, \"samples_per_s\": ", t[i].reused, t[i].failed);
         str_add_json_double(&s, rate(&t[i]));
         str_add(&s, ", \"left_s\": ");

@@ -149,9 +149,18 @@ static int read_journal(struct merging *m, struct err *e)
     return more < 0 ? -1 : 0;
 }
 
-/* Copies the lines of one journal that count, which the table knows by file and line. */
-static int copy_journal(struct merging *m, FILE *to, const char *name, struct err *e)
+static int flush(struct str *out, int to, const char *name, struct err *e)
 {
+    int rc = fs_write_all(to, name, str_c(out), out->n, e);
+    str_clear(out);
+    return rc;
+}
+
+/* Copies the lines of one journal that count, which the table knows by file and line. */
+static int copy_journal(struct merging *m, int to, const char *name, struct err *e)
+{
+    enum { AT_ONCE = 1 << 20 };
+    struct str out = {0};
     const char *path = m->all.path[m->file], *line;
     struct lines *l = lines_open(path, e);
     size_t n;
@@ -167,15 +176,18 @@ static int copy_journal(struct merging *m, FILE *to, const char *name, struct er
         const struct seen *at = find(m, id);
         int counts = in_rows || (at->file == m->file && at->line == lines_number(l));
         m->out->taken += counts && !in_rows;
-        if (counts && (fwrite(line, 1, n, to) != n || fputc('\n', to) == EOF)) {
-            more = fs_fail(name, e);
-            break;
+        if (counts) {
+            str_addn(&out, line, n);
+            str_addc(&out, '\n');
         }
-        if (leave_stopped(e)) {
+        if ((out.n > AT_ONCE && flush(&out, to, name, e)) || leave_stopped(e)) {
             more = -1;
             break;
         }
     }
+    if (more >= 0 && flush(&out, to, name, e))
+        more = -1;
+    str_free(&out);
     lines_close(l);
     return more < 0 ? -1 : 0;
 }
@@ -185,23 +197,17 @@ static int write_all(struct merging *m, struct err *e)
     char *path = fs_join(m->dir, "rows.jsonl");
     struct str tmp = {0};
     fs_unfinished(path, &tmp);
-    int number = leave_remove(tmp.p), rc = -1;
-    FILE *to = fopen(tmp.p, "wx");
-    if (!to) {
-        fs_fail(tmp.p, e);
-        goto out;
-    }
-    for (m->file = 0, rc = 0; m->file < m->all.n && rc == 0; m->file++)
-        rc = copy_journal(m, to, tmp.p, e);
-    errno = 0;
-    int bad = fflush(to) || (fsync(fileno(to)) && errno != EINVAL && errno != ENOTSUP);
-    if (rc == 0 && bad)
+    int number = leave_remove(tmp.p), rc = 0, to = open(tmp.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (to < 0)
         rc = fs_fail(tmp.p, e);
-    if (fclose(to) && rc == 0)
+    for (m->file = 0; m->file < m->all.n && rc == 0; m->file++)
+        rc = copy_journal(m, to, tmp.p, e);
+    if (rc == 0 && fsync(to) && errno != EINVAL && errno != ENOTSUP)
+        rc = fs_fail(tmp.p, e);
+    if (to >= 0 && close(to) && rc == 0)
         rc = fs_fail(tmp.p, e);
     if (rc == 0 && rename(tmp.p, path))
         rc = fs_fail(path, e);
-out:
     if (rc)
         unlink(tmp.p);
     leave_forget(number);

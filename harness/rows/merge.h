@@ -5,10 +5,10 @@
 #include "harness/base/err.h"
 
 struct merge_summary {
-    int journals;               /* of shards, that were merged */
-    long rows, taken;           /* of all shards; of those the ones that rows.jsonl lacked */
-    long equal, failed, torn;   /* that it had already; failed rows of which another journal has a whole one, or that
-                                 * failed twice; last lines that their process did not finish */
+    int journals;             /* of shards, that were merged */
+    long rows, taken;         /* of all shards; of those the ones that rows.jsonl lacked */
+    long equal, failed, torn; /* that it had already; failed rows of which another journal has a whole one, or that
+                               * failed twice; last lines that their process did not finish */
 };
 
 /* Rows of the same cell, sample, question and key have to agree in all but times: ERR_CONFIG names both places where

@@ -37,24 +37,29 @@ static int whole(const char *text, int least, int *out)
 
 static int from_slurm(struct shard *out, struct err *e)
 {
-    static const char *const name[] = {"SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN",
-                                       "SLURM_ARRAY_TASK_STEP"};
     enum { ID, COUNT, MIN, STEP, N };
+    const struct {
+        const char *name, *text;
+    } said[N] = {{"SLURM_ARRAY_TASK_ID", getenv("SLURM_ARRAY_TASK_ID")},
+                 {"SLURM_ARRAY_TASK_COUNT", getenv("SLURM_ARRAY_TASK_COUNT")},
+                 {"SLURM_ARRAY_TASK_MIN", getenv("SLURM_ARRAY_TASK_MIN")},
+                 {"SLURM_ARRAY_TASK_STEP", getenv("SLURM_ARRAY_TASK_STEP")}};
     int v[N] = {0, 0, 0, 1};
     for (int i = 0; i < N; i++) {
-        const char *text = getenv(name[i]);
+        const char *text = said[i].text;
         if (!text && i >= MIN)
             continue; /* 0, and 1 */
         if (whole(text, i == COUNT || i == STEP, &v[i]))
-            return err_set(e, ERR_CONFIG, "--shard slurm: %s is %s%s%s; it is for the tasks of a job array", name[i],
-                           text ? "'" : "not set", text ? text : "", text ? "'" : "");
+            return err_set(e, ERR_CONFIG, "--shard slurm: %s is %s%s%s; it is for the tasks of a job array",
+                           said[i].name, text ? "'" : "not set", text ? text : "", text ? "'" : "");
     }
     int at = (v[ID] - v[MIN]) / v[STEP];
     if (v[ID] < v[MIN] || (v[ID] - v[MIN]) % v[STEP] || at >= v[COUNT])
-        return err_set(e, ERR_CONFIG,
-                       "--shard slurm: task %d is none of the %d that begin with %d, by %d: a job array with gaps; name "
-                       "the part, as --shard 1/%d",
-                       v[ID], v[COUNT], v[MIN], v[STEP], v[COUNT]);
+        return err_set(
+            e, ERR_CONFIG,
+            "--shard slurm: task %d is none of the %d that begin with %d, by %d: a job array with gaps; name "
+            "the part, as --shard 1/%d",
+            v[ID], v[COUNT], v[MIN], v[STEP], v[COUNT]);
     *out = (struct shard){at + 1, v[COUNT]};
     return 0;
 }
@@ -318,8 +323,8 @@ int shard_refuse_running(const char *dir, const char *what, struct err *e)
             first = i;
         }
     if (running)
-        err_set(e, ERR_IO, "%s: %d shard%s still being written, first %d/%d by process %ld on %s: %s when %s ended", dir,
-                running, running == 1 ? " is" : "s are", t[first].shard.number, t[first].shard.of, t[first].pid,
+        err_set(e, ERR_IO, "%s: %d shard%s still being written, first %d/%d by process %ld on %s: %s when %s ended",
+                dir, running, running == 1 ? " is" : "s are", t[first].shard.number, t[first].shard.of, t[first].pid,
                 t[first].host, what, running == 1 ? "it has" : "they have");
     mem_free(t);
     return running ? -1 : 0;
@@ -352,10 +357,11 @@ int shard_refuse_others(const char *dir, const char *experiment, const char *eng
                          "another folder (-o), or depthkv merge %s first",
                          dir, FOLDER, t[i].name, dir);
         else if (strncmp(t[i].engine, engine, BUILD_ID_SHORT - 1) != 0)
-            rc = err_set(e, ERR_CONFIG,
-                         "%s/%s/%s.jsonl was computed by another build, processor or library (engine %s on %s, %s; this "
-                         "is %.16s): its rows are not this one's; take another folder (-o), or depthkv merge %s first",
-                         dir, FOLDER, t[i].name, t[i].engine, t[i].host, t[i].cpu, engine, dir);
+            rc =
+                err_set(e, ERR_CONFIG,
+                        "%s/%s/%s.jsonl was computed by another build, processor or library (engine %s on %s, %s; this "
+                        "is %.16s): its rows are not this one's; take another folder (-o), or depthkv merge %s first",
+                        dir, FOLDER, t[i].name, t[i].engine, t[i].host, t[i].cpu, engine, dir);
     }
     mem_free(t);
     return rc;

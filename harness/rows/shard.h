@@ -41,14 +41,14 @@ struct shard_state {
     struct shard shard;
     char host[65];
     long pid;
-    long long started;             /* of the process, in ticks since the machine started: the same pid may come again */
-    char experiment[HASH_HEX];     /* of config.yaml's text */
-    char engine[BUILD_ID_SHORT];   /* as in rows */
+    long long started;           /* of the process, in ticks since the machine started: the same pid may come again */
+    char experiment[HASH_HEX];   /* of config.yaml's text */
+    char engine[BUILD_ID_SHORT]; /* as in rows */
     char cpu[96];
     int threads;
-    double begun, updated;         /* seconds since 1970 */
-    long samples, samples_done;    /* of its part, once for every way of holding the weights */
-    long rows, reused, failed;     /* written; there already; of those that were written */
+    double begun, updated;      /* seconds since 1970 */
+    long samples, samples_done; /* of its part, once for every way of holding the weights */
+    long rows, reused, failed;  /* written; there already; of those that were written */
     char first_failure[256];
     int finished;
     enum shard_life life; /* not in the file: what shard_states makes of it */

@@ -1,5 +1,6 @@
-/* Who computes which sample, where several processes share an experiment: one after the other goes to whoever has least
- * so far, by the estimated cost of its cells. All of them deal alike, since it depends on nothing but the experiment. */
+/* Who computes which sample, where several processes share an experiment: one after the other goes to whoever has
+ * least so far, by the estimated cost of its cells. All of them deal alike: it depends on nothing but the experiment.
+ */
 #ifndef HARNESS_DEAL_H
 #define HARNESS_DEAL_H
 

@@ -12,9 +12,9 @@
 extern const int64_t runner_memory; /* the default of `memory` */
 
 struct runner_options {
-    const char *dir; /* the result folder */
-    size_t memory;   /* bytes for the caches of cells that decode at once; 0: runner_memory */
-    int jobs; /* prompts that are computed at once, each with its share of threads and memory; 0: 1 */
+    const char *dir;    /* the result folder */
+    size_t memory;      /* bytes for the caches of cells that decode at once; 0: runner_memory */
+    int jobs;           /* prompts that are computed at once, each with its share of threads and memory; 0: 1 */
     struct shard shard; /* which part of the samples; of 0: all */
     int quiet;
     int argc; /* the command line, for the manifest */
@@ -28,8 +28,9 @@ struct runner_summary {
 };
 
 /* A part's samples are dealt out by their estimated cost, the same way by whoever computes it, so that the parts
- * of an experiment need not know of each other. ERR_INTERRUPTED after Ctrl-C; what was finished is in the journal. What can't fit into memory, and a profile that
- * shares a prompt with the experiment (calibration.h), are refused before the folder is made. */
+ * of an experiment need not know of each other. ERR_INTERRUPTED after Ctrl-C; what was finished is in the journal. What
+ * can't fit into memory, and a profile that shares a prompt with the experiment (calibration.h), are refused before the
+ * folder is made. */
 int runner_run(struct experiment *x, const struct runner_options *o, struct runner_summary *out, struct err *e);
 
 #endif
