@@ -165,7 +165,7 @@ struct bench_limits *bench_limits_create(const struct model *m)
     struct bench_limits *l = mem_new(1, sizeof *l);
     int threads = transformer_threads();
     l->llc = llc_bytes();
-    l->step = (size_t)(bench_weight_bytes(m) + bench_cache_bytes(&m->hp, DEPTH));
+    l->step = (size_t)(bench_weight_bytes(m) + bench_cache_bytes(&m->hp, DEPTH, MODEL_F32));
     for (int i = 0; i < BENCH_BANDWIDTH; i++) {
         l->limit[i].arithmetic = bench_arithmetic(m, (enum bench_limit)i);
         for (int w = 0; w < BENCH_N_WAY; w++) {
