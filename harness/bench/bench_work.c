@@ -571,7 +571,7 @@ double bench_test_seconds(const struct bench_test *t, const struct model *m, dou
     static const double share = 0.6, memory = 1e10; /* of `rate` that products reach; bytes/s */
     double flop = bench_linear_flop(&m->hp, t->tokens) + 2 * bench_causal_flop(&m->hp, t->tokens);
     double prefill = flop / (share * rate);
-    double step = (bench_weight_bytes(m) + bench_cache_bytes(&m->hp, t->tokens)) / memory;
+    double step = (bench_weight_bytes(m) + bench_cache_bytes(&m->hp, t->tokens, MODEL_F32)) / memory;
     if (t->run == run_prefill)
         return prefill * rounds;
     if (t->run == run_sweep || t->run == run_single) /* the goal is what one takes, in prefills; and the prefill */
