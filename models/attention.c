@@ -20,8 +20,8 @@
 enum {
     KEY_BLOCK = ATTENTION_KEYS,
     NARROW_ROWS = 64, /* stacked rows at a time in bf16 arithmetic: their scores stay in the first-level cache */
-    APART = 16, /* added to the length of rows that would all begin in the same few sets of a cache */
-    STACK = 192 /* about as many rows, queries times heads of a group, make one tile */
+    APART = 16,       /* added to the length of rows that would all begin in the same few sets of a cache */
+    STACK = 192       /* about as many rows, queries times heads of a group, make one tile */
 };
 
 static const float LOG2E = 1.44269504088896341f;
@@ -288,8 +288,9 @@ static void add_block(struct tile *t, float *x, struct kv_rows k, struct kv_rows
     t->begun = 1;
 }
 
-/* The same in bf16 arithmetic, some rows at a time; kept: where their weights stay, or NULL. A row's weights are relative
- * to a whole number, so that scaling is exact and it does not depend on the block what a weight is rounded to. */
+/* The same in bf16 arithmetic, some rows at a time; kept: where their weights stay, or NULL. A row's weights are
+ * relative to a whole number, so that scaling is exact and it does not depend on the block what a weight is rounded to.
+ */
 static void add_narrow(struct tile *t, float *kept, const struct attention_factors *f, const int32_t *pos, int n,
                        int at)
 {
@@ -315,7 +316,8 @@ static void add_narrow(struct tile *t, float *kept, const struct attention_facto
 }
 
 /* Keys [0, n) of the segment or of the tail, which come after `before` others. */
-static void add_keys(struct tile *t, struct kv_rows k, struct kv_rows v, const int32_t *pos, int n, int tail, int before)
+static void add_keys(struct tile *t, struct kv_rows k, struct kv_rows v, const int32_t *pos, int n, int tail,
+                     int before)
 {
     size_t d = (size_t)t->j->hp->head_dim, stack = (size_t)t->stack;
     for (int from = 0; from < n; from += KEY_BLOCK) {

@@ -28,8 +28,8 @@ uint16_t *kernels_bf16_row(uint16_t *tiles, int depth, int r);
 
 /* Weights 2^(x[i] - top) of one row of n scores, zero where that is 2^-127 or less; returns their sum (32 float lanes,
  * then a tree). Rounded they go to `to`, the row's place in its first tile, and as they are to kept, unless that is
- * NULL. `padded`: n rounded up to whole blocks of 32, or more; zeros go there, and x and kept have room for it. Relative
- * error as kernels_exp2_sum. */
+ * NULL. `padded`: n rounded up to whole blocks of 32, or more; zeros go there, and x and kept have room for it.
+ * Relative error as kernels_exp2_sum. */
 float kernels_bf16_weigh(uint16_t *to, float *kept, float *x, int n, int padded, float top);
 
 #endif

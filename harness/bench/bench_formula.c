@@ -5,8 +5,8 @@
 /* The parts of a forward pass that are products, and their arithmetic where the model's is bf16. */
 static const enum model_dtype if_bf16[BENCH_N_LIMIT] = {
     [BENCH_SQUARE] = MODEL_BF16, /* weights, a prompt's rows */
-    [BENCH_QK] = MODEL_BF16,     /* a prompt's queries with keys */
-    [BENCH_PV] = MODEL_BF16,     /* and what they weigh with values */
+    [BENCH_QK] = MODEL_F32,      /* a prompt's queries with keys */
+    [BENCH_PV] = MODEL_F32,      /* and what they weigh with values */
     [BENCH_ROWS32] = MODEL_BF16, /* weights, a row of each cell */
     [BENCH_BANDWIDTH] = MODEL_F32,
 };
