@@ -10,11 +10,11 @@
  *   FORWARD_REFERENCE  plain loops with double accumulators: the reference kernels, for either use
  *
  * Products are in the model's arithmetic. Where that is bf16, what is multiplied with weights is rounded to bf16 right
- * before (models/kernels_bf16.h), and so are both factors of attention's products: the scaled query and the key,
- * 2^(score - a whole number) and the value. The sum that a row of attention is divided by, and the weights that taps see, are of
- * numbers that are not rounded. All else stays in float: the residual stream, norms, rotations, softmax, activations,
- * logits. A cache that holds bf16 (models/kvrows.h) rounds keys and values as they are appended, before attention of
- * the same rows.
+ * before (models/kernels_bf16.h), and so are both factors of attention's products: the scaled query and the key, the
+ * weight, relative to a whole power of two, and the value. The sum that a row of attention is divided by, and the
+ * weights that taps see, are of numbers that are not rounded. All else stays in float: the residual stream, norms,
+ * rotations, softmax, activations, logits. A cache that holds bf16 (models/kvrows.h) rounds keys and values as they are
+ * appended, before attention of the same rows.
  */
 #ifndef MODELS_TRANSFORMER_H
 #define MODELS_TRANSFORMER_H
