@@ -56,7 +56,8 @@ START_TEST(this_processor_runs_what_is_chosen_for_it)
     const char *own = kernels_set();
     ck_assert_int_eq(most >= BLAS_AVX512, strcmp(own, "x86-64-v4") == 0);
     ck_assert_int_eq(most >= BLAS_AVX2, strcmp(own, "x86-64-v4") == 0 || strcmp(own, "x86-64-v3") == 0);
-    /* the library may have taken a set that is too old to be asked for: then there is a better one to start again with */
+    /* the library may have taken a set that is too old to be asked for: then there is a better one to start again with
+     */
     const char *core = blas_choice_core(), *better;
     better = *core ? blas_choice_better(core, most, amd, BLAS_N_LEVEL, blas_choice_has) : NULL;
     if (better) {
