@@ -23,11 +23,11 @@ int fs_write_all(int fd, const char *path, const void *data, size_t n,
 void fs_unfinished(const char *path, struct str *out);
 /* Writes under a temporary name in the same folder, syncs, renames: a reader sees the old or the new. */
 int fs_write_atomic(const char *path, const void *data, size_t n, struct err *e);
+/* The same without the sync: for what is written often and may be lost with the machine, but never seen half. */
+int fs_replace(const char *path, const void *data, size_t n, struct err *e);
 /* A new, empty file NAME-XXXXXX in the folder TMPDIR, or in /tmp: its descriptor, and its path, appended. -1 on error,
  * and nothing appended. The caller removes it. */
 int fs_temporary(const char *name, struct str *path, struct err *e);
-/* The same without the sync: for what is written often and may be lost with the machine, but never seen half. */
-int fs_replace(const char *path, const void *data, size_t n, struct err *e);
 int fs_mkdirs(const char *path, struct err *e); /* mkdir -p */
 int fs_exists(const char *path);                /* 1 or 0 */
 int fs_is_dir(const char *path);

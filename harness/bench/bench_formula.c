@@ -2,7 +2,9 @@
 
 #include "models/kvcache.h"
 
-/* The parts of a forward pass that are products, and their arithmetic where the model's is bf16. */
+/* The parts of a forward pass that are products, and the arithmetic of their limit where the model's is bf16.
+ * Attention's products are bf16 then, too, but no candidate of theirs is: their limit is what float32 reaches, which is
+ * too low. */
 static const enum model_dtype if_bf16[BENCH_N_LIMIT] = {
     [BENCH_SQUARE] = MODEL_BF16, /* weights, a prompt's rows */
     [BENCH_QK] = MODEL_F32,      /* a prompt's queries with keys */

@@ -13,67 +13,18 @@
 #include <unistd.h>
 
 #include "harness/base/fs.h"
-#include "harness/base/hash.h"
 #include "harness/base/json.h"
 #include "harness/base/lines.h"
 #include "harness/base/mem.h"
 #include "harness/rows/record.h"
+#include "harness/rows/rowid.h"
 #include "harness/rows/shard.h"
-
-/* Half of a SHA-256: no two rows of a journal have the same one. */
-struct id {
-    uint64_t half[2];
-};
 
 struct journal {
     char *path;
     int fd, lock;
-    struct id *slot; /* open addressing over ids of rows that need not be tried again; zero: free */
-    size_t mask, n;
+    struct rowid_table done; /* rows that need not be tried again */
 };
-
-static struct id make_id(const char *key, int sample, const char *question)
-{
-    struct str s = {0};
-    struct id id;
-    char hex[HASH_HEX];
-    str_addf(&s, "%s %d %s", key, sample, question);
-    hash_sha256(s.p, s.n, hex);
-    str_free(&s);
-    for (int h = 0; h < 2; h++) {
-        char half[17];
-        memcpy(half, hex + 16 * h, 16);
-        half[16] = '\0';
-        id.half[h] = strtoull(half, NULL, 16);
-    }
-    id.half[0] |= 1; /* no row is a free slot */
-    return id;
-}
-
-static struct id *find(const struct journal *j, struct id id)
-{
-    size_t i = id.half[1] & j->mask;
-    while (j->slot[i].half[0] && (j->slot[i].half[0] != id.half[0] || j->slot[i].half[1] != id.half[1]))
-        i = (i + 1) & j->mask;
-    return &j->slot[i];
-}
-
-static void remember(struct journal *j, struct id id)
-{
-    if (2 * (j->n + 1) > j->mask) {
-        struct id *old = j->slot;
-        size_t size = j->mask + 1;
-        j->mask = 2 * size - 1;
-        j->slot = mem_new(2 * size, sizeof *j->slot);
-        for (size_t i = 0; i < size; i++)
-            if (old[i].half[0])
-                *find(j, old[i]) = old[i];
-        mem_free(old);
-    }
-    struct id *at = find(j, id);
-    j->n += !at->half[0];
-    *at = id;
-}
 
 /* The key of one stored line; -1 when it is no row. Failed rows are not remembered: they are tried again. */
 static int read_line(struct journal *j, const char *line, size_t n)
@@ -84,7 +35,7 @@ static int read_line(struct journal *j, const char *line, size_t n)
     int64_t sample;
     int bad = !key || !question || !status || json_int64(json_get(v, "sample"), &sample);
     if (!bad && (strcmp(status, "ok") == 0 || strcmp(status, "skipped") == 0))
-        remember(j, make_id(key, (int)sample, question));
+        (void)rowid_put(&j->done, rowid_of(key, sample, question));
     json_free(v);
     return bad ? -1 : 0;
 }
@@ -170,8 +121,6 @@ struct journal *journal_open(const char *dir, const char *shard, struct err *e)
     struct journal *j = mem_new(1, sizeof *j);
     struct str name = {0};
     j->fd = j->lock = -1;
-    j->mask = 1023;
-    j->slot = mem_new(j->mask + 1, sizeof *j->slot);
     str_addf(&name, shard ? "shards/%s.jsonl" : "rows.jsonl", shard);
     j->path = fs_join(dir, name.p);
     str_free(&name);
@@ -191,7 +140,7 @@ fail:
 
 int journal_has(const struct journal *j, const char *key, int sample, const char *question_id)
 {
-    return find(j, make_id(key, sample, question_id))->half[0] != 0;
+    return rowid_find(&j->done, rowid_of(key, sample, question_id)) != NULL;
 }
 
 int journal_check(const struct journal *j, struct err *e)
@@ -217,7 +166,7 @@ int journal_append(struct journal *j, const struct row *r, struct err *e)
         goto out;
     }
     if (r->status != ROW_FAILED)
-        remember(j, make_id(r->key, r->sample, r->question_id));
+        (void)rowid_put(&j->done, rowid_of(r->key, r->sample, r->question_id));
     rc = 0;
 out:
     str_free(&line);
@@ -226,7 +175,7 @@ out:
 
 int journal_count(const struct journal *j)
 {
-    return (int)j->n;
+    return (int)j->done.n;
 }
 
 void journal_close(struct journal *j)
@@ -237,7 +186,7 @@ void journal_close(struct journal *j)
         close(j->fd);
     if (j->lock >= 0)
         close(j->lock); /* releases the lock */
-    mem_free(j->slot);
+    rowid_table_free(&j->done);
     mem_free(j->path);
     mem_free(j);
 }

@@ -16,59 +16,41 @@
 #include "harness/base/str.h"
 #include "harness/rows/columns.h"
 #include "harness/rows/keptfile.h"
-#include "harness/rows/record.h"
+#include "harness/rows/rowid.h"
 #include "harness/rows/shard.h"
 
-/* A row that was seen: hashes of what it is and of what it says, and where. */
+/* Of every row the first whole one, or while all failed the last of rows.jsonl or else the first; and where it is. */
 struct seen {
-    uint64_t id[2], content; /* id 0 0: free */
-    int file, line;
-    unsigned char failed, written; /* written: it is in the new rows.jsonl, or goes there */
+    uint64_t content; /* hash of what it says */
+    int file, line, failed;
+};
+
+/* Which lines of a journal go into the new rows.jsonl: [line - 1], 1 for those that do. */
+struct marks {
+    unsigned char *goes;
+    size_t cap;
 };
 
 struct merging {
     const char *dir;
     struct shard_journals all;
-    struct seen *slot;
-    size_t mask, n;
-    int file, line; /* what is being read */
+    struct marks *marks; /* [all.n] */
+    struct rowid_table place;
+    struct seen *seen; /* [place.n], by the table's numbers */
+    size_t cap;
     struct merge_summary *out;
 };
 
-static struct seen *find(const struct merging *m, const uint64_t id[2])
+static int is_rows(const struct merging *m, int file)
 {
-    size_t i = id[1] & m->mask;
-    while (m->slot[i].id[0] && (m->slot[i].id[0] != id[0] || m->slot[i].id[1] != id[1]))
-        i = (i + 1) & m->mask;
-    return &m->slot[i];
+    return file == 0 && m->all.has_rows;
 }
 
-static void grow(struct merging *m)
+static void mark(struct merging *m, int file, int line, int goes)
 {
-    if (2 * (m->n + 1) <= m->mask)
-        return;
-    struct seen *old = m->slot;
-    size_t size = m->mask + 1;
-    m->mask = 2 * size - 1;
-    m->slot = mem_new(2 * size, sizeof *m->slot);
-    for (size_t i = 0; i < size; i++)
-        if (old[i].id[0])
-            *find(m, old[i].id) = old[i];
-    mem_free(old);
-}
-
-/* The first 128 bits of what makes a row that row. */
-static void hash_id(const char *key, long long sample, const char *question, uint64_t id[2])
-{
-    struct str s = {0};
-    char hex[HASH_HEX];
-    unsigned long long half[2] = {0, 0};
-    str_addf(&s, "%s %lld %s", key, sample, question);
-    hash_sha256(s.p, s.n, hex);
-    (void)sscanf(hex, "%16llx%16llx", &half[0], &half[1]);
-    id[0] = half[0] | 1;
-    id[1] = half[1];
-    str_free(&s);
+    struct marks *k = &m->marks[file];
+    mem_grow(&k->goes, &k->cap, (size_t)line, 1);
+    k->goes[line - 1] = (unsigned char)goes;
 }
 
 /* Of all that two runs of the same thing have in common: times, resident memory and what was computed beside the row
@@ -91,35 +73,42 @@ static uint64_t hash_content(const struct json *row)
     return h;
 }
 
-/* Enters one row. 1: it has to be written; 0: it has not; -1. */
-static int enter(struct merging *m, const char *line, size_t n, struct err *e)
+/* Enters one row, which is marked if it goes into rows.jsonl; a failed one of a shard gives its place up. All lines of
+ * rows.jsonl stay there. */
+static int enter(struct merging *m, int file, int line, const char *text, size_t n, struct err *e)
 {
-    const char *path = m->all.path[m->file];
-    struct json *v = json_parse_record(path, m->line, line, n, NULL);
+    const char *path = m->all.path[file];
+    struct json *v = json_parse_record(path, line, text, n, NULL);
     const char *key = json_string(json_get(v, "key")), *question = json_string(json_get(v, "question_id")),
                *status = json_string(json_get(v, "status"));
+    struct seen now = {.file = file, .line = line};
     int64_t sample;
-    struct seen now = {.file = m->file, .line = m->line};
+    int in_rows = is_rows(m, file), rc = 0;
     if (!key || !question || !status || json_int64(json_get(v, "sample"), &sample)) {
         json_free(v);
-        return err_set(e, ERR_FORMAT, "%s:%d: not a row; mend or remove the line", path, m->line);
+        return err_set(e, ERR_FORMAT, "%s:%d: not a row; mend or remove the line", path, line);
     }
     now.failed = strcmp(status, "failed") == 0;
-    hash_id(key, sample, question, now.id);
     now.content = hash_content(v);
-    grow(m);
-    struct seen *at = find(m, now.id);
-    int in_rows = m->file == 0 && strcmp(fs_basename(path), "rows.jsonl") == 0, is_new = !at->id[0], rc = 0;
-    if (!is_new && !in_rows && !at->failed && !now.failed && at->content != now.content) {
+    size_t known = m->place.n, *number = rowid_put(&m->place, rowid_of(key, sample, question));
+    int is_new = m->place.n > known;
+    if (is_new) {
+        *number = known;
+        mem_grow(&m->seen, &m->cap, m->place.n, sizeof *m->seen);
+    }
+    struct seen *at = &m->seen[*number];
+    int counts = is_new || (at->failed && (!now.failed || in_rows));
+    mark(m, file, line, in_rows || counts);
+    if (counts) {
+        if (!is_new && !is_rows(m, at->file))
+            mark(m, at->file, at->line, 0);
+        m->out->failed += !is_new && !in_rows;
+        *at = now;
+    } else if (!in_rows && !at->failed && !now.failed && at->content != now.content) {
         rc = err_set(e, ERR_CONFIG,
                      "%s:%d and %s:%d are rows of the same cell, sample and question, and differ; nothing was changed: "
                      "look at both, and remove the line that is wrong",
-                     m->all.path[at->file], at->line, path, m->line);
-    } else if (is_new || (at->failed && (!now.failed || in_rows))) {
-        m->n += is_new;
-        m->out->failed += !is_new && !in_rows;
-        now.written = 1;
-        *at = now;
+                     m->all.path[at->file], at->line, path, line);
     } else if (!in_rows) {
         now.failed ? m->out->failed++ : m->out->equal++;
     }
@@ -127,20 +116,19 @@ static int enter(struct merging *m, const char *line, size_t n, struct err *e)
     return rc;
 }
 
-static int read_journal(struct merging *m, struct err *e)
+static int read_journal(struct merging *m, int file, struct err *e)
 {
-    const char *path = m->all.path[m->file], *line;
-    struct lines *l = lines_open(path, e);
+    struct lines *l = lines_open(m->all.path[file], e);
+    const char *line;
     size_t n;
-    int more = l ? 0 : -1, in_rows = m->file == 0 && strcmp(fs_basename(path), "rows.jsonl") == 0;
+    int more = l ? 0 : -1;
     while (l && (more = lines_next(l, &line, &n, e)) > 0) {
-        m->line = lines_number(l);
         if (!lines_is_whole(l)) {
             m->out->torn++;
             break;
         }
-        m->out->rows += !in_rows;
-        if (enter(m, line, n, e) || leave_stopped(e)) {
+        m->out->rows += !is_rows(m, file);
+        if (enter(m, file, lines_number(l), line, n, e) || leave_stopped(e)) {
             more = -1;
             break;
         }
@@ -156,27 +144,18 @@ static int flush(struct str *out, int to, const char *name, struct err *e)
     return rc;
 }
 
-/* Copies the lines of one journal that count, which the table knows by file and line. */
-static int copy_journal(struct merging *m, int to, const char *name, struct err *e)
+/* Copies the lines of one journal that are marked. */
+static int copy_journal(struct merging *m, int file, int to, const char *name, struct err *e)
 {
     enum { AT_ONCE = 1 << 20 };
     struct str out = {0};
-    const char *path = m->all.path[m->file], *line;
-    struct lines *l = lines_open(path, e);
+    struct lines *l = lines_open(m->all.path[file], e);
+    const char *line;
     size_t n;
-    int more = l ? 0 : -1, in_rows = m->file == 0 && strcmp(fs_basename(path), "rows.jsonl") == 0;
+    int more = l ? 0 : -1;
     while (l && (more = lines_next(l, &line, &n, e)) > 0 && lines_is_whole(l)) {
-        struct json *v = json_parse_record(path, lines_number(l), line, n, NULL);
-        uint64_t id[2];
-        int64_t sample = 0;
-        (void)json_int64(json_get(v, "sample"), &sample);
-        const char *key = json_string(json_get(v, "key")), *question = json_string(json_get(v, "question_id"));
-        hash_id(key ? key : "", sample, question ? question : "", id);
-        json_free(v);
-        const struct seen *at = find(m, id);
-        int counts = in_rows || (at->file == m->file && at->line == lines_number(l));
-        m->out->taken += counts && !in_rows;
-        if (counts) {
+        if (m->marks[file].goes[lines_number(l) - 1]) {
+            m->out->taken += !is_rows(m, file);
             str_addn(&out, line, n);
             str_addc(&out, '\n');
         }
@@ -200,8 +179,8 @@ static int write_all(struct merging *m, struct err *e)
     int number = leave_remove(tmp.p), rc = 0, to = open(tmp.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (to < 0)
         rc = fs_fail(tmp.p, e);
-    for (m->file = 0; m->file < m->all.n && rc == 0; m->file++)
-        rc = copy_journal(m, to, tmp.p, e);
+    for (int file = 0; file < m->all.n && rc == 0; file++)
+        rc = copy_journal(m, file, to, tmp.p, e);
     if (rc == 0 && fsync(to) && errno != EINVAL && errno != ENOTSUP)
         rc = fs_fail(tmp.p, e);
     if (to >= 0 && close(to) && rc == 0)
@@ -245,33 +224,37 @@ static int take_lock(const char *dir, int *lock, struct err *e)
 
 int merge_folder(const char *dir, struct merge_summary *out, struct err *e)
 {
-    struct merging m = {.dir = dir, .mask = 1023, .out = out};
+    struct merging m = {.dir = dir, .out = out};
     int lock = -1, rc = -1;
     *out = (struct merge_summary){0};
     if (!fs_is_dir(dir))
         return err_set(e, ERR_IO, "%s: no such folder", dir);
-    m.slot = mem_new(m.mask + 1, sizeof *m.slot);
     if (take_lock(dir, &lock, e) || shard_journals_find(dir, &m.all, e))
         goto out;
-    int first = m.all.n && strcmp(fs_basename(m.all.path[0]), "rows.jsonl") == 0;
-    out->journals = m.all.n - first;
+    m.marks = mem_new((size_t)m.all.n + 1, sizeof *m.marks);
+    out->journals = m.all.n - m.all.has_rows;
     if (!m.all.n) {
         err_set(e, ERR_IO, "%s: neither rows.jsonl nor journals of shards in %s/shards", dir, dir);
         goto out;
     }
-    for (m.file = 0, rc = 0; m.file < m.all.n && rc == 0; m.file++)
-        rc = read_journal(&m, e);
+    rc = 0;
+    for (int file = 0; file < m.all.n && rc == 0; file++)
+        rc = read_journal(&m, file, e);
     if (rc == 0 && out->journals)
         rc = write_all(&m, e);
     if (rc == 0)
         rc = merge_kept(dir, e);
-    for (int i = first; i < m.all.n && rc == 0; i++) /* their rows are in rows.jsonl, which is on the disk */
+    for (int i = m.all.has_rows; i < m.all.n && rc == 0; i++) /* their rows are in rows.jsonl, which is on the disk */
         if (unlink(m.all.path[i]) && errno != ENOENT)
             rc = fs_fail(m.all.path[i], e);
 out:
     if (lock >= 0)
         close(lock);
+    for (int i = 0; m.marks && i < m.all.n; i++)
+        mem_free(m.marks[i].goes);
+    mem_free(m.marks);
+    mem_free(m.seen);
+    rowid_table_free(&m.place);
     shard_journals_free(&m.all);
-    mem_free(m.slot);
     return rc;
 }

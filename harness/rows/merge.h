@@ -13,7 +13,7 @@ struct merge_summary {
 
 /* Rows of the same cell, sample, question and key have to agree in all but times: ERR_CONFIG names both places where
  * they don't. Refuses while a shard is being written (ERR_IO), and then, as on any error, changes nothing. Memory grows
- * by some 50 bytes a row; rows themselves are read one at a time. kept.h5 gets what shards recorded. */
+ * by some 100 bytes a row; rows themselves are read one at a time. kept.h5 gets what shards recorded. */
 int merge_folder(const char *dir, struct merge_summary *out, struct err *e);
 
 #endif

@@ -30,9 +30,15 @@ struct plan_question {
     UT_hash_handle hh;
 };
 
+/* What cells that have the same prompts share; a file may give it any number. */
+struct plan_data {
+    int data, n; /* questions */
+    int taken;   /* plan_complete takes them over */
+    UT_hash_handle hh;
+};
+
 struct plan {
-    int *n_of; /* [n_data] questions */
-    size_t n_data;
+    struct plan_data *data;
     const struct experiment *x; /* while a run makes it */
     char engine[BUILD_ID_SHORT];
     struct plan_cell *cell;
@@ -62,6 +68,18 @@ static struct plan_cell *add_cell(struct plan *p, const char *id, int data)
     return c;
 }
 
+static struct plan_data *data_at(struct plan *p, int data)
+{
+    struct plan_data *d;
+    HASH_FIND_INT(p->data, &data, d);
+    if (d)
+        return d;
+    d = mem_new(1, sizeof *d);
+    d->data = data;
+    HASH_ADD_INT(p->data, data, d);
+    return d;
+}
+
 static void question_name(int data, int sample, const char *id, struct str *out)
 {
     str_addf(out, "%d %d %s", data, sample, id);
@@ -80,8 +98,7 @@ static void add_question(struct plan *p, int data, int sample, const char *id, c
         q = mem_new(1, sizeof *q);
         q->data = data;
         q->sample = sample;
-        mem_grow(&p->n_of, &p->n_data, (size_t)data + 1, sizeof *p->n_of);
-        q->number = p->n_of[data]++;
+        q->number = data_at(p, data)->n++;
         memcpy(q->sha256, sha256, HASH_HEX);
         q->name = str_take(&name);
         q->id = q->name + strlen(q->name) - strlen(id);
@@ -249,10 +266,11 @@ int plan_complete(struct plan *p, const char *dir, struct err *e)
         if (c->key[0] || !its->key[0])
             continue;
         memcpy(c->key, its->key, HASH_HEX);
-        for (const struct plan_question *first = old->question; first; first = first->hh.next)
-            for (const struct plan_question *q = first; q && q->data == c->data; q = q->next)
-                add_question(p, q->data, q->sample, q->id, q->sha256);
+        data_at(old, c->data)->taken = 1;
     }
+    for (const struct plan_question *first = same ? old->question : NULL; first; first = first->hh.next)
+        for (const struct plan_question *q = first; q && data_at(old, q->data)->taken; q = q->next)
+            add_question(p, q->data, q->sample, q->id, q->sha256);
     plan_destroy(old);
     return 0;
 }
@@ -314,14 +332,14 @@ enum plan_verdict plan_judge(const struct plan *p, const struct json *row)
     return difference(p, q, row);
 }
 
-long plan_rows(const struct plan *p, int *pending)
+long plan_rows(struct plan *p, int *pending)
 {
     long n = 0;
     *pending = 0;
     for (struct plan_cell *c = p->cell; c; c = c->hh.next) {
         c->place = n;
         *pending += !c->key[0];
-        n += c->key[0] && (size_t)c->data < p->n_data ? p->n_of[c->data] : 0;
+        n += c->key[0] ? data_at(p, c->data)->n : 0;
     }
     return n;
 }
@@ -373,6 +391,7 @@ void plan_destroy(struct plan *p)
 {
     struct plan_cell *c, *next_cell;
     struct plan_question *q, *next_question;
+    struct plan_data *d, *next_data;
     if (!p)
         return;
     HASH_ITER(hh, p->cell, c, next_cell)
@@ -389,6 +408,10 @@ void plan_destroy(struct plan *p)
             mem_free(k);
         }
     }
-    mem_free(p->n_of);
+    HASH_ITER(hh, p->data, d, next_data)
+    {
+        HASH_DEL(p->data, d);
+        mem_free(d);
+    }
     mem_free(p);
 }

@@ -44,9 +44,9 @@ int plan_is_there(const char *dir);
 /* Reads DIR/plan.jsonl; *out is NULL when there is none. ERR_FORMAT with file and line for what is no plan. */
 int plan_read(const char *dir, struct plan **out, struct err *e);
 enum plan_verdict plan_judge(const struct plan *p, const struct json *row);
-/* Rows that belong, of cells whose model some run has come to; *pending: of cells that none has. */
-long plan_rows(const struct plan *p, int *pending);
-/* Which of them, from 0, a row that belongs is; -1: it does not. */
+/* How many rows belong, of cells whose model some run has come to; *pending: of cells that none has. */
+long plan_rows(struct plan *p, int *pending);
+/* After plan_rows: which of them, from 0, a row that belongs is; -1: it does not. */
 long plan_place(const struct plan *p, const struct json *row);
 int plan_order(const struct plan *p, const char *cell); /* its place in the experiment; -1: none */
 /* "3 rows of samples that ..., 2 rows of ..." from the counts of verdicts; nothing when all belong. gone:

@@ -124,6 +124,7 @@ int shard_journals_find(const char *dir, struct shard_journals *out, struct err 
     if (fs_exists(rows)) {
         mem_grow(&out->path, &cap, 1, sizeof *out->path);
         out->path[out->n++] = mem_strdup(rows);
+        out->has_rows = 1;
     }
     mem_free(rows);
     return find_files(dir, ".jsonl", &out->path, &cap, &out->n, e);

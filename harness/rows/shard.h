@@ -25,7 +25,7 @@ int shard_parse(const char *text, struct shard *out, struct err *e);
 /* The journals of a folder: rows.jsonl where it is there, then those of shards in the order of their names. */
 struct shard_journals {
     char **path;
-    int n;
+    int n, has_rows; /* has_rows 1: path[0] is rows.jsonl */
 };
 int shard_journals_find(const char *dir, struct shard_journals *out, struct err *e);
 void shard_journals_free(struct shard_journals *j);

@@ -445,12 +445,8 @@ static int announce(const struct run *r, struct err *e)
     char *config = fs_join(r->o->dir, "config.yaml");
     struct str text = {0};
     experiment_print(r->x, r->o->dir, &text);
-    if (r->shard && plan_complete(r->plan, r->o->dir, e)) { /* what other parts know of models not loaded here yet */
-        str_free(&text);
-        mem_free(config);
-        return -1;
-    }
-    int bad = journal_check(r->journal, e) || fs_write_atomic(config, str_c(&text), text.n, e) ||
+    int bad = (r->shard && plan_complete(r->plan, r->o->dir, e)) || /* what other parts know of models of theirs */
+              journal_check(r->journal, e) || fs_write_atomic(config, str_c(&text), text.n, e) ||
               manifest_write(r->o->dir, r->x, r->o->argc, r->o->argv, 0, e) || plan_write(r->plan, r->o->dir, e);
     str_free(&text);
     mem_free(config);
