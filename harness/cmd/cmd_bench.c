@@ -36,7 +36,7 @@ static const char help[] =
     "  --threads N        threads; of several numbers (1,4,16) a table with speed-up and efficiency\n"
     "  --plot DIR         a plot of the speed-ups there\n"
     "  --weight-dtype D   f32 or bf16: how weights are held (default f32)\n"
-    "  --arithmetic A     f32 or bf16: of products with weights (default f32); bf16 holds weights as bf16\n"
+    "  --arithmetic A     f32 or bf16: of products (default f32); bf16 holds weights as bf16\n"
     "  --cache-dtype D    f32 or bf16: how keys and values are held (default f32)\n"
     "  --timing           where the time goes, from one more repeat: by phase (prefill, decoding, forced passes)\n"
     "                     linear, attention, statistics, scoring, cutting, I/O (--profile, its old name, still works)\n"

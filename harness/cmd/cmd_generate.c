@@ -27,7 +27,7 @@ static const char help[] =
     "                       {chat: {system: ...}}, or pieces\n"
     "  --show-tokens        print the prompt's and the output's tokens, one a line: index, id, text\n"
     "  --weight-dtype bf16  hold weights as bf16 (default f32)\n"
-    "  --arithmetic bf16    products with weights in bf16 (default f32), which are then held so\n"
+    "  --arithmetic bf16    products in bf16 (default f32); weights are then held so\n"
     "  --cache-dtype bf16   hold keys and values as bf16 (default f32)\n"
     "  --logits FILE        write an HDF5 file with what every token of the prompt predicts: logits, float32\n"
     "                       [tokens][vocabulary], and token, int32 [tokens]\n"
